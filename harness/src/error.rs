@@ -1,0 +1,97 @@
+//! What can go wrong in the laboratory, told by the call that failed.
+
+use std::io;
+use std::time::Duration;
+
+/// A result of the laboratory.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the laboratory could not do what a case asked of it.
+///
+/// [`Error::NeverHappened`] and [`Error::Tested`] say something about the kernel under
+/// test; every other variant means that the laboratory itself broke.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call, or a request to the kernel, was refused.
+    #[error("{call}: {source}")]
+    Call {
+        /// The call with its arguments, as a reader would write it.
+        call: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A call of the conversation under test was refused where it had to succeed.
+    #[error("{call}: {source}")]
+    Tested {
+        /// The call with its arguments.
+        call: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// An event that had to come did not come before its deadline.
+    #[error("{what}: not within {} ms", waited.as_millis())]
+    NeverHappened {
+        /// The event, named as the case names it.
+        what: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The capture has holes, so that silence on the wire proves nothing.
+    #[error("the capture lost {lost} packets: its ring of {frames} frames was full")]
+    CaptureLost {
+        /// Packets that the ring had no room for.
+        lost: u32,
+        /// The ring's size in frames.
+        frames: u32,
+    },
+    /// The kernel, or the other half of the laboratory, said something unreadable.
+    #[error("cannot read {what}: {got}")]
+    Unreadable {
+        /// What was read.
+        what: String,
+        /// What was there.
+        got: String,
+    },
+}
+
+impl Error {
+    /// Shorthand for [`Error::Unreadable`].
+    pub fn unreadable(what: impl Into<String>, got: impl Into<String>) -> Self {
+        Self::Unreadable { what: what.into(), got: got.into() }
+    }
+
+    /// Whether the kernel under test, and not the laboratory, is what went wrong.
+    pub fn blames_the_kernel(&self) -> bool {
+        matches!(self, Self::NeverHappened { .. } | Self::Tested { .. })
+    }
+}
+
+/// Names the failing call.
+pub trait Context<T> {
+    /// Turns a failure into [`Error::Call`], with the call that `describe` writes.
+    fn call(self, describe: impl FnOnce() -> String) -> Result<T>;
+
+    /// As [`Context::call`], for a call of the conversation under test.
+    fn tested(self, describe: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
+    fn call(self, describe: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| Error::Call { call: describe(), source: e.into() })
+    }
+
+    fn tested(self, describe: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| Error::Tested { call: describe(), source: e.into() })
+    }
+}
+
+/// An errno by its name: `EAGAIN`, or its number where it has no name here.
+pub fn errno_name(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |raw| match nix::errno::Errno::from_raw(raw) {
+            nix::errno::Errno::UnknownErrno => format!("errno {raw}"),
+            known => format!("{known:?}"),
+        },
+    )
+}

@@ -1,0 +1,1 @@
+//! Machines that lack something, for tests.

@@ -1,0 +1,197 @@
+//! A lab seen from inside: how this process becomes one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
+
+use crate::error::{Context, Error, Result};
+use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
+use crate::wait;
+
+/// Makes this process a lab if it was started as one, and never returns then. Otherwise
+/// does nothing. Must be the first thing in `main`: namespaces are left before any
+/// thread exists.
+///
+/// `work` gets the argument that was given to [`crate::process::Labs::run`].
+pub fn enter(work: impl FnOnce(&str) -> Returned) {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(LAB_ARGUMENT) {
+        return;
+    }
+    let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
+    let (Some(parent), Some(what)) = (parent, arguments.next()) else {
+        eprintln!("{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        std::process::exit(2);
+    };
+    die_with_parent();
+    if getppid().as_raw() != parent {
+        std::process::exit(1);
+    }
+    // A session of its own: Ctrl-C is the parent's to hear.
+    let _ = setsid();
+    let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
+    let code = match set_up() {
+        Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
+        Ok(Role::Init) => match furnish() {
+            Ok(()) => send(&mut result, &encode(&work(&what))),
+            Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+        },
+        Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+    };
+    std::process::exit(code);
+}
+
+/// The two processes of a lab. The kernel puts only children into a new process
+/// namespace, so that one has to stay outside, as the other's guard.
+enum Role {
+    Guard { init: nix::unistd::Pid, lifeline: OwnedFd },
+    Init,
+}
+
+/// The result goes through stdout; what anybody prints must not get in between.
+fn claim_result_pipe() -> io::Result<fs::File> {
+    let result = io::stdout().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdout(io::stderr())?;
+    Ok(result.into())
+}
+
+fn send(result: &mut fs::File, bytes: &[u8]) -> i32 {
+    i32::from(result.write_all(bytes).is_err())
+}
+
+fn guard(init: nix::unistd::Pid, lifeline: OwnedFd) -> i32 {
+    let code = loop {
+        match waitpid(init, None) {
+            Err(Errno::EINTR) => {}
+            Ok(WaitStatus::Exited(_, code)) => break code,
+            Ok(WaitStatus::Signaled(_, signal, _)) => break 128 + signal as i32,
+            _ => break 1,
+        }
+    };
+    drop(lifeline);
+    code
+}
+
+fn set_up() -> Result<Role> {
+    let (uid, gid) = (getuid(), getgid());
+    let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    let privileged = geteuid().is_root() && unshare(spaces).is_ok();
+    if !privileged {
+        unshare(spaces | CloneFlags::CLONE_NEWUSER)
+            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
+        write_proc("/proc/self/setgroups", "deny")?;
+        write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
+        write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
+        // The kernel forgets the wish when credentials change.
+        die_with_parent();
+    }
+    let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.call(|| "fork()".into())? {
+        ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),
+        ForkResult::Child => {
+            drop(lifeline);
+            die_with_parent();
+            // Had the guard died before that call, its end of the pipe would be closed.
+            if wait::ready(&[watch.as_fd()], Duration::ZERO)? == [true] {
+                std::process::exit(1);
+            }
+            Ok(Role::Init)
+        }
+    }
+}
+
+fn die_with_parent() {
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+/// Everything that a fresh network namespace lacks.
+fn furnish() -> Result<()> {
+    mount_proc();
+    loopback_up()?;
+    // Port 80 is the talk's; the second user of the same-uid rule may bind it too.
+    crate::sysctl::write("net.ipv4.ip_unprivileged_port_start", "0")
+}
+
+/// A /proc that shows this process namespace. Where the kernel forbids it (a container
+/// hides parts of /proc), the old one does: its `net` and `sys/net` follow the reader.
+fn mount_proc() {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let private =
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
+    if private.is_ok() {
+        let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
+    }
+}
+
+fn loopback_up() -> Result<()> {
+    let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .call(|| "start the runtime for rtnetlink".into())?;
+    runtime.block_on(async {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().call(|| "socket(AF_NETLINK, NETLINK_ROUTE)".into())?;
+        let connection = tokio::spawn(connection);
+        let up = rtnetlink::LinkUnspec::new_with_index(lo).up().build();
+        let done = handle.link().set(up).execute().await;
+        drop(handle);
+        connection.abort();
+        done.map_err(|e| Error::Call {
+            call: "rtnetlink: set lo up".into(),
+            source: io::Error::other(e.to_string()),
+        })
+    })
+}
+
+fn write_proc(path: &str, value: &str) -> Result<()> {
+    fs::write(path, value).call(|| format!("write({path}, {value:?})"))
+}
+
+/// Whether `uid` exists in this user namespace.
+pub fn uid_is_mapped(uid: Uid) -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| covers(&map, uid.as_raw()))
+}
+
+/// `map` as in user_namespaces(7): first id inside, first outside, how many.
+fn covers(map: &str, uid: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
+        match (numbers.next(), numbers.nth(1)) {
+            (Some(first), Some(count)) => {
+                (first..first.saturating_add(count)).contains(&u64::from(uid))
+            }
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("         0          0 4294967295\n", 1000, true)]
+    #[case("0 1000 1\n", 1000, false)]
+    #[case("0 1000 1\n", 0, true)]
+    #[case("0 1000 1\n1 100000 65536\n", 1000, true)]
+    #[case("", 0, false)]
+    fn a_uid_is_mapped_when_a_line_covers_it(
+        #[case] map: &str,
+        #[case] uid: u32,
+        #[case] is: bool,
+    ) {
+        assert_eq!(covers(map, uid), is);
+    }
+}

@@ -1,0 +1,53 @@
+//! Ctrl-C and its like: noticed once, told to everybody who waits.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::pipe2;
+
+static CAUGHT: AtomicBool = AtomicBool::new(false);
+/// The pipe's write end for the handler, which may touch nothing but atomics.
+static WRITE_END: AtomicI32 = AtomicI32::new(-1);
+static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
+
+/// Catches SIGINT, SIGTERM and SIGHUP from now on; a second one kills as usual, and the
+/// labs die with their parent.
+///
+/// # Errors
+/// The pipe or the handlers cannot be made.
+pub fn catch() -> io::Result<()> {
+    if PIPE.get().is_some() {
+        return Ok(());
+    }
+    let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    WRITE_END.store(write.as_raw_fd(), Ordering::Release);
+    let _ = PIPE.set((read, write));
+    let action =
+        SigAction::new(SigHandler::Handler(handle), SaFlags::SA_RESETHAND, SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler is async-signal-safe: two atomics and write(2).
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
+extern "C" fn handle(_: i32) {
+    CAUGHT.store(true, Ordering::Release);
+    let fd = WRITE_END.load(Ordering::Acquire);
+    // SAFETY: one byte of a static; the pipe is never closed and never blocks.
+    unsafe { libc::write(fd, c"!".as_ptr().cast(), 1) };
+}
+
+/// Whether an interruption was caught.
+pub fn caught() -> bool {
+    CAUGHT.load(Ordering::Acquire)
+}
+
+/// Readable once, and for good, when an interruption was caught. `None` before [`catch`].
+pub fn announced() -> Option<BorrowedFd<'static>> {
+    PIPE.get().map(|(read, _)| read.as_fd())
+}

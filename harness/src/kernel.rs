@@ -1,0 +1,192 @@
+//! Which kernel this is, and what it offers to a lab.
+
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Result};
+use crate::{gate, inside, sysctl, witness};
+
+/// The second user of the same-uid rule, where the user namespace has it.
+pub const SECOND_UID: u32 = 1000;
+
+/// An upstream version: `6.12.86`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version {
+    /// The first two numbers name a line of kernels, the third a stable release of it.
+    parts: [u32; 3],
+}
+
+impl Version {
+    /// `major.minor.patch`.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { parts: [major, minor, patch] }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.parts;
+        match patch {
+            0 => write!(f, "{major}.{minor}"),
+            _ => write!(f, "{major}.{minor}.{patch}"),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    /// Reads the leading `x.y[.z]` and ignores what follows, as in `6.1.0-49-amd64`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let mut parts = [0; 3];
+        let mut read = 0;
+        for (part, number) in parts.iter_mut().zip(text[..end].split('.')) {
+            *part = number.parse().map_err(|_| format!("`{text}` is not a kernel version"))?;
+            read += 1;
+        }
+        if read < 2 {
+            return Err(format!("`{text}` is not a kernel version"));
+        }
+        Ok(Self { parts })
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+/// The kernel that runs, and what a lab on it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -v`, where distributions put the version of their package.
+    pub build: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// The upstream version that the source is of. A distribution's `uname -r` does not
+    /// always tell (Debian's 6.1.0-49 is 6.1.174).
+    pub version: Version,
+    /// `tcp_migrate_req` can be written.
+    pub has_sysctl: bool,
+    /// The kernel counts migrations; it has the code, then (Linux 5.14, 55d444b310c6).
+    pub has_counters: bool,
+    /// IPv6 on `lo`.
+    pub has_ipv6: bool,
+    /// nftables in the `inet` family; else why not.
+    pub nftables: Result<(), String>,
+    /// A second uid exists in the lab's user namespace.
+    pub has_second_uid: bool,
+}
+
+impl Kernel {
+    /// Probes the running kernel. Must run inside a lab: it writes a sysctl and a rule.
+    ///
+    /// # Errors
+    /// The laboratory broke; a feature that is not there is not an error.
+    pub fn probe() -> Result<Self> {
+        let uname = nix::sys::utsname::uname().call(|| "uname()".into())?;
+        let release = uname.release().to_string_lossy().into_owned();
+        let build = uname.version().to_string_lossy().into_owned();
+        let version = upstream_version(&release, &build)
+            .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
+        Ok(Self {
+            machine: uname.machine().to_string_lossy().into_owned(),
+            version,
+            has_sysctl: sysctl::try_write(sysctl::MIGRATE_REQ, "1").is_ok(),
+            has_counters: witness::Counters::read()?.get("TCPMigrateReqSuccess").is_some(),
+            has_ipv6: fs::read_to_string("/proc/net/if_inet6")
+                .is_ok_and(|addresses| addresses.lines().any(|line| line.ends_with(" lo"))),
+            nftables: gate::probe().map_err(|e| e.to_string()),
+            has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
+            release,
+            build,
+        })
+    }
+
+    /// What this kernel makes of `tcp_migrate_req`.
+    pub fn migration(&self) -> Migration {
+        match (self.has_sysctl, self.has_counters) {
+            (true, true) => Migration::Works,
+            (true, false) => Migration::SysctlOnly,
+            (false, _) => Migration::Absent,
+        }
+    }
+}
+
+/// What a kernel makes of `tcp_migrate_req`.
+///
+/// Neither the setting nor a program's attach type proves that migration is there: Linux
+/// 5.10.188 got the setting alone, and 5.10 loads programs of any attach type. The
+/// counters came with the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migration {
+    /// The setting, and the code behind it.
+    Works,
+    /// The setting is there and does nothing.
+    SysctlOnly,
+    /// Not even the setting.
+    Absent,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {} ({})", self.release, self.machine)?;
+        if !self.release.starts_with(&self.version.to_string()) {
+            write!(f, ", source {}", self.version)?;
+        }
+        Ok(())
+    }
+}
+
+/// Debian writes `#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1 (2026-05-30)` into the build.
+fn upstream_version(release: &str, build: &str) -> Option<Version> {
+    let package = build.split_once("Debian ").map(|(_, package)| package);
+    package.and_then(|package| package.parse().ok()).or_else(|| release.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("6.18.44-fc-v669", "#1 SMP PREEMPT_DYNAMIC @0", Version::new(6, 18, 44))]
+    #[case("6.1.0-49-amd64", "#1 SMP Debian 6.1.174-1 (2026-05-30)", Version::new(6, 1, 174))]
+    #[case(
+        "6.12.85+deb13-amd64",
+        "#1 SMP Debian 6.12.85-1~bpo12+1 (2026)",
+        Version::new(6, 12, 85)
+    )]
+    #[case("7.3-rc7", "#1 SMP", Version::new(7, 3, 0))]
+    fn the_source_counts_not_the_name(
+        #[case] release: &str,
+        #[case] build: &str,
+        #[case] version: Version,
+    ) {
+        assert_eq!(upstream_version(release, build), Some(version));
+    }
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        assert!(Version::new(6, 12, 86) > Version::new(6, 2, 0));
+        assert!("6".parse::<Version>().is_err());
+        assert!("x.y".parse::<Version>().is_err());
+    }
+}

@@ -1,0 +1,369 @@
+//! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use crate::capture::Capture;
+use crate::error::{Context, Result, errno_name};
+use crate::family::Family;
+use crate::gate::{Gate, Whose};
+use crate::observation::{Fact, Observation, Value};
+use crate::process::Returned;
+use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
+use crate::trace::{Line, Trace};
+use crate::witness::{Counters, State, sockets, sockets_in_use};
+use crate::{sysctl, wait};
+
+/// The name under which traces show the server's end of every connection.
+pub const SERVER: &str = "S";
+
+/// The counters that a case watches, all of which a correct kernel moves by known amounts.
+///
+/// Left out are those that retransmissions move, whose number depends on the machine.
+pub const WATCHED: &[&str] = &[
+    "TCPMigrateReqSuccess",
+    "TCPMigrateReqFailure",
+    "PassiveOpens",
+    "AttemptFails",
+    "EstabResets",
+    "OutRsts",
+    "EmbryonicRsts",
+    "ListenOverflows",
+    "ListenDrops",
+    "TCPAbortOnData",
+    "TCPAbortOnClose",
+    "TCPReqQFullDrop",
+    "TCPReqQFullDoCookies",
+    "SyncookiesSent",
+    "SyncookiesRecv",
+    "TCPDeferAcceptDrop",
+];
+
+/// A lab in use by one case.
+pub struct Lab {
+    family: Family,
+    capture: Capture,
+    facts: Vec<Fact>,
+    sockets_at_start: i64,
+}
+
+impl Lab {
+    /// Opens the lab of this process. From here on everything on `lo` is captured.
+    pub fn open(family: Family) -> Result<Self> {
+        let mut capture = Capture::start()?;
+        capture.trace_mut().name(family.server(), SERVER);
+        Ok(Self { family, capture, facts: vec![], sockets_at_start: sockets_in_use()? })
+    }
+
+    /// The address family that the case runs in.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Sets a sysctl of the lab.
+    pub fn sysctl(&mut self, name: &str, value: &str) -> Result<()> {
+        sysctl::write(name, value)?;
+        self.act(&format!("{name} = {value}"));
+        Ok(())
+    }
+
+    /// As [`Lab::sysctl`], for a value that may be refused: `ok`, or the errno.
+    pub fn try_sysctl(&mut self, name: &str, value: &str) -> String {
+        outcome(sysctl::try_write(name, value))
+    }
+
+    /// A listener with `SO_REUSEPORT`, bound and listening.
+    pub fn listen(&mut self, name: &str) -> Result<Listener> {
+        self.listen_with_backlog(name, BACKLOG)
+    }
+
+    /// As [`Lab::listen`], with a backlog of its own.
+    pub fn listen_with_backlog(&mut self, name: &str, backlog: i32) -> Result<Listener> {
+        let listener = Listener::bare(name, self.family)?;
+        listener.reuse_port().tested(|| format!("setsockopt({name}, SO_REUSEPORT, 1)"))?;
+        listener.bind().tested(|| format!("bind({name}, {})", self.family.server()))?;
+        listener.listen(backlog).tested(|| format!("listen({name}, {backlog})"))?;
+        self.act(&format!("listen({name})"));
+        Ok(listener)
+    }
+
+    /// Closes a listener's only descriptor.
+    pub fn close(&mut self, listener: Listener) {
+        let name = listener.name().to_owned();
+        // Written down first: what the kernel sends while closing belongs behind it.
+        self.act(&format!("close({name})"));
+        drop(listener);
+    }
+
+    /// A connected client.
+    pub fn connect(&mut self, name: &str) -> Result<Client> {
+        let client = Client::bare(name, self.family, 0)?;
+        self.connect_client(client)
+    }
+
+    /// A connected client that sends from `port`.
+    pub fn connect_from(&mut self, name: &str, port: u16) -> Result<Client> {
+        let client = Client::bare(name, self.family, port)?;
+        self.connect_client(client)
+    }
+
+    /// Connects a client that was prepared by hand.
+    pub fn connect_client(&mut self, mut client: Client) -> Result<Client> {
+        client.connect(self.family.server())?;
+        self.capture.trace_mut().name(client.local, client.name());
+        Ok(client)
+    }
+
+    /// Closes a gate for the final ACKs of `whose`.
+    pub fn close_gate(&mut self, whose: Whose) -> Result<Gate> {
+        let gate = Gate::close(crate::family::PORT, whose)?;
+        self.act("gate closed");
+        Ok(gate)
+    }
+
+    /// Opens the gate, and observes whether the packets that its rule counted are those
+    /// that were captured while it was closed.
+    ///
+    /// A retransmission may slip in while the gate swings open; it counts either way.
+    pub fn open_gate(&mut self, gate: Gate) -> Result<()> {
+        self.capture.drain();
+        let at_least = self.final_acks_behind_gate();
+        let dropped = gate.open()?;
+        self.act("gate opened");
+        let at_most = self.final_acks_behind_gate();
+        let proof = if dropped > 0 && (at_least..=at_most).contains(&dropped) {
+            "all that was captured".to_owned()
+        } else {
+            format!("{dropped} of the {at_least} to {at_most} captured")
+        };
+        self.observe("final ACKs dropped by the gate", proof);
+        Ok(())
+    }
+
+    fn final_acks_behind_gate(&self) -> u64 {
+        let server = self.family.server().port();
+        let trace = self.capture.trace();
+        let closed = trace.events.iter().rposition(
+            |event| matches!(event, crate::trace::Event::Act { act, .. } if act == "gate closed"),
+        );
+        let behind = Trace { events: trace.events[closed.unwrap_or(0)..].to_vec(), names: vec![] };
+        behind
+            .segments()
+            .filter(|segment| segment.to.port() == server)
+            .filter(|segment| segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst())
+            .count() as u64
+    }
+
+    /// Waits until `line` has been captured since the last act of the lab.
+    ///
+    /// # Errors
+    /// [`crate::Error::NeverHappened`] when it has not by the deadline.
+    pub fn until_wire(&mut self, line: &str) -> Result<()> {
+        self.until_lines(&format!("`{line}` on the wire"), |lines| {
+            lines.iter().any(|seen| seen.what == line)
+        })
+    }
+
+    /// Waits until `line` has been captured since the last act, and an answer to it.
+    ///
+    /// # Errors
+    /// As [`Lab::until_wire`].
+    pub fn until_answer_to(&mut self, line: &str) -> Result<()> {
+        let what = format!("an answer to `{line}` on the wire");
+        self.until_lines(&what, |lines| {
+            let mut lines = lines.iter().skip_while(|seen| seen.what != line);
+            let asker = lines.next().and_then(|seen| seen.actors.as_ref()).map(|(from, _)| from);
+            lines.any(|seen| seen.actors.as_ref().map(|(_, to)| to) == asker)
+        })
+    }
+
+    /// Waits until the lines since the last act satisfy `enough`.
+    fn until_lines(&mut self, what: &str, enough: impl Fn(&[Line]) -> bool) -> Result<()> {
+        let ring = self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet ring)".into())?;
+        wait::until_readable(ring.as_fd(), what, || {
+            self.capture.drain();
+            let lines = self.capture.trace().lines();
+            let last_act = lines.iter().rposition(|line| line.actors.is_none());
+            Ok(enough(&lines[last_act.map_or(0, |act| act + 1)..]).then_some(()))
+        })
+    }
+
+    /// The connection's child, if `accept` on `listener` returns at once; observed as
+    /// `accept(B)`: whose connection it is, or EAGAIN.
+    pub fn accept_now(&mut self, listener: &Listener) -> Result<Option<Child>> {
+        let child = listener.accept_now()?;
+        let name = listener.name();
+        let whose = child.as_ref().map_or_else(
+            || "EAGAIN".to_owned(),
+            |child| format!("{}'s connection", self.capture.trace().name_of(child.peer)),
+        );
+        self.act(&format!("accept({name}): {whose}"));
+        self.observe(&format!("accept({name})"), whose);
+        Ok(child)
+    }
+
+    /// The next connection that any of `listeners` accepts, and which one did.
+    ///
+    /// # Errors
+    /// [`crate::Error::NeverHappened`] when none does.
+    pub fn accept_on_any(&mut self, listeners: &[&Listener]) -> Result<(usize, Child)> {
+        let fds: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
+        let what = "a child to accept on any listener";
+        loop {
+            let ready = wait::ready(&fds, wait::deadline())?;
+            // Many connections in a row would fill the ring.
+            self.capture.drain();
+            let index = ready.iter().position(|ready| *ready).ok_or_else(|| {
+                crate::Error::NeverHappened { what: what.into(), waited: wait::deadline() }
+            })?;
+            if let Some(child) = listeners[index].accept_now()? {
+                return Ok((index, child));
+            }
+        }
+    }
+
+    /// Observes which of `listeners` a client that comes now is served by.
+    pub fn observe_who_serves(&mut self, listeners: &[&Listener]) -> Result<()> {
+        let _client = self.connect("fresh")?;
+        let (index, _child) = self.accept_on_any(listeners)?;
+        self.observe("a fresh client is served by", listeners[index].name());
+        Ok(())
+    }
+
+    /// Observes that `listener` serves a client that comes now: connection, accept, and
+    /// a byte both ways.
+    pub fn observe_service(&mut self, listener: &Listener) -> Result<()> {
+        let name = format!("{} serves a fresh client", listener.name());
+        match self.serve(listener) {
+            Ok(how) => self.observe(&name, how),
+            Err(e) if e.blames_the_kernel() => self.observe(&name, e.to_string()),
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, listener: &Listener) -> Result<String> {
+        let client = self.connect("fresh")?;
+        let child = listener.accept()?;
+        if child.peer != client.local {
+            return Ok(format!("no: accept({}) returned another connection", listener.name()));
+        }
+        client.send(b"?")?;
+        let request = child.receive()?;
+        child.send(b"!")?;
+        Ok(match (request.to_string().as_str(), client.receive()?.to_string().as_str()) {
+            ("`?`", "`!`") => "yes".to_owned(),
+            (request, answer) => format!("no: request {request}, answer {answer}"),
+        })
+    }
+
+    /// The protocol counters now.
+    pub fn counters(&self) -> Result<Counters> {
+        Counters::read()
+    }
+
+    /// Observes by how much each counter of [`WATCHED`] has grown since `earlier`.
+    pub fn observe_counters(&mut self, earlier: &Counters) -> Result<()> {
+        let now = Counters::read()?;
+        for name in WATCHED {
+            match now.grown(earlier, name) {
+                Some(grown) => self.observe(name, grown),
+                None => self.observe(name, "no such counter"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Observes which sockets and requests the server's port has, by their states, under
+    /// the name `sockets {when}`.
+    pub fn observe_sockets(&mut self, when: &str) -> Result<()> {
+        let shown = self.sockets()?;
+        self.observe(&format!("sockets {when}"), shown);
+        Ok(())
+    }
+
+    fn sockets(&self) -> Result<String> {
+        let server = self.family.server().port();
+        let name = |address: SocketAddr| self.capture.trace().name_of(address);
+        let mut lines: Vec<String> = sockets()?
+            .into_iter()
+            .filter(|socket| socket.local.port() == server || socket.remote.port() == server)
+            .map(|socket| match socket.state {
+                State::Listen => "a listener".to_owned(),
+                State::SynRecv => format!("{}'s request", name(socket.remote)),
+                state if socket.local.port() == server => {
+                    format!("{}'s child {state}", name(socket.remote))
+                }
+                state => format!("{} {state}", name(socket.local)),
+            })
+            .collect();
+        lines.sort();
+        Ok(if lines.is_empty() { "none".to_owned() } else { lines.join(", ") })
+    }
+
+    /// Writes down an act, behind everything captured so far.
+    pub fn act(&mut self, act: &str) {
+        self.capture.act(act);
+    }
+
+    /// Writes down a fact.
+    pub fn observe(&mut self, name: &str, value: impl Into<Value>) {
+        debug_assert!(self.facts.iter().all(|fact| fact.name != name), "{name} observed twice");
+        self.facts.push(Fact { name: name.to_owned(), value: value.into() });
+    }
+
+    /// The trace up to now.
+    pub fn trace(&mut self) -> &Trace {
+        self.capture.drain();
+        self.capture.trace()
+    }
+
+    /// Ends the case: its sockets have been closed by now, so that every one of them must
+    /// be freed; then hands over what was seen.
+    ///
+    /// `stopped` is the error that ended the case before its end, if the kernel is to
+    /// blame for it.
+    ///
+    /// # Errors
+    /// The laboratory broke, or the capture has holes.
+    pub fn finish(mut self, stopped: Option<String>) -> Result<(Observation, Trace, Vec<u8>)> {
+        let start = self.sockets_at_start;
+        let freed = wait::until("every socket to be freed", || {
+            Ok((sockets_in_use()? <= start).then_some(()))
+        });
+        let left = match freed {
+            Ok(()) => 0,
+            Err(e) if e.blames_the_kernel() => sockets_in_use()? - start,
+            Err(e) => return Err(e),
+        };
+        self.observe("sockets never freed", left);
+        self.capture.drain();
+        self.capture.check_complete()?;
+        let pcapng = self.capture.pcapng()?;
+        let observation = Observation { facts: self.facts, stopped };
+        Ok((observation, self.capture.trace().clone(), pcapng))
+    }
+}
+
+/// `ok`, or the name of the errno.
+pub fn outcome(result: io::Result<()>) -> String {
+    result.map_or_else(|e| errno_name(&e), |()| "ok".to_owned())
+}
+
+impl Returned {
+    /// A result whose data is `value` as JSON.
+    pub fn json(value: &impl serde::Serialize, pcapng: Vec<u8>) -> Self {
+        let data = serde_json::to_vec(value).expect("a result can be written as JSON");
+        Self { data, pcapng }
+    }
+
+    /// Reads the data back.
+    ///
+    /// # Errors
+    /// The data is not what [`Returned::json`] writes for a `T`.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.data)
+            .map_err(|e| crate::Error::unreadable("a lab's result", e.to_string()))
+    }
+}

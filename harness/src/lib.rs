@@ -1,0 +1,33 @@
+//! The laboratory: the only place that touches the kernel's raw interfaces.
+//!
+//! A *lab* is a fresh network namespace in a process of its own, with `lo` up and its
+//! wire captured from before the first SYN. [`process`] starts one and reads what it
+//! returns, [`inside`] makes this process one, and [`lab::Lab`] is what a case works
+//! with: listeners, clients, a [`gate`], [`sysctl`]s, and [`witness`]es.
+//!
+//! Nothing here judges. A case observes; `scenarios` compares.
+
+mod capture;
+mod error;
+mod family;
+pub mod gate;
+#[cfg(feature = "hardship")]
+pub mod hardship;
+pub mod inside;
+pub mod interrupt;
+pub mod kernel;
+pub mod lab;
+pub mod observation;
+pub mod process;
+mod ring;
+pub mod segment;
+pub mod socket;
+pub mod subprocess;
+pub mod sysctl;
+pub mod trace;
+pub mod wait;
+pub mod witness;
+
+pub use capture::Capture;
+pub use error::{Context, Error, Result, errno_name};
+pub use family::{Family, PORT};

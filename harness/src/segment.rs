@@ -1,0 +1,223 @@
+//! One TCP segment as it crossed the wire.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pnet_packet::Packet;
+use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
+use pnet_packet::ip::IpNextHeaderProtocols;
+use pnet_packet::ipv4::Ipv4Packet;
+use pnet_packet::ipv6::Ipv6Packet;
+use pnet_packet::tcp::{TcpFlags, TcpOptionNumbers, TcpPacket};
+use serde::{Deserialize, Serialize};
+
+/// A captured TCP segment, numbers as on the wire.
+///
+/// [`crate::trace::Trace`] shows it with sequence numbers relative to the
+/// connection's initial ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The kernel's timestamp, since the Unix epoch.
+    pub at: Duration,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Whom it was sent to.
+    pub to: SocketAddr,
+    /// The flag bits of the header.
+    pub flags: Flags,
+    /// SEG.SEQ, absolute.
+    pub seq: u32,
+    /// SEG.ACK, absolute; without meaning when the ACK flag is clear.
+    pub ack: u32,
+    /// The window field, not scaled.
+    pub window: u16,
+    /// Bytes of payload, as the IP header tells them.
+    pub len: u32,
+    /// The options, in their order.
+    pub options: Vec<TcpOption>,
+}
+
+/// The low eight flag bits of a TCP header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// Whether the bits of `mask` are all set.
+    pub fn has(self, mask: u8) -> bool {
+        self.0 & mask == mask
+    }
+
+    /// SYN is set.
+    pub fn syn(self) -> bool {
+        self.has(TcpFlags::SYN)
+    }
+
+    /// ACK is set.
+    pub fn ack(self) -> bool {
+        self.has(TcpFlags::ACK)
+    }
+
+    /// RST is set.
+    pub fn rst(self) -> bool {
+        self.has(TcpFlags::RST)
+    }
+}
+
+/// packetdrill's letters: `S`, `F`, `R`, `P`, a dot for ACK.
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = [
+            (TcpFlags::SYN, 'S'),
+            (TcpFlags::FIN, 'F'),
+            (TcpFlags::RST, 'R'),
+            (TcpFlags::PSH, 'P'),
+            (TcpFlags::ACK, '.'),
+            (TcpFlags::URG, 'U'),
+            (TcpFlags::ECE, 'E'),
+            (TcpFlags::CWR, 'W'),
+        ];
+        let shown: String =
+            letters.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, letter)| letter).collect();
+        f.pad(if shown.is_empty() { "-" } else { &shown })
+    }
+}
+
+/// A TCP option, in packetdrill's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TcpOption {
+    /// Maximum segment size, bytes.
+    Mss(u16),
+    /// Window scale, a shift.
+    WindowScale(u8),
+    /// Selective acknowledgements permitted.
+    SackPermitted,
+    /// Timestamps: value, echo reply.
+    Timestamps(u32, u32),
+    /// One byte of padding.
+    Nop,
+    /// Any other kind, with its payload's length in bytes.
+    Other(u8, u8),
+}
+
+impl fmt::Display for TcpOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mss(mss) => write!(f, "mss {mss}"),
+            Self::WindowScale(shift) => write!(f, "wscale {shift}"),
+            Self::SackPermitted => write!(f, "sackOK"),
+            Self::Timestamps(value, echo) => write!(f, "TS val {value} ecr {echo}"),
+            Self::Nop => write!(f, "nop"),
+            Self::Other(kind, len) => write!(f, "option {kind} ({len} bytes)"),
+        }
+    }
+}
+
+impl Segment {
+    /// Reads a frame of an Ethernet-like link (`lo` is one). `None` when it is not TCP.
+    ///
+    /// The frame may be cut short after the TCP header: the payload's length is taken
+    /// from the IP header.
+    pub fn parse(at: Duration, frame: &[u8]) -> Option<Self> {
+        let ethernet = EthernetPacket::new(frame)?;
+        match ethernet.get_ethertype() {
+            EtherTypes::Ipv4 => {
+                let ip = Ipv4Packet::new(ethernet.payload())?;
+                if ip.get_next_level_protocol() != IpNextHeaderProtocols::Tcp {
+                    return None;
+                }
+                let header = usize::from(ip.get_header_length()) * 4;
+                let len = usize::from(ip.get_total_length()).checked_sub(header)?;
+                let ends = (ip.get_source().into(), ip.get_destination().into());
+                Self::from_tcp(at, ends, ip.packet().get(header..)?, len)
+            }
+            EtherTypes::Ipv6 => {
+                let ip = Ipv6Packet::new(ethernet.payload())?;
+                if ip.get_next_header() != IpNextHeaderProtocols::Tcp {
+                    return None;
+                }
+                let len = usize::from(ip.get_payload_length());
+                let ends = (ip.get_source().into(), ip.get_destination().into());
+                Self::from_tcp(at, ends, ip.packet().get(Ipv6Packet::minimum_packet_size()..)?, len)
+            }
+            _ => None,
+        }
+    }
+
+    /// `len` counts the TCP header and the payload.
+    fn from_tcp(at: Duration, ends: (IpAddr, IpAddr), bytes: &[u8], len: usize) -> Option<Self> {
+        let tcp = TcpPacket::new(bytes)?;
+        let header = usize::from(tcp.get_data_offset()) * 4;
+        Some(Self {
+            at,
+            from: SocketAddr::new(ends.0, tcp.get_source()),
+            to: SocketAddr::new(ends.1, tcp.get_destination()),
+            flags: Flags(tcp.get_flags()),
+            seq: tcp.get_sequence(),
+            ack: tcp.get_acknowledgement(),
+            window: tcp.get_window(),
+            len: u32::try_from(len.checked_sub(header)?).ok()?,
+            options: tcp.get_options_iter().map(|option| TcpOption::read(&option)).collect(),
+        })
+    }
+}
+
+impl TcpOption {
+    fn read(option: &pnet_packet::tcp::TcpOptionPacket<'_>) -> Self {
+        let bytes = option.payload();
+        let word = |at: usize| {
+            bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
+        };
+        match (option.get_number(), bytes.len()) {
+            (TcpOptionNumbers::NOP, _) => Self::Nop,
+            (TcpOptionNumbers::MSS, 2) => Self::Mss(u16::from_be_bytes([bytes[0], bytes[1]])),
+            (TcpOptionNumbers::WSCALE, 1) => Self::WindowScale(bytes[0]),
+            (TcpOptionNumbers::SACK_PERMITTED, 0) => Self::SackPermitted,
+            (TcpOptionNumbers::TIMESTAMPS, 8) => Self::Timestamps(word(0), word(4)),
+            (number, len) => Self::Other(number.0, u8::try_from(len).unwrap_or(u8::MAX)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(0x02, "S")]
+    #[case(0x12, "S.")]
+    #[case(0x10, ".")]
+    #[case(0x18, "P.")]
+    #[case(0x14, "R.")]
+    #[case(0x04, "R")]
+    #[case(0x11, "F.")]
+    #[case(0xc2, "SEW")]
+    #[case(0x00, "-")]
+    fn flags_read_as_in_packetdrill(#[case] bits: u8, #[case] shown: &str) {
+        assert_eq!(Flags(bits).to_string(), shown);
+    }
+
+    #[test]
+    fn a_frame_cut_short_keeps_its_length() {
+        let mut frame = vec![0; 14];
+        frame[12..14].copy_from_slice(&[0x08, 0x00]);
+        let mut ip = vec![0x45, 0, 0, 51, 0, 0, 0, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1];
+        let tcp = [0x99, 0x5a, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 2, 0, 0, 0, 0, 0];
+        ip.extend_from_slice(&tcp);
+        frame.extend_from_slice(&ip);
+        let segment = Segment::parse(Duration::ZERO, &frame).expect("a segment");
+        assert_eq!(segment.len, 11);
+        assert_eq!(segment.flags.to_string(), "P.");
+        assert_eq!(segment.to.port(), 80);
+        assert_eq!((segment.seq, segment.ack), (1, 2));
+    }
+
+    #[rstest]
+    #[case(&[])]
+    #[case(&[0; 14])]
+    #[case(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0x4f, 0])]
+    fn what_is_not_tcp_is_nothing(#[case] frame: &[u8]) {
+        assert_eq!(Segment::parse(Duration::ZERO, frame), None);
+    }
+}

@@ -1,0 +1,300 @@
+//! The sockets of a case, by the names that the talk gives them.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use socket2::{Protocol, Socket, Type};
+
+use crate::error::{Context, Error, Result, errno_name};
+use crate::family::Family;
+use crate::wait;
+use crate::witness::Queue;
+
+/// The backlog of every listener that is not about backlogs, as in the talk.
+pub const BACKLOG: i32 = 32;
+
+/// A socket that listens, or is about to.
+#[derive(Debug)]
+pub struct Listener {
+    name: String,
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// A socket without options, neither bound nor listening.
+    pub fn bare(name: &str, family: Family) -> Result<Self> {
+        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        Ok(Self { name: name.to_owned(), socket, address: family.server() })
+    }
+
+    /// The listener's name in traces: A, B, ...
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets `SO_REUSEPORT`.
+    pub fn reuse_port(&self) -> io::Result<()> {
+        self.socket.set_reuse_port(true)
+    }
+
+    /// Sets `SO_REUSEADDR`.
+    pub fn reuse_address(&self) -> io::Result<()> {
+        self.socket.set_reuse_address(true)
+    }
+
+    /// Binds to the lab's server address.
+    pub fn bind(&self) -> io::Result<()> {
+        self.socket.bind(&self.address.into())
+    }
+
+    /// Listens.
+    pub fn listen(&self, backlog: i32) -> io::Result<()> {
+        self.socket.listen(backlog)
+    }
+
+    /// Whether it listens already (`SO_ACCEPTCONN`).
+    pub fn is_listening(&self) -> io::Result<bool> {
+        self.socket.is_listener()
+    }
+
+    /// The accept queue: how many children wait, and the backlog.
+    pub fn queue(&self) -> Result<Queue> {
+        Queue::of(&self.socket)
+    }
+
+    /// `accept` without waiting. `None` is EAGAIN: the queue is empty.
+    pub fn accept_now(&self) -> Result<Option<Child>> {
+        self.socket.set_nonblocking(true).call(|| format!("fcntl({}, O_NONBLOCK)", self.name))?;
+        match self.socket.accept() {
+            Ok((socket, peer)) => {
+                let peer = peer.as_socket().ok_or_else(|| {
+                    Error::unreadable(
+                        format!("the peer of accept({})", self.name),
+                        "not an IP address",
+                    )
+                })?;
+                Ok(Some(Child { of: self.name.clone(), socket, peer }))
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e).tested(|| format!("accept({})", self.name)),
+        }
+    }
+
+    /// `accept` once a child is there.
+    ///
+    /// # Errors
+    /// [`Error::NeverHappened`] when none comes.
+    pub fn accept(&self) -> Result<Child> {
+        // A ticking wait: a kernel without 3864c6ba1e04 does not wake a poller for a
+        // migrated child, and only the case about that is to notice.
+        wait::until(&format!("a child to accept on {}", self.name), || self.accept_now())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A connection as `accept` returned it.
+#[derive(Debug)]
+pub struct Child {
+    of: String,
+    socket: Socket,
+    /// The client's address.
+    pub peer: SocketAddr,
+}
+
+/// A client that is a kernel socket.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    socket: Socket,
+    /// Its own address.
+    pub local: SocketAddr,
+}
+
+impl Client {
+    /// A socket that is not connected yet, bound to `port` of the loopback address if
+    /// that is not 0.
+    pub fn bare(name: &str, family: Family, port: u16) -> Result<Self> {
+        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        let local = SocketAddr::new(family.loopback(), port);
+        if port != 0 {
+            socket.bind(&local.into()).tested(|| format!("bind({name}, {local})"))?;
+        }
+        Ok(Self { name: name.to_owned(), socket, local })
+    }
+
+    /// Connects; returns when the SYN+ACK has come.
+    pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
+        let called = || format!("connect({})", self.name);
+        match self.socket.connect_timeout(&to.into(), wait::deadline()) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                return Err(Error::NeverHappened { what: called(), waited: wait::deadline() });
+            }
+            Err(e) => return Err(e).tested(called),
+        }
+        let local = self.socket.local_addr().call(|| format!("getsockname({})", self.name))?;
+        self.local = local.as_socket().unwrap_or(self.local);
+        Ok(())
+    }
+
+    /// The client's name in traces: C, D, ...
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets `SO_MARK`, for gates that choose by it.
+    pub fn mark(&self, mark: u32) -> Result<()> {
+        self.socket.set_mark(mark).call(|| format!("setsockopt({}, SO_MARK, {mark})", self.name))
+    }
+
+    /// Makes `close` send a RST, and leave nothing in TIME_WAIT behind.
+    pub fn reset_on_close(&self) -> Result<()> {
+        self.socket
+            .set_linger(Some(std::time::Duration::ZERO))
+            .call(|| format!("setsockopt({}, SO_LINGER, 0)", self.name))
+    }
+}
+
+/// The two ends of a connection, which can do the same things.
+pub trait Stream: AsFd {
+    /// As traces name it.
+    fn label(&self) -> String;
+
+    /// The socket itself.
+    fn socket(&self) -> &Socket;
+
+    /// Sends all of `bytes`.
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        let called = || format!("send({}, {} bytes)", self.label(), bytes.len());
+        let mut socket = self.socket();
+        socket.write_all(bytes).tested(called)
+    }
+
+    /// What `recv` says, once it has something to say.
+    ///
+    /// # Errors
+    /// [`Error::NeverHappened`] when it has not by the deadline.
+    fn receive(&self) -> Result<Received> {
+        let what = format!("something to receive on {}", self.label());
+        wait::until_readable(self.as_fd(), &what, || match self.receive_now()? {
+            Received::Nothing => Ok(None),
+            other => Ok(Some(other)),
+        })
+    }
+
+    /// What `recv` says without waiting.
+    fn receive_now(&self) -> Result<Received> {
+        let called = || format!("recv({})", self.label());
+        self.socket()
+            .set_nonblocking(true)
+            .call(|| format!("fcntl({}, O_NONBLOCK)", self.label()))?;
+        let mut buffer = [0; 1024];
+        let mut socket = self.socket();
+        match socket.read(&mut buffer) {
+            Ok(0) => Ok(Received::End),
+            Ok(len) => Ok(Received::Bytes(buffer[..len].to_vec())),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(e) if e.raw_os_error().is_some() => Ok(Received::Failed(errno_name(&e))),
+            Err(e) => Err(e).call(called),
+        }
+    }
+}
+
+impl Stream for Client {
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Stream for Child {
+    fn label(&self) -> String {
+        format!("a child of {}", self.of)
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The outcome of a `recv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// Data.
+    Bytes(Vec<u8>),
+    /// The peer has finished.
+    End,
+    /// EAGAIN.
+    Nothing,
+    /// Any other error, by its name.
+    Failed(String),
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "`{}`", bytes.escape_ascii()),
+            Self::End => f.write_str("end of stream"),
+            Self::Nothing => f.write_str("EAGAIN"),
+            Self::Failed(errno) => f.write_str(errno),
+        }
+    }
+}
+
+/// An epoll instance that watches one listener for children, level-triggered.
+pub struct Watch {
+    epoll: Epoll,
+}
+
+impl Watch {
+    /// Starts to watch `listener`.
+    pub fn start(listener: &Listener) -> Result<Self> {
+        let epoll =
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call(|| "epoll_create1()".into())?;
+        epoll
+            .add(listener, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+            .call(|| format!("epoll_ctl(ADD, {}, EPOLLIN)", listener.name))?;
+        Ok(Self { epoll })
+    }
+
+    /// Whether `epoll_wait` returns an event within `within_ms` milliseconds.
+    pub fn wakes(&self, within_ms: u16) -> Result<bool> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match self.epoll.wait(&mut events, within_ms) {
+                Ok(count) => return Ok(count > 0),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e).call(|| format!("epoll_wait({within_ms} ms)")),
+            }
+        }
+    }
+}
+
+fn tcp_socket(family: Family) -> io::Result<Socket> {
+    Socket::new(family.domain(), Type::STREAM, Some(Protocol::TCP))
+}

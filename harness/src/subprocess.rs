@@ -1,0 +1,89 @@
+//! A process of its own inside a lab: another user, or another network namespace.
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Gid, Uid, fork, pipe2, seteuid, setgroups, setresgid, setresuid};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context, Error, Result};
+use crate::kernel::SECOND_UID;
+
+/// Runs `work` as the second user, with none of root's capabilities.
+///
+/// # Errors
+/// The user namespace has no second user, or the process died.
+pub fn as_second_user<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> T) -> Result<T> {
+    let (uid, gid) = (Uid::from_raw(SECOND_UID), Gid::from_raw(SECOND_UID));
+    run(
+        || {
+            setgroups(&[]).call(|| "setgroups([])".into())?;
+            setresgid(gid, gid, gid).call(|| format!("setresgid({gid})"))?;
+            setresuid(uid, uid, uid).call(|| format!("setresuid({uid})"))
+        },
+        work,
+    )
+}
+
+/// Runs `make` with the second user's effective uid, then `work` with root's again, on
+/// what was made.
+///
+/// # Errors
+/// As [`as_second_user`].
+pub fn made_by_second_user<M, T: Serialize + DeserializeOwned>(
+    make: impl FnOnce() -> M,
+    work: impl FnOnce(M) -> T,
+) -> Result<T> {
+    run(
+        || seteuid(Uid::from_raw(SECOND_UID)).call(|| format!("seteuid({SECOND_UID})")),
+        || {
+            let made = make();
+            let root_again = seteuid(Uid::from_raw(0));
+            assert!(root_again.is_ok(), "seteuid(0): {root_again:?}");
+            work(made)
+        },
+    )
+}
+
+/// Runs `work` in a network namespace made now, from this one.
+///
+/// # Errors
+/// The namespace cannot be made, or the process died.
+pub fn in_fresh_namespace<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> T) -> Result<T> {
+    run(|| unshare(CloneFlags::CLONE_NEWNET).call(|| "unshare(CLONE_NEWNET)".into()), work)
+}
+
+/// Forks, prepares, works, and returns the result through a pipe.
+fn run<T: Serialize + DeserializeOwned>(
+    prepare: impl FnOnce() -> Result<()>,
+    work: impl FnOnce() -> T,
+) -> Result<T> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
+    // SAFETY: a lab has one thread.
+    match unsafe { fork() }.call(|| "fork()".into())? {
+        ForkResult::Child => {
+            drop(read);
+            let result = prepare().map_err(|e| e.to_string()).map(|()| work());
+            let bytes = serde_json::to_vec(&result).expect("a result can be written as JSON");
+            let sent = File::from(write).write_all(&bytes);
+            std::process::exit(i32::from(sent.is_err()));
+        }
+        ForkResult::Parent { child } => {
+            drop(write);
+            let mut bytes = Vec::new();
+            File::from(read).read_to_end(&mut bytes).call(|| "read(subprocess)".into())?;
+            let status = waitpid(child, None).call(|| "waitpid(subprocess)".into())?;
+            let result: Result<T, String> = serde_json::from_slice(&bytes).map_err(|e| {
+                Error::unreadable("a subprocess's result", format!("{e}; {status:?}"))
+            })?;
+            result.map_err(|why| Error::Call {
+                call: "prepare a subprocess".into(),
+                source: std::io::Error::other(why),
+            })
+        }
+    }
+}

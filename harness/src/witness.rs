@@ -1,0 +1,258 @@
+//! What the kernel says about itself: counters, queues, socket states.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::error::{Context, Error, Result};
+
+/// The network namespace's protocol counters at one moment, by their kernel names
+/// (`TCPMigrateReqSuccess`, `OutRsts`, ...).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters(BTreeMap<String, i64>);
+
+impl Counters {
+    /// Reads the `Tcp` group of `/proc/net/snmp` and the `TcpExt` group of
+    /// `/proc/net/netstat`. They count this network namespace alone.
+    pub fn read() -> Result<Self> {
+        let mut counters = Self::default();
+        for (file, group) in [("/proc/net/snmp", "Tcp:"), ("/proc/net/netstat", "TcpExt:")] {
+            let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+            counters.add_group(&text, group).ok_or_else(|| Error::unreadable(file, &text))?;
+        }
+        Ok(counters)
+    }
+
+    /// A group is two lines: its names, and their values.
+    fn add_group(&mut self, text: &str, group: &str) -> Option<()> {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
+        let (names, values) = (lines.next()?, lines.next()?);
+        for (name, value) in names.split_whitespace().zip(values.split_whitespace()) {
+            self.0.insert(name.to_owned(), value.parse().ok()?);
+        }
+        Some(())
+    }
+
+    /// A counter's value; `None` when this kernel has no such counter.
+    pub fn get(&self, name: &str) -> Option<i64> {
+        self.0.get(name).copied()
+    }
+
+    /// By how much a counter has grown since `earlier`; `None` when this kernel has none.
+    pub fn grown(&self, earlier: &Self, name: &str) -> Option<i64> {
+        Some(self.get(name)? - earlier.get(name).unwrap_or(0))
+    }
+}
+
+/// A listener's queues, as `ss -ltn` would show them (`TCP_INFO` on the listener).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Children that wait for `accept` (`tcpi_unacked`).
+    pub waiting: u32,
+    /// The backlog that `listen` was given (`tcpi_sacked`).
+    pub backlog: u32,
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.waiting, self.backlog)
+    }
+}
+
+impl Queue {
+    /// Asks the kernel for the queue of the listening socket `fd`.
+    pub fn of(fd: impl AsFd) -> Result<Self> {
+        let info = tcp_info(fd)?;
+        Ok(Self { waiting: info.tcpi_unacked, backlog: info.tcpi_sacked })
+    }
+}
+
+fn tcp_info(fd: impl AsFd) -> Result<libc::tcp_info> {
+    // SAFETY: all-zero bytes are a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as u32;
+    // SAFETY: the buffer has the length that is said.
+    let got = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    nix::errno::Errno::result(got).call(|| "getsockopt(TCP_INFO)".into())?;
+    Ok(info)
+}
+
+/// The state of a TCP socket, by its name and number in `/proc/net/tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the kernel's own names")]
+pub enum State {
+    Established = 1,
+    SynSent,
+    SynRecv,
+    FinWait1,
+    FinWait2,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+    NewSynRecv,
+}
+
+impl State {
+    fn from_number(number: u8) -> Option<Self> {
+        use State::*;
+        let all = [
+            Established,
+            SynSent,
+            SynRecv,
+            FinWait1,
+            FinWait2,
+            TimeWait,
+            Close,
+            CloseWait,
+            LastAck,
+            Listen,
+            Closing,
+            NewSynRecv,
+        ];
+        all.into_iter().find(|state| *state as u8 == number)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait1 => "FIN_WAIT1",
+            Self::FinWait2 => "FIN_WAIT2",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Closing => "CLOSING",
+            Self::NewSynRecv => "NEW_SYN_RECV",
+        })
+    }
+}
+
+/// A line of `/proc/net/tcp` or `/proc/net/tcp6`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketLine {
+    /// The local end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Its state. The kernel shows a request in NEW_SYN_RECV as [`State::SynRecv`].
+    pub state: State,
+    /// Bytes that wait to be read; for a listener, children that wait for `accept`.
+    pub waiting: u32,
+}
+
+/// Every TCP socket and request of this network namespace.
+///
+/// # Errors
+/// `/proc/net/tcp` cannot be read. A missing `tcp6` means a kernel without IPv6.
+pub fn sockets() -> Result<Vec<SocketLine>> {
+    let v4 = fs::read_to_string("/proc/net/tcp").call(|| "read(/proc/net/tcp)".into())?;
+    let v6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    v4.lines()
+        .skip(1)
+        .chain(v6.lines().skip(1))
+        .map(|line| {
+            SocketLine::parse(line)
+                .ok_or_else(|| Error::unreadable("a line of /proc/net/tcp", line))
+        })
+        .collect()
+}
+
+impl SocketLine {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = parse_address(fields.next()?)?;
+        let remote = parse_address(fields.next()?)?;
+        let state = State::from_number(u8::from_str_radix(fields.next()?, 16).ok()?)?;
+        let (_, waiting) = fields.next()?.split_once(':')?;
+        Some(Self { local, remote, state, waiting: u32::from_str_radix(waiting, 16).ok()? })
+    }
+}
+
+/// `0100007F:0050`: the address in words of host byte order, the port as a number.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        let hex = address.get(at * 8..at * 8 + 8)?;
+        Some(u32::from_str_radix(hex, 16).ok()?.to_ne_bytes())
+    };
+    let ip: IpAddr = match address.len() {
+        8 => Ipv4Addr::from(word(0)?).into(),
+        32 => {
+            let mut bytes = [0; 16];
+            for (at, part) in bytes.chunks_mut(4).enumerate() {
+                part.copy_from_slice(&word(at)?);
+            }
+            Ipv6Addr::from(bytes).into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip.to_canonical(), port))
+}
+
+/// Sockets of this network namespace that have not been freed, of every family
+/// (`sockets: used` of `/proc/net/sockstat`).
+///
+/// A socket that is closed and still counted is one that somebody holds a reference to:
+/// after everything is closed, this is how a leaked child or listener shows.
+pub fn sockets_in_use() -> Result<i64> {
+    let file = "/proc/net/sockstat";
+    let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("sockets: used "))
+        .and_then(|count| count.trim().parse().ok())
+        .ok_or_else(|| Error::unreadable(file, &text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("0100007F:0050", "127.0.0.1:80")]
+    #[case("00000000000000000000000001000000:0050", "[::1]:80")]
+    #[case("0000000000000000FFFF00000100007F:9C40", "127.0.0.1:40000")]
+    fn addresses_of_proc_net_tcp(#[case] text: &str, #[case] address: &str) {
+        assert_eq!(parse_address(text), address.parse().ok());
+    }
+
+    #[test]
+    fn a_request_in_flight() {
+        let line = "   1: 0100007F:0050 0100007F:9C40 03 00000000:00000000 01:00000063 00000000     0        0 0 1 0000000000000000";
+        let socket = SocketLine::parse(line).expect("a socket");
+        assert_eq!(socket.state, State::SynRecv);
+        assert_eq!(socket.remote.port(), 40000);
+    }
+
+    #[test]
+    fn counters_grow() {
+        let read = |value: i64| {
+            let mut counters = Counters::default();
+            let text =
+                format!("IpExt: X\nIpExt: 9\nTcpExt: A TCPMigrateReqSuccess\nTcpExt: 1 {value}\n");
+            counters.add_group(&text, "TcpExt:").expect("a group");
+            counters
+        };
+        assert_eq!(read(5).grown(&read(3), "TCPMigrateReqSuccess"), Some(2));
+        assert_eq!(read(5).grown(&read(3), "TCPMigrateReqFailure"), None);
+    }
+}

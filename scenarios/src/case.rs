@@ -1,0 +1,157 @@
+//! A case: what is done, what must happen, which source says so, and the code.
+
+use std::fmt;
+use std::time::Duration;
+
+use harness::Family;
+use harness::lab::Lab;
+use serde::{Deserialize, Serialize};
+
+use crate::expectation::Expectation;
+
+/// A behaviour of the kernel, as something that can be run.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The id without its setting: `quiz1`, `bind/other-uid`.
+    pub name: &'static str,
+    /// What the case does.
+    pub does: &'static str,
+    /// What must happen.
+    pub must: &'static str,
+    /// Who says so: a document, a kernel function, a commit.
+    pub source: &'static str,
+    /// The settings it runs in.
+    pub settings: Settings,
+    /// What it needs beyond sockets.
+    pub needs: &'static [Need],
+    /// The longest timer of the kernel that it waits for.
+    pub waits_for: Duration,
+    /// Does it, in a lab that has the setting, and observes.
+    pub run: fn(&mut Lab, Setting) -> harness::Result<()>,
+    /// What must have been observed.
+    pub expect: fn(Setting) -> Expectation,
+}
+
+impl Case {
+    /// A case without needs or timers, to fill in.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        does: "",
+        must: "",
+        source: "",
+        settings: Settings::Once,
+        needs: &[],
+        waits_for: Duration::ZERO,
+        run: |_, _| Ok(()),
+        expect: |_| Expectation::new(),
+    };
+}
+
+/// Which settings a case runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settings {
+    /// Once, in IPv4: the case is not about connections.
+    Once,
+    /// In every address family.
+    Families,
+    /// In every address family, with migration by the sysctl.
+    FamiliesOn,
+    /// In every address family, with migration off and on.
+    FamiliesOffAndOn,
+}
+
+/// Whether, and how, migration is enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Migration {
+    /// `tcp_migrate_req` is 0 and there is no program.
+    Off,
+    /// `tcp_migrate_req` is 1.
+    On,
+}
+
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Off => "off",
+            Self::On => "on",
+        })
+    }
+}
+
+/// How a case is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The address family of every socket.
+    pub family: Family,
+    /// Migration, as the case finds it.
+    pub migration: Migration,
+}
+
+/// What a case needs from the machine beyond sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The code behind `tcp_migrate_req`.
+    Migration,
+    /// nftables, for the gate.
+    Nftables,
+    /// A second user.
+    SecondUid,
+}
+
+/// A case in one setting: what a run consists of.
+#[derive(Clone, Copy)]
+pub struct Selected {
+    /// The case.
+    pub case: &'static Case,
+    /// Its setting.
+    pub setting: Setting,
+}
+
+impl Selected {
+    /// The full id, a path: `quiz1/v4/on`.
+    pub fn id(&self) -> String {
+        let Self { case, setting } = self;
+        let (family, migration) = (setting.family, setting.migration);
+        match case.settings {
+            Settings::Once => case.name.to_owned(),
+            Settings::Families | Settings::FamiliesOn => format!("{}/{family}", case.name),
+            Settings::FamiliesOffAndOn => format!("{}/{family}/{migration}", case.name),
+        }
+    }
+
+    /// What it needs, its setting's needs included.
+    pub fn needs(&self) -> Vec<Need> {
+        let mut needs = self.case.needs.to_vec();
+        if self.setting.migration == Migration::On && !needs.contains(&Need::Migration) {
+            needs.push(Need::Migration);
+        }
+        needs
+    }
+
+    /// What must have been observed; every case must also have its sockets freed.
+    pub fn expectation(&self) -> Expectation {
+        (self.case.expect)(self.setting).fact("sockets never freed", 0)
+    }
+}
+
+impl Case {
+    /// The case in each of its settings.
+    pub fn selected(&'static self) -> impl Iterator<Item = Selected> {
+        let families = match self.settings {
+            Settings::Once => &[Family::V4],
+            _ => Family::ALL,
+        };
+        let migrations: &[Migration] = match self.settings {
+            Settings::Once | Settings::Families => &[Migration::Off],
+            Settings::FamiliesOn => &[Migration::On],
+            Settings::FamiliesOffAndOn => &[Migration::Off, Migration::On],
+        };
+        families.iter().flat_map(move |&family| {
+            migrations.iter().map(move |&migration| Selected {
+                case: self,
+                setting: Setting { family, migration },
+            })
+        })
+    }
+}

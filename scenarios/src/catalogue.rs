@@ -1,0 +1,110 @@
+//! The list of cases, from which everything else is made.
+
+use crate::case::{Case, Selected};
+use crate::{bind, group, listener, quiz, sysctl};
+
+/// Every case, in the order in which they are told.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    [quiz::CASES, listener::CASES, group::CASES, bind::CASES, sysctl::CASES].into_iter().flatten()
+}
+
+/// Every case in every setting.
+pub fn all() -> Vec<Selected> {
+    cases().flat_map(Case::selected).collect()
+}
+
+/// The cases whose ids start with one of `prefixes`; all of them if there are none.
+///
+/// # Errors
+/// The first prefix that no id starts with.
+pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
+    let all = all();
+    if let Some(unknown) =
+        prefixes.iter().find(|prefix| !all.iter().any(|s| s.id().starts_with(prefix.as_str())))
+    {
+        return Err(NoSuchId { prefix: unknown.clone(), nearest: nearest(unknown, &all) });
+    }
+    let wanted = |selected: &Selected| {
+        prefixes.is_empty() || prefixes.iter().any(|prefix| selected.id().starts_with(prefix))
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+/// Nothing has such an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no case has an id that starts with `{prefix}`; nearest: {}", nearest.join(", "))]
+pub struct NoSuchId {
+    /// What was asked for.
+    pub prefix: String,
+    /// The names that are least different from it, best first.
+    pub nearest: Vec<String>,
+}
+
+fn nearest(wanted: &str, all: &[Selected]) -> Vec<String> {
+    let mut names: Vec<String> = all.iter().map(Selected::id).collect();
+    names.extend(all.iter().map(|selected| selected.case.name.to_owned()));
+    names.sort_by_cached_key(|name| (edit_distance(wanted, name), name.clone()));
+    names.dedup();
+    names.truncate(3);
+    names
+}
+
+/// Levenshtein's distance in characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("quiz3", "quiz1")]
+    #[case("bind/otheruid", "bind/other-uid")]
+    #[case("quiz1/v4/onn", "quiz1/v4/on")]
+    fn a_typing_error_is_met_with_the_nearest_id(#[case] typed: &str, #[case] meant: &str) {
+        let unknown = select(&[typed.into()]).err().expect("no such id");
+        assert_eq!(unknown.nearest[0], meant);
+    }
+
+    #[test]
+    fn any_prefix_selects() {
+        let ids = |prefix: &str| {
+            let selected = select(&[prefix.into()]).expect("some cases");
+            selected.iter().map(Selected::id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids("quiz1/v6"), ["quiz1/v6/off", "quiz1/v6/on"]);
+        assert_eq!(ids("quiz").len(), 12);
+    }
+
+    #[test]
+    fn every_case_says_what_it_does_must_and_who_says_so() {
+        for case in cases() {
+            for text in [case.does, case.must] {
+                assert!(text.ends_with(['.', ')']), "{}: `{text}` is not a sentence", case.name);
+            }
+            assert!(!case.source.is_empty(), "{} has no source", case.name);
+        }
+    }
+
+    #[test]
+    fn ids_are_unique() {
+        let mut ids: Vec<String> = all().iter().map(Selected::id).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}

@@ -1,0 +1,278 @@
+//! Runs cases in labs and tells what happens, as events. Prints nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::inside;
+use harness::kernel::Kernel;
+use harness::lab::Lab;
+use harness::observation::Observation;
+use harness::process::{Broken, Labs, Returned};
+use harness::sysctl::MIGRATE_REQ;
+use harness::trace::Trace;
+use harness::{interrupt, wait};
+use serde::{Deserialize, Serialize};
+
+use crate::case::{Migration, Selected};
+use crate::judge::{Verdict, judge};
+use crate::requirement::{Met, requirement};
+use crate::{catalogue, known};
+
+/// The work that probes the kernel instead of running a case. No case has this id.
+const PROBE: &str = "?";
+
+/// A case that takes longer than this beyond the timers it waits for hangs. Three waits
+/// of a case may run into their own deadlines before.
+fn deadline(selected: &Selected) -> Duration {
+    selected.case.waits_for + wait::deadline() * 3
+}
+
+/// Does a lab's work if this process is a lab, and never returns then. Must be the first
+/// thing in `main` of every program that runs cases.
+pub fn enter_if_lab() {
+    inside::enter(|work| match work {
+        PROBE => Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![]),
+        id => match catalogue::all().into_iter().find(|selected| selected.id() == id) {
+            Some(selected) => match perform(&selected) {
+                Ok((seen, pcapng)) => Returned::json(&Ok::<_, String>(seen), pcapng),
+                Err(e) => Returned::json(&Err::<Seen, _>(e.to_string()), vec![]),
+            },
+            None => Returned::json(&Err::<Seen, _>(format!("no case {id}")), vec![]),
+        },
+    });
+}
+
+/// What a case saw: its observation and the wire.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Facts.
+    pub observation: Observation,
+    /// Segments and acts.
+    pub trace: Trace,
+}
+
+/// Runs a case in the lab that this process is.
+fn perform(selected: &Selected) -> harness::Result<(Seen, Vec<u8>)> {
+    let mut lab = Lab::open(selected.setting.family)?;
+    if selected.setting.migration == Migration::On {
+        lab.sysctl(MIGRATE_REQ, "1")?;
+    }
+    let stopped = match (selected.case.run)(&mut lab, selected.setting) {
+        Ok(()) => None,
+        Err(e) if e.blames_the_kernel() => Some(e.to_string()),
+        Err(e) => return Err(e),
+    };
+    let (observation, trace, pcapng) = lab.finish(stopped)?;
+    Ok((Seen { observation, trace }, pcapng))
+}
+
+/// Probes the kernel in a lab of its own.
+///
+/// # Errors
+/// There can be no lab here.
+pub fn probe(labs: &Labs) -> Result<Kernel, Broken> {
+    let returned = labs.run(PROBE, wait::deadline())?;
+    let probed: Result<Kernel, String> =
+        returned.parse().map_err(|e| Broken::Setup(e.to_string()))?;
+    probed.map_err(Broken::Setup)
+}
+
+/// What came of one run of one case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The case's full id.
+    pub id: String,
+    /// Which repetition, from 1.
+    pub round: u32,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What it rests on; nothing for a skip or an error.
+    pub seen: Seen,
+    /// The wire as a pcapng file.
+    pub pcapng: Vec<u8>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs a case once and judges it.
+///
+/// # Errors
+/// [`Broken::Interrupted`] and [`Broken::Setup`]; anything else is a verdict.
+pub fn run_once(
+    labs: &Labs,
+    kernel: &Kernel,
+    selected: &Selected,
+    round: u32,
+) -> Result<Outcome, Broken> {
+    let started = Instant::now();
+    let id = selected.id();
+    let (verdict, seen, pcapng) = match requirement(&selected.needs(), selected.setting, kernel) {
+        Met::No(verdict) => (verdict, Seen::default(), vec![]),
+        Met::Yes => match labs.run(&id, deadline(selected)) {
+            Err(broken @ (Broken::Interrupted | Broken::Setup(_))) => return Err(broken),
+            Err(broken) => (Verdict::Error { reason: broken.to_string() }, Seen::default(), vec![]),
+            Ok(returned) => match returned.parse::<Result<Seen, String>>() {
+                Ok(Ok(seen)) => {
+                    let known = known::about(&id, kernel.version);
+                    let verdict =
+                        judge(&selected.expectation(), known, &seen.observation, &seen.trace);
+                    (verdict, seen, returned.pcapng)
+                }
+                Ok(Err(reason)) => (Verdict::Error { reason }, Seen::default(), vec![]),
+                Err(e) => (Verdict::Error { reason: e.to_string() }, Seen::default(), vec![]),
+            },
+        },
+    };
+    Ok(Outcome { id, round, verdict, seen, pcapng, took: started.elapsed() })
+}
+
+/// What a run tells while it goes.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A case was started.
+    Started {
+        /// Its id.
+        id: String,
+        /// Which repetition, from 1.
+        round: u32,
+    },
+    /// A case came to its end. In the order of the selection, round by round.
+    Finished(Box<Outcome>),
+    /// No case will follow.
+    Ended(Ending),
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Every selected case was run.
+    Complete,
+    /// Ctrl-C; so many runs were not begun or not finished.
+    Interrupted {
+        /// How many.
+        not_run: usize,
+    },
+    /// The machine stopped giving labs.
+    NoLab {
+        /// Why.
+        why: String,
+        /// How many runs there would have been.
+        not_run: usize,
+    },
+}
+
+/// How to run a selection.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How many times everything is run.
+    pub rounds: u32,
+    /// How many labs there are at a time.
+    pub jobs: usize,
+}
+
+/// More labs at a time than cores: most wait for a timer of the kernel.
+pub fn default_jobs() -> usize {
+    4 * thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Runs `selection` as planned and tells `listen` about it.
+pub fn run(
+    labs: &Labs,
+    kernel: &Kernel,
+    selection: &[Selected],
+    plan: Plan,
+    mut listen: impl FnMut(Event),
+) {
+    let queue = queue(selection, plan.rounds);
+    let next = AtomicUsize::new(0);
+    let broken: Mutex<Option<Broken>> = Mutex::new(None);
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..plan.jobs.min(queue.len()) {
+            let (tell, next, broken, queue) = (tell.clone(), &next, &broken, &queue);
+            scope.spawn(move || {
+                while let Some(task) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if interrupt::caught() {
+                        return;
+                    }
+                    let selected = &selection[task.index];
+                    let _ = tell.send(Told::Started { id: selected.id(), round: task.round });
+                    match run_once(labs, kernel, selected, task.round) {
+                        Ok(outcome) => {
+                            let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
+                        }
+                        Err(e) => {
+                            next.store(queue.len(), Ordering::Relaxed);
+                            broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        drop(tell);
+        let finished = in_order(told, &mut listen);
+        let not_run = queue.len() - finished;
+        let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        listen(Event::Ended(match broken {
+            Some(Broken::Setup(why)) if !interrupt::caught() => Ending::NoLab { why, not_run },
+            _ if not_run > 0 => Ending::Interrupted { not_run },
+            _ => Ending::Complete,
+        }));
+    });
+}
+
+enum Told {
+    Started { id: String, round: u32 },
+    Finished(usize, Box<Outcome>),
+}
+
+struct Task {
+    /// Position in the order in which outcomes are told.
+    place: usize,
+    index: usize,
+    round: u32,
+}
+
+/// Whoever waits longest for timers of the kernel starts first, so that the others run
+/// meanwhile.
+fn queue(selection: &[Selected], rounds: u32) -> Vec<Task> {
+    let mut order: Vec<usize> = (0..selection.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(selection[index].case.waits_for));
+    (0..rounds)
+        .flat_map(|round| {
+            let order = &order;
+            order.iter().map(move |&index| Task {
+                place: round as usize * selection.len() + index,
+                index,
+                round: round + 1,
+            })
+        })
+        .collect()
+}
+
+/// Passes outcomes on in the order of their places; those behind a gap come at the end.
+/// Says how many there were.
+fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize {
+    let mut held: BTreeMap<usize, Box<Outcome>> = BTreeMap::new();
+    let mut place = 0;
+    let mut finished = 0;
+    for told in told {
+        match told {
+            Told::Started { id, round } => listen(Event::Started { id, round }),
+            Told::Finished(at, outcome) => {
+                finished += 1;
+                held.insert(at, outcome);
+                while let Some(outcome) = held.remove(&place) {
+                    listen(Event::Finished(outcome));
+                    place += 1;
+                }
+            }
+        }
+    }
+    held.into_values().for_each(|outcome| listen(Event::Finished(outcome)));
+    finished
+}

@@ -1,0 +1,147 @@
+//! The pure part: an observation, an expectation, a verdict.
+
+use harness::observation::Observation;
+use harness::trace::Trace;
+use serde::{Deserialize, Serialize};
+
+use crate::expectation::{Expectation, Wire};
+use crate::known::{Kind, Known};
+
+/// What a run of a case comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As expected.
+    Pass {
+        /// An expectation of a bug that this kernel should have and has not.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stale: Option<String>,
+    },
+    /// The kernel deviates.
+    Fail {
+        /// In what.
+        mismatches: Vec<Mismatch>,
+    },
+    /// The case says nothing about this kernel.
+    Skip {
+        /// Why; a claim that was checked.
+        reason: String,
+    },
+    /// The kernel deviates as it is known to.
+    KnownBug {
+        /// What is wrong with it.
+        reason: String,
+        /// The commit that mends it, if there is one.
+        fix: Option<String>,
+        /// In what.
+        mismatches: Vec<Mismatch>,
+    },
+    /// The laboratory broke. Nothing was learned about the kernel.
+    Error {
+        /// How.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pass { .. } => "pass",
+            Self::Fail { .. } => "fail",
+            Self::Skip { .. } => "skip",
+            Self::KnownBug { .. } => "known bug",
+            Self::Error { .. } => "error",
+        }
+    }
+}
+
+/// One deviation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// Of what: a fact's name, or whose wire.
+    pub what: String,
+    /// Everything that would have been acceptable.
+    pub expected: Vec<String>,
+    /// What was there.
+    pub actual: String,
+    /// For a wire: the index in the whole trace of the first wrong line; the trace's
+    /// length when it ended too early.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace_line: Option<usize>,
+}
+
+/// Compares what was seen with what must be seen, and with what is known of this kernel.
+pub fn judge(
+    expectation: &Expectation,
+    known: Option<&Known>,
+    observation: &Observation,
+    trace: &Trace,
+) -> Verdict {
+    let mismatches = compare(expectation, observation, trace);
+    let Some(known) = known else {
+        return match mismatches.is_empty() {
+            true => Verdict::Pass { stale: None },
+            false => Verdict::Fail { mismatches },
+        };
+    };
+    if mismatches.is_empty() {
+        let stale = format!("expected on this kernel and not seen: {}", known.reason);
+        return Verdict::Pass { stale: Some(stale) };
+    }
+    let there = expectation.clone().with(&known.observed());
+    if !compare(&there, observation, trace).is_empty() {
+        return Verdict::Fail { mismatches };
+    }
+    match known.kind {
+        Kind::Bug => {
+            Verdict::KnownBug { reason: known.reason.clone(), fix: known.fix.clone(), mismatches }
+        }
+        Kind::History => Verdict::Pass { stale: None },
+    }
+}
+
+fn compare(expectation: &Expectation, observation: &Observation, trace: &Trace) -> Vec<Mismatch> {
+    let mut mismatches = Vec::new();
+    if let Some(stopped) = &observation.stopped {
+        mismatches.push(Mismatch {
+            what: "the case's course".into(),
+            expected: vec!["to reach its end".into()],
+            actual: stopped.clone(),
+            trace_line: None,
+        });
+    }
+    for (name, acceptable) in &expectation.facts {
+        let actual = observation.get(name);
+        if actual.is_some_and(|value| acceptable.accepts(value)) {
+            continue;
+        }
+        if actual.is_none() && observation.stopped.is_some() {
+            continue; // It was stopped before it could look.
+        }
+        mismatches.push(Mismatch {
+            what: name.clone(),
+            expected: vec![acceptable.to_string()],
+            actual: actual.map_or_else(|| "not observed".into(), ToString::to_string),
+            trace_line: None,
+        });
+    }
+    mismatches.extend(expectation.wires.iter().filter_map(|wire| compare_wire(wire, trace)));
+    mismatches
+}
+
+fn compare_wire(wire: &Wire, trace: &Trace) -> Option<Mismatch> {
+    let lines = trace.lines();
+    let compared = wire.compared(&lines);
+    let parting = wire.parts_from(&compared)?;
+    let wrong = compared.get(parting.at);
+    let trace_line = wrong.map_or(lines.len(), |wrong| {
+        lines.iter().position(|line| std::ptr::eq(line, *wrong)).unwrap_or(lines.len())
+    });
+    Some(Mismatch {
+        what: format!("the wire of {}", wire.actor),
+        expected: parting.expected,
+        actual: wrong.map_or_else(|| "nothing more".into(), |line| line.what.clone()),
+        trace_line: Some(trace_line),
+    })
+}

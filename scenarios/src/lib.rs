@@ -1,0 +1,21 @@
+//! The behaviours of socket migration, and what a correct kernel does in each.
+//!
+//! A [`case::Case`] does something in a lab and observes; [`judge::judge`] compares the
+//! observation with the case's [`expectation::Expectation`] and with what
+//! `expectations.toml` knows about the running kernel. [`catalogue`] lists the cases,
+//! one file per mechanism; [`engine`] runs them.
+
+mod bind;
+pub mod case;
+pub mod catalogue;
+pub mod engine;
+pub mod expectation;
+mod group;
+pub mod judge;
+pub mod known;
+mod listener;
+mod quiz;
+pub mod report;
+pub mod requirement;
+mod statistics;
+mod sysctl;

@@ -1,0 +1,94 @@
+//! One listener: what it tells of its queue, and whether it is woken.
+
+use harness::lab::Lab;
+use harness::socket::{Stream, Watch};
+use harness::{wait, witness};
+
+use crate::case::{Case, Setting, Settings};
+use crate::expectation::Expectation;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "listener/queue-length",
+        does: "Three clients connect to a listener with a backlog of 7; one child is accepted.",
+        must: "TCP_INFO on the listener tells how many children wait (tcpi_unacked) and the \
+               backlog (tcpi_sacked); /proc/net/tcp tells the same.",
+        source: "tcp_get_info(), the TCP_LISTEN branch",
+        settings: Settings::Families,
+        run: queue_length,
+        expect: |_| {
+            Expectation::new()
+                .fact("TCP_INFO before", "0 of 7")
+                .fact("TCP_INFO with three children", "3 of 7")
+                .fact("/proc/net/tcp with three children", 3)
+                .fact("TCP_INFO after one accept", "2 of 7")
+                .fact("/proc/net/tcp after one accept", 2)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up",
+        does: "As quiz 1 with migration on, while epoll watches B.",
+        must: "The child that migrates to B makes epoll report B at once.",
+        source: "inet_csk_listen_stop(), 3864c6ba1e04 (CVE-2026-46015)",
+        settings: Settings::FamiliesOn,
+        run: wake_up,
+        expect: |_| {
+            Expectation::new()
+                .fact("epoll_wait(B) before the close", "no event")
+                .fact("epoll_wait(B)", "an event")
+                .fact("B's accept queue after the close", "1 of 32")
+                .fact("accept(B)", "C's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1)])
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// How long a wake-up that does not come is waited for. Closing a listener wakes the
+/// target before `close` returns, so that any time is long enough.
+const NO_WAKE_UP_MS: u16 = 500;
+
+fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen_with_backlog("A", 7)?;
+    lab.observe("TCP_INFO before", a.queue()?.to_string());
+    let _clients = [lab.connect("C")?, lab.connect("D")?, lab.connect("E")?];
+    wait::until("three children in A's accept queue", || {
+        Ok((a.queue()?.waiting >= 3).then_some(()))
+    })?;
+    lab.observe("TCP_INFO with three children", a.queue()?.to_string());
+    lab.observe("/proc/net/tcp with three children", waiting_by_proc()?);
+    let _child = a.accept()?;
+    lab.observe("TCP_INFO after one accept", a.queue()?.to_string());
+    lab.observe("/proc/net/tcp after one accept", waiting_by_proc()?);
+    Ok(())
+}
+
+/// The accept queue's length as `/proc/net/tcp` tells it, of the lab's one listener.
+fn waiting_by_proc() -> harness::Result<i64> {
+    let sockets = witness::sockets()?;
+    let listener = sockets.iter().find(|socket| socket.state == witness::State::Listen);
+    Ok(listener.map_or(-1, |listener| i64::from(listener.waiting)))
+}
+
+fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let shown = |woken| if woken { "an event" } else { "no event" };
+    let a = lab.listen("A")?;
+    let client = lab.connect("C")?;
+    client.send(b"Hello World")?;
+    lab.until_wire("S > C  . 1:1(0) ack 12")?;
+    let b = lab.listen("B")?;
+    let watch = Watch::start(&b)?;
+    lab.observe("epoll_wait(B) before the close", shown(watch.wakes(0)?));
+
+    let before = lab.counters()?;
+    lab.close(a);
+
+    lab.observe("epoll_wait(B)", shown(watch.wakes(NO_WAKE_UP_MS)?));
+    lab.observe("B's accept queue after the close", b.queue()?.to_string());
+    if let Some(child) = lab.accept_now(&b)? {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+    }
+    lab.observe_counters(&before)
+}

@@ -1,0 +1,128 @@
+//! A verdict in words: the block that explains a failure, and the trace that shows it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use harness::kernel::Kernel;
+use harness::process::Broken;
+use harness::trace::Trace;
+
+use crate::case::Selected;
+use crate::engine::Outcome;
+use crate::judge::{Mismatch, Verdict};
+
+/// How many lines of a trace are shown before and behind a wrong one.
+const CONTEXT: usize = 12;
+
+/// What a reader needs to understand that an outcome is not a pass, from the id down to
+/// the command that runs it again. Ends without a line break.
+pub fn failure(
+    selected: &Selected,
+    kernel: &Kernel,
+    outcome: &Outcome,
+    capture: Result<&Path, &str>,
+) -> String {
+    let mut block = format!("{} on {kernel}\n", outcome.id);
+    let mut say = |label: &str, text: &str| {
+        let _ = writeln!(block, "  {label:<9} {}", text.replace('\n', "\n            "));
+    };
+    say("does", selected.case.does);
+    say("must", selected.case.must);
+    say("source", selected.case.source);
+    let mismatches: &[Mismatch] = match &outcome.verdict {
+        Verdict::Fail { mismatches } => mismatches,
+        Verdict::KnownBug { mismatches, reason, fix } => {
+            say("known", reason);
+            say("fix", fix.as_deref().unwrap_or("none is known"));
+            mismatches
+        }
+        Verdict::Error { reason } => {
+            say("error", reason);
+            say("", "The laboratory broke; nothing was learned about the kernel.");
+            &[]
+        }
+        Verdict::Skip { reason } => {
+            say("skipped", reason);
+            &[]
+        }
+        Verdict::Pass { .. } => &[],
+    };
+    for mismatch in mismatches {
+        say("in", &mismatch.what);
+        say("expected", &mismatch.expected.join("\nor "));
+        say("actual", &mismatch.actual);
+    }
+    if !outcome.seen.observation.facts.is_empty() {
+        say("witness", &witnesses(outcome, mismatches));
+    }
+    if !outcome.seen.trace.events.is_empty() {
+        say("trace", "");
+        block.push_str(&trace(&outcome.seen.trace, mismatches));
+    }
+    let mut say = |label: &str, text: &str| {
+        let _ = writeln!(block, "  {label:<9} {text}");
+    };
+    match capture {
+        Ok(path) => say("capture", &path.display().to_string()),
+        Err(why) if !outcome.pcapng.is_empty() => say("capture", why),
+        Err(_) => {}
+    }
+    say("again", &format!("sockmig run {} --trace --out DIR", outcome.id));
+    block.trim_end().to_owned()
+}
+
+/// Every fact that was observed and is not zero, the wrong ones marked.
+fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for fact in &outcome.seen.observation.facts {
+        let wrong = mismatches.iter().any(|mismatch| mismatch.what == fact.name);
+        let value = fact.value.to_string();
+        if wrong || (value != "0" && value != "no such counter") {
+            let mark = if wrong { "  <- wrong" } else { "" };
+            shown.push(format!("{}: {value}{mark}", fact.name));
+        }
+    }
+    shown.join("\n")
+}
+
+/// The trace around the first wrong line, that line marked. A trace without a wrong line
+/// is shown from its start.
+fn trace(trace: &Trace, mismatches: &[Mismatch]) -> String {
+    let lines = trace.lines();
+    let wrong: Vec<usize> = mismatches.iter().filter_map(|mismatch| mismatch.trace_line).collect();
+    let first = wrong.first().map_or(0, |at| at.saturating_sub(CONTEXT));
+    let mut shown = String::new();
+    if first > 0 {
+        let _ = writeln!(shown, "      ... {first} lines before");
+    }
+    for (at, line) in lines.iter().enumerate().skip(first).take(2 * CONTEXT) {
+        let mark = if wrong.contains(&at) { '>' } else { ' ' };
+        let _ = writeln!(shown, "    {mark} {line}");
+    }
+    if wrong.contains(&lines.len()) {
+        let _ = writeln!(shown, "    > (the trace ends here)");
+    }
+    let left = lines.len().saturating_sub(first + 2 * CONTEXT);
+    if left > 0 {
+        let _ = writeln!(shown, "      ... {left} lines more");
+    }
+    shown
+}
+
+/// Why there can be no lab on this machine, and what to do about it.
+pub fn no_lab(broken: &Broken) -> String {
+    let advice = match broken {
+        Broken::Setup(why) if why.contains("unshare(") => {
+            "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
+             namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
+             kernel.unprivileged_userns_clone\nmust be 1 and \
+             kernel.apparmor_restrict_unprivileged_userns 0. A container may forbid them too."
+        }
+        Broken::Start(_) if !Path::new("/proc/self/exe").exists() => {
+            "\n/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
+             proc /proc"
+        }
+        _ => "",
+    };
+    format!("{broken}{advice}")
+}

@@ -1,0 +1,124 @@
+//! Whether a case can say anything about this kernel. A skip is a claim, and checked.
+
+use harness::kernel::{Kernel, Migration, Version};
+
+use crate::case::{Need, Setting};
+use crate::judge::{Mismatch, Verdict};
+
+/// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
+pub const MIGRATION_SINCE: Version = Version::new(5, 14, 0);
+
+/// The answer to whether a case can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met {
+    /// It can.
+    Yes,
+    /// It cannot: a skip whose reason holds, or a failure because it does not.
+    No(Verdict),
+}
+
+/// Checks what a case needs against what the kernel has.
+pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
+    if setting.family.needs_ipv6() && !kernel.has_ipv6 {
+        return skip("there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set");
+    }
+    needs.iter().map(|need| check(*need, kernel)).find(|met| *met != Met::Yes).unwrap_or(Met::Yes)
+}
+
+fn check(need: Need, kernel: &Kernel) -> Met {
+    match need {
+        Need::Migration => migration(kernel),
+        Need::Nftables => match &kernel.nftables {
+            Ok(()) => Met::Yes,
+            Err(why) => skip(&format!("no nftables to hold the final ACK with ({why})")),
+        },
+        Need::SecondUid if kernel.has_second_uid => Met::Yes,
+        Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
+    }
+}
+
+fn migration(kernel: &Kernel) -> Met {
+    let found = match kernel.migration() {
+        Migration::Works => return Met::Yes,
+        Migration::SysctlOnly => "the sysctl is there and does nothing",
+        Migration::Absent => "there is no tcp_migrate_req",
+    };
+    let version = kernel.version;
+    if version < MIGRATION_SINCE {
+        return skip(&format!("{found}: migration came with {MIGRATION_SINCE}, this is {version}"));
+    }
+    Met::No(Verdict::Fail {
+        mismatches: vec![Mismatch {
+            what: "net.ipv4.tcp_migrate_req".into(),
+            expected: vec![format!("migration, as on every kernel from {MIGRATION_SINCE} on")],
+            actual: format!("{found}, and this is {version}"),
+            trace_line: None,
+        }],
+    })
+}
+
+fn skip(reason: &str) -> Met {
+    Met::No(Verdict::Skip { reason: reason.to_owned() })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::case::Migration as Asked;
+    use harness::Family;
+    use rstest::rstest;
+
+    pub(crate) fn kernel(version: Version) -> Kernel {
+        Kernel {
+            release: version.to_string(),
+            build: "#1".into(),
+            machine: "x86_64".into(),
+            version,
+            has_sysctl: true,
+            has_counters: true,
+            has_ipv6: true,
+            nftables: Ok(()),
+            has_second_uid: true,
+        }
+    }
+
+    const EVERYTHING: &[Need] = &[Need::Migration, Need::Nftables, Need::SecondUid];
+    const V6_ON: Setting = Setting { family: Family::V6, migration: Asked::On };
+
+    #[test]
+    fn a_kernel_that_has_everything_runs_everything() {
+        let kernel = kernel(Version::new(6, 18, 44));
+        assert_eq!(requirement(EVERYTHING, V6_ON, &kernel), Met::Yes);
+    }
+
+    #[rstest]
+    #[case::no_ipv6(|k: &mut Kernel| k.has_ipv6 = false, "there is no IPv6 on lo")]
+    #[case::no_nftables(|k: &mut Kernel| k.nftables = Err("EPROTONOSUPPORT".into()),
+        "no nftables to hold the final ACK with (EPROTONOSUPPORT)")]
+    #[case::one_user(|k: &mut Kernel| k.has_second_uid = false, "a second user is needed")]
+    #[case::pseudo_sysctl(
+        |k: &mut Kernel| { k.has_counters = false; k.version = Version::new(5, 10, 262) },
+        "the sysctl is there and does nothing: migration came with 5.14, this is 5.10.262")]
+    #[case::no_sysctl(
+        |k: &mut Kernel| { k.has_sysctl = false; k.version = Version::new(5, 4, 0) },
+        "there is no tcp_migrate_req: migration came with 5.14, this is 5.4")]
+    fn what_is_missing_skips_with_the_reason(#[case] lack: fn(&mut Kernel), #[case] reason: &str) {
+        let mut kernel = kernel(Version::new(6, 18, 44));
+        lack(&mut kernel);
+        let Met::No(Verdict::Skip { reason: given }) = requirement(EVERYTHING, V6_ON, &kernel)
+        else {
+            panic!("not skipped");
+        };
+        assert!(given.starts_with(reason), "{given}");
+    }
+
+    #[rstest]
+    #[case(|k: &mut Kernel| k.has_counters = false)]
+    #[case(|k: &mut Kernel| k.has_sysctl = false)]
+    fn a_kernel_too_new_to_lack_migration_fails(#[case] lack: fn(&mut Kernel)) {
+        let mut kernel = kernel(Version::new(5, 14, 0));
+        lack(&mut kernel);
+        let met = requirement(EVERYTHING, V6_ON, &kernel);
+        assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
+    }
+}

@@ -1,0 +1,62 @@
+//! `cargo test`: a line per case and setting, filtered by id.
+//!
+//! What a case needs is probed while the list is made, so that an unmet need shows as
+//! ignored with its reason, under nextest too.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use harness::kernel::Kernel;
+use harness::process::Labs;
+use libtest_mimic::{Arguments, Failed, Trial};
+use scenarios::case::Selected;
+use scenarios::judge::Verdict;
+use scenarios::requirement::{Met, requirement};
+use scenarios::{catalogue, engine, report};
+
+fn main() -> ExitCode {
+    engine::enter_if_lab();
+    let mut arguments = Arguments::from_args();
+    // Most cases wait for a timer of the kernel, not for a core.
+    arguments.test_threads.get_or_insert_with(engine::default_jobs);
+    let labs = Arc::new(Labs::default());
+    let kernel = match engine::probe(&labs) {
+        Ok(kernel) => Arc::new(kernel),
+        Err(broken) => {
+            eprintln!("error: {}", report::no_lab(&broken));
+            return ExitCode::from(69);
+        }
+    };
+    // Those that wait longest start first, so that the others run meanwhile.
+    let mut selection = catalogue::all();
+    selection.sort_by_key(|selected| std::cmp::Reverse(selected.case.waits_for));
+    let trials = selection.into_iter().map(|selected| trial(selected, &labs, &kernel));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    labs.wait();
+    conclusion.exit_code()
+}
+
+fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
+    let unmet = match requirement(&selected.needs(), selected.setting, kernel) {
+        Met::No(Verdict::Skip { reason }) => Some(reason),
+        _ => None,
+    };
+    let (labs, kernel) = (Arc::clone(labs), Arc::clone(kernel));
+    let name = match &unmet {
+        // libtest's own list has no place for a reason but the name.
+        Some(reason) => format!("{} (needs: {reason})", selected.id()),
+        None => selected.id(),
+    };
+    Trial::test(name, move || {
+        let outcome = engine::run_once(&labs, &kernel, &selected, 1)
+            .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
+        match outcome.verdict {
+            Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
+            Verdict::Fail { .. } | Verdict::Error { .. } => {
+                let kept = Err("not kept; the command below keeps it");
+                Err(Failed::from(report::failure(&selected, &kernel, &outcome, kept)))
+            }
+        }
+    })
+    .with_ignored_flag(unmet.is_some())
+}
