@@ -13,6 +13,11 @@ use crate::{gate, inside, sysctl, witness};
 /// The second user of the same-uid rule, where the user namespace has it.
 pub const SECOND_UID: u32 = 1000;
 
+/// Whether this process is root, in whichever user namespace it is.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// An upstream version: `6.12.86`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -101,6 +106,8 @@ impl Kernel {
     /// # Errors
     /// The laboratory broke; a feature that is not there is not an error.
     pub fn probe() -> Result<Self> {
+        // Without a packet socket there is no witness, and so no lab.
+        crate::Capture::start()?;
         let uname = nix::sys::utsname::uname().call(|| "uname()".into())?;
         let release = uname.release().to_string_lossy().into_owned();
         let build = uname.version().to_string_lossy().into_owned();

@@ -244,6 +244,7 @@ impl Lab {
     }
 
     fn serve(&mut self, listener: &Listener) -> Result<String> {
+        self.act("a fresh client comes");
         let client = self.connect("fresh")?;
         let child = listener.accept()?;
         if child.peer != client.local {
@@ -286,7 +287,7 @@ impl Lab {
     fn sockets(&self) -> Result<String> {
         let server = self.family.server().port();
         let name = |address: SocketAddr| self.capture.trace().name_of(address);
-        let mut lines: Vec<String> = sockets()?
+        let mut lines: Vec<String> = sockets(self.family)?
             .into_iter()
             .filter(|socket| socket.local.port() == server || socket.remote.port() == server)
             .map(|socket| match socket.state {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::error::{Context, Error, Result};
+use crate::family::Family;
 
 /// The network namespace's protocol counters at one moment, by their kernel names
 /// (`TCPMigrateReqSuccess`, `OutRsts`, ...).
@@ -158,16 +159,19 @@ pub struct SocketLine {
     pub waiting: u32,
 }
 
-/// Every TCP socket and request of this network namespace.
+/// Every TCP socket and request of this network namespace that belongs to `family`'s
+/// sockets: those of AF_INET, or those of AF_INET6, IPv4-mapped ones included.
 ///
 /// # Errors
-/// `/proc/net/tcp` cannot be read. A missing `tcp6` means a kernel without IPv6.
-pub fn sockets() -> Result<Vec<SocketLine>> {
-    let v4 = fs::read_to_string("/proc/net/tcp").call(|| "read(/proc/net/tcp)".into())?;
-    let v6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    v4.lines()
+/// `/proc/net/tcp` or `tcp6` cannot be read.
+pub fn sockets(family: Family) -> Result<Vec<SocketLine>> {
+    let file = match family {
+        Family::V4 => "/proc/net/tcp",
+        Family::V6 | Family::V4Mapped => "/proc/net/tcp6",
+    };
+    let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+    text.lines()
         .skip(1)
-        .chain(v6.lines().skip(1))
         .map(|line| {
             SocketLine::parse(line)
                 .ok_or_else(|| Error::unreadable("a line of /proc/net/tcp", line))

@@ -15,19 +15,32 @@ pub fn all() -> Vec<Selected> {
 
 /// The cases whose ids start with one of `prefixes`; all of them if there are none.
 ///
+/// A prefix that ends where a part of an id ends means just that part: `quiz1/v4` is not
+/// `quiz1/v4-mapped`, while `quiz` is `quiz1` and `quiz2`.
+///
 /// # Errors
 /// The first prefix that no id starts with.
 pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
     let all = all();
-    if let Some(unknown) =
-        prefixes.iter().find(|prefix| !all.iter().any(|s| s.id().starts_with(prefix.as_str())))
-    {
-        return Err(NoSuchId { prefix: unknown.clone(), nearest: nearest(unknown, &all) });
+    let ids: Vec<String> = all.iter().map(Selected::id).collect();
+    let mut wanted = vec![prefixes.is_empty(); all.len()];
+    for prefix in prefixes {
+        let whole_parts = |id: &String| {
+            id.strip_prefix(prefix.as_str()).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
+            })
+        };
+        let any = |id: &String| id.starts_with(prefix.as_str());
+        let matches: &dyn Fn(&String) -> bool =
+            if ids.iter().any(whole_parts) { &whole_parts } else { &any };
+        if !ids.iter().any(matches) {
+            return Err(NoSuchId { prefix: prefix.clone(), nearest: nearest(prefix, &all) });
+        }
+        for (wanted, id) in wanted.iter_mut().zip(&ids) {
+            *wanted |= matches(id);
+        }
     }
-    let wanted = |selected: &Selected| {
-        prefixes.is_empty() || prefixes.iter().any(|prefix| selected.id().starts_with(prefix))
-    };
-    Ok(all.into_iter().filter(wanted).collect())
+    Ok(all.into_iter().zip(wanted).filter_map(|(s, wanted)| wanted.then_some(s)).collect())
 }
 
 /// Nothing has such an id.
@@ -86,6 +99,8 @@ mod tests {
             selected.iter().map(Selected::id).collect::<Vec<_>>()
         };
         assert_eq!(ids("quiz1/v6"), ["quiz1/v6/off", "quiz1/v6/on"]);
+        assert_eq!(ids("quiz1/v4"), ["quiz1/v4/off", "quiz1/v4/on"]);
+        assert_eq!(ids("quiz1/v4-"), ["quiz1/v4-mapped/off", "quiz1/v4-mapped/on"]);
         assert_eq!(ids("quiz").len(), 12);
     }
 

@@ -129,6 +129,8 @@ impl Expectation {
 pub struct Wire {
     /// Whose.
     pub actor: String,
+    /// As it was written.
+    pub text: String,
     steps: Vec<Step>,
     open_end: bool,
 }
@@ -161,7 +163,8 @@ pub struct Parting {
 
 impl Wire {
     fn parse(actor: &str, text: &str) -> Self {
-        let mut wire = Self { actor: actor.to_owned(), steps: vec![], open_end: false };
+        let mut wire =
+            Self { actor: actor.to_owned(), text: text.to_owned(), steps: vec![], open_end: false };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let repeated =
                 |line: &str, by_timer| Repeated { line: line.trim().to_owned(), by_timer };

@@ -1,5 +1,6 @@
 //! What is known to differ by kernel, as data: `expectations.toml`.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use harness::kernel::Version;
@@ -55,6 +56,17 @@ impl TryFrom<String> for Range {
             version => version.parse().map(Some),
         };
         Ok(Self { from: end(from)?, to: end(to)? })
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => write!(f, "{from} up to {to}"),
+            (None, Some(to)) => write!(f, "before {to}"),
+            (Some(from), None) => write!(f, "from {from} on"),
+            (None, None) => write!(f, "of any version"),
+        }
     }
 }
 

@@ -58,16 +58,18 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         Ok((a.queue()?.waiting >= 3).then_some(()))
     })?;
     lab.observe("TCP_INFO with three children", a.queue()?.to_string());
-    lab.observe("/proc/net/tcp with three children", waiting_by_proc()?);
+    let waiting = waiting_by_proc(lab)?;
+    lab.observe("/proc/net/tcp with three children", waiting);
     let _child = a.accept()?;
     lab.observe("TCP_INFO after one accept", a.queue()?.to_string());
-    lab.observe("/proc/net/tcp after one accept", waiting_by_proc()?);
+    let waiting = waiting_by_proc(lab)?;
+    lab.observe("/proc/net/tcp after one accept", waiting);
     Ok(())
 }
 
 /// The accept queue's length as `/proc/net/tcp` tells it, of the lab's one listener.
-fn waiting_by_proc() -> harness::Result<i64> {
-    let sockets = witness::sockets()?;
+fn waiting_by_proc(lab: &Lab) -> harness::Result<i64> {
+    let sockets = witness::sockets(lab.family())?;
     let listener = sockets.iter().find(|socket| socket.state == witness::State::Listen);
     Ok(listener.map_or(-1, |listener| i64::from(listener.waiting)))
 }

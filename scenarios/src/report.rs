@@ -16,7 +16,7 @@ const CONTEXT: usize = 12;
 
 /// What a reader needs to understand that an outcome is not a pass, from the id down to
 /// the command that runs it again. Ends without a line break.
-pub fn failure(
+pub fn explain(
     selected: &Selected,
     kernel: &Kernel,
     outcome: &Outcome,

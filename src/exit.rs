@@ -1,0 +1,64 @@
+//! Exit codes. They are part of the interface and documented in `--help`.
+
+use std::process::ExitCode;
+
+use crate::totals::Totals;
+
+/// How the command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything is as expected; known bugs are.
+    Expected = 0,
+    /// The kernel deviates.
+    Deviates = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Nothing ran: no case was selected, or every one was skipped.
+    NothingRan = 4,
+    /// The laboratory failed, or a result could not be written.
+    Unavailable = 69,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What a run that came to these totals ends with, when everything could be written.
+    ///
+    /// A deviation is worth more than a laboratory that broke in another case.
+    pub fn of(totals: &Totals, deny_skips: bool) -> Self {
+        match totals {
+            Totals { interrupted: true, .. } => Self::Interrupted,
+            Totals { failed: 1.., .. } => Self::Deviates,
+            Totals { skipped: 1.., .. } if deny_skips => Self::Deviates,
+            Totals { errors: 1.., .. } | Totals { no_lab: true, .. } => Self::Unavailable,
+            Totals { passed: 0, known_bugs: 0, .. } => Self::NothingRan,
+            _ => Self::Expected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, false, Exit::Expected)]
+    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, true, Exit::Deviates)]
+    #[case(Totals { known_bugs: 1, ..Totals::default() }, false, Exit::Expected)]
+    #[case(Totals { skipped: 4, ..Totals::default() }, false, Exit::NothingRan)]
+    #[case(Totals::default(), false, Exit::NothingRan)]
+    #[case(Totals { passed: 1, errors: 1, ..Totals::default() }, false, Exit::Unavailable)]
+    #[case(Totals { failed: 1, errors: 1, ..Totals::default() }, false, Exit::Deviates)]
+    #[case(Totals { failed: 1, interrupted: true, ..Totals::default() }, false, Exit::Interrupted)]
+    #[case(Totals { passed: 1, no_lab: true, ..Totals::default() }, false, Exit::Unavailable)]
+    fn totals_decide(#[case] totals: Totals, #[case] deny_skips: bool, #[case] exit: Exit) {
+        assert_eq!(Exit::of(&totals, deny_skips), exit);
+    }
+}

@@ -1,0 +1,135 @@
+//! Writing results: to stdout, which may be closed, and to files, which may not be
+//! writable. What could not be written is told at the end and spoils no verdict.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// stdout for a consumer. A reader that has gone away (`| head -1`) is not an error.
+pub struct Stdout {
+    gone: bool,
+}
+
+impl Stdout {
+    /// The process's stdout.
+    pub fn new() -> Self {
+        Self { gone: false }
+    }
+
+    fn unless_gone<T>(&mut self, instead: T, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(instead)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        let written = io::stdout().write(bytes);
+        self.unless_gone(bytes.len(), written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gone {
+            return Ok(());
+        }
+        let flushed = io::stdout().flush();
+        self.unless_gone((), flushed)
+    }
+}
+
+/// A file that appears under its name only when it is whole.
+pub struct WholeFile {
+    path: PathBuf,
+    /// What is written meanwhile, and renamed at the end. None for a device or a pipe,
+    /// which is no file to replace.
+    temporary: Option<PathBuf>,
+    file: BufWriter<File>,
+}
+
+impl WholeFile {
+    /// Starts to write the file at `path`.
+    pub fn create(path: &Path) -> Result<Self> {
+        let special = fs::metadata(path).is_ok_and(|there| !there.is_file());
+        let temporary = (!special).then(|| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".partial");
+            PathBuf::from(name)
+        });
+        let file = File::create(temporary.as_deref().unwrap_or(path))
+            .with_context(|| cannot_write(path))?;
+        Ok(Self { path: path.to_owned(), temporary, file: BufWriter::new(file) })
+    }
+
+    /// Gives the file its name.
+    pub fn finish(mut self) -> Result<()> {
+        self.file.flush().with_context(|| cannot_write(&self.path))?;
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path).with_context(|| cannot_write(&self.path))?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
+
+/// Where captures, and `run.json`, are kept.
+pub struct OutDirectory {
+    path: PathBuf,
+}
+
+impl OutDirectory {
+    /// Makes the directory if only it is missing, and its parents are there.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            fs::create_dir(path)
+                .with_context(|| format!("cannot make the directory {}", path.display()))?;
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Keeps a capture, and says where.
+    pub fn keep_capture(&self, title: &str, pcapng: &[u8]) -> Result<PathBuf> {
+        let name = title.replace(['/', ' '], "-");
+        let path = self.file(&format!("{name}.pcapng"));
+        let mut file = WholeFile::create(&path)?;
+        file.write_all(pcapng).with_context(|| cannot_write(&path))?;
+        file.finish()?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,77 @@
+//! Counting verdicts.
+
+use std::fmt;
+
+use scenarios::engine::Ending;
+use scenarios::judge::Verdict;
+use serde::Serialize;
+
+/// How many runs came to which verdict.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// As expected.
+    pub passed: usize,
+    /// The kernel deviates.
+    pub failed: usize,
+    /// Said nothing about this kernel.
+    pub skipped: usize,
+    /// The kernel deviates as it is known to.
+    pub known_bugs: usize,
+    /// The laboratory broke.
+    pub errors: usize,
+    /// Not begun, or not finished.
+    pub not_run: usize,
+    /// Ctrl-C.
+    pub interrupted: bool,
+    /// The machine stopped giving labs.
+    pub no_lab: bool,
+}
+
+impl Totals {
+    /// Counts a verdict.
+    pub fn count(&mut self, verdict: &Verdict) {
+        let counter = match verdict {
+            Verdict::Pass { .. } => &mut self.passed,
+            Verdict::Fail { .. } => &mut self.failed,
+            Verdict::Skip { .. } => &mut self.skipped,
+            Verdict::KnownBug { .. } => &mut self.known_bugs,
+            Verdict::Error { .. } => &mut self.errors,
+        };
+        *counter += 1;
+    }
+
+    /// Takes down how the run ended.
+    pub fn end(&mut self, ending: &Ending) {
+        match ending {
+            Ending::Complete => {}
+            Ending::Interrupted { not_run } => {
+                self.interrupted = true;
+                self.not_run = *not_run;
+            }
+            Ending::NoLab { not_run, .. } => {
+                self.no_lab = true;
+                self.not_run = *not_run;
+            }
+        }
+    }
+
+    /// All that have a verdict.
+    pub fn finished(&self) -> usize {
+        self.passed + self.failed + self.skipped + self.known_bugs + self.errors
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, failed, skipped, known_bugs, errors, not_run, .. } = self;
+        write!(
+            f,
+            "{passed} passed, {failed} failed, {skipped} skipped, {known_bugs} known bugs, \
+             {errors} errors"
+        )?;
+        if *not_run > 0 {
+            write!(f, ", {not_run} not run")?;
+        }
+        Ok(())
+    }
+}
