@@ -7,10 +7,10 @@ use harness::kernel::Migration;
 use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, Plan, default_jobs};
 use scenarios::judge::Verdict;
+use scenarios::report::wrap;
 
 use crate::consumer::{Consumer, End, Finished, Run};
 use crate::exit::Exit;
-use crate::list::wrap;
 use crate::output::Stdout;
 use crate::progress::Progress;
 use crate::run::{Listeners, execute};
@@ -75,7 +75,7 @@ impl<W: Write> Consumer for Answer<W> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     AsExpected,
-    KnownBug { fix: Option<String> },
+    KnownBug,
     Deviates(String),
     NotChecked(String),
 }
@@ -149,7 +149,7 @@ impl Text<'_> {
             "/on",
             "completes handshakes in flight on another listener",
         ));
-        if self.found("wake-up", "") == (Found::KnownBug { fix: Some("3864c6ba1e04".into()) }) {
+        if self.found("wake-up", "") == Found::KnownBug {
             text.push_str(&bullet(
                 "but does not wake that listener: a server that waits in epoll, poll or accept \
                  leaves the connection lying until the next one comes (known bug, fixed by \
@@ -172,7 +172,7 @@ impl Text<'_> {
     fn sentence(&self, prefix: &str, suffix: &str, as_expected: &str) -> String {
         bullet(&match self.found(prefix, suffix) {
             Found::AsExpected => as_expected.to_owned(),
-            Found::KnownBug { .. } => format!("has a known bug: see sockmig run {prefix}"),
+            Found::KnownBug => format!("has a known bug: see sockmig run {prefix}"),
             Found::Deviates(how) => format!("DEVIATES from every healthy kernel: {how}"),
             Found::NotChecked(why) => format!("(not checked: {why})"),
         })
@@ -191,8 +191,8 @@ impl Text<'_> {
             }
         }
         for (_, verdict) in of_kind() {
-            if let Verdict::KnownBug { fix, .. } = verdict {
-                return Found::KnownBug { fix: fix.clone() };
+            if let Verdict::KnownBug { .. } = verdict {
+                return Found::KnownBug;
             }
         }
         if of_kind().any(|(_, verdict)| matches!(verdict, Verdict::Pass { .. })) {
@@ -214,7 +214,7 @@ impl Text<'_> {
              queue and not the handshakes in flight.";
         let on = self.run.environment.migrate_req.as_deref() == Some("1");
         let migrates = self.found("quiz1/", "/on") == Found::AsExpected;
-        let wakes = !matches!(self.found("wake-up", ""), Found::KnownBug { .. });
+        let wakes = !matches!(self.found("wake-up", ""), Found::KnownBug);
         let first = match self.run.environment.kernel.migration() {
             Migration::Works if migrates && !wakes => {
                 "Update to a kernel that has 3864c6ba1e04 before you rely on \

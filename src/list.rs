@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use scenarios::case::{Migration, Need, Selected};
 use scenarios::catalogue::{self, NoSuchId};
 use scenarios::known;
+use scenarios::report::wrap;
 
 use crate::exit::Exit;
 use crate::output::Stdout;
@@ -117,21 +118,6 @@ fn paragraph(to: &mut Stdout, label: &str, text: &str) -> io::Result<()> {
         label = "";
     }
     Ok(())
-}
-
-/// Breaks a text into lines of at most `columns` characters, between words.
-pub fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 fn described(need: Need) -> &'static str {

@@ -183,6 +183,14 @@ impl<C: Consumer> Listener for ToFile<C> {
 #[derive(Clone, Default)]
 pub struct Shared(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
 
+impl Shared {
+    /// What was written, as text.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+}
+
 impl std::io::Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.borrow_mut().write(bytes)

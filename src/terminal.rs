@@ -45,19 +45,15 @@ impl<W: Write> Terminal<W> {
         let outcome = finished.outcome;
         let title = run.title(outcome);
         let (word, remark) = self.word(outcome);
-        let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();
-        shown.push('\n');
-        let explains = match &outcome.verdict {
-            Verdict::Pass { .. } | Verdict::Skip { .. } => false,
-            Verdict::KnownBug { .. } => run.rounds == 1,
-            Verdict::Fail { .. } | Verdict::Error { .. } => true,
-        };
-        if explains && let Some(selected) = run.selected(outcome) {
+        let needs_no_words = matches!(outcome.verdict, Verdict::Pass { .. } | Verdict::Skip { .. });
+        if !needs_no_words && let Some(selected) = run.selected(outcome) {
             let capture = finished.capture.as_deref().map_err(|why| *why);
             let kernel = &run.environment.kernel;
-            shown.push_str(&report::explain(selected, kernel, outcome, capture));
-            shown.push_str("\n\n");
-        } else if self.trace {
+            return format!("{word} {}\n\n", report::explain(selected, kernel, outcome, capture));
+        }
+        let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();
+        shown.push('\n');
+        if self.trace {
             for line in outcome.seen.trace.lines() {
                 let _ = writeln!(shown, "    {line}");
             }
@@ -78,7 +74,7 @@ impl<W: Write> Terminal<W> {
             Verdict::Pass { stale: Some(stale) } => (style.yellow("stale"), stale.clone()),
             Verdict::Fail { .. } => (style.red("FAIL "), String::new()),
             Verdict::Skip { reason } => (style.yellow("skip "), reason.clone()),
-            Verdict::KnownBug { reason, .. } => (style.yellow("known"), reason.clone()),
+            Verdict::KnownBug { .. } => (style.yellow("known"), String::new()),
             Verdict::Error { .. } => (style.red("error"), String::new()),
         }
     }

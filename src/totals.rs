@@ -64,11 +64,10 @@ impl Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { passed, failed, skipped, known_bugs, errors, not_run, .. } = self;
-        write!(
-            f,
-            "{passed} passed, {failed} failed, {skipped} skipped, {known_bugs} known bugs, \
-             {errors} errors"
-        )?;
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (bugs, errs) = (plural(*known_bugs), plural(*errors));
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")?;
+        write!(f, ", {known_bugs} known bug{bugs}, {errors} error{errs}")?;
         if *not_run > 0 {
             write!(f, ", {not_run} not run")?;
         }

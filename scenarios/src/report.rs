@@ -11,6 +11,9 @@ use crate::case::Selected;
 use crate::engine::Outcome;
 use crate::judge::{Mismatch, Verdict};
 
+/// How wide sentences run behind their labels.
+const COLUMNS: usize = 68;
+
 /// How many lines of a trace are shown before and behind a wrong one.
 const CONTEXT: usize = 12;
 
@@ -24,15 +27,17 @@ pub fn explain(
 ) -> String {
     let mut block = format!("{} on {kernel}\n", outcome.id);
     let mut say = |label: &str, text: &str| {
-        let _ = writeln!(block, "  {label:<9} {}", text.replace('\n', "\n            "));
+        let text = text.replace('\n', "\n            ");
+        let _ = writeln!(block, "{}", format!("  {label:<9} {text}").trim_end());
     };
-    say("does", selected.case.does);
-    say("must", selected.case.must);
-    say("source", selected.case.source);
+    let wrapped = |text: &str| wrap(text, COLUMNS).join("\n");
+    say("does", &wrapped(selected.case.does));
+    say("must", &wrapped(selected.case.must));
+    say("source", &wrapped(selected.case.source));
     let mismatches: &[Mismatch] = match &outcome.verdict {
         Verdict::Fail { mismatches } => mismatches,
         Verdict::KnownBug { mismatches, reason, fix } => {
-            say("known", reason);
+            say("known", &wrapped(reason));
             say("fix", fix.as_deref().unwrap_or("none is known"));
             mismatches
         }
@@ -107,6 +112,21 @@ fn trace(trace: &Trace, mismatches: &[Mismatch]) -> String {
         let _ = writeln!(shown, "      ... {left} lines more");
     }
     shown
+}
+
+/// Breaks a text into lines of at most `columns` characters, between words.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Why there can be no lab on this machine, and what to do about it.

@@ -1,0 +1,93 @@
+//! What the kernel's own parsers ask of KTAP, as rules.
+//!
+//! From `Documentation/dev-tools/ktap.rst` and from how `tools/testing/kunit/kunit.py
+//! parse` and NIPA read: a version line; a plan behind it; as many results as planned,
+//! numbered from 1; `ok` or `not ok`, a number, a description without `#`, and perhaps
+//! a directive; everything else is a diagnostic line that starts with `#`.
+
+/// A result line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TestResult {
+    /// What it says.
+    pub outcome: &'static str,
+    /// Of which test.
+    pub description: String,
+}
+
+/// Words by which a runner guesses when it cannot parse. They must not occur.
+const GUESSED_BY: [&str; 6] = ["[FAIL]", " FAIL:", "[ OK ]", "[SKIP]", "[PASS]", "[ FAILED ]"];
+
+/// Parses strictly.
+pub fn parse(text: &str) -> Result<Vec<TestResult>, String> {
+    let mut lines = text.lines();
+    match lines.next() {
+        Some("KTAP version 1" | "TAP version 13") => {}
+        other => return Err(format!("no version line: {other:?}")),
+    }
+    let plan = lines.next().and_then(|line| line.strip_prefix("1..")).and_then(|n| n.parse().ok());
+    let planned: usize = plan.ok_or("no plan behind the version line")?;
+    let mut results = Vec::new();
+    for line in lines {
+        if let Some(word) = GUESSED_BY.iter().find(|word| line.contains(*word)) {
+            return Err(format!("`{word}` would be guessed by: {line}"));
+        }
+        if line.starts_with("# ") || line == "#" {
+            continue;
+        }
+        results.push(result(line, results.len() + 1)?);
+    }
+    if results.len() != planned {
+        return Err(format!("{} results, {planned} planned", results.len()));
+    }
+    Ok(results)
+}
+
+fn result(line: &str, number: usize) -> Result<TestResult, String> {
+    let (good, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return Err(format!("neither a result nor a diagnostic: {line}")),
+    };
+    let rest = rest
+        .strip_prefix(&format!("{number} "))
+        .ok_or_else(|| format!("not numbered {number}: {line}"))?;
+    let (description, directive) = match rest.split_once(" # ") {
+        Some((description, directive)) => (description, directive),
+        None => (rest, ""),
+    };
+    if description.contains('#') || description.trim() != description || description.is_empty() {
+        return Err(format!("bad description: {line}"));
+    }
+    let word = directive.split_whitespace().next().unwrap_or("");
+    let outcome = match (good, word) {
+        (true, "SKIP") => "skip",
+        (true, "XFAIL") => "xfail",
+        (false, "ERROR" | "TIMEOUT") => "error",
+        (_, "SKIP" | "XFAIL" | "ERROR" | "TIMEOUT") => {
+            return Err(format!("{word} with the wrong result: {line}"));
+        }
+        (true, _) => "pass",
+        (false, _) => "fail",
+    };
+    Ok(TestResult { outcome, description: description.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("1..1\nok 1 a\n", "no version line")]
+    #[case("KTAP version 1\nok 1 a\n", "no plan")]
+    #[case("KTAP version 1\n1..2\nok 1 a\n", "1 results, 2 planned")]
+    #[case("KTAP version 1\n1..1\nok 2 a\n", "not numbered 1")]
+    #[case("KTAP version 1\n1..1\nfine\n", "neither a result")]
+    #[case("KTAP version 1\n1..1\nok 1 a#b\n", "bad description")]
+    #[case("KTAP version 1\n1..1\nnot ok 1 a # SKIP b\n", "SKIP with the wrong result")]
+    #[case("KTAP version 1\n1..1\n# [FAIL] b\nok 1 a\n", "would be guessed")]
+    fn broken_output_is_refused(#[case] text: &str, #[case] why: &str) {
+        let error = parse(text).expect_err("broken");
+        assert!(error.contains(why), "{error}");
+    }
+}
