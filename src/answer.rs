@@ -24,7 +24,7 @@ pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut listeners = Listeners::default();
     listeners.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-    let plan = Plan { rounds: 1, jobs: default_jobs() };
+    let plan = Plan { rounds: 1, jobs: default_jobs(), deadline: None };
     match execute(catalogue::all(), plan, &mut listeners) {
         Ok(totals) => listeners.exit(&totals, false),
         Err(exit) => exit,

@@ -86,9 +86,13 @@ pub struct RunArguments {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub repeat: u32,
 
-    /// So many cases at a time [default: four for each core, since most wait for a timer].
+    /// So many cases at a time [default: eight for each core, since most wait].
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
+
+    /// Kill a case that has not ended after so many seconds [default: 30 and its timers].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub deadline: Option<u32>,
 
     /// Count a skip as a deviation.
     #[arg(long)]

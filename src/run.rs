@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use harness::interrupt;
@@ -63,6 +63,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
     let plan = Plan {
         rounds: arguments.repeat,
         jobs: arguments.jobs.unwrap_or_else(engine::default_jobs),
+        deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
     };
     match execute(selection, plan, &mut listeners) {
         Ok(totals) => listeners.exit(&totals, arguments.deny_skips),

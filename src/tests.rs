@@ -109,6 +109,20 @@ fn tap_keeps_the_rules(#[case] dialect: Dialect) {
     assert_eq!(words, ["pass", "pass", "fail", "fail", "skip", "xfail", "error"]);
 }
 
+#[rstest]
+#[case("1..1\nok 1 a\n", "no version line")]
+#[case("KTAP version 1\nok 1 a\n", "no plan")]
+#[case("KTAP version 1\n1..2\nok 1 a\n", "1 results, 2 planned")]
+#[case("KTAP version 1\n1..1\nok 2 a\n", "not numbered 1")]
+#[case("KTAP version 1\n1..1\nfine\n", "neither a result")]
+#[case("KTAP version 1\n1..1\nok 1 a#b\n", "bad description")]
+#[case("KTAP version 1\n1..1\nnot ok 1 a # SKIP b\n", "SKIP with the wrong result")]
+#[case("KTAP version 1\n1..1\n# [FAIL] b\nok 1 a\n", "would be guessed")]
+fn broken_output_is_refused(#[case] text: &str, #[case] why: &str) {
+    let error = ktap_rules::parse(text).expect_err("broken");
+    assert!(error.contains(why), "{error}");
+}
+
 #[test]
 fn junit() {
     insta::assert_snapshot!(all(|to| Box::new(Junit::new(to))));

@@ -74,6 +74,15 @@ impl Capture {
         self.ring.check_complete()
     }
 
+    /// Leaves the packet socket to the end of the process.
+    ///
+    /// The kernel closes one only after an RCU grace period, up to 30 ms, which nobody
+    /// has to wait for before the result is sent.
+    pub fn leave_open(self) -> Trace {
+        std::mem::forget(self.ring);
+        self.trace
+    }
+
     /// The record as a pcapng file; an act is a comment on the packet that followed it
     /// (or, behind the last packet, on that one).
     ///

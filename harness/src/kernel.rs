@@ -107,7 +107,7 @@ impl Kernel {
     /// The laboratory broke; a feature that is not there is not an error.
     pub fn probe() -> Result<Self> {
         // Without a packet socket there is no witness, and so no lab.
-        crate::Capture::start()?;
+        crate::Capture::start()?.leave_open();
         let uname = nix::sys::utsname::uname().call(|| "uname()".into())?;
         let release = uname.release().to_string_lossy().into_owned();
         let build = uname.version().to_string_lossy().into_owned();

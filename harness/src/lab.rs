@@ -343,7 +343,7 @@ impl Lab {
         self.capture.check_complete()?;
         let pcapng = self.capture.pcapng()?;
         let observation = Observation { facts: self.facts, stopped };
-        Ok((observation, self.capture.trace().clone(), pcapng))
+        Ok((observation, self.capture.leave_open(), pcapng))
     }
 }
 

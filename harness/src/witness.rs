@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -20,7 +21,7 @@ impl Counters {
     pub fn read() -> Result<Self> {
         let mut counters = Self::default();
         for (file, group) in [("/proc/net/snmp", "Tcp:"), ("/proc/net/netstat", "TcpExt:")] {
-            let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+            let text = read(file)?;
             counters.add_group(&text, group).ok_or_else(|| Error::unreadable(file, &text))?;
         }
         Ok(counters)
@@ -68,6 +69,16 @@ impl Queue {
         let info = tcp_info(fd)?;
         Ok(Self { waiting: info.tcpi_unacked, backlog: info.tcpi_sacked })
     }
+}
+
+/// Reads a file of `/proc/net` at one go. The kernel walks its tables anew for each read,
+/// and a buffer that has to grow would make it do so again and again.
+fn read(file: &str) -> Result<String> {
+    let mut text = String::with_capacity(32 * 1024);
+    fs::File::open(file)
+        .and_then(|mut opened| opened.read_to_string(&mut text))
+        .call(|| format!("read({file})"))?;
+    Ok(text)
 }
 
 fn tcp_info(fd: impl AsFd) -> Result<libc::tcp_info> {
@@ -169,7 +180,7 @@ pub fn sockets(family: Family) -> Result<Vec<SocketLine>> {
         Family::V4 => "/proc/net/tcp",
         Family::V6 | Family::V4Mapped => "/proc/net/tcp6",
     };
-    let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+    let text = read(file)?;
     text.lines()
         .skip(1)
         .map(|line| {
@@ -219,7 +230,7 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 /// after everything is closed, this is how a leaked child or listener shows.
 pub fn sockets_in_use() -> Result<i64> {
     let file = "/proc/net/sockstat";
-    let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+    let text = read(file)?;
     text.lines()
         .find_map(|line| line.strip_prefix("sockets: used "))
         .and_then(|count| count.trim().parse().ok())

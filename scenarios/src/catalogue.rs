@@ -54,8 +54,12 @@ pub struct NoSuchId {
 }
 
 fn nearest(wanted: &str, all: &[Selected]) -> Vec<String> {
-    let mut names: Vec<String> = all.iter().map(Selected::id).collect();
-    names.extend(all.iter().map(|selected| selected.case.name.to_owned()));
+    // Every beginning of an id, part by part.
+    let mut names: Vec<String> = Vec::new();
+    for id in all.iter().map(Selected::id) {
+        names.extend(id.match_indices('/').map(|(end, _)| id[..end].to_owned()));
+        names.push(id);
+    }
     names.sort_by_cached_key(|name| (edit_distance(wanted, name), name.clone()));
     names.dedup();
     names.truncate(3);
@@ -87,6 +91,7 @@ mod tests {
     #[case("quiz3", "quiz1")]
     #[case("bind/otheruid", "bind/other-uid")]
     #[case("quiz1/v4/onn", "quiz1/v4/on")]
+    #[case("bnid", "bind")]
     fn a_typing_error_is_met_with_the_nearest_id(#[case] typed: &str, #[case] meant: &str) {
         let unknown = select(&[typed.into()]).err().expect("no such id");
         assert_eq!(unknown.nearest[0], meant);

@@ -26,7 +26,7 @@ const PROBE: &str = "?";
 
 /// A case that takes longer than this beyond the timers it waits for hangs. Three waits
 /// of a case may run into their own deadlines before.
-fn deadline(selected: &Selected) -> Duration {
+pub fn default_deadline(selected: &Selected) -> Duration {
     selected.case.waits_for + wait::deadline() * 3
 }
 
@@ -106,12 +106,13 @@ pub fn run_once(
     kernel: &Kernel,
     selected: &Selected,
     round: u32,
+    deadline: Duration,
 ) -> Result<Outcome, Broken> {
     let started = Instant::now();
     let id = selected.id();
     let (verdict, seen, pcapng) = match requirement(&selected.needs(), selected.setting, kernel) {
         Met::No(verdict) => (verdict, Seen::default(), vec![]),
-        Met::Yes => match labs.run(&id, deadline(selected)) {
+        Met::Yes => match labs.run(&id, deadline) {
             Err(broken @ (Broken::Interrupted | Broken::Setup(_))) => return Err(broken),
             Err(broken) => (Verdict::Error { reason: broken.to_string() }, Seen::default(), vec![]),
             Ok(returned) => match returned.parse::<Result<Seen, String>>() {
@@ -171,11 +172,13 @@ pub struct Plan {
     pub rounds: u32,
     /// How many labs there are at a time.
     pub jobs: usize,
+    /// When a case hangs; [`default_deadline`] if nobody says.
+    pub deadline: Option<Duration>,
 }
 
 /// More labs at a time than cores: most wait for a timer of the kernel.
 pub fn default_jobs() -> usize {
-    4 * thread::available_parallelism().map_or(2, usize::from)
+    8 * thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// Runs `selection` as planned and tells `listen` about it.
@@ -200,7 +203,8 @@ pub fn run(
                     }
                     let selected = &selection[task.index];
                     let _ = tell.send(Told::Started { id: selected.id(), round: task.round });
-                    match run_once(labs, kernel, selected, task.round) {
+                    let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
+                    match run_once(labs, kernel, selected, task.round, deadline) {
                         Ok(outcome) => {
                             let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
                         }

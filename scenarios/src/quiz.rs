@@ -50,7 +50,7 @@ pub(crate) const CASES: &[Case] = &[
                and the client's retransmission.",
         must: "The sysctl is read again when the segment arrives: RST without ACK, and one \
                failed migration is counted.",
-        source: "reuseport_migrate_sock(), 1cd62c21572d",
+        source: "reuseport_migrate_sock(), 1cd62c21572c",
         settings: Settings::FamiliesOn,
         needs: &[Need::Nftables],
         waits_for: DATA_RETRANSMISSION,

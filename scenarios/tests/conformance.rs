@@ -48,8 +48,9 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
         None => selected.id(),
     };
     Trial::test(name, move || {
-        let outcome = engine::run_once(&labs, &kernel, &selected, 1)
-            .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
+        let outcome =
+            engine::run_once(&labs, &kernel, &selected, 1, engine::default_deadline(&selected))
+                .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
         match outcome.verdict {
             Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
             Verdict::Fail { .. } | Verdict::Error { .. } => {

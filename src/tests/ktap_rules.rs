@@ -71,23 +71,3 @@ fn result(line: &str, number: usize) -> Result<TestResult, String> {
     };
     Ok(TestResult { outcome, description: description.to_owned() })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("1..1\nok 1 a\n", "no version line")]
-    #[case("KTAP version 1\nok 1 a\n", "no plan")]
-    #[case("KTAP version 1\n1..2\nok 1 a\n", "1 results, 2 planned")]
-    #[case("KTAP version 1\n1..1\nok 2 a\n", "not numbered 1")]
-    #[case("KTAP version 1\n1..1\nfine\n", "neither a result")]
-    #[case("KTAP version 1\n1..1\nok 1 a#b\n", "bad description")]
-    #[case("KTAP version 1\n1..1\nnot ok 1 a # SKIP b\n", "SKIP with the wrong result")]
-    #[case("KTAP version 1\n1..1\n# [FAIL] b\nok 1 a\n", "would be guessed")]
-    fn broken_output_is_refused(#[case] text: &str, #[case] why: &str) {
-        let error = parse(text).expect_err("broken");
-        assert!(error.contains(why), "{error}");
-    }
-}

@@ -1,0 +1,99 @@
+//! The command as its users meet it: on good days.
+
+#[path = "../src/tests/ktap_rules.rs"]
+mod ktap_rules;
+mod support;
+
+use support::{run, sockmig};
+
+#[test]
+fn answers_in_plain_words() {
+    let ended = run(&mut sockmig(&[]));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    for part in
+        ["with net.ipv4.tcp_migrate_req = 0", "with net.ipv4.tcp_migrate_req = 1", "What to do"]
+    {
+        assert!(ended.stdout.contains(part), "{part}: {ended}");
+    }
+    assert!(ended.stdout.lines().count() <= 45, "about a screen: {ended}");
+    assert!(!ended.stdout.contains('\x1b'), "no colour where there is no terminal: {ended}");
+}
+
+#[test]
+fn the_quizzes_show_the_packets_of_the_talk() {
+    let ended = run(&mut sockmig(&["run", "quiz1/v4", "quiz2/v4", "--trace"]));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    for line in [
+        "C > S  S 0:0(0)",
+        "S > C  S. 0:0(0) ack 1",
+        "C > S  . 1:1(0) ack 1",
+        "C > S  P. 1:12(11) ack 1",
+        "S > C  . 1:1(0) ack 12",
+        "S > C  R. 1:1(0) ack 12",
+        "S > C  R 1:1(0)  win 0",
+        "-- close(A) --",
+        "-- gate opened --",
+    ] {
+        assert!(ended.stdout.contains(line), "{line}: {ended}");
+    }
+}
+
+#[test]
+fn ktap_is_as_the_kernel_wants_it() {
+    for format in ["ktap", "tap13"] {
+        let ended = run(&mut sockmig(&["run", "quiz1", "sysctl/probe", "--format", format]));
+        assert_eq!(ended.code, Some(0), "{ended}");
+        let results = ktap_rules::parse(&ended.stdout).expect("the rules are kept");
+        assert_eq!(results.len(), 7);
+        assert_eq!(results[0].description.as_str(), "quiz1/v4/off");
+        assert!(results.iter().all(|result| result.outcome == "pass"), "{ended}");
+    }
+}
+
+#[test]
+fn json_junit_and_captures_are_written() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (out, junit) = (place.path().join("out"), place.path().join("junit.xml"));
+    let ended = run(sockmig(&["run", "quiz1/v6/on", "--format", "json", "--repeat", "2"])
+        .arg("--out")
+        .arg(&out)
+        .arg("--junit")
+        .arg(&junit));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let printed: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(printed["totals"]["passed"], 2);
+    assert_eq!(printed["cases"][0]["facts"]["TCPMigrateReqSuccess"], 1);
+    let kept = std::fs::read_to_string(out.join("run.json")).expect("run.json");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("JSON");
+    assert_eq!(kept["cases"][0]["id"], "quiz1/v6/on");
+    let junit = std::fs::read_to_string(junit).expect("junit.xml");
+    assert!(junit.contains(r#"tests="2""#), "{junit}");
+    let capture = printed["cases"][0]["capture"].as_str().expect("a capture");
+    let capture = std::fs::read(capture).expect("the capture");
+    assert!(capture.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "not pcapng");
+}
+
+#[test]
+fn list_explain_and_doctor_tell() {
+    let listed = run(&mut sockmig(&["list", "quiz2/v6"]));
+    let ids: Vec<&str> =
+        listed.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(ids, ["quiz2/v6/off", "quiz2/v6/on"]);
+
+    let explained = run(&mut sockmig(&["explain", "quiz2"]));
+    for part in ["does", "must", "inet_csk_complete_hashdance()", "S > C  R 1:1(0)"] {
+        assert!(explained.stdout.contains(part), "{part}: {explained}");
+    }
+
+    let doctor = run(&mut sockmig(&["doctor"]));
+    assert_eq!(doctor.code, Some(0), "{doctor}");
+    assert!(doctor.stdout.contains("namespaces"), "{doctor}");
+}
+
+#[test]
+fn two_runs_at_the_same_time_do_not_meet() {
+    let mut other = sockmig(&["run", "--jobs", "4"]).spawn().expect("spawned");
+    let ended = run(&mut sockmig(&["run", "--jobs", "4"]));
+    let other = other.wait().expect("waited for");
+    assert_eq!((ended.code, other.code()), (Some(0), Some(0)), "{ended}");
+}

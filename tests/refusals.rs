@@ -1,0 +1,163 @@
+//! The command as its users meet it: on bad days.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use harness::hardship;
+use rstest::rstest;
+use support::{Ended, run, sockmig, until};
+
+/// One clear sentence, no panic.
+fn says(ended: &Ended, code: i32, words: &str) {
+    assert_eq!(ended.code, Some(code), "{ended}");
+    assert!(ended.stderr.contains(words), "`{words}` is not said: {ended}");
+    assert!(!ended.stderr.contains("panicked"), "{ended}");
+}
+
+#[rstest]
+#[case::unknown_id(&["run", "quizz/v4"], 4, "nearest: quiz")]
+#[case::unknown_id_to_explain(&["explain", "bindd"], 4, "nearest: bind")]
+#[case::unknown_id_to_list(&["list", "zzz"], 4, "no case has an id that starts with `zzz`")]
+#[case::no_rounds(&["run", "--repeat", "0"], 2, "0 is not in 1..")]
+#[case::no_jobs(&["run", "--jobs", "0"], 2, "a number from 1 to 1000")]
+#[case::negative_jobs(&["run", "--jobs=-3"], 2, "a number from 1 to 1000")]
+#[case::no_time(&["run", "--deadline", "0"], 2, "0 is not in 1..")]
+#[case::unknown_format(&["run", "--format", "xml"], 2, "possible values")]
+#[case::unknown_command(&["rnu"], 2, "unrecognized subcommand")]
+fn what_makes_no_sense_is_refused(
+    #[case] arguments: &[&str],
+    #[case] code: i32,
+    #[case] words: &str,
+) {
+    says(&run(&mut sockmig(arguments)), code, words);
+}
+
+#[test]
+fn results_survive_an_output_that_cannot_be_written() {
+    let place = tempfile::tempdir().expect("a directory");
+    let missing = place.path().join("missing/out");
+    let full = place.path().join("full");
+    let read_only = place.path().join("read-only");
+    std::fs::create_dir(&full).expect("mkdir");
+    std::fs::create_dir(&read_only).expect("mkdir");
+    for (out, words) in [
+        (&missing, "cannot make the directory"),
+        (&full, "No space left on device"),
+        (&read_only, "Read-only file system"),
+    ] {
+        let mut command = sockmig(&["run", "quiz1/v4"]);
+        command.arg("--out").arg(out);
+        if *out == full {
+            hardship::with_full_disk(&mut command, &full);
+        } else if *out == read_only {
+            hardship::with_read_only(&mut command, &read_only);
+        }
+        let ended = run(&mut command);
+        says(&ended, 69, words);
+        assert!(ended.stdout.contains("2 passed"), "the verdicts are lost: {ended}");
+    }
+    let ended = run(&mut sockmig(&["run", "quiz1/v4", "--junit", "/dev/full"]));
+    says(&ended, 69, "No space left on device");
+    assert!(ended.stdout.contains("2 passed"), "{ended}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = sockmig(&["run", "quiz1", "--trace"]).spawn().expect("spawned");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut first).expect("a line");
+    let mut complaints = String::new();
+    child.stderr.take().expect("stderr").read_to_string(&mut complaints).expect("stderr");
+    let code = child.wait().expect("waited for").code();
+    assert_eq!((code, complaints.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn without_proc_nothing_can_be_learned() {
+    let mut command = sockmig(&["run"]);
+    hardship::without_proc(&mut command);
+    says(&run(&mut command), 69, "/proc is not mounted");
+}
+
+#[test]
+fn without_namespaces_nothing_can_be_learned() {
+    for arguments in [&[][..], &["run"], &["doctor"]] {
+        let mut command = sockmig(arguments);
+        hardship::without_namespaces(&mut command);
+        let ended = run(&mut command);
+        says(&ended, 69, "Run it as root, or allow unprivileged user namespaces");
+    }
+}
+
+#[test]
+fn without_nftables_only_what_needs_it_is_skipped() {
+    let mut command = sockmig(&["run", "quiz1/v4", "quiz2/v4"]);
+    hardship::without_nftables(&mut command);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stdout.contains("2 passed, 0 failed, 2 skipped"), "{ended}");
+    assert!(ended.stdout.contains("no nftables to hold the final ACK"), "{ended}");
+
+    let mut command = sockmig(&["run", "quiz1/v4", "quiz2/v4", "--deny-skips"]);
+    hardship::without_nftables(&mut command);
+    assert_eq!(run(&mut command).code, Some(1));
+
+    let mut command = sockmig(&["run", "quiz2"]);
+    hardship::without_nftables(&mut command);
+    assert_eq!(run(&mut command).code, Some(4), "nothing ran");
+}
+
+#[test]
+fn a_case_that_hangs_is_named_and_the_others_finish() {
+    let mut command = sockmig(&["run", "quiz", "--deadline", "2"]);
+    let marked = support::mark(&mut command);
+    let child = command.spawn().expect("spawned");
+    // Frozen from outside, the lab of one case can never end.
+    until("the lab of quiz2/v6/on", || {
+        let processes = marked.processes();
+        let init = processes.iter().find(|process| process.is_init_of_lab("quiz2/v6/on"))?;
+        init.freeze().then_some(())
+    });
+    let ended = Ended::from(child.wait_with_output().expect("waited for"));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    assert!(ended.stdout.contains("error quiz2/v6/on"), "{ended}");
+    assert!(ended.stdout.contains("hung: killed after 2 s"), "{ended}");
+    assert!(
+        ended.stdout.contains("11 passed, 0 failed, 0 skipped, 0 known bugs, 1 error"),
+        "{ended}"
+    );
+    marked.assert_gone();
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_is_finished() {
+    let mut command = sockmig(&["run", "--format", "ktap", "--repeat", "10000"]);
+    let marked = support::mark(&mut command);
+    let mut child = command.spawn().expect("spawned");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let mut next = || lines.next().map(|line| line.expect("a line"));
+    while !next().expect("results").starts_with("ok ") {}
+    support::interrupt(&child);
+    let mut rest = Vec::new();
+    while let Some(line) = next() {
+        rest.push(line);
+    }
+    assert_eq!(child.wait().expect("waited for").code(), Some(130));
+    assert!(rest.iter().any(|line| line.starts_with("# interrupted: ")), "{rest:?}");
+    assert!(rest.last().is_some_and(|line| line.starts_with("# Totals: pass:")), "{rest:?}");
+    marked.assert_gone();
+}
+
+#[test]
+fn nothing_survives_kill_9() {
+    let mut command = sockmig(&["run", "quiz2", "--repeat", "10000"]);
+    let marked = support::mark(&mut command);
+    command.stdout(Stdio::null());
+    let mut child = command.spawn().expect("spawned");
+    until("running labs", || marked.processes().iter().any(support::Process::is_lab).then_some(()));
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    marked.assert_gone();
+}

@@ -1,0 +1,144 @@
+//! Running the command, and looking after its processes.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::fmt;
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The command with these arguments, its output piped.
+pub fn sockmig(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockmig"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("KSFT_TAP_LEVEL");
+    command
+}
+
+/// A command that has ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        write!(f, "exit code {code:?}\n--- stdout\n{stdout}--- stderr\n{stderr}")
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Ended {
+    command.output().expect("the command can be started").into()
+}
+
+/// Waits for something that has to come soon.
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let mut look = look;
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "never came: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Sends SIGINT.
+pub fn interrupt(child: &Child) {
+    assert!(signal("INT", child.id()), "SIGINT could not be sent");
+}
+
+fn signal(name: &str, pid: u32) -> bool {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).output();
+    sent.is_ok_and(|output| output.status.success())
+}
+
+/// The processes of one command, known by a mark in their environment, which children
+/// inherit.
+pub struct Marked {
+    mark: String,
+}
+
+/// Marks a command and everything that it starts.
+pub fn mark(command: &mut Command) -> Marked {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mark = format!("SOCKMIG_MARK={}-{count}", std::process::id());
+    let (name, value) = mark.split_once('=').expect("a mark");
+    command.env(name, value);
+    Marked { mark }
+}
+
+impl Marked {
+    /// Those that run now, as seen from here.
+    pub fn processes(&self) -> Vec<Process> {
+        let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: u32| {
+            let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
+            let environment = read("environ")?;
+            let marked = environment.split(|byte| *byte == 0).any(|v| v == self.mark.as_bytes());
+            let arguments =
+                String::from_utf8_lossy(&read("cmdline")?).split('\0').map(str::to_owned).collect();
+            marked.then_some(Process { pid, arguments })
+        })
+        .collect()
+    }
+
+    /// Waits until none is left.
+    pub fn assert_gone(&self) {
+        until("the end of every process", || self.processes().is_empty().then_some(()));
+    }
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    pid: u32,
+    arguments: Vec<String>,
+}
+
+impl Process {
+    /// Whether it is one of a lab's two processes.
+    pub fn is_lab(&self) -> bool {
+        self.arguments.get(1).is_some_and(|argument| argument == "__lab")
+    }
+
+    /// Whether it is the one that does the work in the lab of this case: the first of a
+    /// process namespace.
+    pub fn is_init_of_lab(&self, id: &str) -> bool {
+        let of_case = self.arguments.get(3).is_some_and(|argument| argument == id);
+        self.is_lab() && of_case && self.pids().last() == Some(&1) && self.pids().len() > 1
+    }
+
+    /// Its process ids, from this namespace inwards.
+    fn pids(&self) -> Vec<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// Stops it; it will never go on by itself.
+    pub fn freeze(&self) -> bool {
+        signal("STOP", self.pid)
+    }
+}
