@@ -12,11 +12,13 @@ use crate::observation::{Fact, Observation, Value};
 use crate::process::Returned;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::{Line, Trace};
-use crate::witness::{Counters, State, sockets, sockets_in_use};
+use crate::witness::{Counters, State, negotiated, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
+
+const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// The counters that a case watches, all of which a correct kernel moves by known amounts.
 ///
@@ -46,6 +48,8 @@ pub struct Lab {
     capture: Capture,
     facts: Vec<Fact>,
     sockets_at_start: i64,
+    /// What a connection to this server negotiates, once one was served.
+    negotiated: Option<String>,
 }
 
 impl Lab {
@@ -53,7 +57,17 @@ impl Lab {
     pub fn open(family: Family) -> Result<Self> {
         let mut capture = Capture::start()?;
         capture.trace_mut().name(family.server(), SERVER);
-        Ok(Self { family, capture, facts: vec![], sockets_at_start: sockets_in_use()? })
+        // Cookies would hide a listener whose count of requests has gone wrong.
+        if sysctl::path(SYNCOOKIES).exists() {
+            sysctl::write(SYNCOOKIES, "0")?;
+        }
+        Ok(Self {
+            family,
+            capture,
+            facts: vec![],
+            sockets_at_start: sockets_in_use()?,
+            negotiated: None,
+        })
     }
 
     /// The address family that the case runs in.
@@ -250,6 +264,7 @@ impl Lab {
         if child.peer != client.local {
             return Ok(format!("no: accept({}) returned another connection", listener.name()));
         }
+        self.negotiated = Some(negotiated(&child)?);
         client.send(b"?")?;
         let request = child.receive()?;
         child.send(b"!")?;
@@ -257,6 +272,61 @@ impl Lab {
             ("`?`", "`!`") => "yes".to_owned(),
             (request, answer) => format!("no: request {request}, answer {answer}"),
         })
+    }
+
+    /// Observes that `child` negotiated in its handshake what the fresh client that was
+    /// served last did.
+    pub fn observe_negotiated(&mut self, child: &Child) -> Result<()> {
+        let (own, usual) = (negotiated(child)?, self.negotiated.clone().unwrap_or_default());
+        let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };
+        self.observe("options of the child, and of a fresh one", compared);
+        Ok(())
+    }
+
+    /// Observes that as many handshakes may be in flight to `listener` as to a fresh one
+    /// that takes its place. A request that was taken from, or left in, the wrong
+    /// listener's count shows here. How many there are differs by kernel.
+    pub fn observe_room(&mut self, listener: Listener) -> Result<()> {
+        let name = format!("handshakes that {} has room for", listener.name());
+        let room = self.room(&listener)?;
+        self.close(listener);
+        let fresh = self.listen("a fresh listener")?;
+        let usual = self.room(&fresh)?;
+        let compared = match (room, usual) {
+            (Ok(room), Ok(usual)) if room == usual => "as many as a fresh listener".to_owned(),
+            (Ok(room), Ok(usual)) => format!("{room}, and a fresh listener for {usual}"),
+            (Err(e), _) | (_, Err(e)) => e,
+        };
+        self.observe(&name, compared);
+        Ok(())
+    }
+
+    /// Starts two handshakes more than the backlog behind a closed gate, and counts the
+    /// requests; in words if not every SYN came to an end.
+    fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
+        let before = Counters::read()?;
+        let gate = self.close_gate(Whose::Everyone)?;
+        let (family, server) = (self.family, self.family.server());
+        let start = |_| Client::start(family, server);
+        let clients = (0..BACKLOG + 2).map(start).collect::<Result<Vec<Client>>>()?;
+        let what = format!("every SYN to be taken or dropped by {}", listener.name());
+        let settled = wait::until(&what, || {
+            let requests = self.requests()?;
+            let dropped = Counters::read()?.grown(&before, "TCPReqQFullDrop").unwrap_or(0);
+            Ok((requests + dropped >= clients.len() as i64).then_some(requests))
+        });
+        drop(clients);
+        gate.open()?;
+        match settled {
+            Ok(requests) => Ok(Ok(requests)),
+            Err(e) if e.blames_the_kernel() => Ok(Err(e.to_string())),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn requests(&self) -> Result<i64> {
+        let requests = sockets(self.family)?;
+        Ok(requests.iter().filter(|socket| socket.state == State::SynRecv).count() as i64)
     }
 
     /// The protocol counters now.

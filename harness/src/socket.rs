@@ -132,6 +132,18 @@ impl Client {
         Ok(Self { name: name.to_owned(), socket, local })
     }
 
+    /// A client that has sent its SYN and waits for nothing. It resets on close.
+    pub fn start(family: Family, to: SocketAddr) -> Result<Self> {
+        let client = Self::bare("a client", family, 0)?;
+        client.reset_on_close()?;
+        let called = || format!("connect({to})");
+        client.socket.set_nonblocking(true).call(|| "fcntl(a client, O_NONBLOCK)".into())?;
+        match client.socket.connect(&to.into()) {
+            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(e).tested(called),
+            _ => Ok(client),
+        }
+    }
+
     /// Connects; returns when the SYN+ACK has come.
     pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
         let called = || format!("connect({})", self.name);

@@ -71,6 +71,23 @@ impl Queue {
     }
 }
 
+/// What the two ends of a connection agreed on in the handshake, as `TCP_INFO` tells it:
+/// options, window scales, and the maximum segment size that this end announced.
+///
+/// A connection that was handed over must have what any other connection between the
+/// same ends has.
+pub fn negotiated(fd: impl AsFd) -> Result<String> {
+    let info = tcp_info(fd)?;
+    let options = [(1, "timestamps"), (2, "sack"), (4, "wscale"), (8, "ecn")];
+    let agreed: Vec<&str> = options
+        .iter()
+        .filter(|(bit, _)| info.tcpi_options & bit != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    let (scales, mss) = (info.tcpi_snd_rcv_wscale, info.tcpi_advmss);
+    Ok(format!("{}, scales {scales:#04x}, mss {mss}", agreed.join(" ")))
+}
+
 /// Reads a file of `/proc/net` at one go. The kernel walks its tables anew for each read,
 /// and a buffer that has to grow would make it do so again and again.
 fn read(file: &str) -> Result<String> {

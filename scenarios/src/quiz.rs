@@ -91,9 +91,10 @@ fn quiz1(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
     lab.observe("B's accept queue after the close", b.queue()?.to_string());
     lab.observe_sockets("after the close")?;
-    let _child = resolve(lab, &b, &client)?;
+    let child = resolve(lab, &b, &client)?;
     lab.observe_counters(&before)?;
-    lab.observe_service(&b)
+    lab.observe_service(&b)?;
+    child.map_or(Ok(()), |child| lab.observe_negotiated(&child))
 }
 
 /// What both quizzes end in: does B have the connection, and does it work?
@@ -140,6 +141,7 @@ fn quiz1_must(setting: Setting) -> Expectation {
             .fact("accept(B)", "C's connection")
             .fact("recv(B's child)", "`Hello World`")
             .fact("recv(C)", "`Hi`")
+            .fact("options of the child, and of a fresh one", "alike")
             .counters(&[("TCPMigrateReqSuccess", 1)])
             .wire(
                 "C",
@@ -196,10 +198,12 @@ impl Closed {
         lab.open_gate(self.gate)?;
         // When the answer is on the wire, whichever it is, the connection's fate is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
-        let _child = resolve(lab, &self.b, &self.client)?;
+        let child = resolve(lab, &self.b, &self.client)?;
         lab.observe_counters(&self.before)?;
         lab.observe_sockets("at the end")?;
-        lab.observe_service(&self.b)
+        lab.observe_service(&self.b)?;
+        child.map_or(Ok(()), |child| lab.observe_negotiated(&child))?;
+        lab.observe_room(self.b)
     }
 }
 
@@ -210,6 +214,7 @@ fn quiz2_must(setting: Setting) -> Expectation {
             .fact("accept(B)", "C's connection")
             .fact("recv(B's child)", "`Hello World`")
             .fact("recv(C)", "`Hi`")
+            .fact("options of the child, and of a fresh one", "alike")
             .fact("sockets at the end", "C ESTABLISHED, C's child ESTABLISHED, a listener")
             .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
             .wire(
@@ -243,6 +248,7 @@ fn quiz2_common_must() -> Expectation {
         .fact("final ACKs dropped by the gate", "all that was captured")
         .fact("B's accept queue at the end", "0 of 32")
         .fact("B serves a fresh client", "yes")
+        .fact("handshakes that B has room for", "as many as a fresh listener")
 }
 
 /// The handshake behind the gate, up to the first retransmission that gets through. On a
