@@ -10,14 +10,16 @@ use crate::family::Family;
 use crate::gate::{Gate, Whose};
 use crate::observation::{Fact, Observation, Value};
 use crate::process::Returned;
+use crate::segment::Segment;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
-use crate::trace::{Line, Trace};
+use crate::trace::{Event, Line, Trace};
 use crate::witness::{Counters, State, negotiated, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
 
+const GATE_CLOSED: &str = "gate closed";
 const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// The counters that a case watches, all of which a correct kernel moves by known amounts.
@@ -132,7 +134,7 @@ impl Lab {
     /// Closes a gate for the final ACKs of `whose`.
     pub fn close_gate(&mut self, whose: Whose) -> Result<Gate> {
         let gate = Gate::close(crate::family::PORT, whose)?;
-        self.act("gate closed");
+        self.act(GATE_CLOSED);
         Ok(gate)
     }
 
@@ -141,11 +143,17 @@ impl Lab {
     ///
     /// A retransmission may slip in while the gate swings open; it counts either way.
     pub fn open_gate(&mut self, gate: Gate) -> Result<()> {
+        self.open_gate_for(gate, &[])
+    }
+
+    /// As [`Lab::open_gate`], of a gate that was closed for clients at these ports only;
+    /// for all if there are none.
+    pub fn open_gate_for(&mut self, gate: Gate, ports: &[u16]) -> Result<()> {
         self.capture.drain();
-        let at_least = self.final_acks_behind_gate();
+        let at_least = self.final_acks_behind_gate(ports);
         let dropped = gate.open()?;
         self.act("gate opened");
-        let at_most = self.final_acks_behind_gate();
+        let at_most = self.final_acks_behind_gate(ports);
         let proof = if dropped > 0 && (at_least..=at_most).contains(&dropped) {
             "all that was captured".to_owned()
         } else {
@@ -155,17 +163,25 @@ impl Lab {
         Ok(())
     }
 
-    fn final_acks_behind_gate(&self) -> u64 {
-        let server = self.family.server().port();
-        let trace = self.capture.trace();
-        let closed = trace.events.iter().rposition(
-            |event| matches!(event, crate::trace::Event::Act { act, .. } if act == "gate closed"),
-        );
-        let behind = Trace { events: trace.events[closed.unwrap_or(0)..].to_vec(), names: vec![] };
+    /// Captured since the gate was closed: to the server, ACK set, SYN and RST clear.
+    fn final_acks_behind_gate(&self, ports: &[u16]) -> u64 {
+        let behind = self
+            .capture
+            .trace()
+            .events
+            .iter()
+            .rev()
+            .take_while(|event| !matches!(event, Event::Act { act, .. } if act == GATE_CLOSED));
+        let is_final_ack = |segment: &Segment| {
+            let flags = segment.flags;
+            segment.to.port() == self.family.server().port()
+                && (ports.is_empty() || ports.contains(&segment.from.port()))
+                && flags.ack()
+                && !flags.syn()
+                && !flags.rst()
+        };
         behind
-            .segments()
-            .filter(|segment| segment.to.port() == server)
-            .filter(|segment| segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst())
+            .filter(|event| matches!(event, Event::Segment(segment) if is_final_ack(segment)))
             .count() as u64
     }
 

@@ -220,4 +220,25 @@ mod tests {
     fn what_is_not_tcp_is_nothing(#[case] frame: &[u8]) {
         assert_eq!(Segment::parse(Duration::ZERO, frame), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_on_the_wire_makes_the_parser_panic(bytes: Vec<u8>) {
+            for ethertype in [[0x08, 0x00], [0x86, 0xdd]] {
+                let mut frame = vec![0; 12];
+                frame.extend(ethertype);
+                frame.extend(&bytes);
+                let _ = Segment::parse(Duration::ZERO, &frame);
+            }
+        }
+
+        #[test]
+        fn no_tcp_header_makes_the_parser_panic(ip_header: u8, tcp: Vec<u8>) {
+            let mut frame = vec![0; 12];
+            frame.extend([0x08, 0x00, 0x40 | (ip_header & 0x0f), 0, 0xff, 0xff]);
+            frame.extend([0, 0, 0, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+            frame.extend(&tcp);
+            let _ = Segment::parse(Duration::ZERO, &frame);
+        }
+    }
 }

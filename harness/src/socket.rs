@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -124,11 +124,19 @@ impl Client {
     /// A socket that is not connected yet, bound to `port` of the loopback address if
     /// that is not 0.
     pub fn bare(name: &str, family: Family, port: u16) -> Result<Self> {
-        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
-        let local = SocketAddr::new(family.loopback(), port);
         if port != 0 {
-            socket.bind(&local.into()).tested(|| format!("bind({name}, {local})"))?;
+            return Self::bound(name, family, family.loopback(), port);
         }
+        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        let local = SocketAddr::new(family.loopback(), 0);
+        Ok(Self { name: name.to_owned(), socket, local })
+    }
+
+    /// A socket that is not connected yet, bound to `address` and `port`.
+    pub fn bound(name: &str, family: Family, address: IpAddr, port: u16) -> Result<Self> {
+        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        let local = SocketAddr::new(address, port);
+        socket.bind(&local.into()).tested(|| format!("bind({name}, {local})"))?;
         Ok(Self { name: name.to_owned(), socket, local })
     }
 
