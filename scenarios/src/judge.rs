@@ -145,3 +145,79 @@ fn compare_wire(wire: &Wire, trace: &Trace) -> Option<Mismatch> {
         trace_line: Some(trace_line),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use harness::kernel::Version;
+    use harness::observation::{Fact, Value};
+
+    use super::*;
+    use crate::catalogue;
+    use crate::expectation::Acceptable;
+
+    /// What a perfect kernel would make a case observe, wires left out.
+    fn perfect(expectation: &Expectation) -> Observation {
+        let facts = expectation.facts.iter().map(|(name, acceptable)| Fact {
+            name: name.clone(),
+            value: match acceptable {
+                Acceptable::OneOf(values) => values[0].clone(),
+                Acceptable::Between(low, _) => Value::Number(*low),
+            },
+        });
+        Observation { facts: facts.collect(), stopped: None }
+    }
+
+    fn verdict(expectation: &Expectation, observation: &Observation) -> Verdict {
+        judge(expectation, None, observation, &Trace::default())
+    }
+
+    #[test]
+    fn every_fact_of_every_case_matters() {
+        for selected in catalogue::all() {
+            let must = Expectation { wires: vec![], ..selected.expectation() };
+            let good = perfect(&must);
+            assert_eq!(verdict(&must, &good), Verdict::Pass { stale: None }, "{}", selected.id());
+            for index in 0..good.facts.len() {
+                let mut wrong = good.clone();
+                wrong.facts[index].value = "something else".into();
+                let mut missing = good.clone();
+                let name = missing.facts.remove(index).name;
+                for observation in [wrong, missing] {
+                    let Verdict::Fail { mismatches } = verdict(&must, &observation) else {
+                        panic!("{}: {name} does not matter", selected.id());
+                    };
+                    assert_eq!(mismatches.len(), 1);
+                    assert_eq!(mismatches[0].what, name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_bug_is_that_bug_and_no_other() {
+        let must = Expectation::new().fact("epoll_wait(B)", "an event").fact("OutRsts", 0);
+        let known = crate::known::about("wake-up/v4", Version::new(6, 1, 170));
+        assert!(known.is_some(), "the row about the lost wake-up");
+        let judged = |woken: &str, resets: i64| {
+            let fact = |name: &str, value: Value| Fact { name: name.into(), value };
+            let facts = vec![fact("epoll_wait(B)", woken.into()), fact("OutRsts", resets.into())];
+            let observation = Observation { facts, stopped: None };
+            judge(&must, known, &observation, &Trace::default())
+        };
+        assert!(matches!(judged("no event", 0), Verdict::KnownBug { fix: Some(_), .. }));
+        assert!(matches!(judged("an event", 0), Verdict::Pass { stale: Some(_) }), "it was fixed");
+        assert!(matches!(judged("no event", 1), Verdict::Fail { .. }), "another bug besides");
+        assert!(matches!(judged("an event", 1), Verdict::Fail { .. }), "another bug instead");
+    }
+
+    #[test]
+    fn a_case_that_was_stopped_fails_for_that() {
+        let must = Expectation::new().fact("accept(B)", "EAGAIN");
+        let observation = Observation { facts: vec![], stopped: Some("no SYN+ACK".into()) };
+        let Verdict::Fail { mismatches } = verdict(&must, &observation) else {
+            panic!("not a failure");
+        };
+        assert_eq!(mismatches.len(), 1);
+        assert_eq!(mismatches[0].actual, "no SYN+ACK");
+    }
+}
