@@ -13,7 +13,7 @@ use crate::process::Returned;
 use crate::segment::Segment;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::{Event, Line, Trace};
-use crate::witness::{Counters, State, negotiated, sockets, sockets_in_use};
+use crate::witness::{Counters, State, negotiated, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 /// The name under which traces show the server's end of every connection.
@@ -67,7 +67,7 @@ impl Lab {
             family,
             capture,
             facts: vec![],
-            sockets_at_start: sockets_in_use()?,
+            sockets_at_start: open_sockets()?,
             negotiated: None,
         })
     }
