@@ -14,7 +14,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 
 use crate::error::{Context, Error, Result};
-use crate::ring::{Frame, Ring};
+use crate::packets::{Frame, Packets};
 use crate::segment::Segment;
 use crate::trace::{Event, Trace};
 
@@ -23,7 +23,7 @@ const NANOSECONDS: u8 = 9;
 
 /// A running capture, and the record of what it took and what the lab did meanwhile.
 pub struct Capture {
-    ring: Ring,
+    packets: Packets,
     record: Vec<Entry>,
     trace: Trace,
 }
@@ -37,12 +37,12 @@ impl Capture {
     /// Starts to capture on `lo` of this network namespace.
     pub fn start() -> Result<Self> {
         let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
-        Ok(Self { ring: Ring::open(lo)?, record: vec![], trace: Trace::default() })
+        Ok(Self { packets: Packets::open(lo)?, record: vec![], trace: Trace::default() })
     }
 
     /// Moves what the kernel has captured so far into the record.
     pub fn drain(&mut self) {
-        while let Some(frame) = self.ring.take() {
+        while let Some(frame) = self.packets.take() {
             self.trace.events.extend(Segment::parse(frame.at, &frame.bytes).map(Event::Segment));
             self.record.push(Entry::Frame(frame));
         }
@@ -71,7 +71,7 @@ impl Capture {
     /// # Errors
     /// [`Error::CaptureLost`]: silence on the wire proves nothing then.
     pub fn check_complete(&mut self) -> Result<()> {
-        self.ring.check_complete()
+        self.packets.check_complete()
     }
 
     /// Leaves the packet socket to the end of the process.
@@ -99,7 +99,7 @@ impl Capture {
 
 impl AsFd for Capture {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        self.packets.as_fd()
     }
 }
 

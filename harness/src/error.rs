@@ -37,12 +37,10 @@ pub enum Error {
         waited: Duration,
     },
     /// The capture has holes, so that silence on the wire proves nothing.
-    #[error("the capture lost {lost} packets: its ring of {frames} frames was full")]
+    #[error("the capture lost {lost} packets: its buffer was full")]
     CaptureLost {
-        /// Packets that the ring had no room for.
+        /// Packets that the buffer had no room for.
         lost: u32,
-        /// The ring's size in frames.
-        frames: u32,
     },
     /// The kernel, or the other half of the laboratory, said something unreadable.
     #[error("cannot read {what}: {got}")]

@@ -210,8 +210,9 @@ impl Lab {
 
     /// Waits until the lines since the last act satisfy `enough`.
     fn until_lines(&mut self, what: &str, enough: impl Fn(&[Line]) -> bool) -> Result<()> {
-        let ring = self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet ring)".into())?;
-        wait::until_readable(ring.as_fd(), what, || {
+        let wire =
+            self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet socket)".into())?;
+        wait::until_readable(wire.as_fd(), what, || {
             self.capture.drain();
             let lines = self.capture.trace().lines();
             let last_act = lines.iter().rposition(|line| line.actors.is_none());
@@ -242,7 +243,7 @@ impl Lab {
         let what = "a child to accept on any listener";
         loop {
             let ready = wait::ready(&fds, wait::deadline())?;
-            // Many connections in a row would fill the ring.
+            // Many connections in a row would fill the buffer.
             self.capture.drain();
             let index = ready.iter().position(|ready| *ready).ok_or_else(|| {
                 crate::Error::NeverHappened { what: what.into(), waited: wait::deadline() }

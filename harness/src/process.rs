@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::packets::Timestamps;
 use crate::{interrupt, wait};
 
 /// The first argument that makes this program a lab. What follows: the parent's process
@@ -72,6 +73,8 @@ fn last_words(console: &str) -> String {
 #[derive(Default)]
 pub struct Labs {
     dying: Mutex<Vec<Child>>,
+    /// On before any lab needs them.
+    _timestamps: Timestamps,
 }
 
 impl Labs {
