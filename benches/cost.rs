@@ -79,7 +79,7 @@ fn compare(kernel: &Kernel, turns: usize) {
 /// The suite against the longest timer that it waits for.
 fn suite(labs: &Labs, kernel: &Kernel, turns: usize) {
     let selection = catalogue::all();
-    let plan = Plan { rounds: 1, jobs: engine::default_jobs() };
+    let plan = Plan { rounds: 1, jobs: engine::default_jobs(), deadline: None };
     let longest = selection.iter().map(|selected| selected.case.waits_for).max();
     let longest = longest.unwrap_or_default();
     let mut samples = Samples::default();
@@ -139,7 +139,9 @@ fn run_case(kernel: &Kernel, case: Selected, jobs: usize) -> Vec<Duration> {
     let in_a_row = || -> Vec<Duration> {
         (0..RUNS_IN_A_TURN)
             .map(|_| {
-                let outcome = engine::run_once(&labs, kernel, &case, 1).expect("a lab");
+                let outcome =
+                    engine::run_once(&labs, kernel, &case, 1, engine::default_deadline(&case))
+                        .expect("a lab");
                 expect_no_failure(&outcome.id, &outcome.verdict);
                 outcome.took
             })

@@ -79,7 +79,7 @@ impl Capture {
     /// The kernel closes one only after an RCU grace period, up to 30 ms, which nobody
     /// has to wait for before the result is sent.
     pub fn leave_open(self) -> Trace {
-        std::mem::forget(self.ring);
+        std::mem::forget(self.packets);
         self.trace
     }
 

@@ -5,6 +5,7 @@
 //! netlink, without the `nft` command.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
@@ -61,7 +62,9 @@ pub enum Whose {
 
 /// A closed gate. Dropping the value opens it.
 pub struct Gate {
-    socket: Socket,
+    /// Left to the end of the process: a netlink socket that was closed is counted until
+    /// an RCU grace period is over, and would pass for one that leaked.
+    socket: ManuallyDrop<Socket>,
     sequence: u32,
     open: bool,
 }
@@ -73,7 +76,7 @@ impl Gate {
     /// # Errors
     /// The kernel has no nftables, or refuses the rule. One gate can be closed at a time.
     pub fn close(port: u16, whose: Whose) -> Result<Self> {
-        let mut gate = Self { socket: connect()?, sequence: 0, open: true };
+        let mut gate = Self { socket: ManuallyDrop::new(connect()?), sequence: 0, open: true };
         let table = TableMessage { attributes: vec![TableAttribute::Name(TABLE.into())] };
         let chain = ChainMessage {
             attributes: vec![

@@ -49,7 +49,6 @@ pub struct Lab {
     family: Family,
     capture: Capture,
     facts: Vec<Fact>,
-    sockets_at_start: i64,
     /// What a connection to this server negotiates, once one was served.
     negotiated: Option<String>,
 }
@@ -63,13 +62,7 @@ impl Lab {
         if sysctl::path(SYNCOOKIES).exists() {
             sysctl::write(SYNCOOKIES, "0")?;
         }
-        Ok(Self {
-            family,
-            capture,
-            facts: vec![],
-            sockets_at_start: open_sockets()?,
-            negotiated: None,
-        })
+        Ok(Self { family, capture, facts: vec![], negotiated: None })
     }
 
     /// The address family that the case runs in.
@@ -407,8 +400,8 @@ impl Lab {
         self.capture.trace()
     }
 
-    /// Ends the case: its sockets have been closed by now, so that every one of them must
-    /// be freed; then hands over what was seen.
+    /// Ends the case: every socket that was closed must have been freed; then hands over
+    /// what was seen.
     ///
     /// `stopped` is the error that ended the case before its end, if the kernel is to
     /// blame for it.
@@ -416,13 +409,11 @@ impl Lab {
     /// # Errors
     /// The laboratory broke, or the capture has holes.
     pub fn finish(mut self, stopped: Option<String>) -> Result<(Observation, Trace, Vec<u8>)> {
-        let start = self.sockets_at_start;
-        let freed = wait::until("every socket to be freed", || {
-            Ok((sockets_in_use()? <= start).then_some(()))
-        });
+        let left = || Ok(sockets_in_use()? - open_sockets()?);
+        let freed = wait::until("every socket to be freed", || Ok((left()? <= 0).then_some(())));
         let left = match freed {
             Ok(()) => 0,
-            Err(e) if e.blames_the_kernel() => sockets_in_use()? - start,
+            Err(e) if e.blames_the_kernel() => left()?,
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);

@@ -256,8 +256,7 @@ pub fn sockets_in_use() -> Result<i64> {
 
 /// Sockets that this process has open, by its descriptors.
 ///
-/// What [`sockets_in_use`] counts beyond these is held by somebody else, or waits for an
-/// RCU grace period, as netlink sockets do after they were closed.
+/// What [`sockets_in_use`] counts beyond these was closed and is still held by somebody.
 pub fn open_sockets() -> Result<i64> {
     let directory = "/proc/self/fd";
     let descriptors = fs::read_dir(directory).call(|| format!("readdir({directory})"))?;

@@ -247,7 +247,7 @@ fn captured_once(family: Family) -> Result<String, String> {
 fn overflow() -> Result<String, String> {
     let mut lab = Lab::open(Family::V4).map_err(told)?;
     let listener = lab.listen_with_backlog("A", 1000).map_err(told)?;
-    for _ in 0..400 {
+    for _ in 0..2000 {
         // SYN, SYN+ACK, ACK, RST.
         Client::start(Family::V4, Family::V4.server()).map_err(told)?;
     }
