@@ -1,7 +1,7 @@
 //! What a case costs beside a plain C programme that does the same, and what the suite
 //! costs beside the longest timer of the kernel that it has to wait for.
 //!
-//! `cargo bench --bench cost [-- RUNS]`. Everything is measured in turns within one run,
+//! `cargo bench --bench cost [-- TURNS]`. Everything is measured in turns within one run,
 //! so that whatever else the machine does falls on both sides.
 
 use std::io::Write;
@@ -20,8 +20,20 @@ use scenarios::{catalogue, report};
 /// The case that `baseline.c` mirrors.
 const CASE: &str = "quiz1/v4/off";
 
-/// How many runs each side has in a turn.
-const RUNS_IN_A_TURN: usize = 5;
+/// How the runs of a turn follow each other.
+struct Turn {
+    name: &'static str,
+    jobs: usize,
+    runs: usize,
+}
+
+/// `a run` of the first is what a case costs until nothing is left of its lab; in the
+/// others, a lab is taken down while the next one works.
+const KINDS: &[Turn] = &[
+    Turn { name: "alone", jobs: 1, runs: 1 },
+    Turn { name: "one after the other", jobs: 1, runs: 5 },
+    Turn { name: "two at a time", jobs: 2, runs: 5 },
+];
 
 /// How many turns there are, and how many runs of the suite, unless the caller says.
 const TURNS: usize = 20;
@@ -47,7 +59,7 @@ fn turns() -> usize {
     turns.max(1)
 }
 
-/// A case against the C programme: one after the other, and two at a time.
+/// A case against the C programme.
 fn compare(kernel: &Kernel, turns: usize) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let baseline = compile(directory.path());
@@ -56,20 +68,19 @@ fn compare(kernel: &Kernel, turns: usize) {
     }
     let case = catalogue::select(&[CASE.into()]).expect("the case")[0];
     println!("\n{:32}{HEADER}{:>10}", "ms", "a run");
-    for jobs in [1, 2] {
+    for turn in KINDS {
         let mut of_c = Samples::default();
         let mut of_case = Samples::default();
         for _ in 0..turns {
             if let Some(baseline) = &baseline {
-                of_c.measure(|| run_baseline(baseline, jobs));
+                of_c.add(run_baseline(baseline, turn));
             }
-            of_case.measure(|| run_case(kernel, case, jobs));
+            of_case.add(run_case(kernel, case, turn));
         }
-        let how = if jobs == 1 { "one after the other" } else { "two at a time" };
         if baseline.is_some() {
-            println!("{:32}{}", format!("C programme, {how}"), of_c.row());
+            println!("{:32}{}", format!("C programme, {}", turn.name), of_c.row());
         }
-        println!("{:32}{}", format!("{CASE}, {how}"), of_case.row());
+        println!("{:32}{}", format!("{CASE}, {}", turn.name), of_case.row());
         if baseline.is_some() {
             println!("{:32}{}", "  ratio", of_case.ratio(&of_c));
         }
@@ -84,17 +95,15 @@ fn suite(labs: &Labs, kernel: &Kernel, turns: usize) {
     let longest = longest.unwrap_or_default();
     let mut samples = Samples::default();
     for _ in 0..turns {
-        samples.measure(|| {
-            let started = Instant::now();
-            engine::run(labs, kernel, &selection, plan, |event| {
-                if let engine::Event::Finished(outcome) = event {
-                    expect_no_failure(&outcome.id, &outcome.verdict);
-                }
-            });
-            let took = started.elapsed();
-            labs.wait();
-            vec![took]
+        let started = Instant::now();
+        engine::run(labs, kernel, &selection, plan, |event| {
+            if let engine::Event::Finished(outcome) = event {
+                expect_no_failure(&outcome.id, &outcome.verdict);
+            }
         });
+        let each = vec![started.elapsed()];
+        labs.wait();
+        samples.add(Samples { each, whole: started.elapsed() });
     }
     println!("\n{:32}{HEADER}{:>10}", "ms", "in all");
     println!(
@@ -122,37 +131,43 @@ fn compile(directory: &Path) -> Option<PathBuf> {
 }
 
 /// One turn of the C programme, which says itself how long each run took.
-fn run_baseline(baseline: &Path, jobs: usize) -> Vec<Duration> {
+fn run_baseline(baseline: &Path, turn: &Turn) -> Samples {
     let output = Command::new(baseline)
-        .args([jobs.to_string(), RUNS_IN_A_TURN.to_string()])
+        .args([turn.jobs.to_string(), turn.runs.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .expect("the C programme starts");
     assert!(output.status.success(), "the C programme: {}", output.status);
     let micros = String::from_utf8_lossy(&output.stdout).into_owned();
-    micros.lines().map(|line| Duration::from_micros(line.parse().expect("microseconds"))).collect()
+    let micros = micros.lines().map(|line| line.parse().expect("microseconds"));
+    let each: Vec<_> = micros.map(Duration::from_micros).collect();
+    // The programme's own start is not one of its runs.
+    let whole = each.iter().sum::<Duration>() / turn.jobs as u32;
+    Samples { each, whole }
 }
 
 /// One turn of the case. Ends when nothing is left of any of its labs.
-fn run_case(kernel: &Kernel, case: Selected, jobs: usize) -> Vec<Duration> {
+fn run_case(kernel: &Kernel, case: Selected, turn: &Turn) -> Samples {
+    let started = Instant::now();
     let labs = Labs::default();
     let in_a_row = || -> Vec<Duration> {
-        (0..RUNS_IN_A_TURN)
-            .map(|_| {
-                let outcome =
-                    engine::run_once(&labs, kernel, &case, 1, engine::default_deadline(&case))
-                        .expect("a lab");
-                expect_no_failure(&outcome.id, &outcome.verdict);
-                outcome.took
-            })
-            .collect()
+        let run = |_| {
+            let outcome =
+                engine::run_once(&labs, kernel, &case, 1, engine::default_deadline(&case))
+                    .expect("a lab");
+            expect_no_failure(&outcome.id, &outcome.verdict);
+            outcome.took
+        };
+        let each = (0..turn.runs).map(run).collect();
+        // A lab dies with the thread that started it, so that this one has to wait.
+        labs.wait();
+        each
     };
-    let took = thread::scope(|scope| {
-        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(in_a_row)).collect();
+    let each = thread::scope(|scope| {
+        let jobs: Vec<_> = (0..turn.jobs).map(|_| scope.spawn(in_a_row)).collect();
         jobs.into_iter().flat_map(|job| job.join().expect("a job")).collect()
     });
-    labs.wait();
-    took
+    Samples { each, whole: started.elapsed() }
 }
 
 /// A fast failure must not look like a fast success.
@@ -173,11 +188,10 @@ struct Samples {
 }
 
 impl Samples {
-    fn measure(&mut self, turn: impl FnOnce() -> Vec<Duration>) {
-        let started = Instant::now();
-        self.each.extend(turn());
-        self.whole += started.elapsed();
+    fn add(&mut self, more: Self) {
+        self.each.extend(more.each);
         self.each.sort_unstable();
+        self.whole += more.whole;
     }
 
     /// Minimum, median, maximum; and the share of a run in the whole.

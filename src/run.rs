@@ -111,8 +111,6 @@ pub fn execute(
             listeners.tell(|consumer| consumer.finished(&run, &finished));
         }
         Event::Ended(ending) => {
-            // The last labs are gone before the run counts as over.
-            labs.wait();
             totals.end(&ending);
             let end = End { ending: &ending, totals: &totals, took: started.elapsed() };
             listeners.tell(|consumer| consumer.end(&run, &end));

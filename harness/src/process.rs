@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -73,8 +74,41 @@ fn last_words(console: &str) -> String {
 #[derive(Default)]
 pub struct Labs {
     dying: Mutex<Vec<Child>>,
+    starter: Starter,
     /// On before any lab needs them.
     _timestamps: Timestamps,
+}
+
+/// The thread that starts every lab.
+///
+/// A lab dies when the thread dies that started it, so that nothing survives this
+/// program. The threads that wait for results come and go; this one stays.
+struct Starter {
+    ask: mpsc::Sender<Request>,
+}
+
+/// What to start, and whom to give the child to.
+type Request = (Command, mpsc::Sender<io::Result<Child>>);
+
+impl Default for Starter {
+    fn default() -> Self {
+        let (ask, asked) = mpsc::channel::<Request>();
+        thread::spawn(move || {
+            for (mut command, answer) in asked {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Self { ask }
+    }
+}
+
+impl Starter {
+    fn start(&self, command: Command) -> io::Result<Child> {
+        let gone = || io::Error::other("the thread that starts labs is gone");
+        let (answer, answered) = mpsc::channel();
+        self.ask.send((command, answer)).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())?
+    }
 }
 
 impl Labs {
@@ -86,15 +120,15 @@ impl Labs {
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
         let start = |e: io::Error| Broken::Start(e.to_string());
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .arg(LAB_ARGUMENT)
             .arg(std::process::id().to_string())
             .arg(work)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
+            .stderr(Stdio::piped());
+        let mut child = self.starter.start(command).map_err(start)?;
         let result = child.stdout.take().map(OwnedFd::from).expect("stdout is piped");
         let console = child.stderr.take().map(OwnedFd::from).expect("stderr is piped");
         let mut reader = Reader::new(result, console);

@@ -219,6 +219,8 @@ pub fn run(
         }
         drop(tell);
         let finished = in_order(told, &mut listen);
+        // A run is over when nothing is left of it.
+        labs.wait();
         let not_run = queue.len() - finished;
         let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
         listen(Event::Ended(match broken {
