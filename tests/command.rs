@@ -32,7 +32,7 @@ fn the_quizzes_show_the_packets_of_the_talk() {
         "S > C  R. 1:1(0) ack 12",
         "S > C  R 1:1(0)  win 0",
         "-- close(A) --",
-        "-- gate opened --",
+        "-- gate opens --",
     ] {
         assert!(ended.stdout.contains(line), "{line}: {ended}");
     }

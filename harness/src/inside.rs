@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
+use nix::unistd::{ForkResult, Pid, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
@@ -53,7 +53,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
 /// The two processes of a lab. The kernel puts only children into a new process
 /// namespace, so that one has to stay outside, as the other's guard.
 enum Role {
-    Guard { init: nix::unistd::Pid, lifeline: OwnedFd },
+    Guard { init: Pid, lifeline: OwnedFd },
     Init,
 }
 
@@ -68,7 +68,7 @@ fn send(result: &mut fs::File, bytes: &[u8]) -> i32 {
     i32::from(result.write_all(bytes).is_err())
 }
 
-fn guard(init: nix::unistd::Pid, lifeline: OwnedFd) -> i32 {
+fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
     let code = loop {
         match waitpid(init, None) {
             Err(Errno::EINTR) => {}
@@ -116,10 +116,20 @@ fn die_with_parent() {
 
 /// Everything that a fresh network namespace lacks.
 fn furnish() -> Result<()> {
+    stay_on_this_cpu();
     mount_proc();
     loopback_up()?;
     // Port 80 is the talk's; the second user of the same-uid rule may bind it too.
     crate::sysctl::write("net.ipv4.ip_unprivileged_port_start", "0")
+}
+
+/// Each CPU has a queue of its own for what goes through `lo`. A lab that moved from one
+/// to another between two packets could see the second overtake the first.
+fn stay_on_this_cpu() {
+    let mut here = CpuSet::new();
+    let set = sched_getcpu().and_then(|cpu| here.set(cpu));
+    // Where it is forbidden, packets are in order nearly always.
+    let _ = set.and_then(|()| sched_setaffinity(Pid::from_raw(0), &here));
 }
 
 /// A /proc that shows this process namespace. Where the kernel forbids it (a container

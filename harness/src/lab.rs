@@ -1,5 +1,7 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
+mod handshakes;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -7,19 +9,16 @@ use std::os::fd::AsFd;
 use crate::capture::Capture;
 use crate::error::{Context, Result, errno_name};
 use crate::family::Family;
-use crate::gate::{Gate, Whose};
 use crate::observation::{Fact, Observation, Value};
 use crate::process::Returned;
-use crate::segment::Segment;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
-use crate::trace::{Event, Line, Trace};
+use crate::trace::{Line, Trace};
 use crate::witness::{Counters, State, negotiated, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
 
-const GATE_CLOSED: &str = "gate closed";
 const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// The counters that a case watches, all of which a correct kernel moves by known amounts.
@@ -124,60 +123,6 @@ impl Lab {
         Ok(client)
     }
 
-    /// Closes a gate for the final ACKs of `whose`.
-    pub fn close_gate(&mut self, whose: Whose) -> Result<Gate> {
-        let gate = Gate::close(crate::family::PORT, whose)?;
-        self.act(GATE_CLOSED);
-        Ok(gate)
-    }
-
-    /// Opens the gate, and observes whether the packets that its rule counted are those
-    /// that were captured while it was closed.
-    ///
-    /// A retransmission may slip in while the gate swings open; it counts either way.
-    pub fn open_gate(&mut self, gate: Gate) -> Result<()> {
-        self.open_gate_for(gate, &[])
-    }
-
-    /// As [`Lab::open_gate`], of a gate that was closed for clients at these ports only;
-    /// for all if there are none.
-    pub fn open_gate_for(&mut self, gate: Gate, ports: &[u16]) -> Result<()> {
-        self.capture.drain();
-        let at_least = self.final_acks_behind_gate(ports);
-        let dropped = gate.open()?;
-        self.act("gate opened");
-        let at_most = self.final_acks_behind_gate(ports);
-        let proof = if dropped > 0 && (at_least..=at_most).contains(&dropped) {
-            "all that was captured".to_owned()
-        } else {
-            format!("{dropped} of the {at_least} to {at_most} captured")
-        };
-        self.observe("final ACKs dropped by the gate", proof);
-        Ok(())
-    }
-
-    /// Captured since the gate was closed: to the server, ACK set, SYN and RST clear.
-    fn final_acks_behind_gate(&self, ports: &[u16]) -> u64 {
-        let behind = self
-            .capture
-            .trace()
-            .events
-            .iter()
-            .rev()
-            .take_while(|event| !matches!(event, Event::Act { act, .. } if act == GATE_CLOSED));
-        let is_final_ack = |segment: &Segment| {
-            let flags = segment.flags;
-            segment.to.port() == self.family.server().port()
-                && (ports.is_empty() || ports.contains(&segment.from.port()))
-                && flags.ack()
-                && !flags.syn()
-                && !flags.rst()
-        };
-        behind
-            .filter(|event| matches!(event, Event::Segment(segment) if is_final_ack(segment)))
-            .count() as u64
-    }
-
     /// Waits until `line` has been captured since the last act of the lab.
     ///
     /// # Errors
@@ -203,13 +148,20 @@ impl Lab {
 
     /// Waits until the lines since the last act satisfy `enough`.
     fn until_lines(&mut self, what: &str, enough: impl Fn(&[Line]) -> bool) -> Result<()> {
+        self.until_captured(what, |trace| {
+            let lines = trace.lines();
+            let last_act = lines.iter().rposition(|line| line.actors.is_none());
+            enough(&lines[last_act.map_or(0, |act| act + 1)..])
+        })
+    }
+
+    /// Waits until the trace satisfies `enough`.
+    fn until_captured(&mut self, what: &str, enough: impl Fn(&Trace) -> bool) -> Result<()> {
         let wire =
             self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet socket)".into())?;
         wait::until_readable(wire.as_fd(), what, || {
             self.capture.drain();
-            let lines = self.capture.trace().lines();
-            let last_act = lines.iter().rposition(|line| line.actors.is_none());
-            Ok(enough(&lines[last_act.map_or(0, |act| act + 1)..]).then_some(()))
+            Ok(enough(self.capture.trace()).then_some(()))
         })
     }
 
@@ -291,52 +243,6 @@ impl Lab {
         let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };
         self.observe("options of the child, and of a fresh one", compared);
         Ok(())
-    }
-
-    /// Observes that as many handshakes may be in flight to `listener` as to a fresh one
-    /// that takes its place. A request that was taken from, or left in, the wrong
-    /// listener's count shows here. How many there are differs by kernel.
-    pub fn observe_room(&mut self, listener: Listener) -> Result<()> {
-        let name = format!("handshakes that {} has room for", listener.name());
-        let room = self.room(&listener)?;
-        self.close(listener);
-        let fresh = self.listen("a fresh listener")?;
-        let usual = self.room(&fresh)?;
-        let compared = match (room, usual) {
-            (Ok(room), Ok(usual)) if room == usual => "as many as a fresh listener".to_owned(),
-            (Ok(room), Ok(usual)) => format!("{room}, and a fresh listener for {usual}"),
-            (Err(e), _) | (_, Err(e)) => e,
-        };
-        self.observe(&name, compared);
-        Ok(())
-    }
-
-    /// Starts two handshakes more than the backlog behind a closed gate, and counts the
-    /// requests; in words if not every SYN came to an end.
-    fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
-        let before = Counters::read()?;
-        let gate = self.close_gate(Whose::Everyone)?;
-        let (family, server) = (self.family, self.family.server());
-        let start = |_| Client::start(family, server);
-        let clients = (0..BACKLOG + 2).map(start).collect::<Result<Vec<Client>>>()?;
-        let what = format!("every SYN to be taken or dropped by {}", listener.name());
-        let settled = wait::until(&what, || {
-            let requests = self.requests()?;
-            let dropped = Counters::read()?.grown(&before, "TCPReqQFullDrop").unwrap_or(0);
-            Ok((requests + dropped >= clients.len() as i64).then_some(requests))
-        });
-        drop(clients);
-        gate.open()?;
-        match settled {
-            Ok(requests) => Ok(Ok(requests)),
-            Err(e) if e.blames_the_kernel() => Ok(Err(e.to_string())),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn requests(&self) -> Result<i64> {
-        let requests = sockets(self.family)?;
-        Ok(requests.iter().filter(|socket| socket.state == State::SynRecv).count() as i64)
     }
 
     /// The protocol counters now.

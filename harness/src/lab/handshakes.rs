@@ -1,0 +1,138 @@
+//! Handshakes in flight: the gate that holds them, and how many a listener has room for.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Lab;
+use crate::error::Result;
+use crate::family::PORT;
+use crate::gate::{Gate, Whose};
+use crate::segment::Segment;
+use crate::socket::{BACKLOG, Client, Listener};
+use crate::trace::{Event, Trace};
+use crate::wait;
+use crate::witness::{Counters, State, sockets};
+
+const GATE_CLOSED: &str = "gate closed";
+const GATE_OPENS: &str = "gate opens";
+
+/// A client retransmits no sooner than TCP_RTO_MIN, 200 ms, after it sent; opening the
+/// gate takes less than the rest, on an emulated machine too.
+const SOON_AFTER_SENDING: Duration = Duration::from_millis(50);
+
+/// To the server, ACK set, SYN and RST clear: what the gate drops.
+fn is_final_ack(segment: &Segment) -> bool {
+    let flags = segment.flags;
+    segment.to.port() == PORT && flags.ack() && !flags.syn() && !flags.rst()
+}
+
+fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
+    trace.segments().filter(|segment| is_final_ack(segment))
+}
+
+impl Lab {
+    /// Closes a gate for the final ACKs of `whose`.
+    pub fn close_gate(&mut self, whose: Whose) -> Result<Gate> {
+        let gate = Gate::close(PORT, whose)?;
+        self.act(GATE_CLOSED);
+        Ok(gate)
+    }
+
+    /// Opens the gate and says how many packets it dropped.
+    ///
+    /// A retransmission that comes while the gate swings open could fall on either side.
+    /// If the last one is a while ago, the next one is let come first: after that, its
+    /// successor is at least twice as far away.
+    pub fn open_gate(&mut self, gate: Gate) -> Result<u64> {
+        let last = final_acks(self.trace()).last().map(|segment| segment.at);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if last.is_some_and(|last| now.saturating_sub(last) > SOON_AFTER_SENDING) {
+            self.until_captured("a retransmission before the gate opens", |trace| {
+                final_acks(trace).last().map(|segment| segment.at) > last
+            })?;
+        }
+        self.act(GATE_OPENS);
+        gate.open()
+    }
+
+    /// Observes whether the `dropped` packets that the gate counted are just those that
+    /// were captured before the one that was answered. Call it when that was.
+    pub fn observe_dropped(&mut self, dropped: u64) {
+        let events = &self.trace().events;
+        let act = |name: &str| {
+            let named = |e: &Event| matches!(e, Event::Act { act, .. } if act == name);
+            events.iter().position(named).unwrap_or(events.len())
+        };
+        let (closed, opens) = (act(GATE_CLOSED), act(GATE_OPENS));
+        let segment = |event: &Event| match event {
+            Event::Segment(segment) => Some(segment.clone()),
+            Event::Act { .. } => None,
+        };
+        let answered = |s: &Segment| s.from.port() == PORT && !s.flags.syn();
+        let behind: Vec<Segment> = events[opens..]
+            .iter()
+            .filter_map(segment)
+            .take_while(|segment| !answered(segment))
+            .collect();
+        // On a slow machine the SYN+ACK timer may make the client repeat its ACK.
+        let by_timer = behind.iter().filter(|segment| segment.flags.syn()).count();
+        let captured = events[closed.min(opens)..opens]
+            .iter()
+            .filter_map(segment)
+            .chain(behind)
+            .filter(is_final_ack)
+            .count();
+        let let_through = captured as i64 - dropped as i64;
+        let proof = if dropped >= 2 && let_through == 1 + by_timer as i64 {
+            "all before the answered one".to_owned()
+        } else {
+            format!("{dropped} of {captured} captured, with the answered one")
+        };
+        self.observe("final ACKs dropped by the gate", proof);
+    }
+
+    /// Observes that as many handshakes may be in flight to `listener` as to a fresh one
+    /// that takes its place. A request that was taken from, or left in, the wrong
+    /// listener's count shows here. How many there are differs by kernel.
+    pub fn observe_room(&mut self, listener: Listener) -> Result<()> {
+        let name = format!("handshakes that {} has room for", listener.name());
+        let room = self.room(&listener)?;
+        self.close(listener);
+        let fresh = self.listen("a fresh listener")?;
+        let usual = self.room(&fresh)?;
+        let compared = match (room, usual) {
+            (Ok(room), Ok(usual)) if room == usual => "as many as a fresh listener".to_owned(),
+            (Ok(room), Ok(usual)) => format!("{room}, and a fresh listener for {usual}"),
+            (Err(e), _) | (_, Err(e)) => e,
+        };
+        self.observe(&name, compared);
+        Ok(())
+    }
+
+    /// Starts two handshakes more than the backlog behind a closed gate, and counts the
+    /// requests; in words if not every SYN came to an end.
+    fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
+        let before = Counters::read()?;
+        let gate = self.close_gate(Whose::Everyone)?;
+        let (family, server) = (self.family, self.family.server());
+        let start = |_| Client::start(family, server);
+        let clients = (0..BACKLOG + 2).map(start).collect::<Result<Vec<Client>>>()?;
+        let what = format!("every SYN to be taken or dropped by {}", listener.name());
+        let settled = wait::until(&what, || {
+            let requests = self.requests()?;
+            let dropped = Counters::read()?.grown(&before, "TCPReqQFullDrop").unwrap_or(0);
+            Ok((requests + dropped >= clients.len() as i64).then_some(requests))
+        });
+        drop(clients);
+        gate.open()?;
+        match settled {
+            Ok(requests) => Ok(Ok(requests)),
+            Err(e) if e.blames_the_kernel() => Ok(Err(e.to_string())),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn requests(&self) -> Result<i64> {
+        let requests = sockets(self.family)?;
+        Ok(requests.iter().filter(|socket| socket.state == State::SynRecv).count() as i64)
+    }
+}
