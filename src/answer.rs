@@ -207,9 +207,18 @@ impl Text<'_> {
     }
 
     fn advice(&self) -> Vec<String> {
-        let keep_open = "Where listeners of one port are set up differently, do not close them \
-             while they have connections: pass them on to the new server (SCM_RIGHTS, inherited \
-             descriptors), or choose the heir with an eBPF program of type sk_reuseport/migrate.";
+        let keep_open = match self.run.environment.kernel.migration() {
+            Migration::Works => {
+                "Where listeners of one port are set up differently, do not close them while \
+                 they have connections: pass them on to the new server (SCM_RIGHTS, inherited \
+                 descriptors), or choose the heir with an eBPF program of type \
+                 sk_reuseport/migrate."
+            }
+            Migration::SysctlOnly | Migration::Absent => {
+                "Do not close a listener that has connections: pass it on to the new server \
+                 (SCM_RIGHTS, inherited descriptors)."
+            }
+        };
         let draining = "Accepting until EAGAIN before the close saves connections in the accept \
              queue and not the handshakes in flight.";
         let on = self.run.environment.migrate_req.as_deref() == Some("1");

@@ -121,7 +121,7 @@ impl<W: Write> Consumer for Terminal<W> {
         if run.rounds > 1 {
             for selected in &run.selection {
                 if let Some(totals) = self.by_id.get(&selected.id()) {
-                    let _ = writeln!(shown, "{:<ID_COLUMNS$} {totals}", selected.id());
+                    let _ = writeln!(shown, "{:<ID_COLUMNS$} {}", selected.id(), totals.brief());
                 }
             }
         }

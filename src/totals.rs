@@ -55,6 +55,19 @@ impl Totals {
         }
     }
 
+    /// The counts that are not zero.
+    pub fn brief(&self) -> String {
+        let counts = [
+            (self.passed, "passed"),
+            (self.failed, "failed"),
+            (self.skipped, "skipped"),
+            (self.known_bugs, "known bug"),
+            (self.errors, "error"),
+        ];
+        let counted = counts.iter().filter(|(count, _)| *count > 0);
+        counted.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// All that have a verdict.
     pub fn finished(&self) -> usize {
         self.passed + self.failed + self.skipped + self.known_bugs + self.errors
