@@ -44,7 +44,7 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
     let (labs, kernel) = (Arc::clone(labs), Arc::clone(kernel));
     let name = match &unmet {
         // libtest's own list has no place for a reason but the name.
-        Some(reason) => format!("{} (needs: {reason})", selected.id()),
+        Some(reason) => format!("{} ({reason})", selected.id()),
         None => selected.id(),
     };
     Trial::test(name, move || {
