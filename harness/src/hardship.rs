@@ -1,5 +1,8 @@
 //! Machines that lack something, for tests: each function makes a command, and all that
 //! it starts, meet a real hardship. Nothing is pretended.
+//!
+//! Seccomp filters and mount namespaces are inherited, so that a lab of the command meets
+//! the hardship too.
 
 use std::ffi::CString;
 use std::io;
@@ -8,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 use nix::unistd::{getegid, geteuid};
 
 /// `unshare` fails with EPERM, as where namespaces are forbidden.
@@ -19,7 +22,7 @@ pub fn without_namespaces(command: &mut Command) {
         answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
         answer(libc::SECCOMP_RET_ALLOW),
     ];
-    confine(command, filter.to_vec());
+    confine(command, &filter);
 }
 
 /// A netfilter netlink socket cannot be had, as on a kernel without nftables.
@@ -34,7 +37,7 @@ pub fn without_nftables(command: &mut Command) {
         answer(libc::SECCOMP_RET_ERRNO | libc::EPROTONOSUPPORT as u32),
         answer(libc::SECCOMP_RET_ALLOW),
     ];
-    confine(command, filter.to_vec());
+    confine(command, &filter);
 }
 
 /// There is nothing at /proc.
@@ -42,10 +45,15 @@ pub fn without_proc(command: &mut Command) {
     mount_over(command, Path::new("/proc"), "size=4k", 0);
 }
 
-/// The disk at `directory` is full: there is room for no file's data.
+/// The disk at `directory` is full: files can still be made there, and have no room for
+/// data, as happens in the middle of writing results.
 pub fn with_full_disk(command: &mut Command, directory: &Path) {
-    // One page for the file system; the second name that is asked for has no inode left.
-    mount_over(command, directory, "size=4k,nr_inodes=2", 0);
+    mount_over(command, directory, "size=4k", 0);
+    let filler =
+        CString::new(directory.join("filler").as_os_str().as_bytes()).expect("a path without NUL");
+    // SAFETY: the closure makes system calls only, and allocates nothing. It runs after
+    // the one that mounts.
+    unsafe { command.pre_exec(move || write(&filler, &[0; 4096])) };
 }
 
 /// `directory` cannot be written to.
@@ -53,8 +61,15 @@ pub fn with_read_only(command: &mut Command, directory: &Path) {
     mount_over(command, directory, "size=4k", libc::MS_RDONLY);
 }
 
+/// The one set of system call numbers that the filters know (`AUDIT_ARCH_*`).
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
 /// Offsets in the kernel's `seccomp_data`.
 const SYSCALL_NUMBER: u32 = 0;
+const SYSCALL_ARCHITECTURE: u32 = 4;
 const fn argument(index: u32) -> u32 {
     // Little-endian machines: the low half comes first.
     16 + 8 * index
@@ -69,12 +84,24 @@ const fn unless_equal(value: u32, skipped: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: skipped, k: value }
 }
 
+const fn skip(instructions: u32) -> sock_filter {
+    sock_filter { code: (BPF_JMP | BPF_JA) as u16, jt: 0, jf: 0, k: instructions }
+}
+
 const fn answer(value: u32) -> sock_filter {
     sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: value }
 }
 
-/// Installs a seccomp filter between fork and exec.
-fn confine(command: &mut Command, mut filter: Vec<sock_filter>) {
+/// Installs a seccomp filter between fork and exec. System calls of another architecture,
+/// whose numbers mean something else, kill.
+fn confine(command: &mut Command, body: &[sock_filter]) {
+    let mut filter = vec![
+        load(SYSCALL_ARCHITECTURE),
+        unless_equal(ARCHITECTURE, 1),
+        skip(1),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    filter.extend_from_slice(body);
     let install = move || {
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
         // SAFETY: prctl with integers, then with a program that outlives the call.
@@ -116,14 +143,14 @@ fn mount_over(command: &mut Command, place: &Path, options: &str, flags: libc::c
     unsafe { command.pre_exec(cover) };
 }
 
-/// Writes a short file at one go, without allocating.
+/// Writes a short file at one go, without allocating; makes it where there is none.
 ///
 /// # Safety
 /// None beyond that of the calls.
 unsafe fn write(file: &std::ffi::CStr, bytes: &[u8]) -> io::Result<()> {
     // SAFETY: a NUL-terminated path, and a buffer of the length that is said.
     unsafe {
-        let fd = libc::open(file.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        let fd = libc::open(file.as_ptr(), libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC, 0o600);
         done(fd)?;
         let written = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
         libc::close(fd);
