@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
@@ -33,6 +34,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
         std::process::exit(2);
     };
     die_with_parent();
+    on_sigterm(SigHandler::Handler(end_lab));
     if getppid().as_raw() != parent {
         std::process::exit(1);
     }
@@ -57,6 +59,27 @@ enum Role {
     Init,
 }
 
+/// The init's process id, for a guard that is told to end the lab.
+static INIT: AtomicI32 = AtomicI32::new(0);
+
+fn on_sigterm(handler: SigHandler) {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the one handler is async-signal-safe: an atomic, kill(2) and _exit(2).
+    let _ = unsafe { sigaction(Signal::SIGTERM, &action) };
+}
+
+/// Kills the init, and so everything in its process namespace. The guard waits for that as
+/// ever, and the kernel lets an init end only after all others.
+extern "C" fn end_lab(_: i32) {
+    // SAFETY: system calls with integers.
+    unsafe {
+        match INIT.load(Ordering::Acquire) {
+            0 => libc::_exit(1),
+            init => libc::kill(init, libc::SIGKILL),
+        };
+    }
+}
+
 /// The result goes through stdout; what anybody prints must not get in between.
 fn claim_result_pipe() -> io::Result<fs::File> {
     let result = io::stdout().as_fd().try_clone_to_owned()?;
@@ -69,6 +92,7 @@ fn send(result: &mut fs::File, bytes: &[u8]) -> i32 {
 }
 
 fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
+    INIT.store(init.as_raw(), Ordering::Release);
     let code = loop {
         match waitpid(init, None) {
             Err(Errno::EINTR) => {}
@@ -99,6 +123,7 @@ fn set_up() -> Result<Role> {
     match unsafe { fork() }.call(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),
         ForkResult::Child => {
+            on_sigterm(SigHandler::SigDfl);
             drop(lifeline);
             die_with_parent();
             // Had the guard died before that call, its end of the pipe would be closed.

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::packets::Timestamps;
@@ -176,9 +178,14 @@ impl Drop for Labs {
     }
 }
 
-/// The process namespace's init dies with its parent, and takes everything with it.
+/// Has the guard kill the lab and see to its end. Killing the guard itself would do so too,
+/// but a moment later, and nobody could tell when.
 fn kill(child: &mut Child) {
-    let _ = child.kill();
+    let guard = Pid::from_raw(child.id().cast_signed());
+    // A guard that was stopped goes on, to hear it.
+    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+        let _ = nix::sys::signal::kill(guard, signal);
+    }
     let _ = child.wait();
 }
 
