@@ -240,5 +240,45 @@ mod tests {
             frame.extend(&tcp);
             let _ = Segment::parse(Duration::ZERO, &frame);
         }
+
+        #[test]
+        fn no_damage_to_a_real_frame_makes_the_parser_panic(
+            which in 0..REAL.len(),
+            end: usize,
+            damage: Vec<(usize, u8)>,
+        ) {
+            let mut frame = REAL[which].to_vec();
+            for (at, byte) in damage {
+                let at = at % frame.len();
+                frame[at] = byte;
+            }
+            frame.truncate(end % (frame.len() + 1));
+            let _ = Segment::parse(Duration::ZERO, &frame);
+        }
     }
+
+    #[test]
+    fn a_real_frame_says_the_same_without_its_payload() {
+        for (frame, headers) in REAL.iter().zip([74, 86]) {
+            let whole = Segment::parse(Duration::ZERO, frame).expect("a segment");
+            for end in 0..=frame.len() {
+                let cut = Segment::parse(Duration::ZERO, &frame[..end]);
+                assert!(end < headers || cut.as_ref() == Some(&whole), "cut at {end}: {cut:?}");
+            }
+        }
+    }
+
+    /// A SYN over IPv4 with its options, and `Hello World` over IPv6, as Linux sent them.
+    const REAL: [&[u8]; 2] = [
+        b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x00\
+          \x45\x00\x00\x3c\xe3\x0c\x40\x00\x40\x06\x59\xad\x7f\x00\x00\x01\x7f\x00\x00\x01\
+          \x9c\x40\x00\x50\x8c\xdf\xef\x8b\x00\x00\x00\x00\xa0\x02\xff\xd7\xfe\x30\x00\x00\
+          \x02\x04\xff\xd7\x04\x02\x08\x0a\x2b\x1a\x91\xc5\x00\x00\x00\x00\x01\x03\x03\x0a",
+        b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x86\xdd\
+          \x60\x0a\xd1\xbe\x00\x2b\x06\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+          \x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\
+          \x9c\x40\x00\x50\x86\x2a\xd3\xef\x83\x3e\xdc\x1a\x80\x18\x00\x40\x00\x33\x00\x00\
+          \x01\x01\x08\x0a\x6a\x7e\x2e\x1e\xca\xa5\x08\xec\x48\x65\x6c\x6c\x6f\x20\x57\x6f\
+          \x72\x6c\x64",
+    ];
 }

@@ -1,82 +1,151 @@
-//! Tests whose work happens in a lab: a name, what is done there, and what must have
-//! come back.
+//! Tests that need a lab: how they are listed, started, and ignored.
+//!
+//! A test program starts itself again as a lab, so that its `main` is
+//!
+//! ```text
+//! inside::enter(work);
+//! in_lab::main(tests())
+//! ```
+//!
+//! and what a test does inside is found by name in the same list.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::inside;
+use harness::kernel::Kernel;
 use harness::process::{Broken, Labs, Returned};
+use harness::wait;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// What a test does in its lab. The error is the test's failure.
-pub type Work = fn() -> Result<String, String>;
+/// The work that probes the kernel.
+pub const PROBE: &str = "probe";
 
-/// What a test makes of what its lab returned.
-pub type Judge = fn(Result<String, Broken>) -> Result<(), String>;
+/// The work that is the body of a test; the test's name follows.
+const BODY: &str = "body";
 
-/// A test.
-#[derive(Clone, Copy)]
-pub struct LabTest {
-    pub name: &'static str,
-    pub work: Work,
-    pub judge: Judge,
-    pub deadline: Duration,
+/// What a test needs from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test program uses a part")]
+pub enum Need {
+    /// IPv6 on `lo`.
+    Ipv6,
+    /// nftables in the `inet` family.
+    Nftables,
+    /// A second uid in the lab's user namespace.
+    SecondUser,
+    /// The opposite: only one uid.
+    OneUser,
 }
 
-impl LabTest {
-    /// A test that passes if its work does.
-    #[allow(dead_code, reason = "each test program uses a part")]
-    pub const fn of(name: &'static str, work: Work) -> Self {
-        Self::judged(name, work, |came| came.map(drop).map_err(|e| e.to_string()))
-    }
-
-    /// A test whose result is looked at from outside.
-    pub const fn judged(name: &'static str, work: Work, judge: Judge) -> Self {
-        Self { name, work, judge, deadline: Duration::from_secs(60) }
-    }
-}
-
-/// `main` of a program of such tests.
-pub fn main(tests: &'static [LabTest], ignored: fn(&str) -> Option<&'static str>) -> ExitCode {
-    inside::enter(|name| {
-        let test = tests.iter().find(|test| test.name == name);
-        let came = test.map_or_else(|| Err(format!("no test {name}")), |test| (test.work)());
-        Returned::json(&came, vec![])
-    });
-    let labs = Arc::new(Labs::default());
-    let trials = tests.iter().map(|test| {
-        let labs = Arc::clone(&labs);
-        let why = ignored(test.name);
-        let title = match why {
-            Some(why) => format!("{} (needs: {why})", test.name),
-            None => test.name.to_owned(),
+impl Need {
+    /// Why `kernel` does not meet it, if it does not.
+    fn unmet(self, kernel: &Kernel) -> Option<&'static str> {
+        let (met, reason) = match self {
+            Self::Ipv6 => (kernel.has_ipv6, "no IPv6"),
+            Self::Nftables => (kernel.nftables.is_ok(), "no nftables"),
+            Self::SecondUser => (kernel.has_second_uid, "no second uid"),
+            Self::OneUser => (!kernel.has_second_uid, "there is a second uid"),
         };
-        Trial::test(title, move || run(&labs, test).map_err(Failed::from))
-            .with_ignored_flag(why.is_some())
-    });
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+        (!met).then_some(reason)
+    }
+}
+
+/// A test that fails by panicking.
+pub struct Test {
+    name: String,
+    needs: Vec<Need>,
+    body: Body,
+}
+
+enum Body {
+    Inside(Box<dyn Fn() + Send>),
+    Outside(Box<dyn Fn(&Labs) + Send>),
+}
+
+impl Test {
+    /// A test that runs in a lab of its own.
+    pub fn inside(name: impl Into<String>, body: impl Fn() + Send + 'static) -> Self {
+        Self { name: name.into(), needs: vec![], body: Body::Inside(Box::new(body)) }
+    }
+
+    /// A test that looks at labs from outside.
+    #[allow(dead_code, reason = "each test program uses a part")]
+    pub fn outside(name: impl Into<String>, body: impl Fn(&Labs) + Send + 'static) -> Self {
+        Self { name: name.into(), needs: vec![], body: Body::Outside(Box::new(body)) }
+    }
+
+    /// Adds a need.
+    pub fn needs(mut self, need: impl IntoIterator<Item = Need>) -> Self {
+        self.needs.extend(need);
+        self
+    }
+}
+
+/// Does the works that every test program has; `None` for any other.
+pub fn work(what: &str, tests: impl FnOnce() -> Vec<Test>) -> Option<Returned> {
+    let (word, name) = what.split_once(' ').unwrap_or((what, ""));
+    match word {
+        PROBE => Some(Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![])),
+        BODY => {
+            match tests().into_iter().find(|test| test.name == name).map(|test| test.body) {
+                Some(Body::Inside(body)) => body(),
+                _ => panic!("no test inside a lab is called {name}"),
+            }
+            Some(Returned::default())
+        }
+        _ => None,
+    }
+}
+
+/// Lists or runs the tests, as the arguments say.
+pub fn main(tests: Vec<Test>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Labs wait more than they compute.
+    arguments.test_threads.get_or_insert(8);
+    let labs = Arc::new(Labs::default());
+    let kernel = match probe(&labs) {
+        Ok(kernel) => kernel,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return ExitCode::from(69);
+        }
+    };
+    let trials = tests.into_iter().map(|test| trial(test, &labs, &kernel));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
     labs.wait();
     conclusion.exit_code()
 }
 
-fn run(labs: &Labs, test: &LabTest) -> Result<(), String> {
-    let came = match labs.run(test.name, test.deadline) {
-        Err(broken) => Err(broken),
-        Ok(returned) => {
-            let came: Result<String, String> = returned.parse().map_err(|e| e.to_string())?;
-            Ok(came?)
-        }
+fn probe(labs: &Labs) -> Result<Kernel, Broken> {
+    let setup = |why: String| Broken::Setup(why);
+    let returned = labs.run(PROBE, wait::deadline())?;
+    let probed: Result<Kernel, String> = returned.parse().map_err(|e| setup(e.to_string()))?;
+    probed.map_err(setup)
+}
+
+fn trial(test: Test, labs: &Arc<Labs>, kernel: &Kernel) -> Trial {
+    let unmet = test.needs.iter().find_map(|need| need.unmet(kernel));
+    let labs = Arc::clone(labs);
+    // libtest's own list has no place for a reason but the name.
+    let shown = match unmet {
+        Some(reason) => format!("{} (needs: {reason})", test.name),
+        None => test.name.clone(),
     };
-    (test.judge)(came)
+    Trial::test(shown, move || match test.body {
+        Body::Outside(body) => {
+            body(&labs);
+            Ok(())
+        }
+        Body::Inside(_) => {
+            let work = format!("{BODY} {}", test.name);
+            labs.run(&work, deadline()).map(drop).map_err(Failed::from)
+        }
+    })
+    .with_ignored_flag(unmet.is_some())
 }
 
-/// An error in words, for `?`.
-pub fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// Fails with `why` unless `holds`.
-pub fn ensure(holds: bool, why: impl std::fmt::Display) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(why.to_string()) }
+/// A test makes a few waits, each with its own deadline, which tell more than this one.
+pub fn deadline() -> Duration {
+    wait::deadline() * 5
 }

@@ -1,0 +1,54 @@
+//! The laboratory itself: that it is apart from the machine, that it ends, and that its
+//! instruments show what is there.
+
+mod capture;
+mod gate;
+mod isolation;
+mod results;
+mod subprocess;
+mod survivors;
+
+#[path = "../in_lab/mod.rs"]
+mod in_lab;
+
+use std::process::ExitCode;
+
+use harness::inside;
+use harness::process::Returned;
+use in_lab::Test;
+
+fn main() -> ExitCode {
+    inside::enter(work);
+    if let Some(code) = survivors::play_role() {
+        return code;
+    }
+    in_lab::main(tests())
+}
+
+fn tests() -> Vec<Test> {
+    [
+        isolation::tests(),
+        results::tests(),
+        survivors::tests(),
+        gate::tests(),
+        capture::tests(),
+        subprocess::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What this program does as a lab.
+fn work(what: &str) -> Returned {
+    if let Some(returned) = in_lab::work(what, tests) {
+        return returned;
+    }
+    let (word, argument) = what.split_once(' ').unwrap_or((what, ""));
+    match word {
+        isolation::WORK => isolation::work(argument),
+        results::WORK => results::work(argument),
+        survivors::WORK => survivors::work(argument),
+        _ => panic!("unknown work {what}"),
+    }
+}
