@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// setting, rule or interface of this machine is touched, and root is not needed where
 /// user namespaces are allowed.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub struct Arguments {
     /// What to do instead of answering.
     #[command(subcommand)]
