@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -57,6 +57,27 @@ impl Listener {
         self.socket.listen(backlog)
     }
 
+    /// `shutdown`, of one or both directions.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// `connect` to AF_UNSPEC, which makes a listener stop listening.
+    pub fn disconnect(&self) -> io::Result<()> {
+        let nowhere =
+            libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+        let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+        // SAFETY: the address is a sockaddr and its length is said.
+        let done = unsafe { libc::connect(self.socket.as_raw_fd(), &raw const nowhere, len) };
+        Errno::result(done).map(drop).map_err(io::Error::from)
+    }
+
+    /// Another descriptor of the same listener (`dup`).
+    pub fn duplicate(&self) -> Result<Self> {
+        let socket = self.socket.try_clone().call(|| format!("dup({})", self.name))?;
+        Ok(Self { name: self.name.clone(), socket, address: self.address })
+    }
+
     /// Whether it listens already (`SO_ACCEPTCONN`).
     pub fn is_listening(&self) -> io::Result<bool> {
         self.socket.is_listener()
@@ -83,6 +104,12 @@ impl Listener {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e).tested(|| format!("accept({})", self.name)),
         }
+    }
+
+    /// What `accept` says without waiting: `a child`, or the errno. A child is closed.
+    pub fn try_accept(&self) -> String {
+        let accepted = self.socket.set_nonblocking(true).and_then(|()| self.socket.accept());
+        accepted.map_or_else(|e| errno_name(&e), |_| "a child".to_owned())
     }
 
     /// `accept` once a child is there.
@@ -192,6 +219,13 @@ pub trait Stream: AsFd {
 
     /// The socket itself.
     fn socket(&self) -> &Socket;
+
+    /// Finishes this direction: a FIN behind everything sent.
+    fn finish(&self) -> Result<()> {
+        self.socket()
+            .shutdown(Shutdown::Write)
+            .tested(|| format!("shutdown({}, SHUT_WR)", self.label()))
+    }
 
     /// Sends all of `bytes`.
     fn send(&self, bytes: &[u8]) -> Result<()> {

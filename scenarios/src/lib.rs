@@ -5,6 +5,7 @@
 //! `expectations.toml` knows about the running kernel. [`catalogue`] lists the cases,
 //! one file per mechanism; [`engine`] runs them.
 
+mod accept_queue;
 mod bind;
 pub mod case;
 pub mod catalogue;

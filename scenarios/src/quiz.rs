@@ -79,6 +79,18 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn quiz1(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    quiz1_by(lab, |lab, a| {
+        lab.close(a);
+        Ok(())
+    })
+}
+
+/// Quiz 1, with A ended by other means than its close. What is returned lives on until
+/// everything was observed.
+pub(crate) fn quiz1_by<Kept>(
+    lab: &mut Lab,
+    end: impl FnOnce(&mut Lab, Listener) -> harness::Result<Kept>,
+) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let client = lab.connect("C")?;
     client.send(b"Hello World")?;
@@ -87,7 +99,7 @@ fn quiz1(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let b = lab.listen("B")?;
 
     let before = lab.counters()?;
-    lab.close(a);
+    let _kept = end(lab, a)?;
 
     lab.observe("B's accept queue after the close", b.queue()?.to_string());
     lab.observe_sockets("after the close")?;
@@ -113,6 +125,11 @@ fn resolve(lab: &mut Lab, b: &Listener, client: &Client) -> harness::Result<Opti
 }
 
 fn quiz1_must(setting: Setting) -> Expectation {
+    quiz1_must_by("close(A)", setting)
+}
+
+/// What quiz 1 must come to when A is ended by `act`.
+pub(crate) fn quiz1_must_by(act: &str, setting: Setting) -> Expectation {
     let common = Expectation::new()
         .fact("A's accept queue before the close", "1 of 32")
         .fact("B's accept queue at the end", "0 of 32")
@@ -125,16 +142,7 @@ fn quiz1_must(setting: Setting) -> Expectation {
             .fact("recv(C)", "ECONNRESET")
             // Both ends leave ESTABLISHED without a FIN, and both live here.
             .counters(&[("OutRsts", 1), ("EstabResets", 2)])
-            .wire(
-                "C",
-                "C > S  S 0:0(0)
-                 S > C  S. 0:0(0) ack 1
-                 C > S  . 1:1(0) ack 1
-                 C > S  P. 1:12(11) ack 1
-                 S > C  . 1:1(0) ack 12
-                 -- close(A) --
-                 S > C  R. 1:1(0) ack 12",
-            ),
+            .wire("C", &format!("{SERVED}-- {act} --\nS > C  R. 1:1(0) ack 12")),
         Migration::On => common
             .fact("B's accept queue after the close", "1 of 32")
             .fact("sockets after the close", "C ESTABLISHED, C's child ESTABLISHED, a listener")
@@ -145,20 +153,27 @@ fn quiz1_must(setting: Setting) -> Expectation {
             .counters(&[("TCPMigrateReqSuccess", 1)])
             .wire(
                 "C",
-                "C > S  S 0:0(0)
-                 S > C  S. 0:0(0) ack 1
-                 C > S  . 1:1(0) ack 1
-                 C > S  P. 1:12(11) ack 1
-                 S > C  . 1:1(0) ack 12
-                 -- close(A) --
-                 -- accept(B): C's connection --
-                 S > C  P. 1:3(2) ack 12
-               * C > S  . 12:12(0) ack 3
-                 -- done --
-                 ...",
+                &format!(
+                    "{SERVED}
+                     -- {act} --
+                     -- accept(B): C's connection --
+                     S > C  P. 1:3(2) ack 12
+                   * C > S  . 12:12(0) ack 3
+                     -- done --
+                     ..."
+                ),
             ),
     }
 }
+
+/// A handshake, and `Hello World` acknowledged.
+const SERVED: &str = "
+    C > S  S 0:0(0)
+    S > C  S. 0:0(0) ack 1
+    C > S  . 1:1(0) ack 1
+    C > S  P. 1:12(11) ack 1
+    S > C  . 1:1(0) ack 12
+";
 
 /// Quiz 2 in the moment after A was closed.
 struct Closed {
