@@ -258,6 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn no_wrong_byte_in_a_real_frame_makes_the_parser_panic() {
+        for frame in REAL {
+            let mut frame = frame.to_vec();
+            for at in 0..frame.len() {
+                let right = frame[at];
+                for wrong in 0..=u8::MAX {
+                    frame[at] = wrong;
+                    let _ = Segment::parse(Duration::ZERO, &frame);
+                }
+                frame[at] = right;
+            }
+        }
+    }
+
+    #[test]
     fn a_real_frame_says_the_same_without_its_payload() {
         for (frame, headers) in REAL.iter().zip([74, 86]) {
             let whole = Segment::parse(Duration::ZERO, frame).expect("a segment");
