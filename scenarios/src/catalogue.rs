@@ -1,13 +1,21 @@
 //! The list of cases, from which everything else is made.
 
 use crate::case::{Case, Selected};
-use crate::{accept_queue, bind, group, listener, quiz, sysctl};
+use crate::{accept_queue, bind, child_state, group, listener, quiz, sysctl};
 
 /// Every case, in the order in which they are told.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [quiz::CASES, accept_queue::CASES, listener::CASES, group::CASES, bind::CASES, sysctl::CASES]
-        .into_iter()
-        .flatten()
+    [
+        quiz::CASES,
+        accept_queue::CASES,
+        child_state::CASES,
+        listener::CASES,
+        group::CASES,
+        bind::CASES,
+        sysctl::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Every case in every setting.

@@ -9,6 +9,7 @@ mod accept_queue;
 mod bind;
 pub mod case;
 pub mod catalogue;
+mod child_state;
 pub mod engine;
 pub mod expectation;
 mod group;

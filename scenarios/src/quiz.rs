@@ -114,6 +114,7 @@ fn resolve(lab: &mut Lab, b: &Listener, client: &Client) -> harness::Result<Opti
     let child = lab.accept_now(b)?;
     if let Some(child) = &child {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
+        lab.observe("recv(B's child), again", child.receive_now()?.to_string());
         child.send(b"Hi")?;
         lab.observe("recv(C)", client.receive()?.to_string());
         lab.act("done");
@@ -148,6 +149,7 @@ pub(crate) fn quiz1_must_by(act: &str, setting: Setting) -> Expectation {
             .fact("sockets after the close", "C ESTABLISHED, C's child ESTABLISHED, a listener")
             .fact("accept(B)", "C's connection")
             .fact("recv(B's child)", "`Hello World`")
+            .fact("recv(B's child), again", "EAGAIN")
             .fact("recv(C)", "`Hi`")
             .fact("options of the child, and of a fresh one", "alike")
             .counters(&[("TCPMigrateReqSuccess", 1)])
@@ -229,6 +231,7 @@ fn quiz2_must(setting: Setting) -> Expectation {
         Migration::On => quiz2_common_must()
             .fact("accept(B)", "C's connection")
             .fact("recv(B's child)", "`Hello World`")
+            .fact("recv(B's child), again", "EAGAIN")
             .fact("recv(C)", "`Hi`")
             .fact("options of the child, and of a fresh one", "alike")
             .fact("sockets at the end", "C ESTABLISHED, C's child ESTABLISHED, a listener")
