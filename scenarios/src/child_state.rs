@@ -7,6 +7,7 @@ use harness::socket::{Received, Stream};
 use crate::accept_queue::hello;
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
+use crate::quiz::SERVED;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -111,13 +112,8 @@ fn finished(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-/// The FIN is acknowledged by itself, up to 40 ms later.
+/// What comes behind [`SERVED`], up to the close.
 const FINISHED: &str = "
-    C > S  S 0:0(0)
-    S > C  S. 0:0(0) ack 1
-    C > S  . 1:1(0) ack 1
-    C > S  P. 1:12(11) ack 1
-    S > C  . 1:1(0) ack 12
     C > S  F. 12:12(0) ack 1
     S > C  . 1:1(0) ack 13
     -- close(A) --
@@ -130,7 +126,7 @@ fn finished_must(setting: Setting) -> Expectation {
             .fact("accept(B)", "EAGAIN")
             .fact("recv(C)", "ECONNRESET")
             .counters(&[("OutRsts", 1), ("EstabResets", 1)])
-            .wire("C", &format!("{FINISHED}S > C  R. 1:1(0) ack 13\n-- done --")),
+            .wire("C", &format!("{SERVED}{FINISHED}S > C  R. 1:1(0) ack 13\n-- done --")),
         Migration::On => must
             .fact("accept(B)", "C's connection")
             .fact("recv(B's child)", "`Hello World`")
@@ -140,7 +136,7 @@ fn finished_must(setting: Setting) -> Expectation {
             .wire(
                 "C",
                 &format!(
-                    "{FINISHED}
+                    "{SERVED}{FINISHED}
                      S > C  P. 1:3(2) ack 13
                    * C > S  . 13:13(0) ack 3
                      -- done --
@@ -174,15 +170,8 @@ fn reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn reset_must(setting: Setting) -> Expectation {
-    let must = Expectation::new().fact("B serves a fresh client", "yes").wire(
-        "C",
-        "C > S  S 0:0(0)
-         S > C  S. 0:0(0) ack 1
-         C > S  . 1:1(0) ack 1
-         C > S  P. 1:12(11) ack 1
-         S > C  . 1:1(0) ack 12
-         C > S  R. 12:12(0) ack 1",
-    );
+    let wire = format!("{SERVED}C > S  R. 12:12(0) ack 1");
+    let must = Expectation::new().fact("B serves a fresh client", "yes").wire("C", &wire);
     match setting.migration {
         Migration::Off => must.fact("accept(B)", "EAGAIN").counters(&[]),
         Migration::On => must

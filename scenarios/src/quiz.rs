@@ -169,7 +169,7 @@ pub(crate) fn quiz1_must_by(act: &str, setting: Setting) -> Expectation {
 }
 
 /// A handshake, and `Hello World` acknowledged.
-const SERVED: &str = "
+pub(crate) const SERVED: &str = "
     C > S  S 0:0(0)
     S > C  S. 0:0(0) ack 1
     C > S  . 1:1(0) ack 1
