@@ -8,12 +8,13 @@ use std::os::fd::AsFd;
 
 use crate::capture::Capture;
 use crate::error::{Context, Result, errno_name};
-use crate::family::Family;
+use crate::family::{Family, PORT};
 use crate::observation::{Fact, Observation, Value};
 use crate::process::Returned;
+use crate::segment::Segment;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::{Line, Trace};
-use crate::witness::{Counters, State, negotiated, open_sockets, sockets, sockets_in_use};
+use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 /// The name under which traces show the server's end of every connection.
@@ -226,7 +227,7 @@ impl Lab {
         if child.peer != client.local {
             return Ok(format!("no: accept({}) returned another connection", listener.name()));
         }
-        self.negotiated = Some(negotiated(&child)?);
+        self.negotiated = Some(child.endowment()?);
         client.send(b"?")?;
         let request = child.receive()?;
         child.send(b"!")?;
@@ -239,10 +240,20 @@ impl Lab {
     /// Observes that `child` negotiated in its handshake what the fresh client that was
     /// served last did.
     pub fn observe_negotiated(&mut self, child: &Child) -> Result<()> {
-        let (own, usual) = (negotiated(child)?, self.negotiated.clone().unwrap_or_default());
+        let (own, usual) = (child.endowment()?, self.negotiated.clone().unwrap_or_default());
         let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };
         self.observe("options of the child, and of a fresh one", compared);
         Ok(())
+    }
+
+    /// Observes the windows of the server's resets without ACK; a reset that belongs to no
+    /// connection announces none.
+    pub fn observe_bare_resets(&mut self) {
+        let bare = |s: &&Segment| s.from.port() == PORT && s.flags.rst() && !s.flags.ack();
+        let resets = self.trace().segments().filter(bare);
+        let windows: Vec<String> = resets.map(|reset| format!("win {}", reset.window)).collect();
+        let shown = if windows.is_empty() { "none".to_owned() } else { windows.join(", ") };
+        self.observe("resets without ACK", shown);
     }
 
     /// The protocol counters now.

@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::unistd::Uid;
 use socket2::{Protocol, Socket, Type};
 
 use crate::error::{Context, Error, Result, errno_name};
 use crate::family::Family;
 use crate::wait;
-use crate::witness::Queue;
+use crate::witness::{Queue, negotiated};
 
 /// The backlog of every listener that is not about backlogs, as in the talk.
 pub const BACKLOG: i32 = 32;
@@ -78,6 +79,12 @@ impl Listener {
         Ok(Self { name: self.name.clone(), socket, address: self.address })
     }
 
+    /// Gives the socket's inode to another user (`fchown`).
+    pub fn give_to(&self, uid: u32) -> Result<()> {
+        nix::unistd::fchown(&self.socket, Some(Uid::from_raw(uid)), None)
+            .call(|| format!("fchown({}, {uid})", self.name))
+    }
+
     /// Whether it listens already (`SO_ACCEPTCONN`).
     pub fn is_listening(&self) -> io::Result<bool> {
         self.socket.is_listener()
@@ -136,6 +143,19 @@ pub struct Child {
     socket: Socket,
     /// The client's address.
     pub peer: SocketAddr,
+}
+
+impl Child {
+    /// What the child has from its handshake and its listener: what was negotiated, and
+    /// options that nobody set.
+    pub fn endowment(&self) -> Result<String> {
+        let negotiated = negotiated(&self.socket)?;
+        let option = |name: &str| format!("getsockopt({}, {name})", self.label());
+        let mark = self.socket.mark().call(|| option("SO_MARK"))?;
+        let buffer = self.socket.recv_buffer_size().call(|| option("SO_RCVBUF"))?;
+        let no_delay = self.socket.tcp_nodelay().call(|| option("TCP_NODELAY"))?;
+        Ok(format!("{negotiated}, mark {mark}, buffer {buffer}, nodelay {no_delay}"))
+    }
 }
 
 /// A client that is a kernel socket.
@@ -320,6 +340,10 @@ impl fmt::Display for Received {
     }
 }
 
+/// How long a wake-up that does not come is waited for. What ends a listener, or a
+/// handshake, wakes the target before it returns, so that any time is long enough.
+pub const NO_WAKE_UP_MS: u16 = 500;
+
 /// An epoll instance that watches one listener for children, level-triggered.
 pub struct Watch {
     epoll: Epoll,
@@ -334,6 +358,11 @@ impl Watch {
             .add(listener, EpollEvent::new(EpollFlags::EPOLLIN, 0))
             .call(|| format!("epoll_ctl(ADD, {}, EPOLLIN)", listener.name))?;
         Ok(Self { epoll })
+    }
+
+    /// What `epoll_wait` returns within `within_ms` milliseconds, in words.
+    pub fn shown(&self, within_ms: u16) -> Result<&'static str> {
+        Ok(if self.wakes(within_ms)? { "an event" } else { "no event" })
     }
 
     /// Whether `epoll_wait` returns an event within `within_ms` milliseconds.

@@ -1,5 +1,6 @@
 //! Who may bind to one address: the option, and the rule of the same user.
 
+use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
 use harness::socket::{BACKLOG, Listener};
 use harness::subprocess::{as_second_user, made_by_second_user};
@@ -95,9 +96,30 @@ pub(crate) const CASES: &[Case] = &[
         run: other_uid,
         expect: |_| {
             Expectation::new()
+                .fact("bind(root's)", "ok")
+                .fact("bind(the other user's), while root's is bound", "EADDRINUSE")
                 .fact("bind(the other user's)", "EADDRINUSE")
                 .fact("sockets meanwhile", "a listener")
                 .fact("bind(the other user's), without root's", "ok, ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "bind/given-away",
+        does: "Root listens with SO_REUSEPORT and gives the socket to another user (fchown); that \
+               user binds to the same address, and then root does.",
+        must: "The rule is about the new owner, and knows no privilege: EADDRINUSE for root, not \
+               for the other user. (Were root first, the port's cached uid would let it pass.)",
+        source: "sockfs_setattr() updates sk_uid; inet_bind_conflict(); sk_reuseport_match() and \
+                 its tb->fastuid",
+        settings: Settings::Families,
+        needs: &[Need::SecondUid],
+        run: given_away,
+        expect: |_| {
+            Expectation::new()
+                .fact("bind(root's)", "EADDRINUSE")
+                .fact("bind(the other user's)", "ok")
+                .fact("sockets then", "a listener")
         },
         ..Case::DEFAULT
     },
@@ -176,6 +198,15 @@ fn reuseaddr_only(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn other_uid(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let family = lab.family();
     let attempt = |socket: &Listener| outcome(socket.reuse_port().and_then(|()| listen(socket)));
+    // To be bound is enough to keep others out.
+    let bound = Listener::bare("A", family)?;
+    let came = outcome(bound.reuse_port().and_then(|()| bound.bind()));
+    lab.observe("bind(root's)", came);
+    let refused = as_second_user(|| {
+        Listener::bare("B", family).map_or_else(|e| e.to_string(), |b| attempt(&b))
+    })?;
+    lab.observe("bind(the other user's), while root's is bound", refused);
+    drop(bound);
     let a = lab.listen("A")?;
     let refused = as_second_user(|| {
         Listener::bare("B", family).map_or_else(|e| e.to_string(), |b| attempt(&b))
@@ -190,6 +221,20 @@ fn other_uid(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         })?;
     lab.observe("bind(the other user's), without root's", allowed);
     Ok(())
+}
+
+fn given_away(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let family = lab.family();
+    let attempt = |socket: &Listener| outcome(socket.reuse_port().and_then(|()| listen(socket)));
+    let a = lab.listen("A")?;
+    a.give_to(SECOND_UID)?;
+    let by_the_other = as_second_user(|| {
+        Listener::bare("C", family).map_or_else(|e| e.to_string(), |c| attempt(&c))
+    })?;
+    lab.observe("bind(the other user's)", by_the_other);
+    let by_root = attempt(&Listener::bare("B", family)?);
+    lab.observe("bind(root's)", by_root);
+    lab.observe_sockets("then")
 }
 
 fn uid_of_the_socket(lab: &mut Lab, _: Setting) -> harness::Result<()> {

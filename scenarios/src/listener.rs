@@ -1,7 +1,7 @@
 //! One listener: what it tells of its queue, and whether it is woken.
 
 use harness::lab::Lab;
-use harness::socket::{Stream, Watch};
+use harness::socket::{NO_WAKE_UP_MS, Stream, Watch};
 use harness::{wait, witness};
 
 use crate::case::{Case, Setting, Settings};
@@ -12,7 +12,8 @@ pub(crate) const CASES: &[Case] = &[
         name: "listener/queue-length",
         does: "Three clients connect to a listener with a backlog of 7; one child is accepted.",
         must: "TCP_INFO on the listener tells how many children wait (tcpi_unacked) and the \
-               backlog (tcpi_sacked); /proc/net/tcp tells the same.",
+               backlog (tcpi_sacked); /proc/net/tcp tells the same. Who came first is accepted \
+               first.",
         source: "tcp_get_info(), the TCP_LISTEN branch",
         settings: Settings::Families,
         run: queue_length,
@@ -23,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
                 .fact("/proc/net/tcp with three children", 3)
                 .fact("TCP_INFO after one accept", "2 of 7")
                 .fact("/proc/net/tcp after one accept", 2)
+                .fact("accepted", "C, D, E")
         },
         ..Case::DEFAULT
     },
@@ -46,10 +48,6 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-/// How long a wake-up that does not come is waited for. Closing a listener wakes the
-/// target before `close` returns, so that any time is long enough.
-const NO_WAKE_UP_MS: u16 = 500;
-
 fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen_with_backlog("A", 7)?;
     lab.observe("TCP_INFO before", a.queue()?.to_string());
@@ -60,10 +58,13 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("TCP_INFO with three children", a.queue()?.to_string());
     let waiting = waiting_by_proc(lab)?;
     lab.observe("/proc/net/tcp with three children", waiting);
-    let _child = a.accept()?;
+    let first = a.accept()?;
     lab.observe("TCP_INFO after one accept", a.queue()?.to_string());
     let waiting = waiting_by_proc(lab)?;
     lab.observe("/proc/net/tcp after one accept", waiting);
+    let peers = [first.peer, a.accept()?.peer, a.accept()?.peer];
+    let order = peers.map(|peer| lab.trace().name_of(peer)).join(", ");
+    lab.observe("accepted", order);
     Ok(())
 }
 
@@ -75,19 +76,18 @@ fn waiting_by_proc(lab: &Lab) -> harness::Result<i64> {
 }
 
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let shown = |woken| if woken { "an event" } else { "no event" };
     let a = lab.listen("A")?;
     let client = lab.connect("C")?;
     client.send(b"Hello World")?;
     lab.until_wire("S > C  . 1:1(0) ack 12")?;
     let b = lab.listen("B")?;
     let watch = Watch::start(&b)?;
-    lab.observe("epoll_wait(B) before the close", shown(watch.wakes(0)?));
+    lab.observe("epoll_wait(B) before the close", watch.shown(0)?);
 
     let before = lab.counters()?;
     lab.close(a);
 
-    lab.observe("epoll_wait(B)", shown(watch.wakes(NO_WAKE_UP_MS)?));
+    lab.observe("epoll_wait(B)", watch.shown(NO_WAKE_UP_MS)?);
     lab.observe("B's accept queue after the close", b.queue()?.to_string());
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());

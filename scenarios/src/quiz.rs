@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
-use harness::socket::{Child, Client, Listener, Stream};
+use harness::socket::{Child, Client, Listener, NO_WAKE_UP_MS, Stream, Watch};
 use harness::sysctl::MIGRATE_REQ;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
@@ -43,6 +43,29 @@ pub(crate) const CASES: &[Case] = &[
         waits_for: DATA_RETRANSMISSION,
         run: quiz2,
         expect: quiz2_must,
+    },
+    Case {
+        name: "sysctl/set-before-the-close",
+        does: "As quiz 1, but the sysctl is set to 1 only when both listeners listen.",
+        must: "What counts is its value at the close: B accepts the child.",
+        source: "reuseport_stop_listen_sock() reads sysctl_tcp_migrate_req",
+        settings: Settings::Families,
+        needs: &[Need::Migration],
+        run: |lab, _| quiz1_by(lab, |lab, a| set_and_close(lab, "1", a)),
+        expect: |setting| quiz1_must(Setting { migration: Migration::On, ..setting }),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "sysctl/cleared-before-the-close",
+        does: "As quiz 1 with migration on, but the sysctl goes back to 0 when both listeners \
+               listen.",
+        must: "What counts is its value at the close: the child is reset, and no failed migration \
+               is counted.",
+        source: "reuseport_stop_listen_sock() reads sysctl_tcp_migrate_req",
+        settings: Settings::FamiliesOn,
+        run: |lab, _| quiz1_by(lab, |lab, a| set_and_close(lab, "0", a)),
+        expect: |setting| quiz1_must(Setting { migration: Migration::Off, ..setting }),
+        ..Case::DEFAULT
     },
     Case {
         name: "sysctl/cleared-before-the-ack",
@@ -83,6 +106,12 @@ fn quiz1(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.close(a);
         Ok(())
     })
+}
+
+fn set_and_close(lab: &mut Lab, value: &str, a: Listener) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, value)?;
+    lab.close(a);
+    Ok(())
 }
 
 /// Quiz 1, with A ended by other means than its close. What is returned lives on until
@@ -180,6 +209,7 @@ pub(crate) const SERVED: &str = "
 /// Quiz 2 in the moment after A was closed.
 struct Closed {
     b: Listener,
+    watch: Watch,
     client: Client,
     gate: harness::gate::Gate,
     before: harness::witness::Counters,
@@ -196,13 +226,14 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     client.send(b"Hello World")?;
     lab.until_wire("C > S  P. 1:12(11) ack 1")?;
     let b = lab.listen("B")?;
+    let watch = Watch::start(&b)?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     lab.observe_sockets("before the close")?;
 
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_sockets("after the close")?;
-    Ok(Closed { b, client, gate, before })
+    Ok(Closed { b, watch, client, gate, before })
 }
 
 impl Closed {
@@ -216,6 +247,10 @@ impl Closed {
         // When the answer is on the wire, whichever it is, the connection's fate is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
         lab.observe_dropped(dropped);
+        lab.observe_bare_resets();
+        // A child that is there must have woken B's watcher.
+        let within_ms = if self.b.queue()?.waiting > 0 { NO_WAKE_UP_MS } else { 0 };
+        lab.observe("epoll_wait(B)", self.watch.shown(within_ms)?);
         let child = resolve(lab, &self.b, &self.client)?;
         lab.observe_counters(&self.before)?;
         lab.observe_sockets("at the end")?;
@@ -234,6 +269,8 @@ fn quiz2_must(setting: Setting) -> Expectation {
             .fact("recv(B's child), again", "EAGAIN")
             .fact("recv(C)", "`Hi`")
             .fact("options of the child, and of a fresh one", "alike")
+            .fact("epoll_wait(B)", "an event")
+            .fact("resets without ACK", "none")
             .fact("sockets at the end", "C ESTABLISHED, C's child ESTABLISHED, a listener")
             .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
             .wire(
@@ -255,6 +292,8 @@ fn quiz2_reset_must() -> Expectation {
     quiz2_common_must()
         .fact("accept(B)", "EAGAIN")
         .fact("recv(C)", "ECONNRESET")
+        .fact("epoll_wait(B)", "no event")
+        .fact("resets without ACK", "win 0")
         .fact("sockets at the end", "a listener")
         .wire("C", &format!("{GATED}\nS > C  R 1:1(0)"))
 }

@@ -84,6 +84,9 @@ impl Lab {
         let let_through = captured as i64 - dropped as i64;
         let proof = if dropped >= 2 && let_through == 1 + by_timer as i64 {
             "all before the answered one".to_owned()
+        } else if dropped >= 2 && let_through > 1 {
+            let unanswered = let_through - 1;
+            format!("all before the first that passed; {unanswered} passed without an answer")
         } else {
             format!("{dropped} of {captured} captured, with the answered one")
         };
