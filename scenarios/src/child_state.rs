@@ -1,6 +1,8 @@
 //! Children in the accept queue that are not just established with data: what becomes of
 //! them when their listener closes.
 
+use std::time::Duration;
+
 use harness::lab::Lab;
 use harness::socket::{Received, Stream};
 
@@ -8,6 +10,9 @@ use crate::accept_queue::hello;
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::quiz::SERVED;
+
+/// A FIN by itself is acknowledged after TCP_DELACK_MIN.
+const DELAYED_ACK: Duration = Duration::from_millis(40);
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -28,6 +33,7 @@ pub(crate) const CASES: &[Case] = &[
                data and the end.",
         source: "inet_csk_listen_stop(), a child in CLOSE_WAIT",
         settings: Settings::FamiliesOffAndOn,
+        waits_for: DELAYED_ACK,
         run: finished,
         expect: finished_must,
         ..Case::DEFAULT

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::family::PORT;
 use crate::gate::{Gate, Whose};
 use crate::segment::Segment;
-use crate::socket::{BACKLOG, Client, Listener};
+use crate::socket::{Client, Listener};
 use crate::trace::{Event, Trace};
 use crate::wait;
 use crate::witness::{Counters, State, sockets};
@@ -99,8 +99,9 @@ impl Lab {
     pub fn observe_room(&mut self, listener: Listener) -> Result<()> {
         let name = format!("handshakes that {} has room for", listener.name());
         let room = self.room(&listener)?;
+        let backlog = listener.queue()?.backlog;
         self.close(listener);
-        let fresh = self.listen("a fresh listener")?;
+        let fresh = self.listen_with_backlog("a fresh listener", backlog as i32)?;
         let usual = self.room(&fresh)?;
         let compared = match (room, usual) {
             (Ok(room), Ok(usual)) if room == usual => "as many as a fresh listener".to_owned(),
@@ -118,7 +119,8 @@ impl Lab {
         let gate = self.close_gate(Whose::Everyone)?;
         let (family, server) = (self.family, self.family.server());
         let start = |_| Client::start(family, server);
-        let clients = (0..BACKLOG + 2).map(start).collect::<Result<Vec<Client>>>()?;
+        let clients =
+            (0..listener.queue()?.backlog + 2).map(start).collect::<Result<Vec<Client>>>()?;
         let what = format!("every SYN to be taken or dropped by {}", listener.name());
         let settled = wait::until(&what, || {
             let requests = self.requests()?;
