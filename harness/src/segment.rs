@@ -113,7 +113,29 @@ impl fmt::Display for TcpOption {
     }
 }
 
+/// In packetdrill's notation, with absolute numbers: a segment alone does not know where
+/// its connection's began. A trace shows relative ones.
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, flags, seq, ack, len, .. } = self;
+        write!(f, "{from} > {to}  {flags} {seq}:{}({len})", seq.wrapping_add(*len))?;
+        if flags.ack() {
+            write!(f, " ack {ack}")?;
+        }
+        write!(f, " {}", self.detail())
+    }
+}
+
 impl Segment {
+    /// Window and options: `win 512 <mss 1460,sackOK>`.
+    pub fn detail(&self) -> String {
+        let options: Vec<String> = self.options.iter().map(ToString::to_string).collect();
+        match options.is_empty() {
+            true => format!("win {}", self.window),
+            false => format!("win {} <{}>", self.window, options.join(",")),
+        }
+    }
+
     /// Reads a frame of an Ethernet-like link (`lo` is one). `None` when it is not TCP.
     ///
     /// The frame may be cut short after the TCP header: the payload's length is taken
@@ -211,6 +233,8 @@ mod tests {
         assert_eq!(segment.flags.to_string(), "P.");
         assert_eq!(segment.to.port(), 80);
         assert_eq!((segment.seq, segment.ack), (1, 2));
+        let shown = "127.0.0.1:39258 > 127.0.0.1:80  P. 1:12(11) ack 2 win 512";
+        assert_eq!(segment.to_string(), shown);
     }
 
     #[rstest]

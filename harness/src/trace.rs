@@ -98,7 +98,7 @@ impl Trace {
                         Line {
                             since_start,
                             what: format!("{from} > {to}  {} {numbers}", segment.flags),
-                            detail: detail(segment),
+                            detail: segment.detail(),
                             actors: Some((from, to)),
                         }
                     }
@@ -138,15 +138,6 @@ impl Event {
 /// A v4-mapped address is the IPv4 address that is seen on the wire.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn detail(segment: &Segment) -> String {
-    let options: Vec<String> = segment.options.iter().map(ToString::to_string).collect();
-    if options.is_empty() {
-        format!("win {}", segment.window)
-    } else {
-        format!("win {} <{}>", segment.window, options.join(","))
-    }
 }
 
 /// The initial sequence number of each direction of each connection.
