@@ -111,12 +111,6 @@ impl Lab {
         self.connect_client(client)
     }
 
-    /// A connected client that sends from `port`.
-    pub fn connect_from(&mut self, name: &str, port: u16) -> Result<Client> {
-        let client = Client::bare(name, self.family, port)?;
-        self.connect_client(client)
-    }
-
     /// Connects a client that was prepared by hand.
     pub fn connect_client(&mut self, mut client: Client) -> Result<Client> {
         client.connect(self.family.server())?;

@@ -107,15 +107,6 @@ impl Trace {
             .collect()
     }
 
-    /// The lines that concern `actor`: its segments, and every act.
-    pub fn lines_of(&self, actor: &str) -> Vec<Line> {
-        let mut lines = self.lines();
-        lines.retain(|line| {
-            line.actors.as_ref().is_none_or(|(from, to)| from == actor || to == actor)
-        });
-        lines
-    }
-
     /// The captured segments, without the acts.
     pub fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.events.iter().filter_map(|event| match event {
