@@ -240,9 +240,9 @@ impl Listeners {
         self.troubled = true;
     }
 
-    /// Keeps a capture if the directory was given, or if something is wrong with it.
+    /// Keeps a capture if the directory was given, or if the case failed.
     fn keep_capture<'o>(&mut self, run: &Run, outcome: &'o Outcome) -> Result<PathBuf, &'o str> {
-        let wrong = !matches!(outcome.verdict, Verdict::Pass { .. });
+        let wrong = matches!(outcome.verdict, Verdict::Fail { .. } | Verdict::Error { .. });
         // Later rounds that went as expected would only repeat the first one's capture.
         if outcome.pcapng.is_empty() || (!wrong && (self.out.is_none() || outcome.round > 1)) {
             return Err("not kept; --out DIR keeps it");
