@@ -10,7 +10,7 @@ use harness::wait;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::quiz::{quiz1_by, quiz1_must_by};
+use crate::quiz::{hello, quiz1_by, quiz1_must_by};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -189,14 +189,6 @@ fn unharmed_must() -> Expectation {
         .fact("recv(A's child)", "`Hello World`")
         .fact("recv(C)", "`Hi`")
         .counters(&[])
-}
-
-/// A client that has sent `Hello World` and knows that it has arrived.
-pub(crate) fn hello(lab: &mut Lab, name: &str) -> harness::Result<Client> {
-    let client = lab.connect(name)?;
-    client.send(b"Hello World")?;
-    lab.until_wire(&format!("S > {name}  . 1:1(0) ack 12"))?;
-    Ok(client)
 }
 
 const CLIENTS: [&str; 6] = ["C1", "C2", "C3", "C4", "C5", "C6"];

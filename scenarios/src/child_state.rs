@@ -6,10 +6,9 @@ use std::time::Duration;
 use harness::lab::Lab;
 use harness::socket::{Received, Stream};
 
-use crate::accept_queue::hello;
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::quiz::SERVED;
+use crate::quiz::{SERVED, hello};
 
 /// A FIN by itself is acknowledged after TCP_DELACK_MIN.
 const DELAYED_ACK: Duration = Duration::from_millis(40);

@@ -6,6 +6,7 @@ use harness::{wait, witness};
 
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
+use crate::quiz::hello;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -77,9 +78,7 @@ fn waiting_by_proc(lab: &Lab) -> harness::Result<i64> {
 
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let client = lab.connect("C")?;
-    client.send(b"Hello World")?;
-    lab.until_wire("S > C  . 1:1(0) ack 12")?;
+    let _client = hello(lab, "C")?;
     let b = lab.listen("B")?;
     let watch = Watch::start(&b)?;
     lab.observe("epoll_wait(B) before the close", watch.shown(0)?);

@@ -121,9 +121,7 @@ pub(crate) fn quiz1_by<Kept>(
     end: impl FnOnce(&mut Lab, Listener) -> harness::Result<Kept>,
 ) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let client = lab.connect("C")?;
-    client.send(b"Hello World")?;
-    lab.until_wire("S > C  . 1:1(0) ack 12")?;
+    let client = hello(lab, "C")?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     let b = lab.listen("B")?;
 
@@ -136,6 +134,14 @@ pub(crate) fn quiz1_by<Kept>(
     lab.observe_counters(&before)?;
     lab.observe_service(&b)?;
     child.map_or(Ok(()), |child| lab.observe_negotiated(&child))
+}
+
+/// A client that has sent `Hello World` and knows that it has arrived.
+pub(crate) fn hello(lab: &mut Lab, name: &str) -> harness::Result<Client> {
+    let client = lab.connect(name)?;
+    client.send(b"Hello World")?;
+    lab.until_wire(&format!("S > {name}  . 1:1(0) ack 12"))?;
+    Ok(client)
 }
 
 /// What both quizzes end in: does B have the connection, and does it work?

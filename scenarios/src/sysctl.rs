@@ -1,13 +1,13 @@
 //! `net.ipv4.tcp_migrate_req` itself: its range, its default, whose it is.
 
 use harness::lab::{Lab, outcome};
-use harness::socket::Stream;
 use harness::subprocess::{as_second_user, in_fresh_namespace};
 use harness::sysctl::{self, MIGRATE_REQ};
 use harness::witness::Counters;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
+use crate::quiz::hello;
 
 const SUCCESS: &str = "TCPMigrateReqSuccess";
 
@@ -170,9 +170,7 @@ fn counters_of_the_namespace(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// Quiz 1 in short: what becomes of the child.
 fn close_with_a_child(lab: &mut Lab) -> harness::Result<&'static str> {
     let a = lab.listen("A")?;
-    let client = lab.connect("C")?;
-    client.send(b"Hello World")?;
-    lab.until_wire("S > C  . 1:1(0) ack 12")?;
+    let _client = hello(lab, "C")?;
     let b = lab.listen("B")?;
     lab.close(a);
     Ok(match b.accept_now()? {
