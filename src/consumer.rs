@@ -7,7 +7,7 @@ use std::time::Duration;
 use harness::kernel::Kernel;
 use scenarios::case::Selected;
 use scenarios::engine::{Ending, Outcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::totals::Totals;
 
@@ -39,7 +39,7 @@ impl Run {
 }
 
 /// The machine that a run says something about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// The kernel, as probed in a lab.
     pub kernel: Kernel,

@@ -4,47 +4,14 @@ use std::io::{self, Write};
 
 use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
-use serde::Serialize;
-use serde_json::Value;
 
-use crate::consumer::{Consumer, End, Environment, Finished, Run};
-use crate::totals::Totals;
-
-/// The version of the document's form. A reader refuses those that it does not know.
-pub const SCHEMA: u32 = 1;
+use crate::consumer::{Consumer, End, Finished, Run};
+use crate::document::{CaseDocument, RunDocument, SCHEMA, milliseconds};
 
 /// Gathers results, and writes the document at the end.
 pub struct Json<W> {
     to: W,
     cases: Vec<CaseDocument>,
-}
-
-#[derive(Serialize)]
-struct Document<'r> {
-    schema: u32,
-    sockmig: &'static str,
-    environment: &'r Environment,
-    rounds: u32,
-    complete: bool,
-    totals: &'r Totals,
-    took_ms: u128,
-    cases: &'r [CaseDocument],
-}
-
-#[derive(Serialize)]
-struct CaseDocument {
-    id: String,
-    round: u32,
-    #[serde(flatten)]
-    verdict: Verdict,
-    took_ms: u128,
-    does: &'static str,
-    must: &'static str,
-    source: &'static str,
-    facts: Value,
-    trace: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    capture: Option<String>,
 }
 
 impl<W: Write> Json<W> {
@@ -67,14 +34,11 @@ impl<W: Write> Consumer for Json<W> {
             id: outcome.id.clone(),
             round: outcome.round,
             verdict: outcome.verdict.clone(),
-            took_ms: outcome.took.as_millis(),
-            does: case.map_or("", |case| case.does),
-            must: case.map_or("", |case| case.must),
-            source: case.map_or("", |case| case.source),
-            facts: facts
-                .map(|fact| Ok((fact.name.clone(), serde_json::to_value(&fact.value)?)))
-                .collect::<serde_json::Result<serde_json::Map<_, _>>>()?
-                .into(),
+            took_ms: milliseconds(outcome.took),
+            does: case.map_or("", |case| case.does).into(),
+            must: case.map_or("", |case| case.must).into(),
+            source: case.map_or("", |case| case.source).into(),
+            facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace,
             capture: finished.capture.as_ref().ok().map(|path| path.display().to_string()),
         });
@@ -82,15 +46,15 @@ impl<W: Write> Consumer for Json<W> {
     }
 
     fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
-        let document = Document {
+        let document = RunDocument {
             schema: SCHEMA,
-            sockmig: env!("CARGO_PKG_VERSION"),
-            environment: &run.environment,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            environment: run.environment.clone(),
             rounds: run.rounds,
             complete: *end.ending == Ending::Complete,
-            totals: end.totals,
-            took_ms: end.took.as_millis(),
-            cases: &self.cases,
+            totals: end.totals.clone(),
+            took_ms: milliseconds(end.took),
+            cases: std::mem::take(&mut self.cases),
         };
         serde_json::to_writer_pretty(&mut self.to, &document)?;
         writeln!(self.to)?;

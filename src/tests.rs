@@ -132,7 +132,7 @@ fn junit() {
 fn json() {
     let text = all(|to| Box::new(Json::new(to)));
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(document["schema"], crate::json::SCHEMA);
+    assert_eq!(document["schema"], crate::document::SCHEMA);
     insta::assert_snapshot!(text);
 }
 

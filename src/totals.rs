@@ -4,10 +4,10 @@ use std::fmt;
 
 use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many runs came to which verdict.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// As expected.
     pub passed: usize,

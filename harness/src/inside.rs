@@ -44,7 +44,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let code = match set_up() {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
         Ok(Role::Init) => match furnish() {
-            Ok(()) => send(&mut result, &encode(&work(&what))),
+            Ok(()) => send(&mut result, &encode(work(&what))),
             Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
         },
         Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),

@@ -5,17 +5,23 @@
 //! returns, [`inside`] makes this process one, and [`lab::Lab`] is what a case works
 //! with: listeners, clients, a [`gate`], [`sysctl`]s, and [`witness`]es.
 //!
+//! A [`guest`] is a virtual machine whose first process is this program; it reads its
+//! kernel's log with [`kernel_log`].
+//!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
 mod capture;
 mod error;
 mod family;
+pub mod frame;
 pub mod gate;
+pub mod guest;
 #[cfg(feature = "hardship")]
 pub mod hardship;
 pub mod inside;
 pub mod interrupt;
 pub mod kernel;
+pub mod kernel_log;
 pub mod lab;
 pub mod observation;
 mod packets;

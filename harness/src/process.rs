@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::frame::{Frame, Frames};
 use crate::packets::Timestamps;
 use crate::{interrupt, wait};
 
@@ -204,7 +205,7 @@ enum Ended {
 struct Reader {
     result: File,
     console: File,
-    bytes: Vec<u8>,
+    arriving: Arriving,
     printed: Vec<u8>,
     console_open: bool,
 }
@@ -214,7 +215,7 @@ impl Reader {
         Self {
             result: result.into(),
             console: console.into(),
-            bytes: vec![],
+            arriving: Arriving::default(),
             printed: vec![],
             console_open: true,
         }
@@ -243,10 +244,11 @@ impl Reader {
                 self.console_open = append(&mut self.console, &mut self.printed) > 0;
             }
             if result {
-                if append(&mut self.result, &mut self.bytes) == 0 {
+                let mut bytes = vec![];
+                if append(&mut self.result, &mut bytes) == 0 {
                     return Ended::Silently;
                 }
-                if let Some(returned) = decode(&self.bytes) {
+                if let Some(returned) = self.arriving.push(&bytes) {
                     return Ended::Returned(returned);
                 }
             }
@@ -275,8 +277,8 @@ fn append(from: &mut File, to: &mut Vec<u8>) -> usize {
     got
 }
 
-/// Frames on the result pipe: a tag, a length, that many bytes. The end is said, because
-/// a process that the lab left behind could keep the pipe open.
+/// Tags of the frames on the result pipe. The end is said, because a process that the lab
+/// left behind could keep the pipe open.
 mod tag {
     pub const DATA: u8 = b'D';
     pub const PCAPNG: u8 = b'P';
@@ -284,48 +286,51 @@ mod tag {
     pub const END: u8 = b'.';
 }
 
-/// `None` until the end has come.
-fn decode(mut bytes: &[u8]) -> Option<Result<Returned, Broken>> {
-    let mut returned = Returned::default();
-    loop {
-        let (head, rest) = bytes.split_at_checked(5)?;
-        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-        let (payload, rest) = rest.split_at_checked(len)?;
-        match head[0] {
-            tag::DATA => returned.data = payload.to_vec(),
-            tag::PCAPNG => returned.pcapng = payload.to_vec(),
-            tag::SETUP_FAILED => {
-                return Some(Err(Broken::Setup(String::from_utf8_lossy(payload).into_owned())));
-            }
-            tag::END => return Some(Ok(returned)),
-            other => {
-                let how = format!("frame with unknown tag {other}");
-                return Some(Err(Broken::Died { how, console: String::new() }));
+/// What of a result has arrived.
+#[derive(Default)]
+struct Arriving {
+    frames: Frames,
+    returned: Returned,
+}
+
+impl Arriving {
+    /// The result, when its end has come.
+    fn push(&mut self, bytes: &[u8]) -> Option<Result<Returned, Broken>> {
+        self.frames.push(bytes);
+        let died = |how: String| Some(Err(Broken::Died { how, console: String::new() }));
+        loop {
+            let Frame { tag, payload } = match self.frames.next_whole() {
+                Ok(frame) => frame?,
+                Err(garbage) => return died(garbage.to_string()),
+            };
+            match tag {
+                tag::DATA => self.returned.data = payload,
+                tag::PCAPNG => self.returned.pcapng = payload,
+                tag::SETUP_FAILED => {
+                    return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
+                }
+                tag::END => return Some(Ok(std::mem::take(&mut self.returned))),
+                other => return died(format!("a frame with unknown tag {other}")),
             }
         }
-        bytes = rest;
     }
 }
 
 /// What a lab writes when its work is done.
-pub(crate) fn encode(returned: &Returned) -> Vec<u8> {
-    let mut bytes = frame(tag::DATA, &returned.data);
-    bytes.extend(frame(tag::PCAPNG, &returned.pcapng));
-    bytes.extend(frame(tag::END, &[]));
+pub(crate) fn encode(returned: Returned) -> Vec<u8> {
+    let mut bytes = frame(tag::DATA, returned.data);
+    bytes.extend(frame(tag::PCAPNG, returned.pcapng));
+    bytes.extend(frame(tag::END, vec![]));
     bytes
 }
 
 /// What a lab writes when it could not be set up.
 pub(crate) fn encode_setup_failure(why: &str) -> Vec<u8> {
-    frame(tag::SETUP_FAILED, why.as_bytes())
+    frame(tag::SETUP_FAILED, why.into())
 }
 
-fn frame(tag: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(payload.len()).expect("a result below 4 GiB");
-    let mut bytes = vec![tag];
-    bytes.extend(len.to_le_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
+fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
+    Frame { tag, payload }.encode()
 }
 
 #[cfg(test)]
@@ -335,16 +340,17 @@ mod tests {
     #[test]
     fn a_result_is_nothing_until_it_is_whole() {
         let sent = Returned { data: b"{}".to_vec(), pcapng: vec![7; 300] };
-        let bytes = encode(&sent);
+        let bytes = encode(sent.clone());
         for cut in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..cut]), None, "cut at {cut}");
+            let mut arriving = Arriving::default();
+            assert_eq!(arriving.push(&bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(arriving.push(&bytes[cut..]), Some(Ok(sent.clone())));
         }
-        assert_eq!(decode(&bytes), Some(Ok(sent)));
     }
 
     #[test]
     fn a_failed_setup_is_told_in_its_words() {
-        let told = decode(&encode_setup_failure("unshare: EPERM"));
+        let told = Arriving::default().push(&encode_setup_failure("unshare: EPERM"));
         assert_eq!(told, Some(Err(Broken::Setup("unshare: EPERM".into()))));
     }
 }

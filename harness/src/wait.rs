@@ -85,6 +85,11 @@ pub fn until_readable<T>(
     }
 }
 
+/// Lets a moment pass before something is looked at again that no descriptor announces.
+pub(crate) fn pause(moment: Duration) {
+    let _ = ready(&[], moment);
+}
+
 /// Waits until one of `fds` can be read (or has failed), `within` at most, and says
 /// for each whether it can.
 ///

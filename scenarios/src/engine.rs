@@ -81,7 +81,7 @@ pub fn probe(labs: &Labs) -> Result<Kernel, Broken> {
 }
 
 /// What came of one run of one case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The case's full id.
     pub id: String,
@@ -91,7 +91,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What it rests on; nothing for a skip or an error.
     pub seen: Seen,
-    /// The wire as a pcapng file.
+    /// The wire as a pcapng file. It travels apart from the rest.
+    #[serde(skip)]
     pub pcapng: Vec<u8>,
     /// How long it took.
     pub took: Duration,
@@ -147,7 +148,7 @@ pub enum Event {
 }
 
 /// How a run came to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Every selected case was run.
     Complete,
@@ -189,7 +190,7 @@ pub fn run(
     plan: Plan,
     mut listen: impl FnMut(Event),
 ) {
-    let queue = queue(selection, plan.rounds);
+    let queue = queue(selection, plan);
     let next = AtomicUsize::new(0);
     let broken: Mutex<Option<Broken>> = Mutex::new(None);
     let (tell, told) = mpsc::channel();
@@ -244,10 +245,13 @@ struct Task {
 }
 
 /// Whoever waits longest for timers of the kernel starts first, so that the others run
-/// meanwhile.
-fn queue(selection: &[Selected], rounds: u32) -> Vec<Task> {
+/// meanwhile. One at a time, there are no others.
+fn queue(selection: &[Selected], plan: Plan) -> Vec<Task> {
+    let Plan { rounds, jobs, .. } = plan;
     let mut order: Vec<usize> = (0..selection.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(selection[index].case.waits_for));
+    if jobs > 1 {
+        order.sort_by_key(|&index| std::cmp::Reverse(selection[index].case.waits_for));
+    }
     (0..rounds)
         .flat_map(|round| {
             let order = &order;

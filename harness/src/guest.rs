@@ -1,0 +1,216 @@
+//! A virtual machine seen from inside: how this program becomes its first process.
+//!
+//! A guest has no image and no other program: the kernel starts sockmig from the initial
+//! RAM file system, with [`GUEST_ARGUMENT`] and the name of its [port](Port) behind it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
+use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
+
+use crate::error::{Context, Result};
+use crate::frame::{self, Frame};
+use crate::wait;
+
+/// The first argument that makes this program the first process of a guest. What follows:
+/// [`VIRTIO_PORT`], or the path of a serial line.
+pub const GUEST_ARGUMENT: &str = "__guest";
+
+/// The name of the virtio port through which a guest talks.
+pub const VIRTIO_PORT: &str = "sockmig";
+
+/// Where the initial RAM file system holds modules, in the order in which they are loaded.
+pub const MODULES: &str = "/modules";
+
+/// Tags of the frames that every guest sends. The others are the work's own.
+pub mod tag {
+    /// The guest is up and waits for its task. The payload is the kernel's uptime, as in
+    /// `/proc/uptime`.
+    pub const READY: u8 = b'R';
+    /// What the guest could not do and does without: a module, a mount. One a frame.
+    pub const LACKS: u8 = b'L';
+    /// The work is done: its exit code, as a little-endian number of 32 bits; 128 and the
+    /// signal's number if it was killed.
+    pub const END: u8 = b'.';
+}
+
+/// Makes this process the first one of a guest if it was started as one, and powers the
+/// machine off then. Otherwise does nothing.
+///
+/// `work` gets the port and the task that came through it, in a process of its own.
+pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(GUEST_ARGUMENT) {
+        return;
+    }
+    let (true, Some(port)) = (getpid() == Pid::from_raw(1), arguments.next()) else {
+        eprintln!("{GUEST_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        std::process::exit(2);
+    };
+    if let Err(e) = live(&port, work) {
+        println!("sockmig: the guest cannot work: {e}");
+    }
+    power_off()
+}
+
+fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
+    let mut lacks = furnish();
+    lacks.extend(load_modules());
+    let port = Port::open(port)?;
+    for lack in lacks {
+        port.send(tag::LACKS, lack.into_bytes())?;
+    }
+    port.send(tag::READY, fs::read("/proc/uptime").unwrap_or_default())?;
+    let task = port.receive()?;
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.call(|| "fork()".into())? {
+        ForkResult::Child => std::process::exit(work(&port, &task)),
+        ForkResult::Parent { child } => {
+            let code = reap_until(child)?;
+            port.send(tag::END, code.to_le_bytes().to_vec())?;
+            port.drain();
+            Ok(())
+        }
+    }
+}
+
+/// The first process inherits everybody's children.
+fn reap_until(worker: Pid) -> Result<i32> {
+    loop {
+        match wait_for_any_child().call(|| "wait()".into())? {
+            WaitStatus::Exited(pid, code) if pid == worker => return Ok(code),
+            WaitStatus::Signaled(pid, signal, _) if pid == worker => {
+                return Ok(128 + signal as i32);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Mounts what programs expect. Says what there is none of.
+fn furnish() -> Vec<String> {
+    let mounts = [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tmpfs", "/dev/shm"),
+        ("tmpfs", "/tmp"),
+        ("tmpfs", "/run"),
+        ("bpf", "/sys/fs/bpf"),
+        ("cgroup2", "/sys/fs/cgroup"),
+    ];
+    let lacks = |(kind, at): (&str, &str)| {
+        let _ = fs::create_dir_all(at);
+        let mounted = mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>);
+        mounted.err().map(|e| format!("mount({kind}, {at}): {e}"))
+    };
+    mounts.into_iter().filter_map(lacks).collect()
+}
+
+fn load_modules() -> Vec<String> {
+    let mut modules: Vec<PathBuf> = fs::read_dir(MODULES)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    modules.sort();
+    modules.iter().filter_map(|module| load(module).err()).map(|e| e.to_string()).collect()
+}
+
+fn load(module: &Path) -> Result<()> {
+    let file = File::open(module).call(|| format!("open({})", module.display()))?;
+    finit_module(file, c"", ModuleInitFlags::empty())
+        .call(|| format!("finit_module({})", module.display()))
+}
+
+fn power_off() -> ! {
+    let refused = reboot(RebootMode::RB_POWER_OFF);
+    panic!("reboot(RB_POWER_OFF): {refused:?}");
+}
+
+/// Where a guest hears its task and tells what comes of it. Clones are the same port, so
+/// that several threads may tell.
+#[derive(Clone)]
+pub struct Port {
+    device: Arc<Mutex<File>>,
+}
+
+impl Port {
+    fn open(name: &str) -> Result<Self> {
+        let device = match name {
+            VIRTIO_PORT => wait::until("the virtio port", || Ok(virtio_port(VIRTIO_PORT)))?,
+            line => PathBuf::from(line),
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&device)
+            .call(|| format!("open({}, O_RDWR)", device.display()))?;
+        if name != VIRTIO_PORT {
+            make_raw(&file)?;
+        }
+        Ok(Self { device: Arc::new(Mutex::new(file)) })
+    }
+
+    /// Sends one frame whole.
+    ///
+    /// # Errors
+    /// The device refuses it.
+    pub fn send(&self, tag: u8, payload: Vec<u8>) -> Result<()> {
+        let frame = Frame { tag, payload };
+        frame.send(&mut *self.lock()).call(|| format!("write(port, {} bytes)", frame.payload.len()))
+    }
+
+    fn receive(&self) -> Result<Frame> {
+        frame::receive(&mut Patient(&mut self.lock())).call(|| "read(port)".into())
+    }
+
+    /// Waits until everything that was sent has left.
+    fn drain(&self) {
+        // A virtio port has no such call, and needs none: its writes end when the host has
+        // them.
+        let _ = tcdrain(self.lock().as_fd());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A virtio port reads as ended while nobody has opened it on the host's side; somebody
+/// will.
+struct Patient<'p>(&'p mut File);
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer)? {
+                0 => wait::pause(Duration::from_millis(2)),
+                got => return Ok(got),
+            }
+        }
+    }
+}
+
+/// The device of a port, once it has its name: names arrive a while after the driver, and
+/// a driver that is a module comes late itself.
+fn virtio_port(wanted: &str) -> Option<PathBuf> {
+    fs::read_dir("/sys/class/virtio-ports").ok()?.flatten().find_map(|entry| {
+        let name = fs::read_to_string(entry.path().join("name")).ok()?;
+        (name.trim() == wanted).then(|| Path::new("/dev").join(entry.file_name()))
+    })
+}
+
+/// A serial line passes bytes on as they are only when told to.
+fn make_raw(line: &File) -> Result<()> {
+    let mut settings = tcgetattr(line).call(|| "tcgetattr(port)".into())?;
+    cfmakeraw(&mut settings);
+    tcsetattr(line, SetArg::TCSANOW, &settings).call(|| "tcsetattr(port, raw)".into())
+}

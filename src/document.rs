@@ -1,0 +1,187 @@
+//! The JSON documents: what a run found, and what a matrix found. Written and read here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::observation::Value;
+use scenarios::judge::Verdict;
+use serde::{Deserialize, Serialize};
+
+use crate::consumer::Environment;
+use crate::totals::Totals;
+
+/// The version of the documents' form. A reader refuses those that it does not know.
+pub const SCHEMA: u32 = 1;
+
+/// What `sockmig run` found: `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDocument {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The version of sockmig that wrote it.
+    pub sockmig: String,
+    /// Where it ran.
+    pub environment: Environment,
+    /// How many times everything was run.
+    pub rounds: u32,
+    /// Every selected case was run.
+    pub complete: bool,
+    /// Counted verdicts.
+    pub totals: Totals,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// The runs of cases, in the order in which they came to an end.
+    pub cases: Vec<CaseDocument>,
+}
+
+/// One run of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseDocument {
+    /// The case's full id.
+    pub id: String,
+    /// Which repetition, from 1.
+    pub round: u32,
+    /// The verdict, its word under `verdict`.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// How long it took, in milliseconds, by the clock of the run.
+    pub took_ms: u64,
+    /// What the case does.
+    pub does: String,
+    /// What must happen.
+    pub must: String,
+    /// Who says so.
+    pub source: String,
+    /// What was seen, by name.
+    pub facts: BTreeMap<String, Value>,
+    /// The wire and the laboratory's acts, a line each.
+    pub trace: Vec<String>,
+    /// The capture, if it was kept: a path from where the document is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capture: Option<String>,
+}
+
+/// What `sockmig matrix` found: `matrix.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixDocument {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The version of sockmig that wrote it.
+    pub sockmig: String,
+    /// The selected cases, by their full ids, in their order.
+    pub cases: Vec<String>,
+    /// Which part of the kernels it is about: `1/3`, or nothing for all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<String>,
+    /// How long it took, in milliseconds of the host's clock.
+    pub took_ms: u64,
+    /// Nobody interrupted it.
+    pub complete: bool,
+    /// A row for each kernel, in the order of the kernels.
+    pub kernels: Vec<KernelDocument>,
+}
+
+/// What came of one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelDocument {
+    /// As it was chosen: `6.1.174-1`, or a file's name.
+    pub name: String,
+    /// How its machine ended.
+    pub fate: Fate,
+    /// How it was run; nothing if it never was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub machine: Option<MachineDocument>,
+    /// Complaints of the kernel's log (WARN, BUG, oops), and what it did meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub complaints: Vec<Complaint>,
+    /// What the guest had to do without: modules that could not be loaded, and the like.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lacks: Vec<String>,
+    /// The last lines of its console, where they matter.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub console: String,
+    /// What its cases came to; nothing if the suite was never reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<RunDocument>,
+}
+
+/// How a kernel was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineDocument {
+    /// `QEMU, TCG`, `QEMU, KVM` or `User-Mode Linux`.
+    pub engine: String,
+    /// `virtual` or `real`.
+    pub clock: String,
+    /// Every case had a kernel of its own.
+    pub fresh: bool,
+    /// From the start of the machine to the suite, in milliseconds.
+    pub boot_ms: u64,
+    /// The machine's whole life, in milliseconds of the host's clock.
+    pub took_ms: u64,
+    /// How often it was started again to go on behind a case that had ended it.
+    pub restarts: u32,
+}
+
+/// How a kernel's machine ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
+pub enum Fate {
+    /// The suite came to its end, and the machine powered itself off.
+    Completed,
+    /// The kernel could not be had: the mirror no longer has it, or was not reached.
+    CannotFetch {
+        /// Why.
+        why: String,
+    },
+    /// What was to be booted cannot be: no kernel, another architecture, no QEMU.
+    CannotBoot {
+        /// Why.
+        why: String,
+    },
+    /// The machine ran, and the suite was never reached.
+    NeverBooted {
+        /// Why it is thought so.
+        why: String,
+    },
+    /// The kernel panicked.
+    Panicked {
+        /// The kernel's own line about it.
+        why: String,
+    },
+    /// The guest had no memory left.
+    OutOfMemory {
+        /// The kernel's own line about it.
+        why: String,
+    },
+    /// Nothing was heard for too long.
+    Hung {
+        /// How long, and what ran.
+        why: String,
+    },
+    /// The machine ended without a word: killed from outside, or crashed.
+    Died {
+        /// How.
+        why: String,
+    },
+    /// What came through the port was not sockmig's.
+    Garbage {
+        /// What came.
+        why: String,
+    },
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// Something that the kernel's log complained of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// The case that ran, or `booting`.
+    pub during: String,
+    /// The first line is the complaint; its call trace follows.
+    pub text: String,
+}
+
+/// A duration as the documents have it.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
