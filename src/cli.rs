@@ -44,7 +44,55 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
     Doctor,
+    /// List, fetch and forget the kernels that cases can run on in a virtual machine.
+    Kernels(KernelsArguments),
 }
+
+/// `sockmig kernels`.
+#[derive(Debug, Args)]
+pub struct KernelsArguments {
+    /// What to do with the kernels.
+    #[command(subcommand)]
+    pub command: KernelsCommand,
+}
+
+/// The subcommands of `sockmig kernels`.
+#[derive(Debug, Subcommand)]
+pub enum KernelsCommand {
+    /// List the kernels that can be fetched by name, and which are in the cache.
+    List,
+    /// Fetch kernels with apt and make them ready to boot.
+    ///
+    /// Packages come from the mirror in apt's own configuration of this machine, without
+    /// root and without touching apt's state. apt checks the archive's signature, and
+    /// each package must have the hash that sockmig knows. What was cut off goes on where
+    /// it stopped.
+    #[command(after_help = FETCH_EXIT_CODES)]
+    Fetch {
+        /// Only kernels whose names start with these numbers: 6.1 is every 6.1.x, and
+        /// never 6.12 [default: all].
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Remove from the cache what is no longer of use.
+    ///
+    /// That is what the list of kernels no longer names, what a killed run left half
+    /// done, and kernels prepared from files that are gone or have changed since.
+    Prune {
+        /// Remove everything.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+const FETCH_EXIT_CODES: &str = "\
+The cache is $SOCKMIG_CACHE, $XDG_CACHE_HOME/sockmig, or ~/.cache/sockmig.
+
+Exit codes:
+  0    every kernel that was named is ready; without names, those that the mirror has
+  2    no such kernel
+  69   one that was named cannot be had, or none at all, or the cache cannot be used
+  130  interrupted";
 
 /// `sockmig list`.
 #[derive(Debug, Args)]

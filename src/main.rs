@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod json;
 mod junit;
+mod kernels;
 mod ktap;
 mod list;
 mod output;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => list::explain(&arguments.id),
         Some(Command::Doctor) => doctor::doctor(),
+        Some(Command::Kernels(arguments)) => kernels::kernels(&arguments.command),
     };
     exit.into()
 }
