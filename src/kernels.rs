@@ -163,10 +163,10 @@ fn told(progress: Progress<'_>) -> String {
 }
 
 fn tell_freed(freed: prune::Freed, to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "{} freed, {} things removed", DecimalBytes(freed.bytes), freed.things)?;
+    writeln!(to, "removed {}, {} freed", freed.things, DecimalBytes(freed.bytes))?;
     match freed.busy {
         0 => Ok(()),
-        busy => writeln!(to, "{busy} left, which another sockmig is using"),
+        busy => writeln!(to, "kept {busy} that another sockmig is using"),
     }
 }
 

@@ -62,8 +62,8 @@ pub struct Module {
 pub enum NotBootable {
     /// Its packages cannot be had.
     #[error(transparent)]
-    CannotFetch(#[from] CannotFetch),
-    /// The cache cannot be used.
+    CannotFetch(CannotFetch),
+    /// The cache cannot be used, not for other kernels either.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The file is no kernel that can be booted.
@@ -103,18 +103,34 @@ pub enum NotBootable {
     BadModule(#[from] BadModule),
 }
 
+impl From<CannotFetch> for NotBootable {
+    fn from(error: CannotFetch) -> Self {
+        match error {
+            CannotFetch::Cache(error) => Self::Cache(error),
+            error => Self::CannotFetch(error),
+        }
+    }
+}
+
 /// Makes a kernel ready: fetches what is not in the cache, unpacks it, and keeps the
 /// result, so that the next time costs no more than a look.
 ///
 /// # Errors
 /// The packages cannot be had, the file is no kernel, or the cache cannot be used.
 pub fn prepare(choice: &Choice, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
-    match choice {
+    let prepared = match choice {
         Choice::Listed(kernel) => listed(kernel, cache, watch),
         Choice::Path { image, modules } => {
             theirs(&choice.name(), image, modules.as_deref(), cache, watch)
         }
-    }
+    };
+    prepared.map_err(|error| match error {
+        // What did not fit is gone again; the cache is what can be made larger.
+        NotBootable::Cache(CacheError::Full { .. }) => {
+            CacheError::Full { path: cache.root().into() }.into()
+        }
+        error => error,
+    })
 }
 
 /// Where a listed kernel is once it is ready. Another table or another recipe makes it
