@@ -1,6 +1,8 @@
 //! The command line, and the help that teaches it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -44,7 +46,213 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
     Doctor,
+    /// List, fetch and forget the kernels that cases can run on in a virtual machine.
+    Kernels(KernelsArguments),
+    /// Run cases on many kernels, each booted in a machine of its own.
+    Matrix(MatrixArguments),
+    /// Run a program on another kernel as if it ran here.
+    VmRun(VmRunArguments),
 }
+
+/// `sockmig matrix`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct MatrixArguments {
+    /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
+    #[arg(value_name = "ID-PREFIX")]
+    pub ids: Vec<String>,
+
+    #[command(flatten)]
+    pub machine: MachineArguments,
+
+    /// So many machines at a time [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+
+    /// Give every case a kernel of its own: the machine is saved when it is up, and goes
+    /// on from there for each. For cases that leave a kernel damaged.
+    #[arg(long)]
+    pub fresh: bool,
+
+    /// Only the K-th of N parts of the kernels; `sockmig merge` puts the parts together.
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
+
+    /// Kill a case that has not ended after so many seconds of the guest's clock [default:
+    /// 30 and its timers].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub deadline: Option<u32>,
+
+    /// Keep matrix.json, and for each kernel the captures and the console, in this
+    /// directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Write JUnit's XML to a file as well.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write a page of Markdown to a file as well. In a GitHub workflow the step's summary
+    /// gets it anyway.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+/// `sockmig vm-run`.
+#[derive(Debug, Args)]
+#[command(after_help = VM_RUN_EXAMPLES)]
+pub struct VmRunArguments {
+    #[command(flatten)]
+    pub machine: MachineArguments,
+
+    /// Let the guest see this file or directory too, at the same path.
+    #[arg(long, value_name = "PATH")]
+    pub share: Vec<PathBuf>,
+
+    /// End the guest if nothing was heard of it for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub silence: u32,
+
+    /// A static binary, and its arguments.
+    #[arg(
+        value_name = "BINARY",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub command: Vec<String>,
+}
+
+const VM_RUN_EXAMPLES: &str = "\
+The guest gets the binary, the package's directory when cargo runs it, and no other file;
+its clock is the emulator's unless --clock real is given. Of several kernels that --kernel
+names, the newest is booted. The exit code is the program's; 69 means that the machine
+failed, and standard error says how.
+
+Example: plain `cargo test` under another kernel, through cargo's runner setting
+  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sockmig vm-run --kernel 6.12 --' cargo test";
+
+/// What kernels are booted, and on what.
+#[derive(Debug, Args)]
+pub struct MachineArguments {
+    /// A kernel: the start of a name in `sockmig kernels list` (6.1 is every 6.1.x, never
+    /// 6.12), or the path of a bzImage, a vmlinux, a Debian package, or a User-Mode Linux
+    /// binary [default: every kernel of the list].
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Vec<String>,
+
+    /// Where the modules of a kernel are that is given by its path.
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+
+    /// What executes the guest. `auto` takes KVM where a trial boot succeeds with it.
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub accel: AccelChoice,
+
+    /// The guest's clock: `virtual` counts instructions and leaps over idle time, so that
+    /// long timers cost nothing; KVM has `real` alone [default: virtual where it can be].
+    #[arg(long, value_enum)]
+    pub clock: Option<ClockChoice>,
+
+    /// The guest's memory, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    pub memory: u32,
+}
+
+/// `--accel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelChoice {
+    /// KVM where it works.
+    Auto,
+    /// QEMU's emulator.
+    Tcg,
+    /// The processor.
+    Kvm,
+}
+
+/// `--clock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClockChoice {
+    /// The host's.
+    Real,
+    /// The emulator's.
+    Virtual,
+}
+
+/// `--shard`: part `number` of `of`, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part.
+    pub number: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').map(|(k, n)| (k.parse(), n.parse()));
+        match parts {
+            Some((Ok(number), Ok(of))) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err("K/N is needed, with K from 1 to N".into()),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// `sockmig kernels`.
+#[derive(Debug, Args)]
+pub struct KernelsArguments {
+    /// What to do with the kernels.
+    #[command(subcommand)]
+    pub command: KernelsCommand,
+}
+
+/// The subcommands of `sockmig kernels`.
+#[derive(Debug, Subcommand)]
+pub enum KernelsCommand {
+    /// List the kernels that can be fetched by name, and which are in the cache.
+    List,
+    /// Fetch kernels with apt and make them ready to boot.
+    ///
+    /// Packages come from the mirror in apt's own configuration of this machine, without
+    /// root and without touching apt's state. apt checks the archive's signature, and
+    /// each package must have the hash that sockmig knows. What was cut off goes on where
+    /// it stopped.
+    #[command(after_help = FETCH_EXIT_CODES)]
+    Fetch {
+        /// Only kernels whose names start with these numbers: 6.1 is every 6.1.x, and
+        /// never 6.12 [default: all].
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Remove from the cache what is no longer of use.
+    ///
+    /// That is what the list of kernels no longer names, what a killed run left half
+    /// done, and kernels prepared from files that are gone or have changed since.
+    Prune {
+        /// Remove everything.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+const FETCH_EXIT_CODES: &str = "\
+The cache is $SOCKMIG_CACHE, $XDG_CACHE_HOME/sockmig, or ~/.cache/sockmig.
+
+Exit codes:
+  0    every kernel that was named is ready; without names, those that the mirror has
+  2    no such kernel
+  69   one that was named cannot be had, or none at all, or the cache cannot be used
+  130  interrupted";
 
 /// `sockmig list`.
 #[derive(Debug, Args)]

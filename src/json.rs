@@ -4,25 +4,20 @@ use std::io::{self, Write};
 
 use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
+use serde::Serialize;
 
 use crate::consumer::{Consumer, End, Finished, Run};
 use crate::document::{CaseDocument, RunDocument, SCHEMA, milliseconds};
 
-/// Gathers results, and writes the document at the end.
-pub struct Json<W> {
-    to: W,
+/// Gathers results for a document.
+#[derive(Default)]
+pub struct Gather {
     cases: Vec<CaseDocument>,
 }
 
-impl<W: Write> Json<W> {
-    /// Writes to `to`.
-    pub fn new(to: W) -> Self {
-        Self { to, cases: vec![] }
-    }
-}
-
-impl<W: Write> Consumer for Json<W> {
-    fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
+impl Gather {
+    /// Takes a finished run of a case.
+    pub fn finished(&mut self, run: &Run, finished: &Finished<'_>) {
         let outcome = finished.outcome;
         let case = run.selected(outcome).map(|selected| selected.case);
         let facts = outcome.seen.observation.facts.iter();
@@ -42,11 +37,11 @@ impl<W: Write> Consumer for Json<W> {
             trace,
             capture: finished.capture.as_ref().ok().map(|path| path.display().to_string()),
         });
-        Ok(())
     }
 
-    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
-        let document = RunDocument {
+    /// The document, when the run is over.
+    pub fn document(&mut self, run: &Run, end: &End<'_>) -> RunDocument {
+        RunDocument {
             schema: SCHEMA,
             sockmig: env!("CARGO_PKG_VERSION").into(),
             environment: run.environment.clone(),
@@ -55,9 +50,37 @@ impl<W: Write> Consumer for Json<W> {
             totals: end.totals.clone(),
             took_ms: milliseconds(end.took),
             cases: std::mem::take(&mut self.cases),
-        };
-        serde_json::to_writer_pretty(&mut self.to, &document)?;
-        writeln!(self.to)?;
-        self.to.flush()
+        }
     }
+}
+
+/// Writes the document at the end.
+pub struct Json<W> {
+    to: W,
+    gather: Gather,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `to`.
+    pub fn new(to: W) -> Self {
+        Self { to, gather: Gather::default() }
+    }
+}
+
+impl<W: Write> Consumer for Json<W> {
+    fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
+        self.gather.finished(run, finished);
+        Ok(())
+    }
+
+    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
+        write_document(&mut self.to, &self.gather.document(run, end))
+    }
+}
+
+/// Writes a document, and the end of its line.
+pub fn write_document(to: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, document)?;
+    writeln!(to)?;
+    to.flush()
 }

@@ -6,10 +6,13 @@ mod consumer;
 mod doctor;
 mod document;
 mod exit;
+mod guest;
 mod json;
 mod junit;
+mod kernels;
 mod ktap;
 mod list;
+mod machine;
 mod matrix;
 mod output;
 mod progress;
@@ -19,6 +22,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod vm_run;
 
 use std::process::ExitCode;
 
@@ -27,13 +31,17 @@ use clap::Parser;
 use crate::cli::{Arguments, Command};
 
 fn main() -> ExitCode {
+    guest::enter_if_guest();
     scenarios::engine::enter_if_lab();
     let exit = match Arguments::parse().command {
         None => answer::answer(),
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => list::explain(&arguments.id),
+        Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
+        Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),
+        Some(Command::Kernels(arguments)) => kernels::kernels(&arguments.command),
     };
     exit.into()
 }

@@ -1,3 +1,216 @@
 //! `sockmig matrix`: the suite on many kernels, each in a machine of its own.
 
 pub mod event;
+mod row;
+pub mod session;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::interrupt;
+use scenarios::case::Selected;
+use scenarios::catalogue;
+use vm::bootable::NotBootable;
+use vm::cache::{Cache, Progress};
+use vm::choice::Choice;
+use vm::host::{Host, Shared};
+use vm::qemu::Clock;
+
+use self::event::{Matrix, MatrixConsumer, Stage};
+use self::row::{Manner, Row, Told};
+use crate::cli::{MatrixArguments, Shard};
+use crate::document::{Fate, KernelDocument, MatrixDocument, SCHEMA, milliseconds};
+use crate::exit::Exit;
+use crate::machine::{self, Workshop};
+use crate::output::OutDirectory;
+
+/// Does what the command line asks for.
+pub fn matrix(arguments: &MatrixArguments) -> Exit {
+    let selection = match catalogue::select(&arguments.ids) {
+        Ok(selection) => selection,
+        Err(unknown) => {
+            eprintln!("sockmig: {unknown}");
+            return Exit::NothingRan;
+        }
+    };
+    let kernels = match machine::kernels(&arguments.machine) {
+        Ok(kernels) => part(kernels, arguments.shard),
+        Err(wrong) => {
+            eprintln!("sockmig: {wrong}");
+            return Exit::Usage;
+        }
+    };
+    let cache = match Cache::open() {
+        Ok(cache) => cache,
+        Err(e) => return unavailable(&e),
+    };
+    if let Err(e) = interrupt::catch() {
+        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"));
+    }
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    let plan = Plan {
+        matrix: Matrix {
+            kernels: kernels.iter().map(Choice::name).collect(),
+            selection,
+            shard: arguments.shard.map(|shard| shard.to_string()),
+            jobs: arguments.jobs.unwrap_or(cores),
+        },
+        kernels,
+        workshop: Workshop::new(cache, &arguments.machine),
+        manner: Manner {
+            jobs: REAL_JOBS,
+            deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+            fresh: arguments.fresh,
+        },
+        out: None,
+    };
+    let started = Instant::now();
+    let mut rows: Vec<Option<KernelDocument>> = plan.kernels.iter().map(|_| None).collect();
+    plan.run(&mut |index, heard| match heard {
+        Heard::Told(Told::Stage(stage)) => eprintln!("{index} {stage:?}"),
+        Heard::Told(Told::Finished(outcome)) => {
+            eprintln!("{index} {} {}", outcome.id, outcome.verdict.word())
+        }
+        Heard::Told(Told::Trouble(e)) => eprintln!("{e:#}"),
+        Heard::Ended(found) => {
+            eprintln!(
+                "{} {:?} {:?} {:?}",
+                found.name,
+                found.fate,
+                found.machine,
+                found.run.as_ref().map(|r| r.totals.to_string())
+            );
+            eprintln!("{}", found.console);
+            rows[index] = Some(*found)
+        }
+    });
+    eprintln!("{:?}", started.elapsed());
+    let _ = (MatrixDocument {
+        schema: SCHEMA,
+        sockmig: String::new(),
+        cases: vec![],
+        shard: None,
+        took_ms: milliseconds(started.elapsed()),
+        complete: true,
+        kernels: rows.into_iter().flatten().collect(),
+    },);
+    Exit::Expected
+}
+
+/// How many cases there are at a time in a guest that lives by the host's clock: most
+/// wait for a timer.
+const REAL_JOBS: usize = 12;
+
+fn unavailable(why: &dyn std::fmt::Display) -> Exit {
+    eprintln!("sockmig: {why}");
+    Exit::Unavailable
+}
+
+/// What the rows are made of.
+struct Plan {
+    kernels: Vec<Choice>,
+    matrix: Matrix,
+    workshop: Workshop,
+    manner: Manner,
+    out: Option<OutDirectory>,
+}
+
+impl Plan {
+    /// Fills every row, so many at a time, and tells `listen`.
+    fn run(&self, listen: &mut impl FnMut(usize, Heard)) {
+        let next = AtomicUsize::new(0);
+        let (tell, told) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.matrix.jobs.min(self.kernels.len()) {
+                let (tell, next) = (tell.clone(), &next);
+                // A machine dies with the thread that started it, and that is this one.
+                scope.spawn(move || {
+                    while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+                        && let Some(kernel) = self.kernels.get(index)
+                    {
+                        let tell_row = |what| drop(tell.send((index, Heard::Told(what))));
+                        let found = self.row(kernel, &tell_row);
+                        let _ = tell.send((index, Heard::Ended(Box::new(found))));
+                    }
+                });
+            }
+            drop(tell);
+            told.iter().for_each(|(index, heard)| listen(index, heard));
+        });
+    }
+
+    fn row(&self, kernel: &Choice, tell: &dyn Fn(Told)) -> KernelDocument {
+        let name = kernel.name();
+        let without_machine = |fate| KernelDocument {
+            name: name.clone(),
+            fate,
+            machine: None,
+            complaints: vec![],
+            lacks: vec![],
+            console: String::new(),
+            run: None,
+        };
+        if interrupt::caught() {
+            return without_machine(Fate::Interrupted);
+        }
+        let mut watch = |progress: Progress<'_>| tell(Told::Stage(stage(progress)));
+        let (bootable, hardware) = match self.workshop.prepare(kernel, &mut watch) {
+            Ok(prepared) => prepared,
+            Err(NotBootable::CannotFetch(e)) => {
+                return without_machine(Fate::CannotFetch { why: e.to_string() });
+            }
+            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+        };
+        let host = match Host::prepare(bootable, hardware, &Shared::default()) {
+            Ok(host) => host,
+            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+        };
+        let out = match self.out.as_ref().map(|out| out.subdirectory(&file_name(&name))) {
+            None => None,
+            Some(Ok(out)) => Some(out),
+            Some(Err(e)) => {
+                tell(Told::Trouble(e));
+                None
+            }
+        };
+        let mut manner = self.manner;
+        if hardware.clock == Clock::Virtual {
+            // Waiting costs nothing, and one after the other each has the machine alone.
+            manner.jobs = 1;
+        }
+        Row::new(self.matrix.selection.clone(), manner, out.as_ref(), tell).fill(&name, &host)
+    }
+}
+
+/// What a row tells, or what came of it.
+enum Heard {
+    Told(Told),
+    Ended(Box<KernelDocument>),
+}
+
+fn stage(progress: Progress<'_>) -> Stage {
+    const MB: u64 = 1_000_000;
+    match progress {
+        Progress::Waiting { what } => Stage::Fetching(format!("another sockmig is at {what}")),
+        Progress::Refreshing { suite } => Stage::Fetching(format!("lists of {suite}")),
+        Progress::Fetching { bytes, total, .. } => {
+            Stage::Fetching(format!("{} of {} MB", bytes / MB, total / MB))
+        }
+        Progress::Unpacking { .. } => Stage::Preparing,
+    }
+}
+
+/// A kernel's name as a directory's: a path's last part.
+fn file_name(name: &str) -> String {
+    let last = Path::new(name).file_name().unwrap_or_default();
+    last.to_string_lossy().into_owned()
+}
+
+/// Every N-th kernel, from the K-th on, so that each part has old and new ones.
+fn part<T>(of: Vec<T>, shard: Option<Shard>) -> Vec<T> {
+    let Some(Shard { number, of: parts }) = shard else { return of };
+    of.into_iter().skip(number - 1).step_by(parts).collect()
+}

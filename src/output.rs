@@ -118,6 +118,11 @@ impl OutDirectory {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// A directory in it.
+    pub fn subdirectory(&self, name: &str) -> Result<Self> {
+        Self::open(&self.path.join(name))
+    }
+
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -48,8 +48,9 @@ pub mod tag {
 ///
 /// `work` gets the port and the task that came through it, in a process of its own.
 pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(GUEST_ARGUMENT) {
+    // The kernel puts what it does not know of its own command line in front.
+    let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != GUEST_ARGUMENT);
+    if arguments.next().is_none() {
         return;
     }
     let (true, Some(port)) = (getpid() == Pid::from_raw(1), arguments.next()) else {

@@ -1,17 +1,35 @@
-//! A process of its own inside a lab: another user, or another network namespace.
+//! Processes of a program's own: inside a lab another user, or another network
+//! namespace; outside a machine that must not outlive it.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Gid, Uid, fork, pipe2, seteuid, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    ForkResult, Gid, Uid, fork, getpid, getppid, pipe2, seteuid, setgroups, setresgid, setresuid,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
 use crate::kernel::SECOND_UID;
+
+/// Has a command killed when the thread that starts it ends, however that happens.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = getpid();
+    let tie = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have died before the call.
+        if getppid() == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+    };
+    // SAFETY: prctl(2) and getppid(2) are async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(tie) };
+}
 
 /// Runs `work` as the second user, with none of root's capabilities.
 ///

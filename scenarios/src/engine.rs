@@ -183,6 +183,8 @@ pub fn default_jobs() -> usize {
 }
 
 /// Runs `selection` as planned and tells `listen` about it.
+///
+/// With one job, a case begins only when `listen` has returned from everything before it.
 pub fn run(
     labs: &Labs,
     kernel: &Kernel,
@@ -191,21 +193,70 @@ pub fn run(
     mut listen: impl FnMut(Event),
 ) {
     let queue = queue(selection, plan);
+    let run_task = |task: &Task| {
+        let selected = &selection[task.index];
+        let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
+        run_once(labs, kernel, selected, task.round, deadline)
+    };
+    let started = |task: &Task| (selection[task.index].id(), task.round);
+    let (finished, broken) = match plan.jobs {
+        1 => in_turn(&queue, started, run_task, &mut listen),
+        jobs => at_once(jobs, &queue, started, run_task, &mut listen),
+    };
+    // A run is over when nothing is left of it.
+    labs.wait();
+    let not_run = queue.len() - finished;
+    listen(Event::Ended(match broken {
+        Some(Broken::Setup(why)) if !interrupt::caught() => Ending::NoLab { why, not_run },
+        _ if not_run > 0 => Ending::Interrupted { not_run },
+        _ => Ending::Complete,
+    }));
+}
+
+/// One after the other. Says how many came to their end, and what stopped the rest.
+fn in_turn(
+    queue: &[Task],
+    started: impl Fn(&Task) -> (String, u32),
+    run_task: impl Fn(&Task) -> Result<Outcome, Broken>,
+    listen: &mut impl FnMut(Event),
+) -> (usize, Option<Broken>) {
+    for (finished, task) in queue.iter().enumerate() {
+        if interrupt::caught() {
+            return (finished, None);
+        }
+        let (id, round) = started(task);
+        listen(Event::Started { id, round });
+        match run_task(task) {
+            Ok(outcome) => listen(Event::Finished(Box::new(outcome))),
+            Err(broken) => return (finished, Some(broken)),
+        }
+    }
+    (queue.len(), None)
+}
+
+/// As [`in_turn`], several at a time.
+fn at_once(
+    jobs: usize,
+    queue: &[Task],
+    started: impl Fn(&Task) -> (String, u32) + Sync,
+    run_task: impl Fn(&Task) -> Result<Outcome, Broken> + Sync,
+    listen: &mut impl FnMut(Event),
+) -> (usize, Option<Broken>) {
     let next = AtomicUsize::new(0);
     let broken: Mutex<Option<Broken>> = Mutex::new(None);
     let (tell, told) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..plan.jobs.min(queue.len()) {
-            let (tell, next, broken, queue) = (tell.clone(), &next, &broken, &queue);
+    let finished = thread::scope(|scope| {
+        for _ in 0..jobs.min(queue.len()) {
+            let (tell, next, broken) = (tell.clone(), &next, &broken);
+            let (started, run_task) = (&started, &run_task);
             scope.spawn(move || {
                 while let Some(task) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if interrupt::caught() {
                         return;
                     }
-                    let selected = &selection[task.index];
-                    let _ = tell.send(Told::Started { id: selected.id(), round: task.round });
-                    let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
-                    match run_once(labs, kernel, selected, task.round, deadline) {
+                    let (id, round) = started(task);
+                    let _ = tell.send(Told::Started { id, round });
+                    match run_task(task) {
                         Ok(outcome) => {
                             let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
                         }
@@ -219,17 +270,9 @@ pub fn run(
             });
         }
         drop(tell);
-        let finished = in_order(told, &mut listen);
-        // A run is over when nothing is left of it.
-        labs.wait();
-        let not_run = queue.len() - finished;
-        let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
-        listen(Event::Ended(match broken {
-            Some(Broken::Setup(why)) if !interrupt::caught() => Ending::NoLab { why, not_run },
-            _ if not_run > 0 => Ending::Interrupted { not_run },
-            _ => Ending::Complete,
-        }));
+        in_order(told, listen)
     });
+    (finished, broken.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 enum Told {

@@ -54,6 +54,28 @@ impl Verdict {
             Self::Error { .. } => "error",
         }
     }
+
+    /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
+    /// whatever else was seen, the kernel deviates.
+    pub fn with_complaints(self, complaints: &[String]) -> Self {
+        let deviations = complaints.iter().map(|complaint| Mismatch {
+            what: "the kernel's log".into(),
+            expected: vec!["no WARN, BUG or oops".into()],
+            actual: complaint.lines().next().unwrap_or_default().to_owned(),
+            trace_line: None,
+        });
+        match self {
+            verdict if complaints.is_empty() => verdict,
+            Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
+                mismatches.extend(deviations);
+                Self::Fail { mismatches }
+            }
+            Self::Pass { .. } | Self::Skip { .. } => {
+                Self::Fail { mismatches: deviations.collect() }
+            }
+            error @ Self::Error { .. } => error,
+        }
+    }
 }
 
 /// One deviation.
@@ -208,6 +230,17 @@ mod tests {
         assert!(matches!(judged("an event", 0), Verdict::Pass { stale: Some(_) }), "it was fixed");
         assert!(matches!(judged("no event", 1), Verdict::Fail { .. }), "another bug besides");
         assert!(matches!(judged("an event", 1), Verdict::Fail { .. }), "another bug instead");
+    }
+
+    #[test]
+    fn a_kernel_that_complains_deviates() {
+        let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
+        let pass = Verdict::Pass { stale: None };
+        assert_eq!(pass.clone().with_complaints(&[]), pass);
+        let Verdict::Fail { mismatches } = pass.with_complaints(&[complaint]) else {
+            panic!("a pass");
+        };
+        assert_eq!(mismatches[0].actual, "WARNING: CPU: 0 PID: 7 at net/a.c:1");
     }
 
     #[test]

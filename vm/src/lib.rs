@@ -1,3 +1,28 @@
 //! Kernels as data, booted in QEMU with the suite as PID 1.
 //!
-//! Nothing is here yet: the matrix of kernels is the next piece of work.
+//! [`choice`] turns what a user names into kernels, [`bootable`] makes each ready to
+//! boot: fetched through apt, checked, unpacked, and kept in the [`cache`]. A [`host`]
+//! boots one as often as needed; a [`machine`] is talked to through its port until it
+//! has done its work or has met its [`death`].
+
+pub mod accel;
+pub mod apt;
+pub mod bootable;
+pub mod cache;
+pub mod choice;
+pub mod compression;
+mod console;
+pub mod death;
+pub mod fetch;
+pub mod host;
+pub mod image;
+mod initramfs;
+pub mod kernels;
+pub mod machine;
+pub mod manifest;
+pub mod modules;
+mod monitor;
+pub mod package;
+pub mod prune;
+pub mod qemu;
+pub mod sources;

@@ -1,0 +1,175 @@
+//! This program inside a virtual machine: it runs what the host asks for, and tells.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use harness::frame::Frame;
+use harness::guest::{self, Port};
+use harness::kernel_log::KernelLog;
+use harness::process::Labs;
+use scenarios::catalogue;
+use scenarios::engine::{self, Ending, Event, Plan};
+use serde::{Deserialize, Serialize};
+
+use crate::consumer::Environment;
+use crate::document::Complaint;
+
+/// What a guest is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// Run cases.
+    Cases {
+        /// Their full ids, in order.
+        ids: Vec<String>,
+        /// How many at a time.
+        jobs: usize,
+        /// When a case hangs, by the guest's clock; nothing for the default.
+        deadline: Option<Duration>,
+    },
+    /// Run a program.
+    Program {
+        /// Where it is in the guest.
+        path: PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// Its whole environment.
+        environment: BTreeMap<String, String>,
+        /// Where it is started.
+        directory: PathBuf,
+    },
+}
+
+/// Tags of the frames that come of a task, beside those of [`guest::tag`].
+pub mod tag {
+    /// An [`Environment`](super::Environment): before the first case.
+    pub const ENVIRONMENT: u8 = b'e';
+    /// The id of a case that is about to run.
+    pub const STARTED: u8 = b's';
+    /// The capture of the case whose outcome follows.
+    pub const CAPTURE: u8 = b'p';
+    /// An [`Outcome`](scenarios::engine::Outcome).
+    pub const OUTCOME: u8 = b'o';
+    /// A [`Complaint`](super::Complaint).
+    pub const COMPLAINT: u8 = b'c';
+    /// An [`Ending`](scenarios::engine::Ending): no case will follow.
+    pub const ENDING: u8 = b'z';
+    /// What a program wrote to its standard output.
+    pub const STDOUT: u8 = b'1';
+    /// What a program wrote to its standard error.
+    pub const STDERR: u8 = b'2';
+    /// Why the task could not be done.
+    pub const TROUBLE: u8 = b't';
+}
+
+/// What a guest's worker ends with when [`tag::TROUBLE`] says why.
+const TROUBLED: i32 = 69;
+
+/// Becomes the first process of a guest if this was started as one, and never returns
+/// then.
+pub fn enter_if_guest() {
+    guest::enter(|port, task| match work(port, task) {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = port.send(tag::TROUBLE, format!("{e:#}").into_bytes());
+            TROUBLED
+        }
+    });
+}
+
+fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
+    match serde_json::from_slice(&task.payload)? {
+        Task::Cases { ids, jobs, deadline } => cases(port, &ids, jobs, deadline),
+        Task::Program { path, arguments, environment, directory } => {
+            let mut command = Command::new(path);
+            command.args(arguments).env_clear().envs(environment).current_dir(directory);
+            program(port, command)
+        }
+    }
+}
+
+fn cases(
+    port: &Port,
+    ids: &[String],
+    jobs: usize,
+    deadline: Option<Duration>,
+) -> anyhow::Result<i32> {
+    let all = catalogue::all();
+    let selection: Vec<_> =
+        ids.iter().filter_map(|id| all.iter().find(|s| s.id() == *id).copied()).collect();
+    let labs = Labs::default();
+    let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
+    let environment = Environment::read(kernel);
+    tell(port, tag::ENVIRONMENT, &environment)?;
+    let mut log = KernelLog::open().ok();
+    let mut complain = |during: &str| -> harness::Result<Vec<String>> {
+        let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+        for text in &complaints {
+            let complaint = Complaint { during: during.to_owned(), text: text.clone() };
+            tell(port, tag::COMPLAINT, &complaint)?;
+        }
+        Ok(complaints)
+    };
+    complain("booting")?;
+    let plan = Plan { rounds: 1, jobs, deadline };
+    let mut told: harness::Result<()> = Ok(());
+    engine::run(&labs, &environment.kernel, &selection, plan, |event| {
+        let tell_event = || match event {
+            Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
+            Event::Finished(mut outcome) => {
+                let complaints = complain(&outcome.id)?;
+                outcome.verdict = outcome.verdict.with_complaints(&complaints);
+                port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
+                tell(port, tag::OUTCOME, &outcome)
+            }
+            Event::Ended(ending) => {
+                complain("taking down the laboratories")?;
+                tell::<Ending>(port, tag::ENDING, &ending)
+            }
+        };
+        if told.is_ok() {
+            told = tell_event();
+        }
+    });
+    told?;
+    Ok(0)
+}
+
+fn tell<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
+    let payload = serde_json::to_vec(what).expect("what is told can be written as JSON");
+    port.send(tag, payload)
+}
+
+/// Runs a program to its end, and passes on what it writes while it writes it.
+fn program(port: &Port, mut command: Command) -> anyhow::Result<i32> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pass_on = |tag: u8, mut from: Box<dyn Read + Send>| {
+        let port = port.clone();
+        move || {
+            let mut bytes = [0; 16 * 1024];
+            while let Ok(len @ 1..) = from.read(&mut bytes) {
+                let _ = port.send(tag, bytes[..len].to_vec());
+            }
+        }
+    };
+    let pipes: [(u8, Option<Box<dyn Read + Send>>); 2] = [
+        (tag::STDOUT, child.stdout.take().map(|pipe| Box::new(pipe) as _)),
+        (tag::STDERR, child.stderr.take().map(|pipe| Box::new(pipe) as _)),
+    ];
+    thread::scope(|scope| {
+        for (tag, pipe) in pipes {
+            scope.spawn(pass_on(tag, pipe.expect("it is piped")));
+        }
+    });
+    Ok(exit_code(child.wait()?))
+}
+
+/// As a shell has it.
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}

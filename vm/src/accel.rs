@@ -1,0 +1,44 @@
+//! Whether KVM can be trusted.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::Duration;
+
+use harness::wait;
+
+use crate::bootable::Bootable;
+use crate::cache::Cache;
+use crate::host::{Host, Shared};
+use crate::qemu::{Accel, Clock, Hardware};
+
+/// KVM boots a kernel within a second. Where it is there and runs nothing, this is lost.
+const TRIAL: Duration = Duration::from_secs(5);
+
+/// The best accelerator that works: KVM if a trial boot of `kernel` succeeds with it.
+///
+/// A `/dev/kvm` that opens proves nothing, since some never run a guest. The trial's
+/// result is kept until this machine is started again.
+pub fn best(kernel: &Bootable, memory: u32, cache: &Cache) -> Accel {
+    if OpenOptions::new().read(true).write(true).open("/dev/kvm").is_err() {
+        return Accel::Tcg;
+    }
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let kept = cache.root().join(format!("kvm-{}", boot.trim()));
+    match std::fs::read_to_string(&kept).as_deref() {
+        Ok("works") => return Accel::Kvm,
+        Ok("does not work") => return Accel::Tcg,
+        _ => {}
+    }
+    let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
+    let runs = Host::prepare(kernel.clone(), hardware, &Shared::default())
+        .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
+    keep(&kept, runs);
+    if runs { Accel::Kvm } else { Accel::Tcg }
+}
+
+/// A result that cannot be kept is found out again.
+fn keep(at: &Path, runs: bool) {
+    let partial = at.with_extension(std::process::id().to_string());
+    let word = if runs { "works" } else { "does not work" };
+    let _ = std::fs::write(&partial, word).and_then(|()| std::fs::rename(&partial, at));
+}

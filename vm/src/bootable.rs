@@ -1,0 +1,327 @@
+//! Kernels that are ready to boot.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
+use crate::choice::Choice;
+use crate::fetch::{self, CannotFetch};
+use crate::image::{self, Kind, NoKernel};
+use crate::kernels::Kernel;
+use crate::manifest::{Manifest, Stamp};
+use crate::modules::{self, BadModule, Found, WANTED};
+use crate::package::{self, BadPackage, Unpacked};
+
+/// Goes up whenever the same kernel would be prepared in another way.
+const RECIPE: u32 = 1;
+
+/// A kernel that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootable {
+    /// As [`Choice::name`] says.
+    pub name: String,
+    /// What `uname -r` will say, where that can be told without a boot.
+    pub release: Option<String>,
+    /// What to boot.
+    pub image: Image,
+    /// The modules of [`WANTED`] that it has, and what they need, in load order.
+    pub modules: Vec<Module>,
+    /// Those of [`WANTED`] that it has built in, as far as its packages tell.
+    pub built_in: Vec<String>,
+    /// Those of [`WANTED`] that are neither: there is no such module, or nobody tells.
+    pub absent: Vec<String>,
+    /// The kernel's build configuration.
+    pub config: Option<PathBuf>,
+}
+
+/// What to boot, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// An ELF with a PVH entry point, which QEMU enters without a boot loader's detour.
+    Pvh(PathBuf),
+    /// A kernel that unpacks itself in the guest.
+    BzImage(PathBuf),
+    /// A User-Mode Linux binary: a process, and no matter for QEMU.
+    Uml(PathBuf),
+}
+
+/// A kernel module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name, `-` written as `_`.
+    pub name: String,
+    /// Its file, not compressed.
+    pub path: PathBuf,
+}
+
+/// A kernel cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBootable {
+    /// Its packages cannot be had.
+    #[error(transparent)]
+    CannotFetch(#[from] CannotFetch),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The file is no kernel that can be booted.
+    #[error("{} {why}", .path.display())]
+    NoKernel {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: NoKernel,
+    },
+    /// The package is damaged.
+    #[error("the package {} {why}", .path.display())]
+    BadPackage {
+        /// The package.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: BadPackage,
+    },
+    /// The package is whole, and there is no kernel in it.
+    #[error("the package {} holds no kernel; {hint}", .path.display())]
+    EmptyPackage {
+        /// The package.
+        path: PathBuf,
+        /// What to give instead.
+        hint: String,
+    },
+    /// The directory of modules cannot be read.
+    #[error("cannot look for modules in {}: {source}", .path.display())]
+    Modules {
+        /// The directory.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// A module is damaged, or is another kernel's.
+    #[error(transparent)]
+    BadModule(#[from] BadModule),
+}
+
+/// Makes a kernel ready: fetches what is not in the cache, unpacks it, and keeps the
+/// result, so that the next time costs no more than a look.
+///
+/// # Errors
+/// The packages cannot be had, the file is no kernel, or the cache cannot be used.
+pub fn prepare(choice: &Choice, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
+    match choice {
+        Choice::Listed(kernel) => listed(kernel, cache, watch),
+        Choice::Path { image, modules } => {
+            theirs(&choice.name(), image, modules.as_deref(), cache, watch)
+        }
+    }
+}
+
+/// Where a listed kernel is once it is ready. Another table or another recipe makes it
+/// another place.
+pub fn place(kernel: &Kernel, cache: &Cache) -> PathBuf {
+    let hashes = kernel.packages.iter().map(|package| package.sha256.as_str());
+    let key = key(hashes.map(str::as_bytes));
+    cache.ready().join(format!("{}-{key}", kernel.name))
+}
+
+/// The kernel in this directory, if one is there and whole.
+pub fn ready(dir: &Path) -> Option<Bootable> {
+    Manifest::read(dir).map(|manifest| manifest.bootable(dir))
+}
+
+fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
+    let place = place(kernel, cache);
+    if let Some(ready) = ready(&place) {
+        return Ok(ready);
+    }
+    let _lock = cache.lock(&kernel.name, watch)?;
+    if let Some(ready) = ready(&place) {
+        return Ok(ready);
+    }
+    let debs = fetch::fetch(kernel, cache, watch)?;
+    watch(Progress::Unpacking { kernel: &kernel.name });
+    make(&place, None, |dir| {
+        let unpacked = unpack(&debs, dir)?;
+        let vmlinuz = vmlinuz(&unpacked, &debs)?;
+        let found = find_modules(&unpacked.modules())?;
+        build(&kernel.name, Kind::BzImage, &vmlinuz, &found, unpacked.config(), dir)
+    })
+}
+
+fn theirs(
+    name: &str,
+    image: &Path,
+    modules: Option<&Path>,
+    cache: &Cache,
+    watch: Watch<'_>,
+) -> Result<Bootable, NotBootable> {
+    let refused = |why| NotBootable::NoKernel { path: image.into(), why };
+    let kind = image::identify(image).map_err(refused)?;
+    let source = Stamp::of_theirs(image).map_err(|e| refused(e.into()))?;
+    let found = modules.map(find_modules).transpose()?;
+    let mut parts = vec![name.to_owned(), format!("{source:?}")];
+    for path in found.iter().flat_map(|found| found.files.values()) {
+        parts.push(match Stamp::of_theirs(path) {
+            Ok(stamp) => format!("{stamp:?}"),
+            Err(source) => return Err(NotBootable::Modules { path: path.clone(), source }),
+        });
+    }
+    let lock_name = format!("path-{}", key(parts.iter().map(String::as_bytes)));
+    let place = cache.ready().join(&lock_name);
+    if let Some(ready) = ready(&place) {
+        return Ok(ready);
+    }
+    let _lock = cache.lock(&lock_name, watch)?;
+    if let Some(ready) = ready(&place) {
+        return Ok(ready);
+    }
+    watch(Progress::Unpacking { kernel: name });
+    make(&place, Some(source.clone()), |dir| {
+        if kind != Kind::Deb {
+            let found = found.unwrap_or_default();
+            let config = config_beside(&source.path);
+            return build(name, kind, &source.path, &found, config, dir);
+        }
+        let debs = [source.path];
+        let unpacked = unpack(&debs, dir)?;
+        let vmlinuz = vmlinuz(&unpacked, &debs)?;
+        let found = found.map_or_else(|| find_modules(&unpacked.modules()), Ok)?;
+        let built = build(name, Kind::BzImage, &vmlinuz, &found, unpacked.config(), dir);
+        // The user knows the package, and not where it was unpacked to.
+        built.map_err(|error| match error {
+            NotBootable::NoKernel { why, .. } => refused(why),
+            error => error,
+        })
+    })
+}
+
+/// Has `fill` make a kernel in a directory of its own, and moves that to its place when
+/// it is whole. The caller has the lock, so that what lies there is a leftover.
+fn make(
+    place: &Path,
+    source: Option<Stamp>,
+    fill: impl FnOnce(&Path) -> Result<Bootable, NotBootable>,
+) -> Result<Bootable, NotBootable> {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let part = place.with_file_name(format!(".{name}.part"));
+    remove(&part)?;
+    make_dir(&part)?;
+    let made = fill(&part).and_then(|bootable| {
+        remove(&part.join(UNPACKED))?;
+        Manifest::write(&bootable, source, &part)?;
+        remove(place)?;
+        fs::rename(&part, place).at("rename", &part)?;
+        Ok(())
+    });
+    if made.is_err() {
+        // The first error is the one to tell.
+        let _ = remove(&part);
+    }
+    made?;
+    ready(place).ok_or_else(|| {
+        let source = io::Error::other("changed by somebody else meanwhile");
+        CacheError::Refused { call: format!("read {}", place.display()), source }.into()
+    })
+}
+
+const UNPACKED: &str = "unpacked";
+
+fn unpack(debs: &[PathBuf], dir: &Path) -> Result<Unpacked, NotBootable> {
+    let unpacked = Unpacked::at(dir.join(UNPACKED))?;
+    for deb in debs {
+        unpacked.add(deb).map_err(|why| match why {
+            BadPackage::Cache(why) => NotBootable::Cache(why),
+            why => NotBootable::BadPackage { path: deb.clone(), why },
+        })?;
+    }
+    Ok(unpacked)
+}
+
+fn vmlinuz(unpacked: &Unpacked, debs: &[PathBuf]) -> Result<PathBuf, NotBootable> {
+    unpacked.vmlinuz().ok_or_else(|| {
+        let path = debs[0].clone();
+        let depends = package::about(&path).map(|(_, depends)| depends).unwrap_or_default();
+        // Debian's own split from 6.19 on: `linux-image` is empty, `linux-binary` is not.
+        let with = depends.iter().find(|name| name.starts_with("linux-binary"));
+        let with = with.or_else(|| depends.iter().find(|name| name.starts_with("linux-image-")));
+        let hint = match with {
+            Some(with) => format!("the kernel is in {with}, on which it depends"),
+            None => "give one with a vmlinuz in it".into(),
+        };
+        NotBootable::EmptyPackage { path, hint }
+    })
+}
+
+fn find_modules(dir: &Path) -> Result<Found, NotBootable> {
+    modules::find(dir).map_err(|source| NotBootable::Modules { path: dir.into(), source })
+}
+
+/// Puts into `dir` what a boot needs, and tells where everything is.
+fn build(
+    name: &str,
+    kind: Kind,
+    image: &Path,
+    found: &Found,
+    config: Option<PathBuf>,
+    dir: &Path,
+) -> Result<Bootable, NotBootable> {
+    let refused = |why| NotBootable::NoKernel { path: image.into(), why };
+    let (image, release) = match kind {
+        Kind::Vmlinux => (Image::Pvh(image.into()), None),
+        Kind::Uml => (Image::Uml(image.into()), None),
+        Kind::BzImage | Kind::Deb => {
+            let bytes = fs::read(image).map_err(|e| refused(e.into()))?;
+            let inside = image::open(&bytes).map_err(refused)?;
+            let image = match inside.vmlinux {
+                Some(vmlinux) => Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?),
+                None => Image::BzImage(write(&dir.join("bzImage"), &bytes)?),
+            };
+            (image, Some(inside.release))
+        }
+    };
+    let loaded = modules::load(found, &WANTED, release.as_deref())?;
+    make_dir(&dir.join("modules"))?;
+    let mut modules = Vec::new();
+    for module in loaded {
+        let path = dir.join("modules").join(format!("{}.ko", module.name));
+        modules.push(Module { path: write(&path, &module.bytes)?, name: module.name });
+    }
+    let config = match config {
+        Some(from) => {
+            let to = dir.join("config");
+            fs::copy(&from, &to).at("copy", &to)?;
+            Some(to)
+        }
+        None => None,
+    };
+    let (built_in, absent) = WANTED
+        .iter()
+        .filter(|wanted| modules.iter().all(|module| module.name != **wanted))
+        .map(|wanted| (*wanted).to_owned())
+        .partition(|wanted| found.built_in.contains(wanted));
+    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, config })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {
+    fs::write(path, bytes).at("write", path)?;
+    Ok(path.into())
+}
+
+/// A build leaves its `.config` at the top of its tree: beside `vmlinux` and `linux`, and
+/// three levels above `arch/x86/boot/bzImage`.
+fn config_beside(image: &Path) -> Option<PathBuf> {
+    let above = [1, 4].into_iter().filter_map(|levels| image.ancestors().nth(levels));
+    above.map(|dir| dir.join(".config")).find(|path| path.is_file())
+}
+
+/// A short name for all that a prepared kernel depends on.
+fn key<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{RECIPE} {}", WANTED.join(" ")));
+    for part in parts {
+        hash.update([0]);
+        hash.update(part);
+    }
+    fetch::hex(&hash.finalize()[..6])
+}

@@ -1,0 +1,67 @@
+//! What a console printed, made readable.
+
+/// How much of a console is shown when something went wrong.
+const LAST_LINES: usize = 20;
+
+/// A console's text without carriage returns and escape sequences, which firmware and
+/// kernels print.
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let raw = String::from_utf8_lossy(bytes);
+    let mut characters = raw.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\x1b' => {
+                if characters.next_if_eq(&'[').is_some() {
+                    while characters.next_if(|c| !c.is_ascii_alphabetic()).is_some() {}
+                }
+                characters.next();
+            }
+            '\n' | '\t' => text.push(character),
+            c if c.is_control() => {}
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// The last lines, those without content left out.
+pub fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+/// A line of the console without the time that printk may put in front.
+pub fn without_time(line: &str) -> &str {
+    match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((time, message)) if time.trim().parse::<f64>().is_ok() => message,
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn escapes_and_returns_are_gone() {
+        assert_eq!(text(b"\x1b[2J\x1b[1;31mBooting\x1b[0m\r\nLinux\x00\r\n"), "Booting\nLinux\n");
+        assert_eq!(text(b"cut \x1b["), "cut ");
+    }
+
+    #[test]
+    fn the_end_is_what_is_shown() {
+        let lines: String = (0..100).map(|n| format!("{n}\n\n")).collect();
+        assert!(last_lines(&lines).starts_with("80\n81\n"));
+        assert_eq!(last_lines("one\n"), "one");
+    }
+
+    #[rstest]
+    #[case("[    1.234567] Kernel panic", "Kernel panic")]
+    #[case("Kernel panic", "Kernel panic")]
+    #[case("[drm] something", "[drm] something")]
+    fn a_line_is_what_it_says(#[case] line: &str, #[case] message: &str) {
+        assert_eq!(without_time(line), message);
+    }
+}

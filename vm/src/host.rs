@@ -1,0 +1,188 @@
+//! Where a kernel's machines are made: once prepared, started as often as needed.
+
+use std::cell::OnceCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::guest::tag;
+use harness::wait;
+
+use crate::bootable::Bootable;
+use crate::death::Death;
+use crate::initramfs::Initramfs;
+use crate::machine::{Machine, NotStarted};
+use crate::monitor::Monitor;
+use crate::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
+
+/// How long a machine may take until its suite is up: thirty times what a quiet host needs.
+fn boot_deadline() -> Duration {
+    Duration::from_secs(60) * wait::slowness()
+}
+
+/// Why there is no machine.
+#[derive(Debug, thiserror::Error)]
+pub enum NotUp {
+    /// It could not be started.
+    #[error(transparent)]
+    NotStarted(#[from] NotStarted),
+    /// What it needs could not be written.
+    #[error("cannot prepare a machine in {directory}: {source}; free some space, or set TMPDIR")]
+    NoRoom {
+        /// Where.
+        directory: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It was up, and could not be saved for its successors.
+    #[error("cannot save the machine: {source}; free some space, or set TMPDIR")]
+    NotSaved {
+        /// The monitor's answer.
+        source: io::Error,
+    },
+    /// It was started, and ended before its suite was up.
+    #[error("{}", .0.why)]
+    Died(Box<Death>),
+}
+
+/// What a guest said when it was up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Up {
+    /// From the start of the machine, by the host's clock.
+    pub took: Duration,
+    /// What it does without.
+    pub lacks: Vec<String>,
+}
+
+/// The file with a saved machine's state, in the machines' directory.
+const STATE: &str = "state";
+
+/// Files and directories of this machine that a guest sees at the same paths.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Absolute paths; of a directory everything in it.
+    pub paths: Vec<PathBuf>,
+    /// Names that are left out, wherever they are.
+    pub without: Vec<&'static str>,
+}
+
+/// A kernel and what its machines are made of, in a directory that goes with the value.
+pub struct Host {
+    bootable: Bootable,
+    hardware: Hardware,
+    directory: tempfile::TempDir,
+    /// What a saved machine said when it was up.
+    saved: OnceCell<Up>,
+}
+
+impl Host {
+    /// Writes the initial RAM file system, with what is `shared`.
+    ///
+    /// # Errors
+    /// [`NotUp::NoRoom`].
+    pub fn prepare(bootable: Bootable, hardware: Hardware, shared: &Shared) -> Result<Self, NotUp> {
+        let temporary = std::env::temp_dir();
+        let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
+        let directory = tempfile::Builder::new().prefix("sockmig-").tempdir().map_err(no_room)?;
+        let write = || {
+            let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
+            archive.modules(&bootable.modules)?;
+            let skip = |path: &Path| shared.without.iter().any(|name| path.ends_with(name));
+            shared.paths.iter().try_for_each(|path| archive.share(path, &skip))?;
+            archive.finish()
+        };
+        write().map_err(no_room)?;
+        Ok(Self { bootable, hardware, directory, saved: OnceCell::new() })
+    }
+
+    /// Where the machines' files are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What executes the guest, for people.
+    pub fn engine(&self) -> &'static str {
+        match self.hardware.accel {
+            Accel::Tcg => "QEMU, TCG",
+            Accel::Kvm => "QEMU, KVM",
+        }
+    }
+
+    /// Which clock the guest lives by, for people.
+    pub fn clock(&self) -> &'static str {
+        match self.hardware.clock {
+            Clock::Virtual => "virtual",
+            Clock::Real => "real",
+        }
+    }
+
+    /// Starts a machine and waits until its suite is up. The thread that calls this must
+    /// outlive the machine.
+    ///
+    /// # Errors
+    /// [`NotUp`].
+    pub fn boot(&self) -> Result<(Machine, Up), NotUp> {
+        self.boot_within(boot_deadline())
+    }
+
+    /// As [`Host::boot`], with a deadline of its own.
+    ///
+    /// # Errors
+    /// [`NotUp`].
+    pub fn boot_within(&self, deadline: Duration) -> Result<(Machine, Up), NotUp> {
+        self.start(self.command(), deadline)
+    }
+
+    /// A machine that was up before: the first one is booted and saved, and every later
+    /// one goes on from there, so that each finds the same pristine kernel.
+    ///
+    /// # Errors
+    /// [`NotUp`].
+    pub fn restore(&self) -> Result<(Machine, Up), NotUp> {
+        let up = match self.saved.get() {
+            Some(up) => up.clone(),
+            None => self.save()?,
+        };
+        let started = Instant::now();
+        let mut command = self.command();
+        // The devices must be those of the machine that was saved.
+        qemu::with_monitor(&mut command);
+        command.args(["-incoming", &format!("exec:cat {STATE}")]);
+        let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
+        machine.is_ready();
+        Ok((machine, Up { took: up.took + started.elapsed(), lacks: up.lacks }))
+    }
+
+    fn save(&self) -> Result<Up, NotUp> {
+        let mut command = self.command();
+        qemu::with_monitor(&mut command);
+        let (machine, up) = self.start(command, boot_deadline())?;
+        let not_saved = |source| NotUp::NotSaved { source };
+        let monitor = self.directory.path().join(qemu::MONITOR);
+        Monitor::connect(&monitor).and_then(|mut m| m.save(STATE)).map_err(not_saved)?;
+        drop(machine);
+        Ok(self.saved.get_or_init(|| up).clone())
+    }
+
+    fn command(&self) -> Command {
+        qemu::command(&self.bootable.image, self.hardware)
+    }
+
+    fn start(&self, command: Command, deadline: Duration) -> Result<(Machine, Up), NotUp> {
+        let started = Instant::now();
+        let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
+        let mut lacks = Vec::new();
+        loop {
+            let left = deadline.saturating_sub(started.elapsed());
+            let frame = machine.hear(left).map_err(NotUp::Died)?;
+            match frame.tag {
+                tag::READY => break,
+                tag::LACKS => lacks.push(String::from_utf8_lossy(&frame.payload).into_owned()),
+                _ => {}
+            }
+        }
+        machine.is_ready();
+        Ok((machine, Up { took: started.elapsed(), lacks }))
+    }
+}

@@ -1,0 +1,189 @@
+//! A running machine: started, talked to, and seen to its end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::frame::{Frame, Frames};
+use harness::{interrupt, subprocess, wait};
+
+use crate::console;
+use crate::death::{Cause, Death};
+
+/// The file in a machine's directory that takes what its console prints.
+pub const CONSOLE: &str = "console.log";
+/// The file that takes what the machine itself complains of.
+const COMPLAINTS: &str = "machine.log";
+
+/// Why a machine could not even be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStarted {
+    /// The program is not on this machine.
+    #[error("{program} is not installed: apt install {package}")]
+    Missing {
+        /// What was looked for.
+        program: String,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// Anything else.
+    #[error("cannot start {program}: {why}")]
+    Refused {
+        /// What was to be started.
+        program: String,
+        /// The system's answer.
+        why: String,
+    },
+}
+
+/// A machine that runs. It is killed when the value goes, and when this program dies.
+pub struct Machine {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: ChildStdout,
+    frames: Frames,
+    directory: PathBuf,
+    ready: bool,
+}
+
+impl Machine {
+    /// Starts `command` in `directory`, with the guest's port at its standard input and
+    /// output. The thread that calls this must outlive the machine.
+    ///
+    /// # Errors
+    /// [`NotStarted`].
+    pub fn start(
+        mut command: Command,
+        package: &'static str,
+        directory: &Path,
+    ) -> Result<Self, NotStarted> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let refused = |e: &io::Error| match e.kind() {
+            io::ErrorKind::NotFound => NotStarted::Missing { program: program.clone(), package },
+            _ => NotStarted::Refused { program: program.clone(), why: e.to_string() },
+        };
+        let complaints = File::create(directory.join(COMPLAINTS)).map_err(|e| refused(&e))?;
+        subprocess::die_with_parent(&mut command);
+        let mut child = command
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            .spawn()
+            .map_err(|e| refused(&e))?;
+        Ok(Self {
+            to: child.stdin.take(),
+            from: child.stdout.take().expect("stdout is piped"),
+            child,
+            frames: Frames::default(),
+            directory: directory.to_owned(),
+            ready: false,
+        })
+    }
+
+    /// Where its console is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The guest has said that it is up: from now on its death says something else.
+    pub fn is_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// Sends the guest something. A guest that is gone is noticed when it is heard.
+    pub fn send(&mut self, frame: &Frame) {
+        let _ = self.to.as_mut().map(|to| frame.send(to));
+    }
+
+    /// What the guest says next.
+    ///
+    /// # Errors
+    /// Its [`Death`]; by then the machine is gone.
+    pub fn hear(&mut self, within: Duration) -> Result<Frame, Box<Death>> {
+        let end = Instant::now() + within;
+        loop {
+            match self.frames.next_whole() {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(garbage) => return Err(self.bury(Cause::Garbage(garbage.to_string()))),
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.bury(Cause::Silence(within)));
+            }
+            let announced = interrupt::announced();
+            let fds: Vec<BorrowedFd<'_>> =
+                [Some(self.from.as_fd()), announced].into_iter().flatten().collect();
+            let ready = match wait::ready(&fds, left) {
+                Ok(ready) => ready,
+                Err(e) => return Err(self.bury(Cause::Lost(e.to_string()))),
+            };
+            if ready.get(1) == Some(&true) {
+                return Err(self.bury(Cause::Interrupted));
+            }
+            if ready[0] {
+                let mut bytes = vec![0; 256 * 1024];
+                match self.from.read(&mut bytes) {
+                    Ok(0) => return Err(self.bury(Cause::End)),
+                    Ok(len) => self.frames.push(&bytes[..len]),
+                    Err(e) => return Err(self.bury(Cause::Lost(e.to_string()))),
+                }
+            }
+        }
+    }
+
+    /// Waits for the machine to power itself off, and kills it if it does not.
+    pub fn power_off(mut self, within: Duration) {
+        let end = Instant::now() + within;
+        // Its end of the port closes when it ends.
+        while let left = end.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let mut bytes = [0; 4096];
+            match wait::ready(&[self.from.as_fd()], left) {
+                Ok(ready) if ready == [true] => match self.from.read(&mut bytes) {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                },
+                _ => break,
+            }
+        }
+        self.kill();
+    }
+
+    /// Sees to the end of a machine that has said its last, and finds out why.
+    fn bury(&mut self, cause: Cause) -> Box<Death> {
+        let status = match cause {
+            // It is ending by itself; how is worth knowing.
+            Cause::End => self.child.wait().ok(),
+            _ => self.kill(),
+        };
+        let read = |file| std::fs::read(self.directory.join(file)).unwrap_or_default();
+        let console = console::text(&read(CONSOLE));
+        let complaints = String::from_utf8_lossy(&read(COMPLAINTS)).trim().to_owned();
+        let status = status.map(|status| describe(status, &complaints)).unwrap_or_default();
+        Box::new(Death::find_out(cause, self.ready, &status, &console))
+    }
+
+    fn kill(&mut self) -> Option<ExitStatus> {
+        let _ = self.child.kill();
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn describe(status: ExitStatus, complaints: &str) -> String {
+    match complaints {
+        "" => status.to_string(),
+        words => format!("{status}; it said: {words}"),
+    }
+}

@@ -1,0 +1,147 @@
+//! What was prepared, written beside it, last of all.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bootable::{Bootable, Image, Module};
+use crate::cache::{At, CacheError};
+
+/// The file in the directory of a prepared kernel.
+const FILE: &str = "kernel.json";
+
+/// A file, and how to see that it still is the one that was meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Absolute for the user's own file, relative to the manifest for ours.
+    pub path: PathBuf,
+    size: u64,
+    /// Device, inode, and the times of the last changes of content and inode in
+    /// nanoseconds; nothing for our own files, which nobody else writes.
+    identity: Option<(u64, u64, i128, i128)>,
+}
+
+impl Stamp {
+    /// Of the user's own file.
+    ///
+    /// # Errors
+    /// It is not there, or is out of reach.
+    pub fn of_theirs(path: &Path) -> std::io::Result<Self> {
+        let path = fs::canonicalize(path)?;
+        let there = fs::metadata(&path)?;
+        let nanos =
+            |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let modified = nanos(there.mtime(), there.mtime_nsec());
+        let changed = nanos(there.ctime(), there.ctime_nsec());
+        let identity = Some((there.dev(), there.ino(), modified, changed));
+        Ok(Self { path, size: there.size(), identity })
+    }
+
+    fn of_ours(path: &Path, dir: &Path) -> Result<Self, CacheError> {
+        let size = fs::metadata(path).at("stat", path)?.len();
+        let path = path.strip_prefix(dir).unwrap_or(path).into();
+        Ok(Self { path, size, identity: None })
+    }
+
+    /// Whether the file is still the same, seen from the manifest's directory.
+    pub fn holds(&self, dir: &Path) -> bool {
+        let path = dir.join(&self.path);
+        match self.identity {
+            Some(_) => Self::of_theirs(&path).is_ok_and(|now| now == *self),
+            None => fs::metadata(path).is_ok_and(|there| there.len() == self.size),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Engine {
+    Pvh,
+    BzImage,
+    Uml,
+}
+
+/// A prepared kernel, as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    name: String,
+    release: Option<String>,
+    engine: Engine,
+    image: Stamp,
+    modules: Vec<(String, Stamp)>,
+    built_in: Vec<String>,
+    absent: Vec<String>,
+    config: Option<Stamp>,
+    /// The user's own kernel that this was made of.
+    pub source: Option<Stamp>,
+}
+
+impl Manifest {
+    /// Writes what is in `dir` down; nothing in `dir` may change afterwards.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(bootable: &Bootable, source: Option<Stamp>, dir: &Path) -> Result<(), CacheError> {
+        let stamp = |path: &Path| match path.starts_with(dir) {
+            true => Stamp::of_ours(path, dir),
+            false => Stamp::of_theirs(path).at("stat", path),
+        };
+        let (engine, image) = match &bootable.image {
+            Image::Pvh(path) => (Engine::Pvh, path),
+            Image::BzImage(path) => (Engine::BzImage, path),
+            Image::Uml(path) => (Engine::Uml, path),
+        };
+        let modules = bootable.modules.iter();
+        let manifest = Self {
+            name: bootable.name.clone(),
+            release: bootable.release.clone(),
+            engine,
+            image: stamp(image)?,
+            modules: modules
+                .map(|module| Ok((module.name.clone(), stamp(&module.path)?)))
+                .collect::<Result<_, CacheError>>()?,
+            built_in: bootable.built_in.clone(),
+            absent: bootable.absent.clone(),
+            config: bootable.config.as_deref().map(stamp).transpose()?,
+            source,
+        };
+        let path = dir.join(FILE);
+        let text = serde_json::to_string_pretty(&manifest).expect("names, numbers and paths");
+        fs::write(&path, text).at("write", &path)
+    }
+
+    /// What was written in `dir`, if it is all there.
+    pub fn read(dir: &Path) -> Option<Self> {
+        let text = fs::read_to_string(dir.join(FILE)).ok()?;
+        let manifest: Self = serde_json::from_str(&text).ok()?;
+        let whole = {
+            let modules = manifest.modules.iter().map(|(_, stamp)| stamp);
+            let mut files = modules.chain([&manifest.image]).chain(&manifest.config);
+            files.all(|stamp| stamp.holds(dir))
+        };
+        whole.then_some(manifest)
+    }
+
+    /// The kernel, whose files are in `dir`.
+    pub fn bootable(self, dir: &Path) -> Bootable {
+        let image = dir.join(self.image.path);
+        let modules = self.modules.into_iter();
+        Bootable {
+            name: self.name,
+            release: self.release,
+            image: match self.engine {
+                Engine::Pvh => Image::Pvh(image),
+                Engine::BzImage => Image::BzImage(image),
+                Engine::Uml => Image::Uml(image),
+            },
+            modules: modules
+                .map(|(name, stamp)| Module { name, path: dir.join(stamp.path) })
+                .collect(),
+            built_in: self.built_in,
+            absent: self.absent,
+            config: self.config.map(|stamp| dir.join(stamp.path)),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The few modules that a guest needs, with those that they need, in the order to load
+//! them in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use object::LittleEndian as LE;
+use object::elf::{EM_X86_64, FileHeader64};
+use object::read::elf::{FileHeader, SectionHeader};
+
+use crate::compression::Compression;
+
+/// The modules to look for: the gate, the witnesses, the wires, and the ports through
+/// which results come out. Each kernel has some of them built in.
+pub const WANTED: [&str; 12] = [
+    "virtio_pci",
+    "virtio_console",
+    "nf_tables",
+    "nft_counter",
+    "nft_ct",
+    "nft_limit",
+    "nft_reject_inet",
+    "inet_diag",
+    "tcp_diag",
+    "veth",
+    "tun",
+    "sch_netem",
+];
+
+/// A module cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the module {}: {why}", .path.display())]
+pub struct BadModule {
+    /// The module's file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The module files of a directory.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By name, `-` written as `_`.
+    pub files: BTreeMap<String, PathBuf>,
+    /// The names of those that the kernel has built in, where a `modules.builtin` says so.
+    pub built_in: BTreeSet<String>,
+}
+
+/// A module in memory, decompressed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its name, `-` written as `_`.
+    pub name: String,
+    /// Its file, decompressed.
+    pub bytes: Vec<u8>,
+}
+
+/// Looks for modules in a directory and those below it, without following links.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn find(dir: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let file_name = entry.file_name();
+            if kind.is_dir() {
+                dirs.push(entry.path());
+            } else if file_name == "modules.builtin" {
+                let text = fs::read_to_string(entry.path())?;
+                found.built_in.extend(text.lines().filter_map(name_of));
+            } else if let Some(name) = file_name.to_str().and_then(name_of) {
+                found.files.insert(name, entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The name of the module whose file this is.
+pub fn name_of(path: &str) -> Option<String> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let (name, compression) = file.rsplit_once(".ko")?;
+    matches!(compression, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
+}
+
+/// Loads those of `wanted` that are there, each after what it depends on. A module that
+/// needs one that is not there is left out. `release` is the kernel's `uname -r`, if it
+/// is known.
+///
+/// # Errors
+/// A module is damaged, or is another kernel's.
+pub fn load(
+    found: &Found,
+    wanted: &[&str],
+    release: Option<&str>,
+) -> Result<Vec<Loaded>, BadModule> {
+    let mut loading = Loading { found, release, seen: BTreeMap::new(), loaded: Vec::new() };
+    for name in wanted {
+        let kept = loading.loaded.len();
+        if !loading.add(name)? {
+            // Dependencies of one that cannot be loaded are of no use on their own.
+            for dropped in loading.loaded.drain(kept..) {
+                loading.seen.remove(&dropped.name);
+            }
+        }
+    }
+    Ok(loading.loaded)
+}
+
+struct Loading<'a> {
+    found: &'a Found,
+    release: Option<&'a str>,
+    /// Whether each can be loaded; one that is being looked at can.
+    seen: BTreeMap<String, bool>,
+    loaded: Vec<Loaded>,
+}
+
+impl Loading<'_> {
+    fn add(&mut self, name: &str) -> Result<bool, BadModule> {
+        if let Some(known) = self.seen.get(name) {
+            return Ok(*known);
+        }
+        self.seen.insert(name.into(), true);
+        let there = match self.found.files.get(name) {
+            None => self.found.built_in.contains(name),
+            Some(path) => {
+                let bad = |why: String| BadModule { path: path.clone(), why };
+                let bytes = read(path).map_err(|e| bad(e.to_string()))?;
+                let info = Info::of(&bytes).map_err(bad)?;
+                if let (Some(kernel), Some(module)) = (self.release, &info.release)
+                    && kernel != module
+                {
+                    return Err(bad(format!(
+                        "is for the kernel {module} and not {kernel}; give the modules of this build"
+                    )));
+                }
+                let mut there = true;
+                for dependency in &info.depends {
+                    there &= self.add(dependency)?;
+                }
+                if there {
+                    self.loaded.push(Loaded { name: name.into(), bytes });
+                }
+                there
+            }
+        };
+        self.seen.insert(name.into(), there);
+        Ok(there)
+    }
+}
+
+/// A module's file, decompressed.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut bytes = Vec::new();
+    match Compression::of(io::BufRead::fill_buf(&mut file)?) {
+        Some(compression) => compression.open(file)?.read_to_end(&mut bytes)?,
+        None => file.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
+}
+
+/// What a module says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Info {
+    depends: Vec<String>,
+    /// The kernel that it was built for.
+    release: Option<String>,
+}
+
+impl Info {
+    fn of(module: &[u8]) -> Result<Self, String> {
+        let damaged = |e: object::read::Error| format!("is damaged or no module: {e}");
+        let header = FileHeader64::<LE>::parse(module).map_err(damaged)?;
+        if header.e_machine.get(LE) != EM_X86_64 {
+            return Err("is not for x86_64".into());
+        }
+        let sections = header.sections(LE, module).map_err(damaged)?;
+        let Some((_, section)) = sections.section_by_name(LE, b".modinfo") else {
+            return Err("is no module: it has no .modinfo".into());
+        };
+        let text = section.data(LE, module).map_err(damaged)?;
+        let value = |key: &str| {
+            let mut entries = text.split(|byte| *byte == 0);
+            let found = entries.find_map(|entry| entry.strip_prefix(key.as_bytes()))?;
+            Some(String::from_utf8_lossy(found).into_owned())
+        };
+        let depends = value("depends=").unwrap_or_default();
+        let depends = depends.split(',').filter(|name| !name.is_empty());
+        let vermagic = value("vermagic=");
+        Ok(Self {
+            depends: depends.map(|name| name.replace('-', "_")).collect(),
+            release: vermagic.and_then(|magic| magic.split(' ').next().map(str::to_owned)),
+        })
+    }
+}

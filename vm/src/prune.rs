@@ -1,0 +1,148 @@
+//! Making room in the cache.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bootable;
+use crate::cache::{At, Cache, CacheError, remove};
+use crate::fetch;
+use crate::kernels;
+use crate::manifest::Manifest;
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Packages and prepared kernels, whole or in part.
+    pub things: usize,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Things that stay because another sockmig works on them.
+    pub busy: usize,
+}
+
+/// Removes what is of no use any more: packages and kernels that the table does not name,
+/// leftovers of runs that were killed, and kernels prepared from files that are gone or
+/// have changed since. With `all`, removes everything.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
+    let mut freed = Freed::default();
+    for kernel in kernels::table() {
+        let Some(lock) = cache.try_lock(&kernel.name)? else {
+            freed.busy += 1;
+            continue;
+        };
+        let ready = bootable::place(kernel, cache);
+        for path in entries(&cache.ready())? {
+            let name = file_name(&path);
+            let of_this = name.trim_start_matches('.').starts_with(&format!("{}-", kernel.name));
+            if of_this && (all || path != ready) {
+                freed.remove(&path)?;
+            }
+        }
+        for package in &kernel.packages {
+            let deb = cache.packages().join(package.file_name());
+            // A part beside the whole was left by a kill; alone, it is the start of one.
+            if all || deb.exists() {
+                freed.remove(&fetch::part(&deb))?;
+            }
+            if all {
+                freed.remove(&deb)?;
+            }
+        }
+        drop(lock);
+    }
+    prune_packages(cache, &mut freed)?;
+    prune_ready(cache, all, &mut freed)?;
+    prune_apt(cache, all, &mut freed)?;
+    Ok(freed)
+}
+
+/// Packages that the table does not name.
+fn prune_packages(cache: &Cache, freed: &mut Freed) -> Result<(), CacheError> {
+    let packages = kernels::table().iter().flat_map(|kernel| &kernel.packages);
+    let named: BTreeSet<String> = packages.map(kernels::Package::file_name).collect();
+    for path in entries(&cache.packages())? {
+        let name = file_name(&path);
+        if !named.contains(name.trim_end_matches(".part")) {
+            freed.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prepared kernels that the table does not name: the user's own, and those of old tables.
+fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
+    for path in entries(&cache.ready())? {
+        let name = file_name(&path);
+        let name = name.trim_start_matches('.').trim_end_matches(".part");
+        if kernels::table().iter().any(|kernel| name.starts_with(&format!("{}-", kernel.name))) {
+            continue;
+        }
+        let Some(lock) = cache.try_lock(name)? else {
+            freed.busy += 1;
+            continue;
+        };
+        let source = Manifest::read(&path).and_then(|manifest| manifest.source);
+        if all || !source.is_some_and(|source| source.holds(&path)) {
+            freed.remove(&path)?;
+            lock.discard();
+        }
+    }
+    Ok(())
+}
+
+/// apt's lists of suites that the table does not name.
+fn prune_apt(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
+    for path in entries(&cache.root().join("apt"))? {
+        let suite = file_name(&path);
+        if !all && kernels::table().iter().any(|kernel| kernel.suite == suite) {
+            continue;
+        }
+        match cache.try_lock(&format!("apt-{suite}"))? {
+            Some(lock) => {
+                freed.remove(&path)?;
+                lock.discard();
+            }
+            None => freed.busy += 1,
+        }
+    }
+    Ok(())
+}
+
+impl Freed {
+    fn remove(&mut self, path: &Path) -> Result<(), CacheError> {
+        let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+        self.bytes += if there.is_dir() { size(path) } else { there.len() };
+        self.things += 1;
+        remove(path)
+    }
+}
+
+/// Bytes of all files below a directory.
+pub fn size(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(there) if there.is_dir() => size(&entry.path()),
+            Ok(there) => there.len(),
+            // Gone meanwhile.
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, CacheError> {
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(dir).at("read", dir)?;
+    let paths = entries.map(|entry| Ok(entry.at("read", dir)?.path()));
+    paths.collect()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,108 @@
+//! QEMU's command line.
+//!
+//! Each part was chosen by measuring: the kernel is booted as an ELF through PVH where it
+//! can be (no decompression in the guest), the emulator runs in one thread (several
+//! corrupt kernels while they patch themselves), and TCG is asked for outright (a
+//! `/dev/kvm` that opens and never runs a guest does not fall back).
+
+use std::path::Path;
+use std::process::Command;
+
+use harness::guest::{GUEST_ARGUMENT, VIRTIO_PORT};
+
+use crate::bootable::Image;
+use crate::machine::CONSOLE;
+
+/// The program.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+/// The package that has it, in Debian and Ubuntu.
+pub const PACKAGE: &str = "qemu-system-x86";
+/// The initial RAM file system, in a machine's directory.
+pub const INITRAMFS: &str = "initramfs";
+/// The socket of QEMU's monitor, in a machine's directory.
+pub const MONITOR: &str = "monitor";
+
+/// Variables of this program's environment that a guest gets too.
+const PASSED_ON: [&str; 2] = ["KSFT_MACHINE_SLOW", "SOCKMIG_GATE"];
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    /// QEMU's emulator.
+    Tcg,
+    /// The processor, through the host's kernel.
+    Kvm,
+}
+
+/// Which clock a guest lives by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// It counts instructions, 16 ns each, and jumps to the next timer when the guest is
+    /// idle. Shorter ones make the kernel's busy waits longer, longer ones make time pass
+    /// quickly for whoever computes.
+    Virtual,
+    /// The host's.
+    Real,
+}
+
+/// How a machine is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Hardware {
+    /// What executes.
+    pub accel: Accel,
+    /// Which clock.
+    pub clock: Clock,
+    /// Memory, in MiB.
+    pub memory: u32,
+}
+
+/// The command that boots `image` with the initial RAM file system in its directory.
+pub fn command(image: &Image, hardware: Hardware) -> Command {
+    let mut qemu = Command::new(PROGRAM);
+    let Hardware { accel, clock, memory } = hardware;
+    qemu.args(["-M", "q35", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    match accel {
+        Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,la57=off"]),
+        Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+    };
+    if clock == Clock::Virtual {
+        qemu.args(["-icount", "shift=4,sleep=off"]);
+    }
+    qemu.args(["-smp", "1", "-m", &memory.to_string()]);
+    qemu.arg("-kernel").arg(path(image)).args(["-initrd", INITRAMFS, "-append"]);
+    qemu.arg(kernel_arguments("ttyS0", VIRTIO_PORT));
+    qemu.args(["-chardev", &format!("file,id=console,path={CONSOLE}")]);
+    qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci,max_ports=2"]);
+    qemu.args(["-chardev", "stdio,id=port,signal=off"]);
+    qemu.args(["-device", &format!("virtserialport,chardev=port,name={VIRTIO_PORT}")]);
+    qemu
+}
+
+/// Adds a monitor, through which the machine can be told to save itself.
+pub fn with_monitor(qemu: &mut Command) {
+    qemu.args(["-chardev", &format!("socket,id=monitor,path={MONITOR},server=on,wait=off")]);
+    qemu.args(["-mon", "chardev=monitor,mode=control"]);
+}
+
+/// What the kernel is told, and through it its first process.
+///
+/// Warnings reach the console; a panic ends the machine at once; and there is no wait
+/// for entropy. Without randomised addresses, the emulator's translation of a program is
+/// still good when the program is started again. What the kernel does not know and has an
+/// equals sign becomes its first process's environment.
+pub fn kernel_arguments(console: &str, port: &str) -> String {
+    let passed: String = PASSED_ON
+        .iter()
+        .filter_map(|name| Some(format!("{name}={} ", std::env::var(name).ok()?)))
+        .collect();
+    format!(
+        "console={console} quiet loglevel=5 panic=-1 norandmaps no_timer_check \
+         random.trust_cpu=on {passed}-- {GUEST_ARGUMENT} {port}"
+    )
+}
+
+fn path(image: &Image) -> &Path {
+    match image {
+        Image::Pvh(path) | Image::BzImage(path) | Image::Uml(path) => path,
+    }
+}

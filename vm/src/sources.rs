@@ -1,0 +1,180 @@
+//! The machine's own sources of packages, and what they say about where Debian's are.
+
+/// The branches of Debian that a source may name, without what follows a `-`.
+const BRANCHES: [&str; 14] = [
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+    "experimental",
+    "rc-buggy",
+];
+
+/// Where the keys of Debian's archive usually are.
+const KEYRINGS: [&str; 2] = [
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+];
+
+/// An archive, one of its suites, and how it is to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub uri: String,
+    /// A branch, such as `bookworm` or `bookworm-security`.
+    pub suite: String,
+    /// `main` is among its components.
+    pub has_main: bool,
+    /// The keys that must have signed it: files, or the keys themselves in lines that
+    /// each start with a space; nothing for those that the machine trusts with all.
+    pub signed_by: Option<String>,
+    /// `Check-Valid-Until`, which mirrors of the past switch off.
+    pub check_valid_until: Option<String>,
+}
+
+impl Source {
+    /// As apt reads it, with another suite.
+    pub fn stanza(&self, suite: &str) -> String {
+        let Self { uri, signed_by, check_valid_until, .. } = self;
+        let mut stanza = format!(
+            "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\n\
+             Architectures: amd64\nTargets: Packages\n"
+        );
+        let keyring = KEYRINGS.into_iter().find(|path| std::path::Path::new(path).exists());
+        if let Some(keys) = signed_by.as_deref().or(keyring) {
+            stanza.push_str(&format!(
+                "Signed-By:{}{keys}\n",
+                if keys.starts_with('\n') { "" } else { " " }
+            ));
+        }
+        if let Some(check) = check_valid_until {
+            stanza.push_str(&format!("Check-Valid-Until: {check}\n"));
+        }
+        stanza
+    }
+
+    fn is_security(&self) -> bool {
+        is_security(&self.suite)
+    }
+
+    /// How likely this is Debian's own archive; third parties name their suites alike.
+    fn likelihood(&self) -> u32 {
+        let branch = BRANCHES.iter().any(|branch| {
+            let rest = self.suite.strip_prefix(branch);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
+        });
+        if !branch || !self.has_main || self.uri.starts_with("cdrom:") {
+            return 0;
+        }
+        let signed = match &self.signed_by {
+            Some(keys) if keys.contains("debian-archive") => 4,
+            Some(keys) if keys.starts_with('/') => 0,
+            _ => 1,
+        };
+        let last = self.uri.trim_end_matches('/').rsplit('/').next();
+        signed + if matches!(last, Some("debian" | "debian-security")) { 2 } else { 0 }
+    }
+}
+
+/// The most likely of the machine's sources for a suite. The archive of security updates
+/// is beside the main one on mirrors, and each can stand for where the other is.
+pub fn for_suite(suite: &str, sources: &[Source]) -> Option<Source> {
+    let security = is_security(suite);
+    let best = |security| {
+        let fit = sources.iter().filter(|source| source.is_security() == security);
+        // The first of the best, as apt itself would have it.
+        fit.rev().max_by_key(|source| source.likelihood()).filter(|source| source.likelihood() > 0)
+    };
+    best(security).cloned().or_else(|| {
+        let (from, to) = match security {
+            true => ("debian", "debian-security"),
+            false => ("debian-security", "debian"),
+        };
+        let other = best(!security)?;
+        let mut parts: Vec<_> = other.uri.split('/').collect();
+        let at = parts.iter().rposition(|part| *part == from)?;
+        parts[at] = to;
+        Some(Source { uri: parts.join("/"), ..other.clone() })
+    })
+}
+
+fn is_security(suite: &str) -> bool {
+    suite.ends_with("-security") || suite.ends_with("/updates")
+}
+
+/// Sources in the format of `sources.list`: `deb [options] uri suite components`.
+pub fn one_line(text: &str) -> Vec<Source> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines.filter_map(one).collect()
+}
+
+fn one(line: &str) -> Option<Source> {
+    let rest = line.trim().strip_prefix("deb")?;
+    let rest = rest.strip_prefix(char::is_whitespace)?.trim_start();
+    let (options, rest) = match rest.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => ("", rest),
+    };
+    let option = |name: &str| {
+        let value = options.split_whitespace().find_map(|option| option.strip_prefix(name));
+        value.and_then(|value| value.strip_prefix('=')).map(|value| value.replace(',', " "))
+    };
+    let mut words = rest.split_whitespace();
+    Some(Source {
+        uri: words.next()?.into(),
+        suite: words.next()?.into(),
+        has_main: words.any(|component| component == "main"),
+        signed_by: option("signed-by"),
+        check_valid_until: option("check-valid-until"),
+    })
+}
+
+/// Sources in the format of `*.sources`: stanzas of fields.
+pub fn deb822(text: &str) -> Vec<Source> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut stanzas: Vec<Vec<(String, String)>> = vec![Vec::new()];
+    for line in lines {
+        let fields = stanzas.last_mut().expect("never empty");
+        if line.trim().is_empty() {
+            stanzas.push(Vec::new());
+        } else if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push('\n');
+                value.push_str(line);
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    stanzas.iter().flat_map(|fields| stanza(fields)).collect()
+}
+
+fn stanza(fields: &[(String, String)]) -> Vec<Source> {
+    let field = |name: &str| fields.iter().find(|(field, _)| field == name);
+    let value = |name: &str| field(name).map(|(_, value)| value.clone());
+    let words = |name: &str| -> Vec<String> {
+        value(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    };
+    let off = value("enabled").is_some_and(|value| value.eq_ignore_ascii_case("no"));
+    if off || !words("types").iter().any(|kind| kind == "deb") {
+        return Vec::new();
+    }
+    let Some(uri) = words("uris").into_iter().next() else { return Vec::new() };
+    let suites = words("suites").into_iter();
+    let source = |suite| Source {
+        uri: uri.clone(),
+        suite,
+        has_main: words("components").iter().any(|component| component == "main"),
+        signed_by: value("signed-by").filter(|keys| !keys.is_empty()),
+        check_valid_until: value("check-valid-until"),
+    };
+    suites.map(source).collect()
+}
