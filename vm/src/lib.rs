@@ -13,6 +13,7 @@ pub mod image;
 pub mod kernels;
 pub mod manifest;
 pub mod modules;
+mod not_bootable;
 pub mod package;
 pub mod prune;
 pub mod sources;
