@@ -84,6 +84,8 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
         Task::Cases { ids, jobs, deadline } => cases(port, &ids, jobs, deadline),
         Task::Program { path, arguments, environment, directory } => {
+            // It may be a directory of the host's from which nothing was shared.
+            std::fs::create_dir_all(&directory)?;
             let mut command = Command::new(path);
             command.args(arguments).env_clear().envs(environment).current_dir(directory);
             program(port, command)

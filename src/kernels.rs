@@ -133,13 +133,12 @@ impl Shown {
 
     fn show(&mut self, progress: Progress<'_>) {
         let (text, template) = match progress {
-            Progress::Fetching { package, bytes, total } => {
+            Progress::Fetching { bytes, total, .. } => {
                 self.bar.set_length(total);
                 self.bar.set_position(bytes);
-                let text = format!("fetching {package}, {}", DecimalBytes(total));
-                (text, "{bar:20} {decimal_bytes:>9}  {wide_msg}")
+                (told(progress), "{bar:16} {percent:>3} %  {wide_msg}")
             }
-            other => (told(other), "{wide_msg}"),
+            _ => (told(progress), "{wide_msg}"),
         };
         if text != self.last {
             if self.plain {
@@ -157,16 +156,18 @@ fn told(progress: Progress<'_>) -> String {
     match progress {
         Progress::Waiting { what } => format!("waiting for another sockmig, which has {what}"),
         Progress::Refreshing { suite } => format!("apt reads the package lists of {suite}"),
-        Progress::Fetching { package, .. } => format!("fetching {package}"),
+        Progress::Fetching { package, total, .. } => {
+            format!("fetching {} of {package}", DecimalBytes(total))
+        }
         Progress::Unpacking { kernel } => format!("unpacking {kernel}"),
     }
 }
 
 fn tell_freed(freed: prune::Freed, to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "{} freed, {} things removed", DecimalBytes(freed.bytes), freed.things)?;
+    writeln!(to, "removed {}, {} freed", freed.things, DecimalBytes(freed.bytes))?;
     match freed.busy {
         0 => Ok(()),
-        busy => writeln!(to, "{busy} left, which another sockmig is using"),
+        busy => writeln!(to, "kept {busy} that another sockmig is using"),
     }
 }
 

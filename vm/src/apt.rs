@@ -65,13 +65,12 @@ impl Apt {
                 return Ok(());
             }
             let said = said(&output);
-            if said.contains("No space left") || said.contains("enough free space") {
+            if is_full(&said) {
                 let _ = fs::remove_file(to);
-                let path = to.parent().unwrap_or(to).into();
-                return Err(CacheError::Full { path }.into());
+                return Err(CacheError::Full { path: to.into() }.into());
             }
             // The lists may be older than the mirror's last clean-up.
-            if !said.contains("404") {
+            if !said.contains("404  Not Found") {
                 return Err(CannotFetch::Mirror { what: package.name.clone(), said });
             }
             if self.refreshed {
@@ -107,6 +106,13 @@ impl Apt {
         command.arg("update");
         let output = run(command)?;
         let said = said(&output);
+        if is_full(&said) {
+            let _ = fs::remove_dir_all(self.config.with_file_name("lists"));
+            return Err(CacheError::Full { path: self.config.clone() }.into());
+        }
+        if said.contains("GPG error") || said.contains("is not signed") {
+            return Err(CannotFetch::NotSigned { suite: self.suite.clone(), said });
+        }
         // Some failures are warnings to apt, which would go on with old lists.
         if !output.status.success() || said.contains("Failed to fetch") {
             let what = format!("the package lists of {}", self.suite);
@@ -247,6 +253,11 @@ fn run(mut command: Command) -> Result<Output, CannotFetch> {
             CacheError::Refused { call, source: e }.into()
         }
     })
+}
+
+/// Whether apt complains of a full disk.
+fn is_full(said: &str) -> bool {
+    said.contains("No space left") || said.contains("enough free space")
 }
 
 /// apt's own words on what went wrong, on one line.

@@ -1,18 +1,18 @@
 //! Kernels that are ready to boot.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
 use crate::choice::Choice;
-use crate::fetch::{self, CannotFetch};
-use crate::image::{self, Kind, NoKernel};
+use crate::fetch;
+use crate::image::{self, Kind};
 use crate::kernels::Kernel;
 use crate::manifest::{Manifest, Stamp};
-use crate::modules::{self, BadModule, Found, WANTED};
+use crate::modules::{self, Found, WANTED};
+pub use crate::not_bootable::NotBootable;
 use crate::package::{self, BadPackage, Unpacked};
 
 /// Goes up whenever the same kernel would be prepared in another way.
@@ -57,64 +57,25 @@ pub struct Module {
     pub path: PathBuf,
 }
 
-/// A kernel cannot be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum NotBootable {
-    /// Its packages cannot be had.
-    #[error(transparent)]
-    CannotFetch(#[from] CannotFetch),
-    /// The cache cannot be used.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// The file is no kernel that can be booted.
-    #[error("{} {why}", .path.display())]
-    NoKernel {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: NoKernel,
-    },
-    /// The package is damaged.
-    #[error("the package {} {why}", .path.display())]
-    BadPackage {
-        /// The package.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: BadPackage,
-    },
-    /// The package is whole, and there is no kernel in it.
-    #[error("the package {} holds no kernel; {hint}", .path.display())]
-    EmptyPackage {
-        /// The package.
-        path: PathBuf,
-        /// What to give instead.
-        hint: String,
-    },
-    /// The directory of modules cannot be read.
-    #[error("cannot look for modules in {}: {source}", .path.display())]
-    Modules {
-        /// The directory.
-        path: PathBuf,
-        /// The answer.
-        source: io::Error,
-    },
-    /// A module is damaged, or is another kernel's.
-    #[error(transparent)]
-    BadModule(#[from] BadModule),
-}
-
 /// Makes a kernel ready: fetches what is not in the cache, unpacks it, and keeps the
 /// result, so that the next time costs no more than a look.
 ///
 /// # Errors
 /// The packages cannot be had, the file is no kernel, or the cache cannot be used.
 pub fn prepare(choice: &Choice, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
-    match choice {
+    let prepared = match choice {
         Choice::Listed(kernel) => listed(kernel, cache, watch),
         Choice::Path { image, modules } => {
             theirs(&choice.name(), image, modules.as_deref(), cache, watch)
         }
-    }
+    };
+    prepared.map_err(|error| match error {
+        // What did not fit is gone again; the cache is what can be made larger.
+        NotBootable::Cache(CacheError::Full { .. }) => {
+            CacheError::Full { path: cache.root().into() }.into()
+        }
+        error => error,
+    })
 }
 
 /// Where a listed kernel is once it is ready. Another table or another recipe makes it
@@ -208,21 +169,20 @@ fn make(
     remove(&part)?;
     make_dir(&part)?;
     let made = fill(&part).and_then(|bootable| {
+        if let Some(source) = source.as_ref().filter(|source| !source.holds(&part)) {
+            return Err(NotBootable::Changed { path: source.path.clone() });
+        }
         remove(&part.join(UNPACKED))?;
         Manifest::write(&bootable, source, &part)?;
         remove(place)?;
         fs::rename(&part, place).at("rename", &part)?;
-        Ok(())
+        ready(place).ok_or_else(|| NotBootable::Changed { path: place.into() })
     });
     if made.is_err() {
         // The first error is the one to tell.
         let _ = remove(&part);
     }
-    made?;
-    ready(place).ok_or_else(|| {
-        let source = io::Error::other("changed by somebody else meanwhile");
-        CacheError::Refused { call: format!("read {}", place.display()), source }.into()
-    })
+    made
 }
 
 const UNPACKED: &str = "unpacked";

@@ -77,63 +77,8 @@ fn legacy_lz4(mut input: impl Read) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use rstest::rstest;
-    use std::io::Write;
-
-    pub(crate) fn compressed(with: Compression, data: &[u8]) -> Vec<u8> {
-        let preset = lzma_rust2::LzmaOptions::with_preset(1);
-        match with {
-            Compression::Gzip => {
-                let mut writer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
-                writer.write_all(data).expect("memory");
-                writer.finish().expect("memory")
-            }
-            Compression::Xz => {
-                let options = lzma_rust2::XzOptions::with_preset(1);
-                let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).expect("options");
-                writer.write_all(data).expect("memory");
-                writer.finish().expect("memory")
-            }
-            Compression::Lzma => {
-                let writer = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &preset, None);
-                let mut writer = writer.expect("options");
-                writer.write_all(data).expect("memory");
-                writer.finish().expect("memory")
-            }
-            Compression::Zstd => {
-                let level = ruzstd::encoding::CompressionLevel::Fastest;
-                ruzstd::encoding::compress_to_vec(data, level)
-            }
-            Compression::Lz4 => {
-                let mut all = vec![0x02, 0x21, 0x4c, 0x18];
-                for chunk in data.chunks(LZ4_BLOCK) {
-                    let block = lz4_flex::block::compress(chunk);
-                    all.extend(u32::try_from(block.len()).expect("8 MiB").to_le_bytes());
-                    all.extend(block);
-                }
-                all
-            }
-        }
-    }
-
-    #[rstest]
-    #[case(Compression::Gzip)]
-    #[case(Compression::Xz)]
-    #[case(Compression::Lzma)]
-    #[case(Compression::Zstd)]
-    #[case(Compression::Lz4)]
-    fn comes_back_with_a_size_behind_it(#[case] compression: Compression) {
-        let data: Vec<u8> = (0..9_000_000_u32).map(|n| (n / 1000) as u8).collect();
-        let mut squeezed = compressed(compression, &data);
-        squeezed.extend((9_000_000_u32).to_le_bytes());
-        assert_eq!(Compression::of(&squeezed), Some(compression));
-        let mut reader = compression.open(&squeezed[..]).expect("a start");
-        let mut back = Vec::new();
-        reader.read_to_end(&mut back).expect("whole");
-        assert!(back == data, "{} bytes came back", back.len());
-    }
 
     #[test]
     fn nothing_is_not_compressed() {

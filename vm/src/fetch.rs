@@ -41,6 +41,17 @@ pub enum CannotFetch {
         /// apt's words.
         said: String,
     },
+    /// The mirror's lists are not signed with a key that this machine trusts.
+    #[error(
+        "cannot fetch, as the signature of {suite} cannot be checked; \
+         the package debian-archive-keyring may be too old: {said}"
+    )]
+    NotSigned {
+        /// The suite.
+        suite: String,
+        /// apt's words.
+        said: String,
+    },
     /// The mirror has something else under that name and version.
     #[error(
         "{package} from the mirror is not what vm/kernels.toml lists: \
@@ -92,18 +103,28 @@ fn download(
     watch: Watch<'_>,
 ) -> Result<(), CannotFetch> {
     let part = part(deb);
-    apt.download(package, &part, watch)?;
-    match sha256(&part)? {
-        Some(hash) if hash == package.sha256 => Ok(fs::rename(&part, deb).at("rename", &part)?),
-        other => {
+    let mut hash = sha256(&part)?;
+    // What is there already may be the start of something else: a second try is from
+    // nothing.
+    let tries = if hash.is_some() { 2 } else { 1 };
+    for _ in 0..tries {
+        if hash.as_deref() == Some(&package.sha256) {
+            break;
+        }
+        apt.download(package, &part, watch)?;
+        hash = sha256(&part)?;
+        if hash.as_deref() != Some(&package.sha256) {
             remove(&part)?;
-            Err(CannotFetch::HashDiffers {
-                package: package.name.clone(),
-                got: other.unwrap_or_else(|| "of nothing".into()),
-                listed: package.sha256.clone(),
-            })
         }
     }
+    if hash.as_deref() == Some(&package.sha256) {
+        return Ok(fs::rename(&part, deb).at("rename", &part)?);
+    }
+    Err(CannotFetch::HashDiffers {
+        package: package.name.clone(),
+        got: hash.unwrap_or_else(|| "of nothing".into()),
+        listed: package.sha256.clone(),
+    })
 }
 
 /// Where a package is while it comes in.

@@ -22,6 +22,7 @@ pub mod machine;
 pub mod manifest;
 pub mod modules;
 mod monitor;
+mod not_bootable;
 pub mod package;
 pub mod prune;
 pub mod qemu;

@@ -31,7 +31,7 @@ pub const WANTED: [&str; 12] = [
 
 /// A module cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the module {}: {why}", .path.display())]
+#[error("the module {} {why}", .path.display())]
 pub struct BadModule {
     /// The module's file.
     pub path: PathBuf,
@@ -131,7 +131,8 @@ impl Loading<'_> {
             None => self.found.built_in.contains(name),
             Some(path) => {
                 let bad = |why: String| BadModule { path: path.clone(), why };
-                let bytes = read(path).map_err(|e| bad(e.to_string()))?;
+                let bytes =
+                    read(path).map_err(|e| bad(format!("is damaged or out of reach: {e}")))?;
                 let info = Info::of(&bytes).map_err(bad)?;
                 if let (Some(kernel), Some(module)) = (self.release, &info.release)
                     && kernel != module

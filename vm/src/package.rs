@@ -25,7 +25,10 @@ pub enum BadPackage {
 /// A package that opens is at fault for whatever fails while it is read.
 impl From<io::Error> for BadPackage {
     fn from(error: io::Error) -> Self {
-        Self::Damaged(error.to_string())
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Damaged("it ends in the middle".into()),
+            _ => Self::Damaged(error.to_string()),
+        }
     }
 }
 

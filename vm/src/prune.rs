@@ -57,6 +57,7 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
     prune_packages(cache, &mut freed)?;
     prune_ready(cache, all, &mut freed)?;
     prune_apt(cache, all, &mut freed)?;
+    prune_locks(cache)?;
     Ok(freed)
 }
 
@@ -107,6 +108,18 @@ fn prune_apt(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheErr
                 lock.discard();
             }
             None => freed.busy += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Locks of the user's own kernels that are not prepared any more.
+fn prune_locks(cache: &Cache) -> Result<(), CacheError> {
+    for path in entries(&cache.locks())? {
+        let name = file_name(&path);
+        let forgotten = name.starts_with("path-") && !cache.ready().join(&name).exists();
+        if let Some(lock) = cache.try_lock(&name)?.filter(|_| forgotten) {
+            lock.discard();
         }
     }
     Ok(())

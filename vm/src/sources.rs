@@ -178,3 +178,90 @@ fn stanza(fields: &[(String, String)]) -> Vec<Source> {
     };
     suites.map(source).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const CONTAINER: &str = "\
+# what a container of Debian has
+Types: deb
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+";
+
+    /// Third parties use Debian's suites and components as well.
+    const OTHERS: &str = "\
+deb [arch=amd64 signed-by=/usr/share/keyrings/vendor.gpg] http://vendor.example/apt bookworm main
+deb [signed-by=/etc/apt/keyrings/docker.asc] http://docker.example/linux/debian bookworm stable
+deb http://node.example nodistro main
+# deb http://commented.example/debian bookworm main
+deb-src http://source.example/debian bookworm main
+deb cdrom:[Debian]/ bookworm main
+";
+
+    fn uri(suite: &str, sources: &[Source]) -> Option<String> {
+        for_suite(suite, sources).map(|source| source.uri)
+    }
+
+    #[rstest]
+    #[case("trixie-backports", "http://mirror.example/debian")]
+    #[case("sid", "http://mirror.example/debian")]
+    #[case("trixie-security", "http://mirror.example/debian-security")]
+    fn a_container_of_debian(#[case] suite: &str, #[case] at: &str) {
+        let mut sources = one_line(OTHERS);
+        sources.extend(deb822(CONTAINER));
+        assert_eq!(uri(suite, &sources).as_deref(), Some(at));
+    }
+
+    #[test]
+    fn third_parties_alone_are_not_debian() {
+        assert_eq!(for_suite("sid", &one_line(OTHERS)), None);
+        assert_eq!(for_suite("sid", &[]), None);
+    }
+
+    #[test]
+    fn each_archive_stands_for_where_the_other_is() {
+        let main = one_line("deb https://mirror.example/pub/debian/ stable main");
+        let security = one_line("deb https://mirror.example/debian-security stable-security main");
+        assert_eq!(
+            uri("bookworm-security", &main).as_deref(),
+            Some("https://mirror.example/pub/debian-security/")
+        );
+        assert_eq!(uri("sid", &security).as_deref(), Some("https://mirror.example/debian"));
+        let elsewhere = one_line("deb https://mirror.example/os stable main");
+        assert_eq!(uri("bookworm-security", &elsewhere), None);
+    }
+
+    #[test]
+    fn options_and_keys_are_kept() {
+        let line = "deb [ check-valid-until=no signed-by=/a.gpg,/debian-archive.gpg ] \
+                    http://mirror.example/debian sid main # mine";
+        let stanza = one_line(line)[0].stanza("trixie-backports");
+        assert_eq!(
+            stanza,
+            "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie-backports\n\
+             Components: main\nArchitectures: amd64\nTargets: Packages\n\
+             Signed-By: /a.gpg /debian-archive.gpg\nCheck-Valid-Until: no\n"
+        );
+        let keys = "Types: deb deb-src\nURIs: http://mirror.example/debian\nSuites: sid\n\
+                    Components: main\nSigned-By:\n -----BEGIN\n .\n abcd\n -----END\nEnabled: yes\n";
+        let stanza = deb822(keys)[0].stanza("sid");
+        assert!(stanza.ends_with("Signed-By:\n -----BEGIN\n .\n abcd\n -----END\n"), "{stanza}");
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_there() {
+        assert_eq!(deb822(&CONTAINER.replace("Types: deb\n", "Types: deb\nEnabled: no\n")), []);
+        assert_eq!(deb822(&CONTAINER.replace("Types: deb\n", "Types: deb-src\n")), []);
+    }
+}

@@ -1,0 +1,218 @@
+//! Small kernels, modules and packages, made byte by byte.
+
+use std::io::Write;
+
+use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
+
+pub const X86_64: u16 = 62;
+pub const I386: u16 = 3;
+pub const AARCH64: u16 = 183;
+
+/// What `uname -r` of the synthetic kernel says.
+pub const RELEASE: &str = "6.12.86-synthetic";
+
+/// An ELF file: a segment a piece, then the sections.
+pub struct Elf {
+    pub machine: u16,
+    /// Type, virtual address, content.
+    pub segments: Vec<(u32, u64, Vec<u8>)>,
+    /// Name, content.
+    pub sections: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Elf {
+    pub fn bytes(&self) -> Vec<u8> {
+        let table = 64 + 56 * self.segments.len();
+        let mut body = Vec::new();
+        let mut headers = Vec::new();
+        for (kind, address, data) in &self.segments {
+            let at = (table + body.len()) as u64;
+            headers.extend(kind.to_le_bytes());
+            headers.extend(5_u32.to_le_bytes());
+            let size = data.len() as u64;
+            for field in [at, *address, *address, size, size, 4] {
+                headers.extend(field.to_le_bytes());
+            }
+            body.extend(data);
+        }
+        let mut names = vec![0];
+        let mut sections = vec![[0_u64; 4]];
+        let all = self.sections.iter().map(|(name, data)| (*name, data.clone()));
+        for (name, data) in all.chain([(".shstrtab", Vec::new())]) {
+            let name_at = names.len() as u64;
+            names.extend(name.bytes().chain([0]));
+            let kind = if name == ".shstrtab" { 3 } else { 1 };
+            let data = if name == ".shstrtab" { names.clone() } else { data };
+            sections.push([name_at, kind, (table + body.len()) as u64, data.len() as u64]);
+            body.extend(data);
+        }
+        let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        elf.extend(2_u16.to_le_bytes());
+        elf.extend(self.machine.to_le_bytes());
+        elf.extend(1_u32.to_le_bytes());
+        for field in [0x100_0000, 64, (table + body.len()) as u64] {
+            elf.extend(u64::to_le_bytes(field));
+        }
+        elf.extend(0_u32.to_le_bytes());
+        let last = sections.len() as u16 - 1;
+        for field in [64, 56, self.segments.len() as u16, 64, last + 1, last] {
+            elf.extend(field.to_le_bytes());
+        }
+        elf.extend(headers);
+        elf.extend(body);
+        for [name, kind, at, size] in sections {
+            elf.extend((name as u32).to_le_bytes());
+            elf.extend((kind as u32).to_le_bytes());
+            for field in [0, 0, at, size, 0, 1, 0] {
+                elf.extend(u64::to_le_bytes(field));
+            }
+        }
+        elf
+    }
+}
+
+/// A `vmlinux`, with or without the entry point that QEMU needs.
+pub fn vmlinux(machine: u16, pvh: bool) -> Vec<u8> {
+    let kind: u32 = if pvh { 18 } else { 1 };
+    let mut note = Vec::new();
+    for field in [4, 4, kind] {
+        note.extend(field.to_le_bytes());
+    }
+    note.extend(b"Xen\0\0\0\0\x01");
+    let text: Vec<u8> = (0..20_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    let segments = vec![(1, 0xffff_ffff_8100_0000, text), (4, 0, note)];
+    Elf { machine, segments, sections: Vec::new() }.bytes()
+}
+
+/// A User-Mode Linux binary.
+pub fn uml() -> Vec<u8> {
+    let segments = vec![(1, 0x6000_0000, vec![0x90; 100])];
+    Elf { machine: X86_64, segments, sections: vec![(".uml.setup.init", vec![0; 8])] }.bytes()
+}
+
+/// A module.
+pub fn module(machine: u16, depends: &str, release: &str) -> Vec<u8> {
+    let info = format!("license=GPL\0depends={depends}\0vermagic={release} SMP mod_unload \0");
+    let sections = vec![(".modinfo", info.into_bytes())];
+    Elf { machine, segments: Vec::new(), sections }.bytes()
+}
+
+/// A `bzImage` around a payload that already is compressed and has its size behind it.
+pub fn bzimage(payload: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 1024 + 64];
+    image[0x1f1] = 1;
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    image[0x236] = 1;
+    image[0x248..0x24c].copy_from_slice(&64_u32.to_le_bytes());
+    image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    let release = format!("{RELEASE} (root@build) #1 SMP\0");
+    image[0x300..0x300 + release.len()].copy_from_slice(release.as_bytes());
+    image.extend(payload);
+    image.resize(image.len().next_multiple_of(16), 0);
+    let paragraphs = (image.len() as u32 - 1024) / 16;
+    image[0x1f4..0x1f8].copy_from_slice(&paragraphs.to_le_bytes());
+    image
+}
+
+/// A `bzImage` with an entry point in it.
+pub fn kernel() -> Vec<u8> {
+    bzimage(&payload("zst", &vmlinux(X86_64, true)))
+}
+
+/// Compressed data with its size behind it, as the kernel's build makes them.
+pub fn payload(with: &str, data: &[u8]) -> Vec<u8> {
+    let mut payload = compressed(with, data);
+    if with != "gz" {
+        payload.extend((data.len() as u32).to_le_bytes());
+    }
+    payload
+}
+
+pub fn compressed(with: &str, data: &[u8]) -> Vec<u8> {
+    match with {
+        "" => data.to_vec(),
+        "gz" => {
+            let level = flate2::Compression::default();
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
+            writer.write_all(data).expect("memory");
+            writer.finish().expect("memory")
+        }
+        "xz" => {
+            let mut writer = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).expect("xz");
+            writer.write_all(data).expect("memory");
+            writer.finish().expect("memory")
+        }
+        "lzma" => {
+            let options = LzmaOptions::with_preset(1);
+            let mut writer = LzmaWriter::new_use_header(Vec::new(), &options, None).expect("lzma");
+            writer.write_all(data).expect("memory");
+            writer.finish().expect("memory")
+        }
+        "zst" => {
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            ruzstd::encoding::compress_to_vec(data, level)
+        }
+        "lz4" => {
+            let mut all = vec![0x02, 0x21, 0x4c, 0x18];
+            for block in data.chunks(1 << 15).map(lz4_flex::block::compress) {
+                all.extend((block.len() as u32).to_le_bytes());
+                all.extend(block);
+            }
+            all
+        }
+        other => panic!("no compression {other}"),
+    }
+}
+
+fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, data) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(data.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, &data[..]).expect("memory");
+    }
+    tar.into_inner().expect("memory")
+}
+
+/// A Debian package.
+pub fn deb(depends: &str, with: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let control = format!("Package: linux-image-synthetic\nDepends: {depends}\n");
+    let end = if with.is_empty() { String::new() } else { format!(".{with}") };
+    let members = [
+        ("debian-binary".to_owned(), b"2.0\n".to_vec()),
+        ("control.tar.xz".into(), compressed("xz", &tar(&[("./control", control.into_bytes())]))),
+        (format!("data.tar{end}"), compressed(with, &tar(files))),
+    ];
+    let mut deb = b"!<arch>\n".to_vec();
+    for (name, data) in members {
+        let size = data.len();
+        deb.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 100644).bytes(),
+        );
+        deb.extend(data);
+        if size % 2 == 1 {
+            deb.push(b'\n');
+        }
+    }
+    deb
+}
+
+/// A package as Debian's are, until 6.18.
+pub fn whole_deb(with: &str) -> Vec<u8> {
+    let at = |path: &str| format!("./lib/modules/{RELEASE}/{path}");
+    let nf_tables = compressed("xz", &module(X86_64, "nfnetlink", RELEASE));
+    let files = [
+        (format!("./boot/vmlinuz-{RELEASE}"), kernel()),
+        (format!("./boot/config-{RELEASE}"), b"CONFIG_INET=y\n".to_vec()),
+        (at("kernel/net/netfilter/nf_tables.ko.xz"), nf_tables),
+        (at("kernel/net/netfilter/nfnetlink.ko"), module(X86_64, "", RELEASE)),
+        (at("modules.builtin"), b"kernel/drivers/char/virtio_console.ko\n".to_vec()),
+        ("./usr/share/doc/nothing".into(), b"nothing".to_vec()),
+    ];
+    let files: Vec<_> = files.iter().map(|(path, data)| (&**path, data.clone())).collect();
+    deb("kmod", with, &files)
+}
