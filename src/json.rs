@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use scenarios::engine::Ending;
-use scenarios::judge::Verdict;
 
 use crate::consumer::{Consumer, End, Finished, Run};
 use crate::document::{CaseDocument, RunDocument, SCHEMA, milliseconds};
@@ -25,23 +24,8 @@ impl<W: Write> Consumer for Json<W> {
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
         let case = run.selected(outcome).map(|selected| selected.case);
-        let facts = outcome.seen.observation.facts.iter();
-        // Later rounds that went as expected would only repeat the first one's trace.
-        let worth_it = outcome.round == 1 || !matches!(outcome.verdict, Verdict::Pass { .. });
-        let lines = if worth_it { outcome.seen.trace.lines() } else { vec![] };
-        let trace = lines.iter().map(ToString::to_string).collect();
-        self.cases.push(CaseDocument {
-            id: outcome.id.clone(),
-            round: outcome.round,
-            verdict: outcome.verdict.clone(),
-            took_ms: milliseconds(outcome.took),
-            does: case.map_or("", |case| case.does).into(),
-            must: case.map_or("", |case| case.must).into(),
-            source: case.map_or("", |case| case.source).into(),
-            facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
-            trace,
-            capture: finished.capture.as_ref().ok().map(|path| path.display().to_string()),
-        });
+        let capture = finished.capture.as_ref().ok().map(|path| path.display().to_string());
+        self.cases.push(CaseDocument::of(outcome, case, capture));
         Ok(())
     }
 

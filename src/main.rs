@@ -3,6 +3,7 @@
 mod answer;
 mod cli;
 mod consumer;
+mod diff;
 mod doctor;
 mod document;
 mod exit;
@@ -11,8 +12,10 @@ mod junit;
 mod ktap;
 mod list;
 mod matrix;
+mod merge;
 mod output;
 mod progress;
+mod read;
 mod run;
 mod style;
 mod terminal;
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => list::explain(&arguments.id),
         Some(Command::Doctor) => doctor::doctor(),
+        Some(Command::Diff(arguments)) => diff::diff(&arguments),
+        Some(Command::Merge(arguments)) => merge::merge(&arguments),
     };
     exit.into()
 }
