@@ -57,9 +57,12 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     if let Some(missing) = &missing {
         eprintln!("sockmig: {missing}");
     }
-    let exit = Exit::of_matrix(&found, &[]);
-    // A part that is missing leaves the question unanswered, as trouble does.
-    Ok(exit.unless_troubled(missing.is_some() || !errors.is_empty()))
+    Ok(match Exit::of_matrix(&found, &[]) {
+        // Nobody interrupted this command; a part of the answer is missing.
+        Exit::Interrupted => Exit::Unavailable,
+        // A shard that is missing leaves the question unanswered, as trouble does.
+        exit => exit.unless_troubled(missing.is_some() || !errors.is_empty()),
+    })
 }
 
 /// A document, and the file that it is from.

@@ -1,5 +1,10 @@
 //! What is made of a matrix, against snapshots.
 
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use proptest::prelude::*;
 use quick_junit::{Report, TestCaseStatus};
 use rstest::rstest;
 use scenarios::judge::Verdict;
@@ -8,13 +13,16 @@ use super::fixture;
 use super::matrix_fixture as made;
 use crate::document::{Fate, KernelDocument, MatrixDocument};
 use crate::exit::Exit;
-use crate::matrix::event::{MatrixConsumer, Stage};
-use crate::matrix::gather;
+use crate::matrix::cell::Tally;
+use crate::matrix::event::{Matrix, MatrixConsumer, Stage};
+use crate::matrix::gather::{self, Files, Gather};
+use crate::matrix::grid::grid;
 use crate::matrix::junit::junit;
 use crate::matrix::live::Live;
 use crate::matrix::markdown::{escaped, fenced, html, markdown};
 use crate::matrix::table::Table;
 use crate::matrix::text::text;
+use crate::read::parse;
 use crate::run::Shared;
 use crate::style::Style;
 
@@ -66,6 +74,71 @@ fn no_id_is_cut_however_narrow_the_terminal() {
         let text = text(&made::everything(&ids), Style::PLAIN, width);
         assert!(text.contains(long), "{text}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_case_is_in_one_column_and_every_line_fits(
+        ids in proptest::collection::btree_set("[a-c]{1,12}(/[a-z]{1,12}){0,2}", 1..60),
+        width in 80..200usize,
+    ) {
+        let ids: Vec<String> = ids.into_iter().collect();
+        let found = made::everything(&ids);
+        fits(&text(&found, Style::PLAIN, width), width);
+        let grid = grid(&found, width);
+        let counted: usize = grid.blocks.iter().map(|block| {
+            let cells = block.rows[0].iter().filter_map(|cell| cell.tally.as_ref());
+            cells.map(Tally::total).sum::<usize>()
+        }).sum();
+        prop_assert_eq!(counted, ids.len());
+        prop_assert_eq!(grid.all.total(), ids.len() * found.kernels.len());
+    }
+}
+
+/// Cannot write, however often it is asked; counts how often that is.
+struct Full(Rc<Cell<u32>>);
+
+impl MatrixConsumer for Full {
+    fn ended(&mut self, _kernel: usize, _found: &KernelDocument) -> io::Result<()> {
+        self.0.set(self.0.get() + 1);
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn end(&mut self, _matrix: &Matrix, _found: &MatrixDocument) -> io::Result<()> {
+        panic!("it has failed and is not asked again");
+    }
+}
+
+#[test]
+fn a_consumer_that_cannot_write_spoils_nothing_else() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files {
+        json: Some(place.path().join("matrix.json")),
+        junit: Some(place.path().join("missing/junit.xml")),
+        ..Files::default()
+    };
+    let mut gather = Gather::new(files);
+    let (asked, bytes) = (Rc::new(Cell::new(0)), Shared::default());
+    gather.add(Full(asked.clone()));
+    gather.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
+    let matrix = made::beginning();
+    let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
+    let kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |_, _| Some(made::pass()));
+    let found = made::matrix(ids, vec![kernel.clone()]);
+    gather.begin(&matrix);
+    gather.ended(0, &kernel);
+    gather.ended(0, &kernel);
+    gather.end(&matrix, &found);
+    assert_eq!(asked.get(), 1);
+    assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
+    let json = std::fs::read(place.path().join("matrix.json")).expect("written");
+    assert_eq!(parse(&json).expect("a document").into_matrix(), found);
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
+    assert_eq!(gather.exit(&found, &[]), Exit::Unavailable, "a file is missing");
 }
 
 #[test]

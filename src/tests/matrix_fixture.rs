@@ -175,7 +175,7 @@ pub fn everything(ids: &[String]) -> MatrixDocument {
         Some(if at == 3 { stale() } else { pass() })
     });
     awake.complaints = vec![Complaint {
-        during: ids[1].clone(),
+        during: ids.get(1).map_or_else(|| "booting".into(), Clone::clone),
         text: "WARNING: CPU: 0 PID: 1 at net/core/sock.c:1 f+0x1\nCall Trace:\n g+0x2".into(),
     }];
     let mut flaky = kernel("6.12.85-1", Fate::Completed, ids, |at, _| {

@@ -1,5 +1,7 @@
 //! Parts put together, and parts that are none; documents that cannot be read.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -152,13 +154,17 @@ fn deep_nesting_is_refused_like_any_nonsense() {
     assert!(error.starts_with("is "), "{error}");
 }
 
+/// A document with everything in it.
+static JSON: LazyLock<String> = LazyLock::new(|| {
+    crate::matrix::gather::json(&made::everything(&made::quizzes())).expect("JSON")
+});
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_document_cut_off_anywhere_is_refused(part in 0.0..1.0f64) {
-        let json = crate::matrix::gather::json(&made::everything(&made::quizzes())).expect("JSON");
-        let whole = json.trim_end().as_bytes();
+        let whole = JSON.trim_end().as_bytes();
         let at = (whole.len() as f64 * part) as usize;
         let error = parse(&whole[..at]).expect_err("refused").to_string();
         prop_assert!(error == "is empty" || error.starts_with("is cut off"), "{}", error);
@@ -166,8 +172,7 @@ proptest! {
 
     #[test]
     fn a_document_with_a_wrong_byte_never_ends_in_a_panic(part in 0.0..1.0f64, byte: u8) {
-        let json = crate::matrix::gather::json(&made::everything(&made::quizzes())).expect("JSON");
-        let mut bytes = json.into_bytes();
+        let mut bytes = JSON.as_bytes().to_vec();
         let at = (bytes.len() as f64 * part) as usize;
         bytes[at] = byte;
         match parse(&bytes) {
