@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use scenarios::judge::Verdict;
 
 use crate::document::{Blame, MatrixDocument};
+use crate::matrix::cell::{self, Word};
 use crate::totals::Totals;
 
 /// How the command ends.
@@ -72,6 +73,11 @@ impl Exit {
         let broke = any(|verdict| matches!(verdict, Verdict::Error { .. }))
             || blamed(Blame::Laboratory)
             || missing
+            // A machine that says it has completed and was not heard of every case.
+            || kernels.iter().any(|kernel| {
+                kernel.fate.counts_as() == Blame::Nobody
+                    && cell::row(kernel, &found.cases).contains(&Word::NotRun)
+            })
             || runs().any(|run| run.totals.no_lab);
         if broke {
             return Self::Unavailable;

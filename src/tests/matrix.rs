@@ -347,6 +347,10 @@ fn what_is_more_than_one_kernel_s_decides_the_exit_code() {
     assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
 
     let mut found = one(Fate::Completed, &[made::pass()]);
+    found.cases.push("case/lost".into());
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
+
+    let mut found = one(Fate::Completed, &[made::pass()]);
     found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
     assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
 }
