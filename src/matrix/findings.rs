@@ -29,7 +29,7 @@ pub struct Findings<'d> {
     /// How machines were run: engine and clock.
     pub machines: Vec<Group<String>>,
     /// What held the final ACKs.
-    pub gates: Vec<Group<&'d str>>,
+    pub gates: Vec<Group<String>>,
     /// Machines that had to be started again, and how often.
     pub restarts: Vec<(usize, u32)>,
 }
@@ -168,10 +168,10 @@ impl<'d> Findings<'d> {
 }
 
 /// What holds the final ACKs in the labs of a kernel.
-fn gate(kernel: &Kernel) -> &str {
+fn gate(kernel: &Kernel) -> String {
     match &kernel.nftables {
-        Ok(()) => "nftables",
-        Err(_) => "nothing",
+        Ok(()) => "nftables".into(),
+        Err(_) => "nothing".into(),
     }
 }
 

@@ -224,13 +224,19 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
     }
 }
 
-fn groups(text: &mut String, found: &MatrixDocument, heading: &str, groups: &[Group<&str>]) {
+fn groups<T: AsRef<str>>(
+    text: &mut String,
+    found: &MatrixDocument,
+    heading: &str,
+    groups: &[Group<T>],
+) {
     if groups.is_empty() {
         return;
     }
     let _ = writeln!(text, "\n<details><summary>{heading}</summary>\n");
     for group in groups {
-        let _ = writeln!(text, "- {}: {}", escaped(&place(found, group)), escaped(group.what));
+        let _ =
+            writeln!(text, "- {}: {}", escaped(&place(found, group)), escaped(group.what.as_ref()));
     }
     let _ = writeln!(text, "\n</details>");
 }

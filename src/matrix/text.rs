@@ -232,7 +232,7 @@ impl Page<'_> {
 }
 
 /// Which kernels, and how many cases.
-pub fn place(found: &MatrixDocument, group: &Group<&str>) -> String {
+pub fn place<T>(found: &MatrixDocument, group: &Group<T>) -> String {
     let names = names(found, &group.kernels);
     match group.ids.as_slice() {
         [] => names,
