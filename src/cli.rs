@@ -35,6 +35,39 @@ Exit codes:
   69   the laboratory failed, or a result could not be written
   130  interrupted";
 
+/// What the exit codes mean where many kernels are told of.
+pub const MATRIX_EXIT_CODES: &str = "\
+Exit codes:
+  0    as expected (known bugs are)
+  1    a case fails, a kernel panics, or its log has a complaint
+  2    the command line is wrong
+  4    nothing ran: every case was skipped, or no kernel could be fetched
+  69   the laboratory failed, a machine hung, died or never booted, a kernel that was
+       named cannot be fetched, a shard is missing, or a file cannot be read or written
+  130  interrupted";
+
+const DIFF_HELP: &str = "\
+What a difference means, from the first document to the second:
+  regression      anything -> FAIL; ok, KNOWN, skip or not run -> error; ok -> KNOWN;
+                  a machine that panics, hangs, dies or does not boot any more; a
+                  complaint in a kernel's log where there was none
+  no longer said  ok, KNOWN or FAIL -> skip or not run; a kernel that cannot be fetched
+                  any more
+  fix             KNOWN, FAIL or error -> ok; a machine that completes again
+  said now        skip or not run -> ok or KNOWN; error -> KNOWN
+  otherwise       FAIL -> KNOWN, FAIL -> error, and the like; or it deviates differently
+  new, gone       only in the second, only in the first document
+
+A case that ran several times is as bad as its worst round. Kernels are matched by their
+names. Two documents of one kernel each are compared whatever their kernels are called:
+that is how two kernels are compared.
+
+Exit codes:
+  0    no regression
+  1    regressions
+  2    the command line is wrong
+  69   a document cannot be read, or the result not written";
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -52,11 +85,19 @@ pub enum Command {
     Matrix(MatrixArguments),
     /// Run a program on another kernel as if it ran here.
     VmRun(VmRunArguments),
+    /// Compare two results: regressions, fixes, and what else changed.
+    Diff(DiffArguments),
+    /// Put the parts of a matrix together, and show its table.
+    ///
+    /// All parts must be of the same selection and of the same sockmig. Kernels stand in
+    /// the order in which the parts bring them; a kernel may be in two parts only with
+    /// equal results. A shard that is missing is told, and what is there is shown.
+    Merge(MergeArguments),
 }
 
 /// `sockmig matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = MATRIX_EXIT_CODES)]
 pub struct MatrixArguments {
     /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
     #[arg(value_name = "ID-PREFIX")]
@@ -313,6 +354,55 @@ pub struct ExplainArguments {
     /// The id of a case, or the start of one.
     #[arg(value_name = "ID")]
     pub id: String,
+}
+
+/// `sockmig diff`.
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_HELP)]
+pub struct DiffArguments {
+    /// How it was: a run.json or a matrix.json.
+    #[arg(value_name = "BEFORE.json")]
+    pub before: PathBuf,
+
+    /// How it is.
+    #[arg(value_name = "AFTER.json")]
+    pub after: PathBuf,
+
+    /// How to show the differences.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
+    pub format: DiffFormat,
+}
+
+/// What differences are shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// Groups, for people.
+    Terminal,
+    /// One JSON document.
+    Json,
+    /// Markdown, for a pull request.
+    Markdown,
+}
+
+/// `sockmig merge`.
+#[derive(Debug, Args)]
+#[command(after_help = MATRIX_EXIT_CODES)]
+pub struct MergeArguments {
+    /// The parts: matrix.json files of `sockmig matrix`.
+    #[arg(value_name = "PART.json", required = true)]
+    pub parts: Vec<PathBuf>,
+
+    /// Write the whole matrix to a file.
+    #[arg(long, value_name = "MERGED.json")]
+    pub out: Option<PathBuf>,
+
+    /// Write JUnit's XML to a file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 /// What the verdicts are shown as.

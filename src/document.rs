@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use harness::observation::Value;
+use scenarios::case::Case;
+use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
 use serde::{Deserialize, Serialize};
 
-use crate::consumer::Environment;
+use crate::consumer::{End, Environment, Run};
 use crate::totals::Totals;
 
 /// The version of the documents' form. A reader refuses those that it does not know.
@@ -32,6 +34,22 @@ pub struct RunDocument {
     pub took_ms: u64,
     /// The runs of cases, in the order in which they came to an end.
     pub cases: Vec<CaseDocument>,
+}
+
+impl RunDocument {
+    /// What a document says of a run that is over.
+    pub fn of(run: &Run, end: &End<'_>, cases: Vec<CaseDocument>) -> Self {
+        Self {
+            schema: SCHEMA,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            environment: run.environment.clone(),
+            rounds: run.rounds,
+            complete: *end.ending == Ending::Complete,
+            totals: end.totals.clone(),
+            took_ms: milliseconds(end.took),
+            cases,
+        }
+    }
 }
 
 /// One run of one case.
@@ -59,6 +77,29 @@ pub struct CaseDocument {
     /// The capture, if it was kept: a path from where the document is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capture: Option<String>,
+}
+
+impl CaseDocument {
+    /// What a document says of an outcome; `case` is nothing for a case that this sockmig
+    /// does not have, `capture` where its capture was kept.
+    pub fn of(outcome: &Outcome, case: Option<&Case>, capture: Option<String>) -> Self {
+        let facts = outcome.seen.observation.facts.iter();
+        // Later rounds that went as expected would only repeat the first one's trace.
+        let worth_it = outcome.round == 1 || !matches!(outcome.verdict, Verdict::Pass { .. });
+        let lines = if worth_it { outcome.seen.trace.lines() } else { vec![] };
+        Self {
+            id: outcome.id.clone(),
+            round: outcome.round,
+            verdict: outcome.verdict.clone(),
+            took_ms: milliseconds(outcome.took),
+            does: case.map_or("", |case| case.does).into(),
+            must: case.map_or("", |case| case.must).into(),
+            source: case.map_or("", |case| case.source).into(),
+            facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
+            trace: lines.iter().map(ToString::to_string).collect(),
+            capture,
+        }
+    }
 }
 
 /// What `sockmig matrix` found: `matrix.json`.
@@ -170,6 +211,71 @@ pub enum Fate {
     },
     /// Ctrl-C.
     Interrupted,
+}
+
+impl Fate {
+    /// The word for it, as tables have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CannotFetch { .. } => "cannot fetch",
+            Self::CannotBoot { .. } => "cannot boot",
+            Self::NeverBooted { .. } => "never booted",
+            Self::Panicked { .. } => "panicked",
+            Self::OutOfMemory { .. } => "out of memory",
+            Self::Hung { .. } => "hung",
+            Self::Died { .. } => "died",
+            Self::Garbage { .. } => "garbage",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Why it came so; nothing for a machine that completed.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Completed => None,
+            Self::CannotFetch { why }
+            | Self::CannotBoot { why }
+            | Self::NeverBooted { why }
+            | Self::Panicked { why }
+            | Self::OutOfMemory { why }
+            | Self::Hung { why }
+            | Self::Died { why }
+            | Self::Garbage { why } => Some(why),
+            Self::Interrupted => Some("Ctrl-C"),
+        }
+    }
+
+    /// The cause as it counts for an exit code.
+    pub fn counts_as(&self) -> Blame {
+        match self {
+            Self::Completed => Blame::Nobody,
+            Self::CannotFetch { .. } => Blame::Mirror,
+            Self::Panicked { .. } => Blame::Kernel,
+            Self::Interrupted => Blame::User,
+            Self::CannotBoot { .. }
+            | Self::NeverBooted { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Hung { .. }
+            | Self::Died { .. }
+            | Self::Garbage { .. } => Blame::Laboratory,
+        }
+    }
+}
+
+/// On whom the end of a machine is blamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// It is the end that was wanted.
+    Nobody,
+    /// The kernel: it panicked.
+    Kernel,
+    /// The laboratory: nothing can be said about the kernel.
+    Laboratory,
+    /// Whoever should have had the package.
+    Mirror,
+    /// Whoever pressed Ctrl-C.
+    User,
 }
 
 /// Something that the kernel's log complained of.

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+use scenarios::judge::Verdict;
+
+use crate::document::{Blame, MatrixDocument};
+use crate::matrix::cell::{self, Word};
 use crate::totals::Totals;
 
 /// How the command ends.
@@ -39,6 +43,56 @@ impl Exit {
             Totals { errors: 1.., .. } | Totals { no_lab: true, .. } => Self::Unavailable,
             Totals { passed: 0, known_bugs: 0, .. } => Self::NothingRan,
             _ => Self::Expected,
+        }
+    }
+
+    /// What a matrix ends with, when everything could be written. `named` are the kernels
+    /// that the command line asked for by name: one of them that cannot be fetched leaves
+    /// the question unanswered, any other is only counted.
+    ///
+    /// A deviation is worth more than a laboratory that broke elsewhere.
+    pub fn of_matrix(found: &MatrixDocument, named: &[String]) -> Self {
+        let kernels = &found.kernels;
+        let runs = || kernels.iter().filter_map(|kernel| kernel.run.as_ref());
+        let any = |is: fn(&Verdict) -> bool| {
+            runs().flat_map(|run| &run.cases).any(|case| is(&case.verdict))
+        };
+        let blamed = |blame| kernels.iter().any(|kernel| kernel.fate.counts_as() == blame);
+        let missing = kernels
+            .iter()
+            .any(|kernel| kernel.fate.counts_as() == Blame::Mirror && named.contains(&kernel.name));
+        if !found.complete || blamed(Blame::User) || runs().any(|run| run.totals.interrupted) {
+            return Self::Interrupted;
+        }
+        let deviates = any(|verdict| matches!(verdict, Verdict::Fail { .. }))
+            || blamed(Blame::Kernel)
+            || kernels.iter().any(|kernel| !kernel.complaints.is_empty());
+        if deviates {
+            return Self::Deviates;
+        }
+        let broke = any(|verdict| matches!(verdict, Verdict::Error { .. }))
+            || blamed(Blame::Laboratory)
+            || missing
+            // A machine that says it has completed and was not heard of every case.
+            || kernels.iter().any(|kernel| {
+                kernel.fate.counts_as() == Blame::Nobody
+                    && cell::row(kernel, &found.cases).contains(&Word::NotRun)
+            })
+            || runs().any(|run| run.totals.no_lab);
+        if broke {
+            return Self::Unavailable;
+        }
+        match any(|verdict| matches!(verdict, Verdict::Pass { .. } | Verdict::KnownBug { .. })) {
+            true => Self::Expected,
+            false => Self::NothingRan,
+        }
+    }
+
+    /// The same, when something could not be written or kept: that is not good news.
+    pub fn unless_troubled(self, troubled: bool) -> Self {
+        match self {
+            Self::Expected | Self::NothingRan if troubled => Self::Unavailable,
+            exit => exit,
         }
     }
 }

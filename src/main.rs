@@ -3,6 +3,7 @@
 mod answer;
 mod cli;
 mod consumer;
+mod diff;
 mod doctor;
 mod document;
 mod exit;
@@ -14,8 +15,10 @@ mod ktap;
 mod list;
 mod machine;
 mod matrix;
+mod merge;
 mod output;
 mod progress;
+mod read;
 mod run;
 mod style;
 mod terminal;
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Kernels(arguments)) => kernels::kernels(&arguments.command),
+        Some(Command::Diff(arguments)) => diff::diff(&arguments),
+        Some(Command::Merge(arguments)) => merge::merge(&arguments),
     };
     exit.into()
 }

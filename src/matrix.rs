@@ -1,9 +1,19 @@
 //! `sockmig matrix`: the suite on many kernels, each in a machine of its own.
 
+pub mod cell;
 pub mod event;
+pub mod findings;
+pub mod gather;
+pub mod grid;
+pub mod junit;
+pub mod live;
+pub mod markdown;
 mod row;
 pub mod session;
+pub mod table;
+pub mod text;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -19,13 +29,21 @@ use vm::choice::Choice;
 use vm::host::{Host, Shared};
 use vm::qemu::Clock;
 
-use self::event::{Matrix, MatrixConsumer, Stage};
+use self::event::{Matrix, Stage};
+use self::gather::{Files, Gather};
+use self::live::Live;
 use self::row::{Manner, Row, Told};
+use self::table::Table;
 use crate::cli::{MatrixArguments, Shard};
 use crate::document::{Fate, KernelDocument, MatrixDocument, SCHEMA, milliseconds};
 use crate::exit::Exit;
 use crate::machine::{self, Workshop};
-use crate::output::OutDirectory;
+use crate::output::{self, OutDirectory, Stdout};
+use crate::style::Style;
+
+/// How many cases there are at a time in a guest that lives by the host's clock: most
+/// wait for a timer.
+const REAL_JOBS: usize = 12;
 
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
@@ -50,6 +68,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     if let Err(e) = interrupt::catch() {
         return unavailable(&format_args!("cannot catch Ctrl-C: {e}"));
     }
+    let (mut gather, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let plan = Plan {
         matrix: Matrix {
@@ -65,46 +84,35 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
             fresh: arguments.fresh,
         },
-        out: None,
+        out,
     };
-    let started = Instant::now();
-    let mut rows: Vec<Option<KernelDocument>> = plan.kernels.iter().map(|_| None).collect();
-    plan.run(&mut |index, heard| match heard {
-        Heard::Told(Told::Stage(stage)) => eprintln!("{index} {stage:?}"),
-        Heard::Told(Told::Finished(outcome)) => {
-            eprintln!("{index} {} {}", outcome.id, outcome.verdict.word())
-        }
-        Heard::Told(Told::Trouble(e)) => eprintln!("{e:#}"),
-        Heard::Ended(found) => {
-            eprintln!(
-                "{} {:?} {:?} {:?}",
-                found.name,
-                found.fate,
-                found.machine,
-                found.run.as_ref().map(|r| r.totals.to_string())
-            );
-            eprintln!("{}", found.console);
-            rows[index] = Some(*found)
-        }
-    });
-    eprintln!("{:?}", started.elapsed());
-    let _ = (MatrixDocument {
-        schema: SCHEMA,
-        sockmig: String::new(),
-        cases: vec![],
-        shard: None,
-        took_ms: milliseconds(started.elapsed()),
-        complete: true,
-        kernels: rows.into_iter().flatten().collect(),
-    },);
-    Exit::Expected
+    let found = plan.run(&mut gather);
+    let named = match arguments.machine.kernel.is_empty() {
+        true => &[],
+        false => plan.matrix.kernels.as_slice(),
+    };
+    gather.exit(&found, named)
 }
 
-/// How many cases there are at a time in a guest that lives by the host's clock: most
-/// wait for a timer.
-const REAL_JOBS: usize = 12;
+/// Everybody who was asked to listen, and the directory for what is kept.
+fn listeners(arguments: &MatrixArguments) -> (Gather, Option<OutDirectory>) {
+    let opened = arguments.out.as_deref().map(OutDirectory::open).transpose();
+    let (out, trouble) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
+    let mut gather = Gather::new(Files {
+        json: out.as_ref().map(|out| out.file("matrix.json")),
+        junit: arguments.junit.clone(),
+        markdown: arguments.markdown.clone(),
+        summary: Files::github_summary(),
+    });
+    if let Some(e) = trouble {
+        gather.trouble(&e);
+    }
+    let style = Style::of(&std::io::stdout());
+    gather.add(Table::new(Stdout::new(), style, output::width(), Live::on_stderr()));
+    (gather, out)
+}
 
-fn unavailable(why: &dyn std::fmt::Display) -> Exit {
+fn unavailable(why: &dyn fmt::Display) -> Exit {
     eprintln!("sockmig: {why}");
     Exit::Unavailable
 }
@@ -119,8 +127,34 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills every row, so many at a time, and tells `listen`.
-    fn run(&self, listen: &mut impl FnMut(usize, Heard)) {
+    /// Fills every row, so many at a time.
+    fn run(&self, gather: &mut Gather) -> MatrixDocument {
+        let started = Instant::now();
+        let mut rows: Vec<Option<KernelDocument>> = self.kernels.iter().map(|_| None).collect();
+        gather.begin(&self.matrix);
+        self.fill(|index, heard| match heard {
+            Heard::Told(Told::Stage(stage)) => gather.stage(index, &stage),
+            Heard::Told(Told::Finished(outcome)) => gather.finished(index, &outcome),
+            Heard::Told(Told::Trouble(e)) => gather.trouble(&e),
+            Heard::Ended(found) => {
+                gather.ended(index, &found);
+                rows[index] = Some(*found);
+            }
+        });
+        let found = MatrixDocument {
+            schema: SCHEMA,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            cases: self.matrix.selection.iter().map(Selected::id).collect(),
+            shard: self.matrix.shard.clone(),
+            took_ms: milliseconds(started.elapsed()),
+            complete: !interrupt::caught(),
+            kernels: rows.into_iter().flatten().collect(),
+        };
+        gather.end(&self.matrix, &found);
+        found
+    }
+
+    fn fill(&self, mut listen: impl FnMut(usize, Heard)) {
         let next = AtomicUsize::new(0);
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {
@@ -128,7 +162,7 @@ impl Plan {
                 let (tell, next) = (tell.clone(), &next);
                 // A machine dies with the thread that started it, and that is this one.
                 scope.spawn(move || {
-                    while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    while let index = next.fetch_add(1, Ordering::Relaxed)
                         && let Some(kernel) = self.kernels.get(index)
                     {
                         let tell_row = |what| drop(tell.send((index, Heard::Told(what))));

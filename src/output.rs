@@ -1,6 +1,7 @@
 //! Writing results: to stdout, which may be closed, and to files, which may not be
 //! writable. What could not be written is told at the end and spoils no verdict.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -97,6 +98,21 @@ impl Write for WholeFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Writes a file that appears under its name only when it is whole.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = WholeFile::create(path)?;
+    file.write_all(bytes).with_context(|| cannot_write(path))?;
+    file.finish()
+}
+
+/// How many columns stdout has: a terminal's; else what COLUMNS says; else 100.
+pub fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    let terminal = terminal.map(|(terminal_size::Width(columns), _)| usize::from(columns));
+    let told = || env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(told).filter(|columns| *columns > 0).unwrap_or(100)
 }
 
 fn cannot_write(path: &Path) -> String {

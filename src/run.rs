@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use harness::interrupt;
 use harness::process::{Broken, Labs};
 use scenarios::case::Selected;
@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::json::Json;
 use crate::junit::Junit;
 use crate::ktap::{Dialect, Ktap};
-use crate::output::{OutDirectory, Stdout, WholeFile};
+use crate::output::{self, OutDirectory, Stdout};
 use crate::progress::Progress;
 use crate::style::Style;
 use crate::terminal::Terminal;
@@ -166,11 +166,7 @@ impl<C: Consumer> Listener for ToFile<C> {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        use std::io::Write;
-        let mut file = WholeFile::create(&self.path)?;
-        file.write_all(&self.bytes.0.borrow())
-            .with_context(|| format!("cannot write {}", self.path.display()))?;
-        file.finish()
+        output::write_whole(&self.path, &self.bytes.0.borrow())
     }
 
     fn writes_to(&self) -> String {
@@ -266,9 +262,6 @@ impl Listeners {
 
     /// The exit code, what could not be written considered.
     pub fn exit(&self, totals: &Totals, deny_skips: bool) -> Exit {
-        match Exit::of(totals, deny_skips) {
-            Exit::Expected | Exit::NothingRan if self.troubled => Exit::Unavailable,
-            exit => exit,
-        }
+        Exit::of(totals, deny_skips).unless_troubled(self.troubled)
     }
 }

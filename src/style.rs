@@ -14,6 +14,10 @@ impl Style {
     #[cfg(test)]
     pub const PLAIN: Self = Self { colour: false };
 
+    /// Colour.
+    #[cfg(test)]
+    pub const COLOUR: Self = Self { colour: true };
+
     /// Colour if `stream` is a terminal that has it, and `NO_COLOR` is not set.
     pub fn of(stream: &impl IsTerminal) -> Self {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

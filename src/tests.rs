@@ -1,7 +1,11 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
+mod diff;
 mod fixture;
 mod ktap_rules;
+mod matrix;
+mod matrix_fixture;
+mod merge;
 
 use std::path::PathBuf;
 use std::time::Duration;

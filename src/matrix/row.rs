@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use scenarios::case::Selected;
+use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, Seen};
 use scenarios::judge::{Mismatch, Verdict};
 use vm::death::{Death, Kind};
@@ -10,10 +11,11 @@ use vm::host::{Host, NotUp};
 
 use super::event::Stage;
 use super::session::{self, Said};
-use crate::consumer::{End, Finished, Run};
-use crate::document::{Complaint, Fate, KernelDocument, MachineDocument, milliseconds};
+use crate::consumer::{End, Run};
+use crate::document::{
+    CaseDocument, Complaint, Fate, KernelDocument, MachineDocument, RunDocument, milliseconds,
+};
 use crate::guest::Task;
-use crate::json::Gather;
 use crate::output::OutDirectory;
 use crate::totals::Totals;
 
@@ -55,7 +57,7 @@ pub struct Row<'r> {
 #[derive(Default)]
 struct Found {
     run: Option<Run>,
-    gather: Gather,
+    cases: Vec<CaseDocument>,
     totals: Totals,
     complaints: Vec<Complaint>,
     lacks: Vec<String>,
@@ -148,16 +150,22 @@ impl<'r> Row<'r> {
     /// Takes down what a case came to.
     fn take(&mut self, outcome: Outcome) {
         self.left.retain(|selected| selected.id() != outcome.id);
-        let Some(run) = &self.found.run else { return };
-        let capture = match self.out.filter(|_| !outcome.pcapng.is_empty()) {
-            None => Err("not kept; --out DIR keeps it"),
-            Some(out) => out.keep_capture(&outcome.id, &outcome.pcapng).map_err(|e| {
-                (self.tell)(Told::Trouble(e));
-                "could not be written"
-            }),
+        let kept = match self.out.filter(|_| !outcome.pcapng.is_empty()) {
+            None => Ok(None),
+            Some(out) => out.keep_capture(&outcome.id, &outcome.pcapng).map(Some),
         };
+        let capture = kept.unwrap_or_else(|e| {
+            (self.tell)(Told::Trouble(e));
+            None
+        });
         self.found.totals.count(&outcome.verdict);
-        self.found.gather.finished(run, &Finished { outcome: &outcome, capture });
+        let case = catalogue::all().into_iter().find(|selected| selected.id() == outcome.id);
+        let capture = capture.map(|path| path.display().to_string());
+        self.found.cases.push(CaseDocument::of(
+            &outcome,
+            case.map(|selected| selected.case),
+            capture,
+        ));
         (self.tell)(Told::Finished(Box::new(outcome)));
     }
 
@@ -189,7 +197,7 @@ impl<'r> Row<'r> {
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
         let Self { manner, found, left, .. } = self;
-        let Found { run, mut gather, mut totals, complaints, lacks, fate, boot, restarts } = found;
+        let Found { run, cases, mut totals, complaints, lacks, fate, boot, restarts } = found;
         let (fate, console) = fate.unwrap_or((Fate::Completed, String::new()));
         let not_run = left.len();
         let ending = match fate {
@@ -215,7 +223,7 @@ impl<'r> Row<'r> {
             complaints,
             lacks,
             console,
-            run: run.map(|run| gather.document(&run, &end)),
+            run: run.map(|run| RunDocument::of(&run, &end, cases)),
         }
     }
 }

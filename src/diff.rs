@@ -1,0 +1,51 @@
+//! `sockmig diff`: what became different between two documents.
+
+pub mod compare;
+pub mod show;
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::cli::{DiffArguments, DiffFormat};
+use crate::diff::compare::{Meaning, compare};
+use crate::exit::Exit;
+use crate::output::Stdout;
+use crate::read::read;
+use crate::style::Style;
+
+/// Does what the command line asks for.
+pub fn diff(arguments: &DiffArguments) -> Exit {
+    match compared(arguments) {
+        Ok(exit) => exit,
+        Err(e) => {
+            eprintln!("sockmig: {e:#}");
+            Exit::Unavailable
+        }
+    }
+}
+
+fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
+    // Both are looked at, so that both are complained of.
+    let (before, after) = match (read(&arguments.before), read(&arguments.after)) {
+        (Ok(before), Ok(after)) => (before.into_matrix(), after.into_matrix()),
+        (Err(one), Err(other)) => {
+            eprintln!("sockmig: {one:#}");
+            return Err(other);
+        }
+        (Err(e), _) | (_, Err(e)) => return Err(e),
+    };
+    let difference = compare(&before, &after);
+    let text = match arguments.format {
+        DiffFormat::Terminal => show::terminal(&difference, Style::of(&std::io::stdout())),
+        DiffFormat::Markdown => show::markdown(&difference),
+        DiffFormat::Json => show::json(&difference)?,
+    };
+    let mut stdout = Stdout::new();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output")?;
+    Ok(match difference.count(Meaning::Regression) {
+        0 => Exit::Expected,
+        _ => Exit::Deviates,
+    })
+}
