@@ -130,6 +130,8 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_sockets("of B")?;
     let before = lab.counters()?;
     let mut taken = 0;
+    // All stay: the next one must not get the port of the last.
+    let mut clients = Vec::new();
     for name in ["X", "Y", "Z"] {
         let mut client = lab.wire_client(name)?;
         let answer = lab.wire_send(&mut client, &syn_with_data())?;
@@ -138,6 +140,7 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         if answer.ends_with("ack 1") {
             lab.wire_send(&mut client, &Draft::new("R", 1, 0))?;
         }
+        clients.push(client);
     }
     lab.observe("SYNs whose data B takes", taken);
     for counter in ["TCPFastOpenPassive", "TCPFastOpenListenOverflow"] {

@@ -253,6 +253,10 @@ impl Closed {
         let dropped = lab.open_gate(self.gate)?;
         // When the answer is on the wire, whichever it is, the connection's fate is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
+        if change.is_some() {
+            // It would have moved the request, or dropped it, before the change.
+            lab.check_syn_ack_timer(self.client.local)?;
+        }
         lab.observe_dropped(dropped);
         lab.observe_bare_resets();
         // A child that is there must have woken B's watcher.
