@@ -240,6 +240,7 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     let before = lab.counters()?;
     lab.close_gated(a, &mut gate)?;
     lab.observe_sockets("after the close")?;
+    lab.check_syn_ack_timer(client.local)?;
     Ok(Closed { b, watch, client, gate, before })
 }
 
