@@ -52,8 +52,9 @@ impl Lab {
     /// through before [`Lab::open_gate`].
     ///
     /// A filter ends with its listener, so that the moment has to be chosen: right behind a
-    /// retransmission, when the next one is twice as far away. And the capture and the
-    /// listener must agree by then on how many segments were dropped.
+    /// retransmission, when the next one is TCP_RTO_MIN away (not more: the first may be a
+    /// tail loss probe, which doubles nothing). And the capture and the listener must agree
+    /// by then on how many segments were dropped.
     pub fn close_gated(&mut self, listener: Listener, gate: &mut Gate) -> Result<()> {
         if gate.kind() == Kind::Filter {
             if final_acks(self.trace()).any(|segment| segment.len > 0) {
