@@ -159,7 +159,7 @@ impl Text<'_> {
             text.push_str(&self.sentence(
                 "wake-up",
                 "",
-                "wakes that listener if it waits in epoll",
+                "wakes that listener if it waits in epoll, poll or accept",
             ));
         }
         text

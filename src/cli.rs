@@ -27,6 +27,11 @@ Examples:
   sockmig run --format ktap         for kernel CI
   sockmig explain quiz1             what a case does, what must happen, who says so
 
+Environment:
+  SOCKMIG_GATE       how final ACKs are held: `nftables`, or `filter` (a BPF program on the
+                     listener); otherwise nftables where the kernel has it
+  KSFT_MACHINE_SLOW  wait so many times longer
+
 Exit codes:
   0    as expected (known bugs are)
   1    the kernel deviates

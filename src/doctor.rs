@@ -73,10 +73,13 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
         },
         Finding::good("capture", "a packet socket on the lab's lo"),
         migration(kernel, environment.migrate_req.as_deref()),
-        match &kernel.nftables {
-            Ok(()) => Finding::good("nftables", "the inet family, through netlink"),
-            Err(why) => Finding::bad(
-                "nftables",
+        match (&kernel.gate, &kernel.nftables) {
+            (Ok(kind), Ok(())) => Finding::good("gate", format!("{kind} holds final ACKs")),
+            (Ok(kind), Err(why)) => {
+                Finding::good("gate", format!("{kind} holds final ACKs: no nftables ({why})"))
+            }
+            (Err(why), _) => Finding::bad(
+                "gate",
                 why.clone(),
                 "quiz 2 cannot hold the final ACK and is skipped; try: modprobe nf_tables",
             ),

@@ -49,7 +49,12 @@ impl<W: Write> Consumer for Ktap<W> {
             Dialect::Tap13 => writeln!(self.to, "TAP version 13")?,
         }
         writeln!(self.to, "1..{}", run.selection.len() * run.rounds as usize)?;
-        self.diagnostics(&run.environment.kernel.to_string())
+        let kernel = &run.environment.kernel;
+        self.diagnostics(&kernel.to_string())?;
+        match &kernel.gate {
+            Ok(gate) => self.diagnostics(&format!("final ACKs held by {gate}")),
+            Err(_) => Ok(()),
+        }
     }
 
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use scenarios::case::{Migration, Need, Selected};
 use scenarios::catalogue::{self, NoSuchId};
-use scenarios::known;
+use scenarios::known::{self, Known};
 use scenarios::report::wrap;
 
 use crate::exit::Exit;
@@ -71,7 +71,8 @@ fn explain_case(selected: &Selected, selection: &[Selected], to: &mut Stdout) ->
     if !needs.is_empty() {
         paragraph(to, "needs", &needs.join("; "))?;
     }
-    for known in known::all().iter().filter(|known| known.id.starts_with(case.name)) {
+    let about = |known: &&Known| case.selected().any(|selected| known.names(&selected.id()));
+    for known in known::all().iter().filter(about) {
         let fix = known.fix.as_ref().map_or_else(String::new, |fix| format!(" Fixed by {fix}."));
         let kernels: Vec<String> = known.kernels.iter().map(ToString::to_string).collect();
         let text = format!("Linux {}: {}{fix}", kernels.join(", "), known.reason);
@@ -123,7 +124,8 @@ fn paragraph(to: &mut Stdout, label: &str, text: &str) -> io::Result<()> {
 fn described(need: Need) -> &'static str {
     match need {
         Need::Migration => "Linux 5.14, which has migration",
-        Need::Nftables => "nftables, to hold the final ACK",
+        Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
+        Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::SecondUid => "a second user: root, or a second mapped uid",
     }
 }

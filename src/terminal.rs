@@ -91,7 +91,11 @@ impl<W: Write> Consumer for Terminal<W> {
         };
         self.progress.begin(cases * run.rounds as usize);
         let kernel = &environment.kernel;
-        self.write(&format!("{kernel}, {who}: {cases} cases{rounds}, {jobs} at a time\n\n"))
+        let gate = match &kernel.gate {
+            Ok(gate) => format!("final ACKs held by {gate}\n"),
+            Err(_) => String::new(),
+        };
+        self.write(&format!("{kernel}, {who}: {cases} cases{rounds}, {jobs} at a time\n{gate}\n"))
     }
 
     fn started(&mut self, id: &str) {

@@ -92,21 +92,36 @@ fn without_namespaces_nothing_can_be_learned() {
 }
 
 #[test]
-fn without_nftables_only_what_needs_it_is_skipped() {
-    let mut command = sockmig(&["run", "quiz1/v4", "quiz2/v4"]);
+fn without_nftables_a_filter_on_the_listener_is_the_gate() {
+    let mut command = sockmig(&["run", "quiz1/v4", "quiz2/v4", "--trace"]);
     hardship::without_nftables(&mut command);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stdout.contains("4 passed, 0 failed, 0 skipped"), "{ended}");
+    assert!(ended.stdout.contains("final ACKs held by a filter on the listener"), "{ended}");
+    assert!(ended.stdout.contains("-- gate closed (a filter on the listener) --"), "{ended}");
+}
+
+#[test]
+fn without_a_gate_only_what_needs_it_is_skipped() {
+    let without_gate = |arguments: &[&str]| {
+        let mut command = sockmig(arguments);
+        command.env("SOCKMIG_GATE", "nftables");
+        hardship::without_nftables(&mut command);
+        run(&mut command)
+    };
+    let ended = without_gate(&["run", "quiz1/v4", "quiz2/v4"]);
+    assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stdout.contains("2 passed, 0 failed, 2 skipped"), "{ended}");
-    assert!(ended.stdout.contains("no nftables to hold the final ACK"), "{ended}");
+    assert!(ended.stdout.contains("nothing to hold the final ACK with"), "{ended}");
+    assert_eq!(without_gate(&["run", "quiz1/v4", "quiz2/v4", "--deny-skips"]).code, Some(1));
+    assert_eq!(without_gate(&["run", "quiz2"]).code, Some(4), "nothing ran");
+}
 
-    let mut command = sockmig(&["run", "quiz1/v4", "quiz2/v4", "--deny-skips"]);
-    hardship::without_nftables(&mut command);
-    assert_eq!(run(&mut command).code, Some(1));
-
-    let mut command = sockmig(&["run", "quiz2"]);
-    hardship::without_nftables(&mut command);
-    assert_eq!(run(&mut command).code, Some(4), "nothing ran");
+#[test]
+fn a_gate_that_nobody_knows_is_refused() {
+    let ended = run(sockmig(&["run", "quiz1"]).env("SOCKMIG_GATE", "firewall"));
+    says(&ended, 69, "SOCKMIG_GATE, which may be `nftables` or `filter`");
 }
 
 #[test]

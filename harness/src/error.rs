@@ -42,6 +42,13 @@ pub enum Error {
         /// Packets that the buffer had no room for.
         lost: u32,
     },
+    /// The laboratory let the moment pass in which something had to be done. Nothing was
+    /// learned; another try may do better.
+    #[error("the laboratory was too slow: {what}")]
+    TooSlow {
+        /// What came too early for it.
+        what: String,
+    },
     /// The kernel, or the other half of the laboratory, said something unreadable.
     #[error("cannot read {what}: {got}")]
     Unreadable {

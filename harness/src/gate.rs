@@ -1,51 +1,36 @@
-//! The gate: an nftables rule that drops a client's final ACKs while it is closed.
+//! The gate: while it is closed, the final ACKs of clients are dropped before their
+//! listener sees them.
 //!
-//! The request then stays in NEW_SYN_RECV although the client believes itself
-//! connected, which is the talk's second quiz. The rule is set and lifted through
-//! netlink, without the `nft` command.
+//! The request then stays in NEW_SYN_RECV although the client believes itself connected,
+//! which is the talk's second quiz. There are two ways to make a gate, since some kernels
+//! come without nftables:
+//!
+//! | | an nftables rule | a filter on the listener |
+//! |---|---|---|
+//! | drops | at the network layer, for every listener of the port | when the listener is about to see the segment |
+//! | counts | by the rule's counter | by the listener's count of drops |
+//! | opens | when told to | when told to, and when the listener closes: the request's next listener has no filter |
 
-use std::io;
-use std::mem::ManuallyDrop;
+mod filter;
+mod nftables;
+
+use std::fmt;
 use std::net::IpAddr;
 
-use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload, Nla,
-};
-use netlink_packet_netfilter::nftables::{
-    Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions,
-    Hook, Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator,
-    Payload, Register, RuleAttribute, RuleMessage, TableAttribute, TableMessage, Verdict,
-    VerdictAttribute,
-};
-use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
-    NetfilterSubsystem,
-};
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use netlink_sys::{Socket, SocketAddr};
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::family::{Family, PORT};
+use crate::socket::Listener;
 
-const TABLE: &str = "sockmig";
-const CHAIN: &str = "gate";
-
-/// `NF_DROP` and `NF_ACCEPT`, the verdicts that end a chain.
-const DROP: Verdict = Verdict::Other(0);
-const ACCEPT: Verdict = Verdict::Other(1);
-
-/// Bases of a payload expression: `NFT_PAYLOAD_NETWORK_HEADER` and `_TRANSPORT_HEADER`.
-const NETWORK_HEADER: u32 = 1;
-const TRANSPORT_HEADER: u32 = 2;
+/// The environment variable that chooses the kind of gate: `nftables` or `filter`. Labs
+/// inherit it.
+pub const CHOICE: &str = "SOCKMIG_GATE";
 
 /// Offset of the flags in a TCP header, and the three that matter.
 const FLAGS_OFFSET: u32 = 13;
 const SYN_RST_ACK: u8 = 0x16;
 const ACK: u8 = 0x10;
-
-/// `NFTA_COUNTER_PACKETS`, a big-endian 64-bit number.
-const COUNTER_PACKETS: u16 = 2;
 
 /// Whose final ACKs a gate drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,157 +45,118 @@ pub enum Whose {
     Mark(u32),
 }
 
+/// How a gate is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A rule of nftables.
+    Nftables,
+    /// A classic BPF program on the listener (`SO_ATTACH_FILTER`).
+    Filter,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Nftables => "nftables",
+            Self::Filter => "a filter on the listener",
+        })
+    }
+}
+
+impl Kind {
+    /// The kind that the environment asks for, if it does.
+    ///
+    /// # Errors
+    /// [`CHOICE`] is neither of the two.
+    pub fn chosen() -> Result<Option<Self>> {
+        match std::env::var(CHOICE).as_deref() {
+            Err(std::env::VarError::NotPresent) | Ok("") => Ok(None),
+            Ok("nftables") => Ok(Some(Self::Nftables)),
+            Ok("filter") => Ok(Some(Self::Filter)),
+            other => Err(Error::unreadable(
+                format!("{CHOICE}, which may be `nftables` or `filter`"),
+                format!("{other:?}"),
+            )),
+        }
+    }
+}
+
 /// A closed gate. Dropping the value opens it.
-pub struct Gate {
-    /// Left to the end of the process: a netlink socket that was closed is counted until
-    /// an RCU grace period is over, and would pass for one that leaked.
-    socket: ManuallyDrop<Socket>,
-    sequence: u32,
-    open: bool,
+pub struct Gate(Means);
+
+enum Means {
+    Rule(nftables::Rule),
+    Filter(filter::Filter),
 }
 
 impl Gate {
-    /// Closes a gate in this network namespace: segments to `port` with ACK set, and SYN
-    /// and RST clear, are dropped before TCP sees them. IPv4 and IPv6 alike.
+    /// Closes a gate in front of `listener`: segments to it with ACK set, and SYN and RST
+    /// clear, are dropped. nftables is preferred, since it does not end with the listener.
     ///
     /// # Errors
-    /// The kernel has no nftables, or refuses the rule. One gate can be closed at a time.
-    pub fn close(port: u16, whose: Whose) -> Result<Self> {
-        let mut gate = Self { socket: ManuallyDrop::new(connect()?), sequence: 0, open: true };
-        let table = TableMessage { attributes: vec![TableAttribute::Name(TABLE.into())] };
-        let chain = ChainMessage {
-            attributes: vec![
-                ChainAttribute::Table(TABLE.into()),
-                ChainAttribute::Name(CHAIN.into()),
-                ChainAttribute::Hook(vec![
-                    Hook::Number(InetHookNumber::LocalIn.into()),
-                    Hook::Priority(0),
-                ]),
-                ChainAttribute::Type("filter".into()),
-            ],
-        };
-        let mut matches = tcp_to(port);
-        matches.extend(sent_by(whose));
-        matches.push(counter());
-        matches.push(verdict(DROP));
-        gate.commit(
-            "add the rule that drops final ACKs",
-            vec![
-                (NfTablesMessage::NewTable(table), NLM_F_CREATE),
-                (NfTablesMessage::NewChain(chain), NLM_F_CREATE),
-                (NfTablesMessage::NewRule(rule(matches)), NLM_F_CREATE | NLM_F_APPEND),
-            ],
-        )?;
-        gate.open = false;
-        Ok(gate)
+    /// The kernel refuses. There can be one gate at a time.
+    pub fn close(listener: &Listener, whose: Whose) -> Result<Self> {
+        match Kind::chosen()? {
+            Some(kind) => Self::close_as(kind, listener, whose),
+            None => Self::close_as(Kind::Nftables, listener, whose)
+                .or_else(|_| Self::close_as(Kind::Filter, listener, whose)),
+        }
     }
 
-    /// Opens the gate and says how many packets it dropped, by its rule's counter.
+    /// As [`Gate::close`], with a gate of this kind.
     ///
-    /// A rule that accepts everything goes in front first, so that the counter is at rest
-    /// when it is read.
+    /// # Errors
+    /// As [`Gate::close`].
+    pub fn close_as(kind: Kind, listener: &Listener, whose: Whose) -> Result<Self> {
+        Ok(Self(match kind {
+            Kind::Nftables => Means::Rule(nftables::Rule::set(PORT, whose)?),
+            Kind::Filter => Means::Filter(filter::Filter::set(listener, whose)?),
+        }))
+    }
+
+    /// How this one is made.
+    pub fn kind(&self) -> Kind {
+        match self.0 {
+            Means::Rule(_) => Kind::Nftables,
+            Means::Filter(_) => Kind::Filter,
+        }
+    }
+
+    /// Opens the gate and says how many packets it dropped.
     ///
     /// # Errors
     /// The kernel refuses a change, or shows no counter.
-    pub fn open(mut self) -> Result<u64> {
-        let accept = rule(vec![verdict(ACCEPT)]);
-        self.commit(
-            "add the rule that accepts everything",
-            vec![(NfTablesMessage::NewRule(accept), NLM_F_CREATE)],
-        )?;
-        let dropped = self.counted()?;
-        self.remove()?;
-        Ok(dropped)
-    }
-
-    fn remove(&mut self) -> Result<()> {
-        self.open = true;
-        let table = TableMessage { attributes: vec![TableAttribute::Name(TABLE.into())] };
-        self.commit("delete the table", vec![(NfTablesMessage::DeleteTable(table), 0)])
-    }
-
-    /// Packets that the dropping rule has counted.
-    fn counted(&mut self) -> Result<u64> {
-        let attributes =
-            vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(CHAIN.into())];
-        let request = NfTablesMessage::GetRule(RuleMessage { attributes });
-        self.send(&message(self.sequence + 1, NLM_F_REQUEST | NLM_F_DUMP, request))
-            .call(|| "nftables: list the gate's rules".into())?;
-        self.sequence += 1;
-        let mut packets = None;
-        self.receive("list the gate's rules", |reply| {
-            match reply.payload {
-                NetlinkPayload::InnerMessage(NetfilterMessage {
-                    inner: NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)),
-                    ..
-                }) => packets = packets.or_else(|| packets_of(&rule)),
-                NetlinkPayload::Done(_) => return true,
-                _ => {}
-            }
-            false
-        })?;
-        packets.ok_or_else(|| Error::unreadable("the counter of the gate's rule", "no counter"))
-    }
-
-    /// Sends one transaction and waits for the kernel's word on it.
-    fn commit(&mut self, what: &str, changes: Vec<(NfTablesMessage, u16)>) -> Result<()> {
-        let first = self.sequence + 1;
-        let last = first + changes.len() as u32 - 1;
-        let mut batch = control(ControlMessage::BatchBegin);
-        for (sequence, (change, flags)) in (first..).zip(changes) {
-            // Every change asks for an answer; the last one's says that all were made.
-            batch.extend(message(sequence, NLM_F_REQUEST | NLM_F_ACK | flags, change));
+    pub fn open(self) -> Result<u64> {
+        match self.0 {
+            Means::Rule(rule) => rule.lift(),
+            Means::Filter(filter) => filter.lift(),
         }
-        batch.extend(control(ControlMessage::BatchEnd));
-        self.sequence = last;
-        self.send(&batch).call(|| format!("nftables: {what}"))?;
-        self.receive(what, |reply| {
-            matches!(reply.payload, NetlinkPayload::Error(_))
-                && reply.header.sequence_number == last
-        })
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.send(bytes, 0).map(drop)
-    }
-
-    /// Reads replies until `last` says that one was the last.
+    /// How many packets a filter has dropped so far. `None` for a rule, whose counter is
+    /// read when it is lifted.
     ///
-    /// The kernel has answered before `send` returns, so that an empty queue means an
-    /// answer that never comes.
-    fn receive(
-        &self,
-        what: &str,
-        mut last: impl FnMut(NetlinkMessage<NetfilterMessage>) -> bool,
-    ) -> Result<()> {
-        loop {
-            let (bytes, _) =
-                self.socket.recv_from_full().call(|| format!("nftables: answer to: {what}"))?;
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                let reply = NetlinkMessage::<NetfilterMessage>::deserialize(rest)
-                    .map_err(|e| Error::unreadable("nftables' answer", e.to_string()))?;
-                let len = (reply.header.length as usize).next_multiple_of(4).min(rest.len());
-                rest = &rest[len..];
-                if let NetlinkPayload::Error(refusal) = &reply.payload
-                    && refusal.code.is_some()
-                {
-                    return Err(refusal.to_io()).call(|| format!("nftables: {what}"));
-                }
-                if last(reply) {
-                    return Ok(());
-                }
-            }
+    /// # Errors
+    /// The kernel shows no counter.
+    pub fn dropped_by_filter(&self) -> Result<Option<u64>> {
+        match &self.0 {
+            Means::Rule(_) => Ok(None),
+            Means::Filter(filter) => filter.dropped().map(Some),
         }
     }
-}
 
-impl Drop for Gate {
-    fn drop(&mut self) {
-        if !self.open {
-            // Nobody can be told; the namespace takes the rule with it in the end.
-            let _ = self.remove();
+    /// Gives up the hold that a filter has on its listener, which is about to close.
+    pub(crate) fn let_listener_go(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Means::Rule(_) => Ok(()),
+            Means::Filter(filter) => filter.let_listener_go(),
         }
+    }
+
+    /// Whether the gate has ended with its listener.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(&self.0, Means::Filter(filter) if filter.is_gone())
     }
 }
 
@@ -218,167 +164,26 @@ impl Drop for Gate {
 ///
 /// # Errors
 /// As the kernel answers: `EPROTONOSUPPORT`, `EOPNOTSUPP`, `EINVAL` without it.
-pub fn probe() -> Result<()> {
-    Gate::close(1, Whose::Everyone)?.open().map(drop)
+pub fn probe_nftables() -> Result<()> {
+    nftables::Rule::set(1, Whose::Everyone)?.lift().map(drop)
 }
 
-fn connect() -> Result<Socket> {
-    let mut socket =
-        Socket::new(NETLINK_NETFILTER).call(|| "socket(AF_NETLINK, NETLINK_NETFILTER)".into())?;
-    socket.bind_auto().call(|| "bind(NETLINK_NETFILTER)".into())?;
-    socket.connect(&SocketAddr::new(0, 0)).call(|| "connect(NETLINK_NETFILTER)".into())?;
-    socket.set_non_blocking(true).call(|| "fcntl(NETLINK_NETFILTER, O_NONBLOCK)".into())?;
-    Ok(socket)
-}
-
-fn message(sequence: u32, flags: u16, body: NfTablesMessage) -> Vec<u8> {
-    serialize(sequence, flags, NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0), body)
-}
-
-fn control(body: ControlMessage) -> Vec<u8> {
-    let subsystem = u16::from(u8::from(NetfilterSubsystem::NfTables));
-    serialize(
-        0,
-        NLM_F_REQUEST,
-        NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, subsystem),
-        body,
-    )
-}
-
-fn serialize(
-    sequence: u32,
-    flags: u16,
-    header: NetfilterHeader,
-    body: impl Into<NetfilterMessageInner>,
-) -> Vec<u8> {
-    let mut message = NetlinkMessage::from(NetfilterMessage::new(header, body));
-    message.header.sequence_number = sequence;
-    message.header.flags = flags;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
-}
-
-type Expression = ListAttribute<ExpressionAttribute>;
-
-fn rule(expressions: Vec<Expression>) -> RuleMessage {
-    RuleMessage {
-        attributes: vec![
-            RuleAttribute::Table(TABLE.into()),
-            RuleAttribute::Chain(CHAIN.into()),
-            RuleAttribute::Expressions(expressions),
-        ],
-    }
-}
-
-/// `meta l4proto tcp tcp dport PORT tcp flags & (syn|rst|ack) == ack`
-fn tcp_to(port: u16) -> Vec<Expression> {
-    vec![
-        meta(MetaKey::L4Proto),
-        equals(vec![libc::IPPROTO_TCP as u8]),
-        payload(TRANSPORT_HEADER, 2, 2),
-        equals(port.to_be_bytes().into()),
-        payload(TRANSPORT_HEADER, FLAGS_OFFSET, 1),
-        Expressions::Bitwise(vec![
-            Bitwise::SourceRegister(Register::Reg1),
-            Bitwise::DestinationRegister(Register::Reg1),
-            Bitwise::Length(1),
-            Bitwise::Mask(DataAttribute::Value(vec![SYN_RST_ACK])),
-            Bitwise::Xor(DataAttribute::Value(vec![0])),
-        ])
-        .into(),
-        equals(vec![ACK]),
-    ]
-}
-
-fn sent_by(whose: Whose) -> Vec<Expression> {
-    let nfproto = |family: i32| [meta(MetaKey::Nfproto), equals(vec![family as u8])];
-    match whose {
-        Whose::Everyone => vec![],
-        Whose::Port(port) => {
-            vec![payload(TRANSPORT_HEADER, 0, 2), equals(port.to_be_bytes().into())]
-        }
-        Whose::Mark(mark) => vec![meta(MetaKey::Mark), equals(mark.to_ne_bytes().into())],
-        Whose::Address(address) => match address.to_canonical() {
-            IpAddr::V4(v4) => nfproto(libc::NFPROTO_IPV4)
-                .into_iter()
-                .chain([payload(NETWORK_HEADER, 12, 4), equals(v4.octets().into())])
-                .collect(),
-            IpAddr::V6(v6) => nfproto(libc::NFPROTO_IPV6)
-                .into_iter()
-                .chain([payload(NETWORK_HEADER, 8, 16), equals(v6.octets().into())])
-                .collect(),
-        },
-    }
-}
-
-/// Loads a fact about the packet into the first register.
-fn meta(key: MetaKey) -> Expression {
-    Expressions::Meta(vec![Meta::DestinationRegister(Register::Reg1), Meta::Key(key)]).into()
-}
-
-/// Loads bytes of the packet into the first register.
-fn payload(base: u32, offset: u32, len: u32) -> Expression {
-    Expressions::Payload(vec![
-        Payload::DestinationRegister(Register::Reg1),
-        Payload::Base(base),
-        Payload::Offset(offset),
-        Payload::Len(len),
-    ])
-    .into()
-}
-
-/// Goes on with the rule only if the first register holds `value`.
-fn equals(value: Vec<u8>) -> Expression {
-    Expressions::Cmp(vec![
-        Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
-        Cmp::Data(DataAttribute::Value(value)),
-    ])
-    .into()
-}
-
-/// The crate has no counter of its own; the expression needs no attribute to start at 0.
-fn counter() -> Expression {
-    Expressions::Other { expression_type: "counter".into(), attributes: vec![] }.into()
-}
-
-fn verdict(verdict: Verdict) -> Expression {
-    Expressions::Immediate(vec![
-        Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(verdict)])),
-    ])
-    .into()
-}
-
-/// The packets that a rule's counter has seen, if the rule has one.
-fn packets_of(rule: &RuleMessage) -> Option<u64> {
-    let expressions = rule.attributes.iter().find_map(|attribute| match attribute {
-        RuleAttribute::Expressions(expressions) => Some(expressions),
-        _ => None,
-    })?;
-    let attributes = expressions.iter().find_map(|expression| {
-        let ListAttribute::Element(parts) = expression else {
-            return None;
-        };
-        parts.iter().find_map(|part| match part {
-            ExpressionAttribute::Data(Expressions::Other { expression_type, attributes })
-                if expression_type == "counter" =>
-            {
-                Some(attributes)
-            }
-            _ => None,
-        })
-    })?;
-    attributes.iter().find(|attribute| attribute.kind() == COUNTER_PACKETS).and_then(be_u64)
-}
-
-fn be_u64(attribute: &DefaultNla) -> Option<u64> {
-    let mut bytes = [0; 8];
-    if attribute.value_len() != bytes.len() {
-        return None;
-    }
-    attribute.emit_value(&mut bytes);
-    Some(u64::from_be_bytes(bytes))
+/// Which kind of gate labs on this kernel have, if any.
+///
+/// # Errors
+/// Why they have none, in words; or [`CHOICE`] is unreadable.
+pub fn probe(nftables: &Result<(), String>) -> Result<Result<Kind, String>> {
+    let filter = || {
+        let listener = Listener::bare("a listener to try", Family::V4)?;
+        filter::Filter::set(&listener, Whose::Everyone)?.lift()
+    };
+    let filter = || filter().map(|_| Kind::Filter).map_err(|e| e.to_string());
+    let rule = || nftables.clone().map(|()| Kind::Nftables);
+    let asked = |why: String| format!("{CHOICE} asks for what there is not: {why}");
+    Ok(match Kind::chosen()? {
+        Some(Kind::Nftables) => rule().map_err(asked),
+        Some(Kind::Filter) => filter().map_err(asked),
+        None => rule()
+            .or_else(|no_rule| filter().map_err(|no_filter| format!("{no_rule}; {no_filter}"))),
+    })
 }

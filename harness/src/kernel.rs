@@ -96,6 +96,10 @@ pub struct Kernel {
     pub has_ipv6: bool,
     /// nftables in the `inet` family; else why not.
     pub nftables: Result<(), String>,
+    /// The gate that labs hold final ACKs with; else why they have none.
+    pub gate: Result<gate::Kind, String>,
+    /// TCP's MD5 signatures.
+    pub has_md5: bool,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
 }
@@ -113,6 +117,7 @@ impl Kernel {
         let build = uname.version().to_string_lossy().into_owned();
         let version = upstream_version(&release, &build)
             .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
+        let nftables = gate::probe_nftables().map_err(|e| e.to_string());
         Ok(Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             version,
@@ -120,7 +125,9 @@ impl Kernel {
             has_counters: witness::Counters::read()?.get("TCPMigrateReqSuccess").is_some(),
             has_ipv6: fs::read_to_string("/proc/net/if_inet6")
                 .is_ok_and(|addresses| addresses.lines().any(|line| line.ends_with(" lo"))),
-            nftables: gate::probe().map_err(|e| e.to_string()),
+            gate: gate::probe(&nftables)?,
+            nftables,
+            has_md5: crate::md5::probe()?,
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
             release,
             build,

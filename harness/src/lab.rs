@@ -1,9 +1,10 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
 mod handshakes;
+mod wire;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 use crate::capture::Capture;
@@ -51,6 +52,8 @@ pub struct Lab {
     facts: Vec<Fact>,
     /// What a connection to this server negotiates, once one was served.
     negotiated: Option<String>,
+    /// What [`Lab::settle`] sends through, once it did.
+    echo: Option<UdpSocket>,
 }
 
 impl Lab {
@@ -62,7 +65,7 @@ impl Lab {
         if sysctl::path(SYNCOOKIES).exists() {
             sysctl::write(SYNCOOKIES, "0")?;
         }
-        Ok(Self { family, capture, facts: vec![], negotiated: None })
+        Ok(Self { family, capture, facts: vec![], negotiated: None, echo: None })
     }
 
     /// The address family that the case runs in.
@@ -268,8 +271,9 @@ impl Lab {
     }
 
     /// Observes which sockets and requests the server's port has, by their states, under
-    /// the name `sockets {when}`.
+    /// the name `sockets {when}`. What is on its way to one arrives first.
     pub fn observe_sockets(&mut self, when: &str) -> Result<()> {
+        self.settle()?;
         let shown = self.sockets()?;
         self.observe(&format!("sockets {when}"), shown);
         Ok(())

@@ -23,7 +23,9 @@ pub mod interrupt;
 pub mod kernel;
 pub mod kernel_log;
 pub mod lab;
+mod md5;
 pub mod observation;
+mod option;
 mod packets;
 pub mod process;
 pub mod segment;
@@ -32,6 +34,8 @@ pub mod subprocess;
 pub mod sysctl;
 pub mod trace;
 pub mod wait;
+pub mod waiter;
+pub mod wire_client;
 pub mod witness;
 
 pub use capture::Capture;

@@ -3,7 +3,7 @@
 //! It has no memory-mapped ring: setting one up waits for an RCU grace period, which is
 //! as long as the rest of a case.
 
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
+use crate::option;
 
 /// How much of a packet is kept: every header, and more payload than a case sends.
 const SNAP_BYTES: usize = 512;
@@ -169,31 +170,12 @@ fn timestamp(message: &RecvMsg<'_, '_, ()>) -> Duration {
 /// which is what the receiver is about to see.
 fn attach_once_filter(fd: &OwnedFd) -> Result<()> {
     let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
-    let load_byte = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-    let jump_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
-    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut program = [
-        op(load_byte, 0, 0, packet_type),
-        op(jump_equal, 0, 1, u32::from(libc::PACKET_OUTGOING)),
-        op(answer, 0, 0, 0),
-        op(answer, 0, 0, u32::MAX),
+        option::load_byte(packet_type),
+        option::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
+        option::DROP,
+        option::PASS,
     ];
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    option::attach_filter(fd, &mut program)
         .call(|| "setsockopt(SO_ATTACH_FILTER, keep incoming)".into())
-}
-
-fn set<T>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
-    // SAFETY: `value` is readable for its size; the kernel copies it.
-    let done = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as u32,
-        )
-    };
-    nix::errno::Errno::result(done).map(drop).map_err(io::Error::from)
 }

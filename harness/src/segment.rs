@@ -43,6 +43,13 @@ pub struct Segment {
 pub struct Flags(pub u8);
 
 impl Flags {
+    /// Reads packetdrill's letters; `-` is no flag at all.
+    pub fn from_letters(letters: &str) -> Option<Self> {
+        let bit = |letter: char| LETTERS.iter().find(|(_, l)| *l == letter).map(|(bit, _)| *bit);
+        let letters = if letters == "-" { "" } else { letters };
+        letters.chars().map(bit).try_fold(0, |bits, bit| Some(bits | bit?)).map(Self)
+    }
+
     /// Whether the bits of `mask` are all set.
     pub fn has(self, mask: u8) -> bool {
         self.0 & mask == mask
@@ -64,21 +71,23 @@ impl Flags {
     }
 }
 
+/// packetdrill's letters, in their order.
+const LETTERS: [(u8, char); 8] = [
+    (TcpFlags::SYN, 'S'),
+    (TcpFlags::FIN, 'F'),
+    (TcpFlags::RST, 'R'),
+    (TcpFlags::PSH, 'P'),
+    (TcpFlags::ACK, '.'),
+    (TcpFlags::URG, 'U'),
+    (TcpFlags::ECE, 'E'),
+    (TcpFlags::CWR, 'W'),
+];
+
 /// packetdrill's letters: `S`, `F`, `R`, `P`, a dot for ACK.
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = [
-            (TcpFlags::SYN, 'S'),
-            (TcpFlags::FIN, 'F'),
-            (TcpFlags::RST, 'R'),
-            (TcpFlags::PSH, 'P'),
-            (TcpFlags::ACK, '.'),
-            (TcpFlags::URG, 'U'),
-            (TcpFlags::ECE, 'E'),
-            (TcpFlags::CWR, 'W'),
-        ];
         let shown: String =
-            letters.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, letter)| letter).collect();
+            LETTERS.iter().filter(|(bit, _)| self.has(*bit)).map(|(_, letter)| letter).collect();
         f.pad(if shown.is_empty() { "-" } else { &shown })
     }
 }
@@ -218,6 +227,7 @@ mod tests {
     #[case(0x00, "-")]
     fn flags_read_as_in_packetdrill(#[case] bits: u8, #[case] shown: &str) {
         assert_eq!(Flags(bits).to_string(), shown);
+        assert_eq!(Flags::from_letters(shown), Some(Flags(bits)));
     }
 
     #[test]

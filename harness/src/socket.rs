@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::unistd::Uid;
-use socket2::{Protocol, Socket, Type};
+use socket2::{Protocol, SockAddr, Socket, Type};
 
 use crate::error::{Context, Error, Result, errno_name};
 use crate::family::Family;
-use crate::wait;
 use crate::witness::{Queue, negotiated};
+use crate::{md5, option, wait};
 
 /// The backlog of every listener that is not about backlogs, as in the talk.
 pub const BACKLOG: i32 = 32;
@@ -23,14 +23,14 @@ pub const BACKLOG: i32 = 32;
 pub struct Listener {
     name: String,
     socket: Socket,
-    address: SocketAddr,
+    family: Family,
 }
 
 impl Listener {
     /// A socket without options, neither bound nor listening.
     pub fn bare(name: &str, family: Family) -> Result<Self> {
         let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
-        Ok(Self { name: name.to_owned(), socket, address: family.server() })
+        Ok(Self { name: name.to_owned(), socket, family })
     }
 
     /// The listener's name in traces: A, B, ...
@@ -50,12 +50,22 @@ impl Listener {
 
     /// Binds to the lab's server address.
     pub fn bind(&self) -> io::Result<()> {
-        self.socket.bind(&self.address.into())
+        self.socket.bind(&self.family.server().into())
     }
 
     /// Listens.
     pub fn listen(&self, backlog: i32) -> io::Result<()> {
         self.socket.listen(backlog)
+    }
+
+    /// Sets `TCP_MD5SIG`: segments to and from the loopback address are signed with `key`.
+    pub fn sign(&self, key: &[u8]) -> io::Result<()> {
+        md5::sign(&self.socket, self.family, key)
+    }
+
+    /// Sets `TCP_FASTOPEN`: so many Fast Open connections may be unfinished at a time.
+    pub fn fast_open(&self, unfinished: i32) -> io::Result<()> {
+        option::set(&self.socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &unfinished)
     }
 
     /// `shutdown`, of one or both directions.
@@ -76,7 +86,7 @@ impl Listener {
     /// Another descriptor of the same listener (`dup`).
     pub fn duplicate(&self) -> Result<Self> {
         let socket = self.socket.try_clone().call(|| format!("dup({})", self.name))?;
-        Ok(Self { name: self.name.clone(), socket, address: self.address })
+        Ok(Self { name: self.name.clone(), socket, family: self.family })
     }
 
     /// Gives the socket's inode to another user (`fchown`).
@@ -99,18 +109,28 @@ impl Listener {
     pub fn accept_now(&self) -> Result<Option<Child>> {
         self.socket.set_nonblocking(true).call(|| format!("fcntl({}, O_NONBLOCK)", self.name))?;
         match self.socket.accept() {
-            Ok((socket, peer)) => {
-                let peer = peer.as_socket().ok_or_else(|| {
-                    Error::unreadable(
-                        format!("the peer of accept({})", self.name),
-                        "not an IP address",
-                    )
-                })?;
-                Ok(Some(Child { of: self.name.clone(), socket, peer }))
-            }
+            Ok((socket, peer)) => self.child(socket, &peer).map(Some),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e).tested(|| format!("accept({})", self.name)),
         }
+    }
+
+    fn child(&self, socket: Socket, peer: &SockAddr) -> Result<Child> {
+        let peer = peer.as_socket().ok_or_else(|| {
+            Error::unreadable(format!("the peer of accept({})", self.name), "not an IP address")
+        })?;
+        Ok(Child { of: self.name.clone(), socket, peer })
+    }
+
+    /// Makes `accept` wait again, after calls that do not.
+    pub(crate) fn block(&self) -> Result<()> {
+        self.socket.set_nonblocking(false).call(|| format!("fcntl({}, !O_NONBLOCK)", self.name))
+    }
+
+    /// `accept` that sleeps until a child is there, however long that takes.
+    pub(crate) fn accept_blocking(&self) -> Result<Child> {
+        let (socket, peer) = self.socket.accept().tested(|| format!("accept({})", self.name))?;
+        self.child(socket, &peer)
     }
 
     /// What `accept` says without waiting: `a child`, or the errno. A child is closed.
@@ -224,11 +244,9 @@ impl Client {
         self.socket.set_mark(mark).call(|| format!("setsockopt({}, SO_MARK, {mark})", self.name))
     }
 
-    /// Makes `close` send a RST, and leave nothing in TIME_WAIT behind.
-    pub fn reset_on_close(&self) -> Result<()> {
-        self.socket
-            .set_linger(Some(std::time::Duration::ZERO))
-            .call(|| format!("setsockopt({}, SO_LINGER, 0)", self.name))
+    /// Sets `TCP_MD5SIG`, as [`Listener::sign`].
+    pub fn sign(&self, family: Family, key: &[u8]) -> io::Result<()> {
+        md5::sign(&self.socket, family, key)
     }
 }
 
@@ -239,6 +257,13 @@ pub trait Stream: AsFd {
 
     /// The socket itself.
     fn socket(&self) -> &Socket;
+
+    /// Makes `close` send a RST, and leave nothing behind that waits for the other end.
+    fn reset_on_close(&self) -> Result<()> {
+        self.socket()
+            .set_linger(Some(std::time::Duration::ZERO))
+            .call(|| format!("setsockopt({}, SO_LINGER, 0)", self.label()))
+    }
 
     /// Finishes this direction: a FIN behind everything sent.
     fn finish(&self) -> Result<()> {

@@ -93,8 +93,10 @@ pub struct Setting {
 pub enum Need {
     /// The code behind `tcp_migrate_req`.
     Migration,
-    /// nftables, for the gate.
-    Nftables,
+    /// Something to hold final ACKs with: nftables, or a filter on a listener.
+    Gate,
+    /// TCP's MD5 signatures.
+    Md5,
     /// A second user.
     SecondUid,
 }

@@ -1,7 +1,10 @@
 //! The list of cases, from which everything else is made.
 
 use crate::case::{Case, Selected};
-use crate::{accept_queue, bind, child_state, group, listener, quiz, sysctl};
+use crate::{
+    accept_queue, bind, child_state, fast_open, group, handshake, listener, md5, quiz, sysctl,
+    wake_up,
+};
 
 /// Every case, in the order in which they are told.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
@@ -9,6 +12,10 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         quiz::CASES,
         accept_queue::CASES,
         child_state::CASES,
+        wake_up::CASES,
+        handshake::CASES,
+        fast_open::CASES,
+        md5::CASES,
         listener::CASES,
         group::CASES,
         bind::CASES,

@@ -37,10 +37,17 @@ pub fn enter_if_lab() {
         PROBE => Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![]),
         id => match catalogue::all().into_iter().find(|selected| selected.id() == id) {
             Some(selected) => match perform(&selected) {
-                Ok((seen, pcapng)) => Returned::json(&Ok::<_, String>(seen), pcapng),
-                Err(e) => Returned::json(&Err::<Seen, _>(e.to_string()), vec![]),
+                Ok((seen, pcapng)) => Returned::json(&Ok::<_, Unseen>(seen), pcapng),
+                Err(e) => {
+                    let again = matches!(e, harness::Error::TooSlow { .. });
+                    let unseen = Unseen { reason: e.to_string(), again };
+                    Returned::json(&Err::<Seen, _>(unseen), vec![])
+                }
             },
-            None => Returned::json(&Err::<Seen, _>(format!("no case {id}")), vec![]),
+            None => {
+                let unseen = Unseen { reason: format!("no case {id}"), again: false };
+                Returned::json(&Err::<Seen, _>(unseen), vec![])
+            }
         },
     });
 }
@@ -53,6 +60,18 @@ pub struct Seen {
     /// Segments and acts.
     pub trace: Trace,
 }
+
+/// Why nothing was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Unseen {
+    reason: String,
+    /// The lab was too slow, which another one need not be.
+    again: bool,
+}
+
+/// How often a case is tried whose labs are too slow. A machine that is slower than that
+/// says nothing about its kernel.
+const TRIES: u32 = 4;
 
 /// Runs a case in the lab that this process is.
 fn perform(selected: &Selected) -> harness::Result<(Seen, Vec<u8>)> {
@@ -111,24 +130,33 @@ pub fn run_once(
 ) -> Result<Outcome, Broken> {
     let started = Instant::now();
     let id = selected.id();
+    let mut tries = 1..=TRIES;
     let (verdict, seen, pcapng) = match requirement(&selected.needs(), selected.setting, kernel) {
         Met::No(verdict) => (verdict, Seen::default(), vec![]),
-        Met::Yes => match labs.run(&id, deadline) {
-            Err(broken @ (Broken::Interrupted | Broken::Setup(_))) => return Err(broken),
-            Err(broken) => (Verdict::Error { reason: broken.to_string() }, Seen::default(), vec![]),
-            Ok(returned) => match returned.parse::<Result<Seen, String>>() {
-                Ok(Ok(seen)) => {
-                    let known = known::about(&id, kernel.version);
-                    let verdict =
-                        judge(&selected.expectation(), known, &seen.observation, &seen.trace);
-                    (verdict, seen, returned.pcapng)
-                }
-                Ok(Err(reason)) => (Verdict::Error { reason }, Seen::default(), vec![]),
-                Err(e) => (Verdict::Error { reason: e.to_string() }, Seen::default(), vec![]),
-            },
+        Met::Yes => loop {
+            let left = tries.next().is_some_and(|this| this < TRIES);
+            match labs.run(&id, deadline) {
+                Err(broken @ (Broken::Interrupted | Broken::Setup(_))) => return Err(broken),
+                Err(broken) => break failed(broken.to_string()),
+                Ok(returned) => match returned.parse::<Result<Seen, Unseen>>() {
+                    Ok(Ok(seen)) => {
+                        let known = known::about(&id, kernel.version);
+                        let verdict =
+                            judge(&selected.expectation(), known, &seen.observation, &seen.trace);
+                        break (verdict, seen, returned.pcapng);
+                    }
+                    Ok(Err(unseen)) if unseen.again && left => {}
+                    Ok(Err(unseen)) => break failed(unseen.reason),
+                    Err(e) => break failed(e.to_string()),
+                },
+            }
         },
     };
     Ok(Outcome { id, round, verdict, seen, pcapng, took: started.elapsed() })
+}
+
+fn failed(reason: String) -> (Verdict, Seen, Vec<u8>) {
+    (Verdict::Error { reason }, Seen::default(), vec![])
 }
 
 /// What a run tells while it goes.

@@ -2,7 +2,7 @@
 
 use harness::lab::Lab;
 use harness::segment::Segment;
-use harness::socket::{Client, Listener};
+use harness::socket::{Client, Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;

@@ -1,53 +1,31 @@
-//! One listener: what it tells of its queue, and whether it is woken.
+//! One listener: what it tells of its queue.
 
 use harness::lab::Lab;
-use harness::socket::{NO_WAKE_UP_MS, Stream, Watch};
 use harness::{wait, witness};
 
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::quiz::hello;
 
-pub(crate) const CASES: &[Case] = &[
-    Case {
-        name: "listener/queue-length",
-        does: "Three clients connect to a listener with a backlog of 7; one child is accepted.",
-        must: "TCP_INFO on the listener tells how many children wait (tcpi_unacked) and the \
+pub(crate) const CASES: &[Case] = &[Case {
+    name: "listener/queue-length",
+    does: "Three clients connect to a listener with a backlog of 7; one child is accepted.",
+    must: "TCP_INFO on the listener tells how many children wait (tcpi_unacked) and the \
                backlog (tcpi_sacked); /proc/net/tcp tells the same. Who came first is accepted \
                first.",
-        source: "tcp_get_info(), the TCP_LISTEN branch",
-        settings: Settings::Families,
-        run: queue_length,
-        expect: |_| {
-            Expectation::new()
-                .fact("TCP_INFO before", "0 of 7")
-                .fact("TCP_INFO with three children", "3 of 7")
-                .fact("/proc/net/tcp with three children", 3)
-                .fact("TCP_INFO after one accept", "2 of 7")
-                .fact("/proc/net/tcp after one accept", 2)
-                .fact("accepted", "C, D, E")
-        },
-        ..Case::DEFAULT
+    source: "tcp_get_info(), the TCP_LISTEN branch",
+    settings: Settings::Families,
+    run: queue_length,
+    expect: |_| {
+        Expectation::new()
+            .fact("TCP_INFO before", "0 of 7")
+            .fact("TCP_INFO with three children", "3 of 7")
+            .fact("/proc/net/tcp with three children", 3)
+            .fact("TCP_INFO after one accept", "2 of 7")
+            .fact("/proc/net/tcp after one accept", 2)
+            .fact("accepted", "C, D, E")
     },
-    Case {
-        name: "wake-up",
-        does: "As quiz 1 with migration on, while epoll watches B.",
-        must: "The child that migrates to B makes epoll report B at once.",
-        source: "inet_csk_listen_stop(), 3864c6ba1e04 (CVE-2026-46015)",
-        settings: Settings::FamiliesOn,
-        run: wake_up,
-        expect: |_| {
-            Expectation::new()
-                .fact("epoll_wait(B) before the close", "no event")
-                .fact("epoll_wait(B)", "an event")
-                .fact("B's accept queue after the close", "1 of 32")
-                .fact("accept(B)", "C's connection")
-                .fact("recv(B's child)", "`Hello World`")
-                .counters(&[("TCPMigrateReqSuccess", 1)])
-        },
-        ..Case::DEFAULT
-    },
-];
+    ..Case::DEFAULT
+}];
 
 fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen_with_backlog("A", 7)?;
@@ -74,22 +52,4 @@ fn waiting_by_proc(lab: &Lab) -> harness::Result<i64> {
     let sockets = witness::sockets(lab.family())?;
     let listener = sockets.iter().find(|socket| socket.state == witness::State::Listen);
     Ok(listener.map_or(-1, |listener| i64::from(listener.waiting)))
-}
-
-fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let _client = hello(lab, "C")?;
-    let b = lab.listen("B")?;
-    let watch = Watch::start(&b)?;
-    lab.observe("epoll_wait(B) before the close", watch.shown(0)?);
-
-    let before = lab.counters()?;
-    lab.close(a);
-
-    lab.observe("epoll_wait(B)", watch.shown(NO_WAKE_UP_MS)?);
-    lab.observe("B's accept queue after the close", b.queue()?.to_string());
-    if let Some(child) = lab.accept_now(&b)? {
-        lab.observe("recv(B's child)", child.receive_now()?.to_string());
-    }
-    lab.observe_counters(&before)
 }

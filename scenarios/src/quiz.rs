@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
         source: "the talk, quiz 2; tcp_v4_rcv(), tcp_v6_rcv(), inet_csk_complete_hashdance(), \
                  d4f2c86b2b7e",
         settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Nftables],
+        needs: &[Need::Gate],
         waits_for: DATA_RETRANSMISSION,
         run: quiz2,
         expect: quiz2_must,
@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
                failed migration is counted.",
         source: "reuseport_migrate_sock(), 1cd62c21572c",
         settings: Settings::FamiliesOn,
-        needs: &[Need::Nftables],
+        needs: &[Need::Gate],
         waits_for: DATA_RETRANSMISSION,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("0")),
         expect: |_| {
@@ -94,7 +94,7 @@ pub(crate) const CASES: &[Case] = &[
                counted, not even a failed one.",
         source: "reuseport_stop_listen_sock(), 333bb73f620e",
         settings: Settings::Families,
-        needs: &[Need::Migration, Need::Nftables],
+        needs: &[Need::Migration, Need::Gate],
         waits_for: DATA_RETRANSMISSION,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("1")),
         expect: |_| quiz2_reset_must().counters(&[("OutRsts", 1), ("EstabResets", 1)]),
@@ -227,7 +227,7 @@ fn quiz2(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     let a = lab.listen("A")?;
-    let gate = lab.close_gate(Whose::Everyone)?;
+    let mut gate = lab.close_gate(&a, Whose::Everyone)?;
     let client = lab.connect("C")?;
     client.send(b"Hello World")?;
     lab.until_wire("C > S  P. 1:12(11) ack 1")?;
@@ -238,8 +238,9 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     lab.observe_sockets("before the close")?;
 
     let before = lab.counters()?;
-    lab.close(a);
+    lab.close_gated(a, &mut gate)?;
     lab.observe_sockets("after the close")?;
+    lab.check_syn_ack_timer(client.local)?;
     Ok(Closed { b, watch, client, gate, before })
 }
 
@@ -253,6 +254,10 @@ impl Closed {
         let dropped = lab.open_gate(self.gate)?;
         // When the answer is on the wire, whichever it is, the connection's fate is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
+        if change.is_some() {
+            // It would have moved the request, or dropped it, before the change.
+            lab.check_syn_ack_timer(self.client.local)?;
+        }
         lab.observe_dropped(dropped);
         lab.observe_bare_resets();
         // A child that is there must have woken B's watcher.

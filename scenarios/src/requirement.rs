@@ -28,10 +28,12 @@ pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
 fn check(need: Need, kernel: &Kernel) -> Met {
     match need {
         Need::Migration => migration(kernel),
-        Need::Nftables => match &kernel.nftables {
-            Ok(()) => Met::Yes,
-            Err(why) => skip(&format!("no nftables to hold the final ACK with ({why})")),
+        Need::Gate => match &kernel.gate {
+            Ok(_) => Met::Yes,
+            Err(why) => skip(&format!("nothing to hold the final ACK with ({why})")),
         },
+        Need::Md5 if kernel.has_md5 => Met::Yes,
+        Need::Md5 => skip("no TCP MD5 signatures: the kernel is built without CONFIG_TCP_MD5SIG"),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
         Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
     }
@@ -78,11 +80,13 @@ pub(crate) mod tests {
             has_counters: true,
             has_ipv6: true,
             nftables: Ok(()),
+            gate: Ok(harness::gate::Kind::Nftables),
+            has_md5: true,
             has_second_uid: true,
         }
     }
 
-    const EVERYTHING: &[Need] = &[Need::Migration, Need::Nftables, Need::SecondUid];
+    const EVERYTHING: &[Need] = &[Need::Migration, Need::Gate, Need::Md5, Need::SecondUid];
     const V6_ON: Setting = Setting { family: Family::V6, migration: Asked::On };
 
     #[test]
@@ -93,8 +97,9 @@ pub(crate) mod tests {
 
     #[rstest]
     #[case::no_ipv6(|k: &mut Kernel| k.has_ipv6 = false, "there is no IPv6 on lo")]
-    #[case::no_nftables(|k: &mut Kernel| k.nftables = Err("EPROTONOSUPPORT".into()),
-        "no nftables to hold the final ACK with (EPROTONOSUPPORT)")]
+    #[case::no_gate(|k: &mut Kernel| k.gate = Err("EPROTONOSUPPORT; EPERM".into()),
+        "nothing to hold the final ACK with (EPROTONOSUPPORT; EPERM)")]
+    #[case::no_md5(|k: &mut Kernel| k.has_md5 = false, "no TCP MD5 signatures")]
     #[case::one_user(|k: &mut Kernel| k.has_second_uid = false, "a second user is needed")]
     #[case::pseudo_sysctl(
         |k: &mut Kernel| { k.has_counters = false; k.version = Version::new(5, 10, 262) },

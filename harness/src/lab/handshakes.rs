@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::family::PORT;
-use crate::gate::{Gate, Whose};
+use crate::gate::{Gate, Kind, Whose};
 use crate::segment::Segment;
 use crate::socket::{Client, Listener};
 use crate::trace::{Event, Trace};
@@ -25,16 +25,55 @@ fn is_final_ack(segment: &Segment) -> bool {
     segment.to.port() == PORT && flags.ack() && !flags.syn() && !flags.rst()
 }
 
+fn is_act(event: &Event, start: &str) -> bool {
+    matches!(event, Event::Act { act, .. } if act.starts_with(start))
+}
+
+fn segment(event: &Event) -> Option<&Segment> {
+    match event {
+        Event::Segment(segment) => Some(segment),
+        Event::Act { .. } => None,
+    }
+}
+
 fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
     trace.segments().filter(|segment| is_final_ack(segment))
 }
 
 impl Lab {
-    /// Closes a gate for the final ACKs of `whose`.
-    pub fn close_gate(&mut self, whose: Whose) -> Result<Gate> {
-        let gate = Gate::close(PORT, whose)?;
-        self.act(GATE_CLOSED);
+    /// Closes a gate in front of `listener` for the final ACKs of `whose`.
+    pub fn close_gate(&mut self, listener: &Listener, whose: Whose) -> Result<Gate> {
+        let gate = Gate::close(listener, whose)?;
+        self.act(&format!("{GATE_CLOSED} ({})", gate.kind()));
         Ok(gate)
+    }
+
+    /// Closes the listener that `gate` is in front of, and nothing that the gate holds gets
+    /// through before [`Lab::open_gate`].
+    ///
+    /// A filter ends with its listener, so that the moment has to be chosen: right behind a
+    /// retransmission, when the next one is TCP_RTO_MIN away (not more: the first may be a
+    /// tail loss probe, which doubles nothing). And the capture and the listener must agree
+    /// by then on how many segments were dropped.
+    pub fn close_gated(&mut self, listener: Listener, gate: &mut Gate) -> Result<()> {
+        if gate.kind() == Kind::Filter {
+            if final_acks(self.trace()).any(|segment| segment.len > 0) {
+                let last = final_acks(self.trace()).last().map(|segment| segment.at);
+                self.until_next_final_ack(last)?;
+            }
+            let captured = self.captured_since_gate_closed();
+            let agreed = wait::until("the count of dropped segments", || {
+                let dropped = gate.dropped_by_filter()?;
+                Ok((dropped.is_none_or(|dropped| dropped >= captured)).then_some(()))
+            });
+            match agreed {
+                // Then both are shown.
+                Err(e) if !e.blames_the_kernel() => return Err(e),
+                _ => gate.let_listener_go()?,
+            }
+        }
+        self.close(listener);
+        Ok(())
     }
 
     /// Opens the gate and says how many packets it dropped.
@@ -42,16 +81,40 @@ impl Lab {
     /// A retransmission that comes while the gate swings open could fall on either side.
     /// If the last one is a while ago, the next one is let come first: after that, its
     /// successor is at least twice as far away.
+    ///
+    /// # Errors
+    /// [`Error::TooSlow`] when a gate that ended with its listener let something through
+    /// before this call.
     pub fn open_gate(&mut self, gate: Gate) -> Result<u64> {
-        let last = final_acks(self.trace()).last().map(|segment| segment.at);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if last.is_some_and(|last| now.saturating_sub(last) > SOON_AFTER_SENDING) {
-            self.until_captured("a retransmission before the gate opens", |trace| {
-                final_acks(trace).last().map(|segment| segment.at) > last
-            })?;
+        let last = final_acks(self.trace()).last().cloned();
+        if gate.is_gone() {
+            let events = &self.trace().events;
+            let closed = events.iter().rposition(|event| is_act(event, "close("));
+            if events[closed.unwrap_or(0)..].iter().filter_map(segment).any(is_final_ack) {
+                let what = "a retransmission came between the close and what had to follow it";
+                return Err(Error::TooSlow { what: what.into() });
+            }
+        } else if let Some(last) = last {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            if last.len > 0 && now.saturating_sub(last.at) > SOON_AFTER_SENDING {
+                self.until_next_final_ack(Some(last.at))?;
+            }
         }
         self.act(GATE_OPENS);
         gate.open()
+    }
+
+    fn until_next_final_ack(&mut self, last: Option<Duration>) -> Result<()> {
+        self.until_captured("a retransmission before the gate opens", |trace| {
+            final_acks(trace).last().map(|segment| segment.at) > last
+        })
+    }
+
+    fn captured_since_gate_closed(&mut self) -> u64 {
+        let events = &self.trace().events;
+        let closed = events.iter().rposition(|event| is_act(event, GATE_CLOSED));
+        let since = &events[closed.unwrap_or(events.len())..];
+        since.iter().filter_map(segment).filter(|segment| is_final_ack(segment)).count() as u64
     }
 
     /// Observes whether the `dropped` packets that the gate counted are just those that
@@ -59,16 +122,11 @@ impl Lab {
     pub fn observe_dropped(&mut self, dropped: u64) {
         let events = &self.trace().events;
         let act = |name: &str| {
-            let named = |e: &Event| matches!(e, Event::Act { act, .. } if act == name);
-            events.iter().position(named).unwrap_or(events.len())
+            events.iter().position(|event| is_act(event, name)).unwrap_or(events.len())
         };
         let (closed, opens) = (act(GATE_CLOSED), act(GATE_OPENS));
-        let segment = |event: &Event| match event {
-            Event::Segment(segment) => Some(segment.clone()),
-            Event::Act { .. } => None,
-        };
         let answered = |s: &Segment| s.from.port() == PORT && !s.flags.syn();
-        let behind: Vec<Segment> = events[opens..]
+        let behind: Vec<&Segment> = events[opens..]
             .iter()
             .filter_map(segment)
             .take_while(|segment| !answered(segment))
@@ -79,7 +137,7 @@ impl Lab {
             .iter()
             .filter_map(segment)
             .chain(behind)
-            .filter(is_final_ack)
+            .filter(|segment| is_final_ack(segment))
             .count();
         let let_through = captured as i64 - dropped as i64;
         let proof = if dropped >= 2 && let_through == 1 + by_timer as i64 {
@@ -116,7 +174,7 @@ impl Lab {
     /// requests; in words if not every SYN came to an end.
     fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
         let before = Counters::read()?;
-        let gate = self.close_gate(Whose::Everyone)?;
+        let gate = self.close_gate(listener, Whose::Everyone)?;
         let (family, server) = (self.family, self.family.server());
         let start = |_| Client::start(family, server);
         let clients =

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use harness::gate::Whose;
+use harness::gate::{Gate, Kind, Whose};
 use harness::lab::Lab;
 use harness::socket::{Client, Listener, Stream};
+use harness::trace::Event;
 use harness::witness::{State, sockets};
 use harness::{Family, wait};
 
@@ -26,10 +27,12 @@ const CHOSEN_MARK: u32 = 0x0a0b_0c0d;
 const OTHER_MARK: u32 = 0x0a0b_0c0c;
 
 pub fn tests() -> Vec<Test> {
-    Family::ALL.iter().flat_map(|&family| tests_of(family)).collect()
+    let kinds = [Kind::Nftables, Kind::Filter];
+    let of_kind = |kind| Family::ALL.iter().flat_map(move |&family| tests_of(kind, family));
+    kinds.into_iter().flat_map(of_kind).collect()
 }
 
-fn tests_of(family: Family) -> Vec<Test> {
+fn tests_of(kind: Kind, family: Family) -> Vec<Test> {
     let ways = [
         ("everyone", By::Everyone),
         ("port", By::Port),
@@ -37,29 +40,33 @@ fn tests_of(family: Family) -> Vec<Test> {
         ("mark", By::Mark),
     ];
     let of = |name: &str, body: Box<dyn Fn() + Send>| {
-        Test::inside(format!("gate/{family}/{name}"), body)
-            .needs([Need::Nftables])
+        let (word, need) = match kind {
+            Kind::Nftables => ("nftables", Some(Need::Nftables)),
+            Kind::Filter => ("filter", None),
+        };
+        Test::inside(format!("gate/{word}/{family}/{name}"), body)
+            .needs(need)
             .needs(family.needs_ipv6().then_some(Need::Ipv6))
     };
-    ways.map(|(name, by)| of(name, Box::new(move || gate(family, by))))
+    ways.map(|(name, by)| of(name, Box::new(move || gate(kind, family, by))))
         .into_iter()
-        .chain([of("other-ports", Box::new(move || other_ports(family)))])
+        .chain([of("other-ports", Box::new(move || other_ports(kind, family)))])
         .collect()
 }
 
-fn gate(family: Family, by: By) {
+fn gate(kind: Kind, family: Family, by: By) {
     if matches!((family, by), (Family::V6, By::Address)) {
         add_address(other_address(family));
     }
     let mut lab = Lab::open(family).expect("a lab");
     let a = lab.listen("A").expect("A");
-    lifted_by_drop(&mut lab, &a, by);
-    counts_what_it_dropped(&mut lab, &a, by);
+    lifted_by_drop(&mut lab, kind, &a, by);
+    counts_what_it_dropped(&mut lab, kind, &a, by);
 }
 
 /// A gate whose value is dropped without a word lets everything through again.
-fn lifted_by_drop(lab: &mut Lab, a: &Listener, by: By) {
-    let gate = lab.close_gate(whose(lab.family(), by)).expect("a gate");
+fn lifted_by_drop(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
+    let gate = Gate::close_as(kind, a, whose(lab.family(), by)).expect("a gate");
     let chosen = connect_chosen(lab, by, "C");
     assert_requests(lab, &[&chosen]);
     drop(gate);
@@ -72,10 +79,10 @@ fn lifted_by_drop(lab: &mut Lab, a: &Listener, by: By) {
 
 /// The chosen client's ACKs are dropped, and counted; its SYN and RST pass, and so does
 /// everything of the other client.
-fn counts_what_it_dropped(lab: &mut Lab, a: &Listener, by: By) {
+fn counts_what_it_dropped(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
     let family = lab.family();
     let before = lab.trace().events.len();
-    let gate = lab.close_gate(whose(family, by)).expect("a gate");
+    let gate = Gate::close_as(kind, a, whose(family, by)).expect("a gate");
     // That it returns says that the SYN passed.
     let chosen = connect_chosen(lab, by, "D");
     let other = connect_other(lab, by, "E");
@@ -91,23 +98,36 @@ fn counts_what_it_dropped(lab: &mut Lab, a: &Listener, by: By) {
     assert_requests(lab, &held.iter().collect::<Vec<_>>());
     assert!(a.accept_now().expect("accept").is_none(), "a held client's child was accepted");
     let ends: Vec<SocketAddr> = held.iter().map(|client| canonical(client.local)).collect();
+    if kind == Kind::Filter {
+        // A listener counts the resets that follow as dropped, too: compared before them.
+        wait::until("the listener's count to be the capture's", || {
+            let captured = final_acks(lab, before, &ends);
+            Ok((gate.dropped_by_filter()? == Some(captured)).then_some(()))
+        })
+        .expect("counted");
+    }
     for client in held {
         leave(lab, client);
     }
     // Nothing is left that could retransmit, so that both counts are at rest.
     let dropped = gate.open().expect("opened");
-    let trace = lab.trace().clone();
-    let captured = trace.events[before..]
-        .iter()
-        .filter_map(|event| match event {
-            harness::trace::Event::Segment(segment) => Some(segment),
-            harness::trace::Event::Act { .. } => None,
-        })
+    let captured = final_acks(lab, before, &ends);
+    assert!(captured >= 2 * ends.len() as u64, "an ACK and data of each, but {captured}");
+    if kind == Kind::Nftables {
+        assert_eq!(dropped, captured);
+    }
+}
+
+/// Final ACKs and data by `ends`, captured behind the first `before` events.
+fn final_acks(lab: &mut Lab, before: usize, ends: &[SocketAddr]) -> u64 {
+    let behind = lab.trace().events[before..].iter().filter_map(|event| match event {
+        Event::Segment(segment) => Some(segment),
+        Event::Act { .. } => None,
+    });
+    behind
         .filter(|segment| ends.contains(&canonical(segment.from)))
         .filter(|segment| segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst())
-        .count();
-    assert!(captured >= 2 * ends.len(), "an ACK and data of each, but {captured} captured");
-    assert_eq!(dropped, captured as u64);
+        .count() as u64
 }
 
 /// Resets the connection, and waits for the request to go: the RST passes the gate.
@@ -179,9 +199,10 @@ fn connect_other(lab: &mut Lab, by: By, name: &str) -> Client {
 }
 
 /// The gate is for the server's port alone, whatever the family.
-fn other_ports(family: Family) {
+fn other_ports(kind: Kind, family: Family) {
     let mut lab = Lab::open(family).expect("a lab");
-    let _gate = lab.close_gate(Whose::Everyone).expect("a gate");
+    let a = lab.listen("A").expect("A");
+    let _gate = Gate::close_as(kind, &a, Whose::Everyone).expect("a gate");
     let listener = TcpListener::bind((family.loopback(), harness::PORT + 1)).expect("a listener");
     let address = listener.local_addr().expect("an address");
     let client = TcpStream::connect(address).expect("connected");

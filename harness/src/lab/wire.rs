@@ -1,0 +1,123 @@
+//! Segments built by hand, and what they are answered with.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Lab;
+use crate::error::{Context, Error, Result};
+use crate::segment::Segment;
+use crate::trace::Event;
+use crate::wait;
+use crate::wire_client::{Draft, WireClient};
+
+/// The first SYN+ACK retransmission comes after TCP_TIMEOUT_INIT, a second; the kernel's
+/// timers may fire a little early as seen by the wire's clock.
+const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
+
+impl Lab {
+    /// A client that sends just the segments that it is told to send. It has sent none.
+    pub fn wire_client(&mut self, name: &str) -> Result<WireClient> {
+        let client = WireClient::new(name, self.family)?;
+        self.capture.trace_mut().name(client.local, name);
+        Ok(client)
+    }
+
+    /// Sends a SYN, waits for the SYN+ACK, and learns the server's first sequence number.
+    ///
+    /// # Errors
+    /// [`Error::NeverHappened`] when there is no SYN+ACK.
+    pub fn wire_syn(&mut self, client: &mut WireClient, syn: &Draft) -> Result<()> {
+        let before = self.trace().events.len();
+        client.send(syn)?;
+        let local = client.local;
+        let answer = |events: &[Event]| syn_ack(events.get(before..)?, local);
+        let what = format!("a SYN+ACK to {}", client.name());
+        self.until_captured(&what, |trace| answer(&trace.events).is_some())?;
+        let initial = answer(&self.trace().events);
+        client.learn(initial.ok_or_else(|| Error::unreadable(&what, "nothing"))?);
+        Ok(())
+    }
+
+    /// Sends a segment, lets the kernel finish with it, and says what it was answered with:
+    /// lines as in a trace, or `nothing`. A SYN+ACK among them is learned from.
+    ///
+    /// # Errors
+    /// [`Error::TooSlow`], as [`Lab::check_syn_ack_timer`].
+    pub fn wire_send(&mut self, client: &mut WireClient, draft: &Draft) -> Result<String> {
+        let before = self.trace().events.len();
+        client.send(draft)?;
+        self.settle()?;
+        self.check_syn_ack_timer(client.local)?;
+        if let Some(initial) = syn_ack(&self.trace().events[before..], client.local) {
+            client.learn(initial);
+        }
+        let name = client.name();
+        let lines = self.trace().lines();
+        let to_client = lines[before..].iter().filter(|line| {
+            line.actors.as_ref().is_some_and(|(from, to)| to == name && from != name)
+        });
+        let answers: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
+        Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
+    }
+
+    /// Checks that the timer which repeats SYN+ACKs cannot have fired for `client` yet: it
+    /// does something to the request that is none of the case's business. Where the
+    /// listener is closed and migration is off, nothing on the wire would tell.
+    ///
+    /// # Errors
+    /// [`Error::TooSlow`] when it can have.
+    pub fn check_syn_ack_timer(&mut self, client: SocketAddr) -> Result<()> {
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let syn = self.trace().segments().find(|s| s.from == client && s.flags.syn());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match syn.map(|syn| now.saturating_sub(syn.at)) {
+            Some(age) if age >= SYN_ACK_TIMER => {
+                Err(Error::TooSlow { what: "the SYN+ACK timer may have fired".into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns when every packet that was sent before has been received, and every packet
+    /// that was sent because of one.
+    ///
+    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that comes round
+    /// has passed behind them. The second comes behind the answers.
+    pub fn settle(&mut self) -> Result<()> {
+        let echo = match self.echo.take() {
+            Some(echo) => echo,
+            None => echo().call(|| "a UDP socket that is connected to itself".into())?,
+        };
+        for _ in 0..2 {
+            echo.send(b"settle").call(|| "send(UDP)".into())?;
+            wait::until_readable(echo.as_fd(), "a datagram to come round", || {
+                match echo.recv(&mut [0; 16]) {
+                    Ok(_) => Ok(Some(())),
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+                    Err(e) => Err(e).call(|| "recv(UDP)".into()),
+                }
+            })?;
+        }
+        // Kept open: a closed one would be counted until an RCU grace period is over.
+        self.echo = Some(echo);
+        Ok(())
+    }
+}
+
+fn echo() -> std::io::Result<UdpSocket> {
+    let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    echo.connect(echo.local_addr()?)?;
+    echo.set_nonblocking(true)?;
+    Ok(echo)
+}
+
+/// SEG.SEQ of the last SYN+ACK to `client`.
+fn syn_ack(events: &[Event], client: SocketAddr) -> Option<u32> {
+    let segments = events.iter().rev().filter_map(|event| match event {
+        Event::Segment(segment) => Some(segment),
+        Event::Act { .. } => None,
+    });
+    let answers = |s: &&Segment| s.to == client && s.flags.syn() && s.flags.ack();
+    segments.into_iter().find(answers).map(|segment| segment.seq)
+}

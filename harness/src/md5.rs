@@ -1,0 +1,60 @@
+//! TCP's MD5 signatures (RFC 2385), which the kernel checks before it looks for a
+//! listener to migrate to.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use socket2::SockAddr;
+
+use crate::error::{Context, Result};
+use crate::family::Family;
+use crate::option;
+use crate::socket::Listener;
+
+/// `struct tcp_md5sig` of `linux/tcp.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Signature {
+    address: libc::sockaddr_storage,
+    flags: u8,
+    prefix_len: u8,
+    key_len: u16,
+    interface: i32,
+    key: [u8; libc::TCP_MD5SIG_MAXKEYLEN],
+}
+
+/// Makes `socket` sign what it sends to the loopback address, and take nothing from there
+/// that is not signed with `key`.
+pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<()> {
+    let peer = SockAddr::from(std::net::SocketAddr::new(family.loopback(), 0));
+    // SAFETY: all-zero bytes are a valid sockaddr_storage.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    // SAFETY: both are a sockaddr_storage at least as long as the address.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            peer.as_ptr().cast::<u8>(),
+            (&raw mut address).cast::<u8>(),
+            peer.len() as usize,
+        );
+    }
+    let mut padded = [0; libc::TCP_MD5SIG_MAXKEYLEN];
+    padded[..key.len()].copy_from_slice(key);
+    let key_len = key.len() as u16;
+    let signature =
+        Signature { address, flags: 0, prefix_len: 0, key_len, interface: 0, key: padded };
+    option::set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
+}
+
+/// Whether this kernel has signatures.
+///
+/// # Errors
+/// It has them and refuses a key.
+pub(crate) fn probe() -> Result<bool> {
+    let listener = Listener::bare("a listener to try", Family::V4)?;
+    match listener.sign(b"key") {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => Ok(false),
+        Err(e) => Err(e).call(|| "setsockopt(TCP_MD5SIG)".into()),
+    }
+}

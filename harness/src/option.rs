@@ -1,0 +1,96 @@
+//! Socket options that no crate wraps, and the classic BPF programs that some of them take.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libc::sock_filter;
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET,
+    BPF_W,
+};
+use nix::errno::Errno;
+
+/// Sets an option to a plain C value.
+pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: `value` is readable for its size; the kernel copies it.
+    let done = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as u32,
+        )
+    };
+    Errno::result(done).map(drop).map_err(io::Error::from)
+}
+
+/// Reads an option that is an array of numbers, as many as `into` has room for, and says
+/// how many there are.
+pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) -> io::Result<usize> {
+    let mut len = size_of_val(into) as u32;
+    // SAFETY: the buffer has the length that is said, and any bytes are numbers.
+    let got = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            level,
+            name,
+            into.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(got)?;
+    Ok(len as usize / size_of::<u32>())
+}
+
+/// `SO_ATTACH_FILTER`: from now on the socket gets only what `program` lets through.
+pub(crate) fn attach_filter(fd: impl AsFd, program: &mut [sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// `SO_DETACH_FILTER`.
+pub(crate) fn detach_filter(fd: impl AsFd) -> io::Result<()> {
+    set(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
+}
+
+const fn op(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+/// Loads a byte of the packet; like the other loads, from a `libc::SKF_*` offset if that is
+/// added.
+pub(crate) const fn load_byte(offset: u32) -> sock_filter {
+    op(BPF_LD | BPF_B | BPF_ABS, offset)
+}
+
+/// Loads two bytes, big-endian.
+pub(crate) const fn load_half(offset: u32) -> sock_filter {
+    op(BPF_LD | BPF_H | BPF_ABS, offset)
+}
+
+/// Loads four bytes, big-endian.
+pub(crate) const fn load_word(offset: u32) -> sock_filter {
+    op(BPF_LD | BPF_W | BPF_ABS, offset)
+}
+
+/// Keeps only the bits of `mask`.
+pub(crate) const fn and(mask: u32) -> sock_filter {
+    op(BPF_ALU | BPF_AND | BPF_K, mask)
+}
+
+/// Skips so many instructions unless what was loaded is `value`.
+pub(crate) const fn unless_equal(value: u32, skipped: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: skipped, k: value }
+}
+
+/// Ends: the packet is dropped.
+pub(crate) const DROP: sock_filter = op(BPF_RET | BPF_K, 0);
+
+/// Ends: the whole packet passes.
+pub(crate) const PASS: sock_filter = op(BPF_RET | BPF_K, u32::MAX);
+
+/// Skips so many instructions.
+pub(crate) const fn skip(instructions: u32) -> sock_filter {
+    op(BPF_JMP | BPF_JA, instructions)
+}

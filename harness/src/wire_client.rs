@@ -1,0 +1,239 @@
+//! A client that is no socket: it sends just the segments that it is told to send, and
+//! answers nothing.
+//!
+//! Its segments go out through a raw socket. What comes back would be answered by the
+//! kernel, with resets, were its port nobody's; a listener with a filter that drops
+//! everything owns the port, and swallows it. (A route to an address that nobody owns does
+//! the same in IPv4. In IPv6 the kernel makes a route through `lo` one that rejects.)
+//! Answers are read from the capture.
+
+use std::mem::ManuallyDrop;
+use std::net::{IpAddr, SocketAddr};
+
+use pnet_packet::ip::IpNextHeaderProtocols;
+use pnet_packet::util::{ipv4_checksum, ipv6_checksum};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::{Context, Error, Result};
+use crate::family::Family;
+use crate::option;
+use crate::segment::Flags;
+
+/// The first sequence number, so high that a case counts past the end of its 32 bits.
+const INITIAL: u32 = u32::MAX - 2;
+
+/// The window that is announced unless a draft says otherwise.
+const WINDOW: u16 = 0xffff;
+
+/// TCP option kinds: no operation, and the maximum segment size.
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+
+const TCP_HEADER_BYTES: usize = 20;
+/// The checksum's place in a TCP header, in words of two bytes.
+const CHECKSUM_WORD: usize = 8;
+
+/// A client without a socket. See [`crate::lab::Lab::wire_client`].
+pub struct WireClient {
+    name: String,
+    /// Its own address.
+    pub local: SocketAddr,
+    server: SocketAddr,
+    /// Left to the end of the process: the kernel frees a raw socket only after an RCU
+    /// grace period, and it would pass for one that leaked.
+    raw: ManuallyDrop<Socket>,
+    _hole: Socket,
+    server_initial: u32,
+}
+
+/// A segment to be sent, with numbers as traces show them: relative to the connection's
+/// first ones.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    flags: Flags,
+    seq: u32,
+    ack: u32,
+    window: u16,
+    options: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Draft {
+    /// A segment with these flags, in packetdrill's letters, SEG.SEQ and SEG.ACK.
+    ///
+    /// # Panics
+    /// A letter is none of packetdrill's.
+    pub fn new(flags: &str, seq: u32, ack: u32) -> Self {
+        let flags = Flags::from_letters(flags).expect("flags in packetdrill's letters");
+        Self { flags, seq, ack, window: WINDOW, options: vec![], payload: vec![] }
+    }
+
+    /// The SYN that opens a connection, with a maximum segment size.
+    pub fn syn() -> Self {
+        Self::new("S", 0, 0).option(MSS, &1460_u16.to_be_bytes())
+    }
+
+    /// With data.
+    #[must_use]
+    pub fn payload(mut self, bytes: &[u8]) -> Self {
+        self.payload = bytes.to_vec();
+        self
+    }
+
+    /// With this in the window field.
+    #[must_use]
+    pub fn window(mut self, window: u16) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// With another option, behind those that it has.
+    #[must_use]
+    pub fn option(mut self, kind: u8, value: &[u8]) -> Self {
+        self.options.extend([kind, value.len() as u8 + 2]);
+        self.options.extend(value);
+        self
+    }
+
+    /// The TCP segment, with the initial numbers added and its checksum right.
+    fn bytes(&self, from: SocketAddr, to: SocketAddr, initial: (u32, u32)) -> Vec<u8> {
+        let mut options = self.options.clone();
+        options.resize(options.len().next_multiple_of(4), NOP);
+        let words = (TCP_HEADER_BYTES + options.len()) / 4;
+        let ack = if self.flags.ack() { initial.1.wrapping_add(self.ack) } else { 0 };
+        let mut bytes = Vec::new();
+        bytes.extend(from.port().to_be_bytes());
+        bytes.extend(to.port().to_be_bytes());
+        bytes.extend(initial.0.wrapping_add(self.seq).to_be_bytes());
+        bytes.extend(ack.to_be_bytes());
+        bytes.extend([(words << 4) as u8, self.flags.0]);
+        bytes.extend(self.window.to_be_bytes());
+        // Checksum and urgent pointer.
+        bytes.extend([0; 4]);
+        bytes.extend(options);
+        bytes.extend(&self.payload);
+        let tcp = IpNextHeaderProtocols::Tcp;
+        let sum = match (from.ip(), to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                ipv4_checksum(&bytes, CHECKSUM_WORD, &[], &from, &to, tcp)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                ipv6_checksum(&bytes, CHECKSUM_WORD, &[], &from, &to, tcp)
+            }
+            _ => 0,
+        };
+        bytes[2 * CHECKSUM_WORD..2 * CHECKSUM_WORD + 2].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+}
+
+impl WireClient {
+    /// A client at the loopback address, with a port that is its own.
+    pub(crate) fn new(name: &str, family: Family) -> Result<Self> {
+        let server = family.server();
+        let server = SocketAddr::new(server.ip().to_canonical(), server.port());
+        let domain = Domain::for_address(server);
+        let call = |what: &str| format!("{what}, for {name}");
+        let raw = Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
+            .call(|| call("socket(SOCK_RAW, IPPROTO_RAW)"))?;
+        let hole = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
+            .call(|| call("socket(SOCK_STREAM)"))?;
+        option::attach_filter(&hole, &mut [option::DROP])
+            .call(|| call("setsockopt(SO_ATTACH_FILTER, drop everything)"))?;
+        hole.bind(&SocketAddr::new(server.ip(), 0).into()).call(|| call("bind"))?;
+        hole.listen(1).call(|| call("listen"))?;
+        let local = hole.local_addr().call(|| call("getsockname"))?.as_socket();
+        let local = local.ok_or_else(|| Error::unreadable("a bound socket's address", "not IP"))?;
+        let raw = ManuallyDrop::new(raw);
+        Ok(Self { name: name.to_owned(), local, server, raw, _hole: hole, server_initial: 0 })
+    }
+
+    /// The client's name in traces.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From now on, acknowledgements count from the SYN+ACK with this SEG.SEQ.
+    pub(crate) fn learn(&mut self, server_initial: u32) {
+        self.server_initial = server_initial;
+    }
+
+    /// Sends a segment; what comes of it is in the capture.
+    pub(crate) fn send(&self, draft: &Draft) -> Result<()> {
+        let segment = draft.bytes(self.local, self.server, (INITIAL, self.server_initial));
+        let mut packet = ip_header(self.local.ip(), self.server.ip(), segment.len());
+        packet.extend(segment);
+        // A raw socket has no ports.
+        let to = SocketAddr::new(self.server.ip(), 0);
+        let sent = self.raw.send_to(&packet, &to.into());
+        sent.map(drop).call(|| format!("sendto(SOCK_RAW, {} by {})", draft.flags, self.name))
+    }
+}
+
+/// The IP header in front of `len` bytes of TCP. The kernel fills in IPv4's checksum.
+fn ip_header(from: IpAddr, to: IpAddr, len: usize) -> Vec<u8> {
+    const HOPS: u8 = 64;
+    const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
+    let tcp = IpNextHeaderProtocols::Tcp.0;
+    let mut bytes = Vec::new();
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            bytes.extend([0x45, 0]);
+            bytes.extend((len as u16 + 20).to_be_bytes());
+            bytes.extend([0, 0]);
+            bytes.extend(DONT_FRAGMENT);
+            bytes.extend([HOPS, tcp, 0, 0]);
+            bytes.extend(from.octets());
+            bytes.extend(to.octets());
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            bytes.extend([0x60, 0, 0, 0]);
+            bytes.extend((len as u16).to_be_bytes());
+            bytes.extend([tcp, HOPS]);
+            bytes.extend(from.octets());
+            bytes.extend(to.octets());
+        }
+        _ => {}
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::segment::{Segment, TcpOption};
+    use pnet_packet::tcp::{TcpPacket, ipv4_checksum, ipv6_checksum};
+
+    /// What is written is read back by the parser of the capture, and its checksum is what
+    /// pnet computes, for payloads of odd and even length.
+    #[rstest::rstest]
+    #[case("127.0.0.1:40000", "127.0.0.1:80", 0x0800)]
+    #[case("[::1]:40000", "[::1]:80", 0x86dd)]
+    fn a_draft_becomes_a_segment(
+        #[case] from: SocketAddr,
+        #[case] to: SocketAddr,
+        #[case] ethertype: u16,
+        #[values(b"" as &[u8], b"odd", b"even")] payload: &[u8],
+    ) {
+        let draft = Draft::new("P.", 5, 7).payload(payload).window(77).option(MSS, &[5, 180]);
+        let tcp = draft.bytes(from, to, (u32::MAX, 100));
+        let parsed = TcpPacket::new(&tcp).expect("TCP");
+        let sum = match (from.ip(), to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_checksum(&parsed, &from, &to),
+            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6_checksum(&parsed, &from, &to),
+            _ => panic!("two families"),
+        };
+        assert_eq!(parsed.get_checksum(), sum);
+        let mut frame = vec![0; 12];
+        frame.extend(ethertype.to_be_bytes());
+        frame.extend(ip_header(from.ip(), to.ip(), tcp.len()));
+        frame.extend(&tcp);
+        let segment = Segment::parse(Duration::ZERO, &frame).expect("a segment");
+        assert_eq!((segment.from, segment.to), (from, to));
+        assert_eq!((segment.flags.to_string().as_str(), segment.window), ("P.", 77));
+        assert_eq!((segment.seq, segment.ack, segment.len), (4, 107, payload.len() as u32));
+        assert_eq!(segment.options, [TcpOption::Mss(1460)]);
+    }
+}

@@ -1,0 +1,151 @@
+//! TCP Fast Open: a child that is in the accept queue before its handshake is over.
+
+use harness::lab::Lab;
+use harness::socket::{Listener, Stream};
+use harness::wire_client::{Draft, WireClient};
+
+use crate::case::{Case, Migration, Setting, Settings};
+use crate::expectation::Expectation;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "fast-open/accept-queue",
+        does: "W's SYN brings data, by TCP Fast Open, so that its child waits in A's accept queue \
+               before its handshake is over; B listens; A is closed.",
+        must: "Off: one RST that acknowledges the data. On: B accepts the child with its data, \
+               and the close is not seen on the wire; then W's ACK ends the handshake.",
+        source: "inet_csk_listen_stop(), a child in SYN_RECV, 54b92e841937",
+        settings: Settings::FamiliesOffAndOn,
+        run: accept_queue,
+        expect: accept_queue_must,
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "fast-open/queue-length",
+        does: "A Fast Open child migrates from A to B, which allows one that is unfinished; it is \
+               finished. Then three clients come to B with data in their SYNs.",
+        must: "B takes the data of one of them. The child that moved was counted when it came, \
+               and not for nothing taken off when it was finished.",
+        source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
+        settings: Settings::FamiliesOn,
+        run: queue_length,
+        expect: |_| {
+            Expectation::new()
+                .fact("accept(B)", "W's connection")
+                .fact("sockets of B", "W's child ESTABLISHED, a listener")
+                .fact("SYNs whose data B takes", 1)
+                .fact("TCPFastOpenPassive", 1)
+                .fact("TCPFastOpenListenOverflow", 2)
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// Servers take data without a cookie: TFO_SERVER_ENABLE and TFO_SERVER_COOKIE_NOT_REQD.
+const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");
+
+fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
+    let listener = lab.listen(name)?;
+    listener.fast_open(1).map_err(|source| harness::Error::Call {
+        call: format!("setsockopt({name}, TCP_FASTOPEN, 1)"),
+        source,
+    })?;
+    Ok(listener)
+}
+
+fn syn_with_data() -> Draft {
+    Draft::syn().payload(b"Hello World")
+}
+
+/// W's child waits in A's queue, and B listens.
+fn both(lab: &mut Lab) -> harness::Result<(Listener, Listener, WireClient)> {
+    lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
+    let a = listen(lab, "A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &syn_with_data())?;
+    let b = listen(lab, "B")?;
+    Ok((a, b, w))
+}
+
+fn accept_queue(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, b, mut w) = both(lab)?;
+    lab.observe("A's accept queue before the close", a.queue()?.to_string());
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.settle()?;
+    lab.observe_sockets("after the close")?;
+    let child = lab.accept_now(&b)?;
+    if let Some(child) = &child {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+        lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
+        child.reset_on_close()?;
+    }
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("at the end")?;
+    lab.act("done");
+    drop(child);
+    lab.observe_service(&b)
+}
+
+fn accept_queue_must(setting: Setting) -> Expectation {
+    let common = Expectation::new()
+        .fact("A's accept queue before the close", "1 of 32")
+        .fact("B serves a fresh client", "yes");
+    let wire = |rest: &str| {
+        format!(
+            "W > S  S 0:11(11)
+             S > W  S. 0:0(0) ack 12
+             -- close(A) --
+             {rest}
+             -- done --
+             ..."
+        )
+    };
+    match setting.migration {
+        Migration::Off => common
+            .fact("sockets after the close", "a listener")
+            .fact("accept(B)", "EAGAIN")
+            .fact("sockets at the end", "a listener")
+            // EstabResets is for children that were established.
+            .counters(&[("OutRsts", 1)])
+            .wire("W", &wire("S > W  R. 1:1(0) ack 12")),
+        Migration::On => common
+            .fact("sockets after the close", "W's request, a listener")
+            .fact("accept(B)", "W's connection")
+            .fact("recv(B's child)", "`Hello World`")
+            .fact("sockets at the end", "W's child ESTABLISHED, a listener")
+            .counters(&[("TCPMigrateReqSuccess", 1)])
+            .wire("W", &wire("-- accept(B): W's connection --\nW > S  . 12:12(0) ack 1")),
+    }
+}
+
+fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, b, mut w) = both(lab)?;
+    lab.close(a);
+    lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
+    let child = lab.accept_now(&b)?;
+    if let Some(child) = &child {
+        child.reset_on_close()?;
+    }
+    lab.observe_sockets("of B")?;
+    let before = lab.counters()?;
+    let mut taken = 0;
+    // All stay: the next one must not get the port of the last.
+    let mut clients = Vec::new();
+    for name in ["X", "Y", "Z"] {
+        let mut client = lab.wire_client(name)?;
+        let answer = lab.wire_send(&mut client, &syn_with_data())?;
+        taken += i64::from(answer == format!("S > {name}  S. 0:0(0) ack 12"));
+        // An ordinary request would keep B from being freed until it times out.
+        if answer.ends_with("ack 1") {
+            lab.wire_send(&mut client, &Draft::new("R", 1, 0))?;
+        }
+        clients.push(client);
+    }
+    lab.observe("SYNs whose data B takes", taken);
+    for counter in ["TCPFastOpenPassive", "TCPFastOpenListenOverflow"] {
+        let grown = lab.counters()?.grown(&before, counter);
+        lab.observe(counter, grown.unwrap_or(-1));
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! A server that sleeps until its listener has a child must be woken for one that
+//! migrates there.
+
+use std::net::Shutdown;
+use std::time::Duration;
+
+use harness::lab::Lab;
+use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
+use harness::waiter::{Waiter, Way};
+
+use crate::case::{Case, Settings};
+use crate::expectation::Expectation;
+use crate::quiz::hello;
+
+const MUST: &str = "The child that migrates to B wakes the call, which has no timeout to notice it \
+                    by; and it is C's, with its data.";
+const SOURCE: &str = "inet_csk_listen_stop() calls sk_data_ready(): 3864c6ba1e04 (CVE-2026-46015)";
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "wake-up/epoll",
+        does: "As quiz 1 with migration on, while a thread sleeps in epoll_wait on B.",
+        must: MUST,
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: |lab, _| wake_up(lab, Way::Epoll, close),
+        expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/epoll-edge",
+        does: "As quiz 1 with migration on, while a thread sleeps in edge-triggered epoll_wait \
+               on B.",
+        must: MUST,
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: |lab, _| wake_up(lab, Way::EpollEdge, close),
+        expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/poll",
+        does: "As quiz 1 with migration on, while a thread sleeps in poll on B.",
+        must: MUST,
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: |lab, _| wake_up(lab, Way::Poll, close),
+        expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/accept",
+        does: "As quiz 1 with migration on, while a thread sleeps in accept on B.",
+        must: MUST,
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: |lab, _| wake_up(lab, Way::Accept, close),
+        expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/shutdown",
+        does: "As quiz 1 with migration on, while a thread sleeps in accept on B; A is shut down \
+               instead of closed.",
+        must: MUST,
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: |lab, _| wake_up(lab, Way::Accept, shut_down),
+        expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+];
+
+fn close(lab: &mut Lab, a: Listener) -> harness::Result<Option<Listener>> {
+    lab.close(a);
+    Ok(None)
+}
+
+fn shut_down(lab: &mut Lab, a: Listener) -> harness::Result<Option<Listener>> {
+    lab.act("shutdown(A, SHUT_RDWR)");
+    a.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested {
+        call: "shutdown(A, SHUT_RDWR)".into(),
+        source,
+    })?;
+    Ok(Some(a))
+}
+
+fn wake_up(
+    lab: &mut Lab,
+    way: Way,
+    end: fn(&mut Lab, Listener) -> harness::Result<Option<Listener>>,
+) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let _client = hello(lab, "C")?;
+    let b = lab.listen("B")?;
+    let waiter = Waiter::start(&b, way)?;
+    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+
+    let before = lab.counters()?;
+    let _a = end(lab, a)?;
+
+    // Nothing touches B before the waiter has had its chance.
+    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    lab.observe("the waiter", found);
+    let mut waiter = Some(waiter);
+    let accepted = match found {
+        "woken" => waiter.take().map_or(Ok(None), Waiter::end)?,
+        _ => None,
+    };
+    let child = match accepted {
+        None => b.accept_now()?,
+        child => child,
+    };
+    let whose = child.as_ref().map_or("nobody's".into(), |child| lab.trace().name_of(child.peer));
+    lab.observe("whose child", whose);
+    if let Some(child) = &child {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+    }
+    lab.observe_counters(&before)?;
+    // A waiter that sleeps on wakes up for a new connection.
+    let _fresh = lab.connect("fresh")?;
+    waiter.map_or(Ok(None), Waiter::end).map(drop)
+}
+
+pub(crate) fn asleep_or_woken(waiter: &Waiter, within: Duration) -> harness::Result<&'static str> {
+    Ok(if waiter.is_woken(within)? { "woken" } else { "asleep" })
+}
+
+fn wake_up_must() -> Expectation {
+    Expectation::new()
+        .fact("the waiter before", "asleep")
+        .fact("the waiter", "woken")
+        .fact("whose child", "C")
+        .fact("recv(B's child)", "`Hello World`")
+        .counters(&[("TCPMigrateReqSuccess", 1)])
+}
