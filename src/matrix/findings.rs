@@ -169,10 +169,7 @@ impl<'d> Findings<'d> {
 
 /// What holds the final ACKs in the labs of a kernel.
 fn gate(kernel: &Kernel) -> String {
-    match &kernel.nftables {
-        Ok(()) => "nftables".into(),
-        Err(_) => "nothing".into(),
-    }
+    kernel.gate.as_ref().map_or_else(|_| "nothing".into(), ToString::to_string)
 }
 
 /// Whether two runs deviate alike. The line of the trace where they do so may differ.

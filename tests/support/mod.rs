@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 /// The command with these arguments, its output piped.
 pub fn sockmig(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockmig"));
@@ -64,12 +67,11 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// Sends SIGINT.
 pub fn interrupt(child: &Child) {
-    assert!(signal("INT", child.id()), "SIGINT could not be sent");
+    assert!(signal(Signal::SIGINT, child.id()), "SIGINT could not be sent");
 }
 
-fn signal(name: &str, pid: u32) -> bool {
-    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).output();
-    sent.is_ok_and(|output| output.status.success())
+fn signal(signal: Signal, pid: u32) -> bool {
+    nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal).is_ok()
 }
 
 /// The processes of one command, known by a mark in their environment, which children
@@ -139,6 +141,6 @@ impl Process {
 
     /// Stops it; it will never go on by itself.
     pub fn freeze(&self) -> bool {
-        signal("STOP", self.pid)
+        signal(Signal::SIGSTOP, self.pid)
     }
 }

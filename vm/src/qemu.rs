@@ -22,8 +22,10 @@ pub const INITRAMFS: &str = "initramfs";
 /// The socket of QEMU's monitor, in a machine's directory.
 pub const MONITOR: &str = "monitor";
 
-/// Variables of this program's environment that a guest gets too.
-const PASSED_ON: [&str; 2] = ["KSFT_MACHINE_SLOW", "SOCKMIG_GATE"];
+/// Variables of this program's environment that a guest gets too, and what they are there
+/// when they are not set here. An emulated processor is a slow one.
+const PASSED_ON: [(&str, Option<&str>); 2] =
+    [("KSFT_MACHINE_SLOW", Some("3")), ("SOCKMIG_GATE", None)];
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,10 @@ pub fn with_monitor(qemu: &mut Command) {
 pub fn kernel_arguments(console: &str, port: &str) -> String {
     let passed: String = PASSED_ON
         .iter()
-        .filter_map(|name| Some(format!("{name}={} ", std::env::var(name).ok()?)))
+        .filter_map(|(name, otherwise)| {
+            let value = std::env::var(name).ok();
+            Some(format!("{name}={} ", value.as_deref().or(*otherwise)?))
+        })
         .collect();
     format!(
         "console={console} quiet loglevel=5 panic=-1 norandmaps no_timer_check \
