@@ -2,7 +2,7 @@
 //! writable. What could not be written is told at the end and spoils no verdict.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -119,6 +119,9 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
+/// The file with what a machine's console has printed.
+const CONSOLE: &str = "console.log";
+
 /// Where captures, and `run.json`, are kept.
 pub struct OutDirectory {
     path: PathBuf,
@@ -134,9 +137,26 @@ impl OutDirectory {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// A directory in it.
+    /// A directory in it, without what an earlier run has left there: its captures must
+    /// not pass for this one's.
     pub fn subdirectory(&self, name: &str) -> Result<Self> {
-        Self::open(&self.path.join(name))
+        let directory = Self::open(&self.path.join(name))?;
+        let left = fs::read_dir(&directory.path).into_iter().flatten().flatten();
+        for path in left.map(|entry| entry.path()) {
+            let ours = path.extension().is_some_and(|extension| extension == "pcapng")
+                || path.file_name().is_some_and(|name| name == CONSOLE);
+            if ours {
+                fs::remove_file(&path).with_context(|| cannot_write(&path))?;
+            }
+        }
+        Ok(directory)
+    }
+
+    /// Keeps what a console has printed, behind what it printed before.
+    pub fn keep_console(&self, printed: &[u8]) -> Result<()> {
+        let path = self.file(CONSOLE);
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        file.and_then(|mut file| file.write_all(printed)).with_context(|| cannot_write(&path))
     }
 
     /// A file in it.

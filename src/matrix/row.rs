@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use scenarios::case::Selected;
 use scenarios::catalogue;
-use scenarios::engine::{Ending, Outcome, Seen};
+use scenarios::engine::{self, Ending, Outcome, Seen};
 use scenarios::judge::{Mismatch, Verdict};
 use vm::death::{Death, Kind};
 use vm::host::{Host, NotUp};
+use vm::machine::CONSOLE;
 
 use super::event::Stage;
 use super::session::{self, Said};
@@ -103,6 +104,7 @@ impl<'r> Row<'r> {
             }
             Err(not_up) => {
                 self.settle(fate_of_boot(not_up));
+                self.keep(host);
                 return false;
             }
         };
@@ -113,7 +115,9 @@ impl<'r> Row<'r> {
         let Manner { jobs, deadline, .. } = self.manner;
         let task = Task::Cases { ids, jobs, deadline };
         let mut running: Vec<String> = Vec::new();
-        let end = session::run(machine, &task, |said| self.hear(said, &mut running));
+        let end =
+            session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));
+        self.keep_console(host, &end);
         match end {
             session::End::Done => self.manner.fresh,
             session::End::NoLab(why) => {
@@ -122,6 +126,28 @@ impl<'r> Row<'r> {
             }
             session::End::Died(death) => self.outlive(*death, &running),
         }
+    }
+
+    /// A machine of one case's own has nothing to say unless it died.
+    fn keep_console(&self, host: &Host, end: &session::End) {
+        if !self.manner.fresh || matches!(end, session::End::Died(_)) {
+            self.keep(host);
+        }
+    }
+
+    fn keep(&self, host: &Host) {
+        let Some(out) = self.out else { return };
+        let printed = std::fs::read(host.directory().join(CONSOLE)).unwrap_or_default();
+        if let Err(e) = out.keep_console(&printed) {
+            (self.tell)(Told::Trouble(e));
+        }
+    }
+
+    /// How long nothing may be heard of a guest: it kills a case that hangs, and says so.
+    fn silence(&self) -> Duration {
+        let longest = self.left.iter().map(engine::default_deadline).max().unwrap_or_default();
+        // In a guest deadlines are three times as long, since it knows that it is slow.
+        self.manner.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
     }
 
     fn hear(&mut self, said: Said, running: &mut Vec<String>) {

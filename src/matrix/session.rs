@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use harness::frame::Frame;
 use harness::guest::tag as of_every_guest;
-use harness::wait;
 use scenarios::engine::{Ending, Outcome};
 use serde::de::DeserializeOwned;
 use vm::death::{Death, Kind};
@@ -39,20 +38,19 @@ pub enum End {
     Died(Box<Death>),
 }
 
-/// How long nothing may be heard of a guest whose cases are killed after `deadline`.
-fn silence(deadline: Option<Duration>) -> Duration {
-    let longest = Duration::from_secs(120).max(deadline.unwrap_or_default() * 2);
-    longest * wait::slowness()
-}
-
 /// Has a machine run cases, and passes on what it tells.
-pub fn run(mut machine: Machine, task: &Task, mut listen: impl FnMut(Said)) -> End {
-    let Task::Cases { deadline, .. } = task else { unreachable!("a session runs cases") };
+/// Nothing may be heard for `silence` at most.
+pub fn run(
+    mut machine: Machine,
+    task: &Task,
+    silence: Duration,
+    mut listen: impl FnMut(Said),
+) -> End {
     machine.send(&request(task));
     let mut capture = Vec::new();
     let mut trouble = None;
     loop {
-        let Frame { tag, payload } = match machine.hear(silence(*deadline)) {
+        let Frame { tag, payload } = match machine.hear(silence) {
             Ok(frame) => frame,
             Err(death) => return End::Died(death),
         };
