@@ -3,15 +3,18 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{
-    ForkResult, Gid, Uid, fork, getpid, getppid, pipe2, seteuid, setgroups, setresgid, setresuid,
+    ForkResult, Gid, Uid, dup2, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid, pipe2,
+    seteuid, setgroups, setresgid, setresuid,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +32,37 @@ pub fn die_with_parent(command: &mut Command) {
     };
     // SAFETY: prctl(2) and getppid(2) are async-signal-safe, and nothing is allocated.
     unsafe { command.pre_exec(tie) };
+}
+
+/// Keeps a command's standard streams for its messages: `messages` takes their place, and
+/// what the streams were set to is found at the two descriptors that are returned, the one
+/// to read first.
+///
+/// # Errors
+/// No descriptor is left.
+pub fn set_aside_streams(command: &mut Command, messages: File) -> io::Result<(RawFd, RawFd)> {
+    // What is open here cannot be in use for anything else in the child.
+    let [mut input, mut output] = [messages.try_clone()?, messages.try_clone()?].map(OwnedFd::from);
+    let numbers = (input.as_raw_fd(), output.as_raw_fd());
+    let exchange = move || {
+        // SAFETY: the standard streams were set up just before.
+        let (stdin, stdout) = unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1)) };
+        dup2(stdin, &mut input)?;
+        dup2(stdout, &mut output)?;
+        dup2_stdin(&messages)?;
+        dup2_stdout(&messages)?;
+        dup2_stderr(&messages)?;
+        Ok(())
+    };
+    // SAFETY: dup2(2) is async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(exchange) };
+    Ok(numbers)
+}
+
+/// Has a command leave no core file when it crashes.
+pub fn without_core(command: &mut Command) {
+    // SAFETY: setrlimit(2) is a system call and no more, and nothing is allocated.
+    unsafe { command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)) };
 }
 
 /// Runs `work` as the second user, with none of root's capabilities.

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use harness::guest::tag;
 use harness::wait;
 
-use crate::bootable::Bootable;
+use crate::bootable::{Bootable, Image};
 use crate::death::Death;
 use crate::initramfs::Initramfs;
 use crate::machine::{Machine, NotStarted};
 use crate::monitor::Monitor;
 use crate::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
+use crate::uml::{Uml, Unfit};
 
 /// How long a machine may take until its suite is up: thirty times what a quiet host needs.
 fn boot_deadline() -> Duration {
@@ -27,6 +28,9 @@ pub enum NotUp {
     /// It could not be started.
     #[error(transparent)]
     NotStarted(#[from] NotStarted),
+    /// It is a User-Mode Linux binary that is no use.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// What it needs could not be written.
     #[error("cannot prepare a machine in {directory}: {source}; free some space, or set TMPDIR")]
     NoRoom {
@@ -71,6 +75,8 @@ pub struct Shared {
 pub struct Host {
     bootable: Bootable,
     hardware: Hardware,
+    /// What is run in place of QEMU, if the kernel is a process itself.
+    uml: Option<Uml>,
     directory: tempfile::TempDir,
     /// What a saved machine said when it was up.
     saved: OnceCell<Up>,
@@ -80,8 +86,12 @@ impl Host {
     /// Writes the initial RAM file system, with what is `shared`.
     ///
     /// # Errors
-    /// [`NotUp::NoRoom`].
+    /// [`NotUp::NoRoom`]; [`NotUp::Unfit`].
     pub fn prepare(bootable: Bootable, hardware: Hardware, shared: &Shared) -> Result<Self, NotUp> {
+        let uml = match &bootable.image {
+            Image::Uml(binary) => Some(Uml::examine(binary, hardware.memory)?),
+            Image::Pvh(_) | Image::BzImage(_) => None,
+        };
         let temporary = std::env::temp_dir();
         let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
         let directory = tempfile::Builder::new().prefix("sockmig-").tempdir().map_err(no_room)?;
@@ -93,7 +103,7 @@ impl Host {
             archive.finish()
         };
         write().map_err(no_room)?;
-        Ok(Self { bootable, hardware, directory, saved: OnceCell::new() })
+        Ok(Self { bootable, hardware, uml, directory, saved: OnceCell::new() })
     }
 
     /// Where the machines' files are.
@@ -103,17 +113,19 @@ impl Host {
 
     /// What executes the guest, for people.
     pub fn engine(&self) -> &'static str {
-        match self.hardware.accel {
-            Accel::Tcg => "QEMU, TCG",
-            Accel::Kvm => "QEMU, KVM",
+        match (&self.uml, self.hardware.accel) {
+            (Some(_), _) => "User-Mode Linux",
+            (None, Accel::Tcg) => "QEMU, TCG",
+            (None, Accel::Kvm) => "QEMU, KVM",
         }
     }
 
     /// Which clock the guest lives by, for people.
     pub fn clock(&self) -> &'static str {
-        match self.hardware.clock {
-            Clock::Virtual => "virtual",
-            Clock::Real => "real",
+        match (&self.uml, self.hardware.clock) {
+            (Some(uml), Clock::Virtual) if !uml.can_travel() => "real",
+            (_, Clock::Virtual) => "virtual",
+            (_, Clock::Real) => "real",
         }
     }
 
@@ -131,21 +143,25 @@ impl Host {
     /// # Errors
     /// [`NotUp`].
     pub fn boot_within(&self, deadline: Duration) -> Result<(Machine, Up), NotUp> {
-        self.start(self.command(), deadline)
+        self.start(self.command()?, deadline)
     }
 
     /// A machine that was up before: the first one is booted and saved, and every later
-    /// one goes on from there, so that each finds the same pristine kernel.
+    /// one goes on from there, so that each finds the same pristine kernel. User-Mode
+    /// Linux cannot be saved, and boots in the time in which others are restored.
     ///
     /// # Errors
     /// [`NotUp`].
     pub fn restore(&self) -> Result<(Machine, Up), NotUp> {
+        if self.uml.is_some() {
+            return self.boot();
+        }
         let up = match self.saved.get() {
             Some(up) => up.clone(),
             None => self.save()?,
         };
         let started = Instant::now();
-        let mut command = self.command();
+        let mut command = self.command()?;
         // The devices must be those of the machine that was saved.
         qemu::with_monitor(&mut command);
         command.args(["-incoming", &format!("exec:cat {STATE}")]);
@@ -155,7 +171,7 @@ impl Host {
     }
 
     fn save(&self) -> Result<Up, NotUp> {
-        let mut command = self.command();
+        let mut command = self.command()?;
         qemu::with_monitor(&mut command);
         let (machine, up) = self.start(command, boot_deadline())?;
         let not_saved = |source| NotUp::NotSaved { source };
@@ -165,8 +181,13 @@ impl Host {
         Ok(self.saved.get_or_init(|| up).clone())
     }
 
-    fn command(&self) -> Command {
-        qemu::command(&self.bootable.image, self.hardware)
+    fn command(&self) -> Result<Command, NotUp> {
+        match &self.uml {
+            None => Ok(qemu::command(&self.bootable.image, self.hardware)),
+            Some(uml) => uml.command(self.directory(), self.hardware.clock).map_err(|source| {
+                NotUp::NoRoom { directory: self.directory().display().to_string(), source }
+            }),
+        }
     }
 
     fn start(&self, command: Command, deadline: Duration) -> Result<(Machine, Up), NotUp> {

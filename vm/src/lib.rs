@@ -2,8 +2,9 @@
 //!
 //! [`choice`] turns what a user names into kernels, [`bootable`] makes each ready to
 //! boot: fetched through apt, checked, unpacked, and kept in the [`cache`]. A [`host`]
-//! boots one as often as needed; a [`machine`] is talked to through its port until it
-//! has done its work or has met its [`death`].
+//! boots one as often as needed, in [`qemu`] or, if it is a process itself, as [`uml`]; a
+//! [`machine`] is talked to through its port until it has done its work or has met its
+//! [`death`].
 
 pub mod accel;
 pub mod apt;
@@ -27,3 +28,4 @@ pub mod package;
 pub mod prune;
 pub mod qemu;
 pub mod sources;
+pub mod uml;

@@ -1,0 +1,374 @@
+//! User-Mode Linux: a kernel that is a process. It needs neither QEMU nor root.
+//!
+//! Its guest is the one of every other machine. The port is its first serial line, which
+//! it finds at two descriptors; everything that it prints, as a kernel or as a process,
+//! goes to the console's file.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use harness::Context;
+use harness::{subprocess, wait};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::machine::CONSOLE;
+use crate::qemu::{Clock, INITRAMFS, kernel_arguments};
+
+/// The guest's end of the port: the first serial line.
+const PORT: &str = "/dev/ttyS0";
+
+/// How long a binary may take to print its configuration; it takes a millisecond.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `SIGKILL`: nobody but us sends it.
+const KILLED: i32 = 9;
+
+/// Without these the suite is never reached, or has no laboratory.
+const INDISPENSABLE: [&str; 13] = [
+    "BINFMT_ELF",
+    "DEVTMPFS",
+    "INET",
+    "NET_NS",
+    "PACKET",
+    "PID_NS",
+    "PRINTK",
+    "PROC_FS",
+    "SSL",
+    "SYSCTL",
+    "SYSFS",
+    "TMPFS",
+    "UNIX",
+];
+
+/// A User-Mode Linux binary cannot be a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be executed.
+    #[error("cannot run {}: {source}{}", .path.display(), hint(.source))]
+    NotExecutable {
+        /// The binary.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It does not answer when asked how it was built.
+    #[error("{} {how} instead of printing its configuration{}", .path.display(), quoted(.said))]
+    Mute {
+        /// The binary.
+        path: PathBuf,
+        /// What it did.
+        how: String,
+        /// What it said.
+        said: String,
+    },
+    /// Parts of the kernel are missing.
+    #[error("{} was built without {}; enable that, and build it again", .path.display(), .options.join(", "))]
+    Without {
+        /// The binary.
+        path: PathBuf,
+        /// The options that are off.
+        options: Vec<String>,
+    },
+    /// No file system is fit for the guest's memory.
+    #[error("User-Mode Linux keeps its memory in a file, and {}; set TMPDIR", .0.join(", "))]
+    NoMemory(Vec<String>),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; chmod +x it, on a file system without noexec",
+        io::ErrorKind::NotFound => "; its dynamic loader is missing: build it here",
+        _ => "",
+    }
+}
+
+fn quoted(said: &str) -> String {
+    match said {
+        "" => String::new(),
+        said => format!(": {said}"),
+    }
+}
+
+/// A User-Mode Linux binary that can be a machine, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uml {
+    binary: PathBuf,
+    /// It unpacks an initial RAM file system. Otherwise it sees this machine's files.
+    initrd: bool,
+    /// Its clock can jump.
+    time_travel: bool,
+    /// In MiB.
+    memory: u32,
+    /// Where its memory is kept.
+    memory_at: PathBuf,
+}
+
+impl Uml {
+    /// Asks a binary how it was built, and looks for a place for `memory` MiB.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn examine(binary: &Path, memory: u32) -> Result<Self, Unfit> {
+        let config = Config::of(binary)?;
+        let missing = config.missing();
+        if !missing.is_empty() {
+            return Err(Unfit::Without { path: binary.into(), options: missing });
+        }
+        let places = [Some("/dev/shm".into()), Some(env::temp_dir()), Some("/tmp".into())];
+        Ok(Self {
+            binary: binary.into(),
+            initrd: config.has("BLK_DEV_INITRD"),
+            time_travel: config.has("UML_TIME_TRAVEL_SUPPORT"),
+            memory,
+            memory_at: place_for(memory, places.into_iter().flatten())?,
+        })
+    }
+
+    /// Whether its clock can jump.
+    pub fn can_travel(&self) -> bool {
+        self.time_travel
+    }
+
+    /// The command that boots it in `directory`, beside the initial RAM file system. It is
+    /// to be started there, with the port at its standard input and output.
+    ///
+    /// # Errors
+    /// The console's file cannot be made.
+    pub fn command(&self, directory: &Path, clock: Clock) -> io::Result<Command> {
+        let mut uml = Command::new(&self.binary);
+        let console = File::create(directory.join(CONSOLE))?;
+        let (input, output) = subprocess::set_aside_streams(&mut uml, console)?;
+        subprocess::without_core(&mut uml);
+        uml.env("TMPDIR", &self.memory_at);
+        // A directory with its process id goes with ours. The early console is there from
+        // the start, the other one comes with the drivers.
+        uml.args([&format!("mem={}M", self.memory), "uml_dir=.", "earlyprintk", "con=null"]);
+        uml.args(["con0=null,fd:1", "ssl=null", &format!("ssl0=fd:{input},fd:{output}")]);
+        // A guest's processes need not be traced where seccomp does; that is faster.
+        uml.arg("seccomp=auto");
+        if clock == Clock::Virtual && self.time_travel {
+            uml.arg("time-travel=inf-cpu");
+        }
+        match self.initrd {
+            true => uml.arg(format!("initrd={INITRAMFS}")),
+            false => {
+                let init = env::current_exe()?;
+                uml.args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"]);
+                uml.arg([OsString::from("init="), init.into()].into_iter().collect::<OsString>())
+            }
+        };
+        uml.args(kernel_arguments("tty0", PORT).split_whitespace());
+        Ok(uml)
+    }
+}
+
+/// What a kernel was built with.
+struct Config {
+    /// Lines `CONFIG_NAME=y` among others.
+    lines: String,
+}
+
+impl Config {
+    fn of(binary: &Path) -> Result<Self, Unfit> {
+        let Output { status, stdout, stderr } =
+            run_briefly(Command::new(binary).arg("--showconfig"), PATIENCE * wait::slowness())
+                .map_err(|source| Unfit::NotExecutable { path: binary.into(), source })?;
+        let lines = String::from_utf8_lossy(&stdout).into_owned();
+        if lines.lines().any(|line| line.starts_with("CONFIG_")) {
+            return Ok(Self { lines });
+        }
+        let said = String::from_utf8_lossy(&stderr);
+        Err(Unfit::Mute {
+            path: binary.into(),
+            how: ended(status),
+            said: said.lines().next().unwrap_or_default().to_owned(),
+        })
+    }
+
+    fn has(&self, option: &str) -> bool {
+        let on = format!("CONFIG_{option}=y");
+        self.lines.lines().any(|line| line == on)
+    }
+
+    /// What is indispensable and off.
+    fn missing(&self) -> Vec<String> {
+        let off = INDISPENSABLE.iter().filter(|option| !self.has(option));
+        let mut missing: Vec<String> = off.map(|option| format!("CONFIG_{option}")).collect();
+        if !self.has("BLK_DEV_INITRD") && !self.has("HOSTFS") {
+            missing.push("CONFIG_BLK_DEV_INITRD (or CONFIG_HOSTFS)".into());
+        }
+        missing
+    }
+}
+
+/// Runs a command to its end, and kills it if that does not come.
+fn run_briefly(command: &mut Command, patience: Duration) -> io::Result<Output> {
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    subprocess::without_core(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?)
+        .spawn()?;
+    let ended =
+        wait::until_within(patience, "its end", || child.try_wait().call(|| "waitpid()".into()));
+    let status = match ended {
+        Ok(status) => status,
+        Err(_) => {
+            child.kill()?;
+            child.wait()?
+        }
+    };
+    Ok(Output { status, stdout: content(&mut stdout)?, stderr: content(&mut stderr)? })
+}
+
+fn content(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with {code}"),
+        (None, Some(KILLED)) => "went on and on".into(),
+        (None, _) => format!("crashed ({status})"),
+    }
+}
+
+/// The first of `places` that can hold a file of `memory` MiB with code in it. Its pages
+/// are taken from there one by one: too few would crash the guest later.
+fn place_for(memory: u32, places: impl Iterator<Item = PathBuf>) -> Result<PathBuf, Unfit> {
+    let mut flaws: Vec<String> = Vec::new();
+    for place in places {
+        match flaw(&place, memory) {
+            None => return Ok(place),
+            Some(flaw) => {
+                let flaw = format!("{} {flaw}", place.display());
+                if !flaws.contains(&flaw) {
+                    flaws.push(flaw);
+                }
+            }
+        }
+    }
+    Err(Unfit::NoMemory(flaws))
+}
+
+/// Why a directory is no place for so many MiB of memory.
+fn flaw(place: &Path, memory: u32) -> Option<String> {
+    let system = match statvfs(place) {
+        Ok(system) => system,
+        Err(errno) => return Some(format!("is not there ({})", errno.desc())),
+    };
+    let free = (system.blocks_available() * system.fragment_size()) >> 20;
+    if system.flags().contains(FsFlags::ST_NOEXEC) {
+        Some("is mounted noexec".into())
+    } else if free < u64::from(memory) {
+        Some(format!("has {free} MiB free of the {memory} it takes"))
+    } else {
+        tempfile::tempfile_in(place).err().map(|e| format!("cannot be written ({e})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use std::fs;
+
+    /// As `--showconfig` prints it, without the named options.
+    fn config(without: &[&str]) -> Config {
+        let on = INDISPENSABLE.iter().chain(&["BLK_DEV_INITRD", "HOSTFS"]);
+        let lines = on.filter(|option| !without.contains(option));
+        Config { lines: lines.map(|option| format!("CONFIG_{option}=y\n")).collect() }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let missing = |without| config(without).missing().join(", ");
+        assert_eq!(missing(&[]), "");
+        assert_eq!(missing(&["HOSTFS"]), "");
+        assert_eq!(missing(&["BLK_DEV_INITRD"]), "");
+        assert_eq!(missing(&["SSL", "NET_NS"]), "CONFIG_NET_NS, CONFIG_SSL");
+        let options = config(&["SSL", "BLK_DEV_INITRD", "HOSTFS"]).missing();
+        assert_eq!(
+            Unfit::Without { path: "linux".into(), options }.to_string(),
+            "linux was built without CONFIG_SSL, CONFIG_BLK_DEV_INITRD (or CONFIG_HOSTFS); \
+             enable that, and build it again"
+        );
+    }
+
+    #[rstest]
+    #[case("CONFIG_NET_NS=m\n")]
+    #[case("# CONFIG_NET_NS is not set\n")]
+    #[case("CONFIG_NET_NS_NOT=y\n")]
+    fn only_what_is_built_in_counts(#[case] lines: &str) {
+        assert!(!Config { lines: lines.into() }.has("NET_NS"));
+    }
+
+    #[rstest]
+    #[case("/bin/true", "/bin/true ended with 0 instead of printing its configuration")]
+    #[case("/bin/false", "/bin/false ended with 1 instead of printing its configuration")]
+    #[case("/bin/cat", "/bin/cat ended with 1 instead of printing its configuration: /bin/cat: ")]
+    #[case("/no/linux", "cannot run /no/linux: No such file or directory")]
+    #[case("/etc/passwd", "cannot run /etc/passwd: Permission denied (os error 13); chmod +x")]
+    fn a_binary_that_is_none_is_refused(#[case] path: &str, #[case] words: &str) {
+        let refused = Uml::examine(Path::new(path), 1).expect_err("no kernel").to_string();
+        assert!(refused.starts_with(words), "{refused}");
+    }
+
+    #[test]
+    fn a_binary_that_does_not_end_is_killed() {
+        let mut sleep = Command::new("sleep");
+        let output = run_briefly(sleep.arg("1000"), Duration::from_millis(20)).expect("it ran");
+        assert_eq!(ended(output.status), "went on and on");
+    }
+
+    #[test]
+    fn memory_needs_room() {
+        let here = tempfile::tempdir().expect("a directory");
+        let nowhere = here.path().join("nowhere");
+        let places = || [nowhere.clone(), here.path().to_owned(), nowhere.clone()].into_iter();
+        assert_eq!(place_for(1, places()).expect("room for one MiB"), here.path());
+        let refused = place_for(u32::MAX, places()).expect_err("4 PiB").to_string();
+        let (first, rest) = refused.split_once(" is not there").expect("the first place");
+        assert!(first.ends_with("/nowhere"), "{refused}");
+        assert!(rest.contains("MiB free of the 4294967295 it takes"), "{refused}");
+        assert!(!rest.contains("nowhere"), "each place once: {refused}");
+    }
+
+    #[test]
+    fn the_command_line_says_how() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let line = |initrd, time_travel, clock| {
+            let uml = Uml {
+                binary: "/linux".into(),
+                initrd,
+                time_travel,
+                memory: 64,
+                memory_at: "/tmp".into(),
+            };
+            let command = uml.command(directory.path(), clock).expect("a command");
+            let arguments = command.get_args().map(|argument| argument.to_string_lossy());
+            arguments.collect::<Vec<_>>().join(" ")
+        };
+        let jumping = line(true, true, Clock::Virtual);
+        assert!(jumping.starts_with("mem=64M "), "{jumping}");
+        assert!(jumping.contains(" time-travel=inf-cpu initrd=initramfs "), "{jumping}");
+        assert!(jumping.ends_with("-- __guest /dev/ttyS0"), "{jumping}");
+        assert!(!line(true, false, Clock::Virtual).contains("time-travel"));
+        assert!(!line(true, true, Clock::Real).contains("time-travel"));
+        let own_files = line(false, true, Clock::Real);
+        assert!(own_files.contains("rootfstype=hostfs rootflags=/ ro init=/"), "{own_files}");
+        assert!(!own_files.contains("initrd="), "{own_files}");
+        let console = directory.path().join(CONSOLE);
+        assert_eq!(fs::read(console).expect("the console's file"), b"");
+    }
+}
