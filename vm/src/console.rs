@@ -1,7 +1,12 @@
 //! What a console printed, made readable.
 
+use harness::kernel_log::is_complaint;
+
 /// How much of a console is shown when something went wrong.
-const LAST_LINES: usize = 20;
+const SHOWN_LINES: usize = 24;
+
+/// How far back the beginning of a panic is looked for: its traces may be long.
+const TRACE_LINES: usize = 120;
 
 /// A console's text without carriage returns and escape sequences, which firmware and
 /// kernels print.
@@ -25,10 +30,15 @@ pub fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// The last lines, those without content left out.
+/// The lines that tell how a machine ended: from the kernel's complaint on if there is one
+/// at the end, else the last ones. Lines without content are left out.
 pub fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    let end = &lines[lines.len().saturating_sub(TRACE_LINES)..];
+    let complaint = end.iter().position(|line| is_complaint(without_time(line)));
+    let from = complaint.unwrap_or(end.len().saturating_sub(SHOWN_LINES));
+    let shown = &end[from..];
+    shown[..shown.len().min(SHOWN_LINES)].join("\n")
 }
 
 /// A line of the console without the time that printk may put in front.
@@ -53,8 +63,17 @@ mod tests {
     #[test]
     fn the_end_is_what_is_shown() {
         let lines: String = (0..100).map(|n| format!("{n}\n\n")).collect();
-        assert!(last_lines(&lines).starts_with("80\n81\n"));
+        assert!(last_lines(&lines).starts_with("76\n77\n"));
         assert_eq!(last_lines("one\n"), "one");
+    }
+
+    #[test]
+    fn a_panic_is_shown_from_its_beginning() {
+        let trace: String = (0..60).map(|n| format!("[    2.2]  ? f{n}+0x1/0x2\n")).collect();
+        let log = format!("Linux version 7\n[    2.1] BUG: kernel NULL pointer\n{trace}");
+        let shown = last_lines(&log);
+        assert!(shown.starts_with("[    2.1] BUG: kernel NULL pointer\n"), "{shown}");
+        assert_eq!(shown.lines().count(), SHOWN_LINES);
     }
 
     #[rstest]
