@@ -49,6 +49,11 @@ pub fn without_time(line: &str) -> &str {
     }
 }
 
+/// The last line that says this, without its time.
+pub fn line_with(text: &str, words: &str) -> Option<String> {
+    text.lines().map(without_time).rfind(|line| line.contains(words)).map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::console::{last_lines, without_time};
+use crate::console::{last_lines, line_with};
 
 /// What was noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,7 @@ impl Death {
     /// Finds out why a machine is no more. `ready` says whether its suite was ever
     /// reached, `status` how its process ended.
     pub fn find_out(cause: Cause, ready: bool, status: &str, console: &str) -> Self {
-        let line = |with: &str| {
-            console.lines().map(without_time).rfind(|line| line.contains(with)).map(str::to_owned)
-        };
+        let line = |with: &str| line_with(console, with);
         let no_memory = || NO_MEMORY.iter().find_map(|words| line(words));
         let (kind, why) = match (cause, line(PANIC)) {
             (Cause::Interrupted, _) => (Kind::Interrupted, "interrupted".into()),
@@ -70,16 +68,20 @@ impl Death {
                 None => (Kind::NeverBooted, panic),
             },
             (Cause::Silence(waited), None) => {
-                let seconds = waited.as_secs();
+                let seconds = waited.as_secs_f64().round();
                 match (ready, no_memory()) {
                     (true, Some(line)) => (Kind::OutOfMemory, line),
                     (true, None) => (Kind::Hung, format!("nothing was heard for {seconds} s")),
                     (false, _) => (Kind::NeverBooted, format!("not up within {seconds} s")),
                 }
             }
+            (Cause::End, None) if ready => (Kind::Died, format!("the machine ended ({status})")),
             (Cause::End, None) => {
-                let kind = if ready { Kind::Died } else { Kind::NeverBooted };
-                (kind, format!("the machine ended ({status})"))
+                let hint = match console.trim() {
+                    "" => " before its console said anything; --memory may be too small for it",
+                    _ => "",
+                };
+                (Kind::NeverBooted, format!("the machine ended{hint} ({status})"))
             }
             (Cause::Lost(why), _) => (Kind::Died, format!("its port cannot be read: {why}")),
         };
@@ -102,9 +104,16 @@ mod tests {
     #[case(Cause::End, false, PANICKED, Kind::NeverBooted, "Fatal exception in interrupt")]
     #[case(Cause::End, true, FULL, Kind::OutOfMemory, "deadlocked on memory")]
     #[case(Cause::End, true, "", Kind::Died, "signal: 9")]
-    #[case(Cause::End, false, "", Kind::NeverBooted, "signal: 9")]
+    #[case(Cause::End, false, "", Kind::NeverBooted, "--memory may be too small for it (signal: 9")]
+    #[case(Cause::End, false, "Linux", Kind::NeverBooted, "the machine ended (signal: 9")]
     #[case(Cause::Silence(Duration::from_secs(60)), true, "", Kind::Hung, "for 60 s")]
-    #[case(Cause::Silence(Duration::from_secs(60)), false, "", Kind::NeverBooted, "within 60 s")]
+    #[case(
+        Cause::Silence(Duration::from_millis(59_998)),
+        false,
+        "",
+        Kind::NeverBooted,
+        "within 60 s"
+    )]
     #[case(Cause::Silence(Duration::from_secs(60)), true, PANICKED, Kind::Panicked, "Fatal")]
     #[case(Cause::Garbage("login:".into()), true, "", Kind::Garbage, "login:")]
     #[case(Cause::Interrupted, true, PANICKED, Kind::Interrupted, "interrupted")]
