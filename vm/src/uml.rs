@@ -184,11 +184,11 @@ impl Config {
             return Ok(Self { lines });
         }
         let said = String::from_utf8_lossy(&stderr);
-        Err(Unfit::Mute {
-            path: binary.into(),
-            how: ended(status),
-            said: said.lines().next().unwrap_or_default().to_owned(),
-        })
+        let said = said.lines().next().unwrap_or_default();
+        // Who says it is known already.
+        let name = format!("{}: ", binary.display());
+        let said = said.strip_prefix(&name).unwrap_or(said).to_owned();
+        Err(Unfit::Mute { path: binary.into(), how: ended(status), said })
     }
 
     fn has(&self, option: &str) -> bool {
@@ -316,7 +316,10 @@ mod tests {
     #[rstest]
     #[case("/bin/true", "/bin/true ended with 0 instead of printing its configuration")]
     #[case("/bin/false", "/bin/false ended with 1 instead of printing its configuration")]
-    #[case("/bin/cat", "/bin/cat ended with 1 instead of printing its configuration: /bin/cat: ")]
+    #[case(
+        "/bin/cat",
+        "/bin/cat ended with 1 instead of printing its configuration: unrecognized option"
+    )]
     #[case("/no/linux", "cannot run /no/linux: No such file or directory")]
     #[case("/etc/passwd", "cannot run /etc/passwd: Permission denied (os error 13); chmod +x")]
     fn a_binary_that_is_none_is_refused(#[case] path: &str, #[case] words: &str) {
