@@ -7,6 +7,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+
 /// The kernel that single measurements are of.
 const KERNEL: &str = "6.12.117";
 
@@ -27,37 +29,58 @@ const MEASURED: &[(&str, &[&str])] = &[
 
 const SOCKMIG: &str = env!("CARGO_BIN_EXE_sockmig");
 
+/// What one run of something cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// By the clock on the wall, which others on the same machine slow down.
+    wall: Duration,
+    /// By the processors.
+    cpu: Duration,
+}
+
 fn main() {
     let given = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let turns = given.map_or(TURNS, |given| given.parse().expect("a number of turns")).max(1);
-    let mut took: Vec<Vec<Duration>> = MEASURED.iter().map(|_| vec![]).collect();
+    let mut costs: Vec<Vec<Cost>> = MEASURED.iter().map(|_| vec![]).collect();
     for _ in 0..turns {
-        for (what, arguments) in took.iter_mut().zip(MEASURED.iter().map(|m| m.1)) {
-            what.push(time(Command::new(SOCKMIG).args(arguments)));
+        for (costs, (_, arguments)) in costs.iter_mut().zip(MEASURED) {
+            costs.push(cost(Command::new(SOCKMIG).args(*arguments)));
         }
     }
-    println!("{KERNEL}, the median of {turns} turns");
-    let medians: Vec<Duration> = took.into_iter().map(median).collect();
-    for ((what, _), median) in MEASURED.iter().zip(&medians) {
-        println!("  {what:<32} {:>6.2} s", median.as_secs_f64());
+    println!("{KERNEL}, medians of {turns} turns {:>20} {:>9}", "wall", "CPU");
+    let medians: Vec<Cost> = costs.iter().map(|costs| median(costs)).collect();
+    for ((what, _), Cost { wall, cpu }) in MEASURED.iter().zip(&medians) {
+        println!("  {what:<42} {:>7.2} s {:>7.2} s", wall.as_secs_f64(), cpu.as_secs_f64());
     }
-    let (bare, quizzes, all) = (medians[0], medians[1], medians[2]);
-    println!(
-        "  quizzes / bare boot              {:>6.2}",
-        quizzes.as_secs_f64() / bare.as_secs_f64()
-    );
-    let cases = cases();
-    let further = all.saturating_sub(quizzes).as_secs_f64() * 1000.0 / (cases - 12) as f64;
-    println!("  each of {:<3} further cases        {further:>6.0} ms", cases - 12);
+    let further = cases() - 12;
+    let [bare, quizzes, all, ..] = medians[..] else { unreachable!("a median each") };
+    let ratio = |of: fn(Cost) -> Duration| of(quizzes).as_secs_f64() / of(bare).as_secs_f64();
+    let each = |of: fn(Cost) -> Duration| {
+        of(all).saturating_sub(of(quizzes)).as_secs_f64() * 1000.0 / further as f64
+    };
+    let (wall, cpu) = (ratio(|cost| cost.wall), ratio(|cost| cost.cpu));
+    println!("  {:<42} {wall:>7.2}   {cpu:>7.2}", "quizzes / bare boot");
+    let (wall, cpu) = (each(|cost| cost.wall), each(|cost| cost.cpu));
+    println!("  {:<42} {wall:>7.0} ms {cpu:>6.0} ms", format!("each of {further} further cases"));
 }
 
-fn time(command: &mut Command) -> Duration {
-    let started = Instant::now();
+fn cost(command: &mut Command) -> Cost {
+    let (before, started) = (cpu(), Instant::now());
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let took = started.elapsed();
+    let wall = started.elapsed();
     let status = status.expect("it can be started");
     assert!(status.success(), "{command:?}: {status}");
-    took
+    Cost { wall, cpu: cpu() - before }
+}
+
+/// What all children have used that have ended.
+fn cpu() -> Duration {
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage(RUSAGE_CHILDREN)");
+    let part = |of: fn(&Usage) -> nix::sys::time::TimeVal| {
+        let time = of(&used);
+        Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()).unsigned_abs())
+    };
+    part(Usage::user_time) + part(Usage::system_time)
 }
 
 fn cases() -> usize {
@@ -65,7 +88,11 @@ fn cases() -> usize {
     listed.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()
 }
 
-fn median(mut all: Vec<Duration>) -> Duration {
-    all.sort();
-    all[all.len() / 2]
+fn median(costs: &[Cost]) -> Cost {
+    let middle = |of: fn(&Cost) -> Duration| {
+        let mut all: Vec<Duration> = costs.iter().map(of).collect();
+        all.sort();
+        all[all.len() / 2]
+    };
+    Cost { wall: middle(|cost| cost.wall), cpu: middle(|cost| cost.cpu) }
 }

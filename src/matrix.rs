@@ -211,7 +211,7 @@ impl Plan {
             }
         };
         let mut manner = self.manner;
-        if hardware.clock == Clock::Virtual {
+        if host.clock() == Clock::Virtual {
             // Waiting costs nothing, and one after the other each has the machine alone.
             manner.jobs = 1;
         }

@@ -240,7 +240,7 @@ impl<'r> Row<'r> {
             fate,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
-                clock: host.clock().to_owned(),
+                clock: host.clock().name().to_owned(),
                 fresh: manner.fresh,
                 boot_ms: milliseconds(boot),
                 took_ms: milliseconds(took),

@@ -57,9 +57,8 @@ impl Death {
     /// Finds out why a machine is no more. `ready` says whether its suite was ever
     /// reached, `status` how its process ended.
     pub fn find_out(cause: Cause, ready: bool, status: &str, console: &str) -> Self {
-        let line = |with: &str| line_with(console, with);
-        let no_memory = || NO_MEMORY.iter().find_map(|words| line(words));
-        let (kind, why) = match (cause, line(PANIC)) {
+        let no_memory = || no_memory(console);
+        let (kind, why) = match (cause, line_with(console, PANIC)) {
             (Cause::Interrupted, _) => (Kind::Interrupted, "interrupted".into()),
             (Cause::Garbage(what), _) => (Kind::Garbage, what),
             (Cause::End | Cause::Silence(_), Some(panic)) => match no_memory() {
@@ -87,12 +86,32 @@ impl Death {
         };
         Self { kind, why, console: last_lines(console) }
     }
+
+    /// The end of a suite that did not come to its own, by `how` as the guest says.
+    pub fn of_suite(how: &str, console: &str) -> Self {
+        let (kind, why) = match no_memory(console) {
+            Some(line) => (Kind::OutOfMemory, line),
+            None => (Kind::Died, format!("the guest's suite ended ({how})")),
+        };
+        Self { kind, why, console: last_lines(console) }
+    }
+}
+
+fn no_memory(console: &str) -> Option<String> {
+    NO_MEMORY.iter().find_map(|words| line_with(console, words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn a_suite_without_memory_was_not_just_killed() {
+        let killed = "[ 9.0] Out of memory: Killed process 31 (init) total-vm:9kB\n";
+        assert_eq!(Death::of_suite("137", killed).kind, Kind::OutOfMemory);
+        assert_eq!(Death::of_suite("139", "").kind, Kind::Died);
+    }
 
     const PANICKED: &str = "[    2.1] BUG: kernel NULL pointer dereference\n\
                             [    2.2] Kernel panic - not syncing: Fatal exception in interrupt\n\

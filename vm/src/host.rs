@@ -142,12 +142,11 @@ impl Host {
         }
     }
 
-    /// Which clock the guest lives by, for people.
-    pub fn clock(&self) -> &'static str {
-        match (&self.uml, self.hardware.clock) {
-            (Some(uml), Clock::Virtual) if !uml.can_travel() => "real",
-            (_, Clock::Virtual) => "virtual",
-            (_, Clock::Real) => "real",
+    /// Which clock the guest lives by: the real one also if the kernel has no other.
+    pub fn clock(&self) -> Clock {
+        match &self.uml {
+            Some(uml) if !uml.can_travel() => Clock::Real,
+            _ => self.hardware.clock,
         }
     }
 
