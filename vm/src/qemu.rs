@@ -39,7 +39,7 @@ pub enum Accel {
 /// Which clock a guest lives by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// It counts instructions, 16 ns each, and jumps to the next timer when the guest is
+    /// It counts instructions, 4 ns each, and jumps to the next timer when the guest is
     /// idle. Shorter ones make the kernel's busy waits longer, longer ones make time pass
     /// quickly for whoever computes.
     Virtual,
@@ -78,7 +78,7 @@ pub fn command(image: &Image, hardware: Hardware) -> Command {
         Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
     };
     if clock == Clock::Virtual {
-        qemu.args(["-icount", "shift=4,sleep=off"]);
+        qemu.args(["-icount", "shift=2,sleep=off"]);
     }
     qemu.args(["-smp", "1", "-m", &memory.to_string()]);
     qemu.arg("-kernel").arg(path(image)).args(["-initrd", INITRAMFS, "-append"]);
