@@ -24,7 +24,7 @@ pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut listeners = Listeners::default();
     listeners.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-        match execute(catalogue::all(), Plan::default(), &mut listeners) {
+    match execute(catalogue::all(), Plan::default(), &mut listeners) {
         Ok(totals) => listeners.exit(&totals, false),
         Err(exit) => exit,
     }

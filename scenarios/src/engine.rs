@@ -236,9 +236,7 @@ pub fn run(
     mut listen: impl FnMut(Event),
 ) {
     let queue = queue(selection, plan);
-    let run_task = |task: &Task| {
-        run_once(labs, kernel, &selection[task.index], task.round, plan)
-    };
+    let run_task = |task: &Task| run_once(labs, kernel, &selection[task.index], task.round, plan);
     let started = |task: &Task| (selection[task.index].id(), task.round);
     let (finished, broken) = match plan.jobs {
         1 => in_turn(&queue, started, run_task, &mut listen),

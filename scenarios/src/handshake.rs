@@ -186,19 +186,19 @@ pub(crate) const CASES: &[Case] = &[
 /// A number beyond every window that a listener offers.
 const FAR: u32 = 1 << 30;
 
-const NOTHING: &str = "nothing";
-const RESET: &str = "S > W  R 1:1(0)";
+pub(crate) const NOTHING: &str = "nothing";
+pub(crate) const RESET: &str = "S > W  R 1:1(0)";
 const ACK: &str = "S > W  . 1:1(0) ack 1";
-const SYN_ACK: &str = "S > fresh  S. 0:0(0) ack 1";
+pub(crate) const SYN_ACK: &str = "S > fresh  S. 0:0(0) ack 1";
 
-const IN_FLIGHT: &str = "
+pub(crate) const IN_FLIGHT: &str = "
     W > S  S 0:0(0)
     S > W  S. 0:0(0) ack 1
     -- close(A) --
 ";
 
 /// W's request is A's, and A is closed while B listens.
-fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listener)> {
+pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listener)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -208,7 +208,7 @@ fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listen
 }
 
 /// What `segment` does to W's request; and whether that lives on, by what data does.
-fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
+pub(crate) fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, segment)?;
@@ -223,11 +223,11 @@ fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     observe_fresh_syn(lab)
 }
 
-fn data() -> Draft {
+pub(crate) fn data() -> Draft {
     Draft::new("P.", 1, 1).payload(b"Hello World")
 }
 
-fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
+pub(crate) fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
     let child = lab.accept_now(b)?;
     let received = child.map_or(Ok("no child".into()), |child| {
         // W would never acknowledge a FIN.
@@ -240,7 +240,7 @@ fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Resul
 
 /// Whether the one listener that is left takes a new handshake. One whose count of
 /// requests went wrong drops the SYN.
-fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
+pub(crate) fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     let mut fresh = lab.wire_client("fresh")?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut fresh, &Draft::syn())?;
@@ -251,7 +251,7 @@ fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     lab.wire_send(&mut fresh, &Draft::new("R", 1, 0)).map(drop)
 }
 
-fn gone(answer: &str) -> Expectation {
+pub(crate) fn gone(answer: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)
@@ -263,7 +263,7 @@ fn gone(answer: &str) -> Expectation {
         .fact("fresh SYNs dropped for a full queue", 0)
 }
 
-fn lives(answer: &str, sockets: &str) -> Expectation {
+pub(crate) fn lives(answer: &str, sockets: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)

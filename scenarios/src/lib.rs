@@ -24,4 +24,5 @@ pub mod report;
 pub mod requirement;
 mod statistics;
 mod sysctl;
+mod timer;
 mod wake_up;

@@ -106,9 +106,9 @@ fn skip(reason: &str) -> Met {
 pub(crate) mod tests {
     use super::*;
     use crate::case::{Case, Migration as Asked};
-    use std::time::Duration;
     use harness::Family;
     use rstest::rstest;
+    use std::time::Duration;
 
     pub(crate) fn kernel(version: Version) -> Kernel {
         Kernel {
