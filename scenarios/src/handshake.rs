@@ -137,6 +137,57 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "handshake/hole",
+        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
+               then all of it comes.",
+        must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
+               for what is missing, which an ACK tells.",
+        source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
+            Migration::On => lives(ACK, "W's child ESTABLISHED, a listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/no-ack",
+        does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
+        must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
+               the handshake on B.",
+        source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => lives(NOTHING, "W's request, a listener").counters(&[]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-in-window",
+        does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
+               window.",
+        must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
+               and takes new handshakes.",
+        source: "N-11; tcp_check_req(), embryonic_reset",
+        settings: Settings::FamiliesOn,
+        run: syn_in_window,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer", "S > W  R. 0:0(0) ack 1")
+                .fact("sockets then", "a listener")
+                .fact("accept(B)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[("EmbryonicRsts", 1), ("AttemptFails", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "handshake/fin",
         does: "W's SYN was A's; B listens; A is closed. W's ACK comes with a FIN.",
         must: "Off: an RST without ACK. On: it completes the handshake on B, which accepts the \
@@ -289,6 +340,17 @@ fn syn_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     lab.wire_send(&mut w, &data())?;
     lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn syn_in_window(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &Draft::new("S", 5, 0))?;
+    lab.observe("answer", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
     observe_child(lab, &b)?;
     observe_fresh_syn(lab)
 }

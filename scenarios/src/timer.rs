@@ -18,7 +18,7 @@ use crate::handshake::{
 };
 
 /// The first expiry, TCP_TIMEOUT_INIT.
-const FIRST: Duration = Duration::from_secs(1);
+pub(crate) const FIRST: Duration = Duration::from_secs(1);
 
 pub(crate) const CASES: &[Case] = &[
     Case {
