@@ -58,10 +58,10 @@ fn main() {
     let each = |of: fn(Cost) -> Duration| {
         of(all).saturating_sub(of(quizzes)).as_secs_f64() * 1000.0 / further as f64
     };
-    let (wall, cpu): (fn(Cost) -> Duration, fn(Cost) -> Duration) = (|c| c.wall, |c| c.cpu);
-    println!("  {:<42} {:>7.2}   {:>7.2}", "quizzes / bare boot", ratio(wall), ratio(cpu));
-    let what = format!("each of {further} further cases");
-    println!("  {what:<42} {:>7.0} ms {:>6.0} ms", each(wall), each(cpu));
+    let (wall, cpu) = (ratio(|cost| cost.wall), ratio(|cost| cost.cpu));
+    println!("  {:<42} {wall:>7.2}   {cpu:>7.2}", "quizzes / bare boot");
+    let (wall, cpu) = (each(|cost| cost.wall), each(|cost| cost.cpu));
+    println!("  {:<42} {wall:>7.0} ms {cpu:>6.0} ms", format!("each of {further} further cases"));
 }
 
 fn cost(command: &mut Command) -> Cost {

@@ -202,7 +202,7 @@ pub struct MachineArguments {
     #[arg(long, value_enum)]
     pub clock: Option<ClockChoice>,
 
-    /// The guest's memory, in MiB.
+    /// The guest's memory, in MiB; vm-run adds what the files take that the guest gets.
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub memory: u32,

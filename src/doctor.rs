@@ -1,5 +1,7 @@
 //! `sockmig doctor`: what this machine allows, and what to change where it does not.
 
+mod machines;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -18,19 +20,20 @@ pub struct Finding {
     good: bool,
     found: String,
     /// What it costs, and what helps; empty when all is well.
-    advice: &'static str,
+    advice: String,
 }
 
 /// Looks at everything and tells.
 pub fn doctor() -> Exit {
     let labs = Labs::default();
-    let (findings, exit) = match engine::probe(&labs) {
+    let (mut findings, exit) = match engine::probe(&labs) {
         Ok(kernel) => (findings(&Environment::read(kernel)), Exit::Expected),
         Err(broken) => {
             eprintln!("sockmig: {}", report::no_lab(&broken));
             (without_lab(), Exit::Unavailable)
         }
     };
+    findings.extend(machines::findings());
     let style = Style::of(&std::io::stdout());
     let mut to = Stdout::new();
     let text: String = findings.iter().map(|finding| finding.shown(style)).collect();
@@ -45,11 +48,11 @@ pub fn doctor() -> Exit {
 
 impl Finding {
     fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, good: true, found: found.into(), advice: "" }
+        Self { what, good: true, found: found.into(), advice: String::new() }
     }
 
-    fn bad(what: &'static str, found: impl Into<String>, advice: &'static str) -> Self {
-        Self { what, good: false, found: found.into(), advice }
+    fn bad(what: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, good: false, found: found.into(), advice: advice.into() }
     }
 
     fn shown(&self, style: Style) -> String {

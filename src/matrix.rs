@@ -14,7 +14,7 @@ pub mod table;
 pub mod text;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -211,7 +211,7 @@ impl Plan {
             }
         };
         let mut manner = self.manner;
-        if hardware.clock == Clock::Virtual {
+        if host.clock() == Clock::Virtual {
             // Waiting costs nothing, and one after the other each has the machine alone.
             manner.jobs = 1;
         }
@@ -237,10 +237,14 @@ fn stage(progress: Progress<'_>) -> Stage {
     }
 }
 
-/// A kernel's name as a directory's: a path's last part.
+/// A kernel's name as a directory's. Of a path every part, since kernels of several builds
+/// have the same last one.
 fn file_name(name: &str) -> String {
-    let last = Path::new(name).file_name().unwrap_or_default();
-    last.to_string_lossy().into_owned()
+    let parts = Path::new(name).components().filter_map(|part| match part {
+        Component::Normal(part) => Some(part.to_string_lossy()),
+        _ => None,
+    });
+    parts.collect::<Vec<_>>().join("-")
 }
 
 /// Every N-th kernel, from the K-th on, so that each part has old and new ones.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
 use harness::interrupt;
 use vm::bootable::Bootable;
@@ -16,6 +16,7 @@ use vm::choice;
 use vm::death::{Death, Kind};
 use vm::host::{Host, NotUp, Shared};
 use vm::machine::Machine;
+use vm::program;
 use vm::qemu::Hardware;
 
 use crate::cli::VmRunArguments;
@@ -52,8 +53,9 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
 }
 
 fn run(arguments: &VmRunArguments) -> Result<i32> {
-    let (kernel, hardware) = prepare(arguments)?;
+    // What is wrong with it is told before anything is fetched or unpacked.
     let (task, shared) = task(arguments)?;
+    let (kernel, hardware) = prepare(arguments)?;
     interrupt::catch().context("cannot catch Ctrl-C")?;
     let name = kernel.name.clone();
     let host = Host::prepare(kernel, hardware, &shared)?;
@@ -64,7 +66,7 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
     let silence = Duration::from_secs(arguments.silence.into());
     converse(machine, &task, silence).map_err(|e| match e {
         Lost::Machine(death) => told(&name, &death),
-        Lost::Task(why) => anyhow::anyhow!("{name}: {why}"),
+        Lost::Task(why) => anyhow!("{name}: {why}"),
         Lost::Output(e) => e.into(),
     })
 }
@@ -80,11 +82,13 @@ fn prepare(arguments: &VmRunArguments) -> Result<(Bootable, Hardware)> {
 /// What the guest is asked to do, and the files that it takes.
 fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     let (program, rest) = arguments.command.split_first().context("no program was named")?;
-    let path = std::path::absolute(program)?;
+    let path = program::absolute(Path::new(program)).map_err(|e| anyhow!("{program}: {e}"))?;
+    program::check(&path).map_err(|e| anyhow!("{program} {e}"))?;
     let directory = env::current_dir().context("getcwd()")?;
     let mut shared = Shared { paths: vec![path.clone()], without: NOT_SHARED.into() };
     for wanted in &arguments.share {
-        shared.paths.push(std::path::absolute(wanted)?);
+        let place = program::absolute(wanted).and_then(|path| path.metadata().map(|_| path));
+        shared.paths.push(place.with_context(|| format!("cannot share {}", wanted.display()))?);
     }
     let mut environment: BTreeMap<String, String> = env::vars()
         .filter(|(name, _)| PASSED_ON.iter().any(|beginning| name.starts_with(beginning)))
@@ -147,7 +151,7 @@ fn pass_on(mut to: impl Write, bytes: &[u8]) -> Result<(), Lost> {
 fn told(kernel: &str, death: &Death) -> anyhow::Error {
     let Death { kind, why, console } = death;
     match (kind, console.as_str()) {
-        (Kind::Interrupted, _) | (_, "") => anyhow::anyhow!("{kernel}: {why}"),
-        (_, console) => anyhow::anyhow!("{kernel}: {why}; the console's last lines:\n{console}"),
+        (Kind::Interrupted, _) | (_, "") => anyhow!("{kernel}: {why}"),
+        (_, console) => anyhow!("{kernel}: {why}; the console's last lines:\n{console}"),
     }
 }

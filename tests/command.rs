@@ -87,7 +87,9 @@ fn list_explain_and_doctor_tell() {
 
     let doctor = run(&mut sockmig(&["doctor"]));
     assert_eq!(doctor.code, Some(0), "{doctor}");
-    assert!(doctor.stdout.contains("namespaces"), "{doctor}");
+    for line in ["namespaces", "QEMU", "KVM", "kernels", "machines"] {
+        assert!(doctor.stdout.contains(&format!("  {line} ")), "{line}: {doctor}");
+    }
 }
 
 #[test]

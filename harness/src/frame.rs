@@ -65,19 +65,22 @@ impl Frames {
     /// # Errors
     /// What arrived is no frame. Nothing that follows can be read.
     pub fn next_whole(&mut self) -> Result<Option<Frame>, Garbage> {
+        let Some(len) = self.announced()? else { return Ok(None) };
+        let Some(payload) = self.bytes.get(HEAD..HEAD + len) else { return Ok(None) };
+        let frame = Frame { tag: self.bytes[MAGIC.len()], payload: payload.to_vec() };
+        self.bytes.drain(..HEAD + len);
+        Ok(Some(frame))
+    }
+
+    /// The length of the payload that is arriving, once its head is here.
+    fn announced(&self) -> Result<Option<usize>, Garbage> {
         let begun = self.bytes.len().min(MAGIC.len());
         if self.bytes[..begun] != MAGIC[..begun] {
             return Err(self.garbage());
         }
-        let Some((head, rest)) = self.bytes.split_at_checked(HEAD) else { return Ok(None) };
+        let Some(head) = self.bytes.get(..HEAD) else { return Ok(None) };
         let len = u32::from_le_bytes([head[5], head[6], head[7], head[8]]) as usize;
-        if len > LARGEST {
-            return Err(self.garbage());
-        }
-        let Some(payload) = rest.get(..len) else { return Ok(None) };
-        let frame = Frame { tag: head[4], payload: payload.to_vec() };
-        self.bytes.drain(..HEAD + len);
-        Ok(Some(frame))
+        if len > LARGEST { Err(self.garbage()) } else { Ok(Some(len)) }
     }
 
     fn garbage(&self) -> Garbage {
@@ -85,21 +88,18 @@ impl Frames {
     }
 }
 
-/// Reads from `from` until a frame is whole.
+/// Reads one frame from `from`, and nothing of what follows it.
 ///
 /// # Errors
 /// Those of `from`, its end among them, and what is no frame.
 pub fn receive(from: &mut impl Read) -> io::Result<Frame> {
-    let mut frames = Frames::default();
-    let mut byte = [0];
-    loop {
-        // One at a time, so that nothing of the next frame is taken.
-        from.read_exact(&mut byte)?;
-        frames.push(&byte);
-        if let Some(frame) = frames.next_whole().map_err(io::Error::other)? {
-            return Ok(frame);
-        }
-    }
+    let mut frames = Frames { bytes: vec![0; HEAD] };
+    from.read_exact(&mut frames.bytes)?;
+    let len = frames.announced().map_err(io::Error::other)?.unwrap_or_default();
+    frames.bytes.resize(HEAD + len, 0);
+    from.read_exact(&mut frames.bytes[HEAD..])?;
+    let frame = frames.next_whole().map_err(io::Error::other)?;
+    Ok(frame.expect("all of it is here"))
 }
 
 #[cfg(test)]

@@ -111,6 +111,10 @@ fn furnish() -> Vec<String> {
     ];
     let lacks = |(kind, at): (&str, &str)| {
         let _ = fs::create_dir_all(at);
+        // What the host shared may be there, and must not be covered.
+        if kind == "tmpfs" && fs::read_dir(at).is_ok_and(|mut there| there.next().is_some()) {
+            return None;
+        }
         let mounted = mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>);
         mounted.err().map(|e| format!("mount({kind}, {at}): {e}"))
     };

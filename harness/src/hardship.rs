@@ -5,7 +5,9 @@
 //! the hardship too.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -59,6 +61,23 @@ pub fn with_full_disk(command: &mut Command, directory: &Path) {
 /// `directory` cannot be written to.
 pub fn with_read_only(command: &mut Command, directory: &Path) {
     mount_over(command, directory, "size=4k", libc::MS_RDONLY);
+}
+
+/// The file behind another process's descriptor, as if that process were to use it.
+///
+/// # Errors
+/// There is no such process or descriptor, or this user may not trace the process.
+pub fn take_descriptor(pid: u32, descriptor: i32) -> io::Result<File> {
+    // SAFETY: system calls with numbers, the second of which makes a descriptor that
+    // nobody else has.
+    unsafe {
+        let process = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        done(process as i32)?;
+        let process = OwnedFd::from_raw_fd(process as i32);
+        let taken = libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), descriptor, 0);
+        done(taken as i32)?;
+        Ok(File::from_raw_fd(taken as i32))
+    }
 }
 
 /// The one set of system call numbers that the filters know (`AUDIT_ARCH_*`).

@@ -30,6 +30,7 @@ mod packets;
 pub mod process;
 pub mod segment;
 pub mod socket;
+pub mod space;
 pub mod subprocess;
 pub mod sysctl;
 pub mod trace;

@@ -14,9 +14,6 @@ const COLUMNS: usize = 12;
 /// Failures that are told one by one; a page is no log.
 const TOLD: usize = 20;
 
-/// Lines of a console.
-const CONSOLE_LINES: usize = 20;
-
 /// The page.
 pub fn markdown(found: &MatrixDocument) -> String {
     let findings = findings::findings(found);
@@ -197,15 +194,13 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
             let _ = writeln!(text, "- {} **{fate}**: {}\n", escaped(name), escaped(why));
             continue;
         }
-        let lines: Vec<&str> = kernel.console.lines().collect();
-        let console = lines[lines.len().saturating_sub(CONSOLE_LINES)..].join("\n");
         let _ = writeln!(
             text,
             "<details><summary>{} <b>{fate}</b>: {}</summary>\n",
             html(name),
             html(why)
         );
-        let _ = writeln!(text, "{}\n</details>\n", fenced(&console));
+        let _ = writeln!(text, "{}\n</details>\n", fenced(&kernel.console));
     }
 }
 

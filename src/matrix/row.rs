@@ -201,8 +201,8 @@ impl<'r> Row<'r> {
         match running {
             // Nobody knows who it was: each of them alone will tell.
             [_, _, ..] => self.manner.jobs = 1,
-            [id] => self.take(ended_by(id, kind, why)),
-            [] => {}
+            [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
+            _ => {}
         }
         let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung);
         let suspects = running.to_vec();
@@ -240,7 +240,7 @@ impl<'r> Row<'r> {
             fate,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
-                clock: host.clock().to_owned(),
+                clock: host.clock().name().to_owned(),
                 fresh: manner.fresh,
                 boot_ms: milliseconds(boot),
                 took_ms: milliseconds(took),

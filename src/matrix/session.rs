@@ -77,12 +77,14 @@ pub fn run(
                 continue;
             }
             of_every_guest::END => {
-                let code = exit_code(&payload);
-                machine.power_off(POWER_OFF);
-                return match (trouble, code) {
-                    (Some(why), _) => End::NoLab(why),
-                    (None, 0) => End::Done,
-                    (None, code) => End::NoLab(format!("the guest's suite ended with {code}")),
+                return match (trouble, exit_code(&payload)) {
+                    (None, code) if code != 0 => {
+                        End::Died(machine.gave_up(&format!("exit code {code}")))
+                    }
+                    (trouble, _) => {
+                        machine.power_off(POWER_OFF);
+                        trouble.map_or(End::Done, End::NoLab)
+                    }
                 };
             }
             _ => None,

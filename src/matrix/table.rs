@@ -42,7 +42,13 @@ impl<W: Write> MatrixConsumer for Table<W> {
         self.live.begin(&matrix.kernels, cases);
         let shard = matrix.shard.as_ref().map(|shard| format!(" (shard {shard})"));
         let shard = shard.unwrap_or_default();
-        self.write(&format!("{kernels} kernels{shard}, {cases} cases, {jobs} at a time\n\n"))
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (ks, cs) = (plural(kernels), plural(cases));
+        let at_a_time = match kernels {
+            1 => String::new(),
+            _ => format!(", {} machines at a time", jobs.min(kernels)),
+        };
+        self.write(&format!("{kernels} kernel{ks}{shard}, {cases} case{cs}{at_a_time}\n\n"))
     }
 
     fn stage(&mut self, kernel: usize, stage: &Stage) -> io::Result<()> {

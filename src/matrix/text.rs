@@ -17,9 +17,6 @@ pub const NARROWEST: usize = 80;
 /// How wide sentences run, whatever the terminal.
 const SENTENCE: usize = 100;
 
-/// Lines of a console that are shown of a machine that ended badly.
-const CONSOLE_LINES: usize = 12;
-
 /// The whole text about a matrix, for a terminal of `width` columns.
 pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
     let width = width.max(NARROWEST);
@@ -118,9 +115,7 @@ impl Page<'_> {
         for kernel in &findings.ends {
             let why = kernel.fate.why().unwrap_or_default();
             self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.fate.word()));
-            let lines: Vec<&str> = kernel.console.lines().collect();
-            let shown = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
-            for line in shown {
+            for line in kernel.console.lines() {
                 self.line(&format!("    | {line}"));
             }
         }

@@ -54,14 +54,27 @@ pub fn run(command: &mut Command) -> Ended {
 
 /// Waits for something that has to come soon.
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    let mut look = look;
-    let end = Instant::now() + Duration::from_secs(30);
+    until_within(Duration::from_secs(30), Duration::ZERO, what, look)
+}
+
+/// Waits for something that has to come within `limit`, and leaves the processor to others
+/// for `pause` between two looks.
+pub fn until_within<T>(
+    limit: Duration,
+    pause: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + limit;
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(Instant::now() < end, "never came: {what}");
-        std::thread::yield_now();
+        match pause {
+            Duration::ZERO => std::thread::yield_now(),
+            pause => std::thread::sleep(pause),
+        }
     }
 }
 
@@ -137,6 +150,17 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
         pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// Whether it is the virtual machine of a kernel of this name.
+    pub fn is_machine_of(&self, kernel: &str) -> bool {
+        let is_qemu = self.arguments.first().is_some_and(|program| program.contains("qemu-system"));
+        is_qemu && self.arguments.iter().any(|part| part.contains(&format!("/{kernel}-")))
+    }
+
+    /// Kills it.
+    pub fn kill(&self) -> bool {
+        signal(Signal::SIGKILL, self.pid)
     }
 
     /// Stops it; it will never go on by itself.

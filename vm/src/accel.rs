@@ -1,7 +1,7 @@
 //! Whether KVM can be trusted.
 
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::wait;
@@ -19,26 +19,44 @@ const TRIAL: Duration = Duration::from_secs(5);
 /// A `/dev/kvm` that opens proves nothing, since some never run a guest. The trial's
 /// result is kept until this machine is started again.
 pub fn best(kernel: &Bootable, memory: u32, cache: &Cache) -> Accel {
-    if OpenOptions::new().read(true).write(true).open("/dev/kvm").is_err() {
+    if !opens() {
         return Accel::Tcg;
     }
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let kept = cache.root().join(format!("kvm-{}", boot.trim()));
-    match std::fs::read_to_string(&kept).as_deref() {
-        Ok("works") => return Accel::Kvm,
-        Ok("does not work") => return Accel::Tcg,
-        _ => {}
-    }
-    let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
-    let runs = Host::prepare(kernel.clone(), hardware, &Shared::default())
-        .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
-    keep(&kept, runs);
+    let runs = tried(cache).unwrap_or_else(|| {
+        let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
+        let runs = Host::prepare(kernel.clone(), hardware, &Shared::default())
+            .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
+        keep(&kept(cache), runs);
+        runs
+    });
     if runs { Accel::Kvm } else { Accel::Tcg }
+}
+
+/// Whether there is a KVM that lets this user in.
+pub fn opens() -> bool {
+    OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+/// What the trial came to, if there was one since this machine was started.
+pub fn tried(cache: &Cache) -> Option<bool> {
+    match std::fs::read_to_string(kept(cache)).as_deref() {
+        Ok(WORKS) => Some(true),
+        Ok(DOES_NOT_WORK) => Some(false),
+        _ => None,
+    }
+}
+
+const WORKS: &str = "works";
+const DOES_NOT_WORK: &str = "does not work";
+
+fn kept(cache: &Cache) -> PathBuf {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    cache.root().join(format!("kvm-{}", boot.trim()))
 }
 
 /// A result that cannot be kept is found out again.
 fn keep(at: &Path, runs: bool) {
     let partial = at.with_extension(std::process::id().to_string());
-    let word = if runs { "works" } else { "does not work" };
+    let word = if runs { WORKS } else { DOES_NOT_WORK };
     let _ = std::fs::write(&partial, word).and_then(|()| std::fs::rename(&partial, at));
 }

@@ -3,7 +3,7 @@
 use harness::kernel_log::is_complaint;
 
 /// How much of a console is shown when something went wrong.
-const SHOWN_LINES: usize = 24;
+const SHOWN_LINES: usize = 16;
 
 /// How far back the beginning of a panic is looked for: its traces may be long.
 const TRACE_LINES: usize = 120;
@@ -49,6 +49,11 @@ pub fn without_time(line: &str) -> &str {
     }
 }
 
+/// The last line that says this, without its time.
+pub fn line_with(text: &str, words: &str) -> Option<String> {
+    text.lines().map(without_time).rfind(|line| line.contains(words)).map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +68,7 @@ mod tests {
     #[test]
     fn the_end_is_what_is_shown() {
         let lines: String = (0..100).map(|n| format!("{n}\n\n")).collect();
-        assert!(last_lines(&lines).starts_with("76\n77\n"));
+        assert!(last_lines(&lines).starts_with("84\n85\n"));
         assert_eq!(last_lines("one\n"), "one");
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::console::{last_lines, without_time};
+use crate::console::{last_lines, line_with};
 
 /// What was noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +57,8 @@ impl Death {
     /// Finds out why a machine is no more. `ready` says whether its suite was ever
     /// reached, `status` how its process ended.
     pub fn find_out(cause: Cause, ready: bool, status: &str, console: &str) -> Self {
-        let line = |with: &str| {
-            console.lines().map(without_time).rfind(|line| line.contains(with)).map(str::to_owned)
-        };
-        let no_memory = || NO_MEMORY.iter().find_map(|words| line(words));
-        let (kind, why) = match (cause, line(PANIC)) {
+        let no_memory = || no_memory(console);
+        let (kind, why) = match (cause, line_with(console, PANIC)) {
             (Cause::Interrupted, _) => (Kind::Interrupted, "interrupted".into()),
             (Cause::Garbage(what), _) => (Kind::Garbage, what),
             (Cause::End | Cause::Silence(_), Some(panic)) => match no_memory() {
@@ -70,27 +67,51 @@ impl Death {
                 None => (Kind::NeverBooted, panic),
             },
             (Cause::Silence(waited), None) => {
-                let seconds = waited.as_secs();
+                let seconds = waited.as_secs_f64().round();
                 match (ready, no_memory()) {
                     (true, Some(line)) => (Kind::OutOfMemory, line),
                     (true, None) => (Kind::Hung, format!("nothing was heard for {seconds} s")),
                     (false, _) => (Kind::NeverBooted, format!("not up within {seconds} s")),
                 }
             }
+            (Cause::End, None) if ready => (Kind::Died, format!("the machine ended ({status})")),
             (Cause::End, None) => {
-                let kind = if ready { Kind::Died } else { Kind::NeverBooted };
-                (kind, format!("the machine ended ({status})"))
+                let hint = match console.trim() {
+                    "" => " before its console said anything; --memory may be too small for it",
+                    _ => "",
+                };
+                (Kind::NeverBooted, format!("the machine ended{hint} ({status})"))
             }
             (Cause::Lost(why), _) => (Kind::Died, format!("its port cannot be read: {why}")),
         };
         Self { kind, why, console: last_lines(console) }
     }
+
+    /// The end of a suite that did not come to its own, by `how` as the guest says.
+    pub fn of_suite(how: &str, console: &str) -> Self {
+        let (kind, why) = match no_memory(console) {
+            Some(line) => (Kind::OutOfMemory, line),
+            None => (Kind::Died, format!("the guest's suite ended ({how})")),
+        };
+        Self { kind, why, console: last_lines(console) }
+    }
+}
+
+fn no_memory(console: &str) -> Option<String> {
+    NO_MEMORY.iter().find_map(|words| line_with(console, words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn a_suite_without_memory_was_not_just_killed() {
+        let killed = "[ 9.0] Out of memory: Killed process 31 (init) total-vm:9kB\n";
+        assert_eq!(Death::of_suite("137", killed).kind, Kind::OutOfMemory);
+        assert_eq!(Death::of_suite("139", "").kind, Kind::Died);
+    }
 
     const PANICKED: &str = "[    2.1] BUG: kernel NULL pointer dereference\n\
                             [    2.2] Kernel panic - not syncing: Fatal exception in interrupt\n\
@@ -102,9 +123,16 @@ mod tests {
     #[case(Cause::End, false, PANICKED, Kind::NeverBooted, "Fatal exception in interrupt")]
     #[case(Cause::End, true, FULL, Kind::OutOfMemory, "deadlocked on memory")]
     #[case(Cause::End, true, "", Kind::Died, "signal: 9")]
-    #[case(Cause::End, false, "", Kind::NeverBooted, "signal: 9")]
+    #[case(Cause::End, false, "", Kind::NeverBooted, "--memory may be too small for it (signal: 9")]
+    #[case(Cause::End, false, "Linux", Kind::NeverBooted, "the machine ended (signal: 9")]
     #[case(Cause::Silence(Duration::from_secs(60)), true, "", Kind::Hung, "for 60 s")]
-    #[case(Cause::Silence(Duration::from_secs(60)), false, "", Kind::NeverBooted, "within 60 s")]
+    #[case(
+        Cause::Silence(Duration::from_millis(59_998)),
+        false,
+        "",
+        Kind::NeverBooted,
+        "within 60 s"
+    )]
     #[case(Cause::Silence(Duration::from_secs(60)), true, PANICKED, Kind::Panicked, "Fatal")]
     #[case(Cause::Garbage("login:".into()), true, "", Kind::Garbage, "login:")]
     #[case(Cause::Interrupted, true, PANICKED, Kind::Interrupted, "interrupted")]

@@ -10,16 +10,29 @@ use harness::guest::tag;
 use harness::wait;
 
 use crate::bootable::{Bootable, Image};
+use crate::console;
 use crate::death::Death;
 use crate::initramfs::Initramfs;
-use crate::machine::{Machine, NotStarted};
+use crate::machine::{CONSOLE, Machine, NotStarted};
 use crate::monitor::Monitor;
 use crate::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
+use crate::scratch::Scratch;
 use crate::uml::{Uml, Unfit};
 
 /// How long a machine may take until its suite is up: thirty times what a quiet host needs.
-fn boot_deadline() -> Duration {
-    Duration::from_secs(60) * wait::slowness()
+fn boot_deadline(accel: Accel) -> Duration {
+    let seconds = match accel {
+        Accel::Tcg => 60,
+        // There are hosts whose KVM never runs a guest, and tells nobody.
+        Accel::Kvm => 20,
+    };
+    Duration::from_secs(seconds) * wait::slowness()
+}
+
+/// Memory, in MiB, that a guest needs for files beside its own. While it unpacks them it
+/// has them twice, and a file system in memory may have half of what the archive leaves.
+fn memory_for(bytes: usize) -> u32 {
+    u32::try_from((3 * bytes).div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
 /// Why there is no machine.
@@ -44,6 +57,12 @@ pub enum NotUp {
     NotSaved {
         /// The monitor's answer.
         source: io::Error,
+    },
+    /// It was up, and had not kept all of the files that it was given.
+    #[error("the guest has no room for its files ({line}); give it more with --memory")]
+    NotUnpacked {
+        /// The kernel's own line about it.
+        line: String,
     },
     /// It was started, and ended before its suite was up.
     #[error("{}", .0.why)]
@@ -77,7 +96,7 @@ pub struct Host {
     hardware: Hardware,
     /// What is run in place of QEMU, if the kernel is a process itself.
     uml: Option<Uml>,
-    directory: tempfile::TempDir,
+    directory: Scratch,
     /// What a saved machine said when it was up.
     saved: OnceCell<Up>,
 }
@@ -88,21 +107,24 @@ impl Host {
     /// # Errors
     /// [`NotUp::NoRoom`]; [`NotUp::Unfit`].
     pub fn prepare(bootable: Bootable, hardware: Hardware, shared: &Shared) -> Result<Self, NotUp> {
-        let uml = match &bootable.image {
-            Image::Uml(binary) => Some(Uml::examine(binary, hardware.memory)?),
-            Image::Pvh(_) | Image::BzImage(_) => None,
-        };
         let temporary = std::env::temp_dir();
         let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
-        let directory = tempfile::Builder::new().prefix("sockmig-").tempdir().map_err(no_room)?;
+        let directory = Scratch::make(&temporary).map_err(no_room)?;
         let write = || {
             let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
             archive.modules(&bootable.modules)?;
+            let own = archive.written();
             let skip = |path: &Path| shared.without.iter().any(|name| path.ends_with(name));
             shared.paths.iter().try_for_each(|path| archive.share(path, &skip))?;
-            archive.finish()
+            Ok(archive.finish()? - own)
         };
-        write().map_err(no_room)?;
+        let shared_bytes = write().map_err(no_room)?;
+        let memory = hardware.memory.saturating_add(memory_for(shared_bytes));
+        let hardware = Hardware { memory, ..hardware };
+        let uml = match &bootable.image {
+            Image::Uml(binary) => Some(Uml::examine(binary, memory)?),
+            Image::Pvh(_) | Image::BzImage(_) => None,
+        };
         Ok(Self { bootable, hardware, uml, directory, saved: OnceCell::new() })
     }
 
@@ -120,12 +142,11 @@ impl Host {
         }
     }
 
-    /// Which clock the guest lives by, for people.
-    pub fn clock(&self) -> &'static str {
-        match (&self.uml, self.hardware.clock) {
-            (Some(uml), Clock::Virtual) if !uml.can_travel() => "real",
-            (_, Clock::Virtual) => "virtual",
-            (_, Clock::Real) => "real",
+    /// Which clock the guest lives by: the real one also if the kernel has no other.
+    pub fn clock(&self) -> Clock {
+        match &self.uml {
+            Some(uml) if !uml.can_travel() => Clock::Real,
+            _ => self.hardware.clock,
         }
     }
 
@@ -135,7 +156,7 @@ impl Host {
     /// # Errors
     /// [`NotUp`].
     pub fn boot(&self) -> Result<(Machine, Up), NotUp> {
-        self.boot_within(boot_deadline())
+        self.boot_within(boot_deadline(self.hardware.accel))
     }
 
     /// As [`Host::boot`], with a deadline of its own.
@@ -173,12 +194,17 @@ impl Host {
     fn save(&self) -> Result<Up, NotUp> {
         let mut command = self.command()?;
         qemu::with_monitor(&mut command);
-        let (machine, up) = self.start(command, boot_deadline())?;
+        let (machine, up) = self.start(command, boot_deadline(self.hardware.accel))?;
         let not_saved = |source| NotUp::NotSaved { source };
         let monitor = self.directory.path().join(qemu::MONITOR);
         Monitor::connect(&monitor).and_then(|mut m| m.save(STATE)).map_err(not_saved)?;
         drop(machine);
         Ok(self.saved.get_or_init(|| up).clone())
+    }
+
+    /// What the machine that was started last has printed so far.
+    fn console(&self) -> String {
+        console::text(&std::fs::read(self.directory().join(CONSOLE)).unwrap_or_default())
     }
 
     fn command(&self) -> Result<Command, NotUp> {
@@ -204,6 +230,11 @@ impl Host {
             }
         }
         machine.is_ready();
-        Ok((machine, Up { took: started.elapsed(), lacks }))
+        // A kernel that could not unpack everything goes on with what there is: files cut
+        // short, and others missing.
+        match console::line_with(&self.console(), "Initramfs unpacking failed") {
+            Some(line) => Err(NotUp::NotUnpacked { line }),
+            None => Ok((machine, Up { took: started.elapsed(), lacks })),
+        }
     }
 }

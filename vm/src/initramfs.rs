@@ -66,6 +66,11 @@ impl Initramfs {
         self.file(&name, metadata.permissions().mode() & 0o777, &fs::read(path)?)
     }
 
+    /// How many bytes it has so far.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
     /// Ends the archive; how many bytes it has.
     ///
     /// # Errors

@@ -136,6 +136,14 @@ impl Machine {
         }
     }
 
+    /// The end of a machine whose suite was killed, by `how` as the guest says: by the
+    /// kernel for want of memory, if its console tells of that.
+    pub fn gave_up(mut self, how: &str) -> Box<Death> {
+        self.kill();
+        let console = console::text(&self.read(CONSOLE));
+        Box::new(Death::of_suite(how, &console))
+    }
+
     /// Waits for the machine to power itself off, and kills it if it does not.
     pub fn power_off(mut self, within: Duration) {
         let end = Instant::now() + within;
@@ -162,11 +170,14 @@ impl Machine {
             Cause::End => self.child.wait().ok(),
             _ => self.kill(),
         };
-        let read = |file| std::fs::read(self.directory.join(file)).unwrap_or_default();
-        let console = console::text(&read(CONSOLE));
-        let complaints = String::from_utf8_lossy(&read(COMPLAINTS)).trim().to_owned();
+        let console = console::text(&self.read(CONSOLE));
+        let complaints = String::from_utf8_lossy(&self.read(COMPLAINTS)).trim().to_owned();
         let status = status.map(|status| describe(status, &complaints)).unwrap_or_default();
         Box::new(Death::find_out(cause, self.ready, &status, &console))
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.directory.join(file)).unwrap_or_default()
     }
 
     fn kill(&mut self) -> Option<ExitStatus> {

@@ -51,6 +51,16 @@ pub enum Clock {
     Real,
 }
 
+impl Clock {
+    /// As it is called on the command line and in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtual => "virtual",
+            Self::Real => "real",
+        }
+    }
+}
+
 /// How a machine is built.
 #[derive(Debug, Clone, Copy)]
 pub struct Hardware {

@@ -185,11 +185,11 @@ impl Config {
             return Ok(Self { lines });
         }
         let said = String::from_utf8_lossy(&stderr);
-        Err(Unfit::Mute {
-            path: binary.into(),
-            how: ended(status),
-            said: said.lines().next().unwrap_or_default().to_owned(),
-        })
+        let said = said.lines().next().unwrap_or_default();
+        // Who says it is known already.
+        let name = format!("{}: ", binary.display());
+        let said = said.strip_prefix(&name).unwrap_or(said).to_owned();
+        Err(Unfit::Mute { path: binary.into(), how: ended(status), said })
     }
 
     fn has(&self, option: &str) -> bool {
@@ -314,21 +314,38 @@ mod tests {
         assert!(!Config { lines: lines.into() }.has("NET_NS"));
     }
 
-    #[rstest]
-    #[case("/bin/true", "/bin/true ended with 0 instead of printing its configuration")]
-    #[case("/bin/false", "/bin/false ended with 1 instead of printing its configuration")]
-    #[case("/bin/cat", "/bin/cat ended with 1 instead of printing its configuration: /bin/cat: ")]
-    #[case("/no/linux", "cannot run /no/linux: No such file or directory")]
-    #[case("/etc/passwd", "cannot run /etc/passwd: Permission denied (os error 13); chmod +x")]
-    fn a_binary_that_is_none_is_refused(#[case] path: &str, #[case] words: &str) {
-        let refused = Uml::examine(Path::new(path), 1).expect_err("no kernel").to_string();
-        assert!(refused.starts_with(words), "{refused}");
+    fn refused(binary: &Path) -> String {
+        Uml::examine(binary, 1).expect_err("no kernel").to_string()
     }
 
     #[test]
+    fn a_binary_that_is_none_is_refused() {
+        let here = tempfile::tempdir().expect("a directory");
+        let path = here.path().join("linux");
+        let name = path.display();
+        let absent = refused(&path);
+        assert!(absent.starts_with(&format!("cannot run {name}: No such file")), "{absent}");
+        fs::write(&path, "no program").expect("a file");
+        let plain = refused(&path);
+        assert!(plain.starts_with(&format!("cannot run {name}: Permission denied")), "{plain}");
+        assert!(plain.contains("chmod +x"), "{plain}");
+        // There may be no other program than this one.
+        let other = refused(&env::current_exe().expect("a name"));
+        assert!(other.contains(" ended with 101 instead of printing"), "{other}");
+        assert!(other.ends_with("its configuration: error: Unrecognized option: 'showconfig'"));
+    }
+
+    /// Makes the next test the program that it runs.
+    const SLEEPER: &str = "SLEEPER";
+
+    #[test]
     fn a_binary_that_does_not_end_is_killed() {
-        let mut sleep = Command::new("sleep");
-        let output = run_briefly(sleep.arg("1000"), Duration::from_millis(20)).expect("it ran");
+        if env::var_os(SLEEPER).is_some() {
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+        let mut sleeper = Command::new(env::current_exe().expect("a name"));
+        sleeper.arg("a_binary_that_does_not_end_is_killed").env(SLEEPER, "");
+        let output = run_briefly(&mut sleeper, Duration::from_millis(20)).expect("it ran");
         assert_eq!(ended(output.status), "went on and on");
     }
 

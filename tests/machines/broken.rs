@@ -1,0 +1,214 @@
+//! `sockmig matrix` on bad days: whatever happens to one machine, the others go on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use harness::hardship;
+
+use crate::kernels::Kernels;
+use crate::matrix::{document, fates, matrix};
+use crate::support::{Ended, interrupt, mark, run, sockmig, until_within};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    ("broken/killed_from_outside", Needs::Two, killed_from_outside),
+    ("broken/nothing_outlives_a_killed_sockmig", Needs::Machine, nothing_outlives_sockmig),
+    ("broken/interrupted_shows_what_there_was", Needs::Two, interrupted_shows_what_there_was),
+    ("broken/too_little_memory", Needs::Two, too_little_memory),
+    ("broken/what_is_no_kernel", Needs::Machine, what_is_no_kernel),
+    ("broken/a_port_that_babbles", Needs::Kernel, a_port_that_babbles),
+    ("broken/no_room_for_a_machine", Needs::Kernel, no_room_for_a_machine),
+    ("broken/an_out_directory_that_cannot_be", Needs::Machine, an_out_directory_that_cannot_be),
+];
+
+/// Many enough that a machine still runs when its first capture is here.
+const MANY: [&str; 4] = ["quiz1", "quiz2", "wake-up", "accept-queue"];
+
+/// Waits until a case has come to its end on this kernel.
+fn a_case_ended(out: &Path, kernel: &str) {
+    let (limit, pause) = (Duration::from_secs(180), Duration::from_millis(10));
+    until_within(limit, pause, "a capture", || {
+        let entries = fs::read_dir(out.join(kernel)).ok()?;
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.any(|name| name.to_string_lossy().ends_with(".pcapng")).then_some(())
+    });
+}
+
+fn end(child: Child) -> Ended {
+    child.wait_with_output().expect("waited for").into()
+}
+
+/// What was printed, without the breaks that a table's width makes.
+fn flat(ended: &Ended) -> String {
+    ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn killed_from_outside(kernels: &Kernels) {
+    let two @ [victim, other] = kernels.two();
+    let place = tempfile::tempdir().expect("a directory");
+    let out = place.path().join("out");
+    let mut command = matrix(&two, &MANY);
+    let marked = mark(command.arg("--out").arg(&out));
+    let child = command.spawn().expect("spawned");
+    a_case_ended(&out, victim);
+    let machine = marked.processes().into_iter().find(|process| process.is_machine_of(victim));
+    assert!(machine.expect("its machine").kill());
+    let ended = end(child);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    let document = document(&out.join("matrix.json"));
+    assert_eq!(fates(&document), BTreeMap::from([(victim, "died"), (other, "completed")]));
+    assert!(ended.stdout.contains(&format!("{victim} died: the machine ended (signal: 9")));
+    let ran = document["kernels"][0]["run"]["cases"].as_array().expect("cases");
+    assert!(ran.iter().any(|case| case["verdict"] == "pass"), "what was found is kept: {ended}");
+    marked.assert_gone();
+}
+
+fn nothing_outlives_sockmig(kernels: &Kernels) {
+    let place = tempfile::tempdir().expect("a directory");
+    let (out, temporary) = (place.path().join("out"), place.path().join("tmp"));
+    fs::create_dir(&temporary).expect("mkdir");
+    let mut command = matrix(&[kernels.newest()], &MANY);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let marked = mark(command.arg("--out").arg(&out).env("TMPDIR", &temporary));
+    let mut child = command.spawn().expect("spawned");
+    a_case_ended(&out, kernels.newest());
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    marked.assert_gone();
+    let left = || fs::read_dir(&temporary).expect("it is there").count();
+    assert_eq!(left(), 1, "nobody was there to remove it");
+    // The next one does.
+    let next = run(matrix(&[kernels.newest()], &["quiz1/v4"])
+        .env("TMPDIR", &temporary)
+        .env("PATH", place.path()));
+    assert_eq!((next.code, left()), (Some(69), 0), "{next}");
+}
+
+fn interrupted_shows_what_there_was(kernels: &Kernels) {
+    let two = kernels.two();
+    let place = tempfile::tempdir().expect("a directory");
+    let (out, temporary) = (place.path().join("out"), place.path().join("tmp"));
+    fs::create_dir(&temporary).expect("mkdir");
+    let mut command = matrix(&two, &MANY);
+    let marked = mark(command.arg("--out").arg(&out).env("TMPDIR", &temporary));
+    let child = command.spawn().expect("spawned");
+    a_case_ended(&out, two[0]);
+    interrupt(&child);
+    let ended = end(child);
+    assert_eq!(ended.code, Some(130), "{ended}");
+    let document = document(&out.join("matrix.json"));
+    assert_eq!(document["complete"], false);
+    assert_eq!(fates(&document)[two[0]], "interrupted");
+    for words in [&format!("{}  interrupted", two[0]), " ok", "Interrupted: this is not everything"]
+    {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
+    assert!(!ended.stdout.contains("error"), "nothing broke: {ended}");
+    marked.assert_gone();
+    assert_eq!(fs::read_dir(&temporary).expect("it is there").count(), 0, "nothing is left");
+}
+
+fn too_little_memory(kernels: &Kernels) {
+    let two = kernels.two();
+    let place = tempfile::tempdir().expect("a directory");
+    let out = place.path().join("out");
+    let mut command = matrix(&two, &["--memory", "64", "quiz1/v4"]);
+    let ended = run(command.arg("--out").arg(&out));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    let document = document(&out.join("matrix.json"));
+    let fates = fates(&document);
+    assert_eq!(fates.len(), 2, "{ended}");
+    for (kernel, fate) in fates {
+        assert!(["never-booted", "out-of-memory"].contains(&fate), "{kernel}: {ended}");
+    }
+    let told = flat(&ended).contains(" | [ ") || flat(&ended).contains("--memory may be too small");
+    assert!(told, "neither a console nor a hint: {ended}");
+}
+
+fn what_is_no_kernel(kernels: &Kernels) {
+    let place = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(place.path().join(name), bytes).expect("written");
+    };
+    let mut header = [0; 0x300];
+    header[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    header[0x1f4..0x1f8].copy_from_slice(&100_000_u32.to_le_bytes());
+    header[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
+    header[0x236] = 1;
+    write("bzImage", &header);
+    write("empty", b"");
+    let mut arm = [0; 0x300];
+    arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    write("Image", &arm);
+    let vmlinux = fs::read(kernels.vmlinux().expect("the newest has an ELF")).expect("read");
+    write("vmlinux", &vmlinux[..vmlinux.len() / 2]);
+    fs::create_dir(place.path().join("directory")).expect("mkdir");
+    let own = env!("CARGO_BIN_EXE_sockmig");
+    let broken = [
+        ("./bzImage", "is truncated: 768 bytes of at least"),
+        ("./empty", "is not a kernel"),
+        ("./Image", "is a kernel for aarch64"),
+        ("./vmlinux", "is truncated"),
+        ("./directory", "is a directory"),
+        ("./missing", "cannot be read: No such file"),
+        (own, "is not a kernel"),
+    ];
+    let names: Vec<_> = broken.iter().map(|(name, _)| *name).chain([kernels.newest()]).collect();
+    let out = place.path().join("out");
+    let ended = run(matrix(&names, &["quiz1/v4"]).current_dir(&place).arg("--out").arg(&out));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    for (name, words) in broken {
+        let sentence = format!("{name} cannot boot: {name} {words}");
+        assert!(flat(&ended).contains(&sentence), "`{sentence}`: {ended}");
+        let mut alone = sockmig(&["vm-run", "--kernel", name, "--", own, "list"]);
+        let alone = run(alone.current_dir(&place));
+        assert_eq!((alone.code, alone.stderr.lines().count()), (Some(69), 1), "{alone}");
+        assert!(alone.stderr.contains(words), "`{words}`: {alone}");
+    }
+    let document = document(&out.join("matrix.json"));
+    let fates = fates(&document);
+    assert_eq!((fates.len(), fates[kernels.newest()]), (8, "completed"), "{ended}");
+}
+
+/// A program that is no QEMU plays one that prints what nobody asked for.
+fn a_port_that_babbles(kernels: &Kernels) {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().expect("a directory");
+    let babbler = place.path().join(vm::qemu::PROGRAM);
+    fs::write(&babbler, "#!/bin/sh\necho 'Debian GNU/Linux 12 localhost'\nread never\n")
+        .expect("written");
+    fs::set_permissions(&babbler, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let out = place.path().join("out");
+    let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
+    let ended = run(command.arg("--out").arg(&out).env("PATH", place.path()));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    assert_eq!(fates(&document(&out.join("matrix.json")))[kernels.newest()], "garbage");
+    let words = "not a message of sockmig's: Debian GNU/Linux 12 localhost";
+    assert!(ended.stdout.contains(words), "{ended}");
+}
+
+fn no_room_for_a_machine(kernels: &Kernels) {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
+    hardship::with_full_disk(command.env("TMPDIR", place.path()), place.path());
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    for words in ["cannot boot", "No space left on device", "set TMPDIR"] {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
+}
+
+fn an_out_directory_that_cannot_be(kernels: &Kernels) {
+    let place = tempfile::tempdir().expect("a directory");
+    let full = place.path().join("full");
+    fs::create_dir(&full).expect("mkdir");
+    let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
+    hardship::with_full_disk(command.arg("--out").arg(&full), &full);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    assert!(ended.stderr.contains("No space left on device"), "{ended}");
+    assert!(ended.stdout.contains("2 ok"), "the verdicts are lost: {ended}");
+}
