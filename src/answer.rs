@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use harness::kernel::Migration;
 use scenarios::catalogue;
-use scenarios::engine::{Ending, Outcome, Plan, default_jobs};
+use scenarios::engine::{Ending, Outcome, Plan};
 use scenarios::judge::Verdict;
 use scenarios::report::wrap;
 
@@ -24,8 +24,7 @@ pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut listeners = Listeners::default();
     listeners.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-    let plan = Plan { rounds: 1, jobs: default_jobs(), deadline: None };
-    match execute(catalogue::all(), plan, &mut listeners) {
+    match execute(catalogue::all(), Plan::default(), &mut listeners) {
         Ok(totals) => listeners.exit(&totals, false),
         Err(exit) => exit,
     }

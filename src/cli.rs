@@ -30,6 +30,7 @@ Examples:
 Environment:
   SOCKMIG_GATE       how final ACKs are held: `nftables`, or `filter` (a BPF program on the
                      listener); otherwise nftables where the kernel has it
+  SOCKMIG_LONG       `1` runs the cases with long timers, as --long does
   KSFT_MACHINE_SLOW  wait so many times longer
 
 Exit codes:
@@ -347,6 +348,10 @@ pub struct RunArguments {
     /// Kill a case that has not ended after so many seconds [default: 30 and its timers].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
+
+    /// Run the cases too that wait longer than a second and a half for the kernel's timers.
+    #[arg(long)]
+    pub long: bool,
 
     /// Count a skip as a deviation.
     #[arg(long)]

@@ -13,6 +13,7 @@ use harness::kernel_log::KernelLog;
 use harness::process::Labs;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, Plan};
+use scenarios::requirement::LONG;
 use serde::{Deserialize, Serialize};
 
 use crate::consumer::Environment;
@@ -83,7 +84,11 @@ pub fn enter_if_guest() {
 fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
         Task::Cases { ids, jobs, deadline } => cases(port, &ids, jobs, deadline),
-        Task::Program { path, arguments, environment, directory } => {
+        Task::Program { path, arguments, mut environment, directory } => {
+            // The host cannot say which clock this is, the kernel's command line does.
+            if let Ok(long) = std::env::var(LONG) {
+                environment.entry(LONG.into()).or_insert(long);
+            }
             // It may be a directory of the host's from which nothing was shared.
             std::fs::create_dir_all(&directory)?;
             let mut command = Command::new(path);
@@ -116,7 +121,7 @@ fn cases(
         Ok(complaints)
     };
     complain("booting")?;
-    let plan = Plan { rounds: 1, jobs, deadline };
+    let plan = Plan { jobs, deadline, ..Plan::default() };
     let mut told: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, &selection, plan, |event| {
         let tell_event = || match event {

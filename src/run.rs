@@ -10,6 +10,7 @@ use harness::process::{Broken, Labs};
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, Plan};
 use scenarios::judge::Verdict;
+use scenarios::requirement::Patience;
 use scenarios::{catalogue, report};
 
 use crate::cli::{Format, RunArguments};
@@ -64,6 +65,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
         rounds: arguments.repeat,
         jobs: arguments.jobs.unwrap_or_else(engine::default_jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+        patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };
     match execute(selection, plan, &mut listeners) {
         Ok(totals) => listeners.exit(&totals, arguments.deny_skips),

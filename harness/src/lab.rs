@@ -1,11 +1,13 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
 mod handshakes;
+mod timer;
 mod wire;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use crate::capture::Capture;
 use crate::error::{Context, Result, errno_name};
@@ -52,6 +54,8 @@ pub struct Lab {
     facts: Vec<Fact>,
     /// What a connection to this server negotiates, once one was served.
     negotiated: Option<String>,
+    /// For clients whose SYN+ACK timer was waited for: when it fired last.
+    fired: Vec<(SocketAddr, Duration)>,
     /// What [`Lab::settle`] sends through, once it did.
     echo: Option<UdpSocket>,
 }
@@ -65,7 +69,7 @@ impl Lab {
         if sysctl::path(SYNCOOKIES).exists() {
             sysctl::write(SYNCOOKIES, "0")?;
         }
-        Ok(Self { family, capture, facts: vec![], negotiated: None, echo: None })
+        Ok(Self { family, capture, facts: vec![], negotiated: None, fired: vec![], echo: None })
     }
 
     /// The address family that the case runs in.
@@ -155,9 +159,18 @@ impl Lab {
 
     /// Waits until the trace satisfies `enough`.
     fn until_captured(&mut self, what: &str, enough: impl Fn(&Trace) -> bool) -> Result<()> {
+        self.until_captured_within(wait::deadline(), what, enough)
+    }
+
+    fn until_captured_within(
+        &mut self,
+        within: Duration,
+        what: &str,
+        enough: impl Fn(&Trace) -> bool,
+    ) -> Result<()> {
         let wire =
             self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet socket)".into())?;
-        wait::until_readable(wire.as_fd(), what, || {
+        wait::until_readable_within(within, wire.as_fd(), what, || {
             self.capture.drain();
             Ok(enough(self.capture.trace()).then_some(()))
         })

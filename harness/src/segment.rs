@@ -32,6 +32,12 @@ pub struct Segment {
     pub ack: u32,
     /// The window field, not scaled.
     pub window: u16,
+    /// The IP header's type of service, which IPv6 calls traffic class.
+    #[serde(default)]
+    pub service: u8,
+    /// The IP header's time to live, which IPv6 calls hop limit.
+    #[serde(default)]
+    pub hops: u8,
     /// Bytes of payload, as the IP header tells them.
     pub len: u32,
     /// The options, in their order.
@@ -160,7 +166,9 @@ impl Segment {
                 let header = usize::from(ip.get_header_length()) * 4;
                 let len = usize::from(ip.get_total_length()).checked_sub(header)?;
                 let ends = (ip.get_source().into(), ip.get_destination().into());
-                Self::from_tcp(at, ends, ip.packet().get(header..)?, len)
+                let segment = Self::from_tcp(at, ends, ip.packet().get(header..)?, len)?;
+                let service = ip.get_dscp() << 2 | ip.get_ecn();
+                Some(Self { service, hops: ip.get_ttl(), ..segment })
             }
             EtherTypes::Ipv6 => {
                 let ip = Ipv6Packet::new(ethernet.payload())?;
@@ -169,7 +177,10 @@ impl Segment {
                 }
                 let len = usize::from(ip.get_payload_length());
                 let ends = (ip.get_source().into(), ip.get_destination().into());
-                Self::from_tcp(at, ends, ip.packet().get(Ipv6Packet::minimum_packet_size()..)?, len)
+                let tcp = ip.packet().get(Ipv6Packet::minimum_packet_size()..)?;
+                let segment = Self::from_tcp(at, ends, tcp, len)?;
+                let (service, hops) = (ip.get_traffic_class(), ip.get_hop_limit());
+                Some(Self { service, hops, ..segment })
             }
             _ => None,
         }
@@ -187,6 +198,8 @@ impl Segment {
             seq: tcp.get_sequence(),
             ack: tcp.get_acknowledgement(),
             window: tcp.get_window(),
+            service: 0,
+            hops: 0,
             len: u32::try_from(len.checked_sub(header)?).ok()?,
             options: tcp.get_options_iter().map(|option| TcpOption::read(&option)).collect(),
         })

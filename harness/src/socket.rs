@@ -12,7 +12,7 @@ use socket2::{Protocol, SockAddr, Socket, Type};
 
 use crate::error::{Context, Error, Result, errno_name};
 use crate::family::Family;
-use crate::witness::{Queue, negotiated};
+use crate::witness::{Queue, negotiated, segment_size};
 use crate::{md5, option, wait};
 
 /// The backlog of every listener that is not about backlogs, as in the talk.
@@ -36,6 +36,12 @@ impl Listener {
     /// The listener's name in traces: A, B, ...
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same under another name, for a case that cannot know which one it has.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// Sets `SO_REUSEPORT`.
@@ -66,6 +72,29 @@ impl Listener {
     /// Sets `TCP_FASTOPEN`: so many Fast Open connections may be unfinished at a time.
     pub fn fast_open(&self, unfinished: i32) -> io::Result<()> {
         option::set(&self.socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &unfinished)
+    }
+
+    /// Sets what its SYN+ACKs look like: type of service, time to live, and the maximum
+    /// segment size that they announce.
+    pub fn look_like(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
+        let ipv6 = self.family == Family::V6;
+        let (level, [tos, ttl]) = match ipv6 {
+            true => (libc::IPPROTO_IPV6, [libc::IPV6_TCLASS, libc::IPV6_UNICAST_HOPS]),
+            false => (libc::IPPROTO_IP, [libc::IP_TOS, libc::IP_TTL]),
+        };
+        option::set(&self.socket, level, tos, &service)?;
+        option::set(&self.socket, level, ttl, &hops)?;
+        option::set(&self.socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &mss)
+    }
+
+    /// Sets `TCP_SYNCNT`: how often a SYN+ACK is repeated.
+    pub fn syn_ack_retries(&self, retries: i32) -> io::Result<()> {
+        option::set(&self.socket, libc::IPPROTO_TCP, libc::TCP_SYNCNT, &retries)
+    }
+
+    /// Sets `TCP_DEFER_ACCEPT`: for so long, a handshake waits for data.
+    pub fn defer_accept(&self, seconds: i32) -> io::Result<()> {
+        option::set(&self.socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
     }
 
     /// `shutdown`, of one or both directions.
@@ -175,6 +204,12 @@ impl Child {
         let buffer = self.socket.recv_buffer_size().call(|| option("SO_RCVBUF"))?;
         let no_delay = self.socket.tcp_nodelay().call(|| option("TCP_NODELAY"))?;
         Ok(format!("{negotiated}, mark {mark}, buffer {buffer}, nodelay {no_delay}"))
+    }
+
+    /// How large its segments may be (`tcpi_snd_mss`): what the client announced, less the
+    /// options of each segment.
+    pub fn segment_size(&self) -> Result<u32> {
+        segment_size(&self.socket)
     }
 }
 

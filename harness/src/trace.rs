@@ -176,6 +176,8 @@ mod tests {
             seq,
             ack,
             window: 512,
+            service: 0,
+            hops: 64,
             len,
             options: vec![],
         })

@@ -48,6 +48,19 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T
 pub fn until_within<T>(
     within: Duration,
     what: &str,
+    look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    until_every(TICK, within, what, look)
+}
+
+/// As [`until_within`], for what is not to be looked at that often.
+///
+/// # Errors
+/// As [`until`].
+pub fn until_every<T>(
+    tick: Duration,
+    within: Duration,
+    what: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let end = Instant::now() + within;
@@ -58,7 +71,7 @@ pub fn until_within<T>(
         if Instant::now() >= end {
             return Err(Error::NeverHappened { what: what.to_owned(), waited: within });
         }
-        ready(&[], TICK)?;
+        ready(&[], tick)?;
     }
 }
 
@@ -69,9 +82,21 @@ pub fn until_within<T>(
 pub fn until_readable<T>(
     fd: BorrowedFd<'_>,
     what: &str,
+    look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    until_readable_within(deadline(), fd, what, look)
+}
+
+/// As [`until_readable`], with a deadline of its own.
+///
+/// # Errors
+/// As [`until`].
+pub fn until_readable_within<T>(
+    within: Duration,
+    fd: BorrowedFd<'_>,
+    what: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let within = deadline();
     let end = Instant::now() + within;
     loop {
         if let Some(found) = look()? {

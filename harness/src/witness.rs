@@ -88,6 +88,11 @@ pub fn negotiated(fd: impl AsFd) -> Result<String> {
     Ok(format!("{}, scales {scales:#04x}, mss {mss}", agreed.join(" ")))
 }
 
+/// How large the segments of the connection `fd` may be.
+pub fn segment_size(fd: impl AsFd) -> Result<u32> {
+    Ok(tcp_info(fd)?.tcpi_snd_mss)
+}
+
 /// Reads a file of `/proc/net` at one go. The kernel walks its tables anew for each read,
 /// and a buffer that has to grow would make it do so again and again.
 fn read(file: &str) -> Result<String> {

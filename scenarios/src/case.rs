@@ -32,7 +32,17 @@ pub struct Case {
     pub expect: fn(Setting) -> Expectation,
 }
 
+/// Timers beyond this are long. The default run waits for the kernel's first second, and
+/// for nothing that comes later.
+const LONG: Duration = Duration::from_millis(1500);
+
 impl Case {
+    /// Whether it waits for timers so long that it is left out by default where time is
+    /// real.
+    pub fn is_long(&self) -> bool {
+        self.waits_for > LONG
+    }
+
     /// A case without needs or timers, to fill in.
     pub const DEFAULT: Self = Self {
         name: "",

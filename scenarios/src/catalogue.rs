@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, listener, md5, quiz, sysctl,
-    wake_up,
+    accept_queue, bind, child_state, fast_open, group, handshake, heir, listener, md5, quiz,
+    syncookies, sysctl, timer, wake_up,
 };
 
 /// Every case, in the order in which they are told.
@@ -14,6 +14,9 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         child_state::CASES,
         wake_up::CASES,
         handshake::CASES,
+        heir::CASES,
+        timer::CASES,
+        syncookies::CASES,
         fast_open::CASES,
         md5::CASES,
         listener::CASES,

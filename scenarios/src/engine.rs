@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{Migration, Selected};
 use crate::judge::{Verdict, judge};
-use crate::requirement::{Met, requirement};
+use crate::requirement::{Met, Patience, runs};
 use crate::{catalogue, known};
 
 /// The work that probes the kernel instead of running a case. No case has this id.
@@ -126,12 +126,13 @@ pub fn run_once(
     kernel: &Kernel,
     selected: &Selected,
     round: u32,
-    deadline: Duration,
+    plan: Plan,
 ) -> Result<Outcome, Broken> {
+    let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
     let started = Instant::now();
     let id = selected.id();
     let mut tries = 1..=TRIES;
-    let (verdict, seen, pcapng) = match requirement(&selected.needs(), selected.setting, kernel) {
+    let (verdict, seen, pcapng) = match runs(selected, kernel, plan.patience) {
         Met::No(verdict) => (verdict, Seen::default(), vec![]),
         Met::Yes => loop {
             let left = tries.next().is_some_and(|this| this < TRIES);
@@ -203,6 +204,20 @@ pub struct Plan {
     pub jobs: usize,
     /// When a case hangs; [`default_deadline`] if nobody says.
     pub deadline: Option<Duration>,
+    /// Which timers are waited for.
+    pub patience: Patience,
+}
+
+impl Default for Plan {
+    /// Once, with as many labs as is good, for as long as the environment says.
+    fn default() -> Self {
+        Self {
+            rounds: 1,
+            jobs: default_jobs(),
+            deadline: None,
+            patience: Patience::of_environment(),
+        }
+    }
 }
 
 /// More labs at a time than cores: most wait for a timer of the kernel.
@@ -221,11 +236,7 @@ pub fn run(
     mut listen: impl FnMut(Event),
 ) {
     let queue = queue(selection, plan);
-    let run_task = |task: &Task| {
-        let selected = &selection[task.index];
-        let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
-        run_once(labs, kernel, selected, task.round, deadline)
-    };
+    let run_task = |task: &Task| run_once(labs, kernel, &selection[task.index], task.round, plan);
     let started = |task: &Task| (selection[task.index].id(), task.round);
     let (finished, broken) = match plan.jobs {
         1 => in_turn(&queue, started, run_task, &mut listen),

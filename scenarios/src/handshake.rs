@@ -137,6 +137,57 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "handshake/hole",
+        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
+               then all of it comes.",
+        must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
+               for what is missing, which an ACK tells.",
+        source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
+            Migration::On => lives(ACK, "W's child ESTABLISHED, a listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/no-ack",
+        does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
+        must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
+               the handshake on B.",
+        source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => lives(NOTHING, "W's request, a listener").counters(&[]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-in-window",
+        does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
+               window.",
+        must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
+               and takes new handshakes.",
+        source: "N-11; tcp_check_req(), embryonic_reset",
+        settings: Settings::FamiliesOn,
+        run: syn_in_window,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer", "S > W  R. 0:0(0) ack 1")
+                .fact("sockets then", "a listener")
+                .fact("accept(B)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[("EmbryonicRsts", 1), ("AttemptFails", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "handshake/fin",
         does: "W's SYN was A's; B listens; A is closed. W's ACK comes with a FIN.",
         must: "Off: an RST without ACK. On: it completes the handshake on B, which accepts the \
@@ -186,19 +237,19 @@ pub(crate) const CASES: &[Case] = &[
 /// A number beyond every window that a listener offers.
 const FAR: u32 = 1 << 30;
 
-const NOTHING: &str = "nothing";
-const RESET: &str = "S > W  R 1:1(0)";
+pub(crate) const NOTHING: &str = "nothing";
+pub(crate) const RESET: &str = "S > W  R 1:1(0)";
 const ACK: &str = "S > W  . 1:1(0) ack 1";
-const SYN_ACK: &str = "S > fresh  S. 0:0(0) ack 1";
+pub(crate) const SYN_ACK: &str = "S > fresh  S. 0:0(0) ack 1";
 
-const IN_FLIGHT: &str = "
+pub(crate) const IN_FLIGHT: &str = "
     W > S  S 0:0(0)
     S > W  S. 0:0(0) ack 1
     -- close(A) --
 ";
 
 /// W's request is A's, and A is closed while B listens.
-fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listener)> {
+pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listener)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -208,7 +259,7 @@ fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listen
 }
 
 /// What `segment` does to W's request; and whether that lives on, by what data does.
-fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
+pub(crate) fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, segment)?;
@@ -223,11 +274,11 @@ fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     observe_fresh_syn(lab)
 }
 
-fn data() -> Draft {
+pub(crate) fn data() -> Draft {
     Draft::new("P.", 1, 1).payload(b"Hello World")
 }
 
-fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
+pub(crate) fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
     let child = lab.accept_now(b)?;
     let received = child.map_or(Ok("no child".into()), |child| {
         // W would never acknowledge a FIN.
@@ -240,7 +291,7 @@ fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Resul
 
 /// Whether the one listener that is left takes a new handshake. One whose count of
 /// requests went wrong drops the SYN.
-fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
+pub(crate) fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     let mut fresh = lab.wire_client("fresh")?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut fresh, &Draft::syn())?;
@@ -251,7 +302,7 @@ fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     lab.wire_send(&mut fresh, &Draft::new("R", 1, 0)).map(drop)
 }
 
-fn gone(answer: &str) -> Expectation {
+pub(crate) fn gone(answer: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)
@@ -263,7 +314,7 @@ fn gone(answer: &str) -> Expectation {
         .fact("fresh SYNs dropped for a full queue", 0)
 }
 
-fn lives(answer: &str, sockets: &str) -> Expectation {
+pub(crate) fn lives(answer: &str, sockets: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)
@@ -289,6 +340,17 @@ fn syn_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     lab.wire_send(&mut w, &data())?;
     lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn syn_in_window(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &Draft::new("S", 5, 0))?;
+    lab.observe("answer", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
     observe_child(lab, &b)?;
     observe_fresh_syn(lab)
 }

@@ -2,7 +2,7 @@
 
 use harness::kernel::{Kernel, Migration, Version};
 
-use crate::case::{Need, Setting};
+use crate::case::{Need, Selected, Setting};
 use crate::judge::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
@@ -15,6 +15,45 @@ pub enum Met {
     Yes,
     /// It cannot: a skip whose reason holds, or a failure because it does not.
     No(Verdict),
+}
+
+/// Has cases with long timers run where time is real. A guest whose clock leaps over idle
+/// time has it set.
+pub const LONG: &str = "SOCKMIG_LONG";
+
+/// Which timers of the kernel are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Those of the default run.
+    Short,
+    /// All.
+    Long,
+}
+
+impl Patience {
+    /// What the environment asks for.
+    pub fn of_environment() -> Self {
+        Self::asked_for(std::env::var(LONG).ok().as_deref())
+    }
+
+    fn asked_for(value: Option<&str>) -> Self {
+        match value {
+            None | Some("" | "0" | "no") => Self::Short,
+            Some(_) => Self::Long,
+        }
+    }
+}
+
+/// Checks whether a case is to be run here: what it needs, and how long it takes.
+pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
+    match requirement(&selected.needs(), selected.setting, kernel) {
+        Met::Yes if selected.case.is_long() && patience == Patience::Short => skip(&format!(
+            "waits {} s for the kernel's timers; run it with --long, or in the matrix, where time \
+             is virtual",
+            selected.case.waits_for.as_millis().div_ceil(1000)
+        )),
+        met => met,
+    }
 }
 
 /// Checks what a case needs against what the kernel has.
@@ -66,9 +105,10 @@ fn skip(reason: &str) -> Met {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::case::Migration as Asked;
+    use crate::case::{Case, Migration as Asked};
     use harness::Family;
     use rstest::rstest;
+    use std::time::Duration;
 
     pub(crate) fn kernel(version: Version) -> Kernel {
         Kernel {
@@ -115,6 +155,30 @@ pub(crate) mod tests {
             panic!("not skipped");
         };
         assert!(given.starts_with(reason), "{given}");
+    }
+
+    #[rstest]
+    #[case(None, false)]
+    #[case(Some("0"), false)]
+    #[case(Some("1"), true)]
+    fn long_timers_are_waited_for_when_somebody_says_so(
+        #[case] value: Option<&str>,
+        #[case] long: bool,
+    ) {
+        static CASES: [Case; 2] = [
+            Case { waits_for: Duration::from_millis(1100), ..Case::DEFAULT },
+            Case { waits_for: Duration::from_millis(30_500), ..Case::DEFAULT },
+        ];
+        let kernel = kernel(Version::new(6, 18, 44));
+        let met = CASES.each_ref().map(|case| {
+            let selected = Selected { case, setting: V6_ON };
+            runs(&selected, &kernel, Patience::asked_for(value))
+        });
+        assert_eq!(met[0], Met::Yes);
+        let Met::No(Verdict::Skip { reason }) = &met[1] else {
+            return assert_eq!((&met[1], long), (&Met::Yes, true));
+        };
+        assert!(!long && reason.starts_with("waits 31 s for the kernel's timers"), "{reason}");
     }
 
     #[rstest]

@@ -11,7 +11,7 @@ use harness::process::Labs;
 use libtest_mimic::{Arguments, Failed, Trial};
 use scenarios::case::Selected;
 use scenarios::judge::Verdict;
-use scenarios::requirement::{Met, requirement};
+use scenarios::requirement::{Met, runs};
 use scenarios::{catalogue, engine, report};
 
 fn main() -> ExitCode {
@@ -37,7 +37,8 @@ fn main() -> ExitCode {
 }
 
 fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
-    let unmet = match requirement(&selected.needs(), selected.setting, kernel) {
+    let plan = engine::Plan::default();
+    let unmet = match runs(&selected, kernel, plan.patience) {
         Met::No(Verdict::Skip { reason }) => Some(reason),
         _ => None,
     };
@@ -48,9 +49,8 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
         None => selected.id(),
     };
     Trial::test(name, move || {
-        let outcome =
-            engine::run_once(&labs, &kernel, &selected, 1, engine::default_deadline(&selected))
-                .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
+        let outcome = engine::run_once(&labs, &kernel, &selected, 1, plan)
+            .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
         match outcome.verdict {
             Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
             Verdict::Fail { .. } | Verdict::Error { .. } => {

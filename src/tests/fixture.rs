@@ -108,6 +108,8 @@ fn quiz1_with_a_wrong_reset() -> Seen {
             seq,
             ack,
             window: 512,
+            service: 0,
+            hops: 64,
             len,
             options: if flags & 2 == 2 { vec![TcpOption::Mss(65495)] } else { vec![] },
         })

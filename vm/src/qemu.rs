@@ -24,8 +24,12 @@ pub const MONITOR: &str = "monitor";
 
 /// Variables of this program's environment that a guest gets too, and what they are there
 /// when they are not set here. An emulated processor is a slow one.
-const PASSED_ON: [(&str, Option<&str>); 2] =
-    [("KSFT_MACHINE_SLOW", Some("3")), ("SOCKMIG_GATE", None)];
+const PASSED_ON: [(&str, Option<&str>); 3] =
+    [("KSFT_MACHINE_SLOW", Some("3")), ("SOCKMIG_GATE", None), (LONG, None)];
+
+/// What has a guest wait for the kernel's longest timers. They cost nothing where time
+/// leaps over them.
+pub const LONG: &str = "SOCKMIG_LONG";
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +86,7 @@ pub fn command(image: &Image, hardware: Hardware) -> Command {
     }
     qemu.args(["-smp", "1", "-m", &memory.to_string()]);
     qemu.arg("-kernel").arg(path(image)).args(["-initrd", INITRAMFS, "-append"]);
-    qemu.arg(kernel_arguments("ttyS0", VIRTIO_PORT));
+    qemu.arg(kernel_arguments("ttyS0", VIRTIO_PORT, clock));
     qemu.args(["-chardev", &format!("file,id=console,path={CONSOLE}")]);
     qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci,max_ports=2"]);
     qemu.args(["-chardev", "stdio,id=port,signal=off"]);
@@ -102,12 +106,16 @@ pub fn with_monitor(qemu: &mut Command) {
 /// for entropy. Without randomised addresses, the emulator's translation of a program is
 /// still good when the program is started again. What the kernel does not know and has an
 /// equals sign becomes its first process's environment.
-pub fn kernel_arguments(console: &str, port: &str) -> String {
+pub fn kernel_arguments(console: &str, port: &str, clock: Clock) -> String {
     let passed: String = PASSED_ON
         .iter()
         .filter_map(|(name, otherwise)| {
-            let value = std::env::var(name).ok();
-            Some(format!("{name}={} ", value.as_deref().or(*otherwise)?))
+            let here = std::env::var(name).ok();
+            let there = match (*name, clock) {
+                (LONG, Clock::Virtual) => Some("1"),
+                _ => here.as_deref().or(*otherwise),
+            };
+            Some(format!("{name}={} ", there?))
         })
         .collect();
     format!(

@@ -152,7 +152,8 @@ impl Uml {
         uml.args(["con0=null,fd:1", "ssl=null", &format!("ssl0=fd:{input},fd:{output}")]);
         // A guest's processes need not be traced where seccomp does; that is faster.
         uml.arg("seccomp=auto");
-        if clock == Clock::Virtual && self.time_travel {
+        let clock = if self.time_travel { clock } else { Clock::Real };
+        if clock == Clock::Virtual {
             uml.arg("time-travel=inf-cpu");
         }
         match self.initrd {
@@ -163,7 +164,7 @@ impl Uml {
                 uml.arg([OsString::from("init="), init.into()].into_iter().collect::<OsString>())
             }
         };
-        uml.args(kernel_arguments("tty0", PORT).split_whitespace());
+        uml.args(kernel_arguments("tty0", PORT, clock).split_whitespace());
         Ok(uml)
     }
 }
@@ -380,6 +381,7 @@ mod tests {
         assert!(jumping.starts_with("mem=64M "), "{jumping}");
         assert!(jumping.contains(" time-travel=inf-cpu initrd=initramfs "), "{jumping}");
         assert!(jumping.ends_with("-- __guest /dev/ttyS0"), "{jumping}");
+        assert!(jumping.contains(" SOCKMIG_LONG=1 "), "{jumping}");
         assert!(!line(true, false, Clock::Virtual).contains("time-travel"));
         assert!(!line(true, true, Clock::Real).contains("time-travel"));
         let own_files = line(false, true, Clock::Real);

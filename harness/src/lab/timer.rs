@@ -1,0 +1,111 @@
+//! Waiting for the timer that repeats SYN+ACKs.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Lab;
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::wait;
+use crate::wire_client::WireClient;
+use crate::witness::{State, sockets};
+
+/// How often a request that may be gone is looked for. Nothing announces its end, and
+/// reading the table of sockets is dear.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The part of a timer's time in which it has surely not fired.
+const NOT_BEFORE: f64 = 0.9;
+
+/// A timer of the kernel's wheel fires up to an eighth late, and a busy machine adds to
+/// that; hardly ever is it early as seen by the wire's clock.
+const EARLY_AND_LATE: (f64, f64) = (0.95, 1.3);
+
+impl Lab {
+    /// Waits until `count` SYN+ACKs in all were sent to `client`, the last of them by the
+    /// timer, which takes so `long`. What is done next is done before it fires again.
+    ///
+    /// # Errors
+    /// [`crate::Error::NeverHappened`]; [`crate::Error::TooSlow`] when the timer may have
+    /// fired before this call.
+    pub fn until_syn_acks(
+        &mut self,
+        client: &WireClient,
+        count: usize,
+        long: Duration,
+    ) -> Result<()> {
+        self.check_syn_ack_timer(client.local)?;
+        let to_client = address(client);
+        let what = format!("SYN+ACK {count} to {}", client.name());
+        self.until_captured_within(long + wait::deadline(), &what, |trace| {
+            trace.segments().filter(|s| is_syn_ack(s, to_client)).count() >= count
+        })?;
+        self.fired.push((to_client, now()));
+        Ok(())
+    }
+
+    /// Waits until there is no request of `client`, which is to take so `long`.
+    ///
+    /// # Errors
+    /// As [`Lab::until_syn_acks`].
+    pub fn until_no_request(&mut self, client: &WireClient, long: Duration) -> Result<()> {
+        self.check_syn_ack_timer(client.local)?;
+        let (family, of_client) = (self.family, address(client));
+        // Nothing is looked for that cannot be seen yet.
+        wait::pause(long.mul_f64(NOT_BEFORE));
+        let what = format!("the end of {}'s request", client.name());
+        wait::until_every(LOOK, long + wait::deadline(), &what, || {
+            let is_its =
+                |s: &crate::witness::SocketLine| s.state == State::SynRecv && s.remote == of_client;
+            Ok((!sockets(family)?.iter().any(is_its)).then_some(()))
+        })?;
+        self.fired.push((of_client, now()));
+        Ok(())
+    }
+
+    /// Observes the times between the SYN+ACKs to `client`: whole seconds where a timer
+    /// that doubles can have made them.
+    pub fn observe_back_off(&mut self, client: &WireClient) {
+        let to_client = address(client);
+        let sent: Vec<Duration> =
+            self.trace().segments().filter(|s| is_syn_ack(s, to_client)).map(|s| s.at).collect();
+        let gaps: Vec<String> = sent
+            .windows(2)
+            .enumerate()
+            .map(|(nth, pair)| {
+                let (gap, due) = ((pair[1] - pair[0]).as_secs_f64(), f64::from(1 << nth));
+                let (early, late) = EARLY_AND_LATE;
+                match (early * due..late * due).contains(&gap) {
+                    true => format!("{due}"),
+                    false => format!("{gap:.3}"),
+                }
+            })
+            .collect();
+        self.observe("seconds between SYN+ACKs", gaps.join(", "));
+    }
+
+    /// Observes type of service, time to live and announced segment size of every SYN+ACK
+    /// to `client`.
+    pub fn observe_syn_ack_looks(&mut self, client: &WireClient) {
+        let to_client = address(client);
+        let syn_acks = self.trace().segments().filter(|s| is_syn_ack(s, to_client));
+        let looks: Vec<String> = syn_acks
+            .map(|s| {
+                let mss = s.options.first().map_or("no mss".into(), ToString::to_string);
+                format!("tos {:#04x} ttl {} {mss}", s.service, s.hops)
+            })
+            .collect();
+        self.observe("SYN+ACKs' looks", looks.join("; "));
+    }
+}
+
+fn address(client: &WireClient) -> std::net::SocketAddr {
+    std::net::SocketAddr::new(client.local.ip().to_canonical(), client.local.port())
+}
+
+fn is_syn_ack(segment: &Segment, to: std::net::SocketAddr) -> bool {
+    segment.to == to && segment.flags.syn() && segment.flags.ack()
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,524 @@
+//! The SYN+ACK timer: requests whose listener has closed, and whose client says nothing.
+//!
+//! The timer fires after 1, 3, 7, 15 and 31 seconds; it is the only thing besides a segment
+//! that moves a request.
+
+use std::time::Duration;
+
+use harness::lab::Lab;
+use harness::socket::{Listener, Stream};
+use harness::sysctl::MIGRATE_REQ;
+use harness::wire_client::{Draft, WireClient};
+use harness::witness::Counters;
+
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::handshake::{
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn,
+};
+
+/// The first expiry, TCP_TIMEOUT_INIT.
+pub(crate) const FIRST: Duration = Duration::from_secs(1);
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "timer/silent-client",
+        does: "W's SYN was A's; B listens; A is closed. W says nothing until the SYN+ACK timer \
+               has fired, then sends data.",
+        must: "Off: the request is dropped in silence, and the data is answered by an RST. On: \
+               the request moves to B, with the same SYN+ACK again; the data completes the \
+               handshake there, and is no second migration.",
+        source: "T-01; reqsk_timer_handler(), c905dee62232",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Gate],
+        waits_for: FIRST,
+        run: silent_client,
+        expect: silent_client_must,
+    },
+    Case {
+        name: "timer/looks",
+        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
+               their own, B's have others. A is closed with W's request; the timer fires.",
+        must: "The first SYN+ACK looks like A's, the second like B's.",
+        source: "T-02; reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        run: looks,
+        expect: |_| {
+            Expectation::new()
+                .fact("SYN+ACKs' looks", "tos 0x10 ttl 33 mss 1000; tos 0x20 ttl 44 mss 700")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/no-retries",
+        does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
+        must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
+               migration is counted. B is none the worse for it, and takes new handshakes.",
+        source: "T-04; reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), \
+                 7eca3292cac7",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        waits_for: FIRST,
+        run: no_retries,
+        expect: |_| {
+            dropped()
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1)])
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+        },
+    },
+    Case {
+        name: "timer/full-target",
+        does: "W's SYN was A's; B listens, and its accept queue is full; A is closed; the timer \
+               fires. W sends data; B accepts; W sends its data again.",
+        must: "The timer moves the request: it does not ask for room. The data is dropped as from \
+               any client of B's, until B has accepted.",
+        source: "T-05; reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        run: full_target,
+        expect: |_| {
+            Expectation::new()
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+                .fact("answer to data", NOTHING)
+                .fact("ListenOverflows by the data", 1)
+                .fact(
+                    "sockets then",
+                    "C ESTABLISHED, C's child ESTABLISHED, W's request, a listener",
+                )
+                .fact("answer to data again", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[
+                    ("TCPMigrateReqSuccess", 1),
+                    ("PassiveOpens", 1),
+                    ("ListenOverflows", 1),
+                    ("ListenDrops", 1),
+                ])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/no-target",
+        does: "W's SYN was A's, the only listener, which is closed. Then B listens; the timer \
+               fires.",
+        must: "B founds a group of its own and does not inherit: the request is dropped in \
+               silence, and one failed migration is counted.",
+        source: "T-07, N-17; reuseport_migrate_sock(): failure; reuseport_alloc()",
+        settings: Settings::Once,
+        needs: &[Need::Migration],
+        waits_for: FIRST,
+        run: no_target,
+        expect: |_| {
+            dropped()
+                .counters(&[("TCPMigrateReqFailure", 1)])
+                .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
+        },
+    },
+    Case {
+        name: "timer/several-closed",
+        does: "W's SYN was A's; B and C listen; A is closed, then B; the timer fires.",
+        must: "Nothing moved before: the request goes from A to C at once, one migration.",
+        source: "T-01, N-19; reuseport_migrate_sock()",
+        settings: Settings::Once,
+        needs: &[Need::Migration, Need::Gate],
+        waits_for: FIRST,
+        run: several_closed,
+        expect: |_| {
+            moved("C")
+                .fact("TCPMigrateReqSuccess by the timer", 1)
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/shutdown",
+        does: "As timer/silent-client, but A is shut down for reading instead of closed.",
+        must: "As after a close: the request moves to B.",
+        source: "T-01; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        settings: Settings::Once,
+        needs: &[Need::Migration, Need::Gate],
+        waits_for: FIRST,
+        run: shutdown,
+        expect: |_| {
+            moved("B")
+                .fact("TCPMigrateReqSuccess by the timer", 1)
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/deferring-source",
+        does: "A defers accepting, and drops W's bare ACK; B does not. A is closed; the timer \
+               fires; W sends its ACK again.",
+        must: "B's rule counts: the SYN+ACK is sent again, which A would not have done, and the \
+               ACK completes the handshake.",
+        source: "M-08; syn_ack_recalc() with the heir's rskq_defer_accept",
+        settings: Settings::Once,
+        needs: &[Need::Migration],
+        waits_for: FIRST,
+        run: deferring_source,
+        expect: |_| {
+            Expectation::new()
+                .fact("TCPDeferAcceptDrop before the close", 1)
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+                .fact("answer to the ACK", NOTHING)
+                .fact("accept(B)", "W's connection")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/retry-limit",
+        does: "A repeats SYN+ACKs once (TCP_SYNCNT), B three times. A is closed when it has \
+               repeated its SYN+ACK to W, which never answers.",
+        must: "B's limit counts: two more repetitions, after 2 and 4 seconds, and 8 seconds after \
+               the last the request is gone, in silence. B has room for as many as before.",
+        source: "T-03; reqsk_timer_handler(): icsk_syn_retries of the heir",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        waits_for: Duration::from_secs(15),
+        run: retry_limit,
+        expect: |_| {
+            Expectation::new()
+                .fact("seconds between SYN+ACKs", "1, 2, 4")
+                .fact("timer", "TCPTimeouts 3, TCPSynRetrans 2, RetransSegs 2")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqSuccess", 1)])
+        },
+    },
+    Case {
+        name: "timer/ladder",
+        does: "A repeats its SYN+ACK after a second, and is closed. W answers the last of the \
+               repetitions that follow.",
+        must: "The schedule goes on where A left it: B repeats after 2, 4, 8 and 16 seconds more, \
+               and the request moves once. 31 seconds after its SYN, W is served by B.",
+        source: "T-09; reqsk_timer_handler(): num_timeout goes with the clone",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        waits_for: Duration::from_secs(31),
+        run: ladder,
+        expect: |_| {
+            Expectation::new()
+                .fact("seconds between SYN+ACKs", "1, 2, 4, 8, 16")
+                .fact("timer", "TCPTimeouts 4, TCPSynRetrans 4, RetransSegs 4")
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/chain",
+        does: "W's SYN was A's; B and C listen. A is closed; at the timer the request moves to \
+               one of them, found by B's TOS on the wire or C's; that one is closed; the timer \
+               fires again.",
+        must: "The request moves again, to the last: two migrations, and the schedule goes on.",
+        source: "T-09; reqsk_timer_handler() on a request that was cloned before",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        waits_for: Duration::from_secs(3),
+        run: chain,
+        expect: |_| {
+            Expectation::new()
+                .fact("seconds between SYN+ACKs", "1, 2")
+                .fact("timer", "TCPTimeouts 2, TCPSynRetrans 2, RetransSegs 2")
+                .fact("sender of the third SYN+ACK", "the last listener")
+                .fact("accept(the last)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("handshakes that the last has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 1)])
+        },
+    },
+];
+
+/// What the timer alone moves, none of which a retransmission of anybody else does here.
+fn observe_timer(lab: &mut Lab, before: &Counters) -> harness::Result<()> {
+    let now = lab.counters()?;
+    let grown = ["TCPTimeouts", "TCPSynRetrans", "RetransSegs"]
+        .map(|name| format!("{name} {}", now.grown(before, name).unwrap_or(-1)));
+    lab.observe("timer", grown.join(", "));
+    Ok(())
+}
+
+fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let (w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    match setting.migration {
+        Migration::Off => lab.until_no_request(&w, FIRST)?,
+        Migration::On => lab.until_syn_acks(&w, 2, FIRST)?,
+    }
+    observe_timer(lab, &before)?;
+    served_after(lab, w, b, &before)
+}
+
+/// What the timer has come to by then; and whether W's data is served by `heir`.
+fn served_after(
+    lab: &mut Lab,
+    mut w: WireClient,
+    heir: Listener,
+    before: &Counters,
+) -> harness::Result<()> {
+    let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess");
+    lab.observe("TCPMigrateReqSuccess by the timer", moved.unwrap_or(0));
+    lab.observe_sockets("after the timer")?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(before)?;
+    observe_child(lab, &heir)?;
+    lab.act("done");
+    observe_fresh_syn(lab)?;
+    lab.observe_room(heir)
+}
+
+fn silent_client_must(setting: Setting) -> Expectation {
+    let served = "W > S  P. 1:12(11) ack 1";
+    match setting.migration {
+        Migration::Off => Expectation::new()
+            .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
+            .fact("TCPMigrateReqSuccess by the timer", 0)
+            .fact("sockets after the timer", "a listener")
+            .fact("answer to data", RESET)
+            .fact("accept(B)", "EAGAIN")
+            .fact("recv(B's child)", "no child")
+            .fact("answer to a fresh SYN", SYN_ACK)
+            .fact("fresh SYNs dropped for a full queue", 0)
+            .fact("handshakes that B has room for", "as many as a fresh listener")
+            .counters(&[("OutRsts", 1)])
+            .wire("W", &format!("{IN_FLIGHT}{served}\n{RESET}\n-- done --\n...")),
+        Migration::On => moved("B")
+            .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+            .fact("TCPMigrateReqSuccess by the timer", 1)
+            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+            .wire(
+                "W",
+                &format!(
+                    "{IN_FLIGHT}
+                     S > W  S. 0:0(0) ack 1
+                     {served}
+                     S > W  . 1:1(0) ack 12
+                     ..."
+                ),
+            ),
+    }
+}
+
+/// The request is `heir`'s, and W is served there.
+fn moved(heir: &str) -> Expectation {
+    Expectation::new()
+        .fact("sockets after the timer", "W's request, a listener")
+        .fact("answer to data", "S > W  . 1:1(0) ack 12")
+        .fact(&format!("accept({heir})"), "W's connection")
+        .fact("recv(B's child)", "`Hello World`")
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+}
+
+/// The request is nobody's, and B takes others.
+fn dropped() -> Expectation {
+    Expectation::new()
+        .fact("SYN+ACKs' number", 1)
+        .fact("sockets after the timer", "a listener")
+        .fact("answer to data", RESET)
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+}
+
+fn option(what: &str, set: std::io::Result<()>) -> harness::Result<()> {
+    set.map_err(|source| harness::Error::Call { call: format!("setsockopt({what})"), source })
+}
+
+fn looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    lab.observe_syn_ack_looks(&w);
+    lab.wire_send(&mut w, &data())?;
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)
+}
+
+/// The request is dropped at the timer; what then of W's data, and of B?
+fn observe_dropped(lab: &mut Lab, mut w: WireClient, before: &Counters) -> harness::Result<()> {
+    lab.until_no_request(&w, FIRST)?;
+    observe_timer(lab, before)?;
+    lab.observe_counters(before)?;
+    lab.observe_sockets("after the timer")?;
+    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    lab.observe("SYN+ACKs' number", syn_acks);
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    observe_fresh_syn(lab)
+}
+
+fn no_retries(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl("net.ipv4.tcp_synack_retries", "0")?;
+    let (w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    observe_dropped(lab, w, &before)?;
+    lab.observe_room(b)
+}
+
+fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    // A backlog of none has room for one.
+    let b = lab.listen_with_backlog("B", 0)?;
+    lab.close(a);
+    let _c = lab.connect("C")?;
+    lab.settle()?;
+    let before = lab.counters()?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    let overflows = lab.counters()?.grown(&before, "ListenOverflows").unwrap_or(-1);
+    lab.observe("ListenOverflows by the data", overflows);
+    lab.observe_sockets("then")?;
+    let child = b.accept()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data again", answer);
+    lab.observe_counters(&before)?;
+    child.reset_on_close()?;
+    observe_child(lab, &b)
+}
+
+fn no_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.close(a);
+    let _b = lab.listen("B")?;
+    let before = lab.counters()?;
+    observe_dropped(lab, w, &before)
+}
+
+fn several_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (b, c) = (lab.listen("B")?, lab.listen("C")?);
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.close(b);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    served_after(lab, w, c, &before)
+}
+
+fn shutdown(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    lab.act("shutdown(A, SHUT_RD)");
+    option("A", a.shutdown(std::net::Shutdown::Read))?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    served_after(lab, w, b, &before)
+}
+
+fn deferring_source(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let start = lab.counters()?;
+    let a = lab.listen("A")?;
+    option("A, TCP_DEFER_ACCEPT", a.defer_accept(30))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    let dropped = before.grown(&start, "TCPDeferAcceptDrop").unwrap_or(-1);
+    lab.observe("TCPDeferAcceptDrop before the close", dropped);
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to the ACK", answer);
+    lab.observe_counters(&before)?;
+    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+fn retry_limit(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TCP_SYNCNT", a.syn_ack_retries(1))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    option("B, TCP_SYNCNT", b.syn_ack_retries(3))?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_no_request(&w, Duration::from_secs(14))?;
+    observe_timer(lab, &before)?;
+    lab.observe_back_off(&w);
+    lab.observe_counters(&before)?;
+    observe_fresh_syn(lab)?;
+    lab.observe_room(b)
+}
+
+fn ladder(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 6, Duration::from_secs(30))?;
+    lab.observe_back_off(&w);
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    lab.observe_room(b)
+}
+
+fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (b, c) = (lab.listen("B")?, lab.listen("C")?);
+    option("B, TOS", b.look_like(0x10, 33, 1000))?;
+    option("C, TOS", c.look_like(0x20, 44, 1000))?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    let (first, last) = match service_of_last_syn_ack(lab) {
+        0x10 => (b, c),
+        _ => (c, b),
+    };
+    lab.close(first);
+    lab.until_syn_acks(&w, 3, FIRST * 2)?;
+    lab.observe_back_off(&w);
+    observe_timer(lab, &before)?;
+    let of_last = if last.name() == "C" { 0x20 } else { 0x10 };
+    let by_last = service_of_last_syn_ack(lab) == of_last;
+    let sender = if by_last { "the last listener" } else { "another" };
+    lab.observe("sender of the third SYN+ACK", sender);
+    lab.wire_send(&mut w, &data())?;
+    lab.observe_counters(&before)?;
+    let last = last.named("the last");
+    observe_child(lab, &last)?;
+    lab.observe_room(last)
+}
+
+fn service_of_last_syn_ack(lab: &mut Lab) -> u8 {
+    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack());
+    syn_acks.last().map_or(0, |segment| segment.service)
+}
