@@ -37,7 +37,7 @@ pub enum Task {
         path: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
-        /// Its whole environment.
+        /// Its environment, beside what the guest itself was started with.
         environment: BTreeMap<String, String>,
         /// Where it is started.
         directory: PathBuf,
@@ -92,7 +92,7 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
             // It may be a directory of the host's from which nothing was shared.
             std::fs::create_dir_all(&directory)?;
             let mut command = Command::new(path);
-            command.args(arguments).env_clear().envs(environment).current_dir(directory);
+            command.args(arguments).envs(environment).current_dir(directory);
             program(port, command)
         }
     }

@@ -32,9 +32,6 @@ const POWER_OFF: Duration = Duration::from_secs(10);
 /// harnesses', Rust's own, and ours.
 const PASSED_ON: [&str; 7] = ["CARGO", "NEXTEST", "RUST", "INSTA", "PROPTEST", "KSFT_", "SOCKMIG_"];
 
-/// An emulated processor is a slow one, and deadlines should know.
-const SLOW: &str = "KSFT_MACHINE_SLOW";
-
 /// Where a package's directory has what only the build needs.
 const NOT_SHARED: [&str; 3] = ["target", ".git", "node_modules"];
 
@@ -93,7 +90,6 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     let mut environment: BTreeMap<String, String> = env::vars()
         .filter(|(name, _)| PASSED_ON.iter().any(|beginning| name.starts_with(beginning)))
         .collect();
-    environment.entry(SLOW.into()).or_insert_with(|| "3".into());
     for (name, value) in [("PATH", "/bin:/usr/bin"), ("HOME", "/tmp"), ("TMPDIR", "/tmp")] {
         environment.insert(name.into(), value.into());
     }

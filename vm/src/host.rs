@@ -19,10 +19,10 @@ use crate::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
 use crate::scratch::Scratch;
 use crate::uml::{Uml, Unfit};
 
-/// How long a machine may take until its suite is up: thirty times what a quiet host needs.
+/// How long a machine may take until its suite is up: sixty times what a quiet host needs.
 fn boot_deadline(accel: Accel) -> Duration {
     let seconds = match accel {
-        Accel::Tcg => 60,
+        Accel::Tcg => 120,
         // There are hosts whose KVM never runs a guest, and tells nobody.
         Accel::Kvm => 20,
     };

@@ -24,12 +24,16 @@ pub const MONITOR: &str = "monitor";
 
 /// Variables of this program's environment that a guest gets too, and what they are there
 /// when they are not set here. An emulated processor is a slow one.
-const PASSED_ON: [(&str, Option<&str>); 3] =
-    [("KSFT_MACHINE_SLOW", Some("3")), ("SOCKMIG_GATE", None), (LONG, None)];
+const PASSED_ON: [(&str, Option<&str>); 4] =
+    [("KSFT_MACHINE_SLOW", Some("3")), ("SOCKMIG_GATE", None), (LONG, None), (JOBS, None)];
 
 /// What has a guest wait for the kernel's longest timers. They cost nothing where time
 /// leaps over them.
 pub const LONG: &str = "SOCKMIG_LONG";
+
+/// How many labs there are at a time. Where time leaps, waiting costs nothing, and one
+/// after the other each has the processor to itself.
+pub const JOBS: &str = "SOCKMIG_JOBS";
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,7 @@ pub fn kernel_arguments(console: &str, port: &str, clock: Clock) -> String {
         .filter_map(|(name, otherwise)| {
             let here = std::env::var(name).ok();
             let there = match (*name, clock) {
-                (LONG, Clock::Virtual) => Some("1"),
+                (LONG | JOBS, Clock::Virtual) => Some("1"),
                 _ => here.as_deref().or(*otherwise),
             };
             Some(format!("{name}={} ", there?))
