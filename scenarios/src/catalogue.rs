@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, listener, md5, quiz, sysctl,
-    wake_up,
+    accept_queue, attributes, bind, child_state, fast_open, group, growth, handshake, listener,
+    md5, membership, order, owner, quiz, sysctl, wake_up,
 };
 
 /// Every case, in the order in which they are told.
@@ -12,12 +12,17 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         quiz::CASES,
         accept_queue::CASES,
         child_state::CASES,
+        owner::CASES,
         wake_up::CASES,
         handshake::CASES,
         fast_open::CASES,
         md5::CASES,
+        attributes::CASES,
         listener::CASES,
         group::CASES,
+        membership::CASES,
+        order::CASES,
+        growth::CASES,
         bind::CASES,
         sysctl::CASES,
     ]
