@@ -127,5 +127,6 @@ fn described(need: Need) -> &'static str {
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::SecondUid => "a second user: root, or a second mapped uid",
+        Need::Ipv6 => "IPv6",
     }
 }

@@ -1,5 +1,6 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
+mod group;
 mod handshakes;
 mod timer;
 mod wire;
@@ -320,6 +321,11 @@ impl Lab {
     pub fn observe(&mut self, name: &str, value: impl Into<Value>) {
         debug_assert!(self.facts.iter().all(|fact| fact.name != name), "{name} observed twice");
         self.facts.push(Fact { name: name.to_owned(), value: value.into() });
+    }
+
+    /// The fact `name`, if it was observed, as it is shown.
+    pub fn observed(&self, name: &str) -> Option<String> {
+        self.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.to_string())
     }
 
     /// The trace up to now.

@@ -10,6 +10,7 @@
 //!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
+pub mod attribute;
 mod capture;
 mod error;
 mod family;
@@ -27,6 +28,7 @@ mod md5;
 pub mod observation;
 mod option;
 mod packets;
+pub mod place;
 pub mod process;
 pub mod segment;
 pub mod socket;

@@ -43,6 +43,41 @@ pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) ->
     Ok(len as usize / size_of::<u32>())
 }
 
+/// Reads an option of at most 256 bytes.
+pub(crate) fn bytes(fd: impl AsFd, level: i32, name: i32) -> io::Result<Vec<u8>> {
+    let mut into = vec![0_u8; 256];
+    let mut len = into.len() as u32;
+    // SAFETY: the buffer has the length that is said.
+    let got = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            level,
+            name,
+            into.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(got)?;
+    into.truncate(len as usize);
+    Ok(into)
+}
+
+/// `SO_ATTACH_REUSEPORT_CBPF`: from now on the socket's group gives every connection to
+/// its member at `index`; where there is none, to the one that the hash says.
+pub(crate) fn select_index(fd: impl AsFd, index: u32) -> io::Result<()> {
+    let mut program = [op(BPF_RET | BPF_K, index)];
+    let program = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
+}
+
+/// `SO_DETACH_REUSEPORT_BPF`, of any kind of program.
+pub(crate) fn select_by_hash(fd: impl AsFd) -> io::Result<()> {
+    set(fd, libc::SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &0)
+}
+
+/// Of `asm-generic/socket.h`; the libc crate has it not for every target.
+const SO_DETACH_REUSEPORT_BPF: i32 = 68;
+
 /// `SO_ATTACH_FILTER`: from now on the socket gets only what `program` lets through.
 pub(crate) fn attach_filter(fd: impl AsFd, program: &mut [sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::unistd::Uid;
 use socket2::{Protocol, SockAddr, Socket, Type};
 
 use crate::error::{Context, Error, Result, errno_name};
-use crate::family::Family;
+use crate::family::{Family, PORT};
 use crate::witness::{Queue, negotiated, segment_size};
 use crate::{md5, option, wait};
 
@@ -49,6 +51,11 @@ impl Listener {
         self.socket.set_reuse_port(true)
     }
 
+    /// Clears `SO_REUSEPORT`.
+    pub fn forbid_reuse_port(&self) -> io::Result<()> {
+        self.socket.set_reuse_port(false)
+    }
+
     /// Sets `SO_REUSEADDR`.
     pub fn reuse_address(&self) -> io::Result<()> {
         self.socket.set_reuse_address(true)
@@ -57,6 +64,11 @@ impl Listener {
     /// Binds to the lab's server address.
     pub fn bind(&self) -> io::Result<()> {
         self.socket.bind(&self.family.server().into())
+    }
+
+    /// Binds to `address`, at the lab's port.
+    pub(crate) fn bind_to(&self, address: IpAddr) -> io::Result<()> {
+        self.socket.bind(&SocketAddr::new(address, PORT).into())
     }
 
     /// Listens.
@@ -116,6 +128,24 @@ impl Listener {
     pub fn duplicate(&self) -> Result<Self> {
         let socket = self.socket.try_clone().call(|| format!("dup({})", self.name))?;
         Ok(Self { name: self.name.clone(), socket, family: self.family })
+    }
+
+    /// The same descriptor once more, for a thread that is in a call on it when it is closed.
+    pub(crate) fn alias(&self) -> ManuallyDrop<Self> {
+        // SAFETY: the alias never closes the descriptor. Once it is closed, the alias may
+        // not be used any more: it is left to a single call that began before.
+        let socket = unsafe { Socket::from_raw_fd(self.socket.as_raw_fd()) };
+        ManuallyDrop::new(Self { name: self.name.clone(), socket, family: self.family })
+    }
+
+    /// What `poll` tells of it now, in words.
+    pub fn polled(&self) -> Result<String> {
+        let all = PollFlags::POLLIN | PollFlags::POLLOUT | PollFlags::POLLHUP | PollFlags::POLLERR;
+        let mut polled = [PollFd::new(self.socket.as_fd(), all)];
+        poll(&mut polled, PollTimeout::ZERO).call(|| format!("poll({})", self.name))?;
+        let events = polled[0].revents().unwrap_or(PollFlags::empty());
+        let names: Vec<&str> = events.iter_names().map(|(name, _)| name).collect();
+        Ok(if names.is_empty() { "nothing".to_owned() } else { names.join(" ") })
     }
 
     /// Gives the socket's inode to another user (`fchown`).

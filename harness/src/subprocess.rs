@@ -10,11 +10,11 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
-    ForkResult, Gid, Uid, dup2, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid, pipe2,
-    seteuid, setgroups, setresgid, setresuid,
+    ForkResult, Gid, Pid, Uid, dup2, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid,
+    pause, pipe2, seteuid, setgroups, setresgid, setresuid,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,6 +99,29 @@ pub fn made_by_second_user<M, T: Serialize + DeserializeOwned>(
             work(made)
         },
     )
+}
+
+/// A process that has a copy of every descriptor that this one had when it was made, and
+/// sleeps.
+pub struct Copy(Pid);
+
+impl Copy {
+    /// Forks.
+    pub fn fork() -> Result<Self> {
+        // SAFETY: a lab has one thread.
+        match unsafe { fork() }.call(|| "fork()".into())? {
+            ForkResult::Child => loop {
+                pause();
+            },
+            ForkResult::Parent { child } => Ok(Self(child)),
+        }
+    }
+
+    /// Kills it; returns when its descriptors are closed.
+    pub fn kill(self) -> Result<()> {
+        kill(self.0, Signal::SIGKILL).call(|| "kill(a copy of the lab)".into())?;
+        waitpid(self.0, None).map(drop).call(|| "waitpid(a copy of the lab)".into())
+    }
 }
 
 /// Runs `work` in a network namespace made now, from this one.

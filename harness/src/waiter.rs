@@ -4,6 +4,7 @@
 //! again by itself would hide a kernel that forgets to wake.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
@@ -44,8 +45,20 @@ impl Waiter {
     /// Starts a thread that waits for `listener`, and returns when it sleeps. The listener
     /// must have no child yet.
     pub fn start(listener: &Listener, way: Way) -> Result<Self> {
+        Self::run(Box::new(listener.duplicate()?), way)
+    }
+
+    /// As [`Waiter::start`] in `accept`, on the very descriptor of `listener`, so that this
+    /// may be closed under the call.
+    pub fn start_on_the_descriptor(listener: &Listener) -> Result<Self> {
+        Self::run(listener.alias(), Way::Accept)
+    }
+
+    fn run<L>(listener: L, way: Way) -> Result<Self>
+    where
+        L: Deref<Target = Listener> + Send + 'static,
+    {
         let (ended, ending) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
-        let listener = listener.duplicate()?;
         listener.block()?;
         let (tell, told) = mpsc::channel();
         let thread = thread::spawn(move || {

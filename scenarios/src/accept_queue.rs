@@ -154,11 +154,15 @@ fn ended(
     lab.observe(act, came);
     let accepted = a.try_accept();
     lab.observe("accept(A)", accepted);
+    lab.observe("poll(A)", a.polled()?);
     Ok(a)
 }
 
 fn ended_must(act: &str, setting: Setting) -> Expectation {
-    quiz1_must_by(act, setting).fact(act, "ok").fact("accept(A)", "EINVAL")
+    quiz1_must_by(act, setting)
+        .fact(act, "ok")
+        .fact("accept(A)", "EINVAL")
+        .fact("poll(A)", "POLLOUT POLLHUP")
 }
 
 /// Does something to A that must not matter.

@@ -68,6 +68,8 @@ pub enum Settings {
     FamiliesOn,
     /// In every address family, with migration off and on.
     FamiliesOffAndOn,
+    /// Once, in this family, with migration by the sysctl.
+    OnceOn(Family),
 }
 
 /// Whether, and how, migration is enabled.
@@ -109,6 +111,8 @@ pub enum Need {
     Md5,
     /// A second user.
     SecondUid,
+    /// IPv6, in a setting that does not say so.
+    Ipv6,
 }
 
 /// A case in one setting: what a run consists of.
@@ -126,7 +130,7 @@ impl Selected {
         let Self { case, setting } = self;
         let (family, migration) = (setting.family, setting.migration);
         match case.settings {
-            Settings::Once => case.name.to_owned(),
+            Settings::Once | Settings::OnceOn(_) => case.name.to_owned(),
             Settings::Families | Settings::FamiliesOn => format!("{}/{family}", case.name),
             Settings::FamiliesOffAndOn => format!("{}/{family}/{migration}", case.name),
         }
@@ -151,12 +155,14 @@ impl Case {
     /// The case in each of its settings.
     pub fn selected(&'static self) -> impl Iterator<Item = Selected> {
         let families = match self.settings {
-            Settings::Once => &[Family::V4],
+            Settings::Once | Settings::OnceOn(Family::V4) => &[Family::V4],
+            Settings::OnceOn(Family::V6) => &[Family::V6],
+            Settings::OnceOn(Family::V4Mapped) => &[Family::V4Mapped],
             _ => Family::ALL,
         };
         let migrations: &[Migration] = match self.settings {
             Settings::Once | Settings::Families => &[Migration::Off],
-            Settings::FamiliesOn => &[Migration::On],
+            Settings::FamiliesOn | Settings::OnceOn(_) => &[Migration::On],
             Settings::FamiliesOffAndOn => &[Migration::Off, Migration::On],
         };
         families.iter().flat_map(move |&family| {

@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, heir, listener, md5, quiz,
-    syncookies, sysctl, timer, wake_up,
+    accept_queue, attributes, bind, child_state, fast_open, group, growth, handshake, heir,
+    listener, md5, membership, order, owner, quiz, syncookies, sysctl, timer, wake_up,
 };
 
 /// Every case, in the order in which they are told.
@@ -12,6 +12,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         quiz::CASES,
         accept_queue::CASES,
         child_state::CASES,
+        owner::CASES,
         wake_up::CASES,
         handshake::CASES,
         heir::CASES,
@@ -19,8 +20,12 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         syncookies::CASES,
         fast_open::CASES,
         md5::CASES,
+        attributes::CASES,
         listener::CASES,
         group::CASES,
+        membership::CASES,
+        order::CASES,
+        growth::CASES,
         bind::CASES,
         sysctl::CASES,
     ]

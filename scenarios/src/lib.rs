@@ -6,6 +6,7 @@
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
+mod attributes;
 mod bind;
 pub mod case;
 pub mod catalogue;
@@ -14,12 +15,16 @@ pub mod engine;
 pub mod expectation;
 mod fast_open;
 mod group;
+mod growth;
 mod handshake;
 mod heir;
 pub mod judge;
 pub mod known;
 mod listener;
 mod md5;
+mod membership;
+mod order;
+mod owner;
 mod quiz;
 pub mod report;
 pub mod requirement;

@@ -3,36 +3,64 @@
 
 use std::time::Duration;
 
+use harness::PORT;
 use harness::gate::Whose;
 use harness::lab::Lab;
+use harness::segment::TcpOption;
 use harness::socket::{Client, Listener, Stream};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 
-pub(crate) const CASES: &[Case] = &[Case {
-    name: "md5/same-key",
-    does: "A, B and C have the same key. C's signed final ACK is held; B listens; A is closed; then \
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "md5/same-key",
+        does: "A, B and C have the same key. C's signed final ACK is held; B listens; A is closed; then \
            C sends data.",
-    must: "The signature is checked with A's key, which lives as long as its requests do: the data \
+        must: "The signature is checked with A's key, which lives as long as its requests do: the data \
            completes the handshake on B at once.",
-    source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_md5_destruct_sock(), \
+        source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_md5_destruct_sock(), \
              9e472d9e84b1",
-    settings: Settings::FamiliesOn,
-    needs: &[Need::Gate, Need::Md5],
-    // Where the data is refused, the SYN+ACK timer moves the request after a second.
-    waits_for: Duration::from_secs(1),
-    run: same_key,
-    expect: |_| {
-        Expectation::new()
-            .fact("signed segments refused", "none")
-            .fact("accept(B)", "C's connection")
-            .fact("accept(B) in the end", "C's connection")
-            .fact("recv(B's child)", "`Hello World`")
-            .fact("recv(C)", "`Hi`")
-            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate, Need::Md5],
+        // Where the data is refused, the SYN+ACK timer moves the request after a second.
+        waits_for: Duration::from_secs(1),
+        run: same_key,
+        expect: |_| {
+            Expectation::new()
+                .fact("signed segments refused", "none")
+                .fact("accept(B)", "C's connection")
+                .fact("accept(B) in the end", "C's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("recv(C)", "`Hi`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
     },
-}];
+    Case {
+        name: "md5/child-without-listener-key",
+        does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
+           sign.",
+        source: "M-12; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Md5],
+        run: |lab, _| child_keeps_its_key(lab, None),
+        expect: |_| child_keeps_its_key_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "md5/child-with-other-listener-key",
+        does: "As md5/child-without-listener-key, but B has another key.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
+           sign with it.",
+        source: "M-13; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Md5],
+        run: |lab, _| child_keeps_its_key(lab, Some(b"B's own")),
+        expect: |_| child_keeps_its_key_must(),
+        ..Case::DEFAULT
+    },
+];
 
 const KEY: &[u8] = b"shared by A, B and C";
 
@@ -67,6 +95,56 @@ fn same_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     child.send(b"Hi")?;
     lab.observe("recv(C)", client.receive()?.to_string());
     lab.observe_counters(&before)
+}
+
+fn child_keeps_its_key(lab: &mut Lab, of_b: Option<&[u8]>) -> harness::Result<()> {
+    let a = listen(lab, "A")?;
+    let client = Client::bare("C", lab.family(), 0)?;
+    signed("C", client.sign(lab.family(), KEY))?;
+    let client = lab.connect_client(client)?;
+    client.send(b"Hello World")?;
+    lab.until_wire("S > C  . 1:1(0) ack 12")?;
+    let b = lab.listen("B")?;
+    of_b.map_or(Ok(()), |key| signed("B", b.sign(key)))?;
+    let before = lab.counters()?;
+    lab.close(a);
+    if let Some(child) = lab.accept_now(&b)? {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+        child.send(b"Hi")?;
+        lab.observe("recv(C)", client.receive()?.to_string());
+        client.send(b"again")?;
+        lab.observe("recv(B's child), again", child.receive()?.to_string());
+    }
+    lab.observe_counters(&before)?;
+    let now = lab.counters()?;
+    for counter in MD5_COUNTERS {
+        lab.observe(counter, now.grown(&before, counter).unwrap_or(0));
+    }
+    let segments = lab
+        .trace()
+        .segments()
+        .filter(|segment| segment.to.port() == PORT || segment.from.port() == PORT);
+    let unsigned = segments.filter(|s| !s.options.contains(&TcpOption::Other(MD5_OPTION, 16)));
+    let unsigned = unsigned.count();
+    lab.observe("segments without a signature", unsigned);
+    Ok(())
+}
+
+/// What the kernel counts of signatures that are not as they should be.
+const MD5_COUNTERS: [&str; 3] = ["TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure"];
+
+/// The kind of the TCP option that a signature is (RFC 2385).
+const MD5_OPTION: u8 = 19;
+
+fn child_keeps_its_key_must() -> Expectation {
+    let must = Expectation::new()
+        .fact("accept(B)", "C's connection")
+        .fact("recv(B's child)", "`Hello World`")
+        .fact("recv(C)", "`Hi`")
+        .fact("recv(B's child), again", "`again`")
+        .fact("segments without a signature", 0)
+        .counters(&[("TCPMigrateReqSuccess", 1)]);
+    MD5_COUNTERS.iter().fold(must, |must, counter| must.fact(counter, 0))
 }
 
 fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {

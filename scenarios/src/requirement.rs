@@ -59,10 +59,12 @@ pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
 /// Checks what a case needs against what the kernel has.
 pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
     if setting.family.needs_ipv6() && !kernel.has_ipv6 {
-        return skip("there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set");
+        return skip(NO_IPV6);
     }
     needs.iter().map(|need| check(*need, kernel)).find(|met| *met != Met::Yes).unwrap_or(Met::Yes)
 }
+
+const NO_IPV6: &str = "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set";
 
 fn check(need: Need, kernel: &Kernel) -> Met {
     match need {
@@ -73,6 +75,8 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         },
         Need::Md5 if kernel.has_md5 => Met::Yes,
         Need::Md5 => skip("no TCP MD5 signatures: the kernel is built without CONFIG_TCP_MD5SIG"),
+        Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
+        Need::Ipv6 => skip(NO_IPV6),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
         Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
     }

@@ -1,0 +1,116 @@
+//! What a listener can be told about its connections, by socket options.
+
+use std::os::fd::AsFd;
+
+use crate::error::{Context, Result};
+use crate::family::Family;
+use crate::option;
+
+/// A socket option that a connection has from its listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name in the C library.
+    pub name: &'static str,
+    level: i32,
+    option: i32,
+    /// Two values that differ, and are not the usual ones if that can be.
+    values: [i32; 2],
+}
+
+/// Every attribute that a listener of `family` has, in an order in which none changes one
+/// that was set before.
+pub fn all(family: Family) -> Vec<Attribute> {
+    const SOCKET: i32 = libc::SOL_SOCKET;
+    const TCP: i32 = libc::IPPROTO_TCP;
+    let ip = match family {
+        Family::V4 | Family::V4Mapped => [
+            ("IP_TOS", libc::IPPROTO_IP, libc::IP_TOS, [0x10, 0x20]),
+            ("IP_TTL", libc::IPPROTO_IP, libc::IP_TTL, [33, 44]),
+        ],
+        Family::V6 => [
+            ("IPV6_TCLASS", libc::IPPROTO_IPV6, libc::IPV6_TCLASS, [0x10, 0x20]),
+            ("IPV6_UNICAST_HOPS", libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, [33, 44]),
+        ],
+    };
+    let others = [
+        ("SO_MARK", SOCKET, libc::SO_MARK, [77, 88]),
+        // Behind IP_TOS, which sets it.
+        ("SO_PRIORITY", SOCKET, libc::SO_PRIORITY, [4, 5]),
+        ("SO_KEEPALIVE", SOCKET, libc::SO_KEEPALIVE, [1, 0]),
+        ("SO_OOBINLINE", SOCKET, libc::SO_OOBINLINE, [1, 0]),
+        ("SO_RCVBUF", SOCKET, libc::SO_RCVBUF, [50_000, 100_000]),
+        ("SO_SNDBUF", SOCKET, libc::SO_SNDBUF, [50_000, 100_000]),
+        ("TCP_NODELAY", TCP, libc::TCP_NODELAY, [1, 0]),
+        ("TCP_KEEPIDLE", TCP, libc::TCP_KEEPIDLE, [100, 200]),
+        ("TCP_KEEPINTVL", TCP, libc::TCP_KEEPINTVL, [10, 20]),
+        ("TCP_KEEPCNT", TCP, libc::TCP_KEEPCNT, [3, 5]),
+        ("TCP_USER_TIMEOUT", TCP, libc::TCP_USER_TIMEOUT, [10_000, 20_000]),
+        ("TCP_SYNCNT", TCP, libc::TCP_SYNCNT, [3, 4]),
+        ("TCP_LINGER2", TCP, libc::TCP_LINGER2, [30, 40]),
+        ("TCP_NOTSENT_LOWAT", TCP, libc::TCP_NOTSENT_LOWAT, [10_000, 20_000]),
+    ];
+    ip.into_iter()
+        .chain(others)
+        .map(|(name, level, option, values)| Attribute { name, level, option, values })
+        .collect()
+}
+
+impl Attribute {
+    /// Sets the first or the second of the two values.
+    pub fn set(&self, fd: impl AsFd, which: usize) -> Result<()> {
+        let value = self.values[which];
+        option::set(fd, self.level, self.option, &value)
+            .call(|| format!("setsockopt({}, {value})", self.name))
+    }
+
+    /// The value as the kernel tells it, which may be another than was set.
+    pub fn get(&self, fd: impl AsFd) -> Result<i64> {
+        let mut value = [0];
+        option::numbers(fd, self.level, self.option, &mut value)
+            .call(|| format!("getsockopt({})", self.name))?;
+        Ok(value[0].into())
+    }
+}
+
+/// Sets `TCP_CONGESTION`; the kernel may not have the algorithm.
+pub fn set_congestion(fd: impl AsFd, algorithm: &[u8; 4]) -> Result<()> {
+    option::set(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
+        .call(|| "setsockopt(TCP_CONGESTION)".into())
+}
+
+/// The name of the socket's congestion control (`TCP_CONGESTION`).
+pub fn congestion(fd: impl AsFd) -> Result<String> {
+    let bytes = option::bytes(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION)
+        .call(|| "getsockopt(TCP_CONGESTION)".into())?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
+}
+
+/// Has a listener keep the SYNs of its connections (`TCP_SAVE_SYN`): 1 from the IP header
+/// on, 2 from the link's header on.
+pub fn save_syn(fd: impl AsFd, from: i32) -> Result<()> {
+    option::set(fd, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &from)
+        .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
+}
+
+/// The SYN that a connection's listener kept (`TCP_SAVED_SYN`); once, then nothing.
+pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
+    option::bytes(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN)
+        .call(|| "getsockopt(TCP_SAVED_SYN)".into())
+}
+
+/// Has a listener wait for data so many seconds (`TCP_DEFER_ACCEPT`).
+pub fn defer_accept(fd: impl AsFd, seconds: i32) -> Result<()> {
+    option::set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
+        .call(|| format!("setsockopt(TCP_DEFER_ACCEPT, {seconds})"))
+}
+
+/// Has a listener preferred by what happens on `cpu` (`SO_INCOMING_CPU`).
+pub fn incoming_cpu(fd: impl AsFd, cpu: i32) -> Result<()> {
+    option::set(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
+        .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
+}
+
+/// The CPU that a lab runs on, all of it.
+pub fn this_cpu() -> Result<i32> {
+    nix::sched::sched_getcpu().map(|cpu| cpu as i32).call(|| "sched_getcpu()".into())
+}

@@ -1,0 +1,110 @@
+//! Groups of listeners: where they are, in which order, and who of them is chosen.
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+
+use socket2::{Domain, Socket, Type};
+
+use super::Lab;
+use crate::error::{Context, Result};
+use crate::option;
+use crate::place::Place;
+use crate::socket::{BACKLOG, Client, Listener, Stream};
+use crate::witness::{State, sockets};
+
+impl Lab {
+    /// As [`Lab::listen`], at a place of its own.
+    pub fn listen_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
+        let listener = self.bind_at(name, place)?;
+        listener.listen(BACKLOG).tested(|| format!("listen({name}, {BACKLOG})"))?;
+        self.act(&format!("listen({name})"));
+        Ok(listener)
+    }
+
+    /// A socket that is bound with `SO_REUSEPORT`, and does not listen.
+    pub fn bind_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
+        let listener = Listener::bare(name, place.family)?;
+        place.bind(&listener).tested(|| format!("bind({name}, {})", place.address))?;
+        Ok(listener)
+    }
+
+    /// Has a classic BPF program give every connection to the member of `listener`'s group
+    /// that stands at `index`; the hash decides where there is none.
+    pub fn select_index(&mut self, listener: &Listener, index: u32) -> Result<()> {
+        let name = listener.name();
+        option::select_index(listener, index)
+            .tested(|| format!("setsockopt({name}, SO_ATTACH_REUSEPORT_CBPF, {index})"))?;
+        self.act(&format!("the program of {name}'s group returns {index}"));
+        Ok(())
+    }
+
+    /// Takes the program away, so that the hash decides again.
+    pub fn select_by_hash(&mut self, listener: &Listener) -> Result<()> {
+        let name = listener.name();
+        option::select_by_hash(listener)
+            .tested(|| format!("setsockopt({name}, SO_DETACH_REUSEPORT_BPF)"))?;
+        self.act(&format!("{name}'s group has no program"));
+        Ok(())
+    }
+
+    /// Observes under the name `order {when}` in which order the kernel has the members of
+    /// a group: who serves a client when a program chooses the first, the second, ...
+    pub fn observe_order(&mut self, when: &str, members: &[&Listener]) -> Result<()> {
+        let mut order = Vec::new();
+        for index in 0..members.len() {
+            self.select_index(members[0], index as u32)?;
+            order.push(self.who_takes(members, 0)?);
+        }
+        self.select_by_hash(members[0])?;
+        self.observe(&format!("order {when}"), order.join(", "));
+        Ok(())
+    }
+
+    /// Which of `listeners` a client from `port` (0: any) is given to. Nothing of the
+    /// connection stays behind.
+    pub fn who_takes(&mut self, listeners: &[&Listener], port: u16) -> Result<String> {
+        let client = self.bare_client(port)?;
+        let (index, _child) = self.accept_on_any(listeners)?;
+        drop(client);
+        Ok(listeners[index].name().to_owned())
+    }
+
+    /// As [`Lab::who_takes`], for every port of a list.
+    pub fn who_takes_each(
+        &mut self,
+        listeners: &[&Listener],
+        ports: impl IntoIterator<Item = u16>,
+    ) -> Result<BTreeMap<u16, String>> {
+        ports.into_iter().map(|port| Ok((port, self.who_takes(listeners, port)?))).collect()
+    }
+
+    fn bare_client(&mut self, port: u16) -> Result<Client> {
+        let mut client = Client::bare("a client", self.family(), port)?;
+        client.reset_on_close()?;
+        client.connect(self.family().server())?;
+        Ok(client)
+    }
+
+    /// Observes how many children wait for `accept`, whoever has their listeners open, as
+    /// `/proc/net/tcp` tells.
+    pub fn observe_waiting(&mut self, name: &str) -> Result<()> {
+        let sockets = sockets(self.family())?;
+        let listening = sockets.iter().filter(|socket| socket.state == State::Listen);
+        let waiting: u32 = listening.map(|listener| listener.waiting).sum();
+        self.observe(name, format!("{waiting} waiting"));
+        Ok(())
+    }
+
+    /// A UDP socket with `SO_REUSEPORT` at the server's address.
+    pub fn udp(&mut self) -> Result<UdpSocket> {
+        let server = self.family().server();
+        let bound = || {
+            let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
+            socket.set_reuse_port(true)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&server.into())?;
+            Ok::<_, std::io::Error>(socket.into())
+        };
+        bound().call(|| format!("a UDP socket at {server}"))
+    }
+}

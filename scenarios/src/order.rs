@@ -1,0 +1,315 @@
+//! The order in which the kernel has the members of a group, and who is chosen by it.
+
+use std::net::Shutdown;
+
+use harness::attribute;
+use harness::lab::Lab;
+use harness::place::Place;
+use harness::socket::{BACKLOG, Client, Listener, Stream};
+use harness::wait;
+
+use crate::case::{Case, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::statistics::binomial_bounds;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "order/leaving",
+        does: "D, C, B and A are bound, and listen in the order A, B, C, D. B is closed; A is shut \
+               down, and listens again; A is closed; C is closed. Each time a program chooses the \
+               first member, the second, and so on.",
+        must: "Members stand in the order in which they began to listen. Where one leaves, however \
+               it does, the last one moves into its place; who listens again is the last.",
+        source: "S-02, S-03, S-04; reuseport_add_sock(), __reuseport_detach_sock(), \
+                 reuseport_resurrect()",
+        settings: Settings::FamiliesOffAndOn,
+        run: leaving,
+        expect: |_| {
+            Expectation::new()
+                .fact("order of listening", "A, B, C, D")
+                .fact("order without B", "A, D, C")
+                .fact("order without A", "C, D")
+                .fact("order with A again", "C, D, A")
+                .fact("order without A again", "C, D")
+                .fact("order without C", "D")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/listening-again",
+        does: "A, B, C and D listen; A, B and C are shut down; then B listens again, A, and C. A \
+               program chooses each member in turn.",
+        must: "They stand in the order in which they listened again, behind D; a client is given \
+               to each.",
+        source: "S-04; __reuseport_detach_closed_sock(), reuseport_resurrect()",
+        settings: Settings::FamiliesOffAndOn,
+        run: listening_again,
+        expect: |_| {
+            Expectation::new()
+                .fact("order with D alone", "D")
+                .fact("order with B again", "D, B")
+                .fact("order with A again", "D, B, A")
+                .fact("order with C again", "D, B, A, C")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/no-such-member",
+        does: "A group of three; 16 clients connect when a program returns 2, when one returns 3, \
+               when one returns the largest number, and when there is no program.",
+        must: "2 is the last member. A number that no member has is as good as no program: each \
+               client is given to the listener that its hash says.",
+        source: "S-05; run_bpf_filter(), reuseport_select_sock()",
+        settings: Settings::Families,
+        run: no_such_member,
+        expect: |_| {
+            Expectation::new()
+                .fact("clients not given to C by the program that returns 2", 0)
+                .fact("clients given elsewhere by the program that returns 3", 0)
+                .fact("clients given elsewhere by the program that returns the largest", 0)
+                .between("listeners that were chosen by the hash", (2, 3))
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/program-and-migration",
+        does: "As accept-queue/target, but the group has a classic BPF program that always chooses \
+               the first member when A is closed, and none when the clients connect anew.",
+        must: "As accept-queue/target: the program is for new connections, and says nothing about \
+               those that migrate.",
+        source: "S-06; reuseport_migrate_sock() runs only programs of \
+                 BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.select_index(&heirs[0], 0))?;
+            observe_moved(lab, &moved)
+        },
+        expect: |_| by_the_hash(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu",
+        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to the CPU that closes A.",
+        must: "All children move to C.",
+        source: "S-09; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("children that moved", i64::from(CHILDREN))
+                .fact("children that moved to C", i64::from(CHILDREN))
+                .fact("children that moved elsewhere than a new connection", 0)
+                .fact("listeners that got some", 1)
+                .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-of-others",
+        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to another CPU than the one \
+               that closes A.",
+        must: "As accept-queue/target: the hash chooses among all, C too.",
+        source: "S-10; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()? + 1)
+            })?;
+            observe_moved(lab, &moved)
+        },
+        expect: |_| by_the_hash(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/wildcard-target",
+        does: "As accept-queue/target, with 96 clients and listeners at the wildcard address.",
+        must: "No rule connects where a child moves and where a new connection with its four-tuple \
+               is given to: a third of them agree by chance. The bounds fail on a correct kernel \
+               less than once in ten million runs.",
+        source: "S-08; __inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has \
+                 the hash of its real address",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::any(setting.family);
+            let moved = moved(lab, &place, MANY, |_, _| Ok(()))?;
+            lab.observe("children that moved as a new connection would", moved.alike());
+            lab.observe("children that moved", moved.0.len());
+            Ok(())
+        },
+        expect: |_| {
+            Expectation::new().fact("children that moved", i64::from(MANY)).between(
+                "children that moved as a new connection would",
+                binomial_bounds(MANY.into(), 1.0 / 3.0, 3e-8),
+            )
+        },
+        ..Case::DEFAULT
+    },
+];
+
+const CHILDREN: u16 = 16;
+const MANY: u16 = 96;
+
+/// The clients' first port, outside of the range that the kernel chooses from by itself.
+const FIRST_PORT: u16 = 20_000;
+
+fn shut_down(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
+    let call = format!("shutdown({}, SHUT_RDWR)", listener.name());
+    lab.act(&call);
+    listener.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested { call, source })
+}
+
+fn listen(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
+    let call = format!("listen({})", listener.name());
+    lab.act(&call);
+    listener.listen(BACKLOG).map_err(|source| harness::Error::Tested { call, source })
+}
+
+fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let place = Place::usual(setting.family);
+    let (d, c) = (lab.bind_at("D", &place)?, lab.bind_at("C", &place)?);
+    let (b, a) = (lab.bind_at("B", &place)?, lab.bind_at("A", &place)?);
+    for listener in [&a, &b, &c, &d] {
+        listen(lab, listener)?;
+    }
+    lab.observe_order("of listening", &[&a, &b, &c, &d])?;
+    lab.close(b);
+    lab.observe_order("without B", &[&a, &c, &d])?;
+    shut_down(lab, &a)?;
+    lab.observe_order("without A", &[&c, &d])?;
+    listen(lab, &a)?;
+    lab.observe_order("with A again", &[&a, &c, &d])?;
+    lab.close(a);
+    lab.observe_order("without A again", &[&c, &d])?;
+    lab.close(c);
+    lab.observe_order("without C", &[&d])
+}
+
+fn listening_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let d = lab.listen("D")?;
+    for listener in [&a, &b, &c] {
+        shut_down(lab, listener)?;
+    }
+    let mut group = vec![&d];
+    lab.observe_order("with D alone", &group)?;
+    for listener in [&b, &a, &c] {
+        listen(lab, listener)?;
+        group.push(listener);
+        lab.observe_order(&format!("with {} again", listener.name()), &group)?;
+    }
+    Ok(())
+}
+
+fn no_such_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let group = [&a, &b, &c];
+    let ports = FIRST_PORT..FIRST_PORT + CHILDREN;
+    let by_hash = lab.who_takes_each(&group, ports.clone())?;
+    lab.select_index(&a, 2)?;
+    let by_program = lab.who_takes_each(&group, ports.clone())?;
+    let others = by_program.values().filter(|name| *name != "C").count();
+    lab.observe("clients not given to C by the program that returns 2", others);
+    for (index, shown) in [(3, "3"), (u32::MAX, "the largest")] {
+        lab.select_index(&a, index)?;
+        let given = lab.who_takes_each(&group, ports.clone())?;
+        let elsewhere = given.iter().filter(|(port, name)| by_hash.get(port) != Some(name)).count();
+        lab.observe(
+            &format!("clients given elsewhere by the program that returns {shown}"),
+            elsewhere,
+        );
+    }
+    let mut chosen: Vec<String> = by_hash.into_values().collect();
+    chosen.sort();
+    chosen.dedup();
+    lab.observe("listeners that were chosen by the hash", chosen.len());
+    Ok(())
+}
+
+/// Where each child went, and where a new connection with its four-tuple is given to.
+struct Moved(Vec<(String, String)>);
+
+impl Moved {
+    fn alike(&self) -> usize {
+        self.0.iter().filter(|(moved, anew)| moved == anew).count()
+    }
+
+    fn to(&self, name: &str) -> usize {
+        self.0.iter().filter(|(moved, _)| moved == name).count()
+    }
+}
+
+/// So many children wait in A's queue; B, C and D listen, and are prepared; A is closed.
+/// Then, without a program, the same clients connect anew.
+fn moved(
+    lab: &mut Lab,
+    place: &Place,
+    children: u16,
+    prepare: impl FnOnce(&mut Lab, &[Listener; 3]) -> harness::Result<()>,
+) -> harness::Result<Moved> {
+    let ports = FIRST_PORT..FIRST_PORT + children;
+    let a = lab.listen_at("A", place)?;
+    // Its backlog does not hold so many.
+    listen_with_backlog(&a, children)?;
+    let mut clients = Vec::new();
+    for port in ports.clone() {
+        let client = Client::bare("a client", lab.family(), port)?;
+        client.reset_on_close()?;
+        clients.push(lab.connect_client(client)?);
+    }
+    wait::until("every child in A's accept queue", || {
+        Ok((a.queue()?.waiting >= children.into()).then_some(()))
+    })?;
+    let heirs =
+        [lab.listen_at("B", place)?, lab.listen_at("C", place)?, lab.listen_at("D", place)?];
+    prepare(lab, &heirs)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    if children == CHILDREN {
+        lab.observe_counters(&before)?;
+    }
+    let mut went = std::collections::BTreeMap::new();
+    for heir in &heirs {
+        while let Some(child) = heir.accept_now()? {
+            went.insert(child.peer.port(), heir.name().to_owned());
+        }
+    }
+    drop(clients);
+    // There may be none to take away.
+    let _ = lab.select_by_hash(&heirs[0]);
+    let group: Vec<&Listener> = heirs.iter().collect();
+    let anew = lab.who_takes_each(&group, ports)?;
+    let both = |(port, moved): (u16, String)| (moved, anew.get(&port).cloned().unwrap_or_default());
+    Ok(Moved(went.into_iter().map(both).collect()))
+}
+
+fn listen_with_backlog(listener: &Listener, backlog: u16) -> harness::Result<()> {
+    let call = format!("listen({}, {backlog})", listener.name());
+    listener.listen(backlog.into()).map_err(|source| harness::Error::Tested { call, source })
+}
+
+fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
+    lab.observe("children that moved", moved.0.len());
+    let elsewhere = moved.0.len() - moved.alike();
+    lab.observe("children that moved elsewhere than a new connection", elsewhere);
+    let some = ["B", "C", "D"].iter().filter(|name| moved.to(name) > 0).count();
+    lab.observe("listeners that got some", some);
+    Ok(())
+}
+
+fn by_the_hash() -> Expectation {
+    Expectation::new()
+        .fact("children that moved", i64::from(CHILDREN))
+        .fact("children that moved elsewhere than a new connection", 0)
+        // All by chance on one of three: less than once in ten million runs.
+        .between("listeners that got some", (2, 3))
+        .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
+}
