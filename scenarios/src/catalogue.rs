@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, listener, md5, quiz, sysctl,
-    wake_up,
+    accept_queue, bind, child_state, fast_open, group, handoff, handshake, listener, md5, passing,
+    quiz, substitute, sysctl, wake_up,
 };
 
 /// Every case, in the order in which they are told.
@@ -20,6 +20,9 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         group::CASES,
         bind::CASES,
         sysctl::CASES,
+        handoff::CASES,
+        substitute::CASES,
+        passing::CASES,
     ]
     .into_iter()
     .flatten()
