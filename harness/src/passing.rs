@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::error::{Context, Result};
+use crate::option;
 
 /// Two UNIX sockets that are connected to each other.
 pub struct Pair {
@@ -166,6 +167,17 @@ fn message(data: &mut libc::iovec) -> libc::msghdr {
     message.msg_iov = data;
     message.msg_iovlen = 1;
     message
+}
+
+/// `SO_PASSRIGHTS` of newer kernels; the libc crate has no name for it yet.
+const SO_PASSRIGHTS: i32 = 83;
+
+/// Has a socket refuse descriptors.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 6.16.
+pub fn refuse(socket: impl AsFd) -> io::Result<()> {
+    option::set(socket, SOL_SOCKET, SO_PASSRIGHTS, &0)
 }
 
 /// Whether exec closes a descriptor.

@@ -6,6 +6,7 @@
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
+mod accounting;
 mod bind;
 pub mod case;
 pub mod catalogue;
@@ -13,6 +14,7 @@ mod child_state;
 pub mod engine;
 pub mod expectation;
 mod fast_open;
+mod fast_open_child;
 mod group;
 mod handoff;
 mod handshake;
@@ -24,6 +26,8 @@ mod passing;
 mod quiz;
 pub mod report;
 pub mod requirement;
+#[cfg(test)]
+mod rows;
 mod statistics;
 mod substitute;
 mod sysctl;

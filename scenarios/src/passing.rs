@@ -142,6 +142,21 @@ pub(crate) const CASES: &[Case] = &[
         },
         ..Case::DEFAULT
     },
+    Case {
+        name: "passing/refused",
+        does: "The receiver wants no descriptors (SO_PASSRIGHTS is 0); A is sent to it.",
+        must: "The sender is told: EPERM, and nothing arrives.",
+        source: "unix_stream_sendmsg(), sk_scm_rights, Linux 6.16",
+        run: refused_by_receiver,
+        expect: |_| {
+            Expectation::new()
+                .fact("setsockopt(SO_PASSRIGHTS, 0)", "ok")
+                .fact("sendmsg(A)", "EPERM")
+                .fact("recvmsg", "EAGAIN")
+                .fact("descriptors left open", 0)
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 const EAGAIN: &str = "EAGAIN";
@@ -296,4 +311,14 @@ fn with_flag(message: &Message) -> harness::Result<String> {
         shown.push_str(&format!(", closed by exec: {closed}"));
     }
     Ok(shown)
+}
+
+fn refused_by_receiver(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    let before = witness::open_sockets()?;
+    lab.observe("setsockopt(SO_PASSRIGHTS, 0)", outcome(passing::refuse(&pair.to)));
+    send(lab, "A", &pair, b"A", &[number(&a)]);
+    lab.observe("recvmsg", receive(&pair, Receive::ALL).0);
+    observe_left_open(lab, before)
 }
