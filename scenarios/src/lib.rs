@@ -6,6 +6,7 @@
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
+mod accounting;
 mod attributes;
 mod bind;
 pub mod case;
@@ -14,8 +15,10 @@ mod child_state;
 pub mod engine;
 pub mod expectation;
 mod fast_open;
+mod fast_open_child;
 mod group;
 mod growth;
+mod handoff;
 mod handshake;
 mod heir;
 pub mod judge;
@@ -25,10 +28,14 @@ mod md5;
 mod membership;
 mod order;
 mod owner;
+mod passing;
 mod quiz;
 pub mod report;
 pub mod requirement;
+#[cfg(test)]
+mod rows;
 mod statistics;
+mod substitute;
 mod syncookies;
 mod sysctl;
 mod timer;
