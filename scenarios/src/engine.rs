@@ -222,7 +222,7 @@ impl Default for Plan {
 
 /// More labs at a time than cores: most wait for a timer of the kernel.
 pub fn default_jobs() -> usize {
-    12 * thread::available_parallelism().map_or(2, usize::from)
+    16 * thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// Runs `selection` as planned and tells `listen` about it.

@@ -136,8 +136,10 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/shutdown",
-        does: "As timer/silent-client, but A is shut down for reading instead of closed.",
-        must: "As after a close: the request moves to B.",
+        does: "As timer/silent-client, but A is shut down for reading instead of closed, and \
+               listens again at the end.",
+        must: "As after a close: the request moves to B. A has room for as many as before: the \
+               request is off its count.",
         source: "T-01; reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
@@ -146,6 +148,7 @@ pub(crate) const CASES: &[Case] = &[
         expect: |_| {
             moved("B")
                 .fact("TCPMigrateReqSuccess by the timer", 1)
+                .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
     },
@@ -429,7 +432,10 @@ fn shutdown(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.act("shutdown(A, SHUT_RD)");
     option("A", a.shutdown(std::net::Shutdown::Read))?;
     lab.until_syn_acks(&w, 2, FIRST)?;
-    served_after(lab, w, b, &before)
+    served_after(lab, w, b, &before)?;
+    lab.act("listen(A)");
+    option("A", a.listen(8))?;
+    lab.observe_room(a)
 }
 
 fn deferring_source(lab: &mut Lab, _: Setting) -> harness::Result<()> {
