@@ -2,8 +2,8 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, heir, listener, md5, quiz,
-    syncookies, sysctl, timer, wake_up,
+    accept_queue, back_off, bind, child_state, fast_open, group, handshake, heir, listener, md5,
+    quiz, syncookies, sysctl, timer, wake_up,
 };
 
 /// Every case, in the order in which they are told.
@@ -16,6 +16,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         handshake::CASES,
         heir::CASES,
         timer::CASES,
+        back_off::CASES,
         syncookies::CASES,
         fast_open::CASES,
         md5::CASES,

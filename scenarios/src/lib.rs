@@ -6,6 +6,7 @@
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
+mod back_off;
 mod bind;
 pub mod case;
 pub mod catalogue;
