@@ -341,7 +341,7 @@ pub struct RunArguments {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub repeat: u32,
 
-    /// So many cases at a time [default: twelve for each core, since most wait].
+    /// So many cases at a time [default: sixteen for each core, since most wait].
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 

@@ -2,9 +2,9 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, accounting, attributes, bind, child_state, fast_open, fast_open_child, group,
-    growth, handoff, handshake, heir, listener, md5, membership, order, owner, passing, quiz,
-    substitute, syncookies, sysctl, timer, wake_up,
+    accept_queue, accounting, attributes, back_off, bind, child_state, fast_open, fast_open_child,
+    group, growth, handoff, handshake, heir, listener, md5, membership, order, owner, passing,
+    quiz, substitute, syncookies, sysctl, timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -25,12 +25,33 @@ pub const MECHANISMS: &[(&str, &str)] = &[
         "what each kind of segment does to a handshake in flight whose listener has closed",
     ),
     (
+        "timer",
+        "the SYN+ACK timer, which moves a handshake in flight whose client is silent: whose limits \
+         and headers count from then on, and the whole back-off",
+    ),
+    ("syncookies", "handshakes of which no listener keeps anything"),
+    (
         "fast-open",
         "children of TCP Fast Open, which wait in the accept queue before their handshake is over",
     ),
     ("md5", "handshakes that are signed with TCP-MD5"),
+    (
+        "attributes",
+        "socket options, saved SYNs, deferred accepts and filters: what a child has from which \
+         listener",
+    ),
     ("listener", "what a listener tells of its queue"),
     ("group", "connections are spread by a hash of the four-tuple, not in turn"),
+    (
+        "membership",
+        "which listeners are one group: address, family, IPv6 alone, device; on members and on others",
+    ),
+    (
+        "order",
+        "the order in which the kernel has a group's members, and whom it chooses for children and \
+         for new connections",
+    ),
+    ("growth", "groups past 128 and 256 members, with closed ones among them"),
     (
         "bind",
         "who may bind to one address: the option on one or both sockets, the rule of the same user",
@@ -64,6 +85,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         handshake::CASES,
         heir::CASES,
         timer::CASES,
+        back_off::CASES,
         syncookies::CASES,
         fast_open::CASES,
         fast_open_child::CASES,

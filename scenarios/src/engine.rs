@@ -227,7 +227,7 @@ pub fn default_jobs() -> usize {
     if let Some(jobs @ 1..=1000) = said {
         return jobs;
     }
-    12 * thread::available_parallelism().map_or(2, usize::from)
+    16 * thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// Runs `selection` as planned and tells `listen` about it.

@@ -152,9 +152,10 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/two-requests",
-        does: "The SYNs of W and X were A's; B listens; A is closed. X sends its ACK, then W.",
-        must: "Each moves by its own ACK: B accepts X's child, then W's, and has room for as many \
-               as a fresh listener.",
+        does: "The SYNs of W and X were A's; B listens; A is shut down for reading. X sends its \
+               ACK, then W. At the end A listens again.",
+        must: "Each moves by its own ACK: B accepts X's child, then W's. Both listeners have room \
+               for as many as a fresh one: no request is left on A's count, or taken off B's.",
         source: "inet_csk_complete_hashdance(): reqsk_queue_removed() on the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
@@ -163,6 +164,7 @@ pub(crate) const CASES: &[Case] = &[
             healthy("B")
                 .fact("sockets after X's ACK", "W's request, X's child ESTABLISHED, a listener")
                 .fact("accepted", "X, W")
+                .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 2)])
         },
         ..Case::DEFAULT
@@ -316,7 +318,11 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_syn(&mut w, &Draft::syn())?;
     lab.wire_syn(&mut x, &Draft::syn())?;
     let b = lab.listen_with_backlog("B", 8)?;
-    lab.close(a);
+    let call = |what: &str, done: std::io::Result<()>| {
+        done.map_err(|source| harness::Error::Tested { call: format!("{what}(A)"), source })
+    };
+    lab.act("shutdown(A, SHUT_RD)");
+    call("shutdown", a.shutdown(Shutdown::Read))?;
     let before = lab.counters()?;
     lab.wire_send(&mut x, &Draft::new(".", 1, 1))?;
     lab.observe_sockets("after X's ACK")?;
@@ -328,7 +334,10 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         accepted.push(lab.trace().name_of(child.peer));
     }
     lab.observe("accepted", accepted.join(", "));
-    lab.observe_room(b)
+    lab.observe_room(b)?;
+    lab.act("listen(A)");
+    call("listen", a.listen(8))?;
+    lab.observe_room(a)
 }
 
 /// Kinds of TCP options.

@@ -8,6 +8,7 @@
 mod accept_queue;
 mod accounting;
 mod attributes;
+mod back_off;
 mod bind;
 pub mod case;
 pub mod catalogue;

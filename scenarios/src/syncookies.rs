@@ -35,7 +35,12 @@ pub(crate) const CASES: &[Case] = &[
                without ACK, the cookie not even looked at.",
         source: "X-02; cookie_tcp_check(): tcp_synq_no_recent_overflow()",
         settings: Settings::FamiliesOffAndOn,
-        run: |lab, _| cookie(lab, false),
+        // Mostly it waits for nothing: see the function.
+        waits_for: Lab::TICKS_NEAR_ZERO,
+        run: |lab, _| {
+            lab.until_ticks_are_far_from_zero()?;
+            cookie(lab, false)
+        },
         expect: |_| {
             Expectation::new()
                 .fact("sockets before the close", "a listener")

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
-use crate::error::Result;
+use crate::error::{Context, Error, Result};
 use crate::segment::Segment;
 use crate::wait;
 use crate::wire_client::WireClient;
@@ -62,6 +62,29 @@ impl Lab {
         Ok(())
     }
 
+    /// Waits, if it must, until the kernel's count of ticks is far from zero, which it is but
+    /// for two minutes from the fifth after boot, and now and then in later weeks.
+    ///
+    /// What was never written, as the time at which a new group last sent a cookie, is
+    /// zero, and passes for a time just then.
+    ///
+    /// # Errors
+    /// `/proc/uptime` cannot be read.
+    pub fn until_ticks_are_far_from_zero(&self) -> Result<()> {
+        let file = "/proc/uptime";
+        let far = || {
+            let text = std::fs::read_to_string(file).call(|| format!("read({file})"))?;
+            let uptime = text.split('.').next().and_then(|seconds| seconds.parse().ok());
+            let uptime = uptime.ok_or_else(|| Error::unreadable(file, &text))?;
+            Ok((!ticks_are_near_zero(uptime)).then_some(()))
+        };
+        let within = Lab::TICKS_NEAR_ZERO + wait::deadline();
+        wait::until_every(Duration::from_secs(1), within, "ticks far from zero", far)
+    }
+
+    /// For how long ticks count as near zero, TCP_SYNCOOKIE_VALID and a little.
+    pub const TICKS_NEAR_ZERO: Duration = Duration::from_secs(140);
+
     /// Observes the times between the SYN+ACKs to `client`: whole seconds where a timer
     /// that doubles can have made them.
     pub fn observe_back_off(&mut self, client: &WireClient) {
@@ -98,6 +121,17 @@ impl Lab {
     }
 }
 
+/// Ticks begin five minutes below zero (INITIAL_JIFFIES), and 32 bits of them are compared.
+/// How many a second has is not told to programs.
+fn ticks_are_near_zero(uptime: i64) -> bool {
+    const MARGIN: i64 = 10;
+    let near = Lab::TICKS_NEAR_ZERO.as_secs() as i64;
+    [100, 250, 300, 1000].into_iter().any(|frequency| {
+        let ticks = ((uptime - 300 + MARGIN) * frequency).rem_euclid(1 << 32);
+        ticks < near * frequency
+    })
+}
+
 fn address(client: &WireClient) -> std::net::SocketAddr {
     std::net::SocketAddr::new(client.local.ip().to_canonical(), client.local.port())
 }
@@ -108,4 +142,17 @@ fn is_syn_ack(segment: &Segment, to: std::net::SocketAddr) -> bool {
 
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks_are_near_zero;
+
+    #[test]
+    fn ticks_pass_zero_five_minutes_after_boot() {
+        let near: Vec<bool> = [10, 280, 295, 415, 500].map(ticks_are_near_zero).into();
+        assert_eq!(near, [false, false, true, true, false]);
+        // And again after 49.7 days of a thousand ticks a second.
+        assert!(ticks_are_near_zero(300 + (1 << 32) / 1000));
+    }
 }
