@@ -16,17 +16,20 @@ use nix::unistd::{ForkResult, Pid, Uid, fork, geteuid, getgid, getppid, getuid, 
 
 use crate::error::{Context, Error, Result};
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
+use crate::server::SERVER_ARGUMENT;
 use crate::wait;
 
-/// Makes this process a lab if it was started as one, and never returns then. Otherwise
+/// Makes this process a lab, or a lab's server, if it was started as one, and never returns then. Otherwise
 /// does nothing. Must be the first thing in `main`: namespaces are left before any
 /// thread exists.
 ///
 /// `work` gets the argument that was given to [`crate::process::Labs::run`].
 pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(LAB_ARGUMENT) {
-        return;
+    match arguments.next().as_deref() {
+        Some(LAB_ARGUMENT) => {}
+        Some(SERVER_ARGUMENT) => crate::server::run(arguments),
+        _ => return,
     }
     let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
     let (Some(parent), Some(what)) = (parent, arguments.next()) else {

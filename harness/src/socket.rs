@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -31,6 +31,15 @@ impl Listener {
     pub fn bare(name: &str, family: Family) -> Result<Self> {
         let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
         Ok(Self { name: name.to_owned(), socket, family })
+    }
+
+    /// A listener that somebody else made, by its descriptor.
+    pub fn adopted(name: &str, descriptor: OwnedFd, family: Family) -> Self {
+        Self { name: name.to_owned(), socket: descriptor.into(), family }
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        self.family
     }
 
     /// The listener's name in traces: A, B, ...

@@ -109,6 +109,34 @@ pub fn in_fresh_namespace<T: Serialize + DeserializeOwned>(work: impl FnOnce() -
     run(|| unshare(CloneFlags::CLONE_NEWNET).call(|| "unshare(CLONE_NEWNET)".into()), work)
 }
 
+/// Runs `work` in a process that may open so many descriptors more than it has.
+///
+/// # Errors
+/// The limit cannot be set, or the process died.
+pub fn with_room_for<T: Serialize + DeserializeOwned>(
+    descriptors: u64,
+    work: impl FnOnce() -> T,
+) -> Result<T> {
+    run(
+        || {
+            let most = limit_for(descriptors)?;
+            setrlimit(Resource::RLIMIT_NOFILE, most, most)
+                .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
+        },
+        work,
+    )
+}
+
+/// Which limit leaves room for so many more: the numbers of open descriptors may have gaps.
+fn limit_for(descriptors: u64) -> Result<u64> {
+    let opened = (0..=descriptors)
+        .map(|_| File::open("/dev/null").or_else(|_| File::open("/proc/self/stat")))
+        .collect::<io::Result<Vec<File>>>()
+        .call(|| "open(/dev/null)".into())?;
+    // All of them are closed again; the last one's number is the first that is too high.
+    Ok(opened.last().map_or(0, |file| file.as_raw_fd() as u64))
+}
+
 /// Forks, prepares, works, and returns the result through a pipe.
 fn run<T: Serialize + DeserializeOwned>(
     prepare: impl FnOnce() -> Result<()>,

@@ -2,9 +2,55 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, bind, child_state, fast_open, group, handshake, listener, md5, quiz, sysctl,
-    wake_up,
+    accept_queue, accounting, bind, child_state, fast_open, fast_open_child, group, handoff,
+    handshake, listener, md5, passing, quiz, substitute, sysctl, wake_up,
 };
+
+/// What the cases are about, by the first parts of their names.
+pub const MECHANISMS: &[(&str, &str)] = &[
+    ("quiz1", "the talk's first quiz: a child in the accept queue"),
+    ("quiz2", "the talk's second quiz: a handshake in flight"),
+    (
+        "accept-queue",
+        "every way in which a listener with children can end, and what state the children can be in",
+    ),
+    (
+        "wake-up",
+        "a thread that sleeps in epoll, poll or accept is woken for a child that migrates to its \
+         listener",
+    ),
+    (
+        "handshake",
+        "what each kind of segment does to a handshake in flight whose listener has closed",
+    ),
+    (
+        "fast-open",
+        "children of TCP Fast Open, which wait in the accept queue before their handshake is over",
+    ),
+    ("md5", "handshakes that are signed with TCP-MD5"),
+    ("listener", "what a listener tells of its queue"),
+    ("group", "connections are spread by a hash of the four-tuple, not in turn"),
+    (
+        "bind",
+        "who may bind to one address: the option on one or both sockets, the rule of the same user",
+    ),
+    (
+        "sysctl",
+        "the setting's range, default and owner; that it is read at the close *and* at the event; \
+         and whether there is any code behind it",
+    ),
+    (
+        "handoff",
+        "doing without migration: a listener goes to another process, by fork, exec or \
+         `SCM_RIGHTS`, and nothing is lost; and what its owner's death is",
+    ),
+    ("substitute", "what is no substitute: `SO_REUSEADDR`, draining, stopping a member of a group"),
+    ("passing", "rules of passing descriptors through UNIX sockets"),
+    (
+        "accounting",
+        "after many migrations queues have the room of fresh ones, and what was closed is freed",
+    ),
+];
 
 /// Every case, in the order in which they are told.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
@@ -15,11 +61,16 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         wake_up::CASES,
         handshake::CASES,
         fast_open::CASES,
+        fast_open_child::CASES,
         md5::CASES,
         listener::CASES,
         group::CASES,
         bind::CASES,
         sysctl::CASES,
+        handoff::CASES,
+        substitute::CASES,
+        passing::CASES,
+        accounting::CASES,
     ]
     .into_iter()
     .flatten()

@@ -42,9 +42,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Servers take data without a cookie: TFO_SERVER_ENABLE and TFO_SERVER_COOKIE_NOT_REQD.
-const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");
+pub(crate) const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");
 
-fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
+pub(crate) fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
     let listener = lab.listen(name)?;
     listener.fast_open(1).map_err(|source| harness::Error::Call {
         call: format!("setsockopt({name}, TCP_FASTOPEN, 1)"),
@@ -53,12 +53,12 @@ fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
     Ok(listener)
 }
 
-fn syn_with_data() -> Draft {
+pub(crate) fn syn_with_data() -> Draft {
     Draft::syn().payload(b"Hello World")
 }
 
 /// W's child waits in A's queue, and B listens.
-fn both(lab: &mut Lab) -> harness::Result<(Listener, Listener, WireClient)> {
+pub(crate) fn both(lab: &mut Lab) -> harness::Result<(Listener, Listener, WireClient)> {
     lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
     let a = listen(lab, "A")?;
     let mut w = lab.wire_client("W")?;
@@ -128,6 +128,11 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         child.reset_on_close()?;
     }
     lab.observe_sockets("of B")?;
+    fast_open_syns(lab)
+}
+
+/// Three clients come with data in their SYNs, to whoever listens: whose data is taken?
+pub(crate) fn fast_open_syns(lab: &mut Lab) -> harness::Result<()> {
     let before = lab.counters()?;
     let mut taken = 0;
     // All stay: the next one must not get the port of the last.

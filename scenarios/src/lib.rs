@@ -6,6 +6,7 @@
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
+mod accounting;
 mod bind;
 pub mod case;
 pub mod catalogue;
@@ -13,15 +14,21 @@ mod child_state;
 pub mod engine;
 pub mod expectation;
 mod fast_open;
+mod fast_open_child;
 mod group;
+mod handoff;
 mod handshake;
 pub mod judge;
 pub mod known;
 mod listener;
 mod md5;
+mod passing;
 mod quiz;
 pub mod report;
 pub mod requirement;
+#[cfg(test)]
+mod rows;
 mod statistics;
+mod substitute;
 mod sysctl;
 mod wake_up;

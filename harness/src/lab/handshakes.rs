@@ -10,7 +10,7 @@ use crate::segment::Segment;
 use crate::socket::{Client, Listener};
 use crate::trace::{Event, Trace};
 use crate::wait;
-use crate::witness::{Counters, State, sockets};
+use crate::witness::{Counters, Queue, State, sockets};
 
 const GATE_CLOSED: &str = "gate closed";
 const GATE_OPENS: &str = "gate opens";
@@ -168,6 +168,20 @@ impl Lab {
         };
         self.observe(&name, compared);
         Ok(())
+    }
+
+    /// The accept queue of `listener`, when three clients more than its backlog have come.
+    /// It is empty before, and again after.
+    pub fn accept_queue_when_full(&mut self, listener: &Listener) -> Result<Queue> {
+        let (family, server) = (self.family, self.family.server());
+        let start = |_| Client::start(family, server);
+        let clients =
+            (0..listener.queue()?.backlog + 3).map(start).collect::<Result<Vec<Client>>>()?;
+        self.settle()?;
+        let full = listener.queue()?;
+        drop(clients);
+        while listener.accept_now()?.is_some() {}
+        Ok(full)
     }
 
     /// Starts two handshakes more than the backlog behind a closed gate, and counts the
