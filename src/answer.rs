@@ -8,6 +8,7 @@ use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, Plan};
 use scenarios::judge::Verdict;
 use scenarios::report::wrap;
+use scenarios::requirement;
 
 use crate::consumer::{Consumer, End, Finished, Run};
 use crate::exit::Exit;
@@ -99,6 +100,7 @@ impl Text<'_> {
             text.push_str(&item(&advice));
         }
         text.push_str(&self.deviations());
+        text.push_str(&self.known_bugs());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
         let _ = writeln!(text, "\n{} cases: {totals}; {took:.2} s", totals.finished());
@@ -264,12 +266,45 @@ impl Text<'_> {
         }
     }
 
+    /// The bugs that this kernel is known for, each once. The lost wake-up is told above.
+    fn known_bugs(&self) -> String {
+        let mut told: Vec<&str> = Vec::new();
+        let mut text = String::new();
+        for (id, verdict) in self.verdicts {
+            let Verdict::KnownBug { reason, fix, .. } = verdict else { continue };
+            if told.contains(&reason.as_str()) || id.starts_with("wake-up/") {
+                continue;
+            }
+            told.push(reason);
+            let fix = match fix {
+                Some(fix) => format!("Fixed by {fix}."),
+                None => "No fix is known.".into(),
+            };
+            let case = self.case(id);
+            text.push_str(&item(&format!("{reason} {fix} (sockmig explain {case})")));
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!("\n{}\n{text}", self.style.bold("Known bugs of this kernel")),
+        }
+    }
+
+    /// The case's name without its setting.
+    fn case<'i>(&self, id: &'i str) -> &'i str {
+        let selected = self.run.selection.iter().find(|selected| selected.id() == *id);
+        selected.map_or(id, |selected| &id[..selected.case.name.len()])
+    }
+
     /// What was not checked, by reason.
     fn not_checked(&self, end: &End<'_>) -> String {
         let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
         for (id, verdict) in self.verdicts {
             if let Verdict::Skip { reason } | Verdict::Error { reason } = verdict {
-                match reasons.iter_mut().find(|(known, _)| known == reason) {
+                let reason = match requirement::is_about_patience(reason) {
+                    true => "long timers; sockmig run --long waits for them",
+                    false => reason,
+                };
+                match reasons.iter_mut().find(|(known, _)| *known == reason) {
                     Some((_, ids)) => ids.push(id),
                     None => reasons.push((reason, vec![id])),
                 }

@@ -15,7 +15,8 @@ fn answers_in_plain_words() {
     {
         assert!(ended.stdout.contains(part), "{part}: {ended}");
     }
-    assert!(ended.stdout.lines().count() <= 45, "about a screen: {ended}");
+    // On a kernel with every known bug they take as much again.
+    assert!(ended.stdout.lines().count() <= 65, "about a screen: {ended}");
     assert!(!ended.stdout.contains('\x1b'), "no colour where there is no terminal: {ended}");
 }
 

@@ -36,7 +36,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "passing/little-room",
         does: "Three descriptors of A are sent in one message, several times; the receiver's \
                control buffer has room for all, for two exactly, for one as CMSG_SPACE rounds it \
-               up, for a header only, and for nothing; then recv takes a message.",
+               up, for a header only, and for nothing.",
         must: "What there is no room for is closed, with MSG_CTRUNC. The room that CMSG_SPACE adds \
                counts: two come where one was meant.",
         source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), scm_max_fds()",

@@ -44,11 +44,19 @@ impl Patience {
     }
 }
 
+/// What the reason of a skip says when only patience was wanting.
+const FOR_TIMERS: &str = " for the kernel's timers";
+
+/// Whether a case was skipped for nothing but its long timers.
+pub fn is_about_patience(reason: &str) -> bool {
+    reason.contains(FOR_TIMERS)
+}
+
 /// Checks whether a case is to be run here: what it needs, and how long it takes.
 pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
     match requirement(&selected.needs(), selected.setting, kernel) {
         Met::Yes if selected.case.is_long() && patience == Patience::Short => skip(&format!(
-            "waits {} s for the kernel's timers; run it with --long, or in the matrix, where time \
+            "waits {} s{FOR_TIMERS}; run it with --long, or in the matrix, where time \
              is virtual",
             selected.case.waits_for.as_millis().div_ceil(1000)
         )),
