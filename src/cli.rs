@@ -172,7 +172,7 @@ pub struct VmRunArguments {
 }
 
 const VM_RUN_EXAMPLES: &str = "\
-The guest gets the binary, the package's directory when cargo runs it, and no other file;
+The guest gets the binary, the workspace's directory when cargo runs it, and no other file;
 its clock is the emulator's unless --clock real is given. Of several kernels that --kernel
 names, the newest is booted. The exit code is the program's; 69 means that the machine
 failed, and standard error says how.

@@ -95,8 +95,10 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     }
     if let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) {
         // What a test reads beside its binary, and the programs that it is a test of.
-        environment.entry("INSTA_WORKSPACE_ROOT".into()).or_insert_with(|| workspace(&package));
-        shared.paths.push(package);
+        let root = workspace(&package);
+        let at = root.display().to_string();
+        environment.entry("INSTA_WORKSPACE_ROOT".into()).or_insert(at);
+        shared.paths.push(root);
         let programs = env::vars_os().filter(|(name, _)| {
             name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_"))
         });
@@ -108,10 +110,11 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     Ok((task, shared))
 }
 
-/// The directory with the lock file: snapshots are named from there.
-fn workspace(package: &Path) -> String {
+/// The directory with the lock file: tests read what is beside their package, and snapshots
+/// are named from there.
+fn workspace(package: &Path) -> PathBuf {
     let root = package.ancestors().find(|path| path.join("Cargo.lock").is_file());
-    root.unwrap_or(package).display().to_string()
+    root.unwrap_or(package).to_owned()
 }
 
 /// Why there is no exit code.

@@ -4,6 +4,8 @@
 mod ktap_rules;
 mod support;
 
+use std::process::Stdio;
+
 use support::{run, sockmig};
 
 #[test]
@@ -95,8 +97,13 @@ fn list_explain_and_doctor_tell() {
 
 #[test]
 fn two_runs_at_the_same_time_do_not_meet() {
-    let mut other = sockmig(&["run", "--jobs", "4"]).spawn().expect("spawned");
-    let ended = run(&mut sockmig(&["run", "--jobs", "4"]));
+    // Nobody reads along: what it prints must not fill a pipe.
+    let mut other = sockmig(&["run", "--jobs", "8"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("spawned");
+    let ended = run(&mut sockmig(&["run", "--jobs", "8"]));
     let other = other.wait().expect("waited for");
     assert_eq!((ended.code, other.code()), (Some(0), Some(0)), "{ended}");
 }

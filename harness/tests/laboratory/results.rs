@@ -34,8 +34,11 @@ pub fn work(what: &str) -> Returned {
 /// Prints through every door: the standard library, a child, and the descriptors.
 fn chatter() -> Returned {
     println!("a stray line");
-    let child = Command::new("/bin/sh").args(["-c", "echo D; echo E >&2"]).status();
-    assert!(child.is_ok_and(|status| status.success()), "sh");
+    // A guest kernel's file system has no shell.
+    if std::path::Path::new("/bin/sh").exists() {
+        let child = Command::new("/bin/sh").args(["-c", "echo D; echo E >&2"]).status();
+        assert!(child.is_ok_and(|status| status.success()), "sh");
+    }
     // Looks like a result, and is more than the pipe holds.
     let lookalike = [b"E\x04\0\0\0oops".as_slice(), &[b'.'; 300_000]].concat();
     std::io::Write::write_all(&mut std::io::stdout(), &lookalike).expect("printed");
