@@ -208,7 +208,7 @@ fn alike() -> Expectation {
 }
 
 /// W's request is A's, and A is closed; B listens, and C's child fills its accept queue.
-fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Client)> {
+pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Client)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;

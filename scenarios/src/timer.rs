@@ -16,6 +16,7 @@ use crate::expectation::Expectation;
 use crate::handshake::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn,
 };
+use crate::heir::full;
 
 /// The first expiry, TCP_TIMEOUT_INIT.
 pub(crate) const FIRST: Duration = Duration::from_secs(1);
@@ -309,14 +310,7 @@ fn no_retries(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
-    // A backlog of none has room for one.
-    let b = lab.listen_with_backlog("B", 0)?;
-    lab.close(a);
-    let _c = lab.connect("C")?;
-    lab.settle()?;
+    let (mut w, b, _c) = full(lab)?;
     let before = lab.counters()?;
     lab.until_syn_acks(&w, 2, FIRST)?;
     observe_timer(lab, &before)?;
