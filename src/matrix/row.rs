@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use scenarios::case::Selected;
-use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Outcome, Seen};
 use scenarios::judge::{Mismatch, Verdict};
 use vm::death::{Death, Kind};
@@ -175,6 +174,7 @@ impl<'r> Row<'r> {
 
     /// Takes down what a case came to.
     fn take(&mut self, outcome: Outcome) {
+        let selected = self.left.iter().find(|selected| selected.id() == outcome.id).copied();
         self.left.retain(|selected| selected.id() != outcome.id);
         let kept = match self.out.filter(|_| !outcome.pcapng.is_empty()) {
             None => Ok(None),
@@ -185,11 +185,10 @@ impl<'r> Row<'r> {
             None
         });
         self.found.totals.count(&outcome.verdict);
-        let case = catalogue::all().into_iter().find(|selected| selected.id() == outcome.id);
         let capture = capture.map(|path| path.display().to_string());
         self.found.cases.push(CaseDocument::of(
             &outcome,
-            case.map(|selected| selected.case),
+            selected.map(|selected| selected.case),
             capture,
         ));
         (self.tell)(Told::Finished(Box::new(outcome)));
