@@ -68,8 +68,13 @@ A case that ran several times is as bad as its worst round. Kernels are matched 
 names. Two documents of one kernel each are compared whatever their kernels are called:
 that is how two kernels are compared.
 
+With --case, what is on one ladder alone is marked: times are not compared, and what was
+folded is alike. Two kernels, and migration off and on:
+  sockmig diff --case quiz1/v4/on before.json after.json
+  sockmig diff --case quiz1/v4 run.json
+
 Exit codes:
-  0    no regression
+  0    no regression; with --case, both were shown
   1    regressions
   2    the command line is wrong
   69   a document cannot be read, or the result not written";
@@ -386,11 +391,20 @@ pub struct DiffArguments {
     #[arg(value_name = "BEFORE.json")]
     pub before: PathBuf,
 
-    /// How it is.
-    #[arg(value_name = "AFTER.json")]
-    pub after: PathBuf,
+    /// How it is. With --case it may be left out: both runs are in the first then.
+    #[arg(value_name = "AFTER.json", required_unless_present = "case")]
+    pub after: Option<PathBuf>,
 
-    /// How to show the differences.
+    /// Show two runs of a case next to each other instead, as ladders: its full id, or the
+    /// start of one of which there are just two; twice for two cases.
+    #[arg(long, value_name = "ID")]
+    pub case: Vec<String>,
+
+    /// With --case, only kernels of a matrix whose names start so; may be repeated.
+    #[arg(long, value_name = "KERNEL", requires = "case")]
+    pub kernel: Vec<String>,
+
+    /// How to show the differences; `svg` only with --case.
     #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
     pub format: DiffFormat,
 }
@@ -404,6 +418,8 @@ pub enum DiffFormat {
     Json,
     /// Markdown, for a pull request.
     Markdown,
+    /// A picture of two ladders.
+    Svg,
 }
 
 /// `sockmig merge`.
