@@ -86,7 +86,8 @@ pub enum Command {
     List(ListArguments),
     /// Run cases and show each verdict.
     Run(RunArguments),
-    /// Tell what a case does, what must happen, and which source says so.
+    /// Teach a case: what it does, what must happen, who says so, which functions of the
+    /// kernel act, since when, known bugs, what to do; and run it.
     Explain(ExplainArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
     Doctor,
@@ -381,6 +382,10 @@ pub struct ExplainArguments {
     /// The id of a case, or the start of one.
     #[arg(value_name = "ID")]
     pub id: String,
+
+    /// Do not run the case; show what must be observed instead.
+    #[arg(long)]
+    pub no_run: bool,
 }
 
 /// `sockmig diff`.

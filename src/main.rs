@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod document;
 mod exit;
+mod explain;
 mod guest;
 mod json;
 mod junit;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         None => answer::answer(),
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
-        Some(Command::Explain(arguments)) => list::explain(&arguments.id),
+        Some(Command::Explain(arguments)) => explain::explain(&arguments),
         Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),

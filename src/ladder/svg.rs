@@ -20,8 +20,8 @@ pub const STYLE: &str = "\
 --m:var(--ladder-mark,#ffe8a3)}\
 .ladder text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:var(--i);\
 white-space:pre}\
-.ladder .f{fill:var(--f)}.ladder .a{fill:var(--a)}.ladder .r{fill:var(--r)}\
-.ladder .t{fill:var(--t)}.ladder .h{font-weight:bold}.ladder rect{fill:var(--m)}\
+.ladder text.f{fill:var(--f)}.ladder text.a{fill:var(--a)}.ladder text.r{fill:var(--r)}\
+.ladder text.t{fill:var(--t)}.ladder .h{font-weight:bold}.ladder rect{fill:var(--m)}\
 .ladder path{fill:none;stroke:var(--i)}.ladder path.f{stroke:var(--f)}\
 .ladder path.r{stroke:var(--r)}\
 ";
