@@ -107,9 +107,18 @@ pub enum Command {
     Merge(MergeArguments),
 }
 
+/// What they mean to `git bisect run`.
+const BISECT_EXIT_CODES: &str = "\
+Exit codes with --bisect:
+  0    good: every case that ran is as it must be
+  1    bad: a case fails or has a known bug, the kernel panics, or its log has a complaint
+  125  cannot be tested: no such kernel, it never boots or hangs, or every case was skipped
+  129  the command line is wrong: git gives the bisection up
+  130  interrupted, the same";
+
 /// `sockmig matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = MATRIX_EXIT_CODES)]
+#[command(after_help = format!("{MATRIX_EXIT_CODES}\n\n{BISECT_EXIT_CODES}"))]
 pub struct MatrixArguments {
     /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
     #[arg(value_name = "ID-PREFIX")]
@@ -136,6 +145,13 @@ pub struct MatrixArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
 
+    /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
+    /// deviates 1, with one that says nothing 125. `--bisect=fix` looks for the commit that
+    /// mends instead. Needs one kernel.
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "bug", requires = "kernel", conflicts_with = "shard")]
+    pub bisect: Option<Sought>,
+
     /// Keep matrix.json, and for each kernel the captures and the console, in this
     /// directory.
     #[arg(long, value_name = "DIR")]
@@ -149,6 +165,16 @@ pub struct MatrixArguments {
     /// gets it anyway.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+}
+
+/// `--bisect`: which commit is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sought {
+    /// The first one that deviates.
+    Bug,
+    /// The first one that does not any more: 0 and 1 change places, as `git bisect start
+    /// --term-old=broken --term-new=fixed` wants them.
+    Fix,
 }
 
 /// `sockmig vm-run`.
