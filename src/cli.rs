@@ -319,10 +319,13 @@ pub struct RunArguments {
 
     /// Show the packets of every case, and what the laboratory did between them.
     ///
-    /// A line is `from > to  flags first:end(bytes) ack n`, numbers relative to the
-    /// connection's first ones, as in packetdrill. S is the server's end.
-    #[arg(long)]
-    pub trace: bool,
+    /// An arrow's label is `flags first:end(bytes) ack n`, numbers relative to the
+    /// connection's first ones, as in packetdrill. It goes to the listener that has the
+    /// connection, or to S where that cannot be told. `--trace=plain` shows a line for each
+    /// segment, with window and options.
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "ladder")]
+    pub trace: Option<TraceStyle>,
 
     /// How to show the verdicts.
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
@@ -356,6 +359,15 @@ pub struct RunArguments {
     /// Count a skip as a deviation.
     #[arg(long)]
     pub deny_skips: bool,
+}
+
+/// `--trace`: how a trace is shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceStyle {
+    /// A column for each actor, and an arrow for each segment.
+    Ladder,
+    /// A line for each segment.
+    Plain,
 }
 
 /// `sockmig explain`.

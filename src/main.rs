@@ -12,6 +12,7 @@ mod json;
 mod junit;
 mod kernels;
 mod ktap;
+mod ladder;
 mod list;
 mod machine;
 mod matrix;

@@ -24,7 +24,7 @@ fn answers_in_plain_words() {
 
 #[test]
 fn the_quizzes_show_the_packets_of_the_talk() {
-    let ended = run(&mut sockmig(&["run", "quiz1/v4", "quiz2/v4", "--trace"]));
+    let ended = run(&mut sockmig(&["run", "quiz1/v4", "quiz2/v4", "--trace=plain"]));
     assert_eq!(ended.code, Some(0), "{ended}");
     for line in [
         "C > S  S 0:0(0)",
