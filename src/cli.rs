@@ -105,6 +105,12 @@ pub enum Command {
     /// the order in which the parts bring them; a kernel may be in two parts only with
     /// equal results. A shard that is missing is told, and what is there is shown.
     Merge(MergeArguments),
+    /// Make one HTML page of results.
+    ///
+    /// Every kernel of every document gets a column. Two of one name are told apart by
+    /// their documents' paths. The page needs no network and no script; captures that are
+    /// kept beside the documents are linked to.
+    Report(ReportArguments),
 }
 
 /// What they mean to `git bisect run`.
@@ -472,6 +478,29 @@ pub struct MergeArguments {
     /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+}
+
+const REPORT_HELP: &str = "\
+Examples:
+  sockmig run --out results; sockmig report results/run.json
+  sockmig report before/matrix.json after/matrix.json -o what-changed.html
+
+Exit codes:
+  0    the page is written, whatever is in it
+  2    the command line is wrong
+  69   a document cannot be read, or the page not written; no page is left half written";
+
+/// `sockmig report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub struct ReportArguments {
+    /// What to tell of: run.json and matrix.json files.
+    #[arg(value_name = "DOCUMENT.json", required = true)]
+    pub documents: Vec<PathBuf>,
+
+    /// The page.
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
 }
 
 /// What the verdicts are shown as.
