@@ -20,6 +20,7 @@ mod merge;
 mod output;
 mod progress;
 mod read;
+mod reloading;
 mod run;
 mod style;
 mod terminal;
@@ -36,12 +37,15 @@ use crate::cli::{Arguments, Command};
 
 fn main() -> ExitCode {
     guest::enter_if_guest();
-    scenarios::engine::enter_if_lab();
+    harness::inside::enter(|work| {
+        reload::errand::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
+    });
     let exit = match Arguments::parse().command {
         None => answer::answer(),
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => list::explain(&arguments.id),
+        Some(Command::Reload(arguments)) => reloading::reload(&arguments),
         Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),

@@ -1,7 +1,7 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
 mod diff;
-mod fixture;
+pub mod fixture;
 mod ktap_rules;
 mod ladder;
 mod matrix;
