@@ -61,7 +61,7 @@ impl Refusal {
 }
 
 fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let selection = strategy::select(&arguments.strategies)
+    let selection = strategy::select(&plan::wanted(arguments))
         .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
     let out = arguments.out.as_deref().map(OutDirectory::open).transpose();

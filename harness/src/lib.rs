@@ -13,6 +13,7 @@
 pub mod attribute;
 pub mod bpf;
 mod capture;
+pub mod daemon;
 pub mod delay_line;
 mod error;
 mod family;

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod errand;
 pub mod estimate;
+mod foreign;
 mod loading;
 pub mod oracle;
 mod own;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::own;
+use crate::{foreign, own};
 
 /// A way of reloading a server.
 pub struct Strategy {
@@ -87,7 +87,7 @@ pub(crate) trait Server {
 
 /// All strategies, in the order of tables.
 pub fn all() -> Vec<Strategy> {
-    own::strategies()
+    own::strategies().into_iter().chain(foreign::strategies()).collect()
 }
 
 /// The strategy with this id.

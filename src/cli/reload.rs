@@ -30,11 +30,13 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct ReloadArguments {
-    /// Only strategies whose names start with one of these [default: all].
+    /// Only strategies whose names start with one of these: own, nginx, haproxy, own/naive
+    /// [default: all].
     #[arg(value_name = "STRATEGY")]
     pub strategies: Vec<String>,
 
-    /// Answer in less than 20 s, with fewer reloads and clients.
+    /// Answer in less than 20 s: with fewer reloads and clients, and of our own workers unless
+    /// others are named.
     #[arg(long, conflicts_with = "reloads")]
     pub quick: bool,
 

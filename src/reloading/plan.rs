@@ -80,6 +80,14 @@ pub fn check(arguments: &ReloadArguments) -> Result<(), String> {
     Ok(())
 }
 
+/// Beginnings of the names that are wanted: real servers take too long to be quick.
+pub fn wanted(arguments: &ReloadArguments) -> Vec<String> {
+    match arguments.quick && arguments.strategies.is_empty() {
+        true => vec!["own/".into()],
+        false => arguments.strategies.clone(),
+    }
+}
+
 fn rate(arguments: &ReloadArguments) -> u32 {
     arguments.rate.unwrap_or(if arguments.quick { QUICK_RATE } else { DEFAULT_RATE })
 }
