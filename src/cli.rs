@@ -1,10 +1,14 @@
 //! The command line, and the help that teaches it.
 
+mod reload;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
 ///
@@ -89,6 +93,8 @@ pub enum Command {
     /// Teach a case: what it does, what must happen, who says so, which functions of the
     /// kernel act, since when, known bugs, what to do; and run it.
     Explain(ExplainArguments),
+    /// Measure which way of reloading a server loses how many connections.
+    Reload(ReloadArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
     Doctor,
     /// List, fetch and forget the kernels that cases can run on in a virtual machine.
