@@ -21,6 +21,7 @@ mod merge;
 mod output;
 mod progress;
 mod read;
+mod report;
 mod run;
 mod style;
 mod terminal;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Some(Command::Kernels(arguments)) => kernels::kernels(&arguments.command),
         Some(Command::Diff(arguments)) => diff::diff(&arguments),
         Some(Command::Merge(arguments)) => merge::merge(&arguments),
+        Some(Command::Report(arguments)) => report::report(&arguments),
     };
     exit.into()
 }

@@ -8,6 +8,7 @@ mod ladder;
 mod matrix;
 mod matrix_fixture;
 mod merge;
+mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
