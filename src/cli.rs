@@ -341,6 +341,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
+    /// Write a short page of Markdown to a file as well, for a pull request.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+
     /// Keep the captures (pcapng) and run.json in this directory.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

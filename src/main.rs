@@ -15,6 +15,7 @@ mod ktap;
 mod ladder;
 mod list;
 mod machine;
+mod markdown;
 mod matrix;
 mod merge;
 mod output;
