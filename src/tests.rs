@@ -1,5 +1,6 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
+mod bisect;
 mod diff;
 mod fixture;
 mod ktap_rules;
