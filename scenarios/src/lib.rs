@@ -13,6 +13,7 @@ mod bind;
 pub mod case;
 pub mod catalogue;
 mod child_state;
+mod copy;
 mod ebpf;
 pub mod engine;
 pub mod expectation;

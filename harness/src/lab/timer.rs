@@ -60,6 +60,12 @@ impl Lab {
         Ok(())
     }
 
+    /// Takes note that the timer of `client` fired just now, which the case has seen by
+    /// other means than a SYN+ACK.
+    pub fn timer_has_fired(&mut self, client: &WireClient) {
+        self.fired.push((address(client), now()));
+    }
+
     /// Waits until there is no request of `client`, which is to take so `long`.
     ///
     /// # Errors
