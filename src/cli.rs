@@ -1,6 +1,6 @@
 //! The command line, and the help that teaches it.
 
-mod diff;
+mod documents;
 mod reload;
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::diff::{DiffArguments, DiffFormat};
+pub use self::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
 pub use self::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
@@ -354,6 +354,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
+    /// Write a short page of Markdown to a file as well, for a pull request.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+
     /// Keep the captures (pcapng) and run.json in this directory.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -399,50 +403,6 @@ pub struct ExplainArguments {
     /// Do not run the case; show what must be observed instead.
     #[arg(long)]
     pub no_run: bool,
-}
-
-/// `sockmig merge`.
-#[derive(Debug, Args)]
-#[command(after_help = MATRIX_EXIT_CODES)]
-pub struct MergeArguments {
-    /// The parts: matrix.json files of `sockmig matrix`.
-    #[arg(value_name = "PART.json", required = true)]
-    pub parts: Vec<PathBuf>,
-
-    /// Write the whole matrix to a file.
-    #[arg(long, value_name = "MERGED.json")]
-    pub out: Option<PathBuf>,
-
-    /// Write JUnit's XML to a file.
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-
-    /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
-    #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
-}
-
-const REPORT_HELP: &str = "\
-Examples:
-  sockmig run --out results; sockmig report results/run.json
-  sockmig report before/matrix.json after/matrix.json -o what-changed.html
-
-Exit codes:
-  0    the page is written, whatever is in it
-  2    the command line is wrong
-  69   a document cannot be read, or the page not written; no page is left half written";
-
-/// `sockmig report`.
-#[derive(Debug, Args)]
-#[command(after_help = REPORT_HELP)]
-pub struct ReportArguments {
-    /// What to tell of: run.json and matrix.json files.
-    #[arg(value_name = "DOCUMENT.json", required = true)]
-    pub documents: Vec<PathBuf>,
-
-    /// The page.
-    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
-    pub out: PathBuf,
 }
 
 /// What the verdicts are shown as.

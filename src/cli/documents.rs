@@ -1,8 +1,10 @@
-//! The command line of `sockmig diff`.
+//! The subcommands that run nothing and read documents.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+use super::MATRIX_EXIT_CODES;
 
 const DIFF_HELP: &str = "\
 What a difference means, from the first document to the second:
@@ -68,4 +70,48 @@ pub enum DiffFormat {
     Markdown,
     /// A picture of two ladders.
     Svg,
+}
+
+/// `sockmig merge`.
+#[derive(Debug, Args)]
+#[command(after_help = MATRIX_EXIT_CODES)]
+pub struct MergeArguments {
+    /// The parts: matrix.json files of `sockmig matrix`.
+    #[arg(value_name = "PART.json", required = true)]
+    pub parts: Vec<PathBuf>,
+
+    /// Write the whole matrix to a file.
+    #[arg(long, value_name = "MERGED.json")]
+    pub out: Option<PathBuf>,
+
+    /// Write JUnit's XML to a file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+const REPORT_HELP: &str = "\
+Examples:
+  sockmig run --out results; sockmig report results/run.json
+  sockmig report before/matrix.json after/matrix.json -o what-changed.html
+
+Exit codes:
+  0    the page is written, whatever is in it
+  2    the command line is wrong
+  69   a document cannot be read, or the page not written; no page is left half written";
+
+/// `sockmig report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub struct ReportArguments {
+    /// What to tell of: run.json and matrix.json files.
+    #[arg(value_name = "DOCUMENT.json", required = true)]
+    pub documents: Vec<PathBuf>,
+
+    /// The page.
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
 }
