@@ -25,6 +25,7 @@ mod handshake;
 mod heir;
 pub mod judge;
 pub mod known;
+pub mod lesson;
 mod listener;
 mod md5;
 mod membership;
