@@ -99,6 +99,7 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
                 "the same-uid rule cannot be checked and is skipped; run as root",
             ),
         },
+        programs(kernel),
         match environment.tainted.as_deref() {
             Some("0") | None => Finding::good("kernel state", "not tainted"),
             Some(flags) => Finding::bad(
@@ -124,6 +125,31 @@ fn migration(kernel: &Kernel, here: Option<&str>) -> Finding {
         Migration::Absent => {
             Finding::bad("migration", "no tcp_migrate_req", "migration came with Linux 5.14")
         }
+    }
+}
+
+fn programs(kernel: &Kernel) -> Finding {
+    const WHAT: &str = "eBPF";
+    match &kernel.programs {
+        Ok(()) if kernel.migration() == Migration::Works => {
+            Finding::good(WHAT, "programs that choose listeners can be loaded")
+        }
+        Ok(()) => Finding::bad(
+            WHAT,
+            "programs can be loaded, and are not asked about migrations",
+            "Linux 5.14 has the code; earlier kernels take any attach type",
+        ),
+        Err(errno) if kernel.may_load_programs => Finding::bad(
+            WHAT,
+            format!("loading a program is {errno}, though nothing forbids it"),
+            "needs a kernel with CONFIG_BPF_SYSCALL, and no security module that forbids it",
+        ),
+        Err(errno) => Finding::bad(
+            WHAT,
+            format!("loading a program is {errno}"),
+            "cases with programs are skipped; run as root, outside of containers (CAP_BPF in \
+             the first user namespace)",
+        ),
     }
 }
 

@@ -36,7 +36,7 @@ impl<W: Write> Consumer for Junit<W> {
         let outcome = finished.outcome;
         let explained = run.selected(outcome).map(|selected| {
             let capture = finished.capture.as_deref().map_err(|why| *why);
-            report::explain(selected, &run.environment.kernel, outcome, capture)
+            report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
         });
         let mut status = match &outcome.verdict {
             Verdict::Pass { .. } => TestCaseStatus::success(),

@@ -61,7 +61,9 @@ impl<W: Write> Consumer for Ktap<W> {
         let outcome = finished.outcome;
         if let Some(selected) = run.selected(outcome) {
             let capture = finished.capture.as_deref().map_err(|why| *why);
-            let explained = || report::explain(selected, &run.environment.kernel, outcome, capture);
+            let explained = || {
+                report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
+            };
             match &outcome.verdict {
                 Verdict::Pass { stale: Some(stale) } => self.diagnostics(stale)?,
                 Verdict::Pass { stale: None } | Verdict::Skip { .. } => {}

@@ -115,6 +115,11 @@ pub fn width() -> usize {
     terminal.or_else(told).filter(|columns| *columns > 0).unwrap_or(100)
 }
 
+/// How wide text is to be: 80 columns, or the terminal if that is narrower.
+pub fn text_width() -> usize {
+    width().min(80)
+}
+
 fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }

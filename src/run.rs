@@ -40,7 +40,8 @@ pub fn run(arguments: &RunArguments) -> Exit {
         Format::Terminal => {
             let style = Style::of(&std::io::stdout());
             let progress = Progress::on_stderr();
-            listeners.add(Terminal::new(stdout, style, arguments.trace, progress));
+            let (trace, width) = (arguments.trace, output::text_width());
+            listeners.add(Terminal::new(stdout, style, trace, width, progress));
         }
         Format::Ktap => listeners.add(Ktap::new(stdout, Dialect::Ktap, false)),
         Format::Tap13 => {

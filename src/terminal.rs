@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use harness::trace::Line;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
 use scenarios::report;
 
+use crate::cli::TraceStyle;
 use crate::consumer::{Consumer, End, Finished, Run};
+use crate::ladder::{Ladder, text};
 use crate::progress::Progress;
 use crate::style::Style;
 use crate::totals::Totals;
@@ -20,8 +23,10 @@ const ID_COLUMNS: usize = 40;
 pub struct Terminal<W> {
     to: W,
     style: Style,
-    /// Show every trace.
-    trace: bool,
+    /// Show every trace, and how.
+    trace: Option<TraceStyle>,
+    /// Columns of the terminal.
+    width: usize,
     progress: Progress,
     /// By id, in a run of several rounds.
     by_id: BTreeMap<String, Totals>,
@@ -31,8 +36,14 @@ pub struct Terminal<W> {
 
 impl<W: Write> Terminal<W> {
     /// Writes to `to`.
-    pub fn new(to: W, style: Style, trace: bool, progress: Progress) -> Self {
-        Self { to, style, trace, progress, by_id: BTreeMap::new(), wrong: vec![] }
+    pub fn new(
+        to: W,
+        style: Style,
+        trace: Option<TraceStyle>,
+        width: usize,
+        progress: Progress,
+    ) -> Self {
+        Self { to, style, trace, width, progress, by_id: BTreeMap::new(), wrong: vec![] }
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -49,13 +60,31 @@ impl<W: Write> Terminal<W> {
         if !needs_no_words && let Some(selected) = run.selected(outcome) {
             let capture = finished.capture.as_deref().map_err(|why| *why);
             let kernel = &run.environment.kernel;
-            return format!("{word} {}\n\n", report::explain(selected, kernel, outcome, capture));
+            let draw = |lines: &[Line], wrong: &[usize]| match self.trace {
+                Some(TraceStyle::Plain) => report::trace(lines, wrong),
+                Some(TraceStyle::Ladder) | None => {
+                    let ladder = Ladder::new(lines, wrong);
+                    text::around(&ladder, report::CONTEXT, self.width, self.style)
+                }
+            };
+            let block = report::explain(selected, kernel, outcome, capture, draw);
+            return format!("{word} {block}\n\n");
         }
         let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();
         shown.push('\n');
-        if self.trace {
-            for line in outcome.seen.trace.lines() {
-                let _ = writeln!(shown, "    {line}");
+        if let Some(how) = self.trace {
+            let lines = outcome.seen.trace.lines();
+            match how {
+                TraceStyle::Plain => {
+                    for line in lines {
+                        let _ = writeln!(shown, "    {line}");
+                    }
+                }
+                TraceStyle::Ladder if lines.is_empty() => {}
+                TraceStyle::Ladder => {
+                    let ladder = Ladder::new(&lines, &[]);
+                    shown.push_str(&text::drawn(&ladder, self.width, self.style));
+                }
             }
             if let Ok(path) = &finished.capture {
                 let _ = writeln!(shown, "    capture: {}", path.display());

@@ -1,11 +1,14 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
+mod bisect;
 mod diff;
 mod fixture;
 mod ktap_rules;
+mod ladder;
 mod matrix;
 mod matrix_fixture;
 mod merge;
+mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use rstest::rstest;
 use scenarios::engine::Ending;
 
 use crate::answer::Answer;
+use crate::cli::TraceStyle;
 use crate::consumer::{Consumer, End, Finished, Run};
 use crate::json::Json;
 use crate::junit::Junit;
@@ -66,25 +70,30 @@ impl Consumer for Boxed {
     }
 }
 
-fn terminal(to: Shared, trace: bool) -> Box<dyn Consumer> {
-    Box::new(Terminal::new(to, Style::PLAIN, trace, Progress::hidden()))
+fn terminal(to: Shared, trace: Option<TraceStyle>) -> Box<dyn Consumer> {
+    Box::new(Terminal::new(to, Style::PLAIN, trace, 80, Progress::hidden()))
 }
 
 #[test]
 fn terminal_shows_what_went_wrong() {
-    insta::assert_snapshot!(all(|to| terminal(to, false)));
+    insta::assert_snapshot!(all(|to| terminal(to, None)));
 }
 
 #[test]
 fn terminal_shows_traces_when_asked() {
-    insta::assert_snapshot!(all(|to| terminal(to, true)));
+    insta::assert_snapshot!(all(|to| terminal(to, Some(TraceStyle::Plain))));
+}
+
+#[test]
+fn terminal_draws_ladders_when_asked() {
+    insta::assert_snapshot!(all(|to| terminal(to, Some(TraceStyle::Ladder))));
 }
 
 #[test]
 fn terminal_sums_up_several_rounds() {
     let run = Run { rounds: 2, ..fixture::run() };
     let ending = Ending::Interrupted { not_run: 7 };
-    insta::assert_snapshot!(written(&run, &ending, |to| Boxed(terminal(to, false))));
+    insta::assert_snapshot!(written(&run, &ending, |to| Boxed(terminal(to, None))));
 }
 
 #[test]

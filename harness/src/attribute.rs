@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::family::Family;
 use crate::option;
 
@@ -129,4 +129,12 @@ pub fn device(fd: impl AsFd) -> Result<String> {
 /// The CPU that a lab runs on, all of it.
 pub fn this_cpu() -> Result<i32> {
     nix::sched::sched_getcpu().map(|cpu| cpu as i32).call(|| "sched_getcpu()".into())
+}
+
+/// The number by which the kernel tells a socket from every other (`SO_COOKIE`).
+pub fn cookie(fd: impl AsFd) -> Result<u64> {
+    let call = || "getsockopt(SO_COOKIE)".to_owned();
+    let bytes = option::bytes(fd, libc::SOL_SOCKET, libc::SO_COOKIE).call(call)?;
+    let bytes: [u8; 8] = bytes.try_into().map_err(|_| Error::unreadable(call(), "no cookie"))?;
+    Ok(u64::from_ne_bytes(bytes))
 }

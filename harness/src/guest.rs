@@ -3,6 +3,8 @@
 //! A guest has no image and no other program: the kernel starts sockmig from the initial
 //! RAM file system, with [`GUEST_ARGUMENT`] and the name of its [port](Port) behind it.
 
+pub mod modules;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -10,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
@@ -27,9 +29,6 @@ pub const GUEST_ARGUMENT: &str = "__guest";
 
 /// The name of the virtio port through which a guest talks.
 pub const VIRTIO_PORT: &str = "sockmig";
-
-/// Where the initial RAM file system holds modules, in the order in which they are loaded.
-pub const MODULES: &str = "/modules";
 
 /// Tags of the frames that every guest sends. The others are the work's own.
 pub mod tag {
@@ -48,6 +47,7 @@ pub mod tag {
 ///
 /// `work` gets the port and the task that came through it, in a process of its own.
 pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
+    modules::answer_kernel();
     // The kernel puts what it does not know of its own command line in front.
     let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != GUEST_ARGUMENT);
     if arguments.next().is_none() {
@@ -65,7 +65,7 @@ pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
 
 fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
     let mut lacks = furnish();
-    lacks.extend(load_modules());
+    lacks.extend(modules::load_at_start());
     let port = Port::open(port)?;
     for lack in lacks {
         port.send(tag::LACKS, lack.into_bytes())?;
@@ -118,21 +118,18 @@ fn furnish() -> Vec<String> {
         let mounted = mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>);
         mounted.err().map(|e| format!("mount({kind}, {at}): {e}"))
     };
-    mounts.into_iter().filter_map(lacks).collect()
+    let lacks = mounts.into_iter().filter_map(lacks).collect();
+    make_tun();
+    lacks
 }
 
-fn load_modules() -> Vec<String> {
-    let mut modules: Vec<PathBuf> = fs::read_dir(MODULES)
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    modules.sort();
-    modules.iter().filter_map(|module| load(module).err()).map(|e| e.to_string()).collect()
-}
-
-fn load(module: &Path) -> Result<()> {
-    let file = File::open(module).call(|| format!("open({})", module.display()))?;
-    finit_module(file, c"", ModuleInitFlags::empty())
-        .call(|| format!("finit_module({})", module.display()))
+/// The node whose opening has the kernel ask for its driver, with the numbers of
+/// `include/linux/miscdevice.h`. Elsewhere udev makes it, from what the modules say.
+fn make_tun() {
+    let _ = fs::create_dir_all("/dev/net");
+    let everybody = Mode::from_bits_truncate(0o666);
+    // It is there already if the driver is built in.
+    let _ = mknod("/dev/net/tun", SFlag::S_IFCHR, everybody, makedev(10, 200));
 }
 
 fn power_off() -> ! {

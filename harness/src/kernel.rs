@@ -8,7 +8,7 @@ use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
-use crate::{gate, inside, sysctl, witness};
+use crate::{bpf, gate, inside, sysctl, witness};
 
 /// The second user of the same-uid rule, where the user namespace has it.
 pub const SECOND_UID: u32 = 1000;
@@ -102,6 +102,10 @@ pub struct Kernel {
     pub has_md5: bool,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
+    /// eBPF programs can be loaded; else the errno.
+    pub programs: Result<(), String>,
+    /// Nothing but the kernel should keep a lab from loading them.
+    pub may_load_programs: bool,
 }
 
 impl Kernel {
@@ -129,6 +133,8 @@ impl Kernel {
             nftables,
             has_md5: crate::md5::probe()?,
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
+            programs: bpf::probe()?,
+            may_load_programs: bpf::is_privileged()?,
             release,
             build,
         })

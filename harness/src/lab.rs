@@ -2,6 +2,7 @@
 
 mod group;
 mod handshakes;
+mod program;
 mod timer;
 mod wire;
 
@@ -20,6 +21,8 @@ use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::{Line, Trace};
 use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
+
+pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";

@@ -11,6 +11,7 @@
 //! Nothing here judges. A case observes; `scenarios` compares.
 
 pub mod attribute;
+pub mod bpf;
 mod capture;
 mod error;
 mod family;

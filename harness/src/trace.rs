@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,40 @@ impl fmt::Display for Line {
             write!(f, "  {}", self.detail)?;
         }
         Ok(())
+    }
+}
+
+/// A text is not a line of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a line of a trace: seconds, and a segment or an act between dashes")]
+pub struct NoLine(String);
+
+/// Reads what [`Line`] is shown as, so that a trace in a document is a trace again.
+impl FromStr for Line {
+    type Err = NoLine;
+
+    fn from_str(text: &str) -> Result<Self, NoLine> {
+        let no_line = || NoLine(text.to_owned());
+        let (seconds, rest) = text.trim_start().split_once("  ").ok_or_else(no_line)?;
+        let seconds: f64 = seconds.parse().map_err(|_| no_line())?;
+        let micros = (seconds * 1e6).round();
+        if !(0.0..1e18).contains(&micros) {
+            return Err(no_line());
+        }
+        let since_start = Duration::from_micros(micros as u64);
+        if rest.starts_with("-- ") {
+            let (what, detail) = (rest.to_owned(), String::new());
+            return Ok(Self { since_start, what, detail, actors: None });
+        }
+        let (ends, rest) = rest.split_once("  ").ok_or_else(no_line)?;
+        let (from, to) = ends.split_once(" > ").ok_or_else(no_line)?;
+        let (notation, detail) = rest.split_once("  ").unwrap_or((rest, ""));
+        Ok(Self {
+            since_start,
+            what: format!("{ends}  {notation}"),
+            detail: detail.to_owned(),
+            actors: Some((from.to_owned(), to.to_owned())),
+        })
     }
 }
 
@@ -213,6 +248,31 @@ mod tests {
                 "S > C  R. 1:1(0) ack 12",
             ]
         );
+    }
+
+    #[test]
+    fn a_shown_line_is_read_back() {
+        let mut trace = Trace {
+            events: vec![
+                segment(CLIENT, SERVER, 0x02, 100, 0, 0),
+                segment(SERVER, CLIENT, 0x12, u32::MAX, 101, 0),
+                Event::Act { at: Duration::from_micros(9), act: "accept(B): C's  one".into() },
+            ],
+            names: vec![],
+        };
+        trace.name(CLIENT.parse().expect("an address"), "C");
+        for line in trace.lines() {
+            assert_eq!(line.to_string().parse(), Ok(line));
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_refused() {
+        for text in
+            ["", "0.1", "0.1  C", "soon  -- close(A) --", "-1.0  -- close(A) --", "0.1  C > S"]
+        {
+            assert_eq!(text.parse::<Line>(), Err(NoLine(text.into())));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use harness::Family;
-use harness::lab::Lab;
+use harness::lab::{Lab, PROGRAMS_LEFT};
 use serde::{Deserialize, Serialize};
 
 use crate::expectation::Expectation;
@@ -109,6 +109,8 @@ pub enum Need {
     Gate,
     /// TCP's MD5 signatures.
     Md5,
+    /// eBPF programs that the kernel asks about migrations.
+    Programs,
     /// A second user.
     SecondUid,
     /// IPv6, in a setting that does not say so.
@@ -145,9 +147,14 @@ impl Selected {
         needs
     }
 
-    /// What must have been observed; every case must also have its sockets freed.
+    /// What must have been observed; every case must also have its sockets freed, and its
+    /// programs.
     pub fn expectation(&self) -> Expectation {
-        (self.case.expect)(self.setting).fact("sockets never freed", 0)
+        let must = (self.case.expect)(self.setting).fact("sockets never freed", 0);
+        match self.case.needs.contains(&Need::Programs) {
+            true => must.fact(PROGRAMS_LEFT, "none"),
+            false => must,
+        }
     }
 }
 

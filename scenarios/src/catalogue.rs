@@ -2,9 +2,9 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, fast_open,
-    fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership, order,
-    owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
+    accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
+    fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership,
+    order, owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -72,6 +72,11 @@ pub const MECHANISMS: &[(&str, &str)] = &[
         "accounting",
         "after many migrations queues have the room of fresh ones, and what was closed is freed",
     ),
+    (
+        "ebpf",
+        "programs that choose listeners, and are asked about migrations: what each answer comes \
+         to on each path, and what a program is shown",
+    ),
 ];
 
 /// Every case, in the order in which they are told.
@@ -107,6 +112,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
+    .chain(ebpf::cases())
 }
 
 /// Every case in every setting.

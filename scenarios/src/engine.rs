@@ -16,7 +16,7 @@ use harness::trace::Trace;
 use harness::{interrupt, wait};
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Migration, Selected};
+use crate::case::{Migration, Need, Selected};
 use crate::judge::{Verdict, judge};
 use crate::requirement::{Met, Patience, runs};
 use crate::{catalogue, known};
@@ -84,6 +84,9 @@ fn perform(selected: &Selected) -> harness::Result<(Seen, Vec<u8>)> {
         Err(e) if e.blames_the_kernel() => Some(e.to_string()),
         Err(e) => return Err(e),
     };
+    if selected.case.needs.contains(&Need::Programs) {
+        lab.observe_programs_left()?;
+    }
     let (observation, trace, pcapng) = lab.finish(stopped)?;
     Ok((Seen { observation, trace }, pcapng))
 }

@@ -191,7 +191,7 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const CHILDREN: u16 = 16;
+pub(crate) const CHILDREN: u16 = 16;
 const MANY: u16 = 96;
 
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
@@ -259,7 +259,7 @@ fn no_such_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 /// Where each child went, and where a new connection with its four-tuple is given to.
-struct Moved(Vec<(String, String)>);
+pub(crate) struct Moved(Vec<(String, String)>);
 
 impl Moved {
     fn alike(&self) -> usize {
@@ -273,7 +273,7 @@ impl Moved {
 
 /// So many children wait in A's queue; B, C and D listen, and are prepared; A is closed.
 /// Then, without a program, the same clients connect anew.
-fn moved(
+pub(crate) fn moved(
     lab: &mut Lab,
     place: &Place,
     children: u16,
@@ -320,7 +320,7 @@ fn listen_with_backlog(listener: &Listener, backlog: u16) -> harness::Result<()>
     listener.listen(backlog.into()).map_err(|source| harness::Error::Tested { call, source })
 }
 
-fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
+pub(crate) fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
     lab.observe("children that moved", moved.0.len());
     let elsewhere = moved.0.len() - moved.alike();
     lab.observe("children that moved elsewhere than a new connection", elsewhere);
@@ -338,7 +338,7 @@ fn all_to_c() -> Expectation {
         .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
 }
 
-fn by_the_hash() -> Expectation {
+pub(crate) fn by_the_hash() -> Expectation {
     Expectation::new()
         .fact("children that moved", i64::from(CHILDREN))
         .fact("children that moved elsewhere than a new connection", 0)

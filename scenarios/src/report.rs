@@ -5,7 +5,7 @@ use std::path::Path;
 
 use harness::kernel::Kernel;
 use harness::process::Broken;
-use harness::trace::Trace;
+use harness::trace::Line;
 
 use crate::case::Selected;
 use crate::engine::Outcome;
@@ -15,15 +15,18 @@ use crate::judge::{Mismatch, Verdict};
 const COLUMNS: usize = 68;
 
 /// How many lines of a trace are shown before and behind a wrong one.
-const CONTEXT: usize = 12;
+pub const CONTEXT: usize = 12;
 
 /// What a reader needs to understand that an outcome is not a pass, from the id down to
 /// the command that runs it again. Ends without a line break.
+///
+/// `draw` shows the trace, whose lines at the given indices are wrong: [`trace`], or better.
 pub fn explain(
     selected: &Selected,
     kernel: &Kernel,
     outcome: &Outcome,
     capture: Result<&Path, &str>,
+    draw: impl FnOnce(&[Line], &[usize]) -> String,
 ) -> String {
     let mut block = format!("{} on {kernel}\n", outcome.id);
     let mut say = |label: &str, text: &str| {
@@ -58,11 +61,11 @@ pub fn explain(
         say("actual", &mismatch.actual);
     }
     if !outcome.seen.observation.facts.is_empty() {
-        say("witness", &witnesses(outcome, mismatches));
+        say("witness", &witnesses(outcome, mismatches).join("\n"));
     }
     if !outcome.seen.trace.events.is_empty() {
         say("trace", "");
-        block.push_str(&trace(&outcome.seen.trace, mismatches));
+        block.push_str(&draw(&outcome.seen.trace.lines(), &wrong_lines(mismatches)));
     }
     let mut say = |label: &str, text: &str| {
         let _ = writeln!(block, "  {label:<9} {text}");
@@ -77,7 +80,7 @@ pub fn explain(
 }
 
 /// Every fact that was observed and is not zero, the wrong ones marked.
-fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> String {
+pub fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
     for fact in &outcome.seen.observation.facts {
         let wrong = mismatches.iter().any(|mismatch| mismatch.what == fact.name);
@@ -87,14 +90,17 @@ fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> String {
             shown.push(format!("{}: {value}{mark}", fact.name));
         }
     }
-    shown.join("\n")
+    shown
 }
 
-/// The trace around the first wrong line, that line marked. A trace without a wrong line
-/// is shown from its start.
-fn trace(trace: &Trace, mismatches: &[Mismatch]) -> String {
-    let lines = trace.lines();
-    let wrong: Vec<usize> = mismatches.iter().filter_map(|mismatch| mismatch.trace_line).collect();
+/// Where in the trace the mismatches are.
+pub fn wrong_lines(mismatches: &[Mismatch]) -> Vec<usize> {
+    mismatches.iter().filter_map(|mismatch| mismatch.trace_line).collect()
+}
+
+/// The lines of a trace around the first wrong one, the wrong ones marked. A trace without
+/// a wrong line is shown from its start.
+pub fn trace(lines: &[Line], wrong: &[usize]) -> String {
     let first = wrong.first().map_or(0, |at| at.saturating_sub(CONTEXT));
     let mut shown = String::new();
     if first > 0 {

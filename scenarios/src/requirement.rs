@@ -85,6 +85,7 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         Need::Md5 => skip("no TCP MD5 signatures: the kernel is built without CONFIG_TCP_MD5SIG"),
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
         Need::Ipv6 => skip(NO_IPV6),
+        Need::Programs => programs(kernel),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
         Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
     }
@@ -108,6 +109,29 @@ fn migration(kernel: &Kernel) -> Met {
             trace_line: None,
         }],
     })
+}
+
+/// Programs need migration besides: a kernel without takes the attach type, and does
+/// nothing.
+fn programs(kernel: &Kernel) -> Met {
+    let found = migration(kernel);
+    let Err(errno) = &kernel.programs else { return found };
+    match errno.as_str() {
+        _ if found != Met::Yes => found,
+        "ENOSYS" => skip("no eBPF programs: the kernel is built without CONFIG_BPF_SYSCALL"),
+        "EPERM" | "EACCES" if !kernel.may_load_programs => skip(&format!(
+            "loading an eBPF program is {errno}: run as root, outside of containers (CAP_BPF in \
+             the first user namespace)"
+        )),
+        _ => Met::No(Verdict::Fail {
+            mismatches: vec![Mismatch {
+                what: "bpf(BPF_PROG_LOAD, SK_REUSEPORT)".into(),
+                expected: vec!["a program, as CAP_BPF allows".into()],
+                actual: errno.clone(),
+                trace_line: None,
+            }],
+        }),
+    }
 }
 
 fn skip(reason: &str) -> Met {
@@ -135,6 +159,8 @@ pub(crate) mod tests {
             gate: Ok(harness::gate::Kind::Nftables),
             has_md5: true,
             has_second_uid: true,
+            programs: Ok(()),
+            may_load_programs: true,
         }
     }
 
@@ -167,6 +193,22 @@ pub(crate) mod tests {
             panic!("not skipped");
         };
         assert!(given.starts_with(reason), "{given}");
+    }
+
+    #[test]
+    fn who_may_not_load_programs_skips_and_who_may_fails() {
+        let mut kernel = kernel(Version::new(6, 18, 44));
+        kernel.programs = Err("EPERM".into());
+        let met = requirement(&[Need::Programs], V6_ON, &kernel);
+        assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
+        kernel.may_load_programs = false;
+        let met = requirement(&[Need::Programs], V6_ON, &kernel);
+        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
+        assert!(reason.starts_with("loading an eBPF program is EPERM: run as root"), "{reason}");
+        (kernel.has_counters, kernel.version) = (false, Version::new(5, 10, 262));
+        let met = requirement(&[Need::Programs], V6_ON, &kernel);
+        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
+        assert!(reason.ends_with("migration came with 5.14, this is 5.10.262"), "{reason}");
     }
 
     #[rstest]

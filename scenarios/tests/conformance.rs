@@ -55,7 +55,13 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
             Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
             Verdict::Fail { .. } | Verdict::Error { .. } => {
                 let kept = Err("not kept; the command below keeps it");
-                Err(Failed::from(report::explain(&selected, &kernel, &outcome, kept)))
+                Err(Failed::from(report::explain(
+                    &selected,
+                    &kernel,
+                    &outcome,
+                    kept,
+                    report::trace,
+                )))
             }
         }
     })

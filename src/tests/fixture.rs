@@ -53,6 +53,8 @@ fn environment(version: &str, counters: bool, here: &str) -> Environment {
             gate: Ok(harness::gate::Kind::Nftables),
             has_md5: true,
             has_second_uid: true,
+            programs: Ok(()),
+            may_load_programs: true,
         },
         root: true,
         migrate_req: Some(here.into()),

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("vm_run/exit_codes_are_the_programs", Needs::Machine, exit_codes_are_the_programs),
     ("vm_run/output_is_exact_and_apart", Needs::Machine, output_is_exact_and_apart),
     ("vm_run/a_program_finds_what_it_finds_here", Needs::Machine, a_program_finds_what_it_finds),
+    ("vm_run/modules_come_when_they_are_needed", Needs::Machine, modules_come_when_needed),
     ("vm_run/what_cannot_run_is_told", Needs::Kernel, what_cannot_run_is_told),
     ("vm_run/a_panic_ends_with_the_console", Needs::Machine, a_panic_ends_with_the_console),
     ("vm_run/silence_is_not_waited_out", Needs::Machine, silence_is_not_waited_out),
@@ -59,6 +60,11 @@ fn output_is_exact_and_apart(kernels: &Kernels) {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(output.stdout == play::much(), "{} bytes came", output.stdout.len());
     assert_eq!(output.stderr, b"this is the other one\nit ends here\n");
+}
+
+fn modules_come_when_needed(kernels: &Kernels) {
+    let ended = run(&mut vm_run(kernels.newest(), &[], &["need-a-module"]));
+    assert_eq!(ended.stdout, "false, Ok(()), true\n", "{ended}");
 }
 
 fn a_program_finds_what_it_finds(kernels: &Kernels) {

@@ -6,10 +6,15 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
+use harness::guest::modules::{ALIASES, AT_START, MODPROBE, MODULES};
+
 use crate::bootable::Module;
+use crate::modules::Info;
+use crate::plan::Plan;
 
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
 
 /// Writes a cpio archive in the `newc` format (Documentation/driver-api/early-userspace).
 pub struct Initramfs {
@@ -30,17 +35,22 @@ impl Initramfs {
         Ok(archive)
     }
 
-    /// Adds modules, named so that their order is the one in which they are loaded.
+    /// Adds modules, what to load of them at the start, and what the kernel may ask for.
     ///
     /// # Errors
     /// A module cannot be read, or the archive not written.
     pub fn modules(&mut self, modules: &[Module]) -> io::Result<()> {
-        let folder = harness::guest::MODULES.trim_start_matches('/');
-        for (place, module) in modules.iter().enumerate() {
-            let name = format!("{folder}/{place:03}-{}.ko", module.name);
-            self.file(&name, 0o644, &fs::read(&module.path)?)?;
+        let mut plan = Plan::default();
+        for module in modules {
+            let bytes = fs::read(&module.path)?;
+            plan.add(&module.name, Info::of(&bytes).map_err(io::Error::other)?);
+            self.file(&name_in(&format!("{MODULES}/{}.ko", module.name)), 0o644, &bytes)?;
         }
-        Ok(())
+        self.file(&name_in(AT_START), 0o644, plan.at_start().as_bytes())?;
+        self.file(&name_in(ALIASES), 0o644, plan.aliases().as_bytes())?;
+        let modprobe = name_in(MODPROBE);
+        self.directory(modprobe.rsplit_once('/').map_or("", |(parent, _)| parent))?;
+        self.entry(&modprobe, LINK | 0o777, b"/init")
     }
 
     /// Adds a file, or a directory with everything in it, at the path that it has here.
@@ -120,6 +130,11 @@ impl Initramfs {
         self.written += bytes.len() + padding;
         Ok(())
     }
+}
+
+/// The name in the archive of a path of the guest.
+fn name_in(path: &str) -> String {
+    path.trim_start_matches('/').to_owned()
 }
 
 /// The name in the archive of an absolute path.

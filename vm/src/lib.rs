@@ -25,6 +25,7 @@ pub mod modules;
 mod monitor;
 mod not_bootable;
 pub mod package;
+mod plan;
 pub mod program;
 pub mod prune;
 pub mod qemu;

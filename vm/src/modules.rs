@@ -29,6 +29,11 @@ pub const WANTED: [&str; 12] = [
     "sch_netem",
 ];
 
+/// Those of them that a guest loads when it starts: the ports, since the kernel does not
+/// know that it lacks their driver, and the gate, which a snapshot has then. The kernel asks
+/// for the others when it needs them.
+pub const AT_START: [&str; 4] = ["virtio_pci", "virtio_console", "nf_tables", "nft_counter"];
+
 /// A module cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the module {} {why}", .path.display())]
@@ -169,14 +174,21 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// What a module says of itself.
 #[derive(Debug, PartialEq, Eq)]
-struct Info {
-    depends: Vec<String>,
+pub struct Info {
+    /// The modules that it needs, `-` written as `_`.
+    pub depends: Vec<String>,
+    /// What the kernel may ask for to get it, beside its name.
+    pub aliases: Vec<String>,
     /// The kernel that it was built for.
-    release: Option<String>,
+    pub release: Option<String>,
 }
 
 impl Info {
-    fn of(module: &[u8]) -> Result<Self, String> {
+    /// Reads `.modinfo`.
+    ///
+    /// # Errors
+    /// Why this is no module for x86_64.
+    pub fn of(module: &[u8]) -> Result<Self, String> {
         let damaged = |e: object::read::Error| format!("is damaged or no module: {e}");
         let header = FileHeader64::<LE>::parse(module).map_err(damaged)?;
         if header.e_machine.get(LE) != EM_X86_64 {
@@ -187,16 +199,17 @@ impl Info {
             return Err("is no module: it has no .modinfo".into());
         };
         let text = section.data(LE, module).map_err(damaged)?;
-        let value = |key: &str| {
-            let mut entries = text.split(|byte| *byte == 0);
-            let found = entries.find_map(|entry| entry.strip_prefix(key.as_bytes()))?;
-            Some(String::from_utf8_lossy(found).into_owned())
+        let values = |key: &'static str| {
+            let entries = text.split(|byte| *byte == 0);
+            let found = entries.filter_map(|entry| entry.strip_prefix(key.as_bytes()));
+            found.map(|value| String::from_utf8_lossy(value).into_owned())
         };
-        let depends = value("depends=").unwrap_or_default();
+        let depends = values("depends=").next().unwrap_or_default();
         let depends = depends.split(',').filter(|name| !name.is_empty());
-        let vermagic = value("vermagic=");
+        let vermagic = values("vermagic=").next();
         Ok(Self {
             depends: depends.map(|name| name.replace('-', "_")).collect(),
+            aliases: values("alias=").collect(),
             release: vermagic.and_then(|magic| magic.split(' ').next().map(str::to_owned)),
         })
     }

@@ -34,7 +34,9 @@ pub enum Need {
     Nftables,
     /// A second uid in the lab's user namespace.
     SecondUser,
-    /// The opposite: only one uid.
+    /// eBPF programs.
+    Programs,
+    /// Only one uid.
     OneUser,
 }
 
@@ -45,6 +47,7 @@ impl Need {
             Self::Ipv6 => (kernel.has_ipv6, "no IPv6"),
             Self::Nftables => (kernel.nftables.is_ok(), "no nftables"),
             Self::SecondUser => (kernel.has_second_uid, "no second uid"),
+            Self::Programs => (kernel.programs.is_ok(), "no eBPF programs"),
             Self::OneUser => (!kernel.has_second_uid, "there is a second uid"),
         };
         (!met).then_some(reason)

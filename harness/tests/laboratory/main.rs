@@ -4,6 +4,7 @@
 mod capture;
 mod gate;
 mod isolation;
+mod program;
 mod results;
 mod subprocess;
 mod survivors;
@@ -32,6 +33,7 @@ fn tests() -> Vec<Test> {
         survivors::tests(),
         gate::tests(),
         capture::tests(),
+        program::tests(),
         subprocess::tests(),
     ]
     .into_iter()
@@ -47,6 +49,7 @@ fn work(what: &str) -> Returned {
     let (word, argument) = what.split_once(' ').unwrap_or((what, ""));
     match word {
         isolation::WORK => isolation::work(argument),
+        program::WORK => program::work(argument),
         results::WORK => results::work(argument),
         survivors::WORK => survivors::work(argument),
         _ => panic!("unknown work {what}"),

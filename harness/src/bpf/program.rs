@@ -1,0 +1,174 @@
+//! Programs in the kernel, and the groups that they are attached to.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::ids::kernel_name;
+use super::statement::{PASS, Statement, shown, translate};
+use super::syscall;
+use crate::error::{Context, Error, Result, errno_name};
+use crate::option;
+
+/// When a program is called (`expected_attach_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// For segments that look for a listener (`BPF_SK_REUSEPORT_SELECT`).
+    Select,
+    /// For connections that look for another listener too
+    /// (`BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`).
+    SelectOrMigrate,
+    /// A number, whatever it means.
+    Number(u32),
+}
+
+impl Attach {
+    fn number(self) -> u32 {
+        match self {
+            Self::Select => 39,
+            Self::SelectOrMigrate => 40,
+            Self::Number(number) => number,
+        }
+    }
+}
+
+/// A program that was loaded. The value keeps it, and so does every group that has it.
+pub struct Program {
+    descriptor: OwnedFd,
+    shown: String,
+}
+
+/// The room for what the verifier says.
+const LOG_BYTES: usize = 64 * 1024;
+
+/// How much of it is told: its end says what is wrong.
+const LOG_LINES: usize = 6;
+
+impl Program {
+    /// Loads a program.
+    ///
+    /// # Errors
+    /// What the kernel says of it, with the last lines of the verifier's log.
+    pub fn load(attach: Attach, statements: &[Statement<'_>]) -> Result<Self> {
+        let instructions = translate(statements);
+        let shown = shown(statements);
+        let name = kernel_name()?;
+        let number = attach.number();
+        match syscall::load(&instructions, number, name, &mut []) {
+            Ok(descriptor) => Ok(Self { descriptor, shown }),
+            Err(source) => {
+                let mut log = vec![0; LOG_BYTES];
+                let _ = syscall::load(&instructions, number, name, &mut log);
+                let said = end_of(&log);
+                let call = format!("bpf(BPF_PROG_LOAD, {attach:?}, `{shown}`){said}");
+                Err(Error::Call { call, source })
+            }
+        }
+    }
+
+    /// `ok`, or the errno with which a program that only passes is refused.
+    ///
+    /// # Errors
+    /// The laboratory cannot tell the program's name.
+    pub fn try_load(attach: Attach) -> Result<String> {
+        let name = kernel_name()?;
+        let loaded = syscall::load(&translate(&[PASS]), attach.number(), name, &mut []);
+        Ok(loaded.map_or_else(|e| errno_name(&e), |_| "ok".to_owned()))
+    }
+
+    /// Attaches it to the group of `socket`, in the place of what is there
+    /// (`SO_ATTACH_REUSEPORT_EBPF`).
+    pub fn attach(&self, socket: impl AsFd) -> io::Result<()> {
+        let descriptor = self.descriptor.as_raw_fd();
+        option::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor)
+    }
+
+    /// The program as it was written.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+}
+
+fn end_of(log: &[u8]) -> String {
+    let text = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default());
+    let lines: Vec<&str> = text.lines().collect();
+    match &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        [] => String::new(),
+        end => format!("; the verifier: {}", end.join(" / ")),
+    }
+}
+
+/// Detaches the program of the group of `socket` (`SO_DETACH_REUSEPORT_BPF`).
+pub fn detach(socket: impl AsFd) -> io::Result<()> {
+    option::select_by_hash(socket)
+}
+
+/// Attaches a classic program that always gives `index` (`SO_ATTACH_REUSEPORT_CBPF`).
+pub fn select_index(socket: impl AsFd, index: u32) -> io::Result<()> {
+    option::select_index(socket, index)
+}
+
+/// Sets `SO_LOCK_FILTER`: from now on nothing may be attached to `socket`.
+pub fn lock_filters(socket: impl AsFd) -> io::Result<()> {
+    option::set(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1)
+}
+
+/// Whether a program can be loaded here; else the errno. That it can be says nothing about
+/// migration: kernels from before it take any attach type.
+///
+/// # Errors
+/// As [`Program::try_load`].
+pub(crate) fn probe() -> Result<std::result::Result<(), String>> {
+    Ok(match Program::try_load(Attach::SelectOrMigrate)?.as_str() {
+        "ok" => Ok(()),
+        errno => Err(errno.to_owned()),
+    })
+}
+
+/// CAP_SYS_ADMIN and CAP_BPF, either of which lets programs be loaded.
+const LOADING: u64 = 1 << 21 | 1 << 39;
+
+/// Whether nothing should keep this process from loading a program: it has the capability,
+/// in the first user namespace, and no filter of system calls.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn is_privileged() -> Result<bool> {
+    let read = |file: &str| std::fs::read_to_string(file).call(|| format!("read({file})"));
+    let status = read("/proc/self/status")?;
+    let ids = read("/proc/self/uid_map")?;
+    Ok(may_load(&status, &ids))
+}
+
+fn may_load(status: &str, ids: &str) -> bool {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim).unwrap_or_default()
+    };
+    let capabilities = u64::from_str_radix(field("CapEff:"), 16).unwrap_or(0);
+    let whole: Vec<&str> = ids.split_whitespace().collect();
+    let first_namespace = whole == ["0", "0", "4294967295"];
+    first_namespace && capabilities & LOADING != 0 && matches!(field("Seccomp:"), "" | "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_load;
+    use rstest::rstest;
+
+    const ALL: &str = "CapEff:\t000001ffffffffff\nSeccomp:\t0\n";
+    const FIRST: &str = "         0          0 4294967295\n";
+
+    #[rstest]
+    #[case::root(ALL, FIRST, true)]
+    #[case::only_bpf("CapEff:\t0000008000000000\n", FIRST, true)]
+    #[case::a_container("CapEff:\t00000000a80425fb\nSeccomp:\t2\n", FIRST, false)]
+    #[case::filtered("CapEff:\t000001ffffffffff\nSeccomp:\t2\n", FIRST, false)]
+    #[case::root_of_a_user_namespace(ALL, "0 1000 1\n", false)]
+    fn only_the_capability_in_the_first_namespace_counts(
+        #[case] status: &str,
+        #[case] ids: &str,
+        #[case] may: bool,
+    ) {
+        assert_eq!(may_load(status, ids), may);
+    }
+}

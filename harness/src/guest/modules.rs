@@ -1,0 +1,63 @@
+//! Modules of a guest: a few are loaded when it starts, and the others when the kernel asks
+//! for them.
+//!
+//! Relocating a module takes an emulator a while, and most cases need few. A kernel that
+//! lacks something runs [`MODPROBE`], which in a guest is this program by another name.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::kmod::{ModuleInitFlags, finit_module};
+
+use crate::error::{Context, Result};
+
+/// Where the initial RAM file system holds modules, each as `NAME.ko`.
+pub const MODULES: &str = "/modules";
+
+/// The modules to load at the start, a name a line, in the order in which they are loaded.
+pub const AT_START: &str = "/modules/at-start";
+
+/// What the kernel may ask for: a line each, of the alias and the modules to load for it in
+/// their order. Dashes are written as underscores, since the kernel uses either.
+pub const ALIASES: &str = "/modules/aliases";
+
+/// The program that the kernel runs for a module, unless it was told otherwise
+/// (`kernel.modprobe`).
+pub const MODPROBE: &str = "/sbin/modprobe";
+
+/// An alias, or a module's name, as [`ALIASES`] has it.
+pub fn normal(alias: &str) -> String {
+    alias.replace('-', "_")
+}
+
+/// Loads what there is to load at the start. Says what could not be loaded.
+pub(super) fn load_at_start() -> Vec<String> {
+    let listed = fs::read_to_string(AT_START).unwrap_or_default();
+    listed.lines().filter_map(|name| load(name).err()).map(|e| e.to_string()).collect()
+}
+
+/// Loads what the kernel asks for if it started this program as [`MODPROBE`], and ends
+/// then. Otherwise does nothing.
+pub(super) fn answer_kernel() {
+    let mut arguments = std::env::args();
+    if arguments.next().as_deref() != Some(MODPROBE) {
+        return;
+    }
+    // `modprobe -q -- ALIAS`, in every kernel (call_modprobe, kernel/module/kmod.c).
+    let alias = normal(&arguments.next_back().unwrap_or_default());
+    let listed = fs::read_to_string(ALIASES).unwrap_or_default();
+    let names = listed.lines().find_map(|line| line.strip_prefix(&*alias)?.strip_prefix(' '));
+    let loaded = names.is_some_and(|names| names.split(' ').all(|name| load(name).is_ok()));
+    std::process::exit(i32::from(!loaded));
+}
+
+/// Loads a module, unless it is there already.
+fn load(name: &str) -> Result<()> {
+    let path = Path::new(MODULES).join(format!("{name}.ko"));
+    let file = File::open(&path).call(|| format!("open({})", path.display()))?;
+    match finit_module(file, c"", ModuleInitFlags::empty()) {
+        Err(Errno::EEXIST) => Ok(()),
+        ended => ended.call(|| format!("finit_module({})", path.display())),
+    }
+}

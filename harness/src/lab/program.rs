@@ -1,0 +1,69 @@
+//! eBPF programs in a lab.
+
+use super::Lab;
+use crate::bpf::{Left, Program, Register, left};
+use crate::error::{Context, Result};
+use crate::socket::Listener;
+use crate::wait;
+
+/// The fact that tells whether the kernel still has programs or maps of a lab.
+pub const PROGRAMS_LEFT: &str = "programs and maps left";
+
+impl Lab {
+    /// Has a program choose for the group of `listener`.
+    pub fn attach(&mut self, listener: &Listener, program: &Program) -> Result<()> {
+        let name = listener.name();
+        program
+            .attach(listener)
+            .tested(|| format!("setsockopt({name}, SO_ATTACH_REUSEPORT_EBPF)"))?;
+        self.act(&format!("{name}'s group runs: {}", program.shown()));
+        Ok(())
+    }
+
+    /// Puts listeners into a register, the first at index 0.
+    pub fn register(&mut self, register: &Register, listeners: &[&Listener]) -> Result<()> {
+        for (index, listener) in (0..).zip(listeners) {
+            self.register_at(register, index, listener)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a listener into a register.
+    pub fn register_at(
+        &mut self,
+        register: &Register,
+        index: u32,
+        listener: &Listener,
+    ) -> Result<()> {
+        let name = listener.name();
+        register
+            .put(index, listener)
+            .tested(|| format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {name})"))?;
+        self.act(&format!("register[{index}] = {name}"));
+        Ok(())
+    }
+
+    /// Takes what is at `index` out of a register.
+    pub fn take_out(&mut self, register: &Register, index: u32) -> Result<()> {
+        register
+            .take_out(index)
+            .tested(|| format!("bpf(BPF_MAP_DELETE_ELEM, the register, {index})"))?;
+        self.act(&format!("register[{index}] is empty"));
+        Ok(())
+    }
+
+    /// Observes what the kernel still has of this lab's programs and maps, when it has had
+    /// time to free them. Call it when all were dropped.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn observe_programs_left(&mut self) -> Result<()> {
+        let none = || Ok((left()? == Left::default()).then_some(()));
+        match wait::until("every program and map to be freed", none) {
+            Err(e) if !e.blames_the_kernel() => return Err(e),
+            _ => {}
+        }
+        self.observe(PROGRAMS_LEFT, left()?.to_string());
+        Ok(())
+    }
+}

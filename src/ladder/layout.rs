@@ -1,0 +1,295 @@
+//! Where everything of a ladder stands, in columns and rows of characters.
+
+use std::time::Duration;
+
+use scenarios::report::wrap;
+
+use super::{Change, Ladder, Mark, Note, Rung, What};
+
+/// A mark, seconds with six decimals, and a space.
+const TIME_COLUMNS: usize = 11;
+
+/// A mark and a space.
+const MARK_COLUMNS: usize = 2;
+
+/// A longer name of a client is cut.
+const NAME_COLUMNS: usize = 8;
+
+/// Between the client and the first listener, beside the notation: an arrow's ends.
+const ARROW_COLUMNS: usize = 8;
+/// And at least so much, for `-- accept(B): C's connection --`.
+const LEAST_GAP: usize = 34;
+/// Or so much in a narrow frame of less than so many characters, where words are broken.
+const NARROW_GAP: usize = 26;
+const ROOMY: usize = 66;
+
+/// Notes that have less room than this stand below their rung.
+const NOTE_COLUMNS: usize = 14;
+
+/// How much room there is for a ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// In characters.
+    pub width: usize,
+    /// Beside another one, so narrow that there is no room for times.
+    pub narrow: bool,
+}
+
+impl Frame {
+    /// For one that has so many characters to itself.
+    pub fn alone(width: usize) -> Self {
+        Self { width, narrow: false }
+    }
+}
+
+/// A ladder's place for everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// How wide the whole is, in characters.
+    pub width: usize,
+    /// Times are shown.
+    pub times: bool,
+    /// Where the clients' names begin.
+    pub names: usize,
+    /// The client's lane.
+    pub client: usize,
+    /// The heading of the client's lane: its name, or `client` if there are several.
+    pub client_heading: String,
+    /// The lanes of the server's columns, and their headings.
+    pub lanes: Vec<(usize, String)>,
+    /// Where notes begin.
+    pub notes: usize,
+    /// From top to bottom.
+    pub rows: Vec<Row>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The index of its rung.
+    pub rung: usize,
+    /// Why it is to be looked at.
+    pub mark: Mark,
+    /// Since the trace's first event; nothing in a row that goes on with the one above.
+    pub time: Option<Duration>,
+    /// The client, where there are several.
+    pub name: String,
+    /// What stands between the lanes.
+    pub body: Body,
+    /// Which of the server's columns have a lane here.
+    pub alive: Vec<bool>,
+    /// What stands beside it.
+    pub note: Option<Note>,
+}
+
+/// What stands between the lanes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A segment.
+    Arrow {
+        /// Its notation.
+        label: String,
+        /// Sent by the client.
+        to_server: bool,
+        /// Index of the server's column.
+        column: usize,
+        /// It does not arrive.
+        dropped: bool,
+        /// RST is set.
+        reset: bool,
+    },
+    /// Words: an act, or what was folded.
+    Words {
+        /// They.
+        text: String,
+        /// A column that begins or ends here.
+        column: Option<(usize, Change)>,
+        /// An act of the laboratory's.
+        act: bool,
+    },
+    /// Lanes alone.
+    Nothing,
+}
+
+impl Layout {
+    /// Lays a ladder out in a frame, if only its arrows fit into it.
+    pub fn new(ladder: &Ladder, Frame { width, narrow }: Frame) -> Self {
+        let (mut clients, mut longest) = (Vec::new(), 0);
+        for rung in &ladder.rungs {
+            if let What::Segment { client, notation, .. } = &rung.what {
+                longest = longest.max(notation.chars().count());
+                if !clients.contains(client) {
+                    clients.push(client.clone());
+                }
+            }
+        }
+        let name = |client: &String| client.chars().count().min(NAME_COLUMNS);
+        let names = match clients.len() {
+            0 | 1 => 0,
+            _ => clients.iter().map(name).max().unwrap_or(0) + 1,
+        };
+        let before = if narrow { MARK_COLUMNS } else { TIME_COLUMNS };
+        let client = before + names;
+        let least = if narrow && width < ROOMY { NARROW_GAP } else { LEAST_GAP };
+        let gap = least.max(longest + ARROW_COLUMNS);
+        let step = ladder.columns.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
+        let lane = |index: usize| client + gap + index * step.max(4);
+        let lanes: Vec<(usize, String)> =
+            ladder.columns.iter().enumerate().map(|(i, name)| (lane(i), name.clone())).collect();
+        let client_heading = match &clients[..] {
+            [] => String::new(),
+            [only] => only.clone(),
+            _ => "client".into(),
+        };
+        let behind = lanes.last().map_or(client, |(at, name)| at + name.chars().count() / 2) + 3;
+        let beside = behind + NOTE_COLUMNS <= width;
+        let notes = if beside { behind } else { client + 3 };
+        let mut layout = Self {
+            width,
+            times: !narrow,
+            names: before,
+            client,
+            client_heading,
+            lanes,
+            notes,
+            rows: vec![],
+        };
+        let mut alive: Vec<bool> = begin_alive(ladder);
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            layout.add(index, rung, &mut alive, (names > 0, beside));
+        }
+        layout
+    }
+
+    /// Adds a rung's rows, with the client's `name`, and the first note `beside`, if there is
+    /// to be one.
+    fn add(
+        &mut self,
+        index: usize,
+        rung: &Rung,
+        alive: &mut [bool],
+        (named, beside): (bool, bool),
+    ) {
+        let mut row = Row {
+            rung: index,
+            mark: rung.mark,
+            time: Some(rung.since_start),
+            name: String::new(),
+            body: Body::Nothing,
+            alive: alive.to_vec(),
+            note: None,
+        };
+        let mut more = Vec::new();
+        match &rung.what {
+            What::Segment { client, to_server, notation, column, dropped, .. } => {
+                if named {
+                    row.name = client.chars().take(NAME_COLUMNS).collect();
+                }
+                row.body = Body::Arrow {
+                    label: notation.clone(),
+                    to_server: *to_server,
+                    column: *column,
+                    dropped: *dropped,
+                    reset: notation.starts_with('R'),
+                };
+            }
+            What::Act { act, column } => {
+                if let Some((index, change)) = column {
+                    alive[*index] = *change == Change::Begins;
+                    row.alive[*index] = false;
+                }
+                let beside = beside && !rung.notes.is_empty();
+                let text = format!("-- {act} --");
+                more = self.words(&mut row, &text, self.room(*column, beside), *column);
+            }
+            What::Folded { text } => {
+                more = self.words(&mut row, &format!("({text})"), self.width, None);
+            }
+            What::End => more = self.words(&mut row, "(the trace ends here)", self.width, None),
+        }
+        let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
+        let below = Row { alive: alive.to_vec(), note: None, ..below };
+        let mut notes = self.wrapped(&rung.notes).into_iter();
+        if beside {
+            row.note = notes.next();
+        }
+        self.rows.push(row);
+        for line in more {
+            let body = Body::Words {
+                text: line,
+                column: None,
+                act: matches!(rung.what, What::Act { .. }),
+            };
+            self.rows.push(Row { body, ..below.clone() });
+        }
+        self.rows.extend(notes.map(|note| Row { note: Some(note), ..below.clone() }));
+    }
+
+    /// Whether every lane is within the frame.
+    pub fn fits(&self) -> bool {
+        self.lanes.last().is_none_or(|(lane, name)| lane + name.chars().count() < self.width)
+    }
+
+    /// A row of lanes alone, to stand above the row at `index`.
+    pub fn gap(&self, index: usize) -> Row {
+        let below = self.rows.get(index).or(self.rows.last());
+        let above = index.checked_sub(1).and_then(|above| self.rows.get(above));
+        let columns = self.lanes.len();
+        // A lane runs on if it is there on both sides.
+        let there = |row: Option<&Row>, lane: usize| row.is_some_and(|row| row.alive[lane]);
+        Row {
+            rung: below.map_or(0, |row| row.rung),
+            mark: Mark::None,
+            time: None,
+            name: String::new(),
+            body: Body::Nothing,
+            alive: (0..columns).map(|lane| there(above, lane) && there(below, lane)).collect(),
+            note: None,
+        }
+    }
+
+    /// Where words have to end: before the column that changes, and before a note.
+    fn room(&self, column: Option<(usize, Change)>, beside: bool) -> usize {
+        let lane = column.map_or(self.width, |(index, _)| self.lanes[index].0 - 1);
+        if beside { lane.min(self.notes - 1) } else { lane }
+    }
+
+    /// Puts words that end at the column `to` into a row, and says which lines of them have
+    /// to follow it.
+    fn words(
+        &self,
+        row: &mut Row,
+        text: &str,
+        to: usize,
+        column: Option<(usize, Change)>,
+    ) -> Vec<String> {
+        let mut lines = wrap(text, to.saturating_sub(self.client + 2).max(1)).into_iter();
+        let (text, act) = (lines.next().unwrap_or_default(), text.starts_with("--"));
+        row.body = Body::Words { text, column, act };
+        lines.collect()
+    }
+
+    fn wrapped(&self, notes: &[Note]) -> Vec<Note> {
+        let room = self.width.saturating_sub(self.notes).max(NOTE_COLUMNS);
+        let lines = notes.iter().flat_map(|note| {
+            wrap(note.text(), room).into_iter().map(|line| match note {
+                Note::Owner(_) => Note::Owner(line),
+                Note::Timer(_) => Note::Timer(line),
+            })
+        });
+        lines.collect()
+    }
+}
+
+/// Columns that no rung begins are there from the start.
+fn begin_alive(ladder: &Ladder) -> Vec<bool> {
+    let begins = |index: usize| {
+        ladder.rungs.iter().find_map(|rung| match rung.what {
+            What::Act { column: Some((column, change)), .. } if column == index => {
+                Some(change == Change::Begins)
+            }
+            _ => None,
+        })
+    };
+    (0..ladder.columns.len()).map(|index| !begins(index).unwrap_or(false)).collect()
+}
