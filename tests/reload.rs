@@ -56,6 +56,34 @@ fn signs(window: &str) {
 }
 
 #[test]
+fn real_servers_lose_or_keep_as_ours_do_or_are_told_to_be_missing() {
+    let there = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let usual = [std::path::PathBuf::from("/usr/sbin")];
+        std::env::split_paths(&path).chain(usual).any(|place| place.join(name).is_file())
+    };
+    for (server, closes, keeps) in
+        [("nginx", "nginx/shrink", "nginx/hup"), ("haproxy", "haproxy/sf", "haproxy/x")]
+    {
+        if !there(server) {
+            let ended = run(&mut sockmig(&["reload", closes, "--reloads", "1"]));
+            assert_eq!(ended.code, Some(4), "{ended}");
+            assert!(ended.stderr.contains(&format!("apt install {server}")), "{ended}");
+            continue;
+        }
+        let (ended, document) = measured(&[closes, keeps, "--reloads", "2", "--window", "hold"]);
+        assert_eq!(ended.code, Some(0), "{ended}");
+        conserved(&document);
+        let must = |on| row(&document, closes, on)["expected_per_reload"].as_f64().unwrap_or(0.0);
+        assert!(lost(row(&document, closes, false)) as f64 >= must(false), "{ended}");
+        assert!((lost(row(&document, closes, true)) as f64) < must(true), "{ended}");
+        for on in [false, true] {
+            assert_eq!(lost(row(&document, keeps, on)), 0, "{ended}");
+        }
+    }
+}
+
+#[test]
 fn who_loses_behind_a_hold() {
     signs("hold");
 }

@@ -10,7 +10,7 @@ mod connection;
 mod driver;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,26 @@ pub struct Held {
     pub lasts: Duration,
 }
 
+/// What others may know of a load, and tell it, while it is under way.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Set to start no more clients.
+    pub over: AtomicBool,
+    settled_us: AtomicU64,
+}
+
+impl Course {
+    /// Whether every client that came before `moment`, since the epoch, has its fate.
+    pub fn is_settled(&self, moment: Duration) -> bool {
+        u128::from(self.settled_us.load(Ordering::Acquire)) > moment.as_micros()
+    }
+
+    /// Everybody who came before has his fate.
+    fn settle(&self, before: Duration) {
+        self.settled_us.store(before.as_micros() as u64, Ordering::Release);
+    }
+}
+
 /// What came of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -89,12 +109,12 @@ impl Load {
         })
     }
 
-    /// Sends clients until `over`, and waits for the end of each. Times are since `epoch`.
+    /// Sends clients until the course is over, and waits for the end of each. Times are since `epoch`.
     ///
     /// # Errors
     /// The load could not be driven. What one attempt met is that attempt's fate.
-    pub fn run(&self, epoch: Instant, over: &AtomicBool) -> Result<Record> {
-        let record = driver::Driver::new(self, epoch)?.drive(over)?;
+    pub fn run(&self, epoch: Instant, course: &Course) -> Result<Record> {
+        let record = driver::Driver::new(self, epoch)?.drive(course)?;
         let ended = record.attempts.iter().filter(|attempt| attempt.fate.is_some()).count();
         if ended != record.attempts.len() {
             let left = record.attempts.len() - ended;

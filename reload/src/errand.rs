@@ -128,7 +128,7 @@ fn run(errand: &Errand) -> Result<Found> {
     pass(errand.before());
     let mut reloads = Vec::new();
     for on in &errand.settings {
-        reloads.push(reload(server.as_mut(), errand, *on, epoch)?);
+        reloads.push(reload(server.as_mut(), &loading, errand, *on, epoch)?);
     }
     let record = loading.finish()?;
     let changes = watch.finish()?;
@@ -137,7 +137,13 @@ fn run(errand: &Errand) -> Result<Found> {
 
 /// One reload, with enough time around it that everything that it does to clients falls
 /// between its beginning and its end.
-fn reload(server: &mut dyn Server, errand: &Errand, on: bool, epoch: Instant) -> Result<Reload> {
+fn reload(
+    server: &mut dyn Server,
+    loading: &Loading,
+    errand: &Errand,
+    on: bool,
+    epoch: Instant,
+) -> Result<Reload> {
     if sysctl::path(sysctl::MIGRATE_REQ).exists() {
         sysctl::write(sysctl::MIGRATE_REQ, if on { "1" } else { "0" })?;
     }
@@ -148,6 +154,8 @@ fn reload(server: &mut dyn Server, errand: &Errand, on: bool, epoch: Instant) ->
     server.settle()?;
     let settled = epoch.elapsed();
     pass(errand.after());
+    // The setting counts when a segment comes: it stays until the last one has.
+    loading.until_settled(settled)?;
     pass(errand.period.saturating_sub(epoch.elapsed() - begun));
     let after = Counters::read()?;
     let grown = |name: &&str| Some(((*name).to_owned(), after.grown(&before, name)?));

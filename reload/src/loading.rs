@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use harness::delay_line::{self, FarEnd};
 use harness::gate::Hold;
-use harness::load::{Load, Record};
+use harness::load::{Course, Load, Record};
 use harness::{Error, PORT, Result, wait};
 
 use crate::window::Window;
@@ -21,7 +21,7 @@ const SOURCES: u8 = 8;
 
 /// A load under way.
 pub(crate) struct Loading {
-    over: Arc<AtomicBool>,
+    course: Arc<Course>,
     means: Means,
 }
 
@@ -33,8 +33,8 @@ enum Means {
 impl Loading {
     /// Starts a load through `window`. The server must listen already.
     pub(crate) fn start(window: &Window, rate: u32, epoch: Instant) -> Result<Self> {
-        let over = Arc::new(AtomicBool::new(false));
-        let ends = Arc::clone(&over);
+        let course = Arc::new(Course::default());
+        let its = Arc::clone(&course);
         let (server, sources): (Ipv4Addr, Vec<Ipv4Addr>) = match window {
             Window::DelayLine { .. } => {
                 (delay_line::SERVER, (1..=SOURCES).map(|n| Ipv4Addr::new(198, 18, 1, n)).collect())
@@ -51,7 +51,7 @@ impl Loading {
             patience: PATIENCE,
             held: window.held(),
         };
-        let work = move || load.run(epoch, &ends);
+        let work = move || load.run(epoch, &its);
         let means = match window {
             Window::DelayLine { round_trip } => {
                 Means::Line(delay_line::start(*round_trip / 2, sources, work)?)
@@ -61,7 +61,16 @@ impl Loading {
                 Means::Hold(thread::spawn(work), hold)
             }
         };
-        Ok(Self { over, means })
+        Ok(Self { course, means })
+    }
+
+    /// Waits until every client that came before `moment` has its fate.
+    ///
+    /// # Errors
+    /// The load has broken.
+    pub(crate) fn until_settled(&self, moment: Duration) -> Result<()> {
+        let what = "the fates of all clients that a reload could concern";
+        wait::until(what, || Ok(self.course.is_settled(moment).then_some(())))
     }
 
     /// Starts no more clients, waits for the last one's fate, and tells of all.
@@ -69,7 +78,7 @@ impl Loading {
     /// # Errors
     /// The load or the line broke, or lost packets of its own.
     pub(crate) fn finish(self) -> Result<Record> {
-        self.over.store(true, Ordering::Release);
+        self.course.over.store(true, Ordering::Release);
         match self.means {
             Means::Line(far) => {
                 let (record, carried) = far.join()?;

@@ -44,7 +44,7 @@ pub struct ReloadArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub reloads: Option<u32>,
 
-    /// So many clients in a second [default: 2000; 1000 with --quick].
+    /// So many clients in a second [default: 1000].
     #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(10..=20_000))]
     pub rate: Option<u32>,
 

@@ -122,6 +122,14 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         Validity::Valid => {}
     }
     let mut advice = Vec::new();
+    if document.window_ms.is_some_and(|window| document.load.lag_ms > window) {
+        advice.push(
+            "This machine is too busy for this --rate: clients came later than a handshake \
+             lasts, in bursts, so that sizes and delays above are the machine's as much as the \
+             kernel's."
+                .into(),
+        );
+    }
     let keeps = lossless(document, |row| row.nature == Nature::Keeps && !row.migrate_req);
     if !keeps.is_empty() {
         advice.push(format!(
@@ -151,8 +159,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let least = document.rows.iter().map(|row| (row.attempts, row.reloads)).min();
     if let Some((clients, reloads)) = least.filter(|least| least.0 < 10_000 || least.1 < 20) {
         advice.push(format!(
-            "A zero above stands for {clients} clients and {reloads} reloads; without --quick it \
-             stands for more."
+            "A zero above stands for {clients} clients and {reloads} reloads; the usual number of \
+             reloads and clients, without --quick, makes it stand for more."
         ));
     }
     advice

@@ -17,11 +17,10 @@ const ENOUGH_CLIENTS: u32 = 10_000;
 const TURN: u32 = 2;
 
 const DEFAULT_RELOADS: u32 = 20;
-const DEFAULT_RATE: u32 = 2000;
+const DEFAULT_RATE: u32 = 1000;
 
-/// A quick run: at most so many reloads, so many clients a second, and so long.
+/// A quick run: at most so many reloads, and so long.
 const QUICK_RELOADS: u32 = 4;
-const QUICK_RATE: u32 = 1000;
 const QUICK: Duration = Duration::from_secs(16);
 
 /// What a worker may be busy with accepting, of every hundred seconds.
@@ -89,7 +88,7 @@ pub fn wanted(arguments: &ReloadArguments) -> Vec<String> {
 }
 
 fn rate(arguments: &ReloadArguments) -> u32 {
-    arguments.rate.unwrap_or(if arguments.quick { QUICK_RATE } else { DEFAULT_RATE })
+    arguments.rate.unwrap_or(DEFAULT_RATE)
 }
 
 impl Plan {

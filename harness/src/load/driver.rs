@@ -1,7 +1,7 @@
 //! One thread that drives all connections of a load.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,7 +11,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::time::{ClockId as Clock, clock_gettime};
 
 use super::connection::{Connection, Step};
-use super::{Attempt, Fate, Load, Record};
+use super::{Attempt, Course, Fate, Load, Record};
 use crate::error::{Context, Error, Result};
 
 /// The timer's place among the events; connections have those of their slots.
@@ -71,12 +71,12 @@ impl<'l> Driver<'l> {
         })
     }
 
-    /// Starts attempts until `over`, and goes on until the last one has its fate.
-    pub(super) fn drive(mut self, over: &AtomicBool) -> Result<Record> {
+    /// Starts attempts until the course is over, and goes on until the last one has its fate.
+    pub(super) fn drive(mut self, course: &Course) -> Result<Record> {
         let before = processor_time()?;
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
-            let ending = over.load(Ordering::Acquire);
+            let ending = course.over.load(Ordering::Acquire);
             if ending && self.patience.is_empty() {
                 break;
             }
@@ -99,6 +99,10 @@ impl<'l> Driver<'l> {
             }
             self.release_held()?;
             self.give_up();
+            // Nobody waits: whoever came until now has his fate.
+            let oldest =
+                self.patience.front().map(|(.., index)| self.record.attempts[*index].started);
+            course.settle(oldest.unwrap_or_else(|| self.epoch.elapsed()));
         }
         self.record.processor = processor_time()?.saturating_sub(before);
         Ok(self.record)
