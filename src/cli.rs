@@ -1,10 +1,16 @@
 //! The command line, and the help that teaches it.
 
+mod diff;
+mod reload;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::diff::{DiffArguments, DiffFormat};
+pub use self::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
 ///
@@ -52,33 +58,6 @@ Exit codes:
        named cannot be fetched, a shard is missing, or a file cannot be read or written
   130  interrupted";
 
-const DIFF_HELP: &str = "\
-What a difference means, from the first document to the second:
-  regression      anything -> FAIL; ok, KNOWN, skip or not run -> error; ok -> KNOWN;
-                  a machine that panics, hangs, dies or does not boot any more; a
-                  complaint in a kernel's log where there was none
-  no longer said  ok, KNOWN or FAIL -> skip or not run; a kernel that cannot be fetched
-                  any more
-  fix             KNOWN, FAIL or error -> ok; a machine that completes again
-  said now        skip or not run -> ok or KNOWN; error -> KNOWN
-  otherwise       FAIL -> KNOWN, FAIL -> error, and the like; or it deviates differently
-  new, gone       only in the second, only in the first document
-
-A case that ran several times is as bad as its worst round. Kernels are matched by their
-names. Two documents of one kernel each are compared whatever their kernels are called:
-that is how two kernels are compared.
-
-With --case, what is on one ladder alone is marked: times are not compared, and what was
-folded is alike. Two kernels, and migration off and on:
-  sockmig diff --case quiz1/v4/on before.json after.json
-  sockmig diff --case quiz1/v4 run.json
-
-Exit codes:
-  0    no regression; with --case, both were shown
-  1    regressions
-  2    the command line is wrong
-  69   a document cannot be read, or the result not written";
-
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -89,6 +68,8 @@ pub enum Command {
     /// Teach a case: what it does, what must happen, who says so, which functions of the
     /// kernel act, since when, known bugs, what to do; and run it.
     Explain(ExplainArguments),
+    /// Measure which way of reloading a server loses how many connections.
+    Reload(ReloadArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
     Doctor,
     /// List, fetch and forget the kernels that cases can run on in a virtual machine.
@@ -418,45 +399,6 @@ pub struct ExplainArguments {
     /// Do not run the case; show what must be observed instead.
     #[arg(long)]
     pub no_run: bool,
-}
-
-/// `sockmig diff`.
-#[derive(Debug, Args)]
-#[command(after_help = DIFF_HELP)]
-pub struct DiffArguments {
-    /// How it was: a run.json or a matrix.json.
-    #[arg(value_name = "BEFORE.json")]
-    pub before: PathBuf,
-
-    /// How it is. With --case it may be left out: both runs are in the first then.
-    #[arg(value_name = "AFTER.json", required_unless_present = "case")]
-    pub after: Option<PathBuf>,
-
-    /// Show two runs of a case next to each other instead, as ladders: its full id, or the
-    /// start of one of which there are just two; twice for two cases.
-    #[arg(long, value_name = "ID")]
-    pub case: Vec<String>,
-
-    /// With --case, only kernels of a matrix whose names start so; may be repeated.
-    #[arg(long, value_name = "KERNEL", requires = "case")]
-    pub kernel: Vec<String>,
-
-    /// How to show the differences; `svg` only with --case.
-    #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
-    pub format: DiffFormat,
-}
-
-/// What differences are shown as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DiffFormat {
-    /// Groups, for people.
-    Terminal,
-    /// One JSON document.
-    Json,
-    /// Markdown, for a pull request.
-    Markdown,
-    /// A picture of two ladders.
-    Svg,
 }
 
 /// `sockmig merge`.

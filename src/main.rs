@@ -21,6 +21,7 @@ mod merge;
 mod output;
 mod progress;
 mod read;
+mod reloading;
 mod report;
 mod run;
 mod style;
@@ -38,7 +39,9 @@ use crate::cli::{Arguments, Command};
 
 fn main() -> ExitCode {
     guest::enter_if_guest();
-    scenarios::engine::enter_if_lab();
+    harness::inside::enter(|work| {
+        reload::errand::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
+    });
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => explain::explain(&arguments),
+        Some(Command::Reload(arguments)) => reloading::reload(&arguments),
         Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),

@@ -2,7 +2,7 @@
 
 mod bisect;
 mod diff;
-mod fixture;
+pub mod fixture;
 mod ktap_rules;
 mod ladder;
 mod matrix;

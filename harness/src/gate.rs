@@ -187,3 +187,28 @@ pub fn probe(nftables: &Result<(), String>) -> Result<Result<Kind, String>> {
             .or_else(|no_rule| filter().map_err(|no_filter| format!("{no_rule}; {no_filter}"))),
     })
 }
+
+/// A closed gate for clients that carry [`crate::load::HELD_MARK`]. They clear the mark
+/// themselves, and their next retransmission passes: so each of them is held for as long as
+/// it likes, and the server learns of it late. Dropping the value opens the gate.
+///
+/// Always a rule of nftables, since it must not end with any listener.
+pub struct Hold(nftables::Rule);
+
+impl Hold {
+    /// Closes it.
+    ///
+    /// # Errors
+    /// The kernel has no nftables, or refuses.
+    pub fn close() -> Result<Self> {
+        nftables::Rule::set(PORT, Whose::Mark(crate::load::HELD_MARK)).map(Self)
+    }
+
+    /// Opens it and says how many segments it dropped.
+    ///
+    /// # Errors
+    /// As [`Gate::open`].
+    pub fn open(self) -> Result<u64> {
+        self.0.lift()
+    }
+}

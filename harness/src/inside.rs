@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -10,14 +11,17 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
+use crate::network::Network;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
 use crate::server::SERVER_ARGUMENT;
 use crate::wait;
+use crate::worker::WORKER_ARGUMENT;
 
 /// Makes this process a lab, or a lab's server, if it was started as one, and never returns then. Otherwise
 /// does nothing. Must be the first thing in `main`: namespaces are left before any
@@ -29,6 +33,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     match arguments.next().as_deref() {
         Some(LAB_ARGUMENT) => {}
         Some(SERVER_ARGUMENT) => crate::server::run(arguments),
+        Some(WORKER_ARGUMENT) => crate::worker::run(arguments),
         _ => return,
     }
     let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
@@ -146,7 +151,7 @@ fn die_with_parent() {
 fn furnish() -> Result<()> {
     stay_on_this_cpu();
     mount_proc();
-    loopback_up()?;
+    Network::open()?.up("lo")?;
     // Port 80 is the talk's; the second user of the same-uid rule may bind it too.
     crate::sysctl::write("net.ipv4.ip_unprivileged_port_start", "0")
 }
@@ -160,6 +165,46 @@ fn stay_on_this_cpu() {
     let _ = set.and_then(|()| sched_setaffinity(Pid::from_raw(0), &here));
 }
 
+/// Undoes that for this thread and what it starts: a lab that is about load, and not about
+/// the order of single packets, uses every CPU that it may.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn use_every_cpu() -> Result<()> {
+    let mut every = CpuSet::new();
+    for cpu in 0..CpuSet::count() {
+        every.set(cpu).call(|| format!("CPU_SET({cpu})"))?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &every).call(|| "sched_setaffinity(every CPU)".into())
+}
+
+/// Lets this process have as many descriptors as the user may.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn use_every_descriptor() -> Result<()> {
+    let (_, most) =
+        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+        .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
+}
+
+/// An empty directory in memory that only this lab sees, and that ends with it.
+///
+/// # Errors
+/// The kernel does not let this lab mount anything.
+pub fn scratch() -> Result<PathBuf> {
+    let this = std::env::current_exe().call(|| "readlink(/proc/self/exe)".into())?;
+    // Where nothing is that a server could need; this program must stay visible.
+    let places = ["/mnt", "/media", "/srv"].map(Path::new);
+    let place = places.into_iter().find(|place| place.is_dir() && !this.starts_with(place));
+    let place = place
+        .ok_or_else(|| Error::unreadable("a place to mount on", "none of /mnt, /media, /srv"))?;
+    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
+        .call(|| format!("mount(tmpfs, {})", place.display()))?;
+    Ok(place.to_owned())
+}
+
 /// A /proc that shows this process namespace. Where the kernel forbids it (a container
 /// hides parts of /proc), the old one does: its `net` and `sys/net` follow the reader.
 fn mount_proc() {
@@ -169,28 +214,6 @@ fn mount_proc() {
     if private.is_ok() {
         let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
     }
-}
-
-fn loopback_up() -> Result<()> {
-    let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .call(|| "start the runtime for rtnetlink".into())?;
-    let up = runtime.block_on(async {
-        let (connection, handle, _) =
-            rtnetlink::new_connection().call(|| "socket(AF_NETLINK, NETLINK_ROUTE)".into())?;
-        tokio::spawn(connection);
-        let up = rtnetlink::LinkUnspec::new_with_index(lo).up().build();
-        handle.link().set(up).execute().await.map_err(|e| Error::Call {
-            call: "rtnetlink: set lo up".into(),
-            source: io::Error::other(e.to_string()),
-        })
-    });
-    // The socket is left to the end of the process: a netlink socket that was closed is
-    // counted until an RCU grace period is over, and would pass for one that leaked.
-    std::mem::forget(runtime);
-    up
 }
 
 fn write_proc(path: &str, value: &str) -> Result<()> {

@@ -13,6 +13,8 @@
 pub mod attribute;
 pub mod bpf;
 mod capture;
+pub mod daemon;
+pub mod delay_line;
 mod error;
 mod family;
 pub mod frame;
@@ -25,7 +27,10 @@ pub mod interrupt;
 pub mod kernel;
 pub mod kernel_log;
 pub mod lab;
+pub mod listening;
+pub mod load;
 mod md5;
+mod network;
 pub mod observation;
 mod option;
 mod packets;
@@ -43,6 +48,7 @@ pub mod wait;
 pub mod waiter;
 pub mod wire_client;
 pub mod witness;
+pub mod worker;
 
 pub use capture::Capture;
 pub use error::{Context, Error, Result, errno_name};

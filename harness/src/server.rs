@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -21,7 +20,7 @@ use crate::error::{Context, Error, Result};
 use crate::family::Family;
 use crate::passing::{self, Receive};
 use crate::socket::{Listener, Stream};
-use crate::subprocess::die_with_parent;
+use crate::subprocess::{die_with_parent, inherit, inherited};
 use crate::wait;
 
 /// The first argument that makes this program a server. What follows: where the listener
@@ -62,13 +61,7 @@ impl Server {
     pub fn inheriting(listener: &Listener) -> Result<Self> {
         let descriptor = listener.as_fd().as_raw_fd();
         let mut command = command(&descriptor.to_string(), listener.family())?;
-        // SAFETY: fcntl(2) is async-signal-safe, and the listener is open in the child too.
-        unsafe {
-            command.pre_exec(move || {
-                Errno::result(libc::fcntl(descriptor, libc::F_SETFD, 0)).map(drop)?;
-                Ok(())
-            })
-        };
+        inherit(&mut command, descriptor);
         Self::start(command)
     }
 
@@ -210,8 +203,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> ! {
 
 fn obey(listener: &str, family: Family) -> Result<()> {
     let listener = match listener.parse::<RawFd>() {
-        // SAFETY: whoever started this program left the descriptor open for it.
-        Ok(inherited) => unsafe { OwnedFd::from_raw_fd(inherited) },
+        Ok(number) => inherited(number)?,
         Err(_) => met()?,
     };
     let listener = Listener::adopted("a server's listener", listener, family);

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -32,6 +33,30 @@ pub fn die_with_parent(command: &mut Command) {
     };
     // SAFETY: prctl(2) and getppid(2) are async-signal-safe, and nothing is allocated.
     unsafe { command.pre_exec(tie) };
+}
+
+/// Leaves a descriptor open, under its number, in the program that a command starts.
+pub fn inherit(command: &mut Command, descriptor: RawFd) {
+    let keep = move || {
+        // SAFETY: fcntl(2) of an integer; a descriptor that is not open is an error.
+        Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) }).map(drop)?;
+        Ok(())
+    };
+    // SAFETY: fcntl(2) is async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(keep) };
+}
+
+/// The other side of [`inherit`]: the descriptor of this number, which whoever started this
+/// program left open for it. May be called once for each.
+///
+/// # Errors
+/// It is not open.
+pub(crate) fn inherited(descriptor: RawFd) -> Result<OwnedFd> {
+    // SAFETY: fcntl(2) of an integer.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Errno::result(flags).call(|| format!("fcntl({descriptor}, F_SETFD), inherited"))?;
+    // SAFETY: it is open, and nobody in this program but the caller knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// Keeps a command's standard streams for its messages: `messages` takes their place, and

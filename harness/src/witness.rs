@@ -190,6 +190,8 @@ pub struct SocketLine {
     pub state: State,
     /// Bytes that wait to be read; for a listener, children that wait for `accept`.
     pub waiting: u32,
+    /// The socket's inode; 0 for what is no socket, such as a request.
+    pub inode: u64,
 }
 
 /// Every TCP socket and request of this network namespace that belongs to `family`'s
@@ -213,13 +215,16 @@ pub fn sockets(family: Family) -> Result<Vec<SocketLine>> {
 }
 
 impl SocketLine {
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace().skip(1);
         let local = parse_address(fields.next()?)?;
         let remote = parse_address(fields.next()?)?;
         let state = State::from_number(u8::from_str_radix(fields.next()?, 16).ok()?)?;
         let (_, waiting) = fields.next()?.split_once(':')?;
-        Some(Self { local, remote, state, waiting: u32::from_str_radix(waiting, 16).ok()? })
+        let waiting = u32::from_str_radix(waiting, 16).ok()?;
+        // Between them: the timer, retransmissions, the user, a timeout.
+        let inode = fields.nth(4)?.parse().ok()?;
+        Some(Self { local, remote, state, waiting, inode })
     }
 }
 
@@ -290,7 +295,14 @@ mod tests {
         let line = "   1: 0100007F:0050 0100007F:9C40 03 00000000:00000000 01:00000063 00000000     0        0 0 1 0000000000000000";
         let socket = SocketLine::parse(line).expect("a socket");
         assert_eq!(socket.state, State::SynRecv);
-        assert_eq!(socket.remote.port(), 40000);
+        assert_eq!((socket.remote.port(), socket.inode), (40000, 0));
+    }
+
+    #[test]
+    fn a_listener_has_an_inode() {
+        let line = "   0: 00000000:0050 00000000:0000 0A 00000000:00000003 00:00000000 00000000     0        0 1734733 1 0000000000000000 100 0 0 10 0";
+        let socket = SocketLine::parse(line).expect("a socket");
+        assert_eq!((socket.state, socket.waiting, socket.inode), (State::Listen, 3, 1_734_733));
     }
 
     #[test]

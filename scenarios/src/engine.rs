@@ -33,7 +33,12 @@ pub fn default_deadline(selected: &Selected) -> Duration {
 /// Does a lab's work if this process is a lab, and never returns then. Must be the first
 /// thing in `main` of every program that runs cases.
 pub fn enter_if_lab() {
-    inside::enter(|work| match work {
+    inside::enter(lab_work);
+}
+
+/// What a lab does that was told `work`.
+pub fn lab_work(work: &str) -> Returned {
+    match work {
         PROBE => Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![]),
         id => match catalogue::all().into_iter().find(|selected| selected.id() == id) {
             Some(selected) => match perform(&selected) {
@@ -49,7 +54,7 @@ pub fn enter_if_lab() {
                 Returned::json(&Err::<Seen, _>(unseen), vec![])
             }
         },
-    });
+    }
 }
 
 /// What a case saw: its observation and the wire.

@@ -138,6 +138,12 @@ impl Process {
         self.arguments.get(1).is_some_and(|argument| argument == "__lab")
     }
 
+    /// Whether it is a worker of `sockmig reload` whose orders have this in them.
+    pub fn is_worker_with(&self, orders: &str) -> bool {
+        let is_worker = self.arguments.get(1).is_some_and(|argument| argument == "__worker");
+        is_worker && self.arguments.get(2).is_some_and(|argument| argument.contains(orders))
+    }
+
     /// Whether it is the one that does the work in the lab of this case: the first of a
     /// process namespace.
     pub fn is_init_of_lab(&self, id: &str) -> bool {

@@ -1,0 +1,109 @@
+//! Interfaces of the network namespace that the calling thread is in, set up by rtnetlink.
+
+use std::fs;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::Ipv4Addr;
+
+use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec};
+
+use crate::error::{Context, Error, Result};
+
+/// The kernel's word on interfaces.
+pub(crate) struct Network {
+    /// Left to the end of the process: a netlink socket that was closed is counted until
+    /// an RCU grace period is over, and would pass for one that leaked.
+    runtime: ManuallyDrop<tokio::runtime::Runtime>,
+    handle: ManuallyDrop<Handle>,
+}
+
+impl Network {
+    /// Connects to the kernel, in this thread's network namespace.
+    pub(crate) fn open() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .call(|| "start the runtime for rtnetlink".into())?;
+        let handle = runtime.block_on(async {
+            let (connection, handle, _) =
+                rtnetlink::new_connection().call(|| "socket(AF_NETLINK, NETLINK_ROUTE)".into())?;
+            tokio::spawn(connection);
+            Ok::<_, Error>(handle)
+        })?;
+        Ok(Self { runtime: ManuallyDrop::new(runtime), handle: ManuallyDrop::new(handle) })
+    }
+
+    /// Sets an interface up.
+    pub(crate) fn up(&self, name: &str) -> Result<()> {
+        let up = LinkUnspec::new_with_index(index(name)?).up().build();
+        self.ask(&format!("set {name} up"), self.handle.link().set(up).execute())
+    }
+
+    /// Lets so many packets wait in an interface's queue.
+    pub(crate) fn queue(&self, name: &str, packets: u32) -> Result<()> {
+        let longer = LinkUnspec::new_with_index(index(name)?).txqueuelen(packets).build();
+        let what = format!("set {name} txqueuelen {packets}");
+        self.ask(&what, self.handle.link().set(longer).execute())
+    }
+
+    /// Gives an interface an address; others with the same prefix are reached through it.
+    pub(crate) fn address(&self, name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index(name)?)
+            .address(address, prefix)
+            .build();
+        let mut request = self.handle.address().add(0, address.into(), prefix);
+        *request.message_mut() = message;
+        self.ask(&format!("add {address}/{prefix} to {name}"), request.execute())
+    }
+
+    fn ask(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<(), rtnetlink::Error>>,
+    ) -> Result<()> {
+        self.runtime.block_on(request).map_err(|e| Error::Call {
+            call: format!("rtnetlink: {what}"),
+            source: io::Error::other(e.to_string()),
+        })
+    }
+}
+
+fn index(name: &str) -> Result<u32> {
+    nix::net::if_::if_nametoindex(name).call(|| format!("if_nametoindex({name})"))
+}
+
+/// How many packets an interface had no room for, in either direction, as `/proc/net/dev`
+/// of this thread's network namespace tells.
+pub(crate) fn dropped(name: &str) -> Result<u64> {
+    let file = "/proc/thread-self/net/dev";
+    let text = fs::read_to_string(file).call(|| format!("read({file})"))?;
+    parse_dropped(&text, name).ok_or_else(|| Error::unreadable(format!("{name} in {file}"), text))
+}
+
+/// After the name: eight columns of what was received, the fourth of them `drop`, and eight
+/// of what was sent.
+fn parse_dropped(text: &str, name: &str) -> Option<u64> {
+    let of = |line: &str| -> Option<u64> {
+        let (interface, numbers) = line.split_once(':')?;
+        (interface.trim() == name).then_some(())?;
+        let numbers: Vec<u64> =
+            numbers.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(numbers.get(3)? + numbers.get(11)?)
+    };
+    text.lines().find_map(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_dropped;
+
+    #[test]
+    fn drops_of_both_directions_are_counted() {
+        let text = "Inter-|   Receive  |  Transmit\n face |bytes ...\n    lo: 1 2 3 4 5 6 7 8 9 10 \
+                    11 12 13 14 15 16\n  near:9 9 9 20 9 9 9 9 9 9 9 300 9 9 9 9\n";
+        assert_eq!(parse_dropped(text, "near"), Some(320));
+        assert_eq!(parse_dropped(text, "lo"), Some(16));
+        assert_eq!(parse_dropped(text, "far"), None);
+    }
+}

@@ -1,0 +1,284 @@
+//! Whose attempt is whose: every attempt is of exactly one reload, or of none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::listening::Change;
+use harness::load::{Attempt, Fate, Record};
+use harness::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::errand::Errand;
+use crate::oracle::{self, Clients};
+use crate::window::Window;
+
+/// A reload as the lab did it. Times are since the load's epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reload {
+    pub(crate) on: bool,
+    pub(crate) begun: Duration,
+    pub(crate) stopped: Duration,
+    pub(crate) settled: Duration,
+    pub(crate) ended: Duration,
+    pub(crate) counters: BTreeMap<String, i64>,
+}
+
+/// What an errand found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Each reload, in order.
+    pub reloads: Vec<ReloadFound>,
+    /// Attempts before the first reload and behind the last one, all of them answered.
+    pub outside: u64,
+    /// How long handshakes were in flight, measured: the median, in microseconds.
+    pub window_us: u64,
+    /// How late attempts started, by the schedule: the 99th of a hundred, in microseconds.
+    pub lag_us: u32,
+    /// Processor time that an attempt cost the load, in microseconds.
+    pub processor_us: f64,
+}
+
+/// What one reload came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReloadFound {
+    /// Whether `tcp_migrate_req` was on.
+    pub on: bool,
+    /// Its attempts, by what became of them.
+    pub fates: BTreeMap<Fate, u64>,
+    /// How many listeners closed.
+    pub closed: u32,
+    /// From the order to stop until the last of them was gone, in microseconds.
+    pub close_us: Option<u64>,
+    /// How many clients are lost if nothing migrates, by the [oracle](crate::oracle).
+    pub expected: f64,
+    /// When clients were lost, in milliseconds from the order to stop.
+    pub lost_at_ms: Vec<f64>,
+    /// From SYN to the answer's first byte, in microseconds: of clients that were done
+    /// before the order to stop,
+    pub quiet_us: Vec<u32>,
+    /// and of those that it could concern.
+    pub near_us: Vec<u32>,
+    /// By how much counters grew.
+    pub counters: BTreeMap<String, i64>,
+}
+
+impl ReloadFound {
+    /// How many attempts it has.
+    pub fn attempts(&self) -> u64 {
+        self.fates.values().sum()
+    }
+
+    /// How many of them got no answer.
+    pub fn lost(&self) -> u64 {
+        self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
+    }
+}
+
+/// Sorts out what happened.
+///
+/// # Errors
+/// The laboratory failed in any attempt, or clients were lost where nothing was reloaded.
+pub(crate) fn found(
+    errand: &Errand,
+    record: &Record,
+    reloads: &[Reload],
+    changes: &[Change],
+) -> Result<Found> {
+    if let Some(trouble) = record.troubles.first() {
+        return Err(Error::unreadable(
+            "the load",
+            format!("not every client could come: {trouble}"),
+        ));
+    }
+    let of = |attempt: &Attempt| whose(attempt, reloads);
+    let outside: Vec<&Attempt> =
+        record.attempts.iter().filter(|attempt| of(attempt).is_none()).collect();
+    if let Some(lost) = outside.iter().find(|attempt| attempt.fate.is_some_and(Fate::is_loss)) {
+        let fate = lost.fate.map_or("", Fate::words);
+        return Err(Error::unreadable(
+            "the load",
+            format!("a client was lost where nothing was reloaded ({fate}); lower --rate"),
+        ));
+    }
+    let window = in_flight(&errand.window, &record.attempts, reloads);
+    let clients = Clients {
+        rate: f64::from(errand.rate),
+        share: errand.window.share(),
+        window: window.unwrap_or_else(|| errand.window.span()),
+    };
+    let mut found: Vec<ReloadFound> =
+        reloads.iter().map(|reload| start(reload, changes, &clients)).collect();
+    for attempt in &record.attempts {
+        if let Some(index) = of(attempt) {
+            add(&mut found[index], &reloads[index], attempt, clients.window);
+        }
+    }
+    let attempts = record.attempts.len() as u64;
+    let counted = outside.len() as u64 + found.iter().map(ReloadFound::attempts).sum::<u64>();
+    if counted != attempts {
+        let what = format!("{attempts} attempts, of which {counted} were counted");
+        return Err(Error::unreadable("the load", what));
+    }
+    Ok(Found {
+        reloads: found,
+        outside: outside.len() as u64,
+        window_us: clients.window.as_micros() as u64,
+        lag_us: percentile(record.lags_us.clone(), 99).unwrap_or_default(),
+        processor_us: record.processor.as_secs_f64() * 1e6 / attempts.max(1) as f64,
+    })
+}
+
+/// Which reload an attempt belongs to: the one in whose time it started; and if a segment
+/// ended it, the one in whose time that came, which it need not have started in.
+fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
+    let cut_off = attempt.fate.is_some_and(|fate| {
+        fate.is_loss() && !matches!(fate, Fate::TimedOutConnecting | Fate::TimedOutWaiting)
+    });
+    if cut_off {
+        return reloads.iter().rposition(|reload| reload.begun <= attempt.ended);
+    }
+    reloads.iter().position(|reload| (reload.begun..reload.ended).contains(&attempt.started))
+}
+
+fn start(reload: &Reload, changes: &[Change], clients: &Clients) -> ReloadFound {
+    let closes = oracle::closes(changes, clients, reload.begun, reload.ended);
+    let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
+    ReloadFound {
+        on: reload.on,
+        closed: closes.closed as u32,
+        close_us: closes.last.map(took),
+        expected: closes.expected,
+        counters: reload.counters.clone(),
+        ..ReloadFound::default()
+    }
+}
+
+fn add(found: &mut ReloadFound, reload: &Reload, attempt: &Attempt, window: Duration) {
+    let Some(fate) = attempt.fate else { return };
+    *found.fates.entry(fate).or_default() += 1;
+    if fate.is_loss() {
+        let at = attempt.ended.as_secs_f64() - reload.stopped.as_secs_f64();
+        found.lost_at_ms.push((at * 1e6).round() / 1e3);
+    }
+    let Some(answered) = attempt.answered.filter(|_| fate == Fate::Answered) else { return };
+    let took = (answered - attempt.started).as_micros().try_into().unwrap_or(u32::MAX);
+    if attempt.ended < reload.stopped {
+        found.quiet_us.push(took);
+    } else if attempt.started <= reload.settled + window {
+        found.near_us.push(took);
+    }
+}
+
+/// How long handshakes are in flight, by those that no reload could concern.
+fn in_flight(window: &Window, attempts: &[Attempt], reloads: &[Reload]) -> Option<Duration> {
+    let quiet = |attempt: &&Attempt| {
+        let concerned = |r: &Reload| attempt.started < r.ended && attempt.ended > r.stopped;
+        attempt.fate == Some(Fate::Answered) && !reloads.iter().any(concerned)
+    };
+    let took = |attempt: &Attempt| match window {
+        Window::DelayLine { .. } => Some(attempt.connected? - attempt.started),
+        Window::Hold { .. } if attempt.held => Some(attempt.answered? - attempt.started),
+        Window::Hold { .. } => None,
+    };
+    let took = attempts.iter().filter(quiet).filter_map(took);
+    let took = took.map(|took| u32::try_from(took.as_micros()).unwrap_or(u32::MAX)).collect();
+    percentile(took, 50).map(|median| Duration::from_micros(median.into()))
+}
+
+fn percentile(mut of: Vec<u32>, percent: usize) -> Option<u32> {
+    of.sort_unstable();
+    of.get((of.len() * percent / 100).min(of.len().checked_sub(1)?)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy;
+    use harness::load::Attempt;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn attempt(started: u64, ended: u64, fate: Fate) -> Attempt {
+        let connected = (fate == Fate::Answered).then(|| ms(started + 40));
+        let answered = (fate == Fate::Answered).then(|| ms(ended));
+        Attempt {
+            started: ms(started),
+            connected,
+            answered,
+            ended: ms(ended),
+            fate: Some(fate),
+            held: false,
+        }
+    }
+
+    fn reload(begun: u64) -> Reload {
+        Reload {
+            on: false,
+            begun: ms(begun),
+            stopped: ms(begun + 200),
+            settled: ms(begun + 210),
+            ended: ms(begun + 400),
+            counters: BTreeMap::new(),
+        }
+    }
+
+    fn errand() -> Errand {
+        Errand {
+            strategy: strategy::all()[0].id.to_owned(),
+            settings: vec![false, false],
+            rate: 1000,
+            window: Window::DelayLine { round_trip: ms(40) },
+            workers: 1,
+            pause: Duration::ZERO,
+            period: Duration::ZERO,
+        }
+    }
+
+    fn found_of(attempts: Vec<Attempt>) -> Result<Found> {
+        let record = Record { attempts, ..Record::default() };
+        found(&errand(), &record, &[reload(1000), reload(1400)], &[])
+    }
+
+    #[test]
+    fn every_attempt_is_counted_once_and_where_it_belongs() {
+        let found = found_of(vec![
+            attempt(500, 580, Fate::Answered),
+            attempt(1000, 1080, Fate::Answered),
+            attempt(1190, 1270, Fate::Answered),
+            // Started before the reload that cut it off.
+            attempt(1399, 1600, Fate::ResetWaiting),
+            // Gave up in the next reload's time.
+            attempt(1300, 1500, Fate::TimedOutWaiting),
+            // Its reset came late.
+            attempt(1790, 1900, Fate::Refused),
+            attempt(1800, 1880, Fate::Answered),
+        ])
+        .expect("in order");
+        assert_eq!(found.outside, 2);
+        let [first, second] = found.reloads.as_slice() else { panic!("two reloads") };
+        assert_eq!((first.attempts(), first.lost()), (3, 1));
+        assert_eq!((second.attempts(), second.lost()), (2, 2));
+        assert_eq!(
+            (first.quiet_us.as_slice(), first.near_us.as_slice()),
+            (&[80_000][..], &[80_000][..])
+        );
+        assert_eq!(first.lost_at_ms, [300.0]);
+        assert_eq!(found.window_us, 40_000);
+    }
+
+    #[test]
+    fn a_loss_before_any_reload_is_the_laboratory_s() {
+        let why = found_of(vec![attempt(500, 580, Fate::Refused)]).expect_err("no reload");
+        assert!(why.to_string().contains("lost where nothing was reloaded"), "{why}");
+    }
+
+    #[test]
+    fn what_the_laboratory_lacked_is_no_loss() {
+        let troubles = vec!["bind(): EADDRNOTAVAIL".to_owned()];
+        let record = Record { troubles, ..Record::default() };
+        let why = found(&errand(), &record, &[reload(1000)], &[]).expect_err("an error");
+        assert!(why.to_string().contains("EADDRNOTAVAIL"), "{why}");
+    }
+}

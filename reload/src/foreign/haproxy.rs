@@ -1,0 +1,159 @@
+//! HAProxy: each generation a process, or a worker under a master.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::daemon::{self, Daemon, Signal, children};
+use harness::{PORT, Result};
+
+use super::{TAKES, are_listening, write};
+use crate::loading::pass;
+use crate::strategy::{Bed, Nature, Program, Server, Strategy, find};
+
+const PROGRAM: Program = Program { name: "haproxy", install: "apt install haproxy" };
+
+/// How many shards there are before they become one.
+const MANY: usize = 4;
+
+pub(super) fn strategies() -> Vec<Strategy> {
+    let haproxy = |id, does, nature, start| Strategy {
+        id,
+        does,
+        nature,
+        takes: TAKES,
+        needs: Some(PROGRAM),
+        start,
+    };
+    vec![
+        haproxy(
+            "haproxy/sf",
+            "-sf: a new process makes a listener of its own, and tells the old one to close.",
+            Nature::Closes,
+            |bed| Generations::start(bed, false),
+        ),
+        haproxy(
+            "haproxy/x",
+            "-x and -sf: a new process fetches the listener from the old one, by SCM_RIGHTS.",
+            Nature::Keeps,
+            |bed| Generations::start(bed, true),
+        ),
+        haproxy(
+            "haproxy/shards",
+            "SIGUSR2 to the master, with one shard in place of four: three of four listeners \
+             close.",
+            Nature::Closes,
+            Master::start,
+        ),
+    ]
+}
+
+fn configuration(socket: Option<&str>, threads: usize, shards: usize) -> String {
+    let socket = socket.map_or(String::new(), |path| {
+        format!("  stats socket {path} mode 600 level admin expose-fd listeners\n")
+    });
+    let shards = if shards > 1 { format!(" shards {shards}") } else { String::new() };
+    format!(
+        "global\n  nbthread {threads}\n  maxconn 8192\n{socket}defaults\n  mode http\n  \
+         backlog 4096\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n\
+         frontend f\n  bind *:{PORT}{shards}\n  \
+         http-request return status 200 content-type text/plain string \"haproxy\"\n"
+    )
+}
+
+fn command(directory: &std::path::Path) -> Command {
+    let mut command = Command::new(find(PROGRAM.name).unwrap_or_else(|| PROGRAM.name.into()));
+    command.current_dir(directory).args(["-db", "-f", "haproxy.cfg"]);
+    command
+}
+
+/// A process for each generation.
+struct Generations {
+    directory: PathBuf,
+    /// Where the old one hands out its listeners, if it does.
+    socket: Option<String>,
+    current: Daemon,
+    leaving: Option<Daemon>,
+}
+
+impl Generations {
+    fn start(bed: &Bed, passes: bool) -> Result<Box<dyn Server>> {
+        let directory = bed.directory.clone();
+        let socket = passes.then(|| directory.join("socket").display().to_string());
+        let text = configuration(socket.as_deref(), 1, 1);
+        write(&directory.join("haproxy.cfg"), &text)?;
+        let mut current = Daemon::start(command(&directory), &directory.join("log"))?;
+        current.until("HAProxy's listener", || are_listening(1).then_some(()))?;
+        Ok(Box::new(Self { directory, socket, current, leaving: None }))
+    }
+}
+
+impl Server for Generations {
+    fn reload(&mut self, _: Duration) -> Result<Instant> {
+        let mut command = command(&self.directory);
+        command.args(self.socket.iter().flat_map(|socket| ["-x", socket.as_str()]));
+        command.arg("-sf").arg(self.current.pid().to_string());
+        // It tells the old one itself, as soon as it listens.
+        let stopped = Instant::now();
+        let new = Daemon::start(command, &self.directory.join("log"))?;
+        self.leaving = Some(std::mem::replace(&mut self.current, new));
+        Ok(stopped)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.leaving.take().map_or(Ok(()), Daemon::until_ended)?;
+        self.current.until("HAProxy's listener", || are_listening(1).then_some(()))
+    }
+}
+
+/// A master with a worker for each generation.
+struct Master {
+    directory: PathBuf,
+    master: Daemon,
+    shards: usize,
+    leaving: BTreeSet<i32>,
+}
+
+impl Master {
+    fn start(bed: &Bed) -> Result<Box<dyn Server>> {
+        let directory = bed.directory.clone();
+        write(&directory.join("haproxy.cfg"), &configuration(None, MANY, MANY))?;
+        let mut command = command(&directory);
+        command.arg("-W");
+        let mut master = Daemon::start(command, &directory.join("log"))?;
+        master.until("HAProxy's listeners", || are_listening(MANY).then_some(()))?;
+        Ok(Box::new(Self { directory, master, shards: MANY, leaving: BTreeSet::new() }))
+    }
+
+    fn become_shards(&mut self, shards: usize) -> Result<Instant> {
+        write(&self.directory.join("haproxy.cfg"), &configuration(None, MANY, shards))?;
+        let master = self.master.pid();
+        self.leaving = children(master)?;
+        self.shards = shards;
+        let stopped = Instant::now();
+        daemon::signal(master, Signal::SIGUSR2)?;
+        Ok(stopped)
+    }
+}
+
+impl Server for Master {
+    fn reload(&mut self, overlap: Duration) -> Result<Instant> {
+        if self.shards != MANY {
+            self.become_shards(MANY)?;
+            self.settle()?;
+        }
+        pass(overlap);
+        self.become_shards(1)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        let (pid, shards) = (self.master.pid(), self.shards);
+        let leaving = std::mem::take(&mut self.leaving);
+        self.master.until("HAProxy's old worker to end, and its listeners", || {
+            let now = children(pid).ok()?;
+            let settled = now.is_disjoint(&leaving) && !now.is_empty() && are_listening(shards);
+            settled.then_some(())
+        })
+    }
+}

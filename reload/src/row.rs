@@ -1,0 +1,246 @@
+//! What all reloads of one strategy with one setting come to: a line of the table.
+
+use std::collections::BTreeMap;
+
+use harness::load::Fate;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::account::ReloadFound;
+use crate::estimate::Estimate;
+use crate::strategy::Nature;
+
+/// Latencies are kept to a thousandth, up to a minute.
+const LONGEST_US: u64 = 60_000_000;
+
+/// Reloads of one strategy with one setting.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The strategy's id.
+    pub strategy: String,
+    /// What it does to listeners.
+    pub nature: Nature,
+    /// Whether `tcp_migrate_req` was on.
+    pub on: bool,
+    fates: BTreeMap<Fate, u64>,
+    lost: Vec<u64>,
+    expected: f64,
+    closed: u64,
+    close_us: Vec<u64>,
+    quiet: Histogram<u64>,
+    near: Histogram<u64>,
+    counters: BTreeMap<String, i64>,
+    lost_at_ms: Vec<f64>,
+}
+
+/// A row as data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The strategy's id.
+    pub strategy: String,
+    /// What it does to listeners.
+    pub nature: Nature,
+    /// Whether `tcp_migrate_req` was on.
+    pub migrate_req: bool,
+    /// How many reloads there were.
+    pub reloads: u64,
+    /// How many clients came in their time.
+    pub attempts: u64,
+    /// What became of them; the numbers add up to the attempts.
+    pub fates: BTreeMap<Fate, u64>,
+    /// How many got no answer, at each reload.
+    pub lost_per_reload: Estimate,
+    /// How many must be lost at each if nothing migrates.
+    pub expected_per_reload: f64,
+    /// How many listeners closed at each.
+    pub closed_per_reload: f64,
+    /// From the order to stop until the last listener was gone, in milliseconds: the median
+    /// and the longest. Nothing where no listener closes.
+    pub close_ms: Option<(f64, f64)>,
+    /// From SYN to the first byte of the answer, in milliseconds, of clients that no reload
+    /// concerned.
+    pub quiet_ms: Option<Latency>,
+    /// The same, of those that a reload could concern.
+    pub near_ms: Option<Latency>,
+    /// By how much counters grew in all.
+    pub counters: BTreeMap<String, i64>,
+    /// Says whether the number of losses proves anything.
+    pub proof: Proof,
+}
+
+/// Of a thousand clients, how long the 500th and the 999th waited.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The median.
+    pub p50: f64,
+    /// The 99.9th of a hundred.
+    pub p99_9: f64,
+}
+
+/// Whether what a row lost proves anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// With migration off: it lost what had to be lost, at least half of it.
+    Lost,
+    /// With migration off, fewer were lost than half of what had to be: the window was not
+    /// open, and no zero of the run means anything.
+    Invalid,
+    /// There was nothing that could be lost.
+    NothingToLose,
+    /// Migration was on: worth as much as the strategy's row with migration off.
+    ByItsPair,
+}
+
+impl Row {
+    /// A row without reloads.
+    pub fn new(strategy: &str, nature: Nature, on: bool) -> Self {
+        let histogram = || Histogram::new_with_max(LONGEST_US, 3).expect("fixed bounds");
+        Self {
+            strategy: strategy.to_owned(),
+            nature,
+            on,
+            fates: BTreeMap::new(),
+            lost: vec![],
+            expected: 0.0,
+            closed: 0,
+            close_us: vec![],
+            quiet: histogram(),
+            near: histogram(),
+            counters: BTreeMap::new(),
+            lost_at_ms: vec![],
+        }
+    }
+
+    /// Adds a reload.
+    pub fn add(&mut self, found: &ReloadFound) {
+        for (fate, count) in &found.fates {
+            *self.fates.entry(*fate).or_default() += count;
+        }
+        for (counter, grown) in &found.counters {
+            *self.counters.entry(counter.clone()).or_default() += grown;
+        }
+        self.lost.push(found.lost());
+        self.expected += found.expected;
+        self.closed += u64::from(found.closed);
+        self.close_us.extend(found.close_us);
+        self.lost_at_ms.extend(&found.lost_at_ms);
+        for (latencies, histogram) in
+            [(&found.quiet_us, &mut self.quiet), (&found.near_us, &mut self.near)]
+        {
+            latencies.iter().for_each(|us| histogram.saturating_record((*us).into()));
+        }
+    }
+
+    /// When clients were lost, in milliseconds from the order to stop.
+    pub fn lost_at_ms(&self) -> &[f64] {
+        &self.lost_at_ms
+    }
+
+    /// How many reloads it has.
+    pub fn reloads(&self) -> usize {
+        self.lost.len()
+    }
+
+    /// Latencies of the clients that a reload could concern, in microseconds.
+    pub fn near(&self) -> &Histogram<u64> {
+        &self.near
+    }
+
+    /// The row as data; nothing while it has no reload.
+    pub fn summary(&self) -> Option<Summary> {
+        let lost_per_reload = Estimate::of(&self.lost)?;
+        let reloads = self.lost.len() as f64;
+        let mut close_us = self.close_us.clone();
+        close_us.sort_unstable();
+        let median = close_us.get(close_us.len() / 2);
+        let close_ms = median.zip(close_us.last());
+        Some(Summary {
+            strategy: self.strategy.clone(),
+            nature: self.nature,
+            migrate_req: self.on,
+            reloads: self.lost.len() as u64,
+            attempts: self.fates.values().sum(),
+            fates: self.fates.clone(),
+            lost_per_reload,
+            expected_per_reload: self.expected / reloads,
+            closed_per_reload: self.closed as f64 / reloads,
+            close_ms: close_ms
+                .map(|(median, longest)| (*median as f64 / 1e3, *longest as f64 / 1e3)),
+            quiet_ms: Latency::of(&self.quiet),
+            near_ms: Latency::of(&self.near),
+            counters: self.counters.clone(),
+            proof: self.proof(),
+        })
+    }
+
+    fn proof(&self) -> Proof {
+        let lost = self.lost.iter().sum::<u64>() as f64;
+        match (self.on, self.expected) {
+            (true, _) => Proof::ByItsPair,
+            (false, expected) if expected <= 0.0 => Proof::NothingToLose,
+            (false, expected) if lost < expected / 2.0 => Proof::Invalid,
+            (false, _) => Proof::Lost,
+        }
+    }
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Option<Self> {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        (!histogram.is_empty()).then(|| Self { p50: at(0.5), p99_9: at(0.999) })
+    }
+}
+
+impl Summary {
+    /// How many clients got no answer.
+    pub fn lost(&self) -> u64 {
+        self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
+    }
+
+    /// By how much a reload delayed clients, in milliseconds.
+    pub fn added_ms(&self) -> Option<Latency> {
+        let (quiet, near) = (self.quiet_ms?, self.near_ms?);
+        let added = |near: f64, quiet: f64| (near - quiet).max(0.0);
+        Some(Latency { p50: added(near.p50, quiet.p50), p99_9: added(near.p99_9, quiet.p99_9) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reload(lost: u64, expected: f64) -> ReloadFound {
+        ReloadFound {
+            fates: [(Fate::Answered, 100), (Fate::ResetWaiting, lost)].into(),
+            expected,
+            ..ReloadFound::default()
+        }
+    }
+
+    fn proof(on: bool, reloads: &[(u64, f64)]) -> Proof {
+        let mut row = Row::new("own/naive", Nature::Closes, on);
+        reloads.iter().for_each(|(lost, expected)| row.add(&reload(*lost, *expected)));
+        row.summary().expect("reloads").proof
+    }
+
+    #[test]
+    fn a_run_that_could_lose_and_did_not_proves_nothing() {
+        assert_eq!(proof(false, &[(20, 20.0), (19, 20.0)]), Proof::Lost);
+        assert_eq!(proof(false, &[(10, 20.0), (9, 20.0)]), Proof::Invalid);
+        assert_eq!(proof(false, &[(0, 20.0)]), Proof::Invalid);
+        assert_eq!(proof(false, &[(0, 0.0)]), Proof::NothingToLose);
+        assert_eq!(proof(true, &[(0, 20.0)]), Proof::ByItsPair);
+    }
+
+    #[test]
+    fn fates_add_up_to_the_attempts() {
+        let mut row = Row::new("own/naive", Nature::Closes, false);
+        assert!(row.summary().is_none());
+        row.add(&reload(3, 4.0));
+        row.add(&reload(5, 4.0));
+        let summary = row.summary().expect("reloads");
+        assert_eq!((summary.attempts, summary.lost(), summary.reloads), (208, 8, 2));
+        assert_eq!(summary.lost_per_reload.mean, 4.0);
+    }
+}

@@ -1,0 +1,139 @@
+//! The ways of reloading, in a list: everything else takes them from there.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use harness::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{foreign, own};
+
+/// A way of reloading a server.
+pub struct Strategy {
+    /// Its name, a path of two parts: who reloads, and how.
+    pub id: &'static str,
+    /// What happens at a reload, in a sentence.
+    pub does: &'static str,
+    /// What that means for the listeners.
+    pub nature: Nature,
+    /// How long one reload takes at least.
+    pub takes: Duration,
+    /// The program that it needs, if it is not our own worker.
+    pub needs: Option<Program>,
+    pub(crate) start: fn(&Bed) -> Result<Box<dyn Server>>,
+}
+
+impl Strategy {
+    /// What keeps it from being measured here, if anything does, and what to do about it.
+    pub fn missing(&self) -> Option<String> {
+        let Program { name, install } = self.needs?;
+        find(name).is_none().then(|| format!("there is no {name} on the PATH; {install}"))
+    }
+}
+
+/// Where a program is, by the PATH and where servers usually are.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let is_program = |file: &PathBuf| {
+        use std::os::unix::fs::PermissionsExt;
+        file.metadata()
+            .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path).chain(usual).map(|place| place.join(name)).find(is_program)
+}
+
+/// What a reload does to the group of listeners; what it may lose follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nature {
+    /// Listeners close while others of their group are there.
+    Closes,
+    /// No listener closes.
+    Keeps,
+    /// Listeners close and leave their group empty: there is nobody to migrate to.
+    Empties,
+}
+
+/// A program that a strategy needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name on the PATH.
+    pub name: &'static str,
+    /// What to install where it is missing.
+    pub install: &'static str,
+}
+
+/// What servers are made from.
+#[derive(Debug, Clone)]
+pub struct Bed {
+    /// How many workers a generation has.
+    pub workers: u32,
+    /// How long a worker of our own is busy after each `accept`.
+    pub pause: Duration,
+    /// Where configurations and logs may be written; gone after the run.
+    pub directory: PathBuf,
+}
+
+/// A running server that can be reloaded.
+pub(crate) trait Server {
+    /// Reloads it once; where the strategy has both generations serve for a while, that is
+    /// `overlap`. Returns when the old generation was told to stop.
+    fn reload(&mut self, overlap: Duration) -> Result<Instant>;
+
+    /// Returns when nothing of the old generation is left.
+    fn settle(&mut self) -> Result<()>;
+}
+
+/// All strategies, in the order of tables.
+pub fn all() -> Vec<Strategy> {
+    own::strategies().into_iter().chain(foreign::strategies()).collect()
+}
+
+/// The strategy with this id.
+pub fn by_id(id: &str) -> Option<Strategy> {
+    all().into_iter().find(|strategy| strategy.id == id)
+}
+
+/// The strategies whose ids start with one of `prefixes`; all of them if there is none.
+///
+/// # Errors
+/// A prefix that no id starts with, in a sentence.
+pub fn select(prefixes: &[String]) -> std::result::Result<Vec<Strategy>, String> {
+    let all = all();
+    for prefix in prefixes {
+        if !all.iter().any(|strategy| strategy.id.starts_with(prefix.as_str())) {
+            let ids: Vec<&str> = all.iter().map(|strategy| strategy.id).collect();
+            return Err(format!(
+                "no strategy has a name that starts with `{prefix}`; there are {}",
+                ids.join(", ")
+            ));
+        }
+    }
+    let wanted = |strategy: &Strategy| {
+        prefixes.is_empty() || prefixes.iter().any(|p| strategy.id.starts_with(p.as_str()))
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_unique_and_told_in_a_sentence() {
+        let all = all();
+        let ids: HashSet<&str> = all.iter().map(|strategy| strategy.id).collect();
+        assert_eq!(ids.len(), all.len());
+        for strategy in &all {
+            assert!(strategy.does.ends_with('.') && !strategy.does.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_nothing_has_is_refused_with_what_there_is() {
+        let why = select(&["own".into(), "nope".into()]).err().expect("a refusal");
+        assert!(why.contains("`nope`") && why.contains("own/naive"), "{why}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What makes a handshake last, so that a close finds some in flight.
+//!
+//! On a bare loopback interface a handshake is over before `connect` returns, and a close
+//! loses nothing, whoever does it.
+
+use std::fmt;
+use std::time::Duration;
+
+use harness::gate::Hold;
+use harness::load::Held;
+use serde::{Deserialize, Serialize};
+
+/// A client's first retransmission of data: `TCP_RTO_MIN`, where the handshake took no time.
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// What of a handshake is prolonged, and by how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Window {
+    /// Clients and server are at two ends of a line; every packet takes half of this.
+    DelayLine {
+        /// The round-trip time.
+        round_trip: Duration,
+    },
+    /// Of some clients everything behind the SYN is dropped until they retransmit.
+    Hold {
+        /// Which, and how long.
+        held: Held,
+    },
+}
+
+impl Window {
+    /// The usual hold: of a third of the clients, until their first retransmission.
+    pub const HOLD: Self =
+        Self::Hold { held: Held { percent: 30, lasts: Duration::from_millis(150) } };
+
+    /// A delay line where this user may lay one, else a hold.
+    ///
+    /// Must run inside a lab.
+    ///
+    /// # Errors
+    /// Why there is neither.
+    pub fn probe(round_trip: Duration) -> Result<Self, String> {
+        let line = harness::delay_line::probe().map(|()| Self::DelayLine { round_trip });
+        line.or_else(|no_line| match Hold::close().and_then(Hold::open) {
+            Ok(_) => Ok(Self::HOLD),
+            Err(no_hold) => Err(format!("{no_line}; {no_hold}")),
+        })
+    }
+
+    /// For about how long a handshake is in flight.
+    pub fn span(&self) -> Duration {
+        match self {
+            Self::DelayLine { round_trip } => *round_trip,
+            Self::Hold { .. } => FIRST_RETRANSMISSION,
+        }
+    }
+
+    /// For about how long a client waits for its answer.
+    pub fn answer(&self) -> Duration {
+        match self {
+            // The request follows the handshake.
+            Self::DelayLine { round_trip } => *round_trip * 2,
+            Self::Hold { .. } => FIRST_RETRANSMISSION,
+        }
+    }
+
+    /// Which share of the clients is in flight so long.
+    pub fn share(&self) -> f64 {
+        match self {
+            Self::DelayLine { .. } => 1.0,
+            Self::Hold { held } => f64::from(held.percent) / 100.0,
+        }
+    }
+
+    /// Whose clients are held, if any are.
+    pub fn held(&self) -> Option<Held> {
+        match self {
+            Self::DelayLine { .. } => None,
+            Self::Hold { held } => Some(*held),
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DelayLine { round_trip } => {
+                write!(f, "a delay line with a round trip of {} ms", round_trip.as_millis())
+            }
+            Self::Hold { held } => write!(
+                f,
+                "loopback, on which the final ACK of {} % of the clients is held for {} ms",
+                held.percent,
+                FIRST_RETRANSMISSION.as_millis()
+            ),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line of `sockmig reload`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+const HELP: &str = "\
+Each strategy runs in network namespaces of its own, under load from clients that come at a
+fixed rate, whatever becomes of those before them. Strategies, and tcp_migrate_req off and
+on, take turns. What makes handshakes last, so that a reload finds some in flight, is a delay
+line between clients and server where this user may have one (/dev/net/tun), else a rule of
+nftables that holds the final ACKs of some clients; without either nothing would be lost, and
+nothing learned.
+
+Examples:
+  sockmig reload --quick                what do the usual ways cost here? (under 20 s)
+  sockmig reload own --rtt 100          the same, thoroughly, for clients far away
+  sockmig reload --out DIR              keeps reload.json, losses.svg and latency.svg
+
+Exit codes:
+  0    the kernel does what it must: off loses what it must, on does not
+  1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more
+  2    the command line is wrong
+  4    nothing ran: no such strategy, or what it needs is not installed
+  69   the laboratory failed, a result could not be written, or the run is invalid: with
+       the sysctl off less than half was lost of what must be, so that no zero means anything
+  130  interrupted; what was measured was shown";
+
+/// `sockmig reload`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct ReloadArguments {
+    /// Only strategies whose names start with one of these: own, nginx, haproxy, own/naive
+    /// [default: all].
+    #[arg(value_name = "STRATEGY")]
+    pub strategies: Vec<String>,
+
+    /// Answer in less than 20 s: with fewer reloads and clients, and of our own workers unless
+    /// others are named.
+    #[arg(long, conflicts_with = "reloads")]
+    pub quick: bool,
+
+    /// So many reloads of each strategy with each setting [default: 20].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub reloads: Option<u32>,
+
+    /// So many clients in a second [default: 2000; 1000 with --quick].
+    #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    pub rate: Option<u32>,
+
+    /// The delay line's round-trip time, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 40,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rtt: u32,
+
+    /// What makes handshakes last.
+    #[arg(long, value_enum, default_value_t = WindowChoice::Auto)]
+    pub window: WindowChoice,
+
+    /// So many workers in each generation of a server.
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub workers: u32,
+
+    /// Have our own workers be busy for so many microseconds after each accept.
+    #[arg(long, value_name = "US", default_value_t = 0,
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub pause: u32,
+
+    /// How to show what was found.
+    #[arg(long, value_enum, default_value_t = ReloadFormat::Terminal)]
+    pub format: ReloadFormat,
+
+    /// Keep reload.json and the plots losses.svg and latency.svg in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `--window`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WindowChoice {
+    /// The delay line where it can be had, else the hold.
+    Auto,
+    /// A delay line between two network namespaces; needs /dev/net/tun.
+    DelayLine,
+    /// A rule of nftables.
+    Hold,
+}
+
+/// What the answer is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReloadFormat {
+    /// A table and sentences, for people.
+    Terminal,
+    /// One JSON document.
+    Json,
+}

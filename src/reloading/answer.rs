@@ -1,0 +1,187 @@
+//! The answer in plain words: the table, a sentence for each row, and what to do.
+
+use std::fmt::Write as _;
+
+use harness::kernel::Migration;
+use reload::row::{Proof, Summary};
+use reload::strategy::Nature;
+use scenarios::report::wrap;
+
+use super::document::{ReloadDocument, Validity};
+use super::table;
+use crate::style::Style;
+
+/// The widest that sentences become.
+const COLUMNS: usize = 92;
+
+/// Everything that is told when nothing more is measured.
+pub fn text(document: &ReloadDocument, width: usize, style: Style) -> String {
+    let width = width.min(COLUMNS);
+    let mut text = String::new();
+    if !document.rows.is_empty() {
+        text.push_str(&table::table(&document.rows));
+        text.push('\n');
+        text.push_str(table::LEGEND);
+        let _ = writeln!(text, "\n{}", style.bold("In words"));
+        for row in &document.rows {
+            let sentence =
+                format!("{} {}: {}", row.strategy, table::setting(row), words(document, row));
+            text.push_str(&indented(&sentence, width));
+        }
+    }
+    if !document.skipped.is_empty() {
+        let _ = writeln!(text, "\n{}", style.bold("Not measured"));
+        for skipped in &document.skipped {
+            text.push_str(&indented(&skipped.to_string(), width));
+        }
+    }
+    for trouble in &document.troubles {
+        let _ = write!(text, "\n{} {trouble}\n", style.red("error"));
+    }
+    if !document.rows.is_empty() {
+        let _ = writeln!(text, "\n{}", style.bold("What to do"));
+    }
+    for paragraph in advice(document) {
+        text.push_str(&indented(&paragraph, width));
+    }
+    let _ = write!(text, "\n{}", ending(document, style));
+    text
+}
+
+fn indented(paragraph: &str, width: usize) -> String {
+    let lines = wrap(paragraph, width.saturating_sub(4));
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "{}{line}", if number == 0 { "  " } else { "    " });
+    }
+    text
+}
+
+/// One sentence about a row.
+fn words(document: &ReloadDocument, row: &Summary) -> String {
+    let (lost, reloads) = (row.lost(), row.reloads);
+    let of = format!("{} clients in {reloads} reloads", row.attempts);
+    let how = table::how_lost(row);
+    let mean = row.lost_per_reload.mean;
+    if document.deviates(row) {
+        return format!(
+            "THE KERNEL DEVIATES: migration is on, and {lost} of {of} are lost ({how})."
+        );
+    }
+    match (row.nature, lost) {
+        (Nature::Keeps, 0) => format!("loses none of {of}: no listener closes."),
+        (Nature::Keeps, _) => {
+            format!("loses {lost} of {of} ({how}), although no listener has to close.")
+        }
+        (Nature::Empties, _) => format!(
+            "loses {lost} of {of} ({how}): for a while nobody listens, and there is nobody to \
+             migrate to."
+        ),
+        (Nature::Closes, _) if row.proof == Proof::Invalid => format!(
+            "INVALID: loses {lost} of {of}, and must lose {:.1} at each; the window was not open.",
+            row.expected_per_reload
+        ),
+        (Nature::Closes, 0) if row.migrate_req => {
+            let without = document.pair(row).map(|off| off.lost_per_reload.mean);
+            let without = without.unwrap_or(row.expected_per_reload);
+            format!("loses none of {of}; without migration it is {without:.1} at each.")
+        }
+        (Nature::Closes, _) if row.migrate_req => format!(
+            "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
+             handshake, which migration does not cover."
+        ),
+        (Nature::Closes, 0) => format!("loses none of {of}, and closes nothing that could."),
+        (Nature::Closes, _) => format!(
+            "loses {mean:.1} at each reload, {lost} of {of} ({how}): handshakes in flight with \
+             listeners that close."
+        ),
+    }
+}
+
+/// What to do about it.
+fn advice(document: &ReloadDocument) -> Vec<String> {
+    if document.rows.is_empty() {
+        return vec![];
+    }
+    match &document.validity {
+        Validity::Invalid { strategies } => {
+            return vec![format!(
+                "Nothing can be said: with migration off, {} lost less than half of what must be \
+                 lost, so that no zero above means anything. The machine may be too busy: try \
+                 again, or a lower --rate, or a higher --rtt.",
+                strategies.join(", ")
+            )];
+        }
+        Validity::Unproven => {
+            return vec![
+                "Nothing that was measured could have lost a client, so that the zeros prove \
+                 little. Measure own/naive beside it."
+                    .into(),
+            ];
+        }
+        Validity::Valid => {}
+    }
+    let mut advice = Vec::new();
+    let keeps = lossless(document, |row| row.nature == Nature::Keeps && !row.migrate_req);
+    if !keeps.is_empty() {
+        advice.push(format!(
+            "Keep the listeners and hand them over, and nothing is lost whatever the kernel is \
+             set to: {}.",
+            keeps.join(", ")
+        ));
+    }
+    let saved = lossless(document, |row| row.nature == Nature::Closes && row.migrate_req);
+    if !saved.is_empty() {
+        advice.push(format!(
+            "Where listeners do close while others of their group are there, set \
+             net.ipv4.tcp_migrate_req=1: with it {} lost nothing.",
+            saved.join(", ")
+        ));
+    }
+    if document.environment.kernel.migration() != Migration::Works {
+        advice.push("This kernel cannot migrate; Linux 5.14 and later can.".into());
+    }
+    if document.rows.iter().any(|row| row.nature == Nature::Empties && row.lost() > 0) {
+        advice.push(
+            "Start the new listeners before the old ones close: migration needs a group \
+                     with somebody left in it."
+                .into(),
+        );
+    }
+    let least = document.rows.iter().map(|row| (row.attempts, row.reloads)).min();
+    if let Some((clients, reloads)) = least.filter(|least| least.0 < 10_000 || least.1 < 20) {
+        advice.push(format!(
+            "A zero above stands for {clients} clients and {reloads} reloads; without --quick it \
+             stands for more."
+        ));
+    }
+    advice
+}
+
+fn lossless(document: &ReloadDocument, which: impl Fn(&Summary) -> bool) -> Vec<&str> {
+    let rows = document.rows.iter().filter(|row| which(row) && row.lost() == 0);
+    rows.map(|row| row.strategy.as_str()).collect()
+}
+
+fn ending(document: &ReloadDocument, style: Style) -> String {
+    let interrupted = match document.complete {
+        true => "",
+        false if document.rows.is_empty() => "Interrupted before anything was measured.\n",
+        false => "Interrupted; the table is of what was measured until then.\n",
+    };
+    let verdict = match document.validity {
+        Validity::Valid => style.green("valid"),
+        Validity::Invalid { .. } => style.red("invalid"),
+        Validity::Unproven => style.yellow("unproven"),
+    };
+    let window = document
+        .window_ms
+        .map_or(String::new(), |ms| format!("handshakes in flight for {ms:.1} ms, "));
+    format!(
+        "{interrupted}{verdict}: {window}clients at most {:.1} ms late, {:.0} us of a processor \
+         for each; {:.1} s\n",
+        document.load.lag_ms,
+        document.load.processor_us,
+        document.took_ms as f64 / 1e3
+    )
+}

@@ -1,0 +1,178 @@
+//! What is measured, in which order, and how long that takes.
+
+use std::fmt;
+use std::time::Duration;
+
+use reload::errand::Errand;
+use reload::strategy::Strategy;
+use reload::window::Window;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::ReloadArguments;
+
+/// How many clients a zero must stand for.
+const ENOUGH_CLIENTS: u32 = 10_000;
+
+/// How many reloads of each setting a lab does at most, before another strategy's turn.
+const TURN: u32 = 2;
+
+const DEFAULT_RELOADS: u32 = 20;
+const DEFAULT_RATE: u32 = 2000;
+
+/// A quick run: at most so many reloads, so many clients a second, and so long.
+const QUICK_RELOADS: u32 = 4;
+const QUICK_RATE: u32 = 1000;
+const QUICK: Duration = Duration::from_secs(16);
+
+/// What a worker may be busy with accepting, of every hundred seconds.
+const BUSY: u64 = 80;
+
+/// What is measured.
+pub struct Plan {
+    /// Whose turns there are.
+    pub strategies: Vec<Strategy>,
+    /// Who cannot be measured here.
+    pub skipped: Vec<Skipped>,
+    /// Reloads of each strategy with each setting.
+    pub reloads: u32,
+    /// Clients in a second.
+    pub rate: u32,
+    /// What makes handshakes last.
+    pub window: Window,
+    /// Whether there is a setting to switch.
+    pub migrates: bool,
+    workers: u32,
+    pause: Duration,
+    period: Duration,
+}
+
+/// A strategy that cannot be measured here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The strategy's id.
+    pub strategy: String,
+    /// Why not, and what can be done about it.
+    pub reason: String,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.strategy, self.reason)
+    }
+}
+
+/// What clap cannot know of the command line.
+///
+/// # Errors
+/// What makes no sense, in a sentence.
+pub fn check(arguments: &ReloadArguments) -> Result<(), String> {
+    let rate = rate(arguments);
+    let busy = u64::from(rate) * u64::from(arguments.pause) / u64::from(arguments.workers);
+    let most = BUSY * 10_000;
+    if busy > most {
+        let slowest = most * u64::from(arguments.workers) / u64::from(rate);
+        return Err(format!(
+            "--pause {} is too long: {} workers cannot accept {rate} clients a second then; \
+             take {slowest} or less, or fewer clients with --rate",
+            arguments.pause, arguments.workers
+        ));
+    }
+    Ok(())
+}
+
+/// Beginnings of the names that are wanted: real servers take too long to be quick.
+pub fn wanted(arguments: &ReloadArguments) -> Vec<String> {
+    match arguments.quick && arguments.strategies.is_empty() {
+        true => vec!["own/".into()],
+        false => arguments.strategies.clone(),
+    }
+}
+
+fn rate(arguments: &ReloadArguments) -> u32 {
+    arguments.rate.unwrap_or(if arguments.quick { QUICK_RATE } else { DEFAULT_RATE })
+}
+
+impl Plan {
+    /// Plans what the command line asks for.
+    pub fn new(
+        arguments: &ReloadArguments,
+        selection: Vec<Strategy>,
+        window: Window,
+        migrates: bool,
+    ) -> Self {
+        let rate = rate(arguments);
+        let (mut strategies, mut skipped) = (Vec::new(), Vec::new());
+        for strategy in selection {
+            match strategy.missing() {
+                None => strategies.push(strategy),
+                Some(reason) => skipped.push(Skipped { strategy: strategy.id.to_owned(), reason }),
+            }
+        }
+        let mut plan = Self {
+            strategies,
+            skipped,
+            reloads: arguments.reloads.unwrap_or(DEFAULT_RELOADS),
+            rate,
+            window,
+            migrates,
+            workers: arguments.workers,
+            pause: Duration::from_micros(arguments.pause.into()),
+            period: Duration::ZERO,
+        };
+        if arguments.quick {
+            let fits = |reloads: &u32| {
+                plan.reloads = *reloads;
+                plan.takes() <= QUICK
+            };
+            plan.reloads = (1..=QUICK_RELOADS).rev().find(fits).unwrap_or(1);
+        } else {
+            // A little more than enough: the first and the last client may be cut off.
+            let each = f64::from(ENOUGH_CLIENTS) * 1.05 / f64::from(rate * plan.reloads);
+            // Who asks for a few reloads does not want them to take all day.
+            plan.period = Duration::from_secs_f64(each.min(1.0));
+        }
+        plan
+    }
+
+    /// What labs do, in order: strategies in turns, and each one's settings in an order that
+    /// a drift of the machine hits alike.
+    pub fn errands(&self) -> Vec<(&Strategy, Errand)> {
+        let mut errands = Vec::new();
+        let mut left = self.reloads;
+        let mut first = false;
+        while left > 0 {
+            let turn = left.min(TURN);
+            for strategy in &self.strategies {
+                errands.push((strategy, self.errand(strategy, turn, first)));
+            }
+            left -= turn;
+            first = !first;
+        }
+        errands
+    }
+
+    fn errand(&self, strategy: &Strategy, turn: u32, first: bool) -> Errand {
+        let pairs = (0..turn).flat_map(|number| match number % 2 {
+            0 => [first, !first],
+            _ => [!first, first],
+        });
+        let settings = match self.migrates {
+            true => pairs.collect(),
+            false => vec![false; turn as usize],
+        };
+        Errand {
+            strategy: strategy.id.to_owned(),
+            settings,
+            rate: self.rate,
+            window: self.window,
+            workers: self.workers,
+            pause: self.pause,
+            period: self.period.max(strategy.takes),
+        }
+    }
+
+    /// About how long all of it takes.
+    pub fn takes(&self) -> Duration {
+        self.errands().iter().map(|(_, errand)| errand.takes()).sum()
+    }
+}

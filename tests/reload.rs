@@ -1,0 +1,142 @@
+//! `sockmig reload` for real, in short: signs and sums, never sizes.
+
+mod support;
+
+use serde_json::Value;
+use support::{Ended, run, sockmig};
+
+fn measured(arguments: &[&str]) -> (Ended, Value) {
+    let mut command = sockmig(&["reload", "--format", "json", "--rate", "500"]);
+    let ended = run(command.args(arguments));
+    let document = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
+    (ended, document)
+}
+
+fn rows(document: &Value) -> &Vec<Value> {
+    document["rows"].as_array().expect("rows")
+}
+
+fn row<'d>(document: &'d Value, strategy: &str, on: bool) -> &'d Value {
+    let is_it = |row: &&Value| row["strategy"] == strategy && row["migrate_req"] == on;
+    rows(document).iter().find(is_it).unwrap_or_else(|| panic!("no row of {strategy}, {on}"))
+}
+
+fn lost(row: &Value) -> u64 {
+    let fates = row["fates"].as_object().expect("fates");
+    let lost = fates.iter().filter(|(fate, _)| *fate != "answered");
+    lost.map(|(_, count)| count.as_u64().expect("a number")).sum()
+}
+
+/// Every attempt has one fate, and none was the laboratory's failure.
+fn conserved(document: &Value) {
+    for row in rows(document) {
+        let fates = row["fates"].as_object().expect("fates");
+        let sum: u64 = fates.values().map(|count| count.as_u64().expect("a number")).sum();
+        assert_eq!(row["attempts"], sum, "{row}");
+        assert!(sum > 0 && !fates.contains_key("laboratory"), "{row}");
+    }
+}
+
+fn signs(window: &str) {
+    let strategies = ["own/naive", "own/passing", "--reloads", "2", "--rtt", "60"];
+    let (ended, document) = measured(&[&strategies[..], &["--window", window]].concat());
+    assert_eq!(ended.code, Some(0), "{ended}");
+    conserved(&document);
+    assert_eq!(document["validity"]["is"], "valid", "{ended}");
+    let naive = |on| row(&document, "own/naive", on);
+    let must = naive(false)["expected_per_reload"].as_f64().expect("a number") * 2.0;
+    assert!(must > 4.0 && lost(naive(false)) as f64 >= must / 2.0, "{ended}");
+    assert_eq!(naive(true)["closed_per_reload"], 2.0, "{ended}");
+    // A close races with handshakes; half of what must be lost is no race.
+    assert!((lost(naive(true)) as f64) < must / 2.0, "{ended}");
+    for on in [false, true] {
+        let passing = row(&document, "own/passing", on);
+        assert_eq!((lost(passing), &passing["closed_per_reload"]), (0, &Value::from(0.0)));
+    }
+}
+
+#[test]
+fn who_loses_behind_a_hold() {
+    signs("hold");
+}
+
+#[test]
+fn who_loses_behind_a_delay_line_where_there_can_be_one() {
+    let probe = run(&mut sockmig(&["reload", "own/shared", "--window", "delay-line", "--quick"]));
+    if probe.code == Some(69) && probe.stderr.contains("a delay line cannot be laid here") {
+        // The refusal is what this machine can show.
+        assert!(probe.stderr.contains("take --window hold"), "{probe}");
+        return;
+    }
+    assert_eq!(probe.code, Some(0), "{probe}");
+    assert!(probe.stdout.contains("a delay line with a round trip of 40 ms"), "{probe}");
+    signs("delay-line");
+}
+
+#[test]
+fn files_are_kept() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = sockmig(&["reload", "own/naive", "--reloads", "1", "--out"]);
+    let ended = run(command.arg(place.path()));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect(name);
+    let document: Value = serde_json::from_str(&read("reload.json")).expect("JSON");
+    assert_eq!(document["schema"], 1);
+    conserved(&document);
+    for name in ["losses.svg", "latency.svg"] {
+        let plot = read(name);
+        assert!(plot.starts_with("<svg ") && plot.ends_with("</svg>\n"), "{plot}");
+        assert!(plot.contains("own/naive"), "{plot}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (arguments, code, words) in [
+        (&["nonsense"][..], 4, "no strategy has a name that starts with `nonsense`"),
+        (&["--rate", "5"], 2, "5 is not in 10..=20000"),
+        (&["--rtt", "0"], 2, "0 is not in 1..=1000"),
+        (&["--workers", "9"], 2, "9 is not in 1..=8"),
+        (&["--quick", "--reloads", "3"], 2, "cannot be used with"),
+        (&["--pause", "5000"], 2, "--pause 5000 is too long"),
+        (&["--out", "/nowhere/at/all"], 69, "cannot make the directory"),
+    ] {
+        let ended = run(sockmig(&["reload"]).args(arguments));
+        assert_eq!(ended.code, Some(code), "{ended}");
+        assert!(ended.stderr.contains(words), "`{words}`: {ended}");
+        assert!(!ended.stderr.contains("panicked"), "{ended}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_shows_what_was_measured_and_leaves_nothing() {
+    let mut command = sockmig(&["reload", "own/naive", "own/shared", "--reloads", "1000"]);
+    let marked = support::mark(&mut command);
+    let mut child = command.spawn().expect("spawned");
+    // The second of the labs has workers: the first one is done.
+    support::until("a worker of the second strategy", || {
+        let workers = marked.processes();
+        workers.iter().any(|process| process.is_worker_with("Inherited")).then_some(())
+    });
+    support::interrupt(&child);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().expect("stdout"), &mut said)
+        .expect("text");
+    assert_eq!(child.wait().expect("waited for").code(), Some(130), "{said}");
+    assert!(said.contains("own/naive  off") && said.contains("Interrupted"), "{said}");
+    marked.assert_gone();
+}
+
+#[test]
+fn nothing_survives_kill_9() {
+    let mut command = sockmig(&["reload", "own/naive"]);
+    let marked = support::mark(&mut command);
+    let mut child = command.spawn().expect("spawned");
+    support::until("workers", || {
+        let workers = marked.processes();
+        workers.iter().any(|process| process.is_worker_with("Own")).then_some(())
+    });
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    marked.assert_gone();
+}
