@@ -72,8 +72,13 @@ A case that ran several times is as bad as its worst round. Kernels are matched 
 names. Two documents of one kernel each are compared whatever their kernels are called:
 that is how two kernels are compared.
 
+With --case, what is on one ladder alone is marked: times are not compared, and what was
+folded is alike. Two kernels, and migration off and on:
+  sockmig diff --case quiz1/v4/on before.json after.json
+  sockmig diff --case quiz1/v4 run.json
+
 Exit codes:
-  0    no regression
+  0    no regression; with --case, both were shown
   1    regressions
   2    the command line is wrong
   69   a document cannot be read, or the result not written";
@@ -85,7 +90,8 @@ pub enum Command {
     List(ListArguments),
     /// Run cases and show each verdict.
     Run(RunArguments),
-    /// Tell what a case does, what must happen, and which source says so.
+    /// Teach a case: what it does, what must happen, who says so, which functions of the
+    /// kernel act, since when, known bugs, what to do; and run it.
     Explain(ExplainArguments),
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
@@ -105,11 +111,26 @@ pub enum Command {
     /// the order in which the parts bring them; a kernel may be in two parts only with
     /// equal results. A shard that is missing is told, and what is there is shown.
     Merge(MergeArguments),
+    /// Make one HTML page of results.
+    ///
+    /// Every kernel of every document gets a column. Two of one name are told apart by
+    /// their documents' paths. The page needs no network and no script; captures that are
+    /// kept beside the documents are linked to.
+    Report(ReportArguments),
 }
+
+/// What they mean to `git bisect run`.
+const BISECT_EXIT_CODES: &str = "\
+Exit codes with --bisect:
+  0    good: every case that ran is as it must be
+  1    bad: a case fails or has a known bug, the kernel panics, or its log has a complaint
+  125  cannot be tested: no such kernel, it never boots or hangs, or every case was skipped
+  129  the command line is wrong: git gives the bisection up
+  130  interrupted, the same";
 
 /// `sockmig matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = MATRIX_EXIT_CODES)]
+#[command(after_help = format!("{MATRIX_EXIT_CODES}\n\n{BISECT_EXIT_CODES}"))]
 pub struct MatrixArguments {
     /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
     #[arg(value_name = "ID-PREFIX")]
@@ -136,6 +157,13 @@ pub struct MatrixArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
 
+    /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
+    /// deviates 1, with one that says nothing 125. `--bisect=fix` looks for the commit that
+    /// mends instead. Needs one kernel.
+    #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "bug", requires = "kernel", conflicts_with = "shard")]
+    pub bisect: Option<Sought>,
+
     /// Keep matrix.json, and for each kernel the captures and the console, in this
     /// directory.
     #[arg(long, value_name = "DIR")]
@@ -149,6 +177,16 @@ pub struct MatrixArguments {
     /// gets it anyway.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+}
+
+/// `--bisect`: which commit is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sought {
+    /// The first one that deviates.
+    Bug,
+    /// The first one that does not any more: 0 and 1 change places, as `git bisect start
+    /// --term-old=broken --term-new=fixed` wants them.
+    Fix,
 }
 
 /// `sockmig vm-run`.
@@ -382,6 +420,10 @@ pub struct ExplainArguments {
     /// The id of a case, or the start of one.
     #[arg(value_name = "ID")]
     pub id: String,
+
+    /// Do not run the case; show what must be observed instead.
+    #[arg(long)]
+    pub no_run: bool,
 }
 
 /// `sockmig diff`.
@@ -392,11 +434,20 @@ pub struct DiffArguments {
     #[arg(value_name = "BEFORE.json")]
     pub before: PathBuf,
 
-    /// How it is.
-    #[arg(value_name = "AFTER.json")]
-    pub after: PathBuf,
+    /// How it is. With --case it may be left out: both runs are in the first then.
+    #[arg(value_name = "AFTER.json", required_unless_present = "case")]
+    pub after: Option<PathBuf>,
 
-    /// How to show the differences.
+    /// Show two runs of a case next to each other instead, as ladders: its full id, or the
+    /// start of one of which there are just two; twice for two cases.
+    #[arg(long, value_name = "ID")]
+    pub case: Vec<String>,
+
+    /// With --case, only kernels of a matrix whose names start so; may be repeated.
+    #[arg(long, value_name = "KERNEL", requires = "case")]
+    pub kernel: Vec<String>,
+
+    /// How to show the differences; `svg` only with --case.
     #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
     pub format: DiffFormat,
 }
@@ -410,6 +461,8 @@ pub enum DiffFormat {
     Json,
     /// Markdown, for a pull request.
     Markdown,
+    /// A picture of two ladders.
+    Svg,
 }
 
 /// `sockmig merge`.
@@ -431,6 +484,29 @@ pub struct MergeArguments {
     /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+}
+
+const REPORT_HELP: &str = "\
+Examples:
+  sockmig run --out results; sockmig report results/run.json
+  sockmig report before/matrix.json after/matrix.json -o what-changed.html
+
+Exit codes:
+  0    the page is written, whatever is in it
+  2    the command line is wrong
+  69   a document cannot be read, or the page not written; no page is left half written";
+
+/// `sockmig report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub struct ReportArguments {
+    /// What to tell of: run.json and matrix.json files.
+    #[arg(value_name = "DOCUMENT.json", required = true)]
+    pub documents: Vec<PathBuf>,
+
+    /// The page.
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
 }
 
 /// What the verdicts are shown as.

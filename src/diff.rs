@@ -1,5 +1,6 @@
 //! `sockmig diff`: what became different between two documents.
 
+pub mod case;
 pub mod compare;
 pub mod show;
 
@@ -26,8 +27,12 @@ pub fn diff(arguments: &DiffArguments) -> Exit {
 }
 
 fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
+    let after = match &arguments.after {
+        Some(after) if arguments.case.is_empty() => after,
+        _ => return print(&case::compared(arguments)?).map(|()| Exit::Expected),
+    };
     // Both are looked at, so that both are complained of.
-    let (before, after) = match (read(&arguments.before), read(&arguments.after)) {
+    let (before, after) = match (read(&arguments.before), read(after)) {
         (Ok(before), Ok(after)) => (before.into_matrix(), after.into_matrix()),
         (Err(one), Err(other)) => {
             eprintln!("sockmig: {one:#}");
@@ -40,12 +45,20 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
         DiffFormat::Terminal => show::terminal(&difference, Style::of(&std::io::stdout())),
         DiffFormat::Markdown => show::markdown(&difference),
         DiffFormat::Json => show::json(&difference)?,
+        DiffFormat::Svg => {
+            eprintln!("sockmig: --format svg draws ladders: say of which case, with --case ID");
+            return Ok(Exit::Usage);
+        }
     };
-    let mut stdout = Stdout::new();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output")?;
+    print(&text)?;
     Ok(match difference.count(Meaning::Regression) {
         0 => Exit::Expected,
         _ => Exit::Deviates,
     })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = Stdout::new();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output")
 }

@@ -74,7 +74,7 @@ pub struct CaseDocument {
     pub facts: BTreeMap<String, Value>,
     /// The wire and the laboratory's acts, a line each.
     pub trace: Vec<String>,
-    /// The capture, if it was kept: a path from where the document is.
+    /// The capture, if it was kept: its path as it was written, from where sockmig was run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capture: Option<String>,
 }

@@ -21,6 +21,10 @@ pub enum Exit {
     NothingRan = 4,
     /// The laboratory failed, or a result could not be written.
     Unavailable = 69,
+    /// For `git bisect run`: this commit says nothing.
+    CannotTest = 125,
+    /// For `git bisect run`: no commit would say anything; 128 and more end the bisection.
+    GiveUp = 129,
     /// Ctrl-C.
     Interrupted = 130,
 }

@@ -8,6 +8,7 @@ mod fold;
 pub mod layout;
 mod notation;
 mod owner;
+pub mod side;
 pub mod svg;
 pub mod text;
 
@@ -127,7 +128,6 @@ pub enum Mark {
 }
 
 /// Lines of a document; none for those that no trace has written.
-#[allow(dead_code, reason = "read by pages")]
 pub fn read(lines: &[String]) -> Vec<Line> {
     lines.iter().filter_map(|line| line.parse().ok()).collect()
 }
@@ -159,12 +159,6 @@ impl Ladder {
             rungs.push(Rung { since_start, line, what: What::End, notes, mark });
         }
         Self { columns: drawing.columns, rungs }
-    }
-
-    /// Whether there is anything to draw.
-    #[allow(dead_code, reason = "asked by pages")]
-    pub fn is_empty(&self) -> bool {
-        self.rungs.is_empty()
     }
 }
 

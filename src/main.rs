@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod document;
 mod exit;
+mod explain;
 mod guest;
 mod json;
 mod junit;
@@ -21,6 +22,7 @@ mod output;
 mod progress;
 mod read;
 mod reloading;
+mod report;
 mod run;
 mod style;
 mod terminal;
@@ -40,11 +42,19 @@ fn main() -> ExitCode {
     harness::inside::enter(|work| {
         reload::errand::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
-    let exit = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() => {
+            let _ = e.print();
+            return matrix::bisect::of_usage(std::env::args()).into();
+        }
+        Err(help) => help.exit(),
+    };
+    let exit = match arguments.command {
         None => answer::answer(),
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
-        Some(Command::Explain(arguments)) => list::explain(&arguments.id),
+        Some(Command::Explain(arguments)) => explain::explain(&arguments),
         Some(Command::Reload(arguments)) => reloading::reload(&arguments),
         Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
@@ -52,6 +62,7 @@ fn main() -> ExitCode {
         Some(Command::Kernels(arguments)) => kernels::kernels(&arguments.command),
         Some(Command::Diff(arguments)) => diff::diff(&arguments),
         Some(Command::Merge(arguments)) => merge::merge(&arguments),
+        Some(Command::Report(arguments)) => report::report(&arguments),
     };
     exit.into()
 }

@@ -1,5 +1,6 @@
 //! `sockmig matrix`: the suite on many kernels, each in a machine of its own.
 
+pub mod bisect;
 pub mod cell;
 pub mod event;
 pub mod findings;
@@ -47,26 +48,32 @@ const REAL_JOBS: usize = 12;
 
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
+    let bisects = arguments.bisect.is_some();
     let selection = match catalogue::select(&arguments.ids) {
         Ok(selection) => selection,
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");
-            return Exit::NothingRan;
+            return if bisects { Exit::GiveUp } else { Exit::NothingRan };
         }
     };
     let kernels = match machine::kernels(&arguments.machine) {
+        Ok(kernels) if bisects && kernels.len() != 1 => {
+            eprintln!("sockmig: --bisect needs one kernel, not {}", kernels.len());
+            return Exit::GiveUp;
+        }
         Ok(kernels) => part(kernels, arguments.shard),
         Err(wrong) => {
             eprintln!("sockmig: {wrong}");
-            return Exit::Usage;
+            // A build that failed has left none.
+            return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
     let cache = match Cache::open() {
         Ok(cache) => cache,
-        Err(e) => return unavailable(&e),
+        Err(e) => return unavailable(&e, bisects),
     };
     if let Err(e) = interrupt::catch() {
-        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"));
+        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
     }
     let (mut gather, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
@@ -91,7 +98,10 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
         true => &[],
         false => plan.matrix.kernels.as_slice(),
     };
-    gather.exit(&found, named)
+    match arguments.bisect {
+        Some(sought) => bisect::told(bisect::judged(&found, sought), sought),
+        None => gather.exit(&found, named),
+    }
 }
 
 /// Everybody who was asked to listen, and the directory for what is kept.
@@ -112,9 +122,9 @@ fn listeners(arguments: &MatrixArguments) -> (Gather, Option<OutDirectory>) {
     (gather, out)
 }
 
-fn unavailable(why: &dyn fmt::Display) -> Exit {
+fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {
     eprintln!("sockmig: {why}");
-    Exit::Unavailable
+    if bisects { Exit::GiveUp } else { Exit::Unavailable }
 }
 
 /// What the rows are made of.

@@ -11,7 +11,6 @@ pub struct Style {
 
 impl Style {
     /// No colour.
-    #[cfg(test)]
     pub const PLAIN: Self = Self { colour: false };
 
     /// Colour.

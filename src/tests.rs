@@ -1,5 +1,6 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
+mod bisect;
 mod diff;
 pub mod fixture;
 mod ktap_rules;
@@ -7,6 +8,7 @@ mod ladder;
 mod matrix;
 mod matrix_fixture;
 mod merge;
+mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -250,3 +250,57 @@ fn a_table_is_as_wide_as_it_is_told() {
         assert!(!ended.stdout.contains('\x1b'), "no colour where there is no terminal: {ended}");
     }
 }
+
+#[test]
+fn two_runs_of_a_case_stand_next_to_each_other() {
+    let place = Place::new();
+    let one = place.write("one.json", real_run());
+    let mut other = run_document("7.99-other", ["pass", "fail"]);
+    let trace = other["cases"][0]["trace"].as_array_mut().expect("a trace");
+    trace.retain(|line| !line.as_str().is_some_and(|line| line.contains("  R. 1:1(0)")));
+    let other = place.write("other.json", &other);
+    let diff = |arguments: &[&str], paths: &[&Path]| {
+        run(sockmig(&["diff"]).args(arguments).args(paths).env("COLUMNS", "120"))
+    };
+
+    let settings = diff(&["--case", "quiz1/v4"], &[&one]);
+    assert_eq!(settings.code, Some(0), "{settings}");
+    for part in ["quiz1/v4/off on", "quiz1/v4/on on", "* |<----", "recv(C): ECONNRESET; `Hi`"] {
+        assert!(settings.stdout.contains(part), "{part}: {settings}");
+    }
+    let kernels = diff(&["--case", "quiz1/v4/off"], &[&one, &other]);
+    assert_eq!(kernels.code, Some(0), "{kernels}");
+    assert!(kernels.stdout.contains("1 line differs, marked by *"), "{kernels}");
+    let same = diff(&["--case", "quiz1/v4/off"], &[&one, &one]);
+    assert!(same.stdout.ends_with("no line differs\n"), "{same}");
+
+    let json = diff(&["--case", "quiz1/v4", "--format", "json"], &[&one]);
+    let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(json["sides"][1]["ladder"]["columns"], json!(["A", "B"]));
+    let svg = diff(&["--case", "quiz1/v4", "--format", "svg"], &[&one]);
+    assert!(svg.stdout.starts_with("<svg ") && svg.stdout.contains("<style>"), "{svg}");
+    let markdown = diff(&["--case", "quiz1/v4", "--format", "markdown"], &[&one]);
+    assert!(markdown.stdout.starts_with("## sockmig: quiz1/v4/off on"), "{markdown}");
+}
+
+#[rstest]
+#[case::too_many(&["--case", "quiz1"], 2, 69, "quiz1 is 4 runs: quiz1/v4/off on")]
+#[case::none(&["--case", "quiz1/v6"], 1, 69, "no run of quiz1/v6 is in the documents")]
+#[case::one(&["--case", "quiz1/v4/on"], 1, 69, "quiz1/v4/on is 1 run")]
+#[case::no_such_kernel(&["--case", "quiz1/v4", "--kernel", "2.6"], 1, 69, "no run of quiz1/v4")]
+#[case::kernel_without_case(&["--kernel", "6.1"], 2, 2, "--case")]
+#[case::svg_without_case(&["--format", "svg"], 2, 2, "say of which case, with --case ID")]
+#[case::one_document_without_case(&[], 1, 2, "AFTER.json")]
+fn what_cannot_stand_side_by_side(
+    #[case] arguments: &[&str],
+    #[case] documents: usize,
+    #[case] code: i32,
+    #[case] why: &str,
+) {
+    let place = Place::new();
+    let path = place.write("one.json", real_run());
+    let ended = run(sockmig(&["diff"]).args(arguments).args(vec![&path; documents]));
+    assert_eq!(ended.code, Some(code), "{ended}");
+    assert!(ended.stderr.contains(why), "{ended}");
+    assert_eq!(ended.stdout, "", "{ended}");
+}

@@ -25,6 +25,8 @@ fn says(ended: &Ended, code: i32, words: &str) {
 #[case::negative_jobs(&["run", "--jobs=-3"], 2, "a number from 1 to 1000")]
 #[case::no_time(&["run", "--deadline", "0"], 2, "0 is not in 1..")]
 #[case::unknown_format(&["run", "--format", "xml"], 2, "possible values")]
+#[case::no_document(&["report"], 2, "DOCUMENT.json")]
+#[case::missing_document(&["report", "/nowhere/run.json"], 69, "cannot read /nowhere/run.json")]
 #[case::unknown_command(&["rnu"], 2, "unrecognized subcommand")]
 fn what_makes_no_sense_is_refused(
     #[case] arguments: &[&str],
@@ -181,4 +183,53 @@ fn nothing_survives_kill_9() {
     child.kill().expect("killed");
     child.wait().expect("waited for");
     marked.assert_gone();
+}
+
+/// A document that sockmig has written.
+fn document(place: &std::path::Path) -> std::path::PathBuf {
+    let ended = run(sockmig(&["run", "quiz1/v4/off", "--out"]).arg(place));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    place.join("run.json")
+}
+
+#[rstest]
+#[case::empty(|_: &str| String::new(), "is empty")]
+#[case::cut_off(|text: &str| text[..text.len() / 2].into(), "is cut off")]
+#[case::of_the_future(|text: &str| text.replacen("\"schema\": 1", "\"schema\": 99", 1), "use the newer one")]
+#[case::not_ours(|_: &str| r#"{"name": "left-pad"}"#.into(), "no document of sockmig")]
+#[case::no_json(|_: &str| "<html>".into(), "is not JSON")]
+#[case::damaged(|text: &str| text.replacen("\"rounds\": 1", "\"rounds\": \"one\"", 1), "is a damaged document")]
+fn a_page_of_a_broken_document_is_not_written(
+    #[case] broken: fn(&str) -> String,
+    #[case] words: &str,
+) {
+    let place = tempfile::tempdir().expect("a directory");
+    let document = document(place.path());
+    let text = std::fs::read_to_string(&document).expect("a document");
+    let bad = place.path().join("bad.json");
+    std::fs::write(&bad, broken(&text)).expect("written");
+    let page = place.path().join("report.html");
+    let ended = run(sockmig(&["report", "-o"]).arg(&page).arg(&document).arg(&bad));
+    says(&ended, 69, words);
+    assert!(ended.stderr.contains("bad.json"), "the file is not named: {ended}");
+    assert_eq!(ended.stderr.trim().lines().count(), 1, "not one sentence: {ended}");
+    assert!(!page.exists(), "half a page was written");
+}
+
+#[test]
+fn a_page_is_written_whole_or_not_at_all() {
+    let place = tempfile::tempdir().expect("a directory");
+    let document = document(place.path());
+    let full = place.path().join("full");
+    std::fs::create_dir(&full).expect("mkdir");
+    let mut command = sockmig(&["report", "-o"]);
+    command.arg(full.join("report.html")).arg(&document);
+    hardship::with_full_disk(&mut command, &full);
+    says(&run(&mut command), 69, "No space left on device");
+    let ended = run(sockmig(&["report", "-o", "/nowhere/report.html"]).arg(&document));
+    says(&ended, 69, "cannot write /nowhere/report.html");
+    let ended = run(sockmig(&["report", "-o"]).arg(&document).arg(&document));
+    says(&ended, 2, "would be written over");
+    let ended = run(sockmig(&["report", "-o", "/dev/null"]).arg(&document).arg(&document));
+    says(&ended, 2, "is given twice");
 }

@@ -55,6 +55,15 @@ pub fn all(family: Family) -> Vec<Attribute> {
         .collect()
 }
 
+/// The attribute with this name, which a listener of `family` has.
+///
+/// # Panics
+/// There is none.
+pub fn named(family: Family, name: &str) -> Attribute {
+    let found = all(family).into_iter().find(|attribute| attribute.name == name);
+    found.expect("an attribute's name")
+}
+
 impl Attribute {
     /// Sets the first or the second of the two values.
     pub fn set(&self, fd: impl AsFd, which: usize) -> Result<()> {
@@ -108,6 +117,13 @@ pub fn defer_accept(fd: impl AsFd, seconds: i32) -> Result<()> {
 pub fn incoming_cpu(fd: impl AsFd, cpu: i32) -> Result<()> {
     option::set(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
         .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
+}
+
+/// The device that the socket is bound to (`SO_BINDTODEVICE`); empty if it is to none.
+pub fn device(fd: impl AsFd) -> Result<String> {
+    let bytes = option::bytes(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE)
+        .call(|| "getsockopt(SO_BINDTODEVICE)".into())?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
 /// The CPU that a lab runs on, all of it.

@@ -23,7 +23,7 @@ mod syscall;
 
 pub use ids::{Left, left, left_of, name};
 pub use map::{Counts, Heirs, Register};
-pub use program::{Attach, Program, detach, lock_filters};
+pub use program::{Attach, Program, detach, lock_filters, select_index};
 pub(crate) use program::{is_privileged, probe};
-pub use sighting::{Sighting, Sightings};
+pub use sighting::{SeenSocket, Sighting, Sightings};
 pub use statement::{Condition, DROP, Index, PASS, Statement, count, keep, note, select, when};

@@ -337,6 +337,17 @@ impl Lab {
         self.capture.trace()
     }
 
+    /// Waits until no more than `left` of the sockets that were closed are still there: those
+    /// whose requests live on. Others go when an RCU grace period is over.
+    ///
+    /// # Errors
+    /// [`crate::Error::NeverHappened`] when more stay.
+    pub fn until_freed_but(&self, left: i64) -> Result<()> {
+        wait::until("every closed socket to be freed", || {
+            Ok((sockets_in_use()? - open_sockets()? <= left).then_some(()))
+        })
+    }
+
     /// Ends the case: every socket that was closed must have been freed; then hands over
     /// what was seen.
     ///
@@ -346,11 +357,9 @@ impl Lab {
     /// # Errors
     /// The laboratory broke, or the capture has holes.
     pub fn finish(mut self, stopped: Option<String>) -> Result<(Observation, Trace, Vec<u8>)> {
-        let left = || Ok(sockets_in_use()? - open_sockets()?);
-        let freed = wait::until("every socket to be freed", || Ok((left()? <= 0).then_some(())));
-        let left = match freed {
+        let left = match self.until_freed_but(0) {
             Ok(()) => 0,
-            Err(e) if e.blames_the_kernel() => left()?,
+            Err(e) if e.blames_the_kernel() => sockets_in_use()? - open_sockets()?,
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);

@@ -25,11 +25,10 @@ pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> i
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
 
-/// Reads an option that is an array of numbers, as many as `into` has room for, and says
-/// how many there are.
-pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) -> io::Result<usize> {
+/// Reads an option into a buffer of plain C values, and says how many bytes there are.
+fn get<T: Copy>(fd: impl AsFd, level: i32, name: i32, into: &mut [T]) -> io::Result<usize> {
     let mut len = size_of_val(into) as u32;
-    // SAFETY: the buffer has the length that is said, and any bytes are numbers.
+    // SAFETY: the buffer has the length that is said; both callers' values may be any bytes.
     let got = unsafe {
         libc::getsockopt(
             fd.as_fd().as_raw_fd(),
@@ -40,25 +39,20 @@ pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) ->
         )
     };
     Errno::result(got)?;
-    Ok(len as usize / size_of::<u32>())
+    Ok(len as usize)
+}
+
+/// Reads an option that is an array of numbers, as many as `into` has room for, and says
+/// how many there are.
+pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) -> io::Result<usize> {
+    Ok(get(fd, level, name, into)? / size_of::<u32>())
 }
 
 /// Reads an option of at most 256 bytes.
 pub(crate) fn bytes(fd: impl AsFd, level: i32, name: i32) -> io::Result<Vec<u8>> {
     let mut into = vec![0_u8; 256];
-    let mut len = into.len() as u32;
-    // SAFETY: the buffer has the length that is said.
-    let got = unsafe {
-        libc::getsockopt(
-            fd.as_fd().as_raw_fd(),
-            level,
-            name,
-            into.as_mut_ptr().cast(),
-            &raw mut len,
-        )
-    };
-    Errno::result(got)?;
-    into.truncate(len as usize);
+    let len = get(fd, level, name, &mut into)?;
+    into.truncate(len);
     Ok(into)
 }
 

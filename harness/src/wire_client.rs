@@ -73,6 +73,13 @@ impl Draft {
         Self::new("S", 0, 0).option(MSS, &1460_u16.to_be_bytes())
     }
 
+    /// With the flags by which a SYN asks for ECN (RFC 3168).
+    #[must_use]
+    pub fn asking_for_ecn(mut self) -> Self {
+        self.flags.0 |= pnet_packet::tcp::TcpFlags::ECE | pnet_packet::tcp::TcpFlags::CWR;
+        self
+    }
+
     /// With data.
     #[must_use]
     pub fn payload(mut self, bytes: &[u8]) -> Self {

@@ -240,7 +240,7 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
 
 /// Whether it is just the SYN that `client` has sent: an IP header, and the TCP header with
 /// the maximum segment size.
-fn shown(syn: &[u8], client: &WireClient) -> String {
+pub(crate) fn shown(syn: &[u8], client: &WireClient) -> String {
     const TCP: usize = 24;
     let ip = if client.local.is_ipv4() { 20 } else { 40 };
     let port = client.local.port().to_be_bytes();

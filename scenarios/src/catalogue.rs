@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, accounting, attributes, back_off, bind, child_state, ebpf, fast_open,
+    accept_queue, accounting, attributes, back_off, bind, child_state, copy, ebpf, fast_open,
     fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership, order,
     owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
 };
@@ -91,6 +91,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         heir::CASES,
         timer::CASES,
         back_off::CASES,
+        copy::CASES,
         syncookies::CASES,
         fast_open::CASES,
         fast_open_child::CASES,

@@ -1,7 +1,13 @@
 //! eBPF programs that choose for a group of listeners, and are asked about migrations too
 //! if they say so when they are loaded.
 
+mod choice;
+mod draining;
+mod group;
 mod paths;
+mod register;
+mod selftest;
+mod view;
 
 use harness::bpf::Condition::{Migrating, MigratingIn, New, NoPacket};
 use harness::bpf::{Counts, Statement, count, when};
@@ -13,7 +19,17 @@ use crate::case::Case;
 
 /// Every case about programs.
 pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
-    [paths::CASES].into_iter().flatten()
+    [
+        paths::CASES,
+        choice::CASES,
+        view::CASES,
+        register::CASES,
+        group::CASES,
+        selftest::CASES,
+        draining::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// How often a program ran, by what it was asked about.

@@ -173,7 +173,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "handshake/options",
         does: "W's SYN, which was A's, has every option; B listens; A is closed; W sends data, \
                which completes the handshake on B. A fresh client does the same on B.",
-        must: "The two children are alike: segment sizes, window scales, SACK and timestamps.",
+        must: "The two children are alike: segment sizes, window scales, SACK, timestamps and ECN.",
         source: "tcp_create_openreq_child(), inet_reqsk_clone()",
         settings: Settings::FamiliesOn,
         run: |lab, _| options(lab, false),
@@ -202,6 +202,7 @@ fn healthy(heir: &str) -> Expectation {
 fn alike() -> Expectation {
     Expectation::new()
         .fact("timestamp of the answer", "echoed")
+        .fact("clock of W's SYN+ACKs", "one")
         .fact("options of the SYN+ACKs", "alike")
         .fact("W's child, and a fresh one", "alike")
         .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
@@ -351,6 +352,7 @@ const LATER: u32 = 1001;
 fn syn_with_options() -> Draft {
     let timestamps = [1000_u32.to_be_bytes(), [0; 4]].concat();
     Draft::syn()
+        .asking_for_ecn()
         .option(SACK_PERMITTED, &[])
         .option(TIMESTAMPS, &timestamps)
         .option(WINDOW_SCALE, &[5])
@@ -372,6 +374,10 @@ fn options(lab: &mut Lab, by_timer: bool) -> harness::Result<()> {
     let is_echo = |option: &TcpOption| matches!(option, TcpOption::Timestamps(_, LATER));
     let echoed = answer.is_some_and(|options| options.iter().any(is_echo));
     lab.observe("timestamp of the answer", if echoed { "echoed" } else { "not echoed" });
+    // Each connection's clock begins at random; the copy goes on with the same.
+    let times = times_of_syn_acks(lab, &w);
+    let goes_on = times.windows(2).all(|two| two[1].wrapping_sub(two[0]) < 1 << 20);
+    lab.observe("clock of W's SYN+ACKs", if goes_on { "one" } else { "several" });
     let mut fresh = lab.wire_client("fresh")?;
     lab.wire_syn(&mut fresh, &syn_with_options())?;
     let usual = finish(lab, &mut fresh, &b)?;
@@ -387,17 +393,25 @@ fn options(lab: &mut Lab, by_timer: bool) -> harness::Result<()> {
 
 /// Completes a handshake with data, and accepts the child. It resets on close.
 fn finish(lab: &mut Lab, w: &mut WireClient, b: &Listener) -> harness::Result<Child> {
-    let value = |option: &TcpOption| match option {
-        TcpOption::Timestamps(value, _) => Some(*value),
-        _ => None,
-    };
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack());
-    let echo = syn_acks.last().and_then(|s| s.options.iter().find_map(value)).unwrap_or(0);
+    // The first that it got: what it echoes must be as good as the last.
+    let echo = times_of_syn_acks(lab, w).first().copied().unwrap_or(0);
     let timestamps = [LATER.to_be_bytes(), echo.to_be_bytes()].concat();
     lab.wire_send(w, &data().option(TIMESTAMPS, &timestamps))?;
     let child = b.accept()?;
     child.reset_on_close()?;
     Ok(child)
+}
+
+/// The timestamps of the SYN+ACKs to `w`.
+fn times_of_syn_acks(lab: &mut Lab, w: &WireClient) -> Vec<u32> {
+    let local = std::net::SocketAddr::new(w.local.ip().to_canonical(), w.local.port());
+    let time = |option: &TcpOption| match option {
+        TcpOption::Timestamps(time, _) => Some(*time),
+        _ => None,
+    };
+    let syn_acks =
+        lab.trace().segments().filter(|s| s.to == local && s.flags.syn() && s.flags.ack());
+    syn_acks.filter_map(|s| s.options.iter().find_map(time)).collect()
 }
 
 /// Observes whether all SYN+ACKs have the same options; the server's clock aside.

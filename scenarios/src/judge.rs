@@ -55,6 +55,25 @@ impl Verdict {
         }
     }
 
+    /// In what the kernel deviates.
+    pub fn mismatches(&self) -> &[Mismatch] {
+        match self {
+            Self::Fail { mismatches } | Self::KnownBug { mismatches, .. } => mismatches,
+            Self::Pass { .. } | Self::Skip { .. } | Self::Error { .. } => &[],
+        }
+    }
+
+    /// Why it came so, where that was told.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Skip { reason } | Self::Error { reason } | Self::KnownBug { reason, .. } => {
+                Some(reason)
+            }
+            Self::Pass { stale } => stale.as_deref(),
+            Self::Fail { .. } => None,
+        }
+    }
+
     /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
     /// whatever else was seen, the kernel deviates.
     pub fn with_complaints(self, complaints: &[String]) -> Self {

@@ -102,14 +102,51 @@ pub(crate) const CASES: &[Case] = &[
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
         },
-        expect: |_| {
-            Expectation::new()
-                .fact("children that moved", i64::from(CHILDREN))
-                .fact("children that moved to C", i64::from(CHILDREN))
-                .fact("children that moved elsewhere than a new connection", 0)
-                .fact("listeners that got some", 1)
-                .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
+        expect: |_| all_to_c(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-before-listening",
+        does: "As order/incoming-cpu, but C has the option before it listens.",
+        must: "All children move to C.",
+        source: "__reuseport_add_sock(): reuseport_get_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+                shut_down(lab, &heirs[1])?;
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)?;
+                // Bound before, so that it listens again with the option.
+                listen(lab, &heirs[1])
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
         },
+        expect: |_| all_to_c(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-after-a-close",
+        does: "As order/incoming-cpu, but E, which has the option too, has listened, and was closed \
+               and freed.",
+        must: "E takes only its own preference with it: all children move to C.",
+        source: "reuseport_stop_listen_sock(): put, get and put again of reuse->incoming_cpu",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+                let e = lab.listen_at("E", &place)?;
+                for listener in [&e, &heirs[1]] {
+                    attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
+                }
+                lab.close(e);
+                // Those that wait in A's queue are nobody's descriptors either.
+                lab.until_freed_but(CHILDREN.into())
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
+        },
+        expect: |_| all_to_c(),
         ..Case::DEFAULT
     },
     Case {
@@ -155,7 +192,7 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const CHILDREN: u16 = 16;
+pub(crate) const CHILDREN: u16 = 16;
 const MANY: u16 = 96;
 
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
@@ -235,7 +272,7 @@ fn no_such_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 /// Where each child went, and where a new connection with its four-tuple is given to.
-struct Moved(Vec<(String, String)>);
+pub(crate) struct Moved(Vec<(String, String)>);
 
 impl Moved {
     fn alike(&self) -> usize {
@@ -249,7 +286,7 @@ impl Moved {
 
 /// So many children wait in A's queue; B, C and D listen, and are prepared; A is closed.
 /// Then, without a program, the same clients connect anew.
-fn moved(
+pub(crate) fn moved(
     lab: &mut Lab,
     place: &Place,
     children: u16,
@@ -296,7 +333,7 @@ fn listen_with_backlog(listener: &Listener, backlog: u16) -> harness::Result<()>
     listener.listen(backlog.into()).map_err(|source| harness::Error::Tested { call, source })
 }
 
-fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
+pub(crate) fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
     lab.observe("children that moved", moved.0.len());
     let elsewhere = moved.0.len() - moved.alike();
     lab.observe("children that moved elsewhere than a new connection", elsewhere);
@@ -305,7 +342,16 @@ fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
     Ok(())
 }
 
-fn by_the_hash() -> Expectation {
+fn all_to_c() -> Expectation {
+    Expectation::new()
+        .fact("children that moved", i64::from(CHILDREN))
+        .fact("children that moved to C", i64::from(CHILDREN))
+        .fact("children that moved elsewhere than a new connection", 0)
+        .fact("listeners that got some", 1)
+        .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
+}
+
+pub(crate) fn by_the_hash() -> Expectation {
     Expectation::new()
         .fact("children that moved", i64::from(CHILDREN))
         .fact("children that moved elsewhere than a new connection", 0)

@@ -61,7 +61,7 @@ pub fn explain(
         say("actual", &mismatch.actual);
     }
     if !outcome.seen.observation.facts.is_empty() {
-        say("witness", &witnesses(outcome, mismatches));
+        say("witness", &witnesses(outcome, mismatches).join("\n"));
     }
     if !outcome.seen.trace.events.is_empty() {
         say("trace", "");
@@ -80,7 +80,7 @@ pub fn explain(
 }
 
 /// Every fact that was observed and is not zero, the wrong ones marked.
-fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> String {
+pub fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
     for fact in &outcome.seen.observation.facts {
         let wrong = mismatches.iter().any(|mismatch| mismatch.what == fact.name);
@@ -90,7 +90,7 @@ fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> String {
             shown.push(format!("{}: {value}{mark}", fact.name));
         }
     }
-    shown.join("\n")
+    shown
 }
 
 /// Where in the trace the mismatches are.

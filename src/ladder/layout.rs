@@ -7,7 +7,10 @@ use scenarios::report::wrap;
 use super::{Change, Ladder, Mark, Note, Rung, What};
 
 /// A mark, seconds with six decimals, and a space.
-pub const TIME_COLUMNS: usize = 11;
+const TIME_COLUMNS: usize = 11;
+
+/// A mark and a space.
+const MARK_COLUMNS: usize = 2;
 
 /// A longer name of a client is cut.
 const NAME_COLUMNS: usize = 8;
@@ -16,15 +19,38 @@ const NAME_COLUMNS: usize = 8;
 const ARROW_COLUMNS: usize = 8;
 /// And at least so much, for `-- accept(B): C's connection --`.
 const LEAST_GAP: usize = 34;
+/// Or so much in a narrow frame of less than so many characters, where words are broken.
+const NARROW_GAP: usize = 26;
+const ROOMY: usize = 66;
 
 /// Notes that have less room than this stand below their rung.
 const NOTE_COLUMNS: usize = 14;
+
+/// How much room there is for a ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// In characters.
+    pub width: usize,
+    /// Beside another one, so narrow that there is no room for times.
+    pub narrow: bool,
+}
+
+impl Frame {
+    /// For one that has so many characters to itself.
+    pub fn alone(width: usize) -> Self {
+        Self { width, narrow: false }
+    }
+}
 
 /// A ladder's place for everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// How wide the whole is, in characters.
     pub width: usize,
+    /// Times are shown.
+    pub times: bool,
+    /// Where the clients' names begin.
+    pub names: usize,
     /// The client's lane.
     pub client: usize,
     /// The heading of the client's lane: its name, or `client` if there are several.
@@ -40,6 +66,8 @@ pub struct Layout {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// The index of its rung.
+    pub rung: usize,
     /// Why it is to be looked at.
     pub mark: Mark,
     /// Since the trace's first event; nothing in a row that goes on with the one above.
@@ -84,8 +112,8 @@ pub enum Body {
 }
 
 impl Layout {
-    /// Lays a ladder out in so many characters, if only its arrows fit into them.
-    pub fn new(ladder: &Ladder, width: usize) -> Self {
+    /// Lays a ladder out in a frame, if only its arrows fit into it.
+    pub fn new(ladder: &Ladder, Frame { width, narrow }: Frame) -> Self {
         let (mut clients, mut longest) = (Vec::new(), 0);
         for rung in &ladder.rungs {
             if let What::Segment { client, notation, .. } = &rung.what {
@@ -100,8 +128,10 @@ impl Layout {
             0 | 1 => 0,
             _ => clients.iter().map(name).max().unwrap_or(0) + 1,
         };
-        let client = TIME_COLUMNS + names;
-        let gap = (longest + ARROW_COLUMNS).max(LEAST_GAP);
+        let before = if narrow { MARK_COLUMNS } else { TIME_COLUMNS };
+        let client = before + names;
+        let least = if narrow && width < ROOMY { NARROW_GAP } else { LEAST_GAP };
+        let gap = least.max(longest + ARROW_COLUMNS);
         let step = ladder.columns.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
         let lane = |index: usize| client + gap + index * step.max(4);
         let lanes: Vec<(usize, String)> =
@@ -114,16 +144,34 @@ impl Layout {
         let behind = lanes.last().map_or(client, |(at, name)| at + name.chars().count() / 2) + 3;
         let beside = behind + NOTE_COLUMNS <= width;
         let notes = if beside { behind } else { client + 3 };
-        let mut layout = Self { width, client, client_heading, lanes, notes, rows: vec![] };
+        let mut layout = Self {
+            width,
+            times: !narrow,
+            names: before,
+            client,
+            client_heading,
+            lanes,
+            notes,
+            rows: vec![],
+        };
         let mut alive: Vec<bool> = begin_alive(ladder);
-        for rung in &ladder.rungs {
-            layout.add(rung, &mut alive, names > 0, beside);
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            layout.add(index, rung, &mut alive, (names > 0, beside));
         }
         layout
     }
 
-    fn add(&mut self, rung: &Rung, alive: &mut [bool], named: bool, beside: bool) {
+    /// Adds a rung's rows, with the client's `name`, and the first note `beside`, if there is
+    /// to be one.
+    fn add(
+        &mut self,
+        index: usize,
+        rung: &Rung,
+        alive: &mut [bool],
+        (named, beside): (bool, bool),
+    ) {
         let mut row = Row {
+            rung: index,
             mark: rung.mark,
             time: Some(rung.since_start),
             name: String::new(),
@@ -175,6 +223,29 @@ impl Layout {
             self.rows.push(Row { body, ..below.clone() });
         }
         self.rows.extend(notes.map(|note| Row { note: Some(note), ..below.clone() }));
+    }
+
+    /// Whether every lane is within the frame.
+    pub fn fits(&self) -> bool {
+        self.lanes.last().is_none_or(|(lane, name)| lane + name.chars().count() < self.width)
+    }
+
+    /// A row of lanes alone, to stand above the row at `index`.
+    pub fn gap(&self, index: usize) -> Row {
+        let below = self.rows.get(index).or(self.rows.last());
+        let above = index.checked_sub(1).and_then(|above| self.rows.get(above));
+        let columns = self.lanes.len();
+        // A lane runs on if it is there on both sides.
+        let there = |row: Option<&Row>, lane: usize| row.is_some_and(|row| row.alive[lane]);
+        Row {
+            rung: below.map_or(0, |row| row.rung),
+            mark: Mark::None,
+            time: None,
+            name: String::new(),
+            body: Body::Nothing,
+            alive: (0..columns).map(|lane| there(above, lane) && there(below, lane)).collect(),
+            note: None,
+        }
     }
 
     /// Where words have to end: before the column that changes, and before a note.

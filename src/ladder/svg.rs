@@ -9,7 +9,8 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{Body, Layout, Row, TIME_COLUMNS};
+use super::layout::{Body, Frame, Layout, Row};
+use super::side::Pair;
 use super::{Change, Ladder, Mark, Note};
 
 /// What a page needs once, for all its ladders. An SVG of [`alone`] brings it along.
@@ -19,8 +20,8 @@ pub const STYLE: &str = "\
 --m:var(--ladder-mark,#ffe8a3)}\
 .ladder text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:var(--i);\
 white-space:pre}\
-.ladder .f{fill:var(--f)}.ladder .a{fill:var(--a)}.ladder .r{fill:var(--r)}\
-.ladder .t{fill:var(--t)}.ladder .h{font-weight:bold}.ladder rect{fill:var(--m)}\
+.ladder text.f{fill:var(--f)}.ladder text.a{fill:var(--a)}.ladder text.r{fill:var(--r)}\
+.ladder text.t{fill:var(--t)}.ladder .h{font-weight:bold}.ladder rect{fill:var(--m)}\
 .ladder path{fill:none;stroke:var(--i)}.ladder path.f{stroke:var(--f)}\
 .ladder path.r{stroke:var(--r)}\
 ";
@@ -44,13 +45,30 @@ pub fn drawn(ladder: &Ladder, title: &str) -> String {
 
 /// A ladder as a file of its own.
 pub fn alone(ladder: &Ladder, title: &str) -> String {
-    svg(ladder, title, &format!("<style>{STYLE}{DARK}</style>"))
+    svg(ladder, title, &own_style())
 }
 
 fn svg(ladder: &Ladder, title: &str, style: &str) -> String {
-    let layout = Layout::new(ladder, COLUMNS);
+    let layout = Layout::new(ladder, Frame::alone(COLUMNS));
+    let (inside, (width, height)) = inside(&layout);
+    wrapped(title, &description(ladder), style, &inside, (width, height))
+}
+
+/// The outermost element around what is drawn.
+fn wrapped(title: &str, desc: &str, style: &str, inside: &str, (wide, high): (f32, f32)) -> String {
+    format!(
+        "<svg class=\"ladder\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
+         viewBox=\"0 0 {wide:.0} {high:.0}\" width=\"{wide:.0}\" height=\"{high:.0}\">\
+         <title>{}</title><desc>{}</desc>{style}{inside}</svg>",
+        escaped(title),
+        escaped(desc),
+    )
+}
+
+/// What is drawn, and how wide and high it is in pixels.
+fn inside(layout: &Layout) -> (String, (f32, f32)) {
     let mut drawing = Drawing {
-        layout: &layout,
+        layout,
         lanes: vec![],
         grounds: String::new(),
         text: String::new(),
@@ -62,22 +80,15 @@ fn svg(ladder: &Ladder, title: &str, style: &str) -> String {
     }
     drawing.draw_lanes();
     let height = ROW * (layout.rows.len() + 1) as f32 + 6.0;
-    let columns = layout.rows.iter().map(|row| end(&layout, row)).max().unwrap_or(0).max(40);
-    let width = columns as f32 * CHARACTER;
+    let columns = layout.rows.iter().map(|row| end(layout, row)).max().unwrap_or(0).max(40);
     let Drawing { grounds, text, paths, .. } = drawing;
-    let mut svg = format!(
-        "<svg class=\"ladder\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
-         viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\">\
-         <title>{}</title><desc>{}</desc>{style}{grounds}",
-        escaped(title),
-        escaped(&description(ladder)),
-    );
+    let mut drawn = grounds;
     for (class, path) in [("f", &paths.lanes), ("i", &paths.arrows), ("r", &paths.resets)] {
         if !path.is_empty() {
-            let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
+            let _ = write!(drawn, "<path class=\"{class}\" d=\"{path}\"/>");
         }
     }
-    svg + &text + "</svg>"
+    (drawn + &text, (columns as f32 * CHARACTER, height))
 }
 
 /// What is drawn, in a sentence.
@@ -96,6 +107,42 @@ fn description(ladder: &Ladder) -> String {
         let _ = write!(text, " {differing} lines that differ are marked by *.");
     }
     text
+}
+
+/// Two ladders next to each other, the rungs that are on both at the same height, for a
+/// page that has [`STYLE`].
+pub fn pair(pair: &Pair, title: &str) -> String {
+    side_by_side(pair, title, "")
+}
+
+/// As [`pair`], as a file of its own.
+pub fn pair_alone(pair: &Pair, title: &str) -> String {
+    side_by_side(pair, title, &own_style())
+}
+
+fn side_by_side(pair: &Pair, title: &str, style: &str) -> String {
+    const TITLE: f32 = 20.0;
+    const BETWEEN: f32 = 24.0;
+    let frame = Frame::alone(COLUMNS);
+    let (left, right) = pair.layouts(frame, frame);
+    let ((left, size), (right, other)) = (inside(&left), inside(&right));
+    let start = size.0 + BETWEEN;
+    let mut drawn = String::new();
+    for (x, side, inside) in [(0.0, &pair.left, left), (start, &pair.right, right)] {
+        let title = escaped(&side.title);
+        let _ = write!(
+            drawn,
+            "<g transform=\"translate({x:.0})\"><text x=\"7\" y=\"15\" class=\"h\">{title}</text>\
+             <g transform=\"translate(0 {TITLE:.0})\">{inside}</g></g>"
+        );
+    }
+    let size = (start + other.0, TITLE + size.1.max(other.1));
+    let desc = format!("{} {}", description(&pair.left.ladder), description(&pair.right.ladder));
+    wrapped(title, &desc, style, &drawn, size)
+}
+
+fn own_style() -> String {
+    format!("<style>{STYLE}{DARK}</style>")
 }
 
 /// How many characters a row takes.
@@ -145,7 +192,9 @@ impl Drawing<'_> {
 
     fn heading(&mut self) {
         let layout = self.layout;
-        self.say(x(TIME_COLUMNS - 8), 15.0, "h", "seconds");
+        if layout.times {
+            self.say(x(layout.names - 8), 15.0, "h", "seconds");
+        }
         self.say(x(layout.client), 15.0, "h", &layout.client_heading);
         for (lane, name) in &layout.lanes {
             self.say(x(lane - name.chars().count() / 2), 15.0, "h", name);
@@ -164,10 +213,10 @@ impl Drawing<'_> {
             );
             self.say(1.0, base, "h", if row.mark == Mark::Wrong { ">" } else { "*" });
         }
-        if let Some(time) = row.time {
+        if let Some(time) = row.time.filter(|_| layout.times) {
             self.say(x(1), base, "f", &format!("{:>9.6}", time.as_secs_f64()));
         }
-        self.say(x(TIME_COLUMNS), base, "", &row.name);
+        self.say(x(layout.names), base, "", &row.name);
         let alive = layout.lanes.iter().zip(&row.alive).filter(|(_, alive)| **alive);
         let lanes = alive.map(|((lane, _), _)| *lane).chain([layout.client]);
         for lane in lanes.collect::<Vec<_>>() {

@@ -1,18 +1,21 @@
 //! A ladder in characters.
 
-use super::layout::{Body, Layout, Row, TIME_COLUMNS};
+use super::layout::{Body, Frame, Layout, Row};
 use super::{Change, Ladder, Mark, Note};
 use crate::style::Style;
 
 /// Draws a ladder so many characters wide, a line break behind each line.
 pub fn drawn(ladder: &Ladder, width: usize, style: Style) -> String {
-    lines(&Layout::new(ladder, width), style).into_iter().map(|line| line + "\n").collect()
+    lines(&Layout::new(ladder, Frame::alone(width)), style)
+        .into_iter()
+        .map(|line| line + "\n")
+        .collect()
 }
 
 /// As [`drawn`], but only so many lines before the first marked one and behind it; all of
 /// them if none is marked.
 pub fn around(ladder: &Ladder, context: usize, width: usize, style: Style) -> String {
-    let layout = Layout::new(ladder, width);
+    let layout = Layout::new(ladder, Frame::alone(width));
     let mut rows = lines(&layout, style).into_iter();
     let mut shown: Vec<String> = rows.next().into_iter().collect();
     let count = rows.len();
@@ -32,7 +35,9 @@ pub fn around(ladder: &Ladder, context: usize, width: usize, style: Style) -> St
 /// The lines of a ladder, its heading first. Colour repeats what the characters say.
 pub fn lines(layout: &Layout, style: Style) -> Vec<String> {
     let mut heading = Canvas::default();
-    heading.put(TIME_COLUMNS - 1 - "seconds".len(), "seconds");
+    if layout.times {
+        heading.put(layout.names - 1 - "seconds".len(), "seconds");
+    }
     heading.put(layout.client, &layout.client_heading);
     for (lane, name) in &layout.lanes {
         heading.put(lane - name.chars().count() / 2, name);
@@ -44,10 +49,10 @@ pub fn lines(layout: &Layout, style: Style) -> Vec<String> {
 fn line(layout: &Layout, row: &Row, style: Style) -> String {
     let mut canvas = Canvas::default();
     canvas.put(0, mark(row.mark));
-    if let Some(time) = row.time {
+    if let Some(time) = row.time.filter(|_| layout.times) {
         canvas.put(1, &format!("{:>9.6}", time.as_secs_f64()));
     }
-    canvas.put(TIME_COLUMNS, &row.name);
+    canvas.put(layout.names, &row.name);
     canvas.put(layout.client, "|");
     for ((lane, _), _) in layout.lanes.iter().zip(&row.alive).filter(|(_, alive)| **alive) {
         canvas.put(*lane, "|");

@@ -168,7 +168,7 @@ impl<'d> Findings<'d> {
 }
 
 /// What holds the final ACKs in the labs of a kernel.
-fn gate(kernel: &Kernel) -> String {
+pub fn gate(kernel: &Kernel) -> String {
     kernel.gate.as_ref().map_or_else(|_| "nothing".into(), ToString::to_string)
 }
 
@@ -235,8 +235,8 @@ impl Wrong<'_> {
     }
 }
 
-/// A file's name may need quotes.
-fn shell_word(name: &str) -> String {
+/// A word of a command: a file's name may need quotes.
+pub fn shell_word(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+~:/=@,".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
         return name.to_owned();

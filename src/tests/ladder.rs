@@ -5,7 +5,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use rstest::rstest;
 
-use crate::ladder::{Ladder, Note, What, svg, text};
+use crate::ladder::side::{Pair, Side};
+use crate::ladder::{Ladder, Mark, Note, What, svg, text};
 use crate::style::Style;
 
 pub const QUIZ1_OFF: &str = "
@@ -247,5 +248,53 @@ fn what_no_trace_has_written_is_left_out() {
     let lines = crate::ladder::read(&["nonsense".into(), "0.1  -- close(A) --".into()]);
     let ladder = Ladder::new(&lines, &[]);
     assert!(matches!(&ladder.rungs[0].what, What::Act { act, .. } if act == "close(A)"));
-    assert!(Ladder::new(&[], &[]).is_empty());
+    assert_eq!(Ladder::new(&[], &[]).rungs, []);
+}
+
+fn pair() -> Pair {
+    let side = |title: &str, trace, wrong: &[usize]| Side {
+        title: title.into(),
+        ladder: Ladder::new(&lines(trace), wrong),
+    };
+    Pair::new(
+        side("quiz1/v4/off on 6.1", QUIZ1_OFF, &[8]),
+        side("quiz1/v4/on on 6.1", QUIZ1_ON, &[]),
+    )
+}
+
+#[rstest]
+#[case(140)]
+#[case(100)]
+#[case(80)]
+fn two_ladders(#[case] width: usize) {
+    let drawn = pair().text(width, Style::PLAIN);
+    for line in drawn.lines() {
+        assert!(line.chars().count() <= width, "{line}");
+    }
+    insta::assert_snapshot!(format!("two-ladders-{width}"), drawn);
+}
+
+#[test]
+fn what_only_one_ladder_has_is_marked_and_what_is_wrong_stays_so() {
+    let pair = pair();
+    let marked =
+        |side: &Side, mark: Mark| side.ladder.rungs.iter().filter(|rung| rung.mark == mark).count();
+    assert_eq!((marked(&pair.left, Mark::Wrong), marked(&pair.left, Mark::Differs)), (1, 1));
+    assert_eq!((marked(&pair.right, Mark::Wrong), marked(&pair.right, Mark::Differs)), (0, 5));
+    assert_eq!(pair.differing(), 7);
+    let same = Pair::new(pair.right.clone(), pair.right);
+    assert_eq!(same.differing(), 0);
+}
+
+#[test]
+fn two_ladders_as_svg() {
+    let (pair, title) = (pair(), "off & on");
+    let (drawn, alone) = (svg::pair(&pair, title), svg::pair_alone(&pair, title));
+    assert!(alone.len() > drawn.len() + svg::STYLE.len());
+    for svg in [drawn, alone] {
+        let texts = well_formed(&svg);
+        for part in ["off & on", "quiz1/v4/off on 6.1", "quiz1/v4/on on 6.1", "C: accepted by B"] {
+            assert!(texts.contains(part), "{part}: {texts}");
+        }
+    }
 }

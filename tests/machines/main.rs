@@ -3,6 +3,7 @@
 //! They boot what is ready in the cache and nothing else: the network is never used.
 //! What cannot run here is ignored, and says why.
 
+mod bisect;
 mod broken;
 mod kernels;
 mod matrix;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     // As many as there are slots.
     arguments.test_threads.get_or_insert(SLOTS.len());
     let kernels = Kernels::in_cache();
-    let tests = [matrix::TESTS, program::TESTS, broken::TESTS].concat();
+    let tests = [bisect::TESTS, matrix::TESTS, program::TESTS, broken::TESTS].concat();
     let trials = tests.into_iter().enumerate().map(|(index, test)| trial(index, test, &kernels));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

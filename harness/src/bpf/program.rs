@@ -102,6 +102,11 @@ pub fn detach(socket: impl AsFd) -> io::Result<()> {
     option::select_by_hash(socket)
 }
 
+/// Attaches a classic program that always gives `index` (`SO_ATTACH_REUSEPORT_CBPF`).
+pub fn select_index(socket: impl AsFd, index: u32) -> io::Result<()> {
+    option::select_index(socket, index)
+}
+
 /// Sets `SO_LOCK_FILTER`: from now on nothing may be attached to `socket`.
 pub fn lock_filters(socket: impl AsFd) -> io::Result<()> {
     option::set(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1)

@@ -208,7 +208,11 @@ impl Lab {
         }
     }
 
-    fn requests(&self) -> Result<i64> {
+    /// How many handshakes are in flight in the lab.
+    ///
+    /// # Errors
+    /// The table of sockets cannot be read.
+    pub fn requests(&self) -> Result<i64> {
         let requests = sockets(self.family)?;
         Ok(requests.iter().filter(|socket| socket.state == State::SynRecv).count() as i64)
     }

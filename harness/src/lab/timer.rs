@@ -33,14 +33,37 @@ impl Lab {
         count: usize,
         long: Duration,
     ) -> Result<()> {
-        self.check_syn_ack_timer(client.local)?;
-        let to_client = address(client);
-        let what = format!("SYN+ACK {count} to {}", client.name());
+        self.until_all_syn_acks(std::slice::from_ref(client), count, long)
+    }
+
+    /// As [`Lab::until_syn_acks`], for every client of a list.
+    ///
+    /// # Errors
+    /// As [`Lab::until_syn_acks`].
+    pub fn until_all_syn_acks(
+        &mut self,
+        clients: &[WireClient],
+        count: usize,
+        long: Duration,
+    ) -> Result<()> {
+        for client in clients {
+            self.check_syn_ack_timer(client.local)?;
+        }
+        let names: Vec<&str> = clients.iter().map(WireClient::name).collect();
+        let what = format!("SYN+ACK {count} to {}", names.join(", "));
         self.until_captured_within(long + wait::deadline(), &what, |trace| {
-            trace.segments().filter(|s| is_syn_ack(s, to_client)).count() >= count
+            clients.iter().map(address).all(|to_client| {
+                trace.segments().filter(|s| is_syn_ack(s, to_client)).count() >= count
+            })
         })?;
-        self.fired.push((to_client, now()));
+        self.fired.extend(clients.iter().map(|client| (address(client), now())));
         Ok(())
+    }
+
+    /// Takes note that the timer of `client` fired just now, which the case has seen by
+    /// other means than a SYN+ACK.
+    pub fn timer_has_fired(&mut self, client: &WireClient) {
+        self.fired.push((address(client), now()));
     }
 
     /// Waits until there is no request of `client`, which is to take so `long`.

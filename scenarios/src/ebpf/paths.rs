@@ -28,6 +28,8 @@ pub(super) enum Path {
     FastOpen,
     /// Its final ACK comes when A is closed.
     FinalAck,
+    /// Its final ACK comes when A is shut down.
+    FinalAckShutdown,
     /// Its client is silent, and the SYN+ACK timer fires when A is closed.
     Timer,
 }
@@ -41,7 +43,7 @@ enum Answer {
 }
 
 impl Path {
-    const fn waits_for(self) -> Duration {
+    pub(super) const fn waits_for(self) -> Duration {
         match self {
             Self::Timer => FIRST,
             _ => Duration::ZERO,
@@ -237,7 +239,7 @@ pub(super) fn begin(lab: &mut Lab, path: Path) -> harness::Result<WireClient> {
 
 /// Ends A. A listener that was shut down lives on.
 pub(super) fn end(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<Option<Listener>> {
-    if path != Path::Shutdown {
+    if !matches!(path, Path::Shutdown | Path::FinalAckShutdown) {
         lab.close(a);
         return Ok(None);
     }
@@ -256,7 +258,9 @@ pub(super) fn go_on(lab: &mut Lab, w: &mut WireClient, path: Path) -> harness::R
     match path {
         Path::Close | Path::Shutdown => lab.settle(),
         Path::FastOpen => lab.wire_send(w, &Draft::new(".", 12, 1)).map(drop),
-        Path::FinalAck | Path::Timer => lab.wire_send(w, &data()).map(drop),
+        Path::FinalAck | Path::FinalAckShutdown | Path::Timer => {
+            lab.wire_send(w, &data()).map(drop)
+        }
     }
 }
 
@@ -291,7 +295,7 @@ fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
 
 fn must(path: Path, answer: Answer) -> Expectation {
     let dropped = answer == Answer::Drop;
-    let in_handshake = matches!(path, Path::FinalAck | Path::Timer);
+    let in_handshake = matches!(path, Path::FinalAck | Path::FinalAckShutdown | Path::Timer);
     let counter = if dropped { "TCPMigrateReqFailure" } else { "TCPMigrateReqSuccess" };
     let established = matches!(path, Path::Close | Path::Shutdown);
     // A Fast Open child that was reset is none any more when its ACK comes.
@@ -324,11 +328,11 @@ fn runs(path: Path, dropped: bool) -> &'static str {
     match (path, dropped) {
         (Path::Close | Path::Shutdown, _) => "new 1, ESTABLISHED 1",
         (Path::FastOpen, false) => "new 1, SYN_RECV 1",
-        (Path::FinalAck, false) => "new 1, by segment 1",
+        (Path::FinalAck | Path::FinalAckShutdown, false) => "new 1, by segment 1",
         (Path::Timer, false) => "new 1, by timer 1",
         // What W sends then belongs to nothing.
         (Path::FastOpen, true) => "new 2, SYN_RECV 1",
-        (Path::FinalAck, true) => "new 2, by segment 1",
+        (Path::FinalAck | Path::FinalAckShutdown, true) => "new 2, by segment 1",
         (Path::Timer, true) => "new 2, by timer 1",
     }
 }
@@ -361,7 +365,7 @@ fn wire(path: Path, dropped: bool) -> String {
                  {after}"
             )
         }
-        Path::FinalAck => format!("{IN_FLIGHT}{served}\n{answered}"),
+        Path::FinalAck | Path::FinalAckShutdown => format!("{IN_FLIGHT}{served}\n{answered}"),
         Path::Timer => {
             let again = if dropped { "" } else { "S > W  S. 0:0(0) ack 1" };
             format!("{IN_FLIGHT}{again}\n{served}\n{answered}")

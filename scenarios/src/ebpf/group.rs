@@ -1,0 +1,285 @@
+//! Whose program it is: loading, attaching, detaching, and what becomes of it when members
+//! of its group stop listening.
+
+use std::net::Shutdown;
+
+use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
+use harness::lab::{Lab, outcome};
+use harness::place::Place;
+use harness::socket::{BACKLOG, Listener};
+use harness::subprocess::as_second_user;
+use harness::wire_client::Draft;
+
+use super::paths::{Path, begin, end};
+use super::register::tested;
+use super::{Runs, observe_heir};
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::expectation::Expectation;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "ebpf/load/attach-types",
+        does: "A program that passes is loaded with each attach type from 38 to 41, and with 0 \
+               and 1.",
+        must: "0, 39 and 40 are taken: 0 means 39, which selects, and 40 migrates too. All others \
+               are EINVAL.",
+        source: "B-01; bpf_prog_load_check_attach(), bpf_prog_load_fixup_attach_type()",
+        settings: Settings::Once,
+        needs: &[Need::Programs],
+        run: attach_types,
+        expect: |_| {
+            [(0, "ok"), (1, "EINVAL"), (38, "EINVAL"), (39, "ok"), (40, "ok"), (41, "EINVAL")]
+                .into_iter()
+                .fold(Expectation::new(), |must, (number, came)| {
+                    must.fact(&format!("attach type {number}"), came)
+                })
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/load/privileges",
+        does: "The second user, without capabilities, loads a program; attaches one that root \
+               loaded; and attaches a classic one.",
+        must: "To load is EPERM. To attach asks for no privilege, of either kind.",
+        source: "B-02; bpf_prog_load(); sk_reuseport_attach_bpf(), sk_reuseport_attach_filter()",
+        settings: Settings::Families,
+        needs: &[Need::Programs, Need::SecondUid],
+        run: privileges,
+        expect: |_| {
+            Expectation::new()
+                .fact("loading", "EPERM")
+                .fact("attaching", "ok")
+                .fact("attaching a classic one", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/locked",
+        does: "A has SO_LOCK_FILTER. A program is attached to it, and a classic one; then both to \
+               B, of the same group.",
+        must: "A refuses both with EPERM. The lock is the socket's and not the group's: B takes \
+               them.",
+        source: "B-03; sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: locked,
+        expect: |_| {
+            Expectation::new()
+                .fact("to A", "EPERM")
+                .fact("a classic one to A", "EPERM")
+                .fact("to B", "ok")
+                .fact("a classic one to B", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/shut-down-member",
+        does: "W's SYN was A's; B listens; A is shut down, and a program is attached to A; W \
+               sends a bare ACK.",
+        must: "A is split off into a group of its own, where it is the only choice: the ACK makes \
+               a child of A, which no longer listens, and is answered by an RST that acknowledges \
+               it. No migration is counted.",
+        source: "B-16; reuseport_attach_prog(), reuseport_alloc(), reuseport_resurrect()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Programs],
+        run: attach_to_shut_down,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to the ACK", "S > W  R. 1:1(0) ack 1")
+                .fact("sockets then", "a listener")
+                .fact("accepted by", "none")
+                .fact("received", "none")
+                // It was never established.
+                .counters(&[("PassiveOpens", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/lone-member",
+        does: "A is alone, with a program that counts its runs; A is shut down and listens again; \
+               a client comes.",
+        must: "A founds a new group, and the program is lost, whatever the sysctl.",
+        source: "B-17; inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| listening_again(lab, false),
+        expect: |_| lost_must(true),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/member-of-two",
+        does: "As ebpf/attach/lone-member, but B listens too.",
+        must: "The group lives on with B, and so does its program, to which A comes back.",
+        source: "B-17; reuseport_resurrect(): the group of another listener",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| listening_again(lab, true),
+        expect: |_| lost_must(false),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/detach/who",
+        does: "A and B are a group with a program, which each of them detaches in turn; others \
+               try that have none.",
+        must: "Any member may detach it. ENOENT for a group without, for a socket with \
+               SO_REUSEPORT and no group, and for a member that was shut down; EINVAL for a \
+               socket without SO_REUSEPORT.",
+        source: "B-14; reuseport_detach_prog()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Programs],
+        run: who_detaches,
+        expect: |_| {
+            Expectation::new()
+                .fact("by A, that attached it", "ok")
+                .fact("again", "ENOENT")
+                .fact("by B", "ok")
+                .fact("by a socket with the option and no group", "ENOENT")
+                .fact("by a socket without the option", "EINVAL")
+                .fact("by B, shut down", "ENOENT")
+                .fact("by A at last", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/detach/before-the-close",
+        does: "A's group has a program that is asked about migrations; W's child waits; B, C and \
+               D listen; B detaches the program; A is closed.",
+        must: "As without a program. Off: the child is reset, and no failed migration is counted. \
+               On: the hash chooses.",
+        source: "B-15; reuseport_stop_listen_sock()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: detached_before,
+        expect: detached_must,
+        ..Case::DEFAULT
+    },
+];
+
+fn attach_types(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    for number in [0, 1, 38, 39, 40, 41] {
+        let came = Program::try_load(Attach::Number(number))?;
+        lab.observe(&format!("attach type {number}"), came);
+    }
+    Ok(())
+}
+
+fn privileges(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let [loading, attaching, classic] = as_second_user(|| {
+        let loading = Program::try_load(Attach::SelectOrMigrate);
+        let loading = loading.unwrap_or_else(|e| e.to_string());
+        let attaching = outcome(program.attach(&a));
+        [loading, attaching, outcome(select_index(&a, 0))]
+    })?;
+    lab.observe("loading", loading);
+    lab.observe("attaching", attaching);
+    lab.observe("attaching a classic one", classic);
+    Ok(())
+}
+
+fn locked(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b] = [lab.listen("A")?, lab.listen("B")?];
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    tested("setsockopt(A, SO_LOCK_FILTER, 1)", lock_filters(&a))?;
+    for listener in [&a, &b] {
+        let name = listener.name();
+        lab.observe(&format!("to {name}"), outcome(program.attach(listener)));
+        let classic = outcome(select_index(listener, 0));
+        lab.observe(&format!("a classic one to {name}"), classic);
+    }
+    Ok(())
+}
+
+fn attach_to_shut_down(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let a = lab.listen("A")?;
+    let mut w = begin(lab, Path::FinalAckShutdown)?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    let a = end(lab, a, Path::FinalAckShutdown)?;
+    if let Some(a) = &a {
+        lab.attach(a, &program)?;
+    }
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to the ACK", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
+    observe_heir(lab, &[&b])
+}
+
+fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    let b = if another { Some(lab.listen("B")?) } else { None };
+    let group: Vec<&Listener> = std::iter::once(&a).chain(&b).collect();
+    lab.who_takes(&group, 0)?;
+    lab.observe("runs before", runs.shown()?);
+    lab.act("shutdown(A)");
+    tested("shutdown(A, SHUT_RDWR)", a.shutdown(Shutdown::Both))?;
+    tested("listen(A)", a.listen(BACKLOG))?;
+    lab.act("listen(A)");
+    lab.who_takes(&group, 0)?;
+    lab.observe("runs after", runs.shown()?);
+    lab.observe("detaching", outcome(detach(&a)));
+    Ok(())
+}
+
+fn lost_must(lost: bool) -> Expectation {
+    let (runs, detaching) = if lost { ("new 1", "ENOENT") } else { ("new 2", "ok") };
+    Expectation::new()
+        .fact("runs before", "new 1")
+        .fact("runs after", runs)
+        .fact("detaching", detaching)
+}
+
+fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let [a, b] = [lab.listen("A")?, lab.listen("B")?];
+    lab.attach(&a, &program)?;
+    lab.observe("by A, that attached it", outcome(detach(&a)));
+    lab.observe("again", outcome(detach(&a)));
+    lab.attach(&a, &program)?;
+    lab.observe("by B", outcome(detach(&b)));
+    let bound = lab.bind_at("C", &Place::usual(setting.family))?;
+    lab.observe("by a socket with the option and no group", outcome(detach(&bound)));
+    let bare = Listener::bare("D", setting.family)?;
+    lab.observe("by a socket without the option", outcome(detach(&bare)));
+    lab.attach(&a, &program)?;
+    lab.act("shutdown(B)");
+    tested("shutdown(B, SHUT_RDWR)", b.shutdown(Shutdown::Both))?;
+    lab.observe("by B, shut down", outcome(detach(&b)));
+    lab.observe("by A at last", outcome(detach(&a)));
+    Ok(())
+}
+
+fn detached_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    let _w = begin(lab, Path::Close)?;
+    let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
+    lab.select_by_hash(&b)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.observe_counters(&before)?;
+    lab.observe("runs", runs.shown()?);
+    observe_heir(lab, &[&b, &c, &d])
+}
+
+fn detached_must(setting: Setting) -> Expectation {
+    let must = Expectation::new().fact("runs", "new 1");
+    match setting.migration {
+        Migration::Off => must
+            .fact("accepted by", "none")
+            .fact("received", "none")
+            .counters(&[("OutRsts", 1), ("EstabResets", 1)]),
+        Migration::On => must
+            .one_of("accepted by", &["B", "C", "D"])
+            .fact("received", "`Hello World`")
+            .counters(&[("TCPMigrateReqSuccess", 1)]),
+    }
+}
