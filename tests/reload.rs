@@ -118,8 +118,9 @@ fn who_loses_behind_a_delay_line_where_there_can_be_one() {
 #[test]
 fn files_are_kept() {
     let place = tempfile::tempdir().expect("a directory");
-    let mut command =
-        sockmig(&["reload", "own/naive", "--rate", rate(), "--reloads", "1", "--out"]);
+    // Many in flight at each reload, so that chance does not make the run invalid.
+    let mut command = sockmig(&["reload", "own/naive", "--rate", rate(), "--rtt", "250"]);
+    command.args(["--reloads", "2", "--out"]);
     let ended = run(command.arg(place.path()));
     assert_eq!(ended.code, Some(0), "{ended}");
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect(name);
