@@ -64,7 +64,8 @@ pub(crate) const CASES: &[Case] = &[
         does: "A keeps SYNs. V's child waits in A's queue, W's request is A's; A is closed; W sends \
                its ACK. Eight others come to B, which keeps SYNs too; B accepts all ten.",
         must: "Each has its own SYN: none was freed with the request that it came with.",
-        source: "inet_csk_listen_stop(), inet_csk_complete_hashdance(): reqsk_migrate_reset(req)",
+        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the request \
+                 changes listeners",
         settings: Settings::FamiliesOn,
         run: saved_syns,
         expect: |_| {
