@@ -16,6 +16,7 @@ mod ktap;
 mod ladder;
 mod list;
 mod machine;
+mod markdown;
 mod matrix;
 mod merge;
 mod output;

@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::json::Json;
 use crate::junit::Junit;
 use crate::ktap::{Dialect, Ktap};
+use crate::markdown::Markdown;
 use crate::output::{self, OutDirectory, Stdout};
 use crate::progress::Progress;
 use crate::style::Style;
@@ -52,6 +53,9 @@ pub fn run(arguments: &RunArguments) -> Exit {
     }
     if let Some(path) = &arguments.junit {
         listeners.add_file(path.clone(), Junit::new);
+    }
+    if let Some(path) = &arguments.markdown {
+        listeners.add_file(path.clone(), Markdown::new);
     }
     if let Some(path) = &arguments.out {
         match OutDirectory::open(path) {

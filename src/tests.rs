@@ -22,6 +22,7 @@ use crate::consumer::{Consumer, End, Finished, Run};
 use crate::json::Json;
 use crate::junit::Junit;
 use crate::ktap::{Dialect, Ktap};
+use crate::markdown::Markdown;
 use crate::progress::Progress;
 use crate::run::Shared;
 use crate::style::Style;
@@ -139,6 +140,11 @@ fn broken_output_is_refused(#[case] text: &str, #[case] why: &str) {
 #[test]
 fn junit() {
     insta::assert_snapshot!(all(|to| Box::new(Junit::new(to))));
+}
+
+#[test]
+fn markdown() {
+    insta::assert_snapshot!(all(|to| Box::new(Markdown::new(to))));
 }
 
 #[test]

@@ -109,6 +109,19 @@ fn what_run_writes_diff_reads() {
 }
 
 #[test]
+fn a_document_from_before_programs_is_read() {
+    let place = Place::new();
+    let mut old = real_run().clone();
+    let kernel = old["environment"]["kernel"].as_object_mut().expect("a kernel");
+    for later in ["programs", "may_load_programs"] {
+        kernel.remove(later).expect("what a kernel is asked today");
+    }
+    let old = place.write("old.json", &old);
+    let ended = diff(&old, &old);
+    assert_eq!(ended.code, Some(0), "{ended}");
+}
+
+#[test]
 fn a_regression_is_exit_code_1() {
     let place = Place::new();
     let good = place.write("good.json", &run_document("6.1-good", ["pass", "skip"]));

@@ -103,9 +103,16 @@ pub struct Kernel {
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the errno.
+    #[serde(default = "not_asked")]
     pub programs: Result<(), String>,
     /// Nothing but the kernel should keep a lab from loading them.
+    #[serde(default)]
     pub may_load_programs: bool,
+}
+
+/// In documents that are older than the question.
+fn not_asked() -> Result<(), String> {
+    Err("it was not tried".into())
 }
 
 impl Kernel {

@@ -186,3 +186,13 @@ pub fn closed_by_exec(descriptor: BorrowedFd<'_>) -> Result<bool> {
     let flags = fcntl(descriptor, FcntlArg::F_GETFD).call(|| "fcntl(F_GETFD)".into())?;
     Ok(FdFlag::from_bits_truncate(flags).contains(FdFlag::FD_CLOEXEC))
 }
+
+/// What a UNIX socket says to `SO_REUSEPORT`.
+///
+/// # Errors
+/// There can be no UNIX socket.
+pub fn reuse_port_of_unix_socket() -> Result<std::io::Result<()>> {
+    let unix = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)
+        .call(|| "socket(AF_UNIX)".into())?;
+    Ok(unix.set_reuse_port(true))
+}

@@ -75,6 +75,19 @@ impl Listener {
         self.socket.bind(&self.family.server().into())
     }
 
+    /// Binds to the loopback address, at a port that the kernel chooses.
+    pub fn bind_anywhere(&self) -> io::Result<()> {
+        self.socket.bind(&SocketAddr::new(self.family.loopback(), 0).into())
+    }
+
+    /// The port that it has (`getsockname`).
+    pub fn port(&self) -> Result<u16> {
+        let called = || format!("getsockname({})", self.name);
+        let local = self.socket.local_addr().call(called)?.as_socket();
+        let local = local.ok_or_else(|| Error::unreadable(called(), "not an IP address"))?;
+        Ok(local.port())
+    }
+
     /// Binds to `address`, at the lab's port.
     pub(crate) fn bind_to(&self, address: IpAddr) -> io::Result<()> {
         self.socket.bind(&SocketAddr::new(address, PORT).into())

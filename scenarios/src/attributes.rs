@@ -69,6 +69,17 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "attributes/saved-syn-with-link",
+        does: "As attributes/saved-syn, but A keeps SYNs from the link's header on (2), and B from \
+               the IP header on (1).",
+        must: "Both have theirs as A kept it, with the link's header before it, once.",
+        source: "M-05; tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
+        settings: Settings::FamiliesOn,
+        run: |lab, _| saved_syn(lab, 2, 1),
+        expect: |_| saved_syn_must(["its SYN and the link's header", "nothing"]),
+        ..Case::DEFAULT
+    },
+    Case {
         name: "attributes/unsaved-syn",
         does: "As attributes/saved-syn, but B keeps SYNs and A does not.",
         must: "There are none: the SYNs came before B had a say. Asking is no error.",
@@ -239,14 +250,18 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
 }
 
 /// Whether it is just the SYN that `client` has sent: an IP header, and the TCP header with
-/// the maximum segment size.
+/// the maximum segment size; an Ethernet header before them, perhaps.
 pub(crate) fn shown(syn: &[u8], client: &WireClient) -> String {
     const TCP: usize = 24;
+    const LINK: usize = 14;
     let ip = if client.local.is_ipv4() { 20 } else { 40 };
     let port = client.local.port().to_be_bytes();
     match syn {
         [] => "nothing".to_owned(),
         syn if syn.len() == ip + TCP && syn[ip..ip + 2] == port => "its SYN".to_owned(),
+        frame if frame.len() == LINK + ip + TCP && frame[LINK + ip..LINK + ip + 2] == port => {
+            "its SYN and the link's header".to_owned()
+        }
         other => format!("{} bytes: {other:?}", other.len()),
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, accounting, attributes, back_off, bind, child_state, copy, ebpf, fast_open,
-    fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership, order,
-    owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
+    accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
+    fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership,
+    order, owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -101,6 +101,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         group::CASES,
         membership::CASES,
         order::CASES,
+        again::CASES,
         growth::CASES,
         bind::CASES,
         sysctl::CASES,

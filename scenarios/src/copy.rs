@@ -95,6 +95,20 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "handshake/syn-again-looks",
+        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
+               their own, B's have others. A is closed with W's request; W sends its SYN again.",
+        must: "The first SYN+ACK looks like A's, the second like B's.",
+        source: "N-05; tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
+        settings: Settings::FamiliesOn,
+        run: syn_again_looks,
+        expect: |_| {
+            Expectation::new()
+                .fact("SYN+ACKs' looks", "tos 0x10 ttl 33 mss 1000; tos 0x20 ttl 44 mss 700")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "timer/many-requests",
         does: "A, with a backlog of 32, has twelve requests, B a backlog of 4. A is closed; the \
                timers fire. Another client comes. The timers fire twice more.",
@@ -237,6 +251,21 @@ fn deferring_both(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
     lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    lab.close(a);
+    lab.wire_send(&mut w, &Draft::syn())?;
+    lab.observe_syn_ack_looks(&w);
+    // The request is still A's; it ends with a child.
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    b.accept()?.reset_on_close()
 }
 
 /// How many requests A has: half of B's backlog are less than a third of them.

@@ -7,6 +7,7 @@
 
 mod accept_queue;
 mod accounting;
+mod again;
 mod attributes;
 mod back_off;
 mod bind;

@@ -1,13 +1,12 @@
 //! The order in which the kernel has the members of a group, and who is chosen by it.
 
-use std::net::Shutdown;
-
 use harness::attribute;
 use harness::lab::Lab;
 use harness::place::Place;
-use harness::socket::{BACKLOG, Client, Listener, Stream};
+use harness::socket::{Client, Listener, Stream};
 use harness::wait;
 
+use crate::again::{listen, shut_down};
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::statistics::binomial_bounds;
@@ -197,18 +196,6 @@ const MANY: u16 = 96;
 
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
 const FIRST_PORT: u16 = 20_000;
-
-fn shut_down(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("shutdown({}, SHUT_RDWR)", listener.name());
-    lab.act(&call);
-    listener.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested { call, source })
-}
-
-fn listen(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("listen({})", listener.name());
-    lab.act(&call);
-    listener.listen(BACKLOG).map_err(|source| harness::Error::Tested { call, source })
-}
 
 fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let place = Place::usual(setting.family);

@@ -18,6 +18,15 @@ const COLUMNS: usize = 80;
 /// So many cases that changed alike are told by their names.
 const NAMED: usize = 12;
 
+/// In Markdown, so many groups of cases that changed alike are told.
+const TOLD: usize = 20;
+
+/// And so many regressions of a group by their names.
+const REGRESSIONS: usize = 30;
+
+/// And so many characters of a reason.
+const DETAIL: usize = 600;
+
 /// Cases that changed alike, on the same kernels and for the same reason.
 #[derive(Debug, PartialEq, Eq)]
 struct Alike<'d> {
@@ -70,6 +79,16 @@ fn which(meaning: Meaning, ids: &[&str]) -> String {
     }
     let counted = mechanisms.iter().map(|(mechanism, count)| format!("{count} {mechanism}"));
     format!("{} cases: {}", ids.len(), counted.collect::<Vec<_>>().join(", "))
+}
+
+/// The same, and never more than a page can show: regressions too are counted from the
+/// `REGRESSIONS`th on.
+fn named(meaning: Meaning, ids: &[&str]) -> String {
+    if meaning != Meaning::Regression || ids.len() <= REGRESSIONS {
+        return which(meaning, ids);
+    }
+    let more = &ids[REGRESSIONS..];
+    format!("{} and {} more", ids[..REGRESSIONS].join(" "), more.len())
 }
 
 fn transition(before: Option<Word>, after: Option<Word>) -> String {
@@ -162,12 +181,20 @@ pub fn markdown(difference: &Difference) -> String {
             let _ = writeln!(text, "- kernel {kernel}: {what}");
         }
         let changes = difference.cases.iter().filter(|change| change.meaning == meaning);
-        for alike in alike(changes) {
+        let groups = alike(changes);
+        for alike in groups.iter().take(TOLD) {
             let kernels = escaped(&alike.kernels.join(", "));
-            let ids = escaped(&which(meaning, &alike.ids));
+            let ids = escaped(&named(meaning, &alike.ids));
             let transition = escaped(&transition(alike.before, alike.after));
-            let detail = alike.detail.map_or(String::new(), |why| format!("<br>{}", escaped(why)));
+            let detail = alike.detail.map_or(String::new(), |why| {
+                let why: String = why.chars().take(DETAIL).collect();
+                format!("<br>{}", escaped(&why))
+            });
             let _ = writeln!(text, "- **{transition}** on {kernels}: {ids}{detail}");
+        }
+        if groups.len() > TOLD {
+            let more = groups.len() - TOLD;
+            let _ = writeln!(text, "- and {more} more; the terminal's and JSON's form have all");
         }
         let _ = writeln!(text, "\n</details>");
     }

@@ -385,7 +385,7 @@ impl<'l> Follower<'l> {
             match tenure.stage {
                 Stage::Request => tenure.ended = true,
                 // The reset's own line says it.
-                _ if was_reset == Some(true) => continue,
+                _ if heir.is_none() && was_reset == Some(true) => continue,
                 _ => tenure.listener = heir.or(sole),
             }
             changed.push((client, Some(tenure.clone())));

@@ -227,6 +227,11 @@ impl Wrong<'_> {
 
     /// The command that runs it again.
     pub fn again(&self, found: &MatrixDocument) -> String {
+        // A kernel without a machine is that of the computer itself.
+        let here = |at: &usize| found.kernels[*at].machine.is_none();
+        if self.kernels.iter().any(|(at, ..)| here(at)) {
+            return format!("sockmig run {} --trace --out DIR", shell_word(&self.case.id));
+        }
         let mut command = "sockmig matrix".to_owned();
         for (at, ..) in &self.kernels {
             command += &format!(" --kernel {}", shell_word(&found.kernels[*at].name));

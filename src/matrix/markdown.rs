@@ -14,6 +14,12 @@ const COLUMNS: usize = 12;
 /// Failures that are told one by one; a page is no log.
 const TOLD: usize = 20;
 
+/// Characters of one text that are shown; a pull request's comment has 65,536 in all.
+const CHARACTERS: usize = 1200;
+
+/// Places that are named.
+const PLACES: usize = 8;
+
 /// The page.
 pub fn markdown(found: &MatrixDocument) -> String {
     let findings = findings::findings(found);
@@ -67,6 +73,33 @@ pub fn fenced(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
+}
+
+/// The beginning and the end of a long text, whole lines of both.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let mut budget = CHARACTERS;
+    let mut take = |line: &&str| {
+        let fits = line.len() < budget;
+        budget = budget.saturating_sub(line.len() + 1);
+        fits
+    };
+    let (mut first, mut last) = (0, 0);
+    while first + last < lines.len() {
+        // What runs it again stands at the end, and so does a console's panic.
+        let from_end = last <= first;
+        let line = if from_end { &lines[lines.len() - 1 - last] } else { &lines[first] };
+        if !take(line) {
+            break;
+        }
+        *if from_end { &mut last } else { &mut first } += 1;
+    }
+    let left = lines.len() - first - last;
+    if left == 0 {
+        return lines.join("\n");
+    }
+    let gap = format!("... {left} lines are left out ...");
+    [&lines[..first], &[&gap], &lines[lines.len() - last..]].concat().join("\n")
 }
 
 fn symbol(word: Word) -> &'static str {
@@ -162,7 +195,7 @@ fn one_wrong(text: &mut String, found: &MatrixDocument, wrong: &Wrong<'_>) {
         let _ = writeln!(told, "actual    {}", mismatch.actual);
     }
     let _ = writeln!(told, "again     {}", wrong.again(found));
-    let _ = writeln!(text, "{}\n</details>\n", fenced(&told));
+    let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&told)));
 }
 
 fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
@@ -171,7 +204,7 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     }
     let _ = writeln!(text, "\n### Known bugs\n");
     let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
-    for bug in &findings.bugs {
+    for bug in findings.bugs.iter().take(TOLD) {
         let fix = bug.fix.map_or("nothing that is known".into(), |fix| format!("`{fix}`"));
         let (reason, kernels) = (escaped(bug.reason), escaped(&names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
@@ -187,7 +220,7 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Machines that did not complete\n");
-    for kernel in &findings.ends {
+    for kernel in findings.ends.iter().take(TOLD) {
         let (name, fate) = (&kernel.name, kernel.fate.word());
         let why = kernel.fate.why().unwrap_or_default();
         if kernel.console.is_empty() {
@@ -200,7 +233,7 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
             html(name),
             html(why)
         );
-        let _ = writeln!(text, "{}\n</details>\n", fenced(&kernel.console));
+        let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&kernel.console)));
     }
 }
 
@@ -209,13 +242,15 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
         return;
     }
     let _ = writeln!(text, "\n### Complaints in the kernels' logs\n");
-    for (line, places) in &findings.complaints {
-        let places = places.iter().map(|(at, complaint)| {
+    for (line, places) in findings.complaints.iter().take(TOLD) {
+        let more = places.len().saturating_sub(PLACES);
+        let more = if more > 0 { format!(", and {more} times more") } else { String::new() };
+        let places = places.iter().take(PLACES).map(|(at, complaint)| {
             let name = escaped(&found.kernels[*at].name);
             format!("{name} during {}", escaped(&complaint.during))
         });
         let places = places.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "- {}: {places}", escaped(line));
+        let _ = writeln!(text, "- {}: {places}{more}", escaped(line));
     }
 }
 
@@ -229,7 +264,7 @@ fn groups<T: AsRef<str>>(
         return;
     }
     let _ = writeln!(text, "\n<details><summary>{heading}</summary>\n");
-    for group in groups {
+    for group in groups.iter().take(TOLD) {
         let _ =
             writeln!(text, "- {}: {}", escaped(&place(found, group)), escaped(group.what.as_ref()));
     }

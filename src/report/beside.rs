@@ -23,7 +23,7 @@ pub struct Pair {
     pub other: usize,
 }
 
-/// What is worth comparing: a bug with a kernel that is well, migration off with on, and
+/// What is worth comparing: a bug with a kernel that is well, migration off with on (or a program), and
 /// then whatever else differs in one setting; `most` pairs.
 pub fn pairs(case: &Case<'_>, most: usize) -> Vec<Pair> {
     let mut pairs: Vec<Pair> = vec![];
@@ -50,9 +50,10 @@ fn is_worth_it(case: &Case<'_>, one: &Outcome<'_>, other: &Outcome<'_>, earlier:
     if other.word != Word::Ok {
         return well && same_setting;
     }
-    let off_and_on = mine
-        .iter()
-        .any(|name| name.strip_suffix("off").is_some_and(|s| theirs.contains(&&*format!("{s}on"))));
+    let off_and_on = mine.iter().any(|name| {
+        let family = name.strip_suffix("off");
+        family.is_some_and(|family| theirs.iter().any(|t| t.starts_with(family) && t != name))
+    });
     well && (off_and_on || earlier && same_setting)
 }
 

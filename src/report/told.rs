@@ -154,8 +154,12 @@ pub fn bugs(page: &Page<'_>) -> Markup {
 }
 
 fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
-    let mut cases: Vec<&str> = bug.ids.iter().map(|id| split(id).0).collect();
-    cases.dedup();
+    let mut cases: Vec<&str> = vec![];
+    for (case, _) in bug.ids.iter().map(|id| split(id)) {
+        if !cases.contains(&case) {
+            cases.push(case);
+        }
+    }
     let found = &page.combined.found;
     let free: Vec<usize> =
         (0..found.kernels.len()).filter(|at| is_free(&found.kernels[*at], bug)).collect();

@@ -236,6 +236,13 @@ fn whose_a_connection_is_is_never_guessed() {
     // Somebody was killed: any listener may be the one that is left.
     let killed = QUIZ1_ON.replace("close(A)", "SIGKILL");
     assert_eq!(owners(&killed), ["C: A's request", "C: A's child", "C: accepted by B"]);
+    // Nor is the only one that listened sure to listen still.
+    let later = "0.0  -- listen(A) --\n0.1  -- SIGKILL --\n0.2  C > S  S 0:0(0)  win 1\n\
+                 0.3  S > C  S. 0:0(0) ack 1  win 1";
+    assert_eq!(owners(later), ["C: somebody's request"]);
+    // A reset behind the accept is not the close's.
+    let reset = QUIZ1_ON.replace("S > C  P. 1:3(2) ack 12", "S > C  R. 1:1(0) ack 12");
+    assert_eq!(owners(&reset)[2..], ["C: B's child", "C: accepted by B", "C: gone"]);
     // Closing one of several descriptors ends nothing.
     let duplicate = QUIZ1_ON.replace("accept(B)", "accept(A)");
     assert_eq!(owners(&duplicate), ["C: A's request", "C: A's child", "C: accepted by A"]);

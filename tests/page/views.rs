@@ -33,11 +33,12 @@ fn everything(place: &Path) -> PathBuf {
 
 /// Nothing sticks out sideways, the console is silent, and nothing was fetched.
 fn is_well(browser: &mut Browser, view: &str) {
-    let sizes = "[document.documentElement.scrollWidth, innerWidth]";
+    // A phone's innerWidth grows with what sticks out; the layout's width does not.
+    let sizes = "(e => [e.scrollWidth, e.clientWidth])(document.documentElement)";
     let sizes = browser.value(sizes);
     let sizes: Vec<u64> = serde_json::from_value(sizes).expect("two numbers");
     let wide = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right \
-                > innerWidth && !e.closest('.scroll, pre')).slice(0, 3).map(e => e.outerHTML.slice(0, 120))";
+                > document.documentElement.clientWidth && !e.closest('.scroll, pre')).slice(0, 3).map(e => e.outerHTML.slice(0, 120))";
     let (is, window) = (sizes[0], sizes[1]);
     assert!(is <= window, "{view}: {is} pixels in a window of {window}: {}", browser.value(wide));
     let complaints = browser.complaints();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness::attribute::cookie;
 use harness::bpf::Condition::Selected;
-use harness::bpf::{Attach, Heirs, Index, PASS, Program, Register, when};
+use harness::bpf::{Attach, Counts, Heirs, Index, PASS, Program, Register, count, when};
 use harness::lab::Lab;
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
@@ -139,8 +139,10 @@ fn send(lab: &mut Lab, client: &mut WireClient, number: usize) -> harness::Resul
 fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
     lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
     let (group, heirs, runs) = (Register::new(5)?, Heirs::new(5)?, Runs::new()?);
+    let chosen = Counts::new(1)?;
     let mut statements = runs.counted();
-    statements.push(when(Selected(&group, Index::OfHeir(&heirs)), [PASS]));
+    let heir = Index::OfHeir(&heirs);
+    statements.push(when(Selected(&group, heir), [count(&chosen, 0), PASS]));
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let mut servers = vec![listen(lab, "A")?];
     lab.attach(&servers[0], &program)?;
@@ -170,6 +172,7 @@ fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
     }
     lab.observe_counters(&before)?;
     lab.observe("runs", migrations(&runs.shown()?));
+    lab.observe("chosen by the program", chosen.get(0)?);
     observe_messages(lab, &servers)
 }
 
@@ -213,6 +216,8 @@ fn must(state: State) -> Expectation {
     let finished = matches!(state, State::ByTimer | State::BySegment);
     Expectation::new()
         .fact("runs", runs)
+        // E has no heir, and is in the register no more when B is shut down.
+        .fact("chosen by the program", clients)
         .fact("accept by the others", "EINVAL, EINVAL, EINVAL, EINVAL")
         .fact("messages that E has", "all 25, each once")
         .counters(&[
