@@ -13,7 +13,6 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use harness::interrupt;
-use harness::kernel::Migration;
 use harness::process::{Broken, Labs};
 use reload::strategy;
 use scenarios::{engine, report};
@@ -74,8 +73,7 @@ fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
         Ok(broken) => Refusal::of(&broken),
         Err(why) => Refusal::new(Exit::Unavailable, why),
     })?;
-    let migrates = kernel.migration() != Migration::Absent;
-    let plan = Plan::new(arguments, selection, window, migrates);
+    let plan = Plan::new(arguments, selection, window, &kernel);
     if plan.strategies.is_empty() {
         let why: Vec<String> = plan.skipped.iter().map(ToString::to_string).collect();
         return Err(Refusal::new(Exit::NothingRan, why.join("; ")));

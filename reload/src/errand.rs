@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
 use crate::loading::{Loading, pass};
-use crate::strategy::{self, Bed, Server};
+use crate::strategy::{self, Bed, Need, Server};
 use crate::window::Window;
 
 /// How the work of these labs begins.
@@ -114,7 +114,8 @@ fn run(errand: &Errand) -> Result<Found> {
     inside::use_every_descriptor()?;
     let strategy = strategy::by_id(&errand.strategy)
         .ok_or_else(|| harness::Error::unreadable("a strategy", errand.strategy.as_str()))?;
-    let directory = strategy.needs.map(|_| inside::scratch()).transpose()?;
+    let is_foreign = matches!(strategy.needs, Need::Server(_));
+    let directory = is_foreign.then(inside::scratch).transpose()?;
     let bed = Bed {
         workers: errand.workers,
         pause: errand.pause,

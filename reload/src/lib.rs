@@ -14,5 +14,6 @@ mod loading;
 pub mod oracle;
 mod own;
 pub mod row;
+mod steering;
 pub mod strategy;
 pub mod window;
