@@ -125,6 +125,27 @@ fn programs_lose_nobody_or_are_told_to_be_impossible() {
 }
 
 #[test]
+fn a_close_at_rest_resets_everybody_or_nobody() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = sockmig(&["reload", "--close-cost", "--quick", "--format", "json", "--out"]);
+    let ended = run(command.arg(place.path()));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let points = document["points"].as_array().expect("points");
+    let sizes: Vec<_> = points.iter().map(|p| (&p["children"], &p["migrate_req"])).collect();
+    assert_eq!(sizes.len(), 8, "1 to 1000 children, off and on: {sizes:?}");
+    for point in points {
+        let all = point["children"].as_u64().expect("a number") * 3;
+        let (reset, accepted) = if point["migrate_req"] == true { (0, all) } else { (all, 0) };
+        assert_eq!(point["reset"], reset, "{point}");
+        assert_eq!(point["accepted"], accepted, "{point}");
+        assert!(point["close_us"].as_f64().is_some_and(|us| us > 0.0), "{point}");
+    }
+    let curve = std::fs::read_to_string(place.path().join("close-cost.svg")).expect("a plot");
+    assert!(curve.starts_with("<svg ") && curve.ends_with("</svg>\n"), "{curve}");
+}
+
+#[test]
 fn files_are_kept() {
     let place = tempfile::tempdir().expect("a directory");
     let mut command = sockmig(&["reload", "own/naive", "--reloads", "1", "--out"]);
@@ -149,6 +170,8 @@ fn what_makes_no_sense_is_refused() {
         (&["--rtt", "0"], 2, "0 is not in 1..=1000"),
         (&["--workers", "9"], 2, "9 is not in 1..=8"),
         (&["--quick", "--reloads", "3"], 2, "cannot be used with"),
+        (&["--close-cost", "--rate", "100"], 2, "cannot be used with"),
+        (&["--close-cost", "own"], 2, "cannot be used with"),
         (&["--pause", "5000"], 2, "--pause 5000 is too long"),
         (&["--out", "/nowhere/at/all"], 69, "cannot make the directory"),
     ] {

@@ -7,6 +7,7 @@
 //! is what many errands of one strategy come to.
 
 pub mod account;
+pub mod close_cost;
 pub mod errand;
 pub mod estimate;
 mod foreign;
