@@ -4,6 +4,8 @@ mod answer;
 mod closing;
 mod desk;
 mod document;
+mod elsewhere;
+mod list;
 mod measure;
 mod plan;
 mod plot;
@@ -11,7 +13,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::env;
 use std::io;
+use std::process::ExitCode;
 
 use harness::process::Broken;
 use reload::strategy;
@@ -26,14 +30,25 @@ use crate::exit::Exit;
 use crate::output;
 use crate::progress::Progress;
 use crate::style::Style;
+use crate::vm_run;
 
 /// Does what the command line asks for.
-pub fn reload(arguments: &ReloadArguments) -> Exit {
-    let done = match arguments.close_cost {
-        true => closing::close_cost(arguments),
-        false => measure_and_tell(arguments),
+pub fn reload(arguments: &ReloadArguments) -> ExitCode {
+    if arguments.kernel.is_some() {
+        return match elsewhere::vm_run_arguments(arguments, env::args()) {
+            Ok(arguments) => vm_run::vm_run(&arguments),
+            Err(e) => {
+                eprintln!("sockmig: {e:#}");
+                Exit::Unavailable.into()
+            }
+        };
+    }
+    let done = match (arguments.list, arguments.close_cost) {
+        (true, _) => list::list(&arguments.strategies),
+        (false, true) => closing::close_cost(arguments),
+        (false, false) => measure_and_tell(arguments),
     };
-    match done {
+    let exit = match done {
         Ok(exit) => exit,
         Err(Refusal { why, exit }) => {
             if !why.is_empty() {
@@ -41,7 +56,8 @@ pub fn reload(arguments: &ReloadArguments) -> Exit {
             }
             exit
         }
-    }
+    };
+    exit.into()
 }
 
 /// Why nothing was measured.

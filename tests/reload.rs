@@ -146,6 +146,17 @@ fn a_close_at_rest_resets_everybody_or_nobody() {
 }
 
 #[test]
+fn strategies_are_listed_with_what_they_need() {
+    let ended = run(&mut sockmig(&["reload", "--list"]));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    for words in ["own/naive  ", "own/ebpf-migrate", "Needs eBPF", "apt install haproxy"] {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
+    let one = run(&mut sockmig(&["reload", "--list", "own/naive"]));
+    assert_eq!(one.stdout.lines().count(), 1, "{one}");
+}
+
+#[test]
 fn files_are_kept() {
     let place = tempfile::tempdir().expect("a directory");
     let mut command = sockmig(&["reload", "own/naive", "--reloads", "1", "--out"]);
@@ -172,6 +183,9 @@ fn what_makes_no_sense_is_refused() {
         (&["--quick", "--reloads", "3"], 2, "cannot be used with"),
         (&["--close-cost", "--rate", "100"], 2, "cannot be used with"),
         (&["--close-cost", "own"], 2, "cannot be used with"),
+        (&["--list", "nonsense"], 4, "no strategy has a name that starts with `nonsense`"),
+        (&["--kernel", "nonsense"], 69, "nonsense"),
+        (&["--kernel", "6.12", "--out", "somewhere"], 2, "cannot be used with"),
         (&["--pause", "5000"], 2, "--pause 5000 is too long"),
         (&["--out", "/nowhere/at/all"], 69, "cannot make the directory"),
     ] {

@@ -16,6 +16,7 @@ Examples:
   sockmig reload --quick                what do the usual ways cost here? (under 20 s)
   sockmig reload own --rtt 100          the same, thoroughly, for clients far away
   sockmig reload --close-cost           what does the close() itself cost?
+  sockmig reload --kernel 6.12 --quick  the same on another kernel
   sockmig reload --out DIR              keeps reload.json, losses.svg and latency.svg
 
 Exit codes:
@@ -76,6 +77,15 @@ pub struct ReloadArguments {
     /// --quick up to 1000.
     #[arg(long, conflicts_with_all = LOAD)]
     pub close_cost: bool,
+
+    /// List the strategies, and what they need, without measuring anything.
+    #[arg(long, conflicts_with_all = ["close_cost", "kernel", "out"])]
+    pub list: bool,
+
+    /// Measure in a guest with this kernel: the start of a name in `sockmig kernels list`, or a
+    /// path, as for vm-run. The guest has none but our own workers, and a real clock.
+    #[arg(long, value_name = "KERNEL", conflicts_with = "out")]
+    pub kernel: Option<String>,
 
     /// How to show what was found.
     #[arg(long, value_enum, default_value_t = ReloadFormat::Terminal)]
