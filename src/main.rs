@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Some(Command::List(arguments)) => list::list(&arguments.ids),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Explain(arguments)) => explain::explain(&arguments),
-        Some(Command::Reload(arguments)) => reloading::reload(&arguments),
+        Some(Command::Reload(arguments)) => return reloading::reload(&arguments),
         Some(Command::Matrix(arguments)) => matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return vm_run::vm_run(&arguments),
         Some(Command::Doctor) => doctor::doctor(),

@@ -1,7 +1,11 @@
 //! `sockmig reload`: which way of reloading loses how many connections, on this kernel.
 
 mod answer;
+mod closing;
+mod desk;
 mod document;
+mod elsewhere;
+mod list;
 mod measure;
 mod plan;
 mod plot;
@@ -9,28 +13,42 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::env;
+use std::io;
+use std::process::ExitCode;
 
-use anyhow::Result;
-use harness::interrupt;
-use harness::kernel::Migration;
-use harness::process::{Broken, Labs};
+use harness::process::Broken;
 use reload::strategy;
-use scenarios::{engine, report};
+use scenarios::report;
 
+use self::desk::Desk;
 use self::document::ReloadDocument;
-use self::measure::Measured;
 use self::plan::Plan;
-use crate::cli::{ReloadArguments, ReloadFormat};
+use crate::cli::ReloadArguments;
 use crate::consumer::Environment;
 use crate::exit::Exit;
-use crate::output::{self, OutDirectory, Stdout};
+use crate::output;
 use crate::progress::Progress;
 use crate::style::Style;
+use crate::vm_run;
 
 /// Does what the command line asks for.
-pub fn reload(arguments: &ReloadArguments) -> Exit {
-    match measure_and_tell(arguments) {
+pub fn reload(arguments: &ReloadArguments) -> ExitCode {
+    if arguments.kernel.is_some() {
+        return match elsewhere::vm_run_arguments(arguments, env::args()) {
+            Ok(arguments) => vm_run::vm_run(&arguments),
+            Err(e) => {
+                eprintln!("sockmig: {e:#}");
+                Exit::Unavailable.into()
+            }
+        };
+    }
+    let done = match (arguments.list, arguments.close_cost) {
+        (true, _) => list::list(&arguments.strategies),
+        (false, true) => closing::close_cost(arguments),
+        (false, false) => measure_and_tell(arguments),
+    };
+    let exit = match done {
         Ok(exit) => exit,
         Err(Refusal { why, exit }) => {
             if !why.is_empty() {
@@ -38,7 +56,8 @@ pub fn reload(arguments: &ReloadArguments) -> Exit {
             }
             exit
         }
-    }
+    };
+    exit.into()
 }
 
 /// Why nothing was measured.
@@ -64,56 +83,25 @@ fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
     let selection = strategy::select(&plan::wanted(arguments))
         .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
-    let out = arguments.out.as_deref().map(OutDirectory::open).transpose();
-    let out = out.map_err(|e| Refusal::new(Exit::Unavailable, format!("{e:#}")))?;
-    interrupt::catch()
-        .map_err(|e| Refusal::new(Exit::Unavailable, format!("cannot catch Ctrl-C: {e}")))?;
-    let labs = Labs::default();
-    let kernel = engine::probe(&labs).map_err(|broken| Refusal::of(&broken))?;
-    let window = measure::window(&labs, arguments).map_err(|broken| match broken {
+    let mut desk = Desk::open(arguments)?;
+    let window = measure::window(&desk.labs, arguments).map_err(|broken| match broken {
         Ok(broken) => Refusal::of(&broken),
         Err(why) => Refusal::new(Exit::Unavailable, why),
     })?;
-    let migrates = kernel.migration() != Migration::Absent;
-    let plan = Plan::new(arguments, selection, window, migrates);
+    let plan = Plan::new(arguments, selection, window, &desk.kernel);
     if plan.strategies.is_empty() {
         let why: Vec<String> = plan.skipped.iter().map(ToString::to_string).collect();
         return Err(Refusal::new(Exit::NothingRan, why.join("; ")));
     }
-    let environment = Environment::read(kernel);
-    let mut stdout = Stdout::new();
-    let terminal = arguments.format == ReloadFormat::Terminal;
-    let mut say = |text: &str| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    let mut written: Vec<Result<()>> = Vec::new();
-    if terminal {
-        written.push(say(&table::heading(&plan, &environment)).map_err(Into::into));
-    }
-    let measured = measure::measure(&labs, &plan, &mut Progress::on_stderr());
+    let environment = Environment::read(desk.kernel.clone());
+    desk.say(&table::heading(&plan, &environment));
+    let measured = measure::measure(&desk.labs, &plan, &mut Progress::on_stderr());
     let document = ReloadDocument::of(&plan, environment, &measured);
-    let shown = match terminal {
-        true => answer::text(&document, output::width(), Style::of(&io::stdout())),
-        false => document.json(),
-    };
-    written.push(say(&shown).map_err(Into::into));
-    if let Some(out) = &out {
-        written.extend(keep(out, &document, &measured));
-    }
-    let mut troubled = false;
-    for trouble in written.into_iter().filter_map(Result::err) {
-        eprintln!("sockmig: {trouble:#}");
-        troubled = true;
-    }
-    Ok(document.exit().unless_troubled(troubled))
-}
-
-/// Keeps everything in files.
-fn keep(out: &OutDirectory, document: &ReloadDocument, measured: &Measured) -> Vec<Result<()>> {
-    [
-        ("reload.json", document.json()),
-        ("losses.svg", plot::losses(&measured.rows)),
-        ("latency.svg", plot::latencies(&measured.rows)),
-    ]
-    .into_iter()
-    .map(|(name, text)| output::write_whole(&out.file(name), text.as_bytes()))
-    .collect()
+    desk.show(&answer::text(&document, output::width(), Style::of(&io::stdout())), || {
+        document.json()
+    });
+    desk.keep("reload.json", || document.json());
+    desk.keep("losses.svg", || plot::losses(&measured.rows));
+    desk.keep("latency.svg", || plot::latencies(&measured.rows));
+    Ok(document.exit().unless_troubled(desk.close()))
 }

@@ -267,11 +267,35 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 /// A socket that is closed and still counted is one that somebody holds a reference to:
 /// after everything is closed, this is how a leaked child or listener shows.
 pub fn sockets_in_use() -> Result<i64> {
+    number_behind("/proc/net/sockstat", "sockets: used ")
+}
+
+/// What all TCP sockets of this kernel have charged for segments in their queues, in bytes
+/// (`mem` of `/proc/net/sockstat`). It is counted in pages, and each CPU may have up to a
+/// mebibyte that is not counted yet.
+pub fn tcp_memory() -> Result<i64> {
+    const PAGE_BYTES: i64 = 4096;
     let file = "/proc/net/sockstat";
     let text = read(file)?;
+    let pages = text
+        .lines()
+        .find(|line| line.starts_with("TCP: "))
+        .and_then(|line| line.rsplit_once(" mem "))
+        .and_then(|(_, pages)| pages.trim().parse::<i64>().ok());
+    pages.map(|pages| pages * PAGE_BYTES).ok_or_else(|| Error::unreadable(file, &text))
+}
+
+/// The machine's memory, and what of it can be had, in bytes.
+pub fn memory() -> Result<(i64, i64)> {
+    let kibibytes = |name| number_behind("/proc/meminfo", name);
+    Ok((kibibytes("MemTotal:")? * 1024, kibibytes("MemAvailable:")? * 1024))
+}
+
+/// The number that follows `name` at the beginning of a line.
+fn number_behind(file: &str, name: &str) -> Result<i64> {
+    let text = read(file)?;
     text.lines()
-        .find_map(|line| line.strip_prefix("sockets: used "))
-        .and_then(|count| count.trim().parse().ok())
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
         .ok_or_else(|| Error::unreadable(file, &text))
 }
 

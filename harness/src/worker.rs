@@ -379,8 +379,13 @@ fn adopt(descriptor: OwnedFd) -> Listener {
     Listener::adopted("a worker's listener", descriptor, Family::V4)
 }
 
-/// The listeners that another worker hands out.
-fn fetch(name: &str) -> Result<Vec<OwnedFd>> {
+/// The listeners that a worker hands out under `name`.
+///
+/// Who has one, too, keeps it from closing.
+///
+/// # Errors
+/// Nobody hands out anything under this name.
+pub fn fetch(name: &str) -> Result<Vec<OwnedFd>> {
     let stream =
         UnixStream::connect_addr(&unix(name)?).call(|| format!("connect(AF_UNIX, {name})"))?;
     wait::until_readable(stream.as_fd(), "listeners to be handed out", || {

@@ -10,8 +10,9 @@ use harness::{Result, inside, sysctl};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
+use crate::close_cost;
 use crate::loading::{Loading, pass};
-use crate::strategy::{self, Bed, Server};
+use crate::strategy::{self, Bed, Need, Server};
 use crate::window::Window;
 
 /// How the work of these labs begins.
@@ -96,8 +97,12 @@ pub fn probe_work(round_trip: Duration) -> String {
     format!("{PROBE}{}", round_trip.as_micros())
 }
 
-/// Does a lab's work if it is one of these: an errand, or a probe for the window.
+/// Does a lab's work if it is one of this crate's: an errand, a probe for the window, or a
+/// listener to close.
 pub fn lab_work(work: &str) -> Option<Returned> {
+    if let Some(closed) = close_cost::lab_work(work) {
+        return Some(closed);
+    }
     if let Some(round_trip) = work.strip_prefix(PROBE) {
         let round_trip = Duration::from_micros(round_trip.parse().unwrap_or_default());
         return Some(Returned::json(&Window::probe(round_trip), vec![]));
@@ -114,7 +119,8 @@ fn run(errand: &Errand) -> Result<Found> {
     inside::use_every_descriptor()?;
     let strategy = strategy::by_id(&errand.strategy)
         .ok_or_else(|| harness::Error::unreadable("a strategy", errand.strategy.as_str()))?;
-    let directory = strategy.needs.map(|_| inside::scratch()).transpose()?;
+    let is_foreign = matches!(strategy.needs, Need::Server(_));
+    let directory = is_foreign.then(inside::scratch).transpose()?;
     let bed = Bed {
         workers: errand.workers,
         pause: errand.pause,

@@ -7,6 +7,7 @@
 //! is what many errands of one strategy come to.
 
 pub mod account;
+pub mod close_cost;
 pub mod errand;
 pub mod estimate;
 mod foreign;
@@ -14,5 +15,6 @@ mod loading;
 pub mod oracle;
 mod own;
 pub mod row;
+mod steering;
 pub mod strategy;
 pub mod window;

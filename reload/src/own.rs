@@ -1,4 +1,4 @@
-//! Reloads of our own workers, in every way that needs no more than sockets.
+//! Reloads of our own workers.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use harness::socket::Listener;
 use harness::worker::{self, End, Orders, Source, Worker};
 
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Server, Strategy};
+use crate::steering::{Steering, until_requests_are_gone};
+use crate::strategy::{Bed, Nature, Need, Server, Strategy};
 
 /// Ours.
 pub(crate) fn strategies() -> Vec<Strategy> {
@@ -17,7 +18,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: Duration::ZERO,
-        needs: None,
+        needs: Need::Nothing,
         start,
     };
     vec![
@@ -58,6 +59,26 @@ pub(crate) fn strategies() -> Vec<Strategy> {
             Nature::Empties,
             |bed| Workers::start(bed, How::Restart),
         ),
+        Strategy {
+            needs: Need::Programs,
+            ..own(
+                "own/ebpf-drain",
+                "A program gives new clients to new workers; the old ones wait until no request \
+                 of theirs is left, accept until EAGAIN, and close.",
+                Nature::Drains,
+                |bed| Workers::start(bed, How::Steer(End::DrainAndClose)),
+            )
+        },
+        Strategy {
+            needs: Need::Migration,
+            ..own(
+                "own/ebpf-migrate",
+                "A program gives new clients, and whatever migrates, to new workers; the old \
+                 ones close at once.",
+                Nature::Migrates,
+                |bed| Workers::start(bed, How::Steer(End::Close)),
+            )
+        },
     ]
 }
 
@@ -68,6 +89,7 @@ enum How {
     Exec,
     Share,
     Restart,
+    Steer(End),
 }
 
 /// A generation of workers, and how the next one comes.
@@ -79,6 +101,8 @@ struct Workers {
     leaving: Vec<Worker>,
     /// The parent's, where it has one.
     shared: Option<Listener>,
+    /// The program that chooses between them, where there is one.
+    steering: Option<Steering>,
 }
 
 impl Workers {
@@ -91,8 +115,12 @@ impl Workers {
             current: vec![],
             leaving: vec![],
             shared,
+            steering: None,
         };
         workers.current = workers.next_generation()?;
+        if let How::Steer(end) = how {
+            workers.steering = Some(Steering::start(end, &workers.names())?);
+        }
         Ok(Box::new(workers))
     }
 
@@ -102,16 +130,35 @@ impl Workers {
     }
 
     fn orders(&self, number: u32) -> Orders {
-        let name = |generation| format!("sockmig-{generation}-{number}");
         let source = match (&self.shared, self.how) {
             (Some(shared), _) => Source::Inherited(vec![shared.as_fd().as_raw_fd()]),
             (None, How::Pass) if self.generation > 1 => {
-                Source::HandedOutAt(name(self.generation - 1))
+                Source::HandedOutAt(name(self.generation - 1, number))
             }
             (None, _) => Source::Own,
         };
-        let hands_out_at = (self.how == How::Pass).then(|| name(self.generation));
+        let hands_out = matches!(self.how, How::Pass | How::Steer(_));
+        let hands_out_at = hands_out.then(|| name(self.generation, number));
         Orders { source, hands_out_at, pause: self.bed.pause }
+    }
+
+    /// Where the youngest generation hands out its listeners.
+    fn names(&self) -> Vec<String> {
+        (0..self.bed.workers).map(|number| name(self.generation, number)).collect()
+    }
+
+    /// As `replace`, but clients are the new generation's from the moment on that it listens.
+    fn steer(&mut self, end: End) -> Result<Instant> {
+        let new = self.next_generation()?;
+        let names = self.names();
+        self.steering.as_ref().map_or(Ok(()), |steering| steering.give_to(&names))?;
+        self.leaving = std::mem::replace(&mut self.current, new);
+        let stopped = Instant::now();
+        if end == End::DrainAndClose {
+            until_requests_are_gone()?;
+        }
+        self.leaving.iter_mut().try_for_each(|worker| worker.tell(end))?;
+        Ok(stopped)
     }
 
     fn replace(&mut self, end: End, overlap: Duration) -> Result<Instant> {
@@ -124,12 +171,18 @@ impl Workers {
     }
 }
 
+/// Under which name a worker hands out its listener.
+fn name(generation: u32, number: u32) -> String {
+    format!("sockmig-{generation}-{number}")
+}
+
 impl Server for Workers {
     fn reload(&mut self, overlap: Duration) -> Result<Instant> {
         let stopped = Instant::now();
         match self.how {
             How::Replace(end) => self.replace(end, overlap),
             How::Pass | How::Share => self.replace(End::Close, overlap),
+            How::Steer(end) => self.steer(end),
             How::Exec => {
                 // In turn, so that there is always one that accepts.
                 for worker in &mut self.current {

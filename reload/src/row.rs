@@ -50,7 +50,8 @@ pub struct Summary {
     pub fates: BTreeMap<Fate, u64>,
     /// How many got no answer, at each reload.
     pub lost_per_reload: Estimate,
-    /// How many must be lost at each if nothing migrates.
+    /// How many must be lost at each if nothing migrates; none of those who drain, whose
+    /// listeners get no clients before they close.
     pub expected_per_reload: f64,
     /// How many listeners closed at each.
     pub closed_per_reload: f64,
@@ -88,6 +89,9 @@ pub enum Proof {
     Invalid,
     /// There was nothing that could be lost.
     NothingToLose,
+    /// A program migrates, whatever the setting: worth as much as rows of others with
+    /// migration off.
+    ByOthers,
     /// Migration was on: worth as much as the strategy's row with migration off.
     ByItsPair,
 }
@@ -121,7 +125,9 @@ impl Row {
             *self.counters.entry(counter.clone()).or_default() += grown;
         }
         self.lost.push(found.lost());
-        self.expected += found.expected;
+        if self.nature != Nature::Drains {
+            self.expected += found.expected;
+        }
         self.closed += u64::from(found.closed);
         self.close_us.extend(found.close_us);
         self.lost_at_ms.extend(&found.lost_at_ms);
@@ -177,6 +183,7 @@ impl Row {
     fn proof(&self) -> Proof {
         let lost = self.lost.iter().sum::<u64>() as f64;
         match (self.on, self.expected) {
+            (_, expected) if expected > 0.0 && self.nature == Nature::Migrates => Proof::ByOthers,
             (true, _) => Proof::ByItsPair,
             (false, expected) if expected <= 0.0 => Proof::NothingToLose,
             (false, expected) if lost < expected / 2.0 => Proof::Invalid,

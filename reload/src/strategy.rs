@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::Result;
+use harness::kernel::{Kernel, Migration};
 use serde::{Deserialize, Serialize};
 
 use crate::{foreign, own};
@@ -18,16 +19,31 @@ pub struct Strategy {
     pub nature: Nature,
     /// How long one reload takes at least.
     pub takes: Duration,
-    /// The program that it needs, if it is not our own worker.
-    pub needs: Option<Program>,
+    /// What it needs besides sockets and our own workers.
+    pub needs: Need,
     pub(crate) start: fn(&Bed) -> Result<Box<dyn Server>>,
 }
 
 impl Strategy {
     /// What keeps it from being measured here, if anything does, and what to do about it.
-    pub fn missing(&self) -> Option<String> {
-        let Program { name, install } = self.needs?;
-        find(name).is_none().then(|| format!("there is no {name} on the PATH; {install}"))
+    pub fn missing(&self, kernel: &Kernel) -> Option<String> {
+        match self.needs {
+            Need::Nothing => None,
+            Need::Server(Program { name, install }) => {
+                find(name).is_none().then(|| format!("there is no {name} on the PATH; {install}"))
+            }
+            Need::Migration if kernel.migration() != Migration::Works => {
+                // It would take the program, and never ask it.
+                Some("this kernel cannot migrate; Linux 5.14 and later can".into())
+            }
+            Need::Programs | Need::Migration => kernel.programs.as_ref().err().map(|errno| {
+                let advice = match kernel.may_load_programs {
+                    true => "the kernel has no eBPF, or something forbids it",
+                    false => "run as root, outside of containers",
+                };
+                format!("loading an eBPF program is {errno}: {advice}")
+            }),
+        }
     }
 }
 
@@ -51,8 +67,26 @@ pub enum Nature {
     Closes,
     /// No listener closes.
     Keeps,
+    /// Listeners close when nothing of theirs is in flight any more.
+    Drains,
+    /// Listeners close, and a program of the server's has everything migrate, whatever the
+    /// kernel is set to.
+    Migrates,
     /// Listeners close and leave their group empty: there is nobody to migrate to.
     Empties,
+}
+
+/// What a strategy needs.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// Nothing but sockets.
+    Nothing,
+    /// A server that others wrote.
+    Server(Program),
+    /// That eBPF programs can be loaded.
+    Programs,
+    /// The same, and a kernel that asks them where to migrate to.
+    Migration,
 }
 
 /// A program that a strategy needs.

@@ -15,6 +15,8 @@ nothing learned.
 Examples:
   sockmig reload --quick                what do the usual ways cost here? (under 20 s)
   sockmig reload own --rtt 100          the same, thoroughly, for clients far away
+  sockmig reload --close-cost           what does the close() itself cost?
+  sockmig reload --kernel 6.12 --quick  the same on another kernel
   sockmig reload --out DIR              keeps reload.json, losses.svg and latency.svg
 
 Exit codes:
@@ -25,6 +27,9 @@ Exit codes:
   69   the laboratory failed, a result could not be written, or the run is invalid: with
        the sysctl off less than half was lost of what must be, so that no zero means anything
   130  interrupted; what was measured was shown";
+
+/// What is about a load.
+const LOAD: [&str; 7] = ["strategies", "reloads", "rate", "rtt", "window", "workers", "pause"];
 
 /// `sockmig reload`.
 #[derive(Debug, Args)]
@@ -67,11 +72,27 @@ pub struct ReloadArguments {
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub pause: u32,
 
+    /// Measure something else: how long one close() takes as the accept queue grows from 1 to
+    /// 50,000 children, with migration off and on, and the memory that these hold. With
+    /// --quick up to 1000.
+    #[arg(long, conflicts_with_all = LOAD)]
+    pub close_cost: bool,
+
+    /// List the strategies, and what they need, without measuring anything.
+    #[arg(long, conflicts_with_all = ["close_cost", "kernel", "out"])]
+    pub list: bool,
+
+    /// Measure in a guest with this kernel: the start of a name in `sockmig kernels list`, or a
+    /// path, as for vm-run. The guest has none but our own workers, and a real clock.
+    #[arg(long, value_name = "KERNEL", conflicts_with = "out")]
+    pub kernel: Option<String>,
+
     /// How to show what was found.
     #[arg(long, value_enum, default_value_t = ReloadFormat::Terminal)]
     pub format: ReloadFormat,
 
-    /// Keep reload.json and the plots losses.svg and latency.svg in this directory.
+    /// Keep reload.json and the plots losses.svg and latency.svg in this directory; with
+    /// --close-cost, close-cost.json and close-cost.svg.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -65,7 +65,7 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
     let mean = row.lost_per_reload.mean;
     if document.deviates(row) {
         return format!(
-            "THE KERNEL DEVIATES: migration is on, and {lost} of {of} are lost ({how})."
+            "THE KERNEL DEVIATES: it is to migrate, and {lost} of {of} are lost ({how})."
         );
     }
     match (row.nature, lost) {
@@ -73,6 +73,20 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         (Nature::Keeps, _) => {
             format!("loses {lost} of {of} ({how}), although no listener has to close.")
         }
+        (Nature::Drains, 0) => {
+            format!("loses none of {of}: listeners close when nothing of theirs is in flight.")
+        }
+        (Nature::Drains, _) => {
+            format!("loses {lost} of {of} ({how}), although nothing should be in flight any more.")
+        }
+        (Nature::Migrates, 0) => format!(
+            "loses none of {of}: a program has {:.1} at each migrate, whatever the setting.",
+            row.expected_per_reload
+        ),
+        (Nature::Migrates, _) => format!(
+            "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
+             handshake, which no program covers."
+        ),
         (Nature::Empties, _) => format!(
             "loses {lost} of {of} ({how}): for a while nobody listens, and there is nobody to \
              migrate to."
@@ -144,6 +158,15 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             "Where listeners do close while others of their group are there, set \
              net.ipv4.tcp_migrate_req=1: with it {} lost nothing.",
             saved.join(", ")
+        ));
+    }
+    let by_program = |row: &Summary| matches!(row.nature, Nature::Drains | Nature::Migrates);
+    let steered = lossless(document, |row| by_program(row) && !row.migrate_req);
+    if !steered.is_empty() {
+        advice.push(format!(
+            "Where nothing can be set, an eBPF program does it, in the hands of who may load one: \
+             {}.",
+            steered.join(", ")
         ));
     }
     if document.environment.kernel.migration() != Migration::Works {

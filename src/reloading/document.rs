@@ -110,12 +110,17 @@ impl ReloadDocument {
             .find(|other| other.strategy == row.strategy && other.migrate_req != row.migrate_req)
     }
 
-    /// Whether migration was on, had somebody to migrate to, and did not help.
+    /// Whether something was to migrate, had somebody to migrate to, and did not help.
     pub fn deviates(&self, row: &Summary) -> bool {
         let works = self.environment.kernel.migration() == Migration::Works;
         let must = row.expected_per_reload * row.reloads as f64;
         let is_lost = must > 0.0 && row.lost() as f64 >= must / 2.0;
-        works && row.migrate_req && row.nature == Nature::Closes && is_lost
+        let migrates = match row.nature {
+            Nature::Closes => row.migrate_req,
+            Nature::Migrates => true,
+            Nature::Keeps | Nature::Drains | Nature::Empties => false,
+        };
+        works && migrates && is_lost
     }
 
     /// What the command ends with.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use harness::kernel::{Kernel, Migration};
 use reload::errand::Errand;
 use reload::strategy::Strategy;
 use reload::window::Window;
@@ -97,12 +98,12 @@ impl Plan {
         arguments: &ReloadArguments,
         selection: Vec<Strategy>,
         window: Window,
-        migrates: bool,
+        kernel: &Kernel,
     ) -> Self {
         let rate = rate(arguments);
         let (mut strategies, mut skipped) = (Vec::new(), Vec::new());
         for strategy in selection {
-            match strategy.missing() {
+            match strategy.missing(kernel) {
                 None => strategies.push(strategy),
                 Some(reason) => skipped.push(Skipped { strategy: strategy.id.to_owned(), reason }),
             }
@@ -113,7 +114,7 @@ impl Plan {
             reloads: arguments.reloads.unwrap_or(DEFAULT_RELOADS),
             rate,
             window,
-            migrates,
+            migrates: kernel.migration() != Migration::Absent,
             workers: arguments.workers,
             pause: Duration::from_micros(arguments.pause.into()),
             period: Duration::ZERO,

@@ -8,8 +8,8 @@ use reload::row::Row;
 const COLOURS: [&str; 2] = ["#c0392b", "#2471a3"];
 
 /// A panel, in pixels, with room for its axes.
-const WIDTH: f64 = 360.0;
-const HEIGHT: f64 = 150.0;
+pub(super) const WIDTH: f64 = 360.0;
+pub(super) const HEIGHT: f64 = 150.0;
 const LEFT: f64 = 52.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 40.0;
@@ -49,32 +49,24 @@ pub fn losses(rows: &[Row]) -> String {
     page(
         "Clients lost at a reload, over time",
         "milliseconds from the order to stop; clients per reload in each bar",
-        &groups,
-        panel,
+        &drawn(&groups, panel),
     )
 }
 
 /// How long clients waited that a reload could concern: a panel for each strategy.
 pub fn latencies(rows: &[Row]) -> String {
     let measured = |row: &&Row| !row.near().is_empty();
-    let least = rows.iter().filter(measured).map(|row| row.near().min()).min().unwrap_or(1);
-    let most = rows.iter().filter(measured).map(|row| row.near().max()).max().unwrap_or(10);
-    let (from, to) = ((least.max(1) as f64).log10(), (most.max(2) as f64).log10());
-    let (from, to) = (from.min(to - 0.1), to);
+    let ends = |row: &Row| [row.near().min().max(1) as f64, row.near().max() as f64];
+    let scale = Scale::of(rows.iter().filter(measured).flat_map(ends));
     let groups = by_strategy(rows, |group| group.iter().any(measured));
     let panel = |group: &[&Row]| {
-        let place = |us: f64| (us.max(1.0).log10() - from) / (to - from);
-        let ends = [from, (from + to) / 2.0, to];
-        let ticks: Vec<_> = ends
-            .iter()
-            .map(|at| (place(10_f64.powf(*at)), number(10_f64.powf(*at) / 1e3)))
-            .collect();
+        let ticks = scale.ends().map(|at| (scale.place(at), number(at / 1e3)));
         let levels = [(0.0, "0".to_owned()), (0.5, "50 %".into()), (1.0, "100 %".into())];
         let mut drawn = axes(&ticks, &levels);
         for row in group.iter().filter(|row| measured(row)) {
             let mut points = String::new();
             for value in row.near().iter_recorded() {
-                let x = place(value.value_iterated_to() as f64) * WIDTH;
+                let x = scale.place(value.value_iterated_to().max(1) as f64) * WIDTH;
                 let _ =
                     write!(points, "{x:.1},{:.1} ", HEIGHT * (1.0 - value.percentile() / 100.0));
             }
@@ -90,9 +82,41 @@ pub fn latencies(rows: &[Row]) -> String {
     page(
         "How long clients waited for their answers around a reload",
         "milliseconds from SYN to the first byte, logarithmic; share of the clients",
-        &groups,
-        panel,
+        &drawn(&groups, panel),
     )
+}
+
+/// A panel for each group, with its name.
+fn drawn(groups: &[Vec<&Row>], panel: impl Fn(&[&Row]) -> String) -> Vec<(String, String)> {
+    let name = |group: &[&Row]| group.first().map_or(String::new(), |row| row.strategy.clone());
+    groups.iter().map(|group| (name(group), panel(group))).collect()
+}
+
+/// A logarithmic axis.
+pub(super) struct Scale {
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    /// From the least to the greatest of `values`, which are positive.
+    pub(super) fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let from = values.clone().fold(f64::INFINITY, f64::min).log10();
+        let to = values.fold(f64::MIN_POSITIVE, f64::max).log10();
+        // Of a single value, or none, there is an axis, too.
+        let from = from.min(to - 0.1);
+        Self { from, to }
+    }
+
+    /// At which share of the way a value is.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        (value.max(f64::MIN_POSITIVE).log10() - self.from) / (self.to - self.from)
+    }
+
+    /// Both ends, and what is between them.
+    pub(super) fn ends(&self) -> [f64; 3] {
+        [self.from, f64::midpoint(self.from, self.to), self.to].map(|at| 10_f64.powf(at))
+    }
 }
 
 /// Rows of one strategy each, of the strategies that are `wanted`.
@@ -119,19 +143,19 @@ fn ticks(from: f64, to: f64) -> Vec<(f64, String)> {
     [from].into_iter().chain(zero).chain([to]).map(|at| (place(at), number(at))).collect()
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         10.0.. | 0.0 => format!("{value:.0}"),
         _ => format!("{value:.2}"),
     }
 }
 
-fn colour(on: bool) -> &'static str {
+pub(super) fn colour(on: bool) -> &'static str {
     COLOURS[usize::from(on)]
 }
 
 /// A frame with ticks, each at its share of the way.
-fn axes(below: &[(f64, String)], beside: &[(f64, String)]) -> String {
+pub(super) fn axes(below: &[(f64, String)], beside: &[(f64, String)]) -> String {
     let mut drawn =
         format!("<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#999\"/>\n");
     for (share, text) in below {
@@ -152,13 +176,8 @@ fn axes(below: &[(f64, String)], beside: &[(f64, String)]) -> String {
     drawn
 }
 
-fn page(
-    title: &str,
-    axes: &str,
-    groups: &[Vec<&Row>],
-    panel: impl Fn(&[&Row]) -> String,
-) -> String {
-    let lines = groups.len().div_ceil(COLUMNS).max(1) as f64;
+pub(super) fn page(title: &str, axes: &str, panels: &[(String, String)]) -> String {
+    let lines = panels.len().div_ceil(COLUMNS).max(1) as f64;
     let (step_x, step_y) = (LEFT + WIDTH + 20.0, TOP + HEIGHT + BOTTOM);
     let (width, height) = (step_x * COLUMNS as f64, 60.0 + lines * step_y);
     let mut svg = format!(
@@ -170,16 +189,15 @@ fn page(
          <tspan fill=\"{}\">tcp_migrate_req off</tspan>, <tspan fill=\"{}\">on</tspan></text>\n",
         COLOURS[0], COLOURS[1]
     );
-    for (index, group) in groups.iter().enumerate() {
+    for (index, (name, drawn)) in panels.iter().enumerate() {
         let x = LEFT + (index % COLUMNS) as f64 * step_x;
         let y = 60.0 + TOP + (index / COLUMNS) as f64 * step_y;
-        let name = group.first().map_or("", |row| row.strategy.as_str());
         let _ = writeln!(svg, r#"<g transform="translate({x:.0} {y:.0})">"#);
         let _ = writeln!(svg, r#"<text y="-8" font-size="13">{name}</text>"#);
-        svg.push_str(&panel(group));
+        svg.push_str(drawn);
         svg.push_str("</g>\n");
     }
-    if groups.is_empty() {
+    if panels.is_empty() {
         let _ = writeln!(svg, r#"<text x="{LEFT}" y="80">Nothing to show.</text>"#);
     }
     svg + "</svg>\n"

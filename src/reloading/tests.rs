@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use harness::kernel::Kernel;
 use harness::load::Fate;
 use reload::account::ReloadFound;
 use reload::row::Row;
@@ -31,7 +32,7 @@ fn arguments(line: &[&str]) -> ReloadArguments {
 fn plan_of(line: &[&str]) -> Plan {
     let arguments = arguments(line);
     let selection = strategy::select(&plan::wanted(&arguments)).expect("strategies");
-    Plan::new(&arguments, selection, WINDOW, true)
+    Plan::new(&arguments, selection, WINDOW, &fixture::run().environment.kernel)
 }
 
 /// A reload with so many losses of so many that had to be.
@@ -74,6 +75,8 @@ fn measured(off: u64, on: u64) -> Measured {
             row("own/passing", Nature::Keeps, true, &[], 0.0),
             row("own/restart", Nature::Empties, false, &refused, 46.0),
             row("own/restart", Nature::Empties, true, &refused, 46.0),
+            row("own/ebpf-drain", Nature::Drains, false, &[], 20.0),
+            row("own/ebpf-migrate", Nature::Migrates, false, &[], 40.0),
         ],
         windows_us: vec![40_200, 40_300, 41_000],
         lag_us: 900,
@@ -113,6 +116,15 @@ fn what_a_run_ends_with() {
     let troubled = Measured { troubles: vec!["own/exec: it hung".into()], ..measured(20, 0) };
     assert_eq!(document(&troubled).exit(), Exit::Unavailable);
     assert_eq!(document(&Measured::default()).exit(), Exit::NothingRan);
+    let program = |lost| Measured {
+        rows: vec![
+            row("own/naive", Nature::Closes, false, &[(Fate::ResetWaiting, 20)], 20.0),
+            row("own/ebpf-migrate", Nature::Migrates, false, &[(Fate::ResetWaiting, lost)], 40.0),
+        ],
+        ..Measured::default()
+    };
+    assert_eq!(document(&program(3)).exit(), Exit::Expected);
+    assert_eq!(document(&program(20)).exit(), Exit::Deviates);
     let keeps = Measured {
         rows: vec![row("own/passing", Nature::Keeps, false, &[], 0.0)],
         ..Measured::default()
@@ -136,8 +148,32 @@ fn plots_have_a_panel_for_each_strategy_that_has_something_to_show() {
     assert_eq!(losses.matches("<g ").count(), 2, "{losses}");
     assert!(losses.contains(">own/naive<") && !losses.contains(">own/passing<"), "{losses}");
     let latencies = plot::latencies(&measured.rows);
-    assert_eq!(latencies.matches("<polyline ").count(), 6, "{latencies}");
+    assert_eq!(latencies.matches("<polyline ").count(), 8, "{latencies}");
     assert!(plot::losses(&[]).contains("Nothing to show"));
+}
+
+#[test]
+fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
+    let mut kernel = fixture::run().environment.kernel;
+    kernel.programs = Err("EPERM".into());
+    kernel.may_load_programs = false;
+    let plan = |kernel: &Kernel| {
+        let selection = strategy::select(&["own/ebpf".into()]).expect("strategies");
+        Plan::new(&arguments(&[]), selection, WINDOW, kernel)
+    };
+    let refused = plan(&kernel);
+    assert!(refused.strategies.is_empty());
+    let told: Vec<String> = refused.skipped.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told[0],
+        "own/ebpf-drain: loading an eBPF program is EPERM: run as root, outside of containers"
+    );
+    // A kernel from before migration takes the program, and never asks it.
+    kernel.programs = Ok(());
+    kernel.has_counters = false;
+    let old = plan(&kernel);
+    assert_eq!(old.strategies.len(), 1);
+    assert!(old.skipped[0].to_string().contains("own/ebpf-migrate: this kernel cannot migrate"));
 }
 
 #[test]

@@ -54,6 +54,8 @@ const STORE_IMMEDIATE: u8 = 0x62;
 const STORE: u8 = 0x63;
 const ADD_IMMEDIATE: u8 = 0x07;
 const SUBTRACT: u8 = 0x1f;
+/// Of the lower four bytes, without a sign.
+const MODULO_IMMEDIATE: u8 = 0x94;
 const MOVE_IMMEDIATE: u8 = 0xb7;
 const MOVE: u8 = 0xbf;
 const JUMP_IF_EQUAL: u8 = 0x15;
@@ -110,6 +112,11 @@ impl Assembler {
 
     pub(super) fn subtract(&mut self, from: Register, what: Register) {
         self.0.push(op(SUBTRACT, from, what, 0, 0));
+    }
+
+    /// The remainder of a division of the lower four bytes.
+    pub(super) fn remainder(&mut self, of: Register, by: u32) {
+        self.0.push(op(MODULO_IMMEDIATE, of, R0, 0, by as i32));
     }
 
     pub(super) fn load(&mut self, width: Width, to: Register, from: Register, offset: i16) {

@@ -85,6 +85,8 @@ pub enum Index<'m> {
     At(u32),
     /// That of the heir of the listener that the program was called for.
     OfHeir(&'m Heirs),
+    /// One of so many, the first ones, by the hash that the kernel would choose with.
+    OfHash(u32),
 }
 
 /// The statements, if the condition holds.
@@ -240,6 +242,12 @@ impl Index<'_> {
                 code.store(Word, FRAME, place::INDEX, R1);
                 vec![none]
             }
+            Self::OfHash(places) => {
+                code.load(Word, R1, R6, context::HASH);
+                code.remainder(R1, *places);
+                code.store(Word, FRAME, place::INDEX, R1);
+                vec![]
+            }
         }
     }
 }
@@ -286,6 +294,7 @@ impl fmt::Display for Index<'_> {
         match self {
             Self::At(index) => index.fmt(f),
             Self::OfHeir(_) => f.write_str("the heir"),
+            Self::OfHash(places) => write!(f, "the hash's of {places}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use harness::{PORT, Result};
 
 use super::{TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Program, Server, Strategy, find};
+use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy, find};
 
 const PROGRAM: Program = Program { name: "haproxy", install: "apt install haproxy" };
 
@@ -23,7 +23,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: TAKES,
-        needs: Some(PROGRAM),
+        needs: Need::Server(PROGRAM),
         start,
     };
     vec![

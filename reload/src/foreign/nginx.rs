@@ -11,7 +11,7 @@ use harness::{PORT, Result};
 
 use super::{TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Program, Server, Strategy, find};
+use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy, find};
 
 const PROGRAM: Program = Program { name: "nginx", install: "apt install nginx" };
 
@@ -24,7 +24,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: TAKES,
-        needs: Some(PROGRAM),
+        needs: Need::Server(PROGRAM),
         start,
     };
     vec![
