@@ -107,6 +107,16 @@ pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
         .call(|| "getsockopt(TCP_SAVED_SYN)".into())
 }
 
+/// Limits the time between repetitions to so many milliseconds (`TCP_RTO_MAX_MS`).
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 6.15.
+pub fn limit_repetition(fd: impl AsFd, milliseconds: i32) -> std::io::Result<()> {
+    // Of `linux/tcp.h`; the libc crate does not have it.
+    const TCP_RTO_MAX_MS: i32 = 44;
+    option::set(fd, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, &milliseconds)
+}
+
 /// The largest window that a connection may announce, in bytes (`TCP_WINDOW_CLAMP`).
 pub fn window_clamp(fd: impl AsFd) -> Result<u32> {
     let mut clamp = [0];

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use harness::attribute;
-use harness::lab::Lab;
+use harness::lab::{Lab, outcome};
 use harness::socket::Stream;
 use harness::wait;
 use harness::wire_client::{Draft, WireClient};
@@ -90,6 +90,22 @@ pub(crate) const CASES: &[Case] = &[
         waits_for: Duration::from_secs(3),
         run: told_retransmissions,
         expect: |_| Expectation::new().fact("retransmissions that W's child tells", 2),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/repetition-limit",
+        does: "B repeats SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
+               is closed with W's request; the timer moves it, and fires again.",
+        must: "B's limit counts: the second time is not twice the first.",
+        source: "M-17; reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: Duration::from_secs(3),
+        run: repetition_limit,
+        expect: |_| {
+            Expectation::new()
+                .fact("setsockopt(B, TCP_RTO_MAX_MS)", "ok")
+                .fact("the second time", "as long as the first")
+        },
         ..Case::DEFAULT
     },
     Case {
@@ -266,6 +282,24 @@ fn told_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     child.reset_on_close()?;
     lab.observe("retransmissions that W's child tells", i64::from(retransmissions(&child)?));
     Ok(())
+}
+
+fn repetition_limit(lab: &mut Lab, _: Setting) -> Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_repetition(&b, 1000)));
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    lab.until_syn_acks(&w, 3, FIRST * 2)?;
+    let to_w = |s: &&harness::segment::Segment| s.to.port() == w.local.port() && s.flags.syn();
+    let sent: Vec<Duration> = lab.trace().segments().filter(to_w).map(|s| s.at).collect();
+    // Twice as long, or as long: half of that is far from both.
+    let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
+    lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
+    lab.wire_send(&mut w, &data())?;
+    b.accept()?.reset_on_close()
 }
 
 fn rate_limit(lab: &mut Lab, _: Setting) -> Result<()> {
