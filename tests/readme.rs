@@ -12,7 +12,8 @@ const END: &str = "```\n<!-- end of the run -->\n";
 /// The verdict of a case and its ladder, a block each, ids first.
 fn blocks(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut blocks: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty()) {
+    let told = |line: &&str| !line.is_empty() && !line.starts_with("skip  ");
+    for line in text.lines().filter(told) {
         match (line.strip_prefix("ok    "), blocks.last_mut()) {
             (Some(rest), _) => {
                 blocks.push((rest.split_whitespace().next().unwrap_or_default(), vec![]));

@@ -107,6 +107,42 @@ pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
         .call(|| "getsockopt(TCP_SAVED_SYN)".into())
 }
 
+/// The largest window that a connection may announce, in bytes (`TCP_WINDOW_CLAMP`).
+pub fn window_clamp(fd: impl AsFd) -> Result<u32> {
+    let mut clamp = [0];
+    option::numbers(fd, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &mut clamp)
+        .call(|| "getsockopt(TCP_WINDOW_CLAMP)".into())?;
+    Ok(clamp[0])
+}
+
+/// The options in the IPv4 header of everything that a connection sends (`IP_OPTIONS`);
+/// empty if there are none.
+pub fn ip_options(fd: impl AsFd) -> Result<Vec<u8>> {
+    option::bytes(fd, libc::IPPROTO_IP, libc::IP_OPTIONS).call(|| "getsockopt(IP_OPTIONS)".into())
+}
+
+/// Has a listener keep the hop limits with which its connections' SYNs came
+/// (`IPV6_RECVHOPLIMIT`).
+pub fn keep_hops(fd: impl AsFd) -> Result<()> {
+    option::set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1)
+        .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
+}
+
+/// The hop limit of a connection's SYN, if its listener kept it (`IPV6_2292PKTOPTIONS`);
+/// else the one for multicasts.
+///
+/// # Errors
+/// The kernel tells of no hop limit.
+pub fn kept_hops(fd: impl AsFd) -> Result<i32> {
+    // A control message: its length and two numbers come first.
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let call = || "getsockopt(IPV6_2292PKTOPTIONS)".to_owned();
+    let told = option::bytes(fd, libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS).call(call)?;
+    let hops = told.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
+    let hops = hops.ok_or_else(|| Error::unreadable(call(), "no hop limit"))?;
+    Ok(i32::from_ne_bytes(hops))
+}
+
 /// Has a listener wait for data so many seconds (`TCP_DEFER_ACCEPT`).
 pub fn defer_accept(fd: impl AsFd, seconds: i32) -> Result<()> {
     option::set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)

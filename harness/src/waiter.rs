@@ -43,7 +43,7 @@ pub struct Waiter {
 
 impl Waiter {
     /// Starts a thread that waits for `listener`, and returns when it sleeps. The listener
-    /// must have no child yet.
+    /// must have no child yet, but for [`Way::EpollEdge`], which has seen those.
     pub fn start(listener: &Listener, way: Way) -> Result<Self> {
         Self::run(Box::new(listener.duplicate()?), way)
     }
@@ -121,6 +121,11 @@ fn prepare(listener: &Listener, way: Way) -> Result<Call<'_>> {
     instance
         .add(listener, EpollEvent::new(epoll, 0))
         .call(|| format!("epoll_ctl(ADD, {}, {epoll:?})", listener.name()))?;
+    if way == Way::EpollEdge {
+        // A child that is there already is an edge, too, and is over with this.
+        let seen = instance.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO);
+        seen.call(|| "epoll_wait(0 ms)".into())?;
+    }
     Ok(Box::new(move || epoll_forever(&instance).map(|()| None)))
 }
 

@@ -56,7 +56,19 @@ pub struct Draft {
     window: u16,
     options: Vec<u8>,
     payload: Vec<u8>,
+    ip: IpHeader,
 }
+
+/// What a draft says of the IP header.
+#[derive(Debug, Clone)]
+struct IpHeader {
+    service: u8,
+    hops: u8,
+    options: Vec<u8>,
+}
+
+/// The time to live unless a draft says otherwise.
+const HOPS: u8 = 64;
 
 impl Draft {
     /// A segment with these flags, in packetdrill's letters, SEG.SEQ and SEG.ACK.
@@ -65,7 +77,8 @@ impl Draft {
     /// A letter is none of packetdrill's.
     pub fn new(flags: &str, seq: u32, ack: u32) -> Self {
         let flags = Flags::from_letters(flags).expect("flags in packetdrill's letters");
-        Self { flags, seq, ack, window: WINDOW, options: vec![], payload: vec![] }
+        let ip = IpHeader { service: 0, hops: HOPS, options: vec![] };
+        Self { flags, seq, ack, window: WINDOW, options: vec![], payload: vec![], ip }
     }
 
     /// The SYN that opens a connection, with a maximum segment size.
@@ -91,6 +104,33 @@ impl Draft {
     #[must_use]
     pub fn window(mut self, window: u16) -> Self {
         self.window = window;
+        self
+    }
+
+    /// With this type of service, which IPv6 calls traffic class.
+    #[must_use]
+    pub fn service(mut self, service: u8) -> Self {
+        self.ip.service = service;
+        self
+    }
+
+    /// With this time to live, which IPv6 calls hop limit.
+    #[must_use]
+    pub fn hops(mut self, hops: u8) -> Self {
+        self.ip.hops = hops;
+        self
+    }
+
+    /// With a record of the route in IPv4's header, with room for so many addresses (RFC
+    /// 791; nine fit at most). IPv6 has no such thing.
+    #[must_use]
+    pub fn recording_route(mut self, addresses: u8) -> Self {
+        const RECORD_ROUTE: u8 = 7;
+        const FIRST_ADDRESS: u8 = 4;
+        let bytes = 3 + 4 * addresses;
+        self.ip.options = vec![RECORD_ROUTE, bytes, FIRST_ADDRESS];
+        // And the end of the list.
+        self.ip.options.resize(usize::from(bytes) + 1, 0);
         self
     }
 
@@ -168,7 +208,7 @@ impl WireClient {
     /// Sends a segment; what comes of it is in the capture.
     pub(crate) fn send(&self, draft: &Draft) -> Result<()> {
         let segment = draft.bytes(self.local, self.server, (INITIAL, self.server_initial));
-        let mut packet = ip_header(self.local.ip(), self.server.ip(), segment.len());
+        let mut packet = draft.ip.bytes(self.local.ip(), self.server.ip(), segment.len());
         packet.extend(segment);
         // A raw socket has no ports.
         let to = SocketAddr::new(self.server.ip(), 0);
@@ -177,32 +217,35 @@ impl WireClient {
     }
 }
 
-/// The IP header in front of `len` bytes of TCP. The kernel fills in IPv4's checksum.
-fn ip_header(from: IpAddr, to: IpAddr, len: usize) -> Vec<u8> {
-    const HOPS: u8 = 64;
-    const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
-    let tcp = IpNextHeaderProtocols::Tcp.0;
-    let mut bytes = Vec::new();
-    match (from, to) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            bytes.extend([0x45, 0]);
-            bytes.extend((len as u16 + 20).to_be_bytes());
-            bytes.extend([0, 0]);
-            bytes.extend(DONT_FRAGMENT);
-            bytes.extend([HOPS, tcp, 0, 0]);
-            bytes.extend(from.octets());
-            bytes.extend(to.octets());
+impl IpHeader {
+    /// The header in front of `len` bytes of TCP. The kernel fills in IPv4's checksum.
+    fn bytes(&self, from: IpAddr, to: IpAddr, len: usize) -> Vec<u8> {
+        const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
+        let tcp = IpNextHeaderProtocols::Tcp.0;
+        let mut bytes = Vec::new();
+        match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let header = 20 + self.options.len();
+                bytes.extend([0x40 | (header / 4) as u8, self.service]);
+                bytes.extend(((header + len) as u16).to_be_bytes());
+                bytes.extend([0, 0]);
+                bytes.extend(DONT_FRAGMENT);
+                bytes.extend([self.hops, tcp, 0, 0]);
+                bytes.extend(from.octets());
+                bytes.extend(to.octets());
+                bytes.extend(&self.options);
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                bytes.extend([0x60 | self.service >> 4, self.service << 4, 0, 0]);
+                bytes.extend((len as u16).to_be_bytes());
+                bytes.extend([tcp, self.hops]);
+                bytes.extend(from.octets());
+                bytes.extend(to.octets());
+            }
+            _ => {}
         }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            bytes.extend([0x60, 0, 0, 0]);
-            bytes.extend((len as u16).to_be_bytes());
-            bytes.extend([tcp, HOPS]);
-            bytes.extend(from.octets());
-            bytes.extend(to.octets());
-        }
-        _ => {}
+        bytes
     }
-    bytes
 }
 
 #[cfg(test)]
@@ -225,6 +268,7 @@ mod tests {
         #[values(b"" as &[u8], b"odd", b"even")] payload: &[u8],
     ) {
         let draft = Draft::new("P.", 5, 7).payload(payload).window(77).option(MSS, &[5, 180]);
+        let draft = draft.service(0x28).hops(33).recording_route(2);
         let tcp = draft.bytes(from, to, (u32::MAX, 100));
         let parsed = TcpPacket::new(&tcp).expect("TCP");
         let sum = match (from.ip(), to.ip()) {
@@ -235,10 +279,11 @@ mod tests {
         assert_eq!(parsed.get_checksum(), sum);
         let mut frame = vec![0; 12];
         frame.extend(ethertype.to_be_bytes());
-        frame.extend(ip_header(from.ip(), to.ip(), tcp.len()));
+        frame.extend(draft.ip.bytes(from.ip(), to.ip(), tcp.len()));
         frame.extend(&tcp);
         let segment = Segment::parse(Duration::ZERO, &frame).expect("a segment");
         assert_eq!((segment.from, segment.to), (from, to));
+        assert_eq!((segment.service, segment.hops), (0x28, 33));
         assert_eq!((segment.flags.to_string().as_str(), segment.window), ("P.", 77));
         assert_eq!((segment.seq, segment.ack, segment.len), (4, 107, payload.len() as u32));
         assert_eq!(segment.options, [TcpOption::Mss(1460)]);

@@ -93,6 +93,17 @@ pub fn segment_size(fd: impl AsFd) -> Result<u32> {
     Ok(tcp_info(fd)?.tcpi_snd_mss)
 }
 
+/// How many segments of the connection `fd`, its SYN+ACK included, were sent again.
+pub fn retransmissions(fd: impl AsFd) -> Result<u32> {
+    Ok(tcp_info(fd)?.tcpi_total_retrans)
+}
+
+/// The smoothed round-trip time of the connection `fd` in microseconds; 0 when none was
+/// measured yet.
+pub fn round_trip_time(fd: impl AsFd) -> Result<u32> {
+    Ok(tcp_info(fd)?.tcpi_rtt)
+}
+
 /// Reads a file of `/proc/net` at one go. The kernel walks its tables anew for each read,
 /// and a buffer that has to grow would make it do so again and again.
 fn read(file: &str) -> Result<String> {

@@ -4,7 +4,7 @@ use crate::case::{Case, Selected};
 use crate::{
     accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
     fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership,
-    order, owner, passing, quiz, substitute, syncookies, sysctl, timer, wake_up,
+    order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -92,6 +92,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         timer::CASES,
         back_off::CASES,
         copy::CASES,
+        request::CASES,
         syncookies::CASES,
         fast_open::CASES,
         fast_open_child::CASES,

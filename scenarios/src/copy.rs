@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use harness::Family;
 use harness::attribute;
 use harness::lab::Lab;
 use harness::place::Place;
@@ -64,7 +65,8 @@ pub(crate) const CASES: &[Case] = &[
         does: "A keeps SYNs. V's child waits in A's queue, W's request is A's; A is closed; W sends \
                its ACK. Eight others come to B, which keeps SYNs too; B accepts all ten.",
         must: "Each has its own SYN: none was freed with the request that it came with.",
-        source: "inet_csk_listen_stop(), inet_csk_complete_hashdance(): reqsk_migrate_reset(req)",
+        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the request \
+                 changes listeners",
         settings: Settings::FamiliesOn,
         run: saved_syns,
         expect: |_| {
@@ -132,6 +134,41 @@ pub(crate) const CASES: &[Case] = &[
         waits_for: THIRD,
         run: |lab, _| many_requests(lab, true),
         expect: |_| many_requests_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/many-older-requests",
+        does: "As timer/many-requests, but A is closed when the timers have fired twice; they fire \
+               once more.",
+        must: "B's backlog counts for them, not A's: four move, and eight, which find B's queue \
+               more than half full, are dropped as failed migrations.",
+        source: "T-06; reqsk_timer_handler(): sk_max_ack_backlog of the heir",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: THIRD,
+        run: many_older_requests,
+        expect: |_| {
+            Expectation::new()
+                .fact("requests that moved", KEPT as i64)
+                .fact("requests that did not", (MANY - KEPT) as i64)
+                .fact("requests left", KEPT as i64)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/many-young-requests",
+        does: "A and B have a backlog of 32. A is closed with twelve requests, which move by their \
+               timers. Shortly before these fire for the third time, twelve others come to B.",
+        must: "All stay: B's queue is more than half full, but half of it is young, so that old \
+               requests are good for more than two repetitions.",
+        source: "T-06; reqsk_queue_migrated(): young, which the timer lowers then",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: THIRD,
+        run: many_young_requests,
+        expect: |_| {
+            Expectation::new()
+                .fact("requests that moved", MANY as i64)
+                .fact("requests left", 2 * MANY as i64)
+        },
         ..Case::DEFAULT
     },
 ];
@@ -274,14 +311,86 @@ const MANY: usize = 12;
 /// for a long queue, which is 8.
 const KEPT: usize = 4;
 
-fn many_requests(lab: &mut Lab, close_late: bool) -> harness::Result<()> {
-    let a = lab.listen("A")?;
+/// So many clients send a SYN and nothing else.
+fn many_clients(lab: &mut Lab, name: &str) -> harness::Result<Vec<WireClient>> {
     let mut clients = Vec::new();
     for index in 0..MANY {
-        let mut client = lab.wire_client(&format!("W{index}"))?;
+        let mut client = lab.wire_client(&format!("{name}{index}"))?;
         lab.wire_syn(&mut client, &Draft::syn())?;
         clients.push(client);
     }
+    Ok(clients)
+}
+
+/// The clients give up. A listener is freed when its requests are.
+fn give_up(lab: &mut Lab, clients: &mut [WireClient]) -> harness::Result<()> {
+    for client in clients {
+        lab.timer_has_fired(client);
+        lab.wire_send(client, &Draft::new("R", 1, 0))?;
+    }
+    Ok(())
+}
+
+fn many_older_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut clients = many_clients(lab, "W")?;
+    let b = lab.listen_with_backlog("B", KEPT as i32)?;
+    lab.until_all_syn_acks(&clients, 2, FIRST)?;
+    for client in &clients {
+        lab.timer_has_fired(client);
+    }
+    let last = MANY - 1;
+    lab.until_syn_acks(&clients[last], 3, FIRST * 2)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    let mut came = (0, 0);
+    wait::until("the timers to fire for the third time", || {
+        let now = lab.counters()?;
+        let grown = |name| now.grown(&before, name).unwrap_or(-1);
+        came = (grown("TCPMigrateReqSuccess"), grown("TCPMigrateReqFailure"));
+        Ok((came.0 + came.1 >= MANY as i64).then_some(()))
+    })?;
+    lab.observe("requests that moved", came.0);
+    lab.observe("requests that did not", came.1);
+    lab.settle()?;
+    lab.observe("requests left", lab.requests()?);
+    give_up(lab, &mut clients)?;
+    drop(b);
+    Ok(())
+}
+
+/// From the second expiry to a moment before the third, after which no young request's
+/// timer fires before the third ones have.
+const BEFORE_THE_THIRD: Duration = Duration::from_millis(3500);
+
+fn many_young_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut clients = many_clients(lab, "W")?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    lab.close(a);
+    let last = MANY - 1;
+    lab.until_syn_acks(&clients[last], 2, FIRST)?;
+    let moved = lab.counters()?.grown(&before, "TCPMigrateReqSuccess").unwrap_or(-1);
+    lab.observe("requests that moved", moved);
+    lab.timer_has_fired(&clients[last]);
+    lab.until_syn_acks(&clients[last], 3, FIRST * 2)?;
+    let timeouts = lab.counters()?;
+    lab.pass(BEFORE_THE_THIRD);
+    clients.extend(many_clients(lab, "X")?);
+    wait::until("the timers to fire for the third time", || {
+        let fired = lab.counters()?.grown(&timeouts, "TCPTimeouts").unwrap_or(0);
+        Ok((fired >= MANY as i64).then_some(()))
+    })?;
+    lab.observe("requests left", lab.requests()?);
+    give_up(lab, &mut clients)?;
+    drop(b);
+    Ok(())
+}
+
+fn many_requests(lab: &mut Lab, close_late: bool) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut clients = many_clients(lab, "W")?;
     let b = lab.listen_with_backlog("B", KEPT as i32)?;
     let last = MANY - 1;
     if close_late {
@@ -307,11 +416,7 @@ fn many_requests(lab: &mut Lab, close_late: bool) -> harness::Result<()> {
     let sent = syn_acks(lab);
     lab.observe("SYN+ACKs in all", sent);
     lab.observe("requests left", lab.requests()?);
-    // B is freed when its requests are.
-    for client in &mut clients {
-        lab.timer_has_fired(client);
-        lab.wire_send(client, &Draft::new("R", 1, 0))?;
-    }
+    give_up(lab, &mut clients)?;
     drop(b);
     Ok(())
 }

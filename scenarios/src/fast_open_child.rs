@@ -38,6 +38,23 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "fast-open/accepted-before-then-reset",
+        does: "As fast-open/accepted-before, but W sends a reset.",
+        must: "The child is reset, and A is freed: nothing is kept for the queue of a listener \
+               that is gone.",
+        source: "reqsk_fastopen_remove(): lsk->sk_state",
+        settings: Settings::FamiliesOffAndOn,
+        run: accepted_before_and_reset,
+        expect: |_| {
+            Expectation::new()
+                .fact("accept(A)", "W's connection")
+                .fact("recv(A's child)", "`Hello World`")
+                .fact("recv(A's child), again", "ECONNRESET")
+                .fact("sockets then", "a listener")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "fast-open/finished",
         does: "A Fast Open child waits in A's queue; B listens; A is closed; then W's ACK comes \
                with a FIN.",
@@ -149,6 +166,18 @@ fn accepted_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.act("done");
     }
     Ok(())
+}
+
+fn accepted_before_and_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, _b, mut w) = both(lab)?;
+    let child = lab.accept_now(&a)?;
+    lab.close(a);
+    lab.wire_send(&mut w, &Draft::new("R", 12, 0))?;
+    if let Some(child) = child {
+        lab.observe("recv(A's child)", child.receive_now()?.to_string());
+        lab.observe("recv(A's child), again", child.receive_now()?.to_string());
+    }
+    lab.observe_sockets("then")
 }
 
 fn ack() -> Draft {

@@ -36,6 +36,7 @@ mod owner;
 mod passing;
 mod quiz;
 pub mod report;
+mod request;
 pub mod requirement;
 #[cfg(test)]
 mod rows;

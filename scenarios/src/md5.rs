@@ -8,9 +8,11 @@ use harness::gate::Whose;
 use harness::lab::Lab;
 use harness::segment::TcpOption;
 use harness::socket::{Client, Listener, Stream};
+use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
+use crate::handshake::data;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -58,6 +60,28 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Md5],
         run: |lab, _| child_keeps_its_key(lab, Some(b"B's own")),
         expect: |_| child_keeps_its_key_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "md5/key-of-the-target",
+        does: "B alone has a key for W, which does not sign. W's request is A's, which is closed; W \
+               sends data, and more of it.",
+        must: "The first is checked by A's rule and makes a child of B's, which has B's key: it \
+               signs its answer, and drops what comes then without a signature.",
+        source: "M-14; tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
+                 tcp_md5_do_lookup()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Md5],
+        run: key_of_the_target,
+        expect: |_| {
+            Expectation::new()
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("signed answers", 1)
+                .fact("answer to more data", "nothing")
+                .fact("TCPMD5NotFound", 1)
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
         ..Case::DEFAULT
     },
 ];
@@ -127,6 +151,29 @@ fn child_keeps_its_key(lab: &mut Lab, of_b: Option<&[u8]>) -> harness::Result<()
     let unsigned = segments.filter(|s| !s.options.contains(&TcpOption::Other(MD5_OPTION, 16)));
     let unsigned = unsigned.count();
     lab.observe("segments without a signature", unsigned);
+    Ok(())
+}
+
+fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = listen(lab, "B")?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.wire_send(&mut w, &data())?;
+    let signature = TcpOption::Other(MD5_OPTION, 16);
+    let signed = lab.trace().segments().filter(|s| s.options.contains(&signature)).count();
+    lab.observe("signed answers", signed);
+    let answer = lab.wire_send(&mut w, &Draft::new("P.", 12, 1).payload(b"again"))?;
+    lab.observe("answer to more data", answer);
+    let not_found = lab.counters()?.grown(&before, "TCPMD5NotFound").unwrap_or(-1);
+    lab.observe("TCPMD5NotFound", not_found);
+    lab.observe_counters(&before)?;
+    if let Some(child) = lab.accept_now(&b)? {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+        child.reset_on_close()?;
+    }
     Ok(())
 }
 

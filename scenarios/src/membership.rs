@@ -1,7 +1,7 @@
 //! Who is a group: the listeners among which connections migrate are those that agree in
 //! everything but the socket.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 
 use harness::Family;
 use harness::kernel::SECOND_UID;
@@ -210,6 +210,20 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "membership/many-addresses",
+        does: "A listens at the wildcard address, with a classic BPF program that returns 1. 500 \
+               listen at addresses of their own; a client comes to another address. All that \
+               twelve times, with 6000 addresses.",
+        must: "A stays the only one of its group, so that the program's answer is nobody, and A \
+               serves each client.",
+        source: "G-09, G-16; inet_reuseport_add_sock(): those of one hash are compared, as there \
+                 will be some where memory is small and the table with it",
+        settings: Settings::OnceOn(Family::V4),
+        run: many_addresses,
+        expect: |_| Expectation::new().fact("served by", "A"),
+        ..Case::DEFAULT
+    },
+    Case {
         name: "membership/udp",
         does: "Two datagrams wait in a UDP socket; another one with SO_REUSEPORT is bound to the \
                address; the first is closed.",
@@ -315,6 +329,33 @@ fn program_of_the_first(lab: &mut Lab, setting: Setting) -> harness::Result<()> 
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
     let group = [&a, &b, &c];
     let served = (0..8).map(|_| lab.who_takes(&group, 0)).collect::<harness::Result<Vec<_>>>()?;
+    lab.observe("served by", served.join(", "));
+    Ok(())
+}
+
+fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    /// How many listen at a time.
+    const BATCH: u16 = 500;
+    const BATCHES: u8 = 12;
+    let a = lab.listen_at("A", &Place::any(setting.family))?;
+    lab.select_index(&a, 1)?;
+    let mut served = Vec::new();
+    for batch in 1..=BATCHES {
+        let mut others = Vec::new();
+        for index in 0..BATCH {
+            let [high, low] = index.to_be_bytes();
+            let address = Ipv4Addr::new(127, batch, high, low).into();
+            let place = Place { address, ..Place::usual(setting.family) };
+            let other = lab.bind_at("another", &place)?;
+            other
+                .listen(1)
+                .map_err(|source| harness::Error::Tested { call: "listen".into(), source })?;
+            others.push(other);
+        }
+        let group: Vec<&Listener> = std::iter::once(&a).chain(&others).collect();
+        served.push(lab.who_takes(&group, 0)?);
+    }
+    served.dedup();
     lab.observe("served by", served.join(", "));
     Ok(())
 }

@@ -8,7 +8,7 @@ use harness::lab::Lab;
 use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
 use harness::waiter::{Waiter, Way};
 
-use crate::case::{Case, Settings};
+use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::quiz::hello;
 
@@ -67,6 +67,40 @@ pub(crate) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, _| wake_up(lab, Way::Accept, shut_down),
         expect: |_| wake_up_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/edge-behind-another",
+        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has told of it; \
+               a thread sleeps in the next one. A is closed with C's child.",
+        must: "Each child is an edge of its own: the thread is woken though the queue was not \
+               empty.",
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: behind_another,
+        expect: |_| {
+            Expectation::new()
+                .fact("the waiter before", "asleep")
+                .fact("the waiter", "woken")
+                .fact("B accepts", "D, C")
+                .counters(&[("TCPMigrateReqSuccess", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "wake-up/two-sleepers",
+        does: "Two threads sleep in accept on B. A is closed with C's child and D's.",
+        must: "Each child wakes one of them.",
+        source: SOURCE,
+        settings: Settings::FamiliesOn,
+        run: two_sleepers,
+        expect: |_| {
+            Expectation::new()
+                .fact("the waiter before", "asleep")
+                .fact("the waiter", "woken")
+                .fact("they accept", "C, D")
+                .counters(&[("TCPMigrateReqSuccess", 2)])
+        },
         ..Case::DEFAULT
     },
 ];
@@ -133,4 +167,59 @@ fn wake_up_must() -> Expectation {
         .fact("whose child", "C")
         .fact("recv(B's child)", "`Hello World`")
         .counters(&[("TCPMigrateReqSuccess", 1)])
+}
+
+fn behind_another(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let _c = hello(lab, "C")?;
+    let b = lab.listen("B")?;
+    lab.select_index(&b, 1)?;
+    let _d = hello(lab, "D")?;
+    lab.settle()?;
+    let waiter = Waiter::start(&b, Way::EpollEdge)?;
+    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+    let before = lab.counters()?;
+    lab.close(a);
+    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    lab.observe("the waiter", found);
+    lab.observe_counters(&before)?;
+    let mut accepted = Vec::new();
+    while let Some(child) = b.accept_now()? {
+        accepted.push(lab.trace().name_of(child.peer));
+    }
+    lab.observe("B accepts", accepted.join(", "));
+    // A waiter that sleeps on wakes up for a new connection.
+    let _fresh = lab.connect("fresh")?;
+    waiter.end().map(drop)
+}
+
+fn two_sleepers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let _clients = [hello(lab, "C")?, hello(lab, "D")?];
+    let b = lab.listen("B")?;
+    let sleepers = [Waiter::start(&b, Way::Accept)?, Waiter::start(&b, Way::Accept)?];
+    let look = |within| -> harness::Result<&str> {
+        let [first, second] = &sleepers;
+        let looks = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
+        Ok(if looks[0] == looks[1] { looks[0] } else { "one is woken, one asleep" })
+    };
+    lab.observe("the waiter before", look(Duration::ZERO)?);
+    let before = lab.counters()?;
+    lab.close(a);
+    let found = look(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    lab.observe("the waiter", found);
+    lab.observe_counters(&before)?;
+    // Each new connection wakes one that sleeps on.
+    let mut fresh = Vec::new();
+    for index in 0..if found == "woken" { 0 } else { sleepers.len() } {
+        fresh.push(lab.connect(&format!("fresh {index}"))?);
+    }
+    let mut accepted = Vec::new();
+    for sleeper in sleepers {
+        let child = sleeper.end()?;
+        accepted.extend(child.map(|child| lab.trace().name_of(child.peer)));
+    }
+    accepted.sort();
+    lab.observe("they accept", accepted.join(", "));
+    Ok(())
 }

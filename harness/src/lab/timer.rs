@@ -66,6 +66,13 @@ impl Lab {
         self.fired.push((address(client), now()));
     }
 
+    /// Lets time pass which a timer of the kernel is to measure, too. Nothing that happens
+    /// is waited for in this way.
+    pub fn pass(&mut self, time: Duration) {
+        wait::pause(time);
+        self.act(&format!("{} ms pass", time.as_millis()));
+    }
+
     /// Waits until there is no request of `client`, which is to take so `long`.
     ///
     /// # Errors

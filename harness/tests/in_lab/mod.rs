@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::kernel::Kernel;
+use harness::kernel::{Kernel, Version};
 use harness::process::{Broken, Labs, Returned};
 use harness::wait;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -36,6 +36,8 @@ pub enum Need {
     SecondUser,
     /// eBPF programs.
     Programs,
+    /// eBPF programs that are told what migrates.
+    MigratePrograms,
     /// Only one uid.
     OneUser,
 }
@@ -48,6 +50,10 @@ impl Need {
             Self::Nftables => (kernel.nftables.is_ok(), "no nftables"),
             Self::SecondUser => (kernel.has_second_uid, "no second uid"),
             Self::Programs => (kernel.programs.is_ok(), "no eBPF programs"),
+            Self::MigratePrograms => {
+                let since = Version::new(5, 14, 0);
+                (kernel.version >= since, "programs that are told what migrates: Linux 5.14")
+            }
             Self::OneUser => (!kernel.has_second_uid, "there is a second uid"),
         };
         (!met).then_some(reason)

@@ -24,12 +24,15 @@ pub fn tests() -> Vec<Test> {
         Test::inside(format!("program/{family}/chooses"), move || chooses(family))
             .needs(family.needs_ipv6().then_some(Need::Ipv6))
     });
+    let told = [
+        Test::inside("program/every-statement-is-accepted", every_statement_is_accepted),
+        Test::inside("program/a-refusal-tells-why", a_refusal_tells_why),
+        Test::inside("program/counts-and-sights", counts_and_sights),
+        Test::inside("program/is-shown-as-written", is_shown_as_written),
+    ];
     families
+        .chain(told.map(|test| test.needs([Need::MigratePrograms])))
         .chain([
-            Test::inside("program/every-statement-is-accepted", every_statement_is_accepted),
-            Test::inside("program/a-refusal-tells-why", a_refusal_tells_why),
-            Test::inside("program/counts-and-sights", counts_and_sights),
-            Test::inside("program/is-shown-as-written", is_shown_as_written),
             Test::outside("program/nothing-is-left-after-a-lab", |labs| left_after(labs, "ends")),
             Test::outside("program/nothing-is-left-after-a-panic", |labs| {
                 left_after(labs, "panics");
