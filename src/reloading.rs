@@ -9,6 +9,7 @@ mod list;
 mod measure;
 mod plan;
 mod plot;
+mod stopping;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub fn reload(arguments: &ReloadArguments) -> ExitCode {
     let done = match (arguments.list, arguments.close_cost) {
         (true, _) => list::list(&arguments.strategies),
         (false, true) => closing::close_cost(arguments),
+        _ if arguments.stopped_member => stopping::stopped_member(arguments),
         (false, false) => measure_and_tell(arguments),
     };
     let exit = match done {

@@ -171,6 +171,22 @@ fn strategies_are_listed_with_what_they_need() {
 }
 
 #[test]
+fn half_of_the_clients_of_a_stopped_member_fail_and_migration_saves_them_when_it_dies() {
+    let ended = run(&mut sockmig(&["reload", "--stopped-member", "--format", "json"]));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    for group in document["groups"].as_array().expect("groups") {
+        let number = |name: &str| group[name].as_u64().expect("a number");
+        let (clients, failed) = (number("clients"), lost(group));
+        assert_eq!(number("failed"), failed, "{group}");
+        match group["killed"] == true && group["migrate_req"] == true {
+            true => assert_eq!(failed, 0, "{group}"),
+            false => assert!((clients / 4..=clients * 3 / 4).contains(&failed), "{group}"),
+        }
+    }
+}
+
+#[test]
 fn files_are_kept() {
     let place = tempfile::tempdir().expect("a directory");
     // Many in flight at each reload, so that chance does not make the run invalid.
@@ -199,6 +215,8 @@ fn what_makes_no_sense_is_refused() {
         (&["--quick", "--reloads", "3"], 2, "cannot be used with"),
         (&["--close-cost", "--rate", "100"], 2, "cannot be used with"),
         (&["--close-cost", "own"], 2, "cannot be used with"),
+        (&["--stopped-member", "--rate", "100"], 2, "cannot be used with"),
+        (&["--stopped-member", "--close-cost"], 2, "cannot be used with"),
         (&["--list", "nonsense"], 4, "no strategy has a name that starts with `nonsense`"),
         (&["--kernel", "nonsense"], 69, "nonsense"),
         (&["--kernel", "6.12", "--out", "somewhere"], 2, "cannot be used with"),

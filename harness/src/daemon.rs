@@ -139,6 +139,11 @@ pub fn children(of: i32) -> Result<BTreeSet<i32>> {
         .collect())
 }
 
+/// Whether a signal has stopped a process.
+pub fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|(state, _)| state == 'T')
+}
+
 /// Whether a process has ended, be it that nobody has waited for it yet.
 pub fn is_gone(pid: i32) -> bool {
     stat(pid).is_none_or(|(state, _)| state == 'Z')

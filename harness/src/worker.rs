@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::{Signal, is_stopped, signal};
 use crate::error::{Context, Error, Result};
 use crate::family::Family;
 use crate::passing::{self, Receive};
@@ -111,6 +112,17 @@ impl Worker {
         let mut worker = Self { process, commands, answers };
         worker.until_ready()?;
         Ok(worker)
+    }
+
+    /// Stops it where it is (SIGSTOP): its listener stays, and nobody accepts. Dropping the
+    /// value kills it even so.
+    ///
+    /// # Errors
+    /// It is gone, or does not stop.
+    pub fn stop(&self) -> Result<()> {
+        let pid = self.process.id().cast_signed();
+        signal(pid, Signal::SIGSTOP)?;
+        wait::until("a worker to be stopped", || Ok(is_stopped(pid).then_some(())))
     }
 
     /// Tells it how to end.

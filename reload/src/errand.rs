@@ -10,10 +10,10 @@ use harness::{Result, inside, sysctl};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
-use crate::close_cost;
 use crate::loading::{Loading, pass};
 use crate::strategy::{self, Bed, Need, Server};
 use crate::window::Window;
+use crate::{close_cost, stopped};
 
 /// How the work of these labs begins.
 const PREFIX: &str = "reload ";
@@ -97,11 +97,11 @@ pub fn probe_work(round_trip: Duration) -> String {
     format!("{PROBE}{}", round_trip.as_micros())
 }
 
-/// Does a lab's work if it is one of this crate's: an errand, a probe for the window, or a
-/// listener to close.
+/// Does a lab's work if it is one of this crate's: an errand, a probe for the window, a
+/// listener to close, or a member of a group to stop.
 pub fn lab_work(work: &str) -> Option<Returned> {
-    if let Some(closed) = close_cost::lab_work(work) {
-        return Some(closed);
+    if let Some(returned) = close_cost::lab_work(work).or_else(|| stopped::lab_work(work)) {
+        return Some(returned);
     }
     if let Some(round_trip) = work.strip_prefix(PROBE) {
         let round_trip = Duration::from_micros(round_trip.parse().unwrap_or_default());

@@ -51,9 +51,36 @@ fn student(freedom: usize) -> f64 {
     }
 }
 
+/// Where a share lies in 95 of 100 runs, of which `some` of `all` were counted (Wilson's
+/// interval).
+pub fn share(some: u64, all: u64) -> (f64, f64) {
+    const Z: f64 = 1.96;
+    let all = all.max(1) as f64;
+    let share = some as f64 / all;
+    let centre = share + Z * Z / (2.0 * all);
+    let half = Z * (share * (1.0 - share) / all + Z * Z / (4.0 * all * all)).sqrt();
+    let whole = 1.0 + Z * Z / all;
+    (((centre - half) / whole).max(0.0), ((centre + half) / whole).min(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[rstest]
+    #[case(46, 100, 0.366, 0.557)]
+    #[case(0, 100, 0.0, 0.037)]
+    #[case(100, 100, 0.963, 1.0)]
+    fn a_share_has_its_interval(
+        #[case] some: u64,
+        #[case] all: u64,
+        #[case] low: f64,
+        #[case] high: f64,
+    ) {
+        let found = share(some, all);
+        assert!((found.0 - low).abs() < 1e-3 && (found.1 - high).abs() < 1e-3, "{found:?}");
+    }
+
     use rstest::rstest;
 
     #[rstest]

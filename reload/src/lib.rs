@@ -16,5 +16,6 @@ pub mod oracle;
 mod own;
 pub mod row;
 mod steering;
+pub mod stopped;
 pub mod strategy;
 pub mod window;

@@ -78,6 +78,11 @@ pub struct ReloadArguments {
     #[arg(long, conflicts_with_all = LOAD)]
     pub close_cost: bool,
 
+    /// Measure something else: the share of clients that fails when one of two servers in a group
+    /// is stopped (SIGSTOP), and what becomes of them when it is killed.
+    #[arg(long, conflicts_with_all = LOAD, conflicts_with_all = ["close_cost", "quick", "list"])]
+    pub stopped_member: bool,
+
     /// List the strategies, and what they need, without measuring anything.
     #[arg(long, conflicts_with_all = ["close_cost", "kernel", "out"])]
     pub list: bool,

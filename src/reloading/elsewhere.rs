@@ -23,7 +23,7 @@ pub(super) fn vm_run_arguments(
     let this = std::env::current_exe().context("readlink(/proc/self/exe)")?;
     let mut command = vec![this.display().to_string()];
     command.extend(without_kernel(called.skip(1)));
-    if arguments.strategies.is_empty() && !arguments.close_cost {
+    if arguments.strategies.is_empty() && !(arguments.close_cost || arguments.stopped_member) {
         command.push("own/".into());
     }
     let machine = MachineArguments {
