@@ -11,6 +11,13 @@ fn rate() -> &'static str {
     if std::env::var_os("KSFT_MACHINE_SLOW").is_some() { "100" } else { "500" }
 }
 
+/// Whether the sysctl does anything on this kernel: since Linux 5.14.
+fn migrates() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let numbers: Vec<u32> = release.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    numbers[..2] >= [5, 14][..]
+}
+
 fn measured(arguments: &[&str]) -> (Ended, Value) {
     let mut command = sockmig(&["reload", "--format", "json", "--rate", rate()]);
     let ended = run(command.args(arguments));
@@ -54,7 +61,7 @@ fn signs(window: &str) {
     assert!(must > 4.0 && lost(naive(false)) as f64 >= must / 2.0, "{ended}");
     assert_eq!(naive(true)["closed_per_reload"], 2.0, "{ended}");
     // A close races with handshakes; half of what must be lost is no race.
-    assert!((lost(naive(true)) as f64) < must / 2.0, "{ended}");
+    assert_eq!((lost(naive(true)) as f64) < must / 2.0, migrates(), "{ended}");
     for on in [false, true] {
         let passing = row(&document, "own/passing", on);
         assert_eq!((lost(passing), &passing["closed_per_reload"]), (0, &Value::from(0.0)));
@@ -150,7 +157,8 @@ fn a_close_at_rest_resets_everybody_or_nobody() {
     assert_eq!(sizes.len(), 8, "1 to 1000 children, off and on: {sizes:?}");
     for point in points {
         let all = point["children"].as_u64().expect("a number") * 3;
-        let (reset, accepted) = if point["migrate_req"] == true { (0, all) } else { (all, 0) };
+        let moved = point["migrate_req"] == true && migrates();
+        let (reset, accepted) = if moved { (0, all) } else { (all, 0) };
         assert_eq!(point["reset"], reset, "{point}");
         assert_eq!(point["accepted"], accepted, "{point}");
         assert!(point["close_us"].as_f64().is_some_and(|us| us > 0.0), "{point}");
@@ -179,7 +187,7 @@ fn half_of_the_clients_of_a_stopped_member_fail_and_migration_saves_them_when_it
         let number = |name: &str| group[name].as_u64().expect("a number");
         let (clients, failed) = (number("clients"), lost(group));
         assert_eq!(number("failed"), failed, "{group}");
-        match group["killed"] == true && group["migrate_req"] == true {
+        match group["killed"] == true && group["migrate_req"] == true && migrates() {
             true => assert_eq!(failed, 0, "{group}"),
             false => assert!((clients / 4..=clients * 3 / 4).contains(&failed), "{group}"),
         }
