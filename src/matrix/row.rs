@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Outcome, Seen};
 use scenarios::judge::{Mismatch, Verdict};
@@ -233,7 +234,8 @@ impl<'r> Row<'r> {
             _ => Ending::Complete,
         };
         totals.end(&ending);
-        let end = End { ending: &ending, totals: &totals, took };
+        // What tainted it is told as a complaint, with the case that did it.
+        let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
         KernelDocument {
             name: name.to_owned(),
             fate,
