@@ -74,9 +74,9 @@ impl Listener {
         self.socket.bind(&self.family.server().into())
     }
 
-    /// Binds to the loopback address, at a port that the kernel chooses.
-    pub fn bind_anywhere(&self) -> io::Result<()> {
-        self.socket.bind(&SocketAddr::new(self.family.loopback(), 0).into())
+    /// Binds to the loopback address, at a port of its own; for 0, the kernel chooses.
+    pub fn bind_port(&self, port: u16) -> io::Result<()> {
+        self.socket.bind(&SocketAddr::new(self.family.loopback(), port).into())
     }
 
     /// The port that it has (`getsockname`).
