@@ -11,8 +11,11 @@ use harness::frame::Frame;
 use harness::guest::{self, Port};
 use harness::kernel_log::KernelLog;
 use harness::process::Labs;
+use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, Plan};
+use scenarios::judge::Complaints;
+use scenarios::known;
 use scenarios::requirement::LONG;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,9 @@ pub enum Task {
     Cases {
         /// Their full ids, in order.
         ids: Vec<String>,
+        /// Those of them that somebody asked for by name.
+        #[serde(default)]
+        named: Vec<String>,
         /// How many at a time.
         jobs: usize,
         /// When a case hangs, by the guest's clock; nothing for the default.
@@ -83,7 +89,15 @@ pub fn enter_if_guest() {
 
 fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
-        Task::Cases { ids, jobs, deadline } => cases(port, &ids, jobs, deadline),
+        Task::Cases { ids, named, jobs, deadline } => {
+            let all = catalogue::all();
+            let wanted = |id: &String| all.iter().find(|selected| selected.id() == *id).copied();
+            let mut selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
+            for selected in &mut selection {
+                selected.named = named.contains(&selected.id());
+            }
+            cases(port, &selection, jobs, deadline)
+        }
         Task::Program { path, arguments, mut environment, directory } => {
             // The host cannot say which clock this is, the kernel's command line does.
             if let Ok(long) = std::env::var(LONG) {
@@ -100,21 +114,20 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
 
 fn cases(
     port: &Port,
-    ids: &[String],
+    selection: &[Selected],
     jobs: usize,
     deadline: Option<Duration>,
 ) -> anyhow::Result<i32> {
-    let all = catalogue::all();
-    let selection: Vec<_> =
-        ids.iter().filter_map(|id| all.iter().find(|s| s.id() == *id).copied()).collect();
     let labs = Labs::default();
     let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
     let environment = Environment::read(kernel);
     tell(port, tag::ENVIRONMENT, &environment)?;
     let mut log = KernelLog::open().ok();
-    let mut complain = |during: &str| -> harness::Result<Vec<String>> {
+    let version = environment.kernel.version;
+    let mut complain = |during: &str| -> harness::Result<Complaints> {
         let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
-        for text in &complaints {
+        let complaints = Complaints::sorted(complaints, known::about(during, version));
+        for text in &complaints.strange {
             let complaint = Complaint { during: during.to_owned(), text: text.clone() };
             tell(port, tag::COMPLAINT, &complaint)?;
         }
@@ -123,7 +136,7 @@ fn cases(
     complain("booting")?;
     let plan = Plan { jobs, deadline, ..Plan::default() };
     let mut told: harness::Result<()> = Ok(());
-    engine::run(&labs, &environment.kernel, &selection, plan, |event| {
+    engine::run(&labs, &environment.kernel, selection, plan, |event| {
         let tell_event = || match event {
             Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
             Event::Finished(mut outcome) => {

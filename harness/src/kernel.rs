@@ -100,6 +100,9 @@ pub struct Kernel {
     pub gate: Result<gate::Kind, String>,
     /// TCP's MD5 signatures.
     pub has_md5: bool,
+    /// Multipath TCP in both families that there are; else why not.
+    #[serde(default = "not_asked")]
+    pub multipath: Result<(), String>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the errno.
@@ -139,6 +142,7 @@ impl Kernel {
             gate: gate::probe(&nftables)?,
             nftables,
             has_md5: crate::md5::probe()?,
+            multipath: crate::multipath::probe(),
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
             may_load_programs: bpf::is_privileged()?,

@@ -30,6 +30,7 @@ pub mod lab;
 pub mod listening;
 pub mod load;
 mod md5;
+pub mod multipath;
 mod network;
 pub mod observation;
 mod option;

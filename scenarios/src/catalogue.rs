@@ -4,7 +4,8 @@ use crate::case::{Case, Selected};
 use crate::{
     accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
     fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership,
-    order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer, wake_up,
+    mptcp, mptcp_token, order, owner, passing, quiz, request, substitute, syncookies, sysctl,
+    timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -35,6 +36,11 @@ pub const MECHANISMS: &[(&str, &str)] = &[
         "children of TCP Fast Open, which wait in the accept queue before their handshake is over",
     ),
     ("md5", "handshakes that are signed with TCP-MD5"),
+    (
+        "mptcp",
+        "listeners of Multipath TCP, and groups in which some are; those at which kernels with a bug \
+         warn in their log run only by name (`sockmig run mptcp/timer`)",
+    ),
     (
         "attributes",
         "socket options, saved SYNs, deferred accepts and filters: what a child has from which \
@@ -97,6 +103,8 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         fast_open::CASES,
         fast_open_child::CASES,
         md5::CASES,
+        mptcp::CASES,
+        mptcp_token::CASES,
         attributes::CASES,
         listener::CASES,
         group::CASES,
@@ -129,7 +137,7 @@ pub fn all() -> Vec<Selected> {
 /// # Errors
 /// The first prefix that no id starts with.
 pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
-    let all = all();
+    let mut all = all();
     let ids: Vec<String> = all.iter().map(Selected::id).collect();
     let mut wanted = vec![prefixes.is_empty(); all.len()];
     for prefix in prefixes {
@@ -144,8 +152,11 @@ pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
         if !ids.iter().any(matches) {
             return Err(NoSuchId { prefix: prefix.clone(), nearest: nearest(prefix, &all) });
         }
-        for (wanted, id) in wanted.iter_mut().zip(&ids) {
-            *wanted |= matches(id);
+        for ((wanted, selected), id) in wanted.iter_mut().zip(&mut all).zip(&ids) {
+            if matches(id) {
+                *wanted = true;
+                *selected = selected.named_by(prefix);
+            }
         }
     }
     Ok(all.into_iter().zip(wanted).filter_map(|(s, wanted)| wanted.then_some(s)).collect())

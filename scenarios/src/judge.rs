@@ -75,16 +75,23 @@ impl Verdict {
     }
 
     /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
-    /// whatever else was seen, the kernel deviates.
-    pub fn with_complaints(self, complaints: &[String]) -> Self {
-        let deviations = complaints.iter().map(|complaint| Mismatch {
+    /// whatever else was seen, the kernel deviates, and not as it is known to unless the
+    /// complaints are known, too.
+    pub fn with_complaints(self, complaints: &Complaints) -> Self {
+        let deviation = |complaint: &String| Mismatch {
             what: "the kernel's log".into(),
             expected: vec!["no WARN, BUG or oops".into()],
             actual: complaint.lines().next().unwrap_or_default().to_owned(),
             trace_line: None,
-        });
+        };
+        let Complaints { known, strange } = complaints;
+        let deviations = known.iter().chain(strange).map(deviation);
         match self {
-            verdict if complaints.is_empty() => verdict,
+            verdict if known.is_empty() && strange.is_empty() => verdict,
+            Self::KnownBug { reason, fix, mut mismatches } if strange.is_empty() => {
+                mismatches.extend(deviations);
+                Self::KnownBug { reason, fix, mismatches }
+            }
             Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
                 mismatches.extend(deviations);
                 Self::Fail { mismatches }
@@ -94,6 +101,27 @@ impl Verdict {
             }
             error @ Self::Error { .. } => error,
         }
+    }
+}
+
+/// What the kernel's log complained of while a case ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Complaints {
+    /// As the case's row of `expectations.toml` says.
+    pub known: Vec<String>,
+    /// Anything else.
+    pub strange: Vec<String>,
+}
+
+impl Complaints {
+    /// Tells those that `known` expects, by their first lines, from others.
+    pub fn sorted(complaints: Vec<String>, known: Option<&Known>) -> Self {
+        let expected = known.map(|known| &known.log[..]).unwrap_or_default();
+        let (known, strange) = complaints.into_iter().partition(|complaint| {
+            let first = complaint.lines().next().unwrap_or_default();
+            expected.iter().any(|part| first.contains(part.as_str()))
+        });
+        Self { known, strange }
     }
 }
 
@@ -255,11 +283,35 @@ mod tests {
     fn a_kernel_that_complains_deviates() {
         let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
         let pass = Verdict::Pass { stale: None };
-        assert_eq!(pass.clone().with_complaints(&[]), pass);
-        let Verdict::Fail { mismatches } = pass.with_complaints(&[complaint]) else {
+        assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
+        let Verdict::Fail { mismatches } =
+            pass.with_complaints(&Complaints::sorted(vec![complaint], None))
+        else {
             panic!("a pass");
         };
         assert_eq!(mismatches[0].actual, "WARNING: CPU: 0 PID: 7 at net/a.c:1");
+    }
+
+    #[test]
+    fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
+        let row = crate::known::about("mptcp/timer/v4", Version::new(7, 2, 13)).expect("a row");
+        let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
+        let other = "BUG: kernel NULL pointer dereference".to_owned();
+        let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
+        let verdict = |from: &Verdict, complaints: &[&String], row| {
+            let complaints = complaints.iter().map(|text| (*text).clone()).collect();
+            from.clone().with_complaints(&Complaints::sorted(complaints, row))
+        };
+        let known = verdict(&bug, &[&token], Some(row));
+        assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
+        for (from, complaints, row) in [
+            (&bug, vec![&token, &other], Some(row)),
+            (&bug, vec![&token], None),
+            (&Verdict::Pass { stale: None }, vec![&token], Some(row)),
+        ] {
+            let strange = verdict(from, &complaints, row);
+            assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
+        }
     }
 
     #[test]

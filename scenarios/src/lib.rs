@@ -31,6 +31,8 @@ pub mod lesson;
 mod listener;
 mod md5;
 mod membership;
+mod mptcp;
+mod mptcp_token;
 mod order;
 mod owner;
 mod passing;

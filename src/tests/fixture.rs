@@ -52,6 +52,7 @@ fn environment(version: &str, counters: bool, here: &str) -> Environment {
             nftables: Ok(()),
             gate: Ok(harness::gate::Kind::Nftables),
             has_md5: true,
+            multipath: Ok(()),
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,
