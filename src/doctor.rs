@@ -99,6 +99,12 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
                 "the same-uid rule cannot be checked and is skipped; run as root",
             ),
         },
+        match &kernel.multipath {
+            Ok(()) => Finding::good("Multipath TCP", "sockets of IPPROTO_MPTCP"),
+            Err(why) => {
+                Finding::bad("Multipath TCP", why.clone(), "cases under mptcp/ are skipped")
+            }
+        },
         programs(kernel),
         match environment.tainted.as_deref() {
             Some("0") | None => Finding::good("kernel state", "not tainted"),

@@ -25,7 +25,10 @@ const COLUMNS: usize = 68;
 /// Does what the command line asks for.
 pub fn explain(arguments: &ExplainArguments) -> Exit {
     let selection = match catalogue::select(std::slice::from_ref(&arguments.id)) {
-        Ok(selection) => selection,
+        // Who wants to read about a case has not asked for a warning in the kernel's log.
+        Ok(selection) => {
+            selection.into_iter().map(|one| Selected { named: false, ..one }).collect::<Vec<_>>()
+        }
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");
             return Exit::NothingRan;
@@ -264,6 +267,8 @@ fn described(need: Need) -> &'static str {
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
+        Need::ToBeNamed => "to be asked for by name, as kernels with a bug warn in their log",
+        Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",
         Need::Ipv6 => "IPv6",

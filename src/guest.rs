@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use harness::frame::Frame;
 use harness::guest::{self, Port};
+use harness::kernel::Version;
 use harness::kernel_log::KernelLog;
 use harness::process::Labs;
 use harness::taint::Taint;
+use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, Plan};
+use scenarios::judge::Complaints;
+use scenarios::known;
 use scenarios::requirement::LONG;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +31,9 @@ pub enum Task {
     Cases {
         /// Their full ids, in order.
         ids: Vec<String>,
+        /// Those of them that somebody asked for by name.
+        #[serde(default)]
+        named: Vec<String>,
         /// How many at a time.
         jobs: usize,
         /// When a case hangs, by the guest's clock; nothing for the default.
@@ -84,7 +91,15 @@ pub fn enter_if_guest() {
 
 fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
-        Task::Cases { ids, jobs, deadline } => cases(port, &ids, jobs, deadline),
+        Task::Cases { ids, named, jobs, deadline } => {
+            let all = catalogue::all();
+            let wanted = |id: &String| all.iter().find(|selected| selected.id() == *id).copied();
+            let mut selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
+            for selected in &mut selection {
+                selected.named = named.contains(&selected.id());
+            }
+            cases(port, &selection, jobs, deadline)
+        }
         Task::Program { path, arguments, mut environment, directory } => {
             // The host cannot say which clock this is, the kernel's command line does.
             if let Ok(long) = std::env::var(LONG) {
@@ -101,27 +116,24 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
 
 fn cases(
     port: &Port,
-    ids: &[String],
+    selection: &[Selected],
     jobs: usize,
     deadline: Option<Duration>,
 ) -> anyhow::Result<i32> {
-    let all = catalogue::all();
-    let selection: Vec<_> =
-        ids.iter().filter_map(|id| all.iter().find(|s| s.id() == *id).copied()).collect();
     let labs = Labs::default();
     let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
     let environment = Environment::read(kernel);
     tell(port, tag::ENVIRONMENT, &environment)?;
-    let mut alarm = Alarm::set(port);
+    let mut alarm = Alarm::set(port, environment.kernel.version);
     alarm.raised("booting")?;
     let plan = Plan { jobs, deadline, ..Plan::default() };
     let mut told: harness::Result<()> = Ok(());
-    engine::run(&labs, &environment.kernel, &selection, plan, |event| {
+    engine::run(&labs, &environment.kernel, selection, plan, |event| {
         let tell_event = || match event {
             Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
             Event::Finished(mut outcome) => {
-                let (complaints, gained) = alarm.raised(&outcome.id)?;
-                outcome.verdict = outcome.verdict.with_complaints(&complaints).with_taint(gained);
+                let complaints = alarm.raised(&outcome.id)?;
+                outcome.verdict = outcome.verdict.with_complaints(&complaints);
                 port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
                 tell(port, tag::OUTCOME, &outcome)
             }
@@ -141,27 +153,31 @@ fn cases(
 /// What tells that a kernel is in distress. The machine is ours: it is a case's doing.
 struct Alarm<'p> {
     port: &'p Port,
+    version: Version,
     log: Option<KernelLog>,
     taint: Taint,
 }
 
 impl<'p> Alarm<'p> {
-    fn set(port: &'p Port) -> Self {
-        Self { port, log: KernelLog::open().ok(), taint: Taint::read().unwrap_or_default() }
+    fn set(port: &'p Port, version: Version) -> Self {
+        let taint = Taint::read().unwrap_or_default();
+        Self { port, version, log: KernelLog::open().ok(), taint }
     }
 
     /// What the log complained of since it was last asked, and what taint the kernel has got.
-    /// Both are told; taint by itself where the log is silent about it.
-    fn raised(&mut self, during: &str) -> harness::Result<(Vec<String>, Taint)> {
+    /// What is not known of this kernel is told; taint by itself where the log is silent.
+    fn raised(&mut self, during: &str) -> harness::Result<Complaints> {
         let complaints = self.log.as_mut().map(KernelLog::complaints).unwrap_or_default();
         let now = Taint::read().unwrap_or(self.taint);
         let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
-        let silent = complaints.is_empty() && !gained.is_none();
-        let by_itself = silent.then(|| format!("kernel.tainted has gained {gained}"));
-        for text in complaints.iter().cloned().chain(by_itself) {
+        let known = known::about(during, self.version);
+        let complaints = Complaints::sorted(complaints, gained, known);
+        let silent = complaints.strange.is_empty() && !complaints.taint.is_none();
+        let by_itself = silent.then(|| format!("kernel.tainted has gained {}", complaints.taint));
+        for text in complaints.strange.iter().cloned().chain(by_itself) {
             tell(self.port, tag::COMPLAINT, &Complaint { during: during.to_owned(), text })?;
         }
-        Ok((complaints, gained))
+        Ok(complaints)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use scenarios::case::Selected;
+use scenarios::case::{Need, Selected};
 use scenarios::catalogue::{self, NoSuchId};
 
 use crate::exit::Exit;
@@ -16,7 +16,10 @@ pub fn list(prefixes: &[String]) -> Exit {
     written(catalogue::select(prefixes), |selection, to| {
         selection.iter().try_for_each(|selected| {
             let does = selected.case.does.split_inclusive(';').next().unwrap_or_default();
-            writeln!(to, "{:<ID_COLUMNS$} {}", selected.id(), does.trim_end_matches(';'))
+            let does = does.trim_end_matches(';');
+            let apart = selected.case.needs.contains(&Need::ToBeNamed);
+            let note = if apart { " (runs only by name)" } else { "" };
+            writeln!(to, "{:<ID_COLUMNS$} {does}{note}", selected.id())
         })
     })
 }

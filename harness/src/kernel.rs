@@ -107,6 +107,9 @@ pub struct Kernel {
     /// Sockets can be destroyed by netlink; else the errno.
     #[serde(default = "not_asked")]
     pub destroy: Result<(), String>,
+    /// Multipath TCP in both families that there are; else why not.
+    #[serde(default = "not_asked")]
+    pub multipath: Result<(), String>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the errno.
@@ -154,6 +157,7 @@ impl Kernel {
             has_md5: crate::md5::probe()?,
             has_ao: crate::ao::probe()?,
             destroy: crate::diag::probe()?,
+            multipath: crate::multipath::probe(),
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
             may_load_programs: bpf::is_privileged()?,

@@ -4,6 +4,7 @@ mod diag;
 mod group;
 mod handshakes;
 mod memory;
+mod multipath;
 mod program;
 mod timer;
 mod wire;
@@ -26,6 +27,7 @@ use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
 pub use memory::HELD;
+pub use multipath::MULTIPATH_WATCHED;
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
@@ -114,11 +116,16 @@ impl Lab {
 
     /// As [`Lab::listen`], with a backlog of its own.
     pub fn listen_with_backlog(&mut self, name: &str, backlog: i32) -> Result<Listener> {
-        let listener = Listener::bare(name, self.family)?;
+        self.listen_on(Listener::bare(name, self.family)?, backlog)
+    }
+
+    fn listen_on(&mut self, listener: Listener, backlog: i32) -> Result<Listener> {
+        let name = listener.name();
         listener.reuse_port().tested(|| format!("setsockopt({name}, SO_REUSEPORT, 1)"))?;
         listener.bind().tested(|| format!("bind({name}, {})", self.family.server()))?;
         listener.listen(backlog).tested(|| format!("listen({name}, {backlog})"))?;
-        self.act(&format!("listen({name})"));
+        let act = format!("listen({name})");
+        self.act(&act);
         Ok(listener)
     }
 

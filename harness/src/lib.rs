@@ -34,6 +34,7 @@ pub mod listening;
 pub mod load;
 mod md5;
 pub mod memory;
+pub mod multipath;
 mod network;
 pub mod observation;
 mod option;

@@ -1,4 +1,4 @@
-//! Socket options that no crate wraps, and the classic BPF programs that some of them take.
+//! Socket options and calls that no crate wraps, and the classic BPF programs that some of them take.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -104,6 +104,16 @@ pub(crate) fn attach_filter(fd: impl AsFd, program: &mut [sock_filter]) -> io::R
 /// `SO_DETACH_FILTER`.
 pub(crate) fn detach_filter(fd: impl AsFd) -> io::Result<()> {
     set(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
+}
+
+/// `connect` to AF_UNSPEC: a listener stops listening, a connection is reset.
+pub(crate) fn disconnect(fd: impl AsFd) -> io::Result<()> {
+    let nowhere =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the address is a sockaddr and its length is said.
+    let done = unsafe { libc::connect(fd.as_fd().as_raw_fd(), &raw const nowhere, len) };
+    Errno::result(done).map(drop).map_err(io::Error::from)
 }
 
 const fn op(code: u32, k: u32) -> sock_filter {

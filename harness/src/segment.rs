@@ -9,7 +9,7 @@ use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
-use pnet_packet::tcp::{TcpFlags, TcpOptionNumbers, TcpPacket};
+use pnet_packet::tcp::{TcpFlags, TcpOptionNumber, TcpOptionNumbers, TcpPacket};
 use serde::{Deserialize, Serialize};
 
 /// A captured TCP segment, numbers as on the wire.
@@ -98,6 +98,19 @@ impl fmt::Display for Flags {
     }
 }
 
+/// What RFC 8684 calls the subtypes of its option, by their numbers.
+const SUBTYPES: [&str; 9] = [
+    "mp_capable",
+    "mp_join",
+    "dss",
+    "add_addr",
+    "remove_addr",
+    "mp_prio",
+    "mp_fail",
+    "mp_fastclose",
+    "mp_tcprst",
+];
+
 /// A TCP option, in packetdrill's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TcpOption {
@@ -111,6 +124,11 @@ pub enum TcpOption {
     Timestamps(u32, u32),
     /// One byte of padding.
     Nop,
+    /// Multipath TCP's MP_CAPABLE (RFC 8684), with the keys that it brings: none in a SYN, the
+    /// server's in a SYN+ACK, the client's and the server's in what ends the handshake.
+    MpCapable(Vec<u64>),
+    /// Any other option of Multipath TCP, by the number of its subtype.
+    Multipath(u8),
     /// Any other kind, with its payload's length in bytes.
     Other(u8, u8),
 }
@@ -123,6 +141,12 @@ impl fmt::Display for TcpOption {
             Self::SackPermitted => write!(f, "sackOK"),
             Self::Timestamps(value, echo) => write!(f, "TS val {value} ecr {echo}"),
             Self::Nop => write!(f, "nop"),
+            // The keys are random: two runs would never read alike.
+            Self::MpCapable(keys) => write!(f, "mp_capable ({} keys)", keys.len()),
+            Self::Multipath(subtype) => match SUBTYPES.get(usize::from(*subtype)) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "mptcp subtype {subtype}"),
+            },
             Self::Other(kind, len) => write!(f, "option {kind} ({len} bytes)"),
         }
     }
@@ -206,7 +230,23 @@ impl Segment {
     }
 }
 
+/// The kind of every option of Multipath TCP.
+pub const MULTIPATH: u8 = 30;
+
 impl TcpOption {
+    /// The subtype is in the first four bits; MP_CAPABLE's keys follow two bytes.
+    fn multipath(bytes: &[u8]) -> Self {
+        match bytes[0] >> 4 {
+            0 => {
+                let keys = bytes.get(2..).unwrap_or_default().chunks_exact(8).take(2);
+                let key =
+                    |bytes: &[u8]| bytes.iter().fold(0, |key, &byte| key << 8 | u64::from(byte));
+                Self::MpCapable(keys.map(key).collect())
+            }
+            subtype => Self::Multipath(subtype),
+        }
+    }
+
     fn read(option: &pnet_packet::tcp::TcpOptionPacket<'_>) -> Self {
         let bytes = option.payload();
         let word = |at: usize| {
@@ -218,6 +258,7 @@ impl TcpOption {
             (TcpOptionNumbers::WSCALE, 1) => Self::WindowScale(bytes[0]),
             (TcpOptionNumbers::SACK_PERMITTED, 0) => Self::SackPermitted,
             (TcpOptionNumbers::TIMESTAMPS, 8) => Self::Timestamps(word(0), word(4)),
+            (TcpOptionNumber(MULTIPATH), 1..) => Self::multipath(bytes),
             (number, len) => Self::Other(number.0, u8::try_from(len).unwrap_or(u8::MAX)),
         }
     }

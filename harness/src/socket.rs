@@ -137,12 +137,7 @@ impl Listener {
 
     /// `connect` to AF_UNSPEC, which makes a listener stop listening.
     pub fn disconnect(&self) -> io::Result<()> {
-        let nowhere =
-            libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
-        let len = size_of::<libc::sockaddr>() as libc::socklen_t;
-        // SAFETY: the address is a sockaddr and its length is said.
-        let done = unsafe { libc::connect(self.socket.as_raw_fd(), &raw const nowhere, len) };
-        Errno::result(done).map(drop).map_err(io::Error::from)
+        option::disconnect(&self.socket)
     }
 
     /// Another descriptor of the same listener (`dup`).
@@ -267,8 +262,8 @@ impl Child {
 /// A client that is a kernel socket.
 #[derive(Debug)]
 pub struct Client {
-    name: String,
-    socket: Socket,
+    pub(crate) name: String,
+    pub(crate) socket: Socket,
     /// Its own address.
     pub local: SocketAddr,
 }

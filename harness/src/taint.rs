@@ -36,6 +36,9 @@ const FLAGS: [(char, &str); 20] = [
     ('J', "firmware was told to change"),
 ];
 
+/// The flag W.
+const WARNED: u64 = 1 << 9;
+
 /// A set of flags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taint(u64);
@@ -54,6 +57,12 @@ impl Taint {
     #[must_use]
     pub fn gained_since(self, earlier: Self) -> Self {
         Self(self.0 & !earlier.0)
+    }
+
+    /// The flags without W, which a warning sets.
+    #[must_use]
+    pub fn but_warned(self) -> Self {
+        Self(self.0 & !WARNED)
     }
 
     /// No flag is set.
@@ -84,6 +93,7 @@ mod tests {
         let (before, after) = (Taint(1 << 12), Taint(1 << 12 | 1 << 9 | 1 << 40));
         let gained = after.gained_since(before);
         assert_eq!(gained.to_string(), "W (it has warned), bit 40");
+        assert_eq!(gained.but_warned().to_string(), "bit 40");
         assert!(before.gained_since(after).is_none());
         assert_eq!(Taint(0).to_string(), "none");
     }

@@ -288,4 +288,26 @@ mod tests {
         assert_eq!((segment.seq, segment.ack, segment.len), (4, 107, payload.len() as u32));
         assert_eq!(segment.options, [TcpOption::Mss(1460)]);
     }
+
+    #[rstest::rstest]
+    #[case(&[], None, 4)]
+    #[case(&[7], None, 12)]
+    #[case(&[7, u64::MAX], None, 20)]
+    #[case(&[7, u64::MAX], Some(11), 22)]
+    fn mp_capable_is_as_long_as_rfc_8684_says(
+        #[case] keys: &[u64],
+        #[case] data: Option<u16>,
+        #[case] len: u8,
+    ) {
+        let draft = Draft::new(".", 1, 1).mp_capable(keys, data);
+        assert_eq!((draft.options[1], draft.options[2], draft.options[3]), (len, 1, 1));
+        let [from, to] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let tcp = draft.bytes(from, to, (0, 0));
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00]);
+        frame.extend(draft.ip.bytes(from.ip(), to.ip(), tcp.len()));
+        frame.extend(&tcp);
+        let segment = Segment::parse(Duration::ZERO, &frame).expect("a segment");
+        assert_eq!(segment.options[0], TcpOption::MpCapable(keys.to_vec()));
+    }
 }

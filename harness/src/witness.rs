@@ -16,13 +16,21 @@ use crate::family::Family;
 pub struct Counters(BTreeMap<String, i64>);
 
 impl Counters {
-    /// Reads the `Tcp` group of `/proc/net/snmp` and the `TcpExt` group of
-    /// `/proc/net/netstat`. They count this network namespace alone.
+    /// Reads the `Tcp` group of `/proc/net/snmp` and the groups `TcpExt` and, where the kernel
+    /// has it, `MPTcpExt` of `/proc/net/netstat`. They count this network namespace alone.
     pub fn read() -> Result<Self> {
         let mut counters = Self::default();
-        for (file, group) in [("/proc/net/snmp", "Tcp:"), ("/proc/net/netstat", "TcpExt:")] {
+        let groups: [(&str, &[&str]); 2] =
+            [("/proc/net/snmp", &["Tcp:"]), ("/proc/net/netstat", &["TcpExt:", "MPTcpExt:"])];
+        for (file, groups) in groups {
             let text = read(file)?;
-            counters.add_group(&text, group).ok_or_else(|| Error::unreadable(file, &text))?;
+            for group in groups {
+                let optional = *group == "MPTcpExt:";
+                let added = counters.add_group(&text, group).is_some();
+                if !added && !optional {
+                    return Err(Error::unreadable(file, &text));
+                }
+            }
         }
         Ok(counters)
     }

@@ -113,8 +113,13 @@ pub enum Need {
     Ao,
     /// Sockets that are destroyed by netlink.
     Destroy,
+    /// Multipath TCP.
+    Multipath,
     /// eBPF programs that the kernel asks about migrations.
     Programs,
+    /// Somebody who asks for it by name: kernels with a bug warn of it in their log, which
+    /// taints them.
+    ToBeNamed,
     /// A second user.
     SecondUid,
     /// IPv6, in a setting that does not say so.
@@ -130,12 +135,21 @@ pub struct Selected {
     pub case: &'static Case,
     /// Its setting.
     pub setting: Setting,
+    /// Somebody asked for just this case, or a few like it.
+    pub named: bool,
 }
 
 impl Selected {
+    /// The same, asked for by name if `prefix` is more than the name of a mechanism.
+    #[must_use]
+    pub fn named_by(self, prefix: &str) -> Self {
+        let beyond = prefix.split_once('/').is_some_and(|(_, rest)| !rest.is_empty());
+        Self { named: self.named || (beyond && self.id().starts_with(prefix)), ..self }
+    }
+
     /// The full id, a path: `quiz1/v4/on`.
     pub fn id(&self) -> String {
-        let Self { case, setting } = self;
+        let Self { case, setting, .. } = self;
         let (family, migration) = (setting.family, setting.migration);
         match case.settings {
             Settings::Once | Settings::OnceOn(_) => case.name.to_owned(),
@@ -187,6 +201,7 @@ impl Case {
             migrations.iter().map(move |&migration| Selected {
                 case: self,
                 setting: Setting { family, migration },
+                named: false,
             })
         })
     }

@@ -4,8 +4,8 @@ use crate::case::{Case, Selected};
 use crate::{
     accept_queue, accounting, again, ao, attributes, back_off, bind, child_state, copy, destroy,
     ebpf, fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener,
-    md5, membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
-    wake_up,
+    md5, membership, mptcp, mptcp_token, order, owner, passing, quiz, request, substitute,
+    syncookies, sysctl, timer, wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -41,6 +41,11 @@ pub const MECHANISMS: &[(&str, &str)] = &[
     ),
     ("md5", "handshakes that are signed with TCP-MD5"),
     ("ao", "handshakes and children that are signed with TCP-AO, and the keys of each listener"),
+    (
+        "mptcp",
+        "listeners of Multipath TCP, and groups in which some are; those at which kernels with a bug \
+         warn in their log run only by name (`sockmig run mptcp/timer`)",
+    ),
     (
         "attributes",
         "socket options, saved SYNs, deferred accepts and filters: what a child has from which \
@@ -105,6 +110,8 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         destroy::CASES,
         md5::CASES,
         ao::CASES,
+        mptcp::CASES,
+        mptcp_token::CASES,
         attributes::CASES,
         listener::CASES,
         group::CASES,
@@ -138,7 +145,7 @@ pub fn all() -> Vec<Selected> {
 /// # Errors
 /// The first prefix that no id starts with.
 pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
-    let all = all();
+    let mut all = all();
     let ids: Vec<String> = all.iter().map(Selected::id).collect();
     let mut wanted = vec![prefixes.is_empty(); all.len()];
     for prefix in prefixes {
@@ -153,8 +160,11 @@ pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
         if !ids.iter().any(matches) {
             return Err(NoSuchId { prefix: prefix.clone(), nearest: nearest(prefix, &all) });
         }
-        for (wanted, id) in wanted.iter_mut().zip(&ids) {
-            *wanted |= matches(id);
+        for ((wanted, selected), id) in wanted.iter_mut().zip(&mut all).zip(&ids) {
+            if matches(id) {
+                *wanted = true;
+                *selected = selected.named_by(prefix);
+            }
         }
     }
     Ok(all.into_iter().zip(wanted).filter_map(|(s, wanted)| wanted.then_some(s)).collect())

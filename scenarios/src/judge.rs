@@ -76,32 +76,32 @@ impl Verdict {
     }
 
     /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
-    /// whatever else was seen, the kernel deviates.
-    pub fn with_complaints(self, complaints: &[String]) -> Self {
+    /// or it was tainted: whatever else was seen, the kernel deviates, and not as it is known
+    /// to unless the complaints are known, too. Not everything that taints it is logged.
+    pub fn with_complaints(self, complaints: &Complaints) -> Self {
         let deviation = |complaint: &String| Mismatch {
             what: "the kernel's log".into(),
             expected: vec!["no WARN, BUG or oops".into()],
             actual: complaint.lines().next().unwrap_or_default().to_owned(),
             trace_line: None,
         };
-        self.deviating(complaints.iter().map(deviation).collect())
-    }
-
-    /// The verdict when the kernel was tainted while the case ran, as
-    /// [`Verdict::with_complaints`]: not everything that taints it is logged as a complaint.
-    pub fn with_taint(self, gained: Taint) -> Self {
-        let deviation = || Mismatch {
+        let Complaints { known, strange, taint } = complaints;
+        let tainted = || Mismatch {
             what: "the kernel's taint".into(),
             expected: vec!["as before".into()],
-            actual: format!("gained {gained}"),
+            actual: format!("gained {taint}"),
             trace_line: None,
         };
-        self.deviating((!gained.is_none()).then(deviation).into_iter().collect())
-    }
-
-    fn deviating(self, deviations: Vec<Mismatch>) -> Self {
+        let logged = known.iter().chain(strange).map(deviation);
+        let deviations: Vec<_> = logged.chain((!taint.is_none()).then(tainted)).collect();
         match self {
             verdict if deviations.is_empty() => verdict,
+            Self::KnownBug { reason, fix, mut mismatches }
+                if strange.is_empty() && taint.is_none() =>
+            {
+                mismatches.extend(deviations);
+                Self::KnownBug { reason, fix, mismatches }
+            }
             Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
                 mismatches.extend(deviations);
                 Self::Fail { mismatches }
@@ -109,6 +109,31 @@ impl Verdict {
             Self::Pass { .. } | Self::Skip { .. } => Self::Fail { mismatches: deviations },
             error @ Self::Error { .. } => error,
         }
+    }
+}
+
+/// What the kernel's log complained of while a case ran, and how that tainted it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Complaints {
+    /// As the case's row of `expectations.toml` says.
+    pub known: Vec<String>,
+    /// Anything else.
+    pub strange: Vec<String>,
+    /// What the kernel has got that the known complaints do not account for.
+    pub taint: Taint,
+}
+
+impl Complaints {
+    /// Tells those that `known` expects, by their first lines, from others; `gained` is how
+    /// the kernel was tainted meanwhile.
+    pub fn sorted(complaints: Vec<String>, gained: Taint, known: Option<&Known>) -> Self {
+        let expected = known.map(|known| &known.log[..]).unwrap_or_default();
+        let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {
+            let first = complaint.lines().next().unwrap_or_default();
+            expected.iter().any(|part| first.contains(part.as_str()))
+        });
+        let taint = if known.is_empty() { gained } else { gained.but_warned() };
+        Self { known, strange, taint }
     }
 }
 
@@ -270,8 +295,10 @@ mod tests {
     fn a_kernel_that_complains_deviates() {
         let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
         let pass = Verdict::Pass { stale: None };
-        assert_eq!(pass.clone().with_complaints(&[]), pass);
-        let Verdict::Fail { mismatches } = pass.with_complaints(&[complaint]) else {
+        assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
+        let Verdict::Fail { mismatches } =
+            pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), None))
+        else {
             panic!("a pass");
         };
         assert_eq!(mismatches[0].actual, "WARNING: CPU: 0 PID: 7 at net/a.c:1");
@@ -279,17 +306,42 @@ mod tests {
 
     #[test]
     fn a_kernel_that_is_tainted_deviates() {
+        let warning = vec!["WARNING: net/a.c".to_owned()];
         let pass = Verdict::Pass { stale: None };
-        assert_eq!(pass.clone().with_taint(Taint::default()), pass);
-        let gained: Taint = serde_json::from_str("512").expect("a number");
-        let complained = pass.with_complaints(&["WARNING: net/a.c".to_owned()]);
-        let Verdict::Fail { mismatches } = complained.with_taint(gained) else {
+        let complaints = Complaints::sorted(warning, warned(), None);
+        let Verdict::Fail { mismatches } = pass.with_complaints(&complaints) else {
             panic!("a pass");
         };
         assert_eq!(mismatches.len(), 2);
         assert_eq!(mismatches[1].actual, "gained W (it has warned)");
         let error = Verdict::Error { reason: "no lab".into() };
-        assert_eq!(error.clone().with_taint(gained), error, "nothing was learned");
+        assert_eq!(error.clone().with_complaints(&complaints), error, "nothing was learned");
+    }
+
+    fn warned() -> Taint {
+        serde_json::from_str("512").expect("a number")
+    }
+
+    #[test]
+    fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
+        let row = crate::known::about("mptcp/timer/v4", Version::new(7, 2, 13)).expect("a row");
+        let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
+        let other = "BUG: kernel NULL pointer dereference".to_owned();
+        let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
+        let verdict = |from: &Verdict, complaints: &[&String], row| {
+            let complaints = complaints.iter().map(|text| (*text).clone()).collect();
+            from.clone().with_complaints(&Complaints::sorted(complaints, warned(), row))
+        };
+        let known = verdict(&bug, &[&token], Some(row));
+        assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
+        for (from, complaints, row) in [
+            (&bug, vec![&token, &other], Some(row)),
+            (&bug, vec![&token], None),
+            (&Verdict::Pass { stale: None }, vec![&token], Some(row)),
+        ] {
+            let strange = verdict(from, &complaints, row);
+            assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct Known {
     /// The mainline commit that mends a bug; none where no fix is known.
     #[serde(default)]
     pub fix: Option<String>,
+    /// What is in the first line of the complaints that the kernel's log may have then.
+    #[serde(default)]
+    pub log: Vec<String>,
     /// The facts that differ there, by name.
     observed: toml::Table,
 }

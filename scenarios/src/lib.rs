@@ -34,6 +34,8 @@ pub mod lesson;
 mod listener;
 mod md5;
 mod membership;
+mod mptcp;
+mod mptcp_token;
 mod order;
 mod owner;
 mod passing;

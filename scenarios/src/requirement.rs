@@ -67,9 +67,21 @@ pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
              is virtual",
             selected.case.waits_for.as_millis().div_ceil(1000)
         )),
+        Met::Yes => apart(selected),
         met => met,
     }
 }
+
+/// Whether a case that is apart was asked for.
+fn apart(selected: &Selected) -> Met {
+    if selected.named || !selected.case.needs.contains(&Need::ToBeNamed) {
+        return Met::Yes;
+    }
+    skip(&format!("makes kernels with a bug warn in their log, which taints them; {BY_NAME}"))
+}
+
+/// What the reason of a skip says when a case was only not named.
+const BY_NAME: &str = "it runs only by its name, as in sockmig run mptcp/timer";
 
 /// Checks what a case needs against what the kernel has.
 pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
@@ -97,6 +109,9 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         }
         Need::Ao => lacks("no TCP-AO", &["CONFIG_TCP_AO"], kernel),
         Need::Destroy => destroy(kernel),
+        Need::Multipath => multipath(kernel),
+        // It is not about the kernel: see `apart`.
+        Need::ToBeNamed => Met::Yes,
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
         Need::Ipv6 => skip(NO_IPV6),
         Need::Programs => programs(kernel),
@@ -181,6 +196,28 @@ fn migration(kernel: &Kernel) -> Met {
     })
 }
 
+/// A refused socket is explained by the setting: there is none without the code, and 0 turns it
+/// off.
+fn multipath(kernel: &Kernel) -> Met {
+    match &kernel.multipath {
+        Ok(()) => Met::Yes,
+        Err(why) if why.ends_with(" is not there") => {
+            skip(&format!("no Multipath TCP: the kernel is built without CONFIG_MPTCP ({why})"))
+        }
+        Err(why) if why.ends_with(" is 0") => {
+            skip(&format!("Multipath TCP is turned off in new network namespaces ({why})"))
+        }
+        Err(why) => Met::No(Verdict::Fail {
+            mismatches: vec![Mismatch {
+                what: "socket(IPPROTO_MPTCP)".into(),
+                expected: vec!["a socket, as the setting says".into()],
+                actual: why.clone(),
+                trace_line: None,
+            }],
+        }),
+    }
+}
+
 /// Programs need migration besides: a kernel without takes the attach type, and does
 /// nothing.
 fn programs(kernel: &Kernel) -> Met {
@@ -232,6 +269,7 @@ pub(crate) mod tests {
             has_ao: true,
             destroy: Ok(()),
             configuration: None,
+            multipath: Ok(()),
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,
@@ -361,7 +399,7 @@ pub(crate) mod tests {
         ];
         let kernel = kernel(Version::new(6, 18, 44));
         let met = CASES.each_ref().map(|case| {
-            let selected = Selected { case, setting: V6_ON };
+            let selected = Selected { case, setting: V6_ON, named: false };
             runs(&selected, &kernel, Patience::asked_for(value))
         });
         assert_eq!(met[0], Met::Yes);
@@ -369,6 +407,44 @@ pub(crate) mod tests {
             return assert_eq!((&met[1], long), (&Met::Yes, true));
         };
         assert!(!long && reason.starts_with("waits 31 s for the kernel's timers"), "{reason}");
+    }
+
+    /// A prefix that is no more than a mechanism asks for everything, and so for nothing that
+    /// makes kernels warn.
+    #[rstest]
+    #[case(&[], false)]
+    #[case(&["mptcp"], false)]
+    #[case(&["mptcp/"], false)]
+    #[case(&["mptcp", "mptcp/request-to-tcp"], false)]
+    #[case(&["mptcp", "mptcp/timer"], true)]
+    #[case(&["mptcp/timer/v4"], true)]
+    #[case(&["mptcp/t"], true)]
+    fn what_makes_kernels_warn_runs_only_by_name(#[case] prefixes: &[&str], #[case] runs_it: bool) {
+        let prefixes: Vec<String> = prefixes.iter().map(|prefix| (*prefix).into()).collect();
+        let selection = crate::catalogue::select(&prefixes).expect("cases");
+        let apart = selection.iter().find(|one| one.id() == "mptcp/timer/v4").expect("the case");
+        let met = runs(apart, &kernel(Version::new(6, 18, 44)), Patience::Short);
+        match met {
+            Met::Yes => assert!(runs_it, "{prefixes:?}"),
+            Met::No(Verdict::Skip { reason }) => {
+                assert!(!runs_it && reason.ends_with("sockmig run mptcp/timer"), "{reason}");
+            }
+            met => panic!("{met:?}"),
+        }
+    }
+
+    #[rstest]
+    #[case("socket(IPPROTO_MPTCP) is EPROTONOSUPPORT, net.mptcp.enabled is not there", true)]
+    #[case("socket(IPPROTO_MPTCP) is ENOPROTOOPT, net.mptcp.enabled is 0", true)]
+    #[case("socket(IPPROTO_MPTCP) is EPERM, net.mptcp.enabled is 1", false)]
+    fn multipath_that_is_refused_without_reason_fails(#[case] why: &str, #[case] skips: bool) {
+        let mut kernel = kernel(Version::new(6, 18, 44));
+        kernel.multipath = Err(why.into());
+        match requirement(&[Need::Multipath], V6_ON, &kernel) {
+            Met::No(Verdict::Skip { reason }) => assert!(skips && reason.contains(why)),
+            Met::No(Verdict::Fail { .. }) => assert!(!skips),
+            met => panic!("{met:?}"),
+        }
     }
 
     #[rstest]

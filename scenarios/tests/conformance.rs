@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     // Those that wait longest start first, so that the others run meanwhile.
     let mut selection = catalogue::all();
     selection.sort_by_key(|selected| std::cmp::Reverse(selected.case.waits_for));
-    let trials = selection.into_iter().map(|selected| trial(selected, &labs, &kernel));
+    let filter = arguments.filter.clone().unwrap_or_default();
+    let trials =
+        selection.into_iter().map(|selected| trial(selected.named_by(&filter), &labs, &kernel));
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     labs.wait();
     conclusion.exit_code()

@@ -117,7 +117,8 @@ impl<'r> Row<'r> {
             false => self.left.iter().map(Selected::id).collect(),
         };
         let Manner { jobs, deadline, .. } = self.manner;
-        let task = Task::Cases { ids, jobs, deadline };
+        let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
+        let task = Task::Cases { ids, named, jobs, deadline };
         let mut running: Vec<String> = Vec::new();
         let end =
             session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));

@@ -54,6 +54,7 @@ fn environment(version: &str, counters: bool, here: &str) -> Environment {
             has_md5: true,
             has_ao: true,
             destroy: Ok(()),
+            multipath: Ok(()),
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,

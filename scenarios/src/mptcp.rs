@@ -1,0 +1,310 @@
+//! Multipath TCP: listeners and groups of it, whose requests and children are TCP's with
+//! something of Multipath TCP's beside them.
+//!
+//! A client asks for it by MP_CAPABLE in its SYN; the SYN+ACK brings the server's key, and the
+//! segment that ends the handshake brings both sides' keys. Here the client is no socket.
+
+use harness::lab::{Lab, MULTIPATH_WATCHED};
+use harness::observation::Value;
+use harness::socket::{Child, Listener, Stream};
+use harness::wire_client::{Draft, WireClient};
+
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::handshake::{RESET, data};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "mptcp/child",
+        does: "A and B are listeners of Multipath TCP. W's child, which speaks it, waits in A's \
+               queue with data; A is closed.",
+        must: "Such a child is lost, migration or not: MPTCP resets those that wait (MP_FASTCLOSE) \
+               before TCP sees to the queue. On: what is left of the child moves all the same, \
+               and counts as a success: B accepts a TCP connection without data, whose client is \
+               gone.",
+        source: "X-03, C-22; mptcp_subflow_queue_clean(), mptcp_do_fastclose(), \
+                 inet_csk_listen_stop(); fff0c8799667",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let key = lab.server_key(&w).unwrap_or_default();
+            lab.wire_send(&mut w, &data_with(key))?;
+            let b = lab.listen_multipath("B")?;
+            ends(lab, a, &b, &mut w, None)
+        },
+        expect: |setting| match setting.migration {
+            Migration::Off => lost("MPTCP", "R. with mp_fastclose, R.")
+                .counters(&[("OutRsts", 2), ("EstabResets", 1)]),
+            Migration::On => kept("MPTCP", "TCP")
+                .with(&[("recv(B's child)".into(), "EAGAIN".into())])
+                .fact("resets to W", "R. with mp_fastclose")
+                .counters(&[("OutRsts", 1), ("TCPMigrateReqSuccess", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/plain-child",
+        does: "As mptcp/child, but W does not ask for Multipath TCP.",
+        must: "A listener of Multipath TCP has an ordinary child then. Off: it is reset. On: B \
+               accepts it, as a TCP connection with its data, and nothing is seen on the wire.",
+        source: "X-04; subflow_ulp_clone(), mptcp_subflow_queue_clean(): sk_is_mptcp()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            lab.wire_send(&mut w, &data())?;
+            let b = lab.listen_multipath("B")?;
+            ends(lab, a, &b, &mut w, None)
+        },
+        expect: |setting| match setting.migration {
+            Migration::Off => lost("TCP", "R.").counters(&[("OutRsts", 1), ("EstabResets", 1)]),
+            Migration::On => kept("TCP", "TCP")
+                .fact("resets to W", "none")
+                .counters(&[("TCPMigrateReqSuccess", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/request",
+        does: "A and B are listeners of Multipath TCP. W's request, which asks for it, is A's; A \
+               is closed. W ends the handshake with both keys and data.",
+        must: "Off: an RST without ACK. On: B accepts a connection of Multipath TCP with its \
+               data; A's key is as good for B, since it is the request's.",
+        source: "subflow_syn_recv_sock(): mptcp_token_accept(); inet_csk_complete_hashdance()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let key = lab.server_key(&w).unwrap_or_default();
+            let b = lab.listen_multipath("B")?;
+            ends(lab, a, &b, &mut w, Some(data_with(key)))
+        },
+        expect: |setting| request_must(setting, "MPTCP"),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/plain-request",
+        does: "As mptcp/request, but W does not ask for Multipath TCP.",
+        must: "Off: an RST without ACK. On: the data completes the handshake on B, which accepts \
+               a TCP connection.",
+        source: "X-04; subflow_check_req(), subflow_syn_recv_sock()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let b = lab.listen_multipath("B")?;
+            ends(lab, a, &b, &mut w, Some(data()))
+        },
+        expect: |setting| request_must(setting, "TCP"),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/cookie",
+        does: "As mptcp/request, but tcp_syncookies is 2: A keeps no request.",
+        must: "Migration or not, nothing has to migrate: the keys come back with the data, and \
+               B accepts a connection of Multipath TCP.",
+        source: "X-01; mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| {
+            lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
+            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let key = lab.server_key(&w).unwrap_or_default();
+            let b = lab.listen_multipath("B")?;
+            ends(lab, a, &b, &mut w, Some(data_with(key)))
+        },
+        expect: |_| {
+            kept("MPTCP", "MPTCP")
+                .fact("answer to data", ACKNOWLEDGED)
+                .fact("resets to W", "none")
+                .counters(&[("SyncookiesRecv", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/tcp-to-mptcp",
+        does: "A is a listener of TCP, B of Multipath TCP, in one group. V and W ask for Multipath \
+               TCP: V's child waits in A's queue, W's request is A's; A is closed; W sends data.",
+        must: "A has answered in TCP, so both are plain, and a group does not ask what its \
+               members speak: B accepts both as TCP connections.",
+        source: "X-05; reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| group(lab, [Kind::Tcp, Kind::Multipath], &syn()),
+        expect: |_| group_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/mptcp-to-tcp",
+        does: "A is a listener of Multipath TCP, B of TCP, in one group. V and W do not ask for \
+               Multipath TCP: V's child waits in A's queue, W's request is A's; A is closed; W \
+               sends data.",
+        must: "Nothing of Multipath TCP is left in them but how the request was made: B accepts \
+               both as TCP connections.",
+        source: "X-05; inet_reqsk_clone(): rsk_ops of the request; tcp_v4_syn_recv_sock()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Multipath],
+        run: |lab, _| group(lab, [Kind::Multipath, Kind::Tcp], &Draft::syn()),
+        expect: |_| group_must(),
+        ..Case::DEFAULT
+    },
+];
+
+/// What a listener is.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Tcp,
+    Multipath,
+}
+
+const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
+/// The answer to W's `Hello World`.
+pub(crate) const ACKNOWLEDGED: &str = "S > W  . 1:1(0) ack 12";
+
+pub(crate) fn listen(lab: &mut Lab, kind: Kind, name: &str) -> harness::Result<Listener> {
+    match kind {
+        Kind::Tcp => lab.listen(name),
+        Kind::Multipath => lab.listen_multipath(name),
+    }
+}
+
+/// The SYN that asks for Multipath TCP.
+pub(crate) fn syn() -> Draft {
+    Draft::syn().mp_capable(&[], None)
+}
+
+/// Data that ends a handshake of Multipath TCP.
+pub(crate) fn data_with(server_key: u64) -> Draft {
+    data().mp_capable(&[CLIENT_KEY, server_key], Some(b"Hello World".len() as u16))
+}
+
+/// A listens, and has a request of W's.
+pub(crate) fn asked(
+    lab: &mut Lab,
+    kind: Kind,
+    syn: &Draft,
+) -> harness::Result<(Listener, WireClient)> {
+    let a = listen(lab, kind, "A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, syn)?;
+    let spoken = if lab.server_key(&w).is_some() { "MPTCP" } else { "TCP" };
+    lab.observe("the SYN+ACK speaks", spoken);
+    Ok((a, w))
+}
+
+/// A is closed; W ends its handshake if it has not yet; what does B accept?
+fn ends(
+    lab: &mut Lab,
+    a: Listener,
+    b: &Listener,
+    w: &mut WireClient,
+    last: Option<Draft>,
+) -> harness::Result<()> {
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.settle()?;
+    if let Some(last) = last {
+        let answer = lab.wire_send(w, &last)?;
+        lab.observe("answer to data", answer);
+    }
+    let child = observe_child(lab, b)?;
+    lab.observe_counters(&before)?;
+    lab.observe_multipath(&before)?;
+    child.map_or(Ok(()), |child| child.abort())?;
+    lab.observe_service(b)
+}
+
+/// What B accepts, of which protocol, and with which data.
+pub(crate) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<Option<Child>> {
+    let child = lab.accept_now(b)?;
+    let (protocol, received) = match &child {
+        None => ("no child".into(), "no child".into()),
+        Some(child) => (child.protocol()?, child.receive_now()?.to_string()),
+    };
+    lab.observe("B's child speaks", protocol);
+    lab.observe("recv(B's child)", received);
+    lab.observe_resets("W");
+    Ok(child)
+}
+
+/// B accepts nothing.
+fn lost(agreed: &str, resets: &str) -> Expectation {
+    Expectation::new()
+        .fact("the SYN+ACK speaks", agreed)
+        .fact("accept(B)", "EAGAIN")
+        .fact("B's child speaks", "no child")
+        .fact("recv(B's child)", "no child")
+        .fact("resets to W", resets)
+        .fact("B serves a fresh client", "yes")
+        .with(&multipath_counters(0))
+}
+
+/// B accepts W's connection, with its data, and is as good as before.
+fn kept(agreed: &str, protocol: &str) -> Expectation {
+    accepts(agreed, protocol).fact("B serves a fresh client", "yes")
+}
+
+/// B accepts W's connection, with its data.
+pub(crate) fn accepts(agreed: &str, protocol: &str) -> Expectation {
+    Expectation::new()
+        .fact("the SYN+ACK speaks", agreed)
+        .fact("accept(B)", "W's connection")
+        .fact("B's child speaks", protocol)
+        .fact("recv(B's child)", "`Hello World`")
+        .with(&multipath_counters(i64::from(protocol == "MPTCP")))
+}
+
+/// Of [`MULTIPATH_WATCHED`] only accepted connections of Multipath TCP count.
+fn multipath_counters(accepted: i64) -> Vec<(String, Value)> {
+    let by = |name: &str| if name == "MPCapableACKRX" { accepted } else { 0 };
+    MULTIPATH_WATCHED.iter().map(|name| ((*name).to_owned(), by(name).into())).collect()
+}
+
+fn request_must(setting: Setting, protocol: &str) -> Expectation {
+    match setting.migration {
+        Migration::Off => {
+            lost(protocol, "R").fact("answer to data", RESET).counters(&[("OutRsts", 1)])
+        }
+        Migration::On => kept(protocol, protocol)
+            .fact("answer to data", ACKNOWLEDGED)
+            .fact("resets to W", "none")
+            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+    }
+}
+
+/// A has V's child and W's request when it is closed. What does B accept?
+fn group(lab: &mut Lab, [a, b]: [Kind; 2], syn: &Draft) -> harness::Result<()> {
+    let (a, mut w) = asked(lab, a, syn)?;
+    let mut v = lab.wire_client("V")?;
+    lab.wire_syn(&mut v, syn)?;
+    lab.wire_send(&mut v, &data())?;
+    let b = listen(lab, b, "B")?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.settle()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    let children = [b.accept()?, b.accept()?];
+    for (which, client, child) in [("first", "V", &children[0]), ("second", "W", &children[1])] {
+        let whose = lab.trace().name_of(child.peer);
+        let what = format!("{whose}'s, {}, {}", child.protocol()?, child.receive_now()?);
+        lab.observe(&format!("the {which} that B accepts"), what);
+        lab.observe_resets(client);
+    }
+    lab.observe_counters(&before)?;
+    children.iter().try_for_each(Child::abort)?;
+    lab.observe_service(&b)
+}
+
+fn group_must() -> Expectation {
+    Expectation::new()
+        .fact("the SYN+ACK speaks", "TCP")
+        .fact("answer to data", ACKNOWLEDGED)
+        .fact("the first that B accepts", "V's, TCP, `Hello World`")
+        .fact("the second that B accepts", "W's, TCP, `Hello World`")
+        .fact("resets to V", "none")
+        .fact("resets to W", "none")
+        .fact("B serves a fresh client", "yes")
+        .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 1)])
+}
