@@ -18,6 +18,10 @@ pub(crate) struct Reload {
     pub(crate) on: bool,
     pub(crate) begun: Duration,
     pub(crate) stopped: Duration,
+    /// When a program gave new clients to others than the old generation, if one did.
+    pub(crate) steered: Option<Duration>,
+    /// Whether listeners accepted whoever was in their queue before they closed.
+    pub(crate) drained: bool,
     pub(crate) settled: Duration,
     pub(crate) ended: Duration,
     pub(crate) counters: BTreeMap<String, i64>,
@@ -51,6 +55,9 @@ pub struct ReloadFound {
     pub close_us: Option<u64>,
     /// How many clients are lost if nothing migrates, by the [oracle](crate::oracle).
     pub expected: f64,
+    /// How many children waited to be accepted when listeners that closed were last seen:
+    /// they are lost as well, if nothing migrates.
+    pub queued: u64,
     /// When clients were lost, in milliseconds from the order to stop.
     pub lost_at_ms: Vec<f64>,
     /// From SYN to the answer's first byte, in microseconds: of clients that were done
@@ -141,13 +148,14 @@ fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
 }
 
 fn start(reload: &Reload, changes: &[Change], clients: &Clients) -> ReloadFound {
-    let closes = oracle::closes(changes, clients, reload.begun, reload.ended);
+    let closes = oracle::closes(changes, clients, reload.begun..reload.ended, reload.steered);
     let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
     ReloadFound {
         on: reload.on,
         closed: closes.closed as u32,
         close_us: closes.last.map(took),
         expected: closes.expected,
+        queued: if reload.drained { 0 } else { closes.queued },
         counters: reload.counters.clone(),
         ..ReloadFound::default()
     }
@@ -218,6 +226,8 @@ mod tests {
             on: false,
             begun: ms(begun),
             stopped: ms(begun + 200),
+            steered: None,
+            drained: false,
             settled: ms(begun + 210),
             ended: ms(begun + 400),
             counters: BTreeMap::new(),
