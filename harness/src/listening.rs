@@ -83,6 +83,8 @@ pub struct Change {
     /// When it was seen, at most [`TICK`] and what the machine is busy with too late; since
     /// the watch's epoch.
     pub at: Duration,
+    /// When nothing was changed yet.
+    pub last_look: Duration,
     /// Who listens from then on.
     pub listeners: BTreeSet<u64>,
     /// Whether, when that is nobody, clients find an IPv6 listener.
@@ -90,6 +92,13 @@ pub struct Change {
     /// How many children were in the queues of those who listened before and do not any more,
     /// when they were last seen.
     pub queues: BTreeMap<u64, u32>,
+}
+
+impl Change {
+    /// When it happened, as far as is known: between two looks.
+    pub fn moment(&self) -> Duration {
+        self.last_look + self.at.saturating_sub(self.last_look) / 2
+    }
 }
 
 /// Looks at the listeners all the time.
@@ -120,16 +129,18 @@ impl Watch {
 fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     let mut before = BTreeMap::new();
+    let mut last_look = epoch.elapsed();
     while !over.load(Ordering::Acquire) {
+        let look = epoch.elapsed();
         let now = queues()?;
         let listeners: BTreeSet<u64> = now.keys().copied().collect();
         if changes.last().is_none_or(|last| last.listeners != listeners) {
             let at = epoch.elapsed();
             let covered = listeners.is_empty() && has_ipv6_listener()?;
             before.retain(|listener, _| !listeners.contains(listener));
-            changes.push(Change { at, listeners, covered, queues: before });
+            changes.push(Change { at, last_look, listeners, covered, queues: before });
         }
-        before = now;
+        (before, last_look) = (now, look);
         wait::pause(TICK);
     }
     Ok(changes)

@@ -9,7 +9,7 @@ use harness::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::errand::Errand;
-use crate::oracle::{self, Clients};
+use crate::oracle::{self, Handshake};
 use crate::window::Window;
 
 /// A reload as the lab did it. Times are since the load's epoch.
@@ -108,16 +108,14 @@ pub(crate) fn found(
         ));
     }
     let window = in_flight(&errand.window, &record.attempts, reloads);
-    let clients = Clients {
-        rate: f64::from(errand.rate),
-        share: errand.window.share(),
-        window: window.unwrap_or_else(|| errand.window.span()),
-    };
+    let window = window.unwrap_or_else(|| errand.window.span());
+    let handshakes: Vec<Handshake> =
+        record.attempts.iter().map(|attempt| handshake(&errand.window, window, attempt)).collect();
     let mut found: Vec<ReloadFound> =
-        reloads.iter().map(|reload| start(reload, changes, &clients)).collect();
+        reloads.iter().map(|reload| start(reload, changes, &handshakes)).collect();
     for attempt in &record.attempts {
         if let Some(index) = of(attempt) {
-            add(&mut found[index], &reloads[index], attempt, clients.window);
+            add(&mut found[index], &reloads[index], attempt, window);
         }
     }
     let attempts = record.attempts.len() as u64;
@@ -129,7 +127,7 @@ pub(crate) fn found(
     Ok(Found {
         reloads: found,
         outside: outside.len() as u64,
-        window_us: clients.window.as_micros() as u64,
+        window_us: window.as_micros() as u64,
         lag_us: percentile(record.lags_us.clone(), 99).unwrap_or_default(),
         processor_us: record.processor.as_secs_f64() * 1e6 / attempts.max(1) as f64,
     })
@@ -147,8 +145,22 @@ fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
     reloads.iter().position(|reload| (reload.begun..reload.ended).contains(&attempt.started))
 }
 
-fn start(reload: &Reload, changes: &[Change], clients: &Clients) -> ReloadFound {
-    let closes = oracle::closes(changes, clients, reload.begun..reload.ended, reload.steered);
+/// An attempt's handshake as the server saw it, on a line on which it takes so long.
+fn handshake(window: &Window, takes: Duration, attempt: &Attempt) -> Handshake {
+    let started = attempt.started;
+    match window {
+        Window::DelayLine { .. } => {
+            let arrives = |sent: Duration| sent + takes / 2;
+            // Who got no answer to his SYN has none.
+            arrives(started)..arrives(attempt.connected.unwrap_or(started))
+        }
+        Window::Hold { .. } if attempt.held => started..attempt.answered.unwrap_or(attempt.ended),
+        Window::Hold { .. } => started..started,
+    }
+}
+
+fn start(reload: &Reload, changes: &[Change], handshakes: &[Handshake]) -> ReloadFound {
+    let closes = oracle::closes(changes, handshakes, reload.begun..reload.ended, reload.steered);
     let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
     ReloadFound {
         on: reload.on,

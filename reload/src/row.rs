@@ -224,16 +224,18 @@ impl Summary {
         self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
     }
 
-    /// How many of them the server itself had accepted, and then closed, unread.
-    pub fn aborted(&self) -> u64 {
+    /// How many of them the server itself had accepted, and then closed: with their requests
+    /// unread, so that they were reset, or read.
+    pub fn lost_by_server(&self) -> u64 {
         let aborted = self.counters.get(ABORTED).copied().unwrap_or_default();
-        u64::try_from(aborted).unwrap_or_default().min(self.lost())
+        let closed = self.fates.get(&Fate::Closed).copied().unwrap_or_default();
+        (u64::try_from(aborted).unwrap_or_default() + closed).min(self.lost())
     }
 
     /// Whether so many were lost, and not by the server, that nothing can have migrated.
     pub fn lost_as_without_migration(&self) -> bool {
         let must = self.expected_per_reload * self.reloads as f64;
-        must >= ENOUGH_TO_TELL && (self.lost() - self.aborted()) as f64 >= must / 2.0
+        must >= ENOUGH_TO_TELL && (self.lost() - self.lost_by_server()) as f64 >= must / 2.0
     }
 
     /// By how much a reload delayed clients, in milliseconds.

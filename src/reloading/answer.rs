@@ -105,6 +105,9 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             let without = without.unwrap_or(row.expected_per_reload);
             format!("loses none of {of}; without migration it is {without:.1} at each.")
         }
+        (Nature::Closes, _) if row.migrate_req && row.lost_by_server() == lost => {
+            format!("loses {lost} of {of} ({how}): the server does, whose listeners migrate.")
+        }
         (Nature::Closes, _) if row.migrate_req => format!(
             "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
              handshake, which migration does not cover."

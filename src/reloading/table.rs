@@ -64,9 +64,9 @@ pub const LEGEND: &str = "  \
   clients   that came, and how many reloads they came through
   lost      clients without an answer at each reload: the mean, and where it lies in 95 of
             100 runs
-  must      what each reload must lose without migration: clients a second, times the time
-            a handshake is in flight, times the share of the listeners that close; and the
-            children in their queues
+  must      what each reload must lose without migration: handshakes in flight when listeners
+            close (clients a second, times the time that it takes), times these listeners'
+            share; and the children in their queues
   closed    from the order to stop until the last listener was gone, in milliseconds: the
             median, and the longest
   added     what a reload adds to the time until the answer, in milliseconds: for the 500th
@@ -107,9 +107,9 @@ pub fn how_lost(row: &Summary) -> String {
     let lost = row.fates.iter().filter(|(fate, _)| fate.is_loss());
     let mut words: Vec<String> =
         lost.map(|(fate, count): (&Fate, _)| format!("{count} {}", fate.words())).collect();
-    let aborted = row.aborted();
-    if aborted > 0 {
-        words.push(format!("of whom the server itself had accepted {aborted}, and closed unread"));
+    let by_server = row.lost_by_server();
+    if by_server > 0 {
+        words.push(format!("of whom the server itself had accepted {by_server}, and closed them"));
     }
     words.join(", ")
 }

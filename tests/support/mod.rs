@@ -152,7 +152,9 @@ impl Marked {
     pub fn sockets_and_pipes(&self) -> BTreeSet<PathBuf> {
         let of = |process: &str| {
             let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
-            files.filter_map(|file| fs::read_link(file.path()).ok()).filter(is_socket_or_pipe)
+            files
+                .filter_map(|file| fs::read_link(file.path()).ok())
+                .filter(|link| is_socket_or_pipe(link))
         };
         let ours: BTreeSet<PathBuf> = of("self").collect();
         let processes = self.processes().into_iter();
@@ -166,7 +168,7 @@ impl Marked {
     }
 }
 
-fn is_socket_or_pipe(link: &PathBuf) -> bool {
+fn is_socket_or_pipe(link: &Path) -> bool {
     let link = link.to_string_lossy();
     link.starts_with("socket:[") || link.starts_with("pipe:[")
 }
