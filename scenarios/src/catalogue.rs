@@ -3,8 +3,9 @@
 use crate::case::{Case, Selected};
 use crate::{
     accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
-    fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5, membership,
-    order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer, wake_up,
+    fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener, md5,
+    membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
+    wake_up,
 };
 
 /// What the cases are about, by the first parts of their names.
@@ -110,6 +111,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         substitute::CASES,
         passing::CASES,
         accounting::CASES,
+        freed::CASES,
     ]
     .into_iter()
     .flatten()
