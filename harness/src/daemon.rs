@@ -64,6 +64,21 @@ impl Daemon {
         found.map_err(|e| self.with_log(&e))
     }
 
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It has ended; with the log's last lines.
+    pub fn alive(&mut self) -> Result<()> {
+        match self.process.try_wait().call(|| "waitpid()".into())? {
+            None => Ok(()),
+            Some(status) => Err(self.with_log(&self.has_ended(status))),
+        }
+    }
+
+    fn has_ended(&self, status: ExitStatus) -> Error {
+        Error::unreadable(self.name.as_str(), format!("it ended while it was to serve ({status})"))
+    }
+
     /// Waits until the program has ended, with success or without.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::str::FromStr;
 
-use nix::unistd::Uid;
+use nix::unistd::{SysconfVar, Uid, sysconf};
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
@@ -17,6 +17,18 @@ pub const SECOND_UID: u32 = 1000;
 /// Whether this process is root, in whichever user namespace it is.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// How many processors this machine says that it has, as the C library tells programs: those
+/// that this one may not use are counted, too.
+///
+/// # Errors
+/// It does not tell.
+pub fn processors() -> Result<usize> {
+    let told =
+        sysconf(SysconfVar::_NPROCESSORS_ONLN).call(|| "sysconf(_NPROCESSORS_ONLN)".into())?;
+    let none = || crate::Error::unreadable("sysconf(_NPROCESSORS_ONLN)", "no answer");
+    told.and_then(|count| usize::try_from(count).ok()).ok_or_else(none)
 }
 
 /// An upstream version: `6.12.86`.

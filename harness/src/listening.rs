@@ -1,7 +1,7 @@
 //! Which listeners there are, from one moment to the next.
 
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,11 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// # Errors
 /// `/proc` is not there, or unreadable.
 pub fn listeners() -> Result<BTreeSet<u64>> {
+    Ok(queues()?.into_keys().collect())
+}
+
+/// The same, each with how many children wait in its accept queue.
+fn queues() -> Result<BTreeMap<u64, u32>> {
     let path = "/proc/thread-self/net/tcp";
     let mut file = File::open(path).call(|| format!("open({path})"))?;
     let mut text = Vec::new();
@@ -41,8 +46,8 @@ pub fn listeners() -> Result<BTreeSet<u64>> {
 }
 
 /// The listeners, and whether there was something behind them.
-fn parse(text: &str) -> Result<(BTreeSet<u64>, bool)> {
-    let mut listeners = BTreeSet::new();
+fn parse(text: &str) -> Result<(BTreeMap<u64, u32>, bool)> {
+    let mut listeners = BTreeMap::new();
     // The last line may be cut off.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     for line in whole.lines().skip(1) {
@@ -50,7 +55,7 @@ fn parse(text: &str) -> Result<(BTreeSet<u64>, bool)> {
             .ok_or_else(|| Error::unreadable("a line of /proc/net/tcp", line))?;
         match socket.state {
             State::Listen if socket.local.port() == PORT => {
-                listeners.insert(socket.inode);
+                listeners.insert(socket.inode, socket.waiting);
             }
             State::Listen => {}
             _ => return Ok((listeners, true)),
@@ -59,14 +64,41 @@ fn parse(text: &str) -> Result<(BTreeSet<u64>, bool)> {
     Ok((listeners, false))
 }
 
+/// Whether somebody listens at the lab's port with an IPv6 socket, who as a rule gets the
+/// clients of IPv4 when there is no IPv4 listener.
+///
+/// This one walks through all connections, which takes long where there are many.
+///
+/// # Errors
+/// `/proc` is unreadable.
+fn has_ipv6_listener() -> Result<bool> {
+    // A kernel without IPv6 has no such file.
+    let text = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
+    Ok(!parse(&text)?.0.is_empty())
+}
+
 /// A change of who listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     /// When it was seen, at most [`TICK`] and what the machine is busy with too late; since
     /// the watch's epoch.
     pub at: Duration,
+    /// When nothing was changed yet.
+    pub last_look: Duration,
     /// Who listens from then on.
     pub listeners: BTreeSet<u64>,
+    /// Whether, when that is nobody, clients find an IPv6 listener.
+    pub covered: bool,
+    /// How many children were in the queues of those who listened before and do not any more,
+    /// when they were last seen.
+    pub queues: BTreeMap<u64, u32>,
+}
+
+impl Change {
+    /// When it happened, as far as is known: between two looks.
+    pub fn moment(&self) -> Duration {
+        self.last_look + self.at.saturating_sub(self.last_look) / 2
+    }
 }
 
 /// Looks at the listeners all the time.
@@ -96,11 +128,19 @@ impl Watch {
 
 fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
+    let mut before = BTreeMap::new();
+    let mut last_look = epoch.elapsed();
     while !over.load(Ordering::Acquire) {
-        let listeners = listeners()?;
+        let look = epoch.elapsed();
+        let now = queues()?;
+        let listeners: BTreeSet<u64> = now.keys().copied().collect();
         if changes.last().is_none_or(|last| last.listeners != listeners) {
-            changes.push(Change { at: epoch.elapsed(), listeners });
+            let at = epoch.elapsed();
+            let covered = listeners.is_empty() && has_ipv6_listener()?;
+            before.retain(|listener, _| !listeners.contains(listener));
+            changes.push(Change { at, last_look, listeners, covered, queues: before });
         }
+        (before, last_look) = (now, look);
         wait::pause(TICK);
     }
     Ok(changes)
@@ -128,8 +168,8 @@ mod tests {
             line("0100007F:0050", "0A", 9),
         ]
         .concat();
-        assert_eq!(parse(&text).expect("lines"), (BTreeSet::from([7, 9]), false));
+        assert_eq!(parse(&text).expect("lines"), (BTreeMap::from([(7, 0), (9, 0)]), false));
         let longer = text + &line("0100007F:0050", "06", 0) + "   4: 010";
-        assert_eq!(parse(&longer).expect("lines"), (BTreeSet::from([7, 9]), true));
+        assert_eq!(parse(&longer).expect("lines"), (BTreeMap::from([(7, 0), (9, 0)]), true));
     }
 }

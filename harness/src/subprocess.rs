@@ -8,19 +8,21 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{
     ForkResult, Gid, Pid, Uid, dup2, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid,
-    pause, pipe2, seteuid, setgroups, setresgid, setresuid,
+    pause, pipe2, seteuid, setgroups, setresgid, setresuid, write,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
+use crate::inside::uid_is_mapped;
 use crate::kernel::SECOND_UID;
 
 /// Has a command killed when the thread that starts it ends, however that happens.
@@ -33,6 +35,28 @@ pub fn die_with_parent(command: &mut Command) {
     };
     // SAFETY: prctl(2) and getppid(2) are async-signal-safe, and nothing is allocated.
     unsafe { command.pre_exec(tie) };
+}
+
+/// For a program that refuses to serve as root, and becomes the second user by itself. Where
+/// this user namespace has no second user, has it run in one of its own, in which the only
+/// user is called so.
+pub fn rename_only_user(command: &mut Command) {
+    if uid_is_mapped(Uid::from_raw(SECOND_UID)) {
+        return;
+    }
+    let map = format!("{SECOND_UID} 0 1");
+    let rename = move || {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        let files = [c"/proc/self/setgroups", c"/proc/self/uid_map", c"/proc/self/gid_map"];
+        for (file, text) in files.into_iter().zip(["deny", &map, &map]) {
+            let file = open(file, OFlag::O_WRONLY, Mode::empty())?;
+            write(file, text.as_bytes())?;
+        }
+        Ok(())
+    };
+    // SAFETY: unshare(2), open(2), write(2) and close(2) of what is there already are
+    // async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(rename) };
 }
 
 /// Leaves a descriptor open, under its number, in the program that a command starts.

@@ -153,6 +153,21 @@ impl Worker {
         }
     }
 
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It has ended; with what it said last.
+    pub fn alive(&mut self) -> Result<()> {
+        match self.process.try_wait().call(|| "waitpid(worker)".into())? {
+            None => Ok(()),
+            Some(status) => {
+                let said = self.heard().unwrap_or_default();
+                let what = format!("it ended while it was to serve ({status}) {said}");
+                Err(Error::unreadable("a worker", what.trim_end()))
+            }
+        }
+    }
+
     /// Waits until it has ended by itself, with success.
     ///
     /// # Errors

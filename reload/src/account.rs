@@ -9,7 +9,7 @@ use harness::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::errand::Errand;
-use crate::oracle::{self, Clients};
+use crate::oracle::{self, Handshake};
 use crate::window::Window;
 
 /// A reload as the lab did it. Times are since the load's epoch.
@@ -18,6 +18,10 @@ pub(crate) struct Reload {
     pub(crate) on: bool,
     pub(crate) begun: Duration,
     pub(crate) stopped: Duration,
+    /// When a program gave new clients to others than the old generation, if one did.
+    pub(crate) steered: Option<Duration>,
+    /// Whether listeners accepted whoever was in their queue before they closed.
+    pub(crate) drained: bool,
     pub(crate) settled: Duration,
     pub(crate) ended: Duration,
     pub(crate) counters: BTreeMap<String, i64>,
@@ -51,6 +55,9 @@ pub struct ReloadFound {
     pub close_us: Option<u64>,
     /// How many clients are lost if nothing migrates, by the [oracle](crate::oracle).
     pub expected: f64,
+    /// How many children waited to be accepted when listeners that closed were last seen:
+    /// they are lost as well, if nothing migrates.
+    pub queued: u64,
     /// When clients were lost, in milliseconds from the order to stop.
     pub lost_at_ms: Vec<f64>,
     /// From SYN to the answer's first byte, in microseconds: of clients that were done
@@ -101,16 +108,14 @@ pub(crate) fn found(
         ));
     }
     let window = in_flight(&errand.window, &record.attempts, reloads);
-    let clients = Clients {
-        rate: f64::from(errand.rate),
-        share: errand.window.share(),
-        window: window.unwrap_or_else(|| errand.window.span()),
-    };
+    let window = window.unwrap_or_else(|| errand.window.span());
+    let handshakes: Vec<Handshake> =
+        record.attempts.iter().map(|attempt| handshake(&errand.window, window, attempt)).collect();
     let mut found: Vec<ReloadFound> =
-        reloads.iter().map(|reload| start(reload, changes, &clients)).collect();
+        reloads.iter().map(|reload| start(reload, changes, &handshakes)).collect();
     for attempt in &record.attempts {
         if let Some(index) = of(attempt) {
-            add(&mut found[index], &reloads[index], attempt, clients.window);
+            add(&mut found[index], &reloads[index], attempt, window);
         }
     }
     let attempts = record.attempts.len() as u64;
@@ -122,7 +127,7 @@ pub(crate) fn found(
     Ok(Found {
         reloads: found,
         outside: outside.len() as u64,
-        window_us: clients.window.as_micros() as u64,
+        window_us: window.as_micros() as u64,
         lag_us: percentile(record.lags_us.clone(), 99).unwrap_or_default(),
         processor_us: record.processor.as_secs_f64() * 1e6 / attempts.max(1) as f64,
     })
@@ -140,14 +145,29 @@ fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
     reloads.iter().position(|reload| (reload.begun..reload.ended).contains(&attempt.started))
 }
 
-fn start(reload: &Reload, changes: &[Change], clients: &Clients) -> ReloadFound {
-    let closes = oracle::closes(changes, clients, reload.begun, reload.ended);
+/// An attempt's handshake as the server saw it, on a line on which it takes so long.
+fn handshake(window: &Window, takes: Duration, attempt: &Attempt) -> Handshake {
+    let started = attempt.started;
+    match window {
+        Window::DelayLine { .. } => {
+            let arrives = |sent: Duration| sent + takes / 2;
+            // Who got no answer to his SYN has none.
+            arrives(started)..arrives(attempt.connected.unwrap_or(started))
+        }
+        Window::Hold { .. } if attempt.held => started..attempt.answered.unwrap_or(attempt.ended),
+        Window::Hold { .. } => started..started,
+    }
+}
+
+fn start(reload: &Reload, changes: &[Change], handshakes: &[Handshake]) -> ReloadFound {
+    let closes = oracle::closes(changes, handshakes, reload.begun..reload.ended, reload.steered);
     let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
     ReloadFound {
         on: reload.on,
         closed: closes.closed as u32,
         close_us: closes.last.map(took),
         expected: closes.expected,
+        queued: if reload.drained { 0 } else { closes.queued },
         counters: reload.counters.clone(),
         ..ReloadFound::default()
     }
@@ -218,6 +238,8 @@ mod tests {
             on: false,
             begun: ms(begun),
             stopped: ms(begun + 200),
+            steered: None,
+            drained: false,
             settled: ms(begun + 210),
             ended: ms(begun + 400),
             counters: BTreeMap::new(),

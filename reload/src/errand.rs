@@ -22,14 +22,19 @@ const PREFIX: &str = "reload ";
 const PROBE: &str = "reload-window ";
 
 /// The counters that are shown beside what clients saw.
-pub const COUNTERS: [&str; 6] = [
+pub const COUNTERS: [&str; 7] = [
     "TCPMigrateReqSuccess",
     "TCPMigrateReqFailure",
     "ListenOverflows",
     "ListenDrops",
     "TCPReqQFullDrop",
     "OutRsts",
+    ABORTED,
 ];
+
+/// The counter of connections that a server closed before it had read all that it was sent;
+/// the kernel resets their clients.
+pub(crate) const ABORTED: &str = "TCPAbortOnClose";
 
 /// What reaches the server in any case: scheduling, the tick of a timer.
 const SLACK: Duration = Duration::from_millis(20);
@@ -132,13 +137,17 @@ fn run(errand: &Errand) -> Result<Found> {
     let loading = Loading::start(&errand.window, errand.rate, epoch)?;
     // Until clients are answered at the rate at which they come.
     pass(errand.before());
-    let mut reloads = Vec::new();
-    for on in &errand.settings {
-        reloads.push(reload(server.as_mut(), &loading, errand, *on, epoch)?);
-    }
-    let record = loading.finish()?;
-    let changes = watch.finish()?;
-    account::found(errand, &record, &reloads, &changes)
+    let found = errand
+        .settings
+        .iter()
+        .map(|on| reload(server.as_mut(), &loading, errand, *on, epoch))
+        .collect::<Result<Vec<_>>>()
+        .and_then(|reloads| {
+            let record = loading.finish()?;
+            account::found(errand, &record, &reloads, &watch.finish()?)
+        });
+    // A server that died explains whatever else failed.
+    server.alive().and(found)
 }
 
 /// One reload, with enough time around it that everything that it does to clients falls
@@ -157,6 +166,7 @@ fn reload(
     let begun = epoch.elapsed();
     pass(errand.before());
     let stopped = server.reload(errand.overlap())?;
+    let since_epoch = |moment: Instant| moment.saturating_duration_since(epoch);
     server.settle()?;
     let settled = epoch.elapsed();
     pass(errand.after());
@@ -168,7 +178,9 @@ fn reload(
     Ok(Reload {
         on,
         begun,
-        stopped: stopped.saturating_duration_since(epoch),
+        stopped: since_epoch(stopped),
+        steered: server.steered().map(since_epoch),
+        drained: server.drains(),
         settled,
         ended: epoch.elapsed(),
         counters: COUNTERS.iter().filter_map(grown).collect::<BTreeMap<_, _>>(),

@@ -1,8 +1,11 @@
 //! Reloads of servers that others wrote, a file each. They run in the lab, in the foreground,
 //! with configurations that are made here, in a directory that only the lab sees.
 
+mod apache;
+mod gunicorn;
 mod haproxy;
 mod nginx;
+mod uvicorn;
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +21,16 @@ const TAKES: Duration = Duration::from_millis(400);
 
 /// What the table shows of them.
 pub(crate) fn strategies() -> Vec<Strategy> {
-    [nginx::strategies(), haproxy::strategies()].into_iter().flatten().collect()
+    [
+        nginx::strategies(),
+        haproxy::strategies(),
+        apache::strategies(),
+        gunicorn::strategies(),
+        uvicorn::strategies(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Writes a configuration.

@@ -1,25 +1,28 @@
 //! What a close must cost while nothing migrates: the handshakes that are in flight with the
 //! listeners that close.
 //!
-//! A handshake is a listener's from its SYN on. A listener that closes therefore takes with
-//! it whatever SYNs it was given within the last window: of so many that came, one part in
-//! as many as there were listeners. While there is none at all, everybody is refused.
+//! A handshake is a listener's from its SYN on until the final ACK. A listener that closes
+//! therefore takes with it, of those clients that are just then in between, one part in as
+//! many as there were listeners when their SYNs came; and its children that nobody has
+//! accepted, which are few unless the server stopped accepting before. While there is no
+//! listener at all, everybody is refused; unless there is one of IPv6, who gets clients that
+//! no IPv4 listener is there for.
+//!
+//! Where clients come at a fixed rate, so many are in flight as come in a round trip. They
+//! are counted nevertheless: a busy machine sends them late, and many at a time.
+//!
+//! A program that chooses for the kernel divides otherwise: all clients are for the old
+//! generation until it is told of the new one, and none from then on.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use harness::listening::Change;
 
-/// What to expect.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Clients {
-    /// How many come in a second.
-    pub rate: f64,
-    /// Which share of them is in flight for as long as the window.
-    pub share: f64,
-    /// How long that is.
-    pub window: Duration,
-}
+/// A client's handshake as the server sees it: from its SYN until its final ACK. Nothing is
+/// between them where nothing prolongs it.
+pub type Handshake = Range<Duration>;
 
 /// What becomes of the listeners in one reload.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,69 +33,83 @@ pub struct Closes {
     pub last: Option<Duration>,
     /// How many clients are lost if nothing migrates.
     pub expected: f64,
+    /// How many children were in the queues of those that closed.
+    pub queued: u64,
 }
 
-/// Looks at what closed from `from` to `to`.
-pub fn closes(changes: &[Change], clients: &Clients, from: Duration, to: Duration) -> Closes {
+/// Looks at what closed `during` a reload in which a program left the old generation
+/// without new clients from `steered` on, if there was one.
+pub fn closes(
+    changes: &[Change],
+    handshakes: &[Handshake],
+    during: Range<Duration>,
+    steered: Option<Duration>,
+) -> Closes {
     let mut found = Closes::default();
-    let mut emptiness = Duration::ZERO;
-    for (index, pair) in changes.windows(2).enumerate() {
+    let old = closing(changes, &during);
+    for pair in changes.windows(2) {
         let [before, after] = pair else { continue };
-        if (from..to).contains(&after.at) {
+        if during.contains(&after.at) {
+            let in_flight = |shake: &&Handshake| shake.contains(&after.moment());
             for gone in before.listeners.difference(&after.listeners) {
                 found.closed += 1;
+                found.queued += u64::from(after.queues.get(gone).copied().unwrap_or_default());
                 found.last = Some(after.at);
-                found.expected += clients.share
-                    * clients.rate
-                    * given(&changes[..=index], *gone, clients.window, after.at);
+                let given = |shake: &Handshake| match steered {
+                    None => share(changes, *gone, shake.start),
+                    Some(since) if shake.start < since => 1.0 / old.len() as f64,
+                    Some(_) => 0.0,
+                };
+                found.expected += handshakes.iter().filter(in_flight).map(given).sum::<f64>();
             }
         }
-        if before.listeners.is_empty() {
-            emptiness += after.at.min(to).saturating_sub(before.at.max(from));
+        if before.listeners.is_empty() && !before.covered {
+            let from = before.moment().max(during.start);
+            let empty = from..after.moment().min(during.end);
+            let refused = handshakes.iter().filter(|shake| empty.contains(&shake.start));
+            found.expected += refused.count() as f64;
         }
     }
-    found.expected += clients.rate * emptiness.as_secs_f64();
     found
 }
 
-/// How many seconds' worth of clients a listener was given within the window before its end.
-fn given(changes: &[Change], listener: u64, window: Duration, end: Duration) -> f64 {
-    let start = end.saturating_sub(window);
-    let mut until = end;
-    let mut given = 0.0;
-    for Change { at, listeners } in changes.iter().rev() {
-        let since = (*at).max(start);
-        if listeners.contains(&listener) {
-            given += until.saturating_sub(since).as_secs_f64() / members(listeners);
-        }
-        if *at <= start {
-            break;
-        }
-        until = *at;
-    }
-    given
+/// Who closed in this time.
+fn closing(changes: &[Change], during: &Range<Duration>) -> BTreeSet<u64> {
+    let pairs = changes.windows(2).filter(|pair| during.contains(&pair[1].at));
+    pairs.flat_map(|pair| pair[0].listeners.difference(&pair[1].listeners)).copied().collect()
 }
 
-fn members(listeners: &BTreeSet<u64>) -> f64 {
-    listeners.len() as f64
+/// Which share of the clients was a listener's at this time.
+fn share(changes: &[Change], listener: u64, at: Duration) -> f64 {
+    let past = changes.partition_point(|change| change.moment() <= at);
+    let then = past.checked_sub(1).map(|last| &changes[last].listeners);
+    let then = then.filter(|listeners| listeners.contains(&listener));
+    then.map_or(0.0, |listeners| 1.0 / listeners.len() as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn changes(of: &[(u64, &[u64])]) -> Vec<Change> {
-        let change = |(at, listeners): &(u64, &[u64])| Change {
-            at: Duration::from_millis(*at),
+    const MS: Duration = Duration::from_millis(1);
+
+    fn changes(of: &[(u32, &[u64])]) -> Vec<Change> {
+        let change = |(at, listeners): &(u32, &[u64])| Change {
+            at: MS * *at,
+            last_look: MS * *at,
             listeners: listeners.iter().copied().collect(),
+            ..Change::default()
         };
         of.iter().map(change).collect()
     }
 
-    fn closes_of(of: &[(u64, &[u64])], from: u64, to: u64) -> Closes {
-        let clients = Clients { rate: 1000.0, share: 1.0, window: Duration::from_millis(40) };
-        let ms = Duration::from_millis;
-        closes(&changes(of), &clients, ms(from), ms(to))
+    /// A client each millisecond, in the middle of it, of whom a handshake takes so many.
+    fn handshakes(long: u32) -> Vec<Handshake> {
+        (0..1000).map(|ms| MS * ms + MS / 2).map(|syn| syn..syn + MS * long).collect()
+    }
+
+    fn closes_of(of: &[(u32, &[u64])], from: u32, to: u32) -> Closes {
+        closes(&changes(of), &handshakes(40), MS * from..MS * to, None)
     }
 
     fn close_to(closes: &Closes, closed: usize, expected: f64) {
@@ -104,7 +121,7 @@ mod tests {
     fn two_of_four_after_a_window_lose_half_of_it() {
         let found = closes_of(&[(0, &[1, 2]), (100, &[1, 2, 3, 4]), (200, &[3, 4])], 50, 300);
         close_to(&found, 2, 20.0);
-        assert_eq!(found.last, Some(Duration::from_millis(200)));
+        assert_eq!(found.last, Some(MS * 200));
     }
 
     #[test]
@@ -124,21 +141,52 @@ mod tests {
     }
 
     #[test]
+    fn who_finds_another_listener_is_not_refused() {
+        let mut changes = changes(&[(0, &[1]), (100, &[]), (107, &[2])]);
+        changes[1].covered = true;
+        changes[1].queues.insert(1, 3);
+        let found = closes(&changes, &handshakes(40), MS * 50..MS * 300, None);
+        close_to(&found, 1, 40.0);
+        assert_eq!(found.queued, 3);
+    }
+
+    #[test]
     fn other_reloads_do_not_count() {
-        let of: &[(u64, &[u64])] = &[(0, &[1]), (100, &[1, 2]), (200, &[2]), (300, &[2, 3])];
+        let of: &[(u32, &[u64])] = &[(0, &[1]), (100, &[1, 2]), (200, &[2]), (300, &[2, 3])];
         close_to(&closes_of(of, 250, 400), 0, 0.0);
         close_to(&closes_of(of, 0, 150), 0, 0.0);
     }
 
     #[test]
-    fn only_a_share_may_be_in_flight() {
-        let clients = Clients { rate: 1000.0, share: 0.3, window: Duration::from_millis(200) };
+    fn a_program_has_all_clients_be_the_old_generation_s_until_it_knows_the_new_one() {
+        // The second of two new listeners takes its time.
+        let of: &[(u32, &[u64])] =
+            &[(0, &[1, 2]), (100, &[1, 2, 3]), (190, &[1, 2, 3, 4]), (200, &[3, 4])];
+        let steered =
+            |since| closes(&changes(of), &handshakes(40), MS * 50..MS * 300, Some(MS * since));
+        close_to(&steered(190), 2, 30.0);
+        close_to(&steered(210), 2, 40.0);
+        // Whoever waits for a window has nothing left to lose.
+        close_to(&steered(160), 2, 0.0);
+    }
+
+    #[test]
+    fn a_close_was_between_two_looks() {
+        let mut changes = changes(&[(0, &[1, 2]), (200, &[2])]);
+        changes[1].last_look = MS * 100;
+        // Nobody came after the middle.
+        let handshakes = &handshakes(40)[..150];
+        close_to(&closes(&changes, handshakes, MS * 50..MS * 300, None), 1, 20.0);
+    }
+
+    #[test]
+    fn nothing_is_lost_where_nothing_is_in_flight() {
         let found = closes(
-            &changes(&[(0, &[1, 2]), (900, &[2])]),
-            &clients,
-            Duration::ZERO,
-            Duration::from_secs(1),
+            &changes(&[(0, &[1]), (100, &[1, 2]), (100, &[2])]),
+            &handshakes(0),
+            MS * 50..MS * 300,
+            None,
         );
-        close_to(&found, 1, 30.0);
+        close_to(&found, 1, 0.0);
     }
 }

@@ -18,6 +18,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: Duration::ZERO,
+        most: None,
         needs: Need::Nothing,
         start,
     };
@@ -103,6 +104,8 @@ struct Workers {
     shared: Option<Listener>,
     /// The program that chooses between them, where there is one.
     steering: Option<Steering>,
+    /// When it last chose others.
+    steered: Option<Instant>,
 }
 
 impl Workers {
@@ -116,6 +119,7 @@ impl Workers {
             leaving: vec![],
             shared,
             steering: None,
+            steered: None,
         };
         workers.current = workers.next_generation()?;
         if let How::Steer(end) = how {
@@ -152,6 +156,7 @@ impl Workers {
         let new = self.next_generation()?;
         let names = self.names();
         self.steering.as_ref().map_or(Ok(()), |steering| steering.give_to(&names))?;
+        self.steered = Some(Instant::now());
         self.leaving = std::mem::replace(&mut self.current, new);
         let stopped = Instant::now();
         if end == End::DrainAndClose {
@@ -203,5 +208,17 @@ impl Server for Workers {
 
     fn settle(&mut self) -> Result<()> {
         self.leaving.drain(..).try_for_each(Worker::until_ended)
+    }
+
+    fn drains(&self) -> bool {
+        matches!(self.how, How::Replace(End::DrainAndClose) | How::Steer(End::DrainAndClose))
+    }
+
+    fn alive(&mut self) -> Result<()> {
+        self.current.iter_mut().try_for_each(Worker::alive)
+    }
+
+    fn steered(&self) -> Option<Instant> {
+        self.steered
     }
 }

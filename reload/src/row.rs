@@ -7,8 +7,12 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::account::ReloadFound;
+use crate::errand::ABORTED;
 use crate::estimate::Estimate;
 use crate::strategy::Nature;
+
+/// How many must be lost so that losing less than half of them, or as many, is no chance.
+const ENOUGH_TO_TELL: f64 = 4.0;
 
 /// Latencies are kept to a thousandth, up to a minute.
 const LONGEST_US: u64 = 60_000_000;
@@ -24,7 +28,9 @@ pub struct Row {
     pub on: bool,
     fates: BTreeMap<Fate, u64>,
     lost: Vec<u64>,
+    rate: u32,
     expected: f64,
+    queued: u64,
     closed: u64,
     close_us: Vec<u64>,
     quiet: Histogram<u64>,
@@ -42,6 +48,8 @@ pub struct Summary {
     pub nature: Nature,
     /// Whether `tcp_migrate_req` was on.
     pub migrate_req: bool,
+    /// How many clients came in a second.
+    pub rate: u32,
     /// How many reloads there were.
     pub reloads: u64,
     /// How many clients came in their time.
@@ -53,6 +61,9 @@ pub struct Summary {
     /// How many must be lost at each if nothing migrates; none of those who drain, whose
     /// listeners get no clients before they close.
     pub expected_per_reload: f64,
+    /// How many children at each waited in the queues of listeners that closed, and must be lost
+    /// as well if nothing migrates.
+    pub queued_per_reload: f64,
     /// How many listeners closed at each.
     pub closed_per_reload: f64,
     /// From the order to stop until the last listener was gone, in milliseconds: the median
@@ -89,6 +100,8 @@ pub enum Proof {
     Invalid,
     /// There was nothing that could be lost.
     NothingToLose,
+    /// With migration off, so few had to be lost that chance decided.
+    TooFew,
     /// A program migrates, whatever the setting: worth as much as rows of others with
     /// migration off.
     ByOthers,
@@ -98,7 +111,7 @@ pub enum Proof {
 
 impl Row {
     /// A row without reloads.
-    pub fn new(strategy: &str, nature: Nature, on: bool) -> Self {
+    pub fn new(strategy: &str, nature: Nature, on: bool, rate: u32) -> Self {
         let histogram = || Histogram::new_with_max(LONGEST_US, 3).expect("fixed bounds");
         Self {
             strategy: strategy.to_owned(),
@@ -106,7 +119,9 @@ impl Row {
             on,
             fates: BTreeMap::new(),
             lost: vec![],
+            rate,
             expected: 0.0,
+            queued: 0,
             closed: 0,
             close_us: vec![],
             quiet: histogram(),
@@ -127,6 +142,7 @@ impl Row {
         self.lost.push(found.lost());
         if self.nature != Nature::Drains {
             self.expected += found.expected;
+            self.queued += found.queued;
         }
         self.closed += u64::from(found.closed);
         self.close_us.extend(found.close_us);
@@ -165,11 +181,13 @@ impl Row {
             strategy: self.strategy.clone(),
             nature: self.nature,
             migrate_req: self.on,
+            rate: self.rate,
             reloads: self.lost.len() as u64,
             attempts: self.fates.values().sum(),
             fates: self.fates.clone(),
             lost_per_reload,
             expected_per_reload: self.expected / reloads,
+            queued_per_reload: self.queued as f64 / reloads,
             closed_per_reload: self.closed as f64 / reloads,
             close_ms: close_ms
                 .map(|(median, longest)| (*median as f64 / 1e3, *longest as f64 / 1e3)),
@@ -186,6 +204,7 @@ impl Row {
             (_, expected) if expected > 0.0 && self.nature == Nature::Migrates => Proof::ByOthers,
             (true, _) => Proof::ByItsPair,
             (false, expected) if expected <= 0.0 => Proof::NothingToLose,
+            (false, expected) if expected < ENOUGH_TO_TELL => Proof::TooFew,
             (false, expected) if lost < expected / 2.0 => Proof::Invalid,
             (false, _) => Proof::Lost,
         }
@@ -203,6 +222,20 @@ impl Summary {
     /// How many clients got no answer.
     pub fn lost(&self) -> u64 {
         self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
+    }
+
+    /// How many of them the server itself had accepted, and then closed: with their requests
+    /// unread, so that they were reset, or read.
+    pub fn lost_by_server(&self) -> u64 {
+        let aborted = self.counters.get(ABORTED).copied().unwrap_or_default();
+        let closed = self.fates.get(&Fate::Closed).copied().unwrap_or_default();
+        (u64::try_from(aborted).unwrap_or_default() + closed).min(self.lost())
+    }
+
+    /// Whether so many were lost, and not by the server, that nothing can have migrated.
+    pub fn lost_as_without_migration(&self) -> bool {
+        let must = self.expected_per_reload * self.reloads as f64;
+        must >= ENOUGH_TO_TELL && (self.lost() - self.lost_by_server()) as f64 >= must / 2.0
     }
 
     /// By how much a reload delayed clients, in milliseconds.
@@ -226,7 +259,7 @@ mod tests {
     }
 
     fn proof(on: bool, reloads: &[(u64, f64)]) -> Proof {
-        let mut row = Row::new("own/naive", Nature::Closes, on);
+        let mut row = Row::new("own/naive", Nature::Closes, on, 1000);
         reloads.iter().for_each(|(lost, expected)| row.add(&reload(*lost, *expected)));
         row.summary().expect("reloads").proof
     }
@@ -237,12 +270,13 @@ mod tests {
         assert_eq!(proof(false, &[(10, 20.0), (9, 20.0)]), Proof::Invalid);
         assert_eq!(proof(false, &[(0, 20.0)]), Proof::Invalid);
         assert_eq!(proof(false, &[(0, 0.0)]), Proof::NothingToLose);
+        assert_eq!(proof(false, &[(0, 1.0), (1, 2.0)]), Proof::TooFew);
         assert_eq!(proof(true, &[(0, 20.0)]), Proof::ByItsPair);
     }
 
     #[test]
     fn fates_add_up_to_the_attempts() {
-        let mut row = Row::new("own/naive", Nature::Closes, false);
+        let mut row = Row::new("own/naive", Nature::Closes, false, 1000);
         assert!(row.summary().is_none());
         row.add(&reload(3, 4.0));
         row.add(&reload(5, 4.0));

@@ -19,6 +19,9 @@ pub struct Strategy {
     pub nature: Nature,
     /// How long one reload takes at least.
     pub takes: Duration,
+    /// How many clients a second it is made for at most, if that is few: it gets no more,
+    /// whatever was asked for.
+    pub most: Option<u32>,
     /// What it needs besides sockets and our own workers.
     pub needs: Need,
     pub(crate) start: fn(&Bed) -> Result<Box<dyn Server>>,
@@ -29,9 +32,14 @@ impl Strategy {
     pub fn missing(&self, kernel: &Kernel) -> Option<String> {
         match self.needs {
             Need::Nothing => None,
-            Need::Server(Program { name, install }) => {
-                find(name).is_none().then(|| format!("there is no {name} on the PATH; {install}"))
-            }
+            Need::Server(program) => match program.find() {
+                None => Some(format!(
+                    "there is no {} on the PATH; {}",
+                    program.names.join(" or "),
+                    program.install
+                )),
+                Some(_) => (program.lacks)(kernel),
+            },
             Need::Migration if kernel.migration() != Migration::Works => {
                 // It would take the program, and never ask it.
                 Some("this kernel cannot migrate; Linux 5.14 and later can".into())
@@ -74,6 +82,9 @@ pub enum Nature {
     Migrates,
     /// Listeners close and leave their group empty: there is nobody to migrate to.
     Empties,
+    /// It depends on the server's version whether listeners close, and whether others of
+    /// their group are there.
+    Varies,
 }
 
 /// What a strategy needs.
@@ -92,10 +103,24 @@ pub enum Need {
 /// A program that a strategy needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// Its name on the PATH.
-    pub name: &'static str,
+    /// Its names on the PATH, as distributions call it.
+    pub names: &'static [&'static str],
     /// What to install where it is missing.
     pub install: &'static str,
+    /// What else it lacks here, if anything, and what can be done about it.
+    pub(crate) lacks: fn(&Kernel) -> Option<String>,
+}
+
+impl Program {
+    /// Where it is.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        self.names.iter().find_map(|name| find(name))
+    }
+
+    /// The same, or a name that starting it will say is missing.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.find().unwrap_or_else(|| self.names[0].into())
+    }
 }
 
 /// What servers are made from.
@@ -117,6 +142,20 @@ pub(crate) trait Server {
 
     /// Returns when nothing of the old generation is left.
     fn settle(&mut self) -> Result<()>;
+
+    /// Whether old ones accept whoever is in their queue before they close.
+    fn drains(&self) -> bool {
+        false
+    }
+
+    /// Fails if somebody has ended who was not told to, with what there is to know of it.
+    fn alive(&mut self) -> Result<()>;
+
+    /// Since when a program has given new clients to nobody of the old generation, if one
+    /// did in the last reload.
+    fn steered(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// All strategies, in the order of tables.

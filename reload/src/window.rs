@@ -65,14 +65,6 @@ impl Window {
         }
     }
 
-    /// Which share of the clients is in flight so long.
-    pub fn share(&self) -> f64 {
-        match self {
-            Self::DelayLine { .. } => 1.0,
-            Self::Hold { held } => f64::from(held.percent) / 100.0,
-        }
-    }
-
     /// Whose clients are held, if any are.
     pub fn held(&self) -> Option<Held> {
         match self {

@@ -60,7 +60,11 @@ fn indented(paragraph: &str, width: usize) -> String {
 /// One sentence about a row.
 fn words(document: &ReloadDocument, row: &Summary) -> String {
     let (lost, reloads) = (row.lost(), row.reloads);
-    let of = format!("{} clients in {reloads} reloads", row.attempts);
+    let fewer = match row.rate == document.rate {
+        true => String::new(),
+        false => format!(" ({} a second)", row.rate),
+    };
+    let of = format!("{} clients{fewer} in {reloads} reloads", row.attempts);
     let how = table::how_lost(row);
     let mean = row.lost_per_reload.mean;
     if document.deviates(row) {
@@ -88,9 +92,10 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
              handshake, which no program covers."
         ),
         (Nature::Empties, _) => format!(
-            "loses {lost} of {of} ({how}): for a while nobody listens, and there is nobody to \
+            "loses {lost} of {of} ({how}): the last of a group closes, and there is nobody to \
              migrate to."
         ),
+        (Nature::Varies, _) => varying(document, row, &of),
         (Nature::Closes, _) if row.proof == Proof::Invalid => format!(
             "INVALID: loses {lost} of {of}, and must lose {:.1} at each; the window was not open.",
             row.expected_per_reload
@@ -100,6 +105,9 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             let without = without.unwrap_or(row.expected_per_reload);
             format!("loses none of {of}; without migration it is {without:.1} at each.")
         }
+        (Nature::Closes, _) if row.migrate_req && row.lost_by_server() == lost => {
+            format!("loses {lost} of {of} ({how}): the server does, whose listeners migrate.")
+        }
         (Nature::Closes, _) if row.migrate_req => format!(
             "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
              handshake, which migration does not cover."
@@ -108,6 +116,31 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         (Nature::Closes, _) => format!(
             "loses {mean:.1} at each reload, {lost} of {of} ({how}): handshakes in flight with \
              listeners that close."
+        ),
+    }
+}
+
+/// One about a server that closes listeners, or not, as its version has it.
+fn varying(document: &ReloadDocument, row: &Summary, of: &str) -> String {
+    let (lost, how, closed) = (row.lost(), table::how_lost(row), row.closed_per_reload);
+    let without = document.pair(row).map_or(0.0, |off| off.lost_per_reload.mean);
+    match (lost, row.migrate_req) {
+        (0, _) if closed == 0.0 => format!("loses none of {of}: this version closes no listener."),
+        (_, _) if closed == 0.0 => {
+            format!("loses {lost} of {of} ({how}), although this version closes no listener.")
+        }
+        (0, true) => format!(
+            "loses none of {of}, and closes {closed:.1} listeners at each; without migration it is \
+             {without:.1}."
+        ),
+        (_, true) => format!(
+            "loses {lost} of {of} ({how}): it closes {closed:.1} listeners at each, not always \
+             when others are there to migrate to."
+        ),
+        (_, false) => format!(
+            "loses {:.1} at each reload, {lost} of {of} ({how}): this version closes {closed:.1} \
+             listeners at each.",
+            row.lost_per_reload.mean
         ),
     }
 }

@@ -113,14 +113,12 @@ impl ReloadDocument {
     /// Whether something was to migrate, had somebody to migrate to, and did not help.
     pub fn deviates(&self, row: &Summary) -> bool {
         let works = self.environment.kernel.migration() == Migration::Works;
-        let must = row.expected_per_reload * row.reloads as f64;
-        let is_lost = must > 0.0 && row.lost() as f64 >= must / 2.0;
         let migrates = match row.nature {
             Nature::Closes => row.migrate_req,
             Nature::Migrates => true,
-            Nature::Keeps | Nature::Drains | Nature::Empties => false,
+            Nature::Keeps | Nature::Drains | Nature::Empties | Nature::Varies => false,
         };
-        works && migrates && is_lost
+        works && migrates && row.lost_as_without_migration()
     }
 
     /// What the command ends with.

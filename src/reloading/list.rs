@@ -30,7 +30,9 @@ pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
 pub(super) fn told(strategy: &Strategy) -> String {
     let needs = match strategy.needs {
         Need::Nothing => String::new(),
-        Need::Server(program) => format!(" Needs {}: {}.", program.name, program.install),
+        Need::Server(program) => {
+            format!(" Needs {}: {}.", program.names.join(" or "), program.install)
+        }
         Need::Programs => " Needs eBPF: root.".into(),
         Need::Migration => " Needs eBPF: root, and Linux 5.14.".into(),
     };

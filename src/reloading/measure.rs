@@ -93,7 +93,7 @@ fn rows(plan: &Plan) -> Vec<Row> {
     let settings: &[bool] = if plan.migrates { &[false, true] } else { &[false] };
     plan.strategies
         .iter()
-        .flat_map(|s| settings.iter().map(|on| Row::new(s.id, s.nature, *on)))
+        .flat_map(|s| settings.iter().map(|on| Row::new(s.id, s.nature, *on, plan.rate_of(s))))
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! What is measured, in which order, and how long that takes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub struct Plan {
     pub migrates: bool,
     workers: u32,
     pause: Duration,
-    period: Duration,
+    quick: bool,
 }
 
 /// A strategy that cannot be measured here.
@@ -117,7 +118,7 @@ impl Plan {
             migrates: kernel.migration() != Migration::Absent,
             workers: arguments.workers,
             pause: Duration::from_micros(arguments.pause.into()),
-            period: Duration::ZERO,
+            quick: arguments.quick,
         };
         if arguments.quick {
             let fits = |reloads: &u32| {
@@ -125,13 +126,32 @@ impl Plan {
                 plan.takes() <= QUICK
             };
             plan.reloads = (1..=QUICK_RELOADS).rev().find(fits).unwrap_or(1);
-        } else {
-            // A little more than enough: the first and the last client may be cut off.
-            let each = f64::from(ENOUGH_CLIENTS) * 1.05 / f64::from(rate * plan.reloads);
-            // Who asks for a few reloads does not want them to take all day.
-            plan.period = Duration::from_secs_f64(each.min(1.0));
         }
         plan
+    }
+
+    /// How many clients a second a strategy gets.
+    pub fn rate_of(&self, strategy: &Strategy) -> u32 {
+        strategy.most.map_or(self.rate, |most| most.min(self.rate))
+    }
+
+    /// Servers that get fewer clients than others, and how many.
+    pub fn fewer(&self) -> BTreeMap<&'static str, u32> {
+        let fewer = self.strategies.iter().filter(|s| self.rate_of(s) < self.rate);
+        fewer.map(|s| (s.id.split('/').next().unwrap_or(s.id), self.rate_of(s))).collect()
+    }
+
+    /// How long a reload takes at least so that a zero stands for enough clients.
+    fn period(&self, strategy: &Strategy) -> Duration {
+        if self.quick {
+            return strategy.takes;
+        }
+        // A little more than enough: the first and the last client may be cut off.
+        let clients = f64::from(self.rate_of(strategy) * self.reloads);
+        let each = f64::from(ENOUGH_CLIENTS) * 1.05 / clients;
+        // Who asks for a few reloads does not want them to take all day.
+        let longest = if self.reloads < DEFAULT_RELOADS { 1.0 } else { f64::MAX };
+        Duration::from_secs_f64(each.min(longest)).max(strategy.takes)
     }
 
     /// What labs do, in order: strategies in turns, and each one's settings in an order that
@@ -163,11 +183,11 @@ impl Plan {
         Errand {
             strategy: strategy.id.to_owned(),
             settings,
-            rate: self.rate,
+            rate: self.rate_of(strategy),
             window: self.window,
             workers: self.workers,
             pause: self.pause,
-            period: self.period.max(strategy.takes),
+            period: self.period(strategy),
         }
     }
 

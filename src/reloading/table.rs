@@ -15,9 +15,15 @@ pub fn heading(plan: &Plan, environment: &Environment) -> String {
         false => "without tcp_migrate_req, which this kernel has not",
     };
     let who = if environment.root { "as root" } else { "in a user namespace" };
+    let fewer: Vec<String> =
+        plan.fewer().iter().map(|(server, rate)| format!("{server}: {rate}")).collect();
+    let fewer = match fewer.as_slice() {
+        [] => String::new(),
+        fewer => format!(" ({})", fewer.join(", ")),
+    };
     format!(
-        "{}, {who}\n{} strategies, {settings}: {} reloads each, {} clients a second\nthrough {}; \
-         about {} s\n\n",
+        "{}, {who}\n{} strategies, {settings}: {} reloads each, {} clients a second{fewer}\n\
+         through {}; about {} s\n\n",
         environment.kernel,
         plan.strategies.len(),
         plan.reloads,
@@ -58,8 +64,9 @@ pub const LEGEND: &str = "  \
   clients   that came, and how many reloads they came through
   lost      clients without an answer at each reload: the mean, and where it lies in 95 of
             100 runs
-  must      what each reload must lose without migration: clients a second, times the time
-            a handshake is in flight, times the share of the listeners that close
+  must      what each reload must lose without migration: handshakes in flight when listeners
+            close (clients a second, times the time that it takes), times these listeners'
+            share; and the children in their queues
   closed    from the order to stop until the last listener was gone, in milliseconds: the
             median, and the longest
   added     what a reload adds to the time until the answer, in milliseconds: for the 500th
@@ -83,7 +90,7 @@ fn line(row: &Summary) -> [String; 8] {
         setting(row).to_owned(),
         format!("{} / {}", row.attempts, row.reloads),
         lost,
-        format!("{:.1}", row.expected_per_reload),
+        format!("{:.1}", row.expected_per_reload + row.queued_per_reload),
         closed,
         added,
         format!("{} / {}", counter("TCPMigrateReqSuccess"), counter("TCPMigrateReqFailure")),
@@ -98,7 +105,11 @@ pub fn setting(row: &Summary) -> &'static str {
 /// How clients were lost: `12 reset before the answer, 3 refused`.
 pub fn how_lost(row: &Summary) -> String {
     let lost = row.fates.iter().filter(|(fate, _)| fate.is_loss());
-    let words: Vec<String> =
+    let mut words: Vec<String> =
         lost.map(|(fate, count): (&Fate, _)| format!("{count} {}", fate.words())).collect();
+    let by_server = row.lost_by_server();
+    if by_server > 0 {
+        words.push(format!("of whom the server itself had accepted {by_server}, and closed them"));
+    }
     words.join(", ")
 }

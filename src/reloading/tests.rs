@@ -47,6 +47,7 @@ fn reload(on: bool, lost: &[(Fate, u64)], expected: f64) -> ReloadFound {
         closed: u32::from(expected > 0.0) * 2,
         close_us: (expected > 0.0).then_some(1100),
         expected,
+        queued: 0,
         lost_at_ms: (0..count).map(|number| number as f64 * 2.0).collect(),
         quiet_us: vec![80_100; 200],
         near_us: vec![80_400; 300],
@@ -55,7 +56,7 @@ fn reload(on: bool, lost: &[(Fate, u64)], expected: f64) -> ReloadFound {
 }
 
 fn row(id: &str, nature: Nature, on: bool, lost: &[(Fate, u64)], expected: f64) -> Row {
-    let mut row = Row::new(id, nature, on);
+    let mut row = Row::new(id, nature, on, 1000);
     for _ in 0..20 {
         row.add(&reload(on, lost, expected));
     }

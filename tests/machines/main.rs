@@ -9,6 +9,7 @@ mod kernels;
 mod matrix;
 mod play;
 mod program;
+mod reload;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     // As many as there are slots.
     arguments.test_threads.get_or_insert(SLOTS.len());
     let kernels = Kernels::in_cache();
-    let tests = [bisect::TESTS, matrix::TESTS, program::TESTS, broken::TESTS].concat();
+    let tests =
+        [bisect::TESTS, matrix::TESTS, program::TESTS, reload::TESTS, broken::TESTS].concat();
     let trials = tests.into_iter().enumerate().map(|(index, test)| trial(index, test, &kernels));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -78,12 +80,29 @@ pub fn until_within<T>(
     }
 }
 
+/// Whether a server can be found, as the command looks for it.
+pub fn is_installed(server: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(usual).any(|place| place.join(server).is_file())
+}
+
+/// The names of those who run in a process namespace.
+pub fn names_in(space: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
+    let places = entries.flatten().map(|entry| entry.path());
+    let inside =
+        places.filter(|place| fs::read_link(place.join("ns/pid")).is_ok_and(|s| s == space));
+    inside.filter_map(|place| fs::read_to_string(place.join("comm")).ok()).collect()
+}
+
 /// Sends SIGINT.
 pub fn interrupt(child: &Child) {
     assert!(signal(Signal::SIGINT, child.id()), "SIGINT could not be sent");
 }
 
-fn signal(signal: Signal, pid: u32) -> bool {
+/// Sends a signal.
+pub fn signal(signal: Signal, pid: u32) -> bool {
     nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal).is_ok()
 }
 
@@ -119,10 +138,39 @@ impl Marked {
         .collect()
     }
 
+    /// The process namespaces that they are in, except for this one.
+    pub fn spaces(&self) -> BTreeSet<PathBuf> {
+        let space = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+        let mut spaces: BTreeSet<PathBuf> =
+            self.processes().iter().filter_map(|p| space(&p.pid.to_string())).collect();
+        space("self").map(|ours| spaces.remove(&ours));
+        spaces
+    }
+
+    /// The sockets and pipes that they have open, except for those that this process has, too,
+    /// and may have left them.
+    pub fn sockets_and_pipes(&self) -> BTreeSet<PathBuf> {
+        let of = |process: &str| {
+            let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+            files
+                .filter_map(|file| fs::read_link(file.path()).ok())
+                .filter(|link| is_socket_or_pipe(link))
+        };
+        let ours: BTreeSet<PathBuf> = of("self").collect();
+        let processes = self.processes().into_iter();
+        let all = processes.flat_map(|process| of(&process.pid.to_string()).collect::<Vec<_>>());
+        all.filter(|file| !ours.contains(file)).collect()
+    }
+
     /// Waits until none is left.
     pub fn assert_gone(&self) {
         until("the end of every process", || self.processes().is_empty().then_some(()));
     }
+}
+
+fn is_socket_or_pipe(link: &Path) -> bool {
+    let link = link.to_string_lossy();
+    link.starts_with("socket:[") || link.starts_with("pipe:[")
 }
 
 /// A running process.

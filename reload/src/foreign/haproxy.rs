@@ -10,9 +10,10 @@ use harness::{PORT, Result};
 
 use super::{TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy, find};
+use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
 
-const PROGRAM: Program = Program { name: "haproxy", install: "apt install haproxy" };
+const PROGRAM: Program =
+    Program { names: &["haproxy"], install: "apt install haproxy", lacks: |_| None };
 
 /// How many shards there are before they become one.
 const MANY: usize = 4;
@@ -23,6 +24,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: TAKES,
+        most: None,
         needs: Need::Server(PROGRAM),
         start,
     };
@@ -63,7 +65,7 @@ fn configuration(socket: Option<&str>, threads: usize, shards: usize) -> String 
 }
 
 fn command(directory: &std::path::Path) -> Command {
-    let mut command = Command::new(find(PROGRAM.name).unwrap_or_else(|| PROGRAM.name.into()));
+    let mut command = Command::new(PROGRAM.path());
     command.current_dir(directory).args(["-db", "-f", "haproxy.cfg"]);
     command
 }
@@ -104,6 +106,10 @@ impl Server for Generations {
     fn settle(&mut self) -> Result<()> {
         self.leaving.take().map_or(Ok(()), Daemon::until_ended)?;
         self.current.until("HAProxy's listener", || are_listening(1).then_some(()))
+    }
+
+    fn alive(&mut self) -> Result<()> {
+        self.current.alive()
     }
 }
 
@@ -155,5 +161,9 @@ impl Server for Master {
             let settled = now.is_disjoint(&leaving) && !now.is_empty() && are_listening(shards);
             settled.then_some(())
         })
+    }
+
+    fn alive(&mut self) -> Result<()> {
+        self.master.alive()
     }
 }

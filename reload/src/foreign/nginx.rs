@@ -7,13 +7,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::daemon::{self, Daemon, Signal, children, is_gone};
-use harness::{PORT, Result};
+use harness::{Error, PORT, Result};
 
 use super::{TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy, find};
+use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
 
-const PROGRAM: Program = Program { name: "nginx", install: "apt install nginx" };
+const PROGRAM: Program =
+    Program { names: &["nginx"], install: "apt install nginx", lacks: |_| None };
 
 /// How many workers there are before they become one.
 const MANY: u32 = 4;
@@ -24,6 +25,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         does,
         nature,
         takes: TAKES,
+        most: None,
         needs: Need::Server(PROGRAM),
         start,
     };
@@ -78,8 +80,7 @@ impl Nginx {
             &configuration(&directory.display().to_string(), workers),
         )?;
         // An upgrade execs what it was called by, wherever it is then.
-        let program = find(PROGRAM.name).unwrap_or_else(|| PROGRAM.name.into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(PROGRAM.path());
         command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
         command.arg("-e").arg(directory.join("log"));
         Daemon::start(command, &directory.join("log"))?.until_in_background()?;
@@ -117,7 +118,7 @@ impl Nginx {
 
     fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
         let found = harness::wait::until(what, || Ok(look()));
-        found.map_err(|e| daemon::with_log(PROGRAM.name, &self.directory.join("log"), &e))
+        found.map_err(|e| daemon::with_log("nginx", &self.directory.join("log"), &e))
     }
 
     fn configure(&self, workers: u32) -> Result<()> {
@@ -175,6 +176,14 @@ impl Server for Nginx {
         let (leaving, remain) = (std::mem::take(&mut self.leaving), self.remain);
         let gone = || leaving.iter().all(|pid| is_gone(*pid)) && are_listening(remain);
         self.until("the end of nginx's old processes", || gone().then_some(()))
+    }
+
+    fn alive(&mut self) -> Result<()> {
+        if !is_gone(self.master) {
+            return Ok(());
+        }
+        let ended = Error::unreadable("nginx", "its master ended while it was to serve");
+        Err(daemon::with_log("nginx", &self.directory.join("log"), &ended))
     }
 }
 

@@ -1,0 +1,47 @@
+//! `sockmig reload --kernel`: reloads in a guest.
+
+use serde_json::Value;
+
+use crate::kernels::Kernels;
+use crate::support::{Ended, run, sockmig};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    ("reload/who_loses_in_a_guest", Needs::Machine, who_loses_in_a_guest),
+    ("reload/what_a_guest_has_not_is_told", Needs::Machine, what_a_guest_has_not_is_told),
+];
+
+fn reload(kernel: &str, more: &[&str]) -> Ended {
+    let line = ["reload", "--kernel", kernel, "--rate", "100", "--reloads", "3"];
+    run(&mut sockmig(&[&line[..], more].concat()))
+}
+
+fn who_loses_in_a_guest(kernels: &Kernels) {
+    let strategies = ["own/naive", "own/passing", "--rtt", "200", "--format", "json"];
+    let ended = reload(kernels.newest(), &strategies);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let document: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
+    let kernel = &document["environment"]["kernel"];
+    assert!(kernel.to_string().contains(kernels.newest()), "{kernel}");
+    let rows = document["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4, "{ended}");
+    for row in rows {
+        let fates = row["fates"].as_object().expect("fates");
+        let sum: u64 = fates.values().filter_map(Value::as_u64).sum();
+        assert_eq!(row["attempts"], sum, "{row}");
+        let naive = row["strategy"] == "own/naive";
+        let loses = naive && row["migrate_req"] == false;
+        let lost = sum - fates["answered"].as_u64().expect("a number");
+        // In a slow machine a close and a handshake may race.
+        let must = row["expected_per_reload"].as_f64().expect("a number") * 3.0;
+        assert_eq!(naive, must > 4.0, "{row}");
+        assert!(if loses { lost as f64 >= must / 2.0 } else { lost as f64 <= must / 2.0 }, "{row}");
+    }
+}
+
+fn what_a_guest_has_not_is_told(kernels: &Kernels) {
+    let ended = reload(kernels.newest(), &["nginx/hup"]);
+    assert_eq!(ended.code, Some(4), "{ended}");
+    assert!(ended.stderr.contains("there is no nginx on the PATH"), "{ended}");
+}
