@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod delay_line;
 mod error;
 mod family;
+pub mod flood;
 pub mod frame;
 pub mod gate;
 pub mod guest;

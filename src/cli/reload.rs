@@ -78,6 +78,11 @@ pub struct ReloadArguments {
     #[arg(long, conflicts_with_all = LOAD)]
     pub close_cost: bool,
 
+    /// With --close-cost: so many children at most, instead of 50,000.
+    #[arg(long, value_name = "CHILDREN", requires = "close_cost",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub most: Option<u32>,
+
     /// Measure something else: the share of clients that fails when one of two servers in a group
     /// is stopped (SIGSTOP), and what becomes of them when it is killed.
     #[arg(long, conflicts_with_all = LOAD, conflicts_with_all = ["close_cost", "quick", "list"])]
