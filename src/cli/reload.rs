@@ -21,7 +21,8 @@ Examples:
 
 Exit codes:
   0    the kernel does what it must: off loses what it must, on does not
-  1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more
+  1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more; with
+       --close-cost, a single one is lost
   2    the command line is wrong
   4    nothing ran: no such strategy, or what it needs is not installed
   69   the laboratory failed, a result could not be written, or the run is invalid: with

@@ -100,10 +100,12 @@ fn line(point: &Point) -> String {
 
 /// In words: what the longest queue that was measured comes to.
 fn ending(document: &ClosingDocument) -> String {
-    let mut text = match document.complete {
-        true => String::new(),
-        false => "Interrupted; the table is of what was measured until then.\n".to_owned(),
-    };
+    let mut text = match (document.complete, document.points.is_empty()) {
+        (true, _) => "",
+        (false, true) => "Interrupted before anything was measured.\n",
+        (false, false) => "Interrupted; the table is of what was measured until then.\n",
+    }
+    .to_owned();
     let largest = |on| document.points.iter().rfind(|point| point.migrate_req == on);
     let moved = largest(true).filter(|_| document.migrates());
     let ends = largest(false).map(|point| (point, "reset"));
