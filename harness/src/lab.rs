@@ -1,7 +1,9 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
+mod diag;
 mod group;
 mod handshakes;
+mod memory;
 mod program;
 mod timer;
 mod wire;
@@ -12,6 +14,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::capture::Capture;
+use crate::diag::Diag;
 use crate::error::{Context, Result, errno_name};
 use crate::family::{Family, PORT};
 use crate::observation::{Fact, Observation, Value};
@@ -22,6 +25,7 @@ use crate::trace::{Line, Trace};
 use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
+pub use memory::HELD;
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
@@ -62,6 +66,8 @@ pub struct Lab {
     fired: Vec<(SocketAddr, Duration)>,
     /// What [`Lab::settle`] sends through, once it did.
     echo: Option<UdpSocket>,
+    /// What sockets are destroyed through, once one was.
+    diag: Option<Diag>,
 }
 
 impl Lab {
@@ -73,7 +79,15 @@ impl Lab {
         if sysctl::path(SYNCOOKIES).exists() {
             sysctl::write(SYNCOOKIES, "0")?;
         }
-        Ok(Self { family, capture, facts: vec![], negotiated: None, fired: vec![], echo: None })
+        Ok(Self {
+            family,
+            capture,
+            facts: vec![],
+            negotiated: None,
+            fired: vec![],
+            echo: None,
+            diag: None,
+        })
     }
 
     /// The address family that the case runs in.

@@ -10,11 +10,14 @@
 //!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
+pub mod ao;
 pub mod attribute;
 pub mod bpf;
 mod capture;
+pub mod configuration;
 pub mod daemon;
 pub mod delay_line;
+pub mod diag;
 mod error;
 mod family;
 pub mod flood;
@@ -31,6 +34,7 @@ pub mod lab;
 pub mod listening;
 pub mod load;
 mod md5;
+pub mod memory;
 mod network;
 pub mod observation;
 mod option;
@@ -44,9 +48,11 @@ pub mod socket;
 pub mod space;
 pub mod subprocess;
 pub mod sysctl;
+pub mod taint;
 pub mod trace;
 pub mod wait;
 pub mod waiter;
+pub mod watch;
 pub mod wire_client;
 pub mod witness;
 pub mod worker;
