@@ -1,6 +1,7 @@
 //! The command line, and the help that teaches it.
 
 mod documents;
+mod help;
 mod reload;
 
 use std::fmt;
@@ -71,6 +72,7 @@ pub enum Command {
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
     /// Tell what this machine lets sockmig do, and what to change where it does not.
+    #[command(after_help = help::DOCTOR)]
     Doctor,
     /// List, fetch and forget the kernels that cases can run on in a virtual machine.
     Kernels(KernelsArguments),
@@ -105,7 +107,7 @@ Exit codes with --bisect:
 
 /// `sockmig matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = format!("{MATRIX_EXIT_CODES}\n\n{BISECT_EXIT_CODES}"))]
+#[command(after_help = format!("{}\n\n{MATRIX_EXIT_CODES}\n\n{BISECT_EXIT_CODES}", help::MATRIX))]
 pub struct MatrixArguments {
     /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
     #[arg(value_name = "ID-PREFIX")]
@@ -276,6 +278,7 @@ impl fmt::Display for Shard {
 
 /// `sockmig kernels`.
 #[derive(Debug, Args)]
+#[command(after_help = help::KERNELS)]
 pub struct KernelsArguments {
     /// What to do with the kernels.
     #[command(subcommand)]
@@ -286,6 +289,7 @@ pub struct KernelsArguments {
 #[derive(Debug, Subcommand)]
 pub enum KernelsCommand {
     /// List the kernels that can be fetched by name, and which are in the cache.
+    #[command(after_help = help::KERNELS)]
     List,
     /// Fetch kernels with apt and make them ready to boot.
     ///
@@ -304,6 +308,7 @@ pub enum KernelsCommand {
     ///
     /// That is what the list of kernels no longer names, what a killed run left half
     /// done, and kernels prepared from files that are gone or have changed since.
+    #[command(after_help = help::KERNELS)]
     Prune {
         /// Remove everything.
         #[arg(long)]
@@ -312,6 +317,9 @@ pub enum KernelsCommand {
 }
 
 const FETCH_EXIT_CODES: &str = "\
+Example:
+  sockmig kernels fetch 6.12 7.2    two lines of the list
+
 The cache is $SOCKMIG_CACHE, $XDG_CACHE_HOME/sockmig, or ~/.cache/sockmig.
 
 Exit codes:
@@ -322,6 +330,7 @@ Exit codes:
 
 /// `sockmig list`.
 #[derive(Debug, Args)]
+#[command(after_help = help::LIST)]
 pub struct ListArguments {
     /// Only cases whose ids start with one of these.
     #[arg(value_name = "ID-PREFIX")]
@@ -395,6 +404,7 @@ pub enum TraceStyle {
 
 /// `sockmig explain`.
 #[derive(Debug, Args)]
+#[command(after_help = help::EXPLAIN)]
 pub struct ExplainArguments {
     /// The id of a case, or the start of one.
     #[arg(value_name = "ID")]

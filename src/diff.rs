@@ -6,8 +6,6 @@ pub mod show;
 
 use std::io::Write;
 
-use anyhow::Context;
-
 use crate::cli::{DiffArguments, DiffFormat};
 use crate::diff::compare::{Meaning, compare};
 use crate::exit::Exit;
@@ -59,6 +57,5 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
 
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = Stdout::new();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output")
+    Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
 }

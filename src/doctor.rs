@@ -40,7 +40,7 @@ pub fn doctor() -> Exit {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {
-            eprintln!("sockmig: cannot write to standard output: {e}");
+            eprintln!("sockmig: {e}");
             Exit::Unavailable
         }
     }

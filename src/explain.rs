@@ -41,7 +41,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     }) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: cannot write to standard output: {e}");
+            eprintln!("sockmig: {e}");
             Exit::Unavailable
         }
     }

@@ -177,7 +177,7 @@ fn written(write: impl FnOnce(&mut Stdout) -> io::Result<()>) -> Result<(), Exit
 }
 
 fn unwritten(error: &io::Error) -> Exit {
-    eprintln!("sockmig: cannot write to standard output: {error}");
+    eprintln!("sockmig: {error}");
     Exit::Unavailable
 }
 

@@ -39,7 +39,7 @@ fn written(
     match write(&selection, &mut to).and_then(|()| to.flush()) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            eprintln!("sockmig: cannot write to standard output: {e}");
+            eprintln!("sockmig: {e}");
             Exit::Unavailable
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cli::MergeArguments;
 use crate::document::{KernelDocument, MatrixDocument};
@@ -53,7 +53,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     for error in &errors {
         eprintln!("sockmig: {error:#}");
     }
-    written.context("cannot write to standard output")?;
+    written?;
     if let Some(missing) = &missing {
         eprintln!("sockmig: {missing}");
     }

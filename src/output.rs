@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// stdout for a consumer. A reader that has gone away (`| head -1`) is not an error.
+/// stdout for a consumer. A reader that has gone away (`| head -1`) is not an error; other
+/// errors tell that it was stdout that could not be written.
 pub struct Stdout {
     gone: bool,
 }
@@ -25,7 +26,10 @@ impl Stdout {
                 self.gone = true;
                 Ok(instead)
             }
-            other => other,
+            Err(e) => {
+                Err(io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))
+            }
+            written => written,
         }
     }
 }

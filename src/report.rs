@@ -15,8 +15,6 @@ pub mod told;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use crate::cli::ReportArguments;
 use crate::exit::Exit;
 use crate::output::{self, Stdout};
@@ -84,7 +82,7 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
     let mut stdout = Stdout::new();
     let out = arguments.out.display();
     let told = writeln!(stdout, "{out}: {}", totals(&combined, page.len()));
-    told.and_then(|()| stdout.flush()).context("cannot write to standard output")
+    Ok(told.and_then(|()| stdout.flush())?)
 }
 
 fn totals(combined: &Combined, bytes: usize) -> String {

@@ -144,7 +144,6 @@ pub struct Listeners {
 trait Listener {
     fn consumer(&mut self) -> &mut dyn Consumer;
     fn finish(self: Box<Self>) -> Result<()>;
-    fn writes_to(&self) -> String;
 }
 
 struct ToStdout<C>(C);
@@ -156,10 +155,6 @@ impl<C: Consumer> Listener for ToStdout<C> {
 
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
-    }
-
-    fn writes_to(&self) -> String {
-        "standard output".into()
     }
 }
 
@@ -177,10 +172,6 @@ impl<C: Consumer> Listener for ToFile<C> {
 
     fn finish(self: Box<Self>) -> Result<()> {
         output::write_whole(&self.path, &self.bytes.0.borrow())
-    }
-
-    fn writes_to(&self) -> String {
-        self.path.display().to_string()
     }
 }
 
@@ -224,7 +215,7 @@ impl Listeners {
         self.consumers.retain_mut(|listener| match what(listener.consumer()) {
             Ok(()) => true,
             Err(e) => {
-                failed.push(format!("cannot write to {}: {e}", listener.writes_to()));
+                failed.push(e.to_string());
                 false
             }
         });

@@ -70,6 +70,25 @@ fn results_survive_an_output_that_cannot_be_written() {
     assert!(ended.stdout.contains("2 passed"), "{ended}");
 }
 
+#[rstest]
+fn a_standard_output_that_cannot_be_written_is_told_once(
+    #[values(
+        &["run", "quiz1/v4"][..],
+        &["list"],
+        &["explain", "quiz1", "--no-run"],
+        &["reload", "--list"],
+        &["reload", "--close-cost", "--most", "1"],
+        &["kernels", "list"],
+        &["doctor"]
+    )]
+    arguments: &[&str],
+) {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let ended = run(sockmig(arguments).stdout(full));
+    says(&ended, 69, "sockmig: cannot write to standard output: No space left on device");
+    assert_eq!(ended.stderr.matches("No space left").count(), 1, "{ended}");
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = sockmig(&["run", "quiz1", "--trace"]).spawn().expect("spawned");

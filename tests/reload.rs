@@ -160,7 +160,11 @@ fn a_close_at_rest_resets_everybody_or_nobody() {
         let moved = point["migrate_req"] == true && migrates();
         let (reset, accepted) = if moved { (0, all) } else { (all, 0) };
         assert_eq!(point["reset"], reset, "{point}");
-        assert_eq!(point["accepted"], accepted, "{point}");
+        assert_eq!(point["resets_sent"], reset, "{point}");
+        assert_eq!((&point["queued"], &point["accepted"]), (&accepted.into(), &accepted.into()));
+        if !point["migrated"].is_null() {
+            assert_eq!(point["migrated"], accepted, "{point}");
+        }
         assert!(point["close_us"].as_f64().is_some_and(|us| us > 0.0), "{point}");
     }
     let curve = std::fs::read_to_string(place.path().join("close-cost.svg")).expect("a plot");
@@ -223,6 +227,8 @@ fn what_makes_no_sense_is_refused() {
         (&["--quick", "--reloads", "3"], 2, "cannot be used with"),
         (&["--close-cost", "--rate", "100"], 2, "cannot be used with"),
         (&["--close-cost", "own"], 2, "cannot be used with"),
+        (&["--most", "10"], 2, "--close-cost"),
+        (&["--close-cost", "--most", "0"], 2, "0 is not in 1..=1000000"),
         (&["--stopped-member", "--rate", "100"], 2, "cannot be used with"),
         (&["--stopped-member", "--close-cost"], 2, "cannot be used with"),
         (&["--list", "nonsense"], 4, "no strategy has a name that starts with `nonsense`"),

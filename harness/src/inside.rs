@@ -189,22 +189,6 @@ pub fn use_every_descriptor() -> Result<()> {
         .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
 }
 
-/// Lets this process have at least `count` descriptors if that can be; says how many it may
-/// have in the end. Only root may have more than the user's limit.
-///
-/// # Errors
-/// The kernel does not tell.
-pub fn allow_descriptors(count: u64) -> Result<u64> {
-    let limit = || getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into());
-    let (_, most) = limit()?;
-    if most < count {
-        // A refusal shows in the answer.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, count, count);
-    }
-    use_every_descriptor()?;
-    Ok(limit()?.0)
-}
-
 /// An empty directory in memory that only this lab sees, and that ends with it.
 ///
 /// # Errors

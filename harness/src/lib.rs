@@ -20,6 +20,7 @@ pub mod delay_line;
 pub mod diag;
 mod error;
 mod family;
+pub mod flood;
 pub mod frame;
 pub mod gate;
 pub mod guest;

@@ -5,7 +5,8 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Ipv4Addr;
 
-use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec};
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 
 use crate::error::{Context, Error, Result};
 
@@ -55,6 +56,18 @@ impl Network {
         let mut request = self.handle.address().add(0, address.into(), prefix);
         *request.message_mut() = message;
         self.ask(&format!("add {address}/{prefix} to {name}"), request.execute())
+    }
+
+    /// Has packets to `prefix` bits of `addresses` leave through an interface. What leaves
+    /// through `lo` to an address that nobody owns is swallowed when it comes in again.
+    pub(crate) fn route(&self, name: &str, addresses: Ipv4Addr, prefix: u8) -> Result<()> {
+        let message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(addresses, prefix)
+            .output_interface(index(name)?)
+            .scope(RouteScope::Link)
+            .build();
+        let what = format!("add a route to {addresses}/{prefix} through {name}");
+        self.ask(&what, self.handle.route().add(message).execute())
     }
 
     fn ask(

@@ -7,6 +7,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use libc::sock_filter;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg, setsockopt,
@@ -45,6 +46,11 @@ impl Packets {
     /// Opens a packet socket on the interface `ifindex` of this network namespace. Nothing
     /// that the interface receives after this call is missed.
     pub fn open(ifindex: u32) -> Result<Self> {
+        Self::open_for(ifindex, &mut once())
+    }
+
+    /// As [`Packets::open`], for what a program lets through.
+    pub(crate) fn open_for(ifindex: u32, program: &mut [sock_filter]) -> Result<Self> {
         // Protocol 0: nothing is received before the filter is in place.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
@@ -54,10 +60,29 @@ impl Packets {
         // Without the capability the system's own limit holds; a loss is noticed anyway.
         let _ = setsockopt(&fd, sockopt::RcvBufForce, &BUFFER_BYTES)
             .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &BUFFER_BYTES));
-        attach_once_filter(&fd)?;
         let packets = Self { fd, lost: 0, failed: None };
+        packets.let_through(program)?;
         packets.bind(ifindex)?;
         Ok(packets)
+    }
+
+    fn let_through(&self, program: &mut [sock_filter]) -> Result<()> {
+        option::attach_filter(&self.fd, program)
+            .call(|| "setsockopt(packet socket, SO_ATTACH_FILTER)".into())
+    }
+
+    /// From now on, counts what `program` lets through, and keeps next to nothing of it.
+    pub(crate) fn count_only(&mut self, program: &mut [sock_filter]) -> Result<()> {
+        self.let_through(program)?;
+        // The kernel makes it the least that it allows. What has no room is counted, too.
+        setsockopt(&self.fd, sockopt::RcvBuf, &0)
+            .call(|| "setsockopt(packet socket, SO_RCVBUF, 0)".into())?;
+        self.counted().map(drop)
+    }
+
+    /// How many packets were let through since the last call, or [`Packets::count_only`].
+    pub(crate) fn counted(&mut self) -> Result<u32> {
+        self.statistics().map(|statistics| statistics.tp_packets)
     }
 
     fn bind(&self, ifindex: u32) -> Result<()> {
@@ -119,6 +144,16 @@ impl Packets {
         if let Some(failed) = self.failed {
             return Err(failed).call(|| "recvmsg(AF_PACKET)".into());
         }
+        let statistics = self.statistics()?;
+        // The kernel counts from the last call on.
+        self.lost = self.lost.saturating_add(statistics.tp_drops);
+        match self.lost {
+            0 => Ok(()),
+            lost => Err(Error::CaptureLost { lost }),
+        }
+    }
+
+    fn statistics(&self) -> Result<libc::tpacket_stats> {
         // SAFETY: all-zero bytes are valid statistics.
         let mut statistics: libc::tpacket_stats = unsafe { std::mem::zeroed() };
         let mut len = size_of::<libc::tpacket_stats>() as u32;
@@ -133,12 +168,7 @@ impl Packets {
             )
         };
         nix::errno::Errno::result(got).call(|| "getsockopt(PACKET_STATISTICS)".into())?;
-        // The kernel counts from the last call on.
-        self.lost = self.lost.saturating_add(statistics.tp_drops);
-        match self.lost {
-            0 => Ok(()),
-            lost => Err(Error::CaptureLost { lost }),
-        }
+        Ok(statistics)
     }
 }
 
@@ -179,14 +209,36 @@ fn timestamp(message: &RecvMsg<'_, '_, ()>) -> Duration {
 
 /// `lo` shows each packet twice, going out and coming in; the filter keeps the second,
 /// which is what the receiver is about to see.
-fn attach_once_filter(fd: &OwnedFd) -> Result<()> {
+fn once() -> Vec<sock_filter> {
     let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
-    let mut program = [
+    vec![
         option::load_byte(packet_type),
         option::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
         option::DROP,
         option::PASS,
+    ]
+}
+
+/// Keeps, once, the TCP segments of IPv4 that come from `port` and have of the flags `mask`
+/// just `flags`. Their IP headers must have no options, as those of the kernel's own.
+pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
+    const PROTOCOL: i32 = 9;
+    const TCP: i32 = 20;
+    let network = |offset: i32| (libc::SKF_NET_OFF + offset) as u32;
+    let ethertype = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
+    let tests = [
+        (vec![option::load_word(ethertype)], libc::ETH_P_IP as u32),
+        (vec![option::load_byte(network(PROTOCOL))], libc::IPPROTO_TCP as u32),
+        (vec![option::load_half(network(TCP))], port.into()),
+        (vec![option::load_byte(network(TCP + 13)), option::and(mask.into())], flags.into()),
     ];
-    option::attach_filter(fd, &mut program)
-        .call(|| "setsockopt(SO_ATTACH_FILTER, keep incoming)".into())
+    let mut program = once();
+    // What is kept once is looked at further.
+    program.pop();
+    for (load, value) in tests {
+        program.extend(load);
+        program.extend([option::unless_equal(value, 1), option::skip(1), option::DROP]);
+    }
+    program.push(option::PASS);
+    program
 }

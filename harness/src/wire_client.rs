@@ -7,6 +7,8 @@
 //! the same in IPv4. In IPv6 the kernel makes a route through `lo` one that rejects.)
 //! Answers are read from the capture.
 
+use std::fmt;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,7 +22,7 @@ use crate::option;
 use crate::segment::Flags;
 
 /// The first sequence number, so high that a case counts past the end of its 32 bits.
-const INITIAL: u32 = u32::MAX - 2;
+pub(crate) const INITIAL: u32 = u32::MAX - 2;
 
 /// The window that is announced unless a draft says otherwise.
 const WINDOW: u16 = 0xffff;
@@ -142,6 +144,14 @@ impl Draft {
         self
     }
 
+    /// The whole packet, as a raw socket takes it.
+    pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr, initial: (u32, u32)) -> Vec<u8> {
+        let segment = self.bytes(from, to, initial);
+        let mut packet = self.ip.bytes(from.ip(), to.ip(), segment.len());
+        packet.extend(segment);
+        packet
+    }
+
     /// The TCP segment, with the initial numbers added and its checksum right.
     fn bytes(&self, from: SocketAddr, to: SocketAddr, initial: (u32, u32)) -> Vec<u8> {
         let mut options = self.options.clone();
@@ -174,6 +184,13 @@ impl Draft {
     }
 }
 
+/// Its flags, in packetdrill's letters.
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.flags.fmt(f)
+    }
+}
+
 impl WireClient {
     /// A client at the loopback address, with a port that is its own.
     pub(crate) fn new(name: &str, family: Family) -> Result<Self> {
@@ -181,8 +198,7 @@ impl WireClient {
         let server = SocketAddr::new(server.ip().to_canonical(), server.port());
         let domain = Domain::for_address(server);
         let call = |what: &str| format!("{what}, for {name}");
-        let raw = Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
-            .call(|| call("socket(SOCK_RAW, IPPROTO_RAW)"))?;
+        let raw = raw_socket(domain).call(|| call("socket(SOCK_RAW, IPPROTO_RAW)"))?;
         let hole = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
             .call(|| call("socket(SOCK_STREAM)"))?;
         option::attach_filter(&hole, &mut [option::DROP])
@@ -207,14 +223,21 @@ impl WireClient {
 
     /// Sends a segment; what comes of it is in the capture.
     pub(crate) fn send(&self, draft: &Draft) -> Result<()> {
-        let segment = draft.bytes(self.local, self.server, (INITIAL, self.server_initial));
-        let mut packet = draft.ip.bytes(self.local.ip(), self.server.ip(), segment.len());
-        packet.extend(segment);
-        // A raw socket has no ports.
-        let to = SocketAddr::new(self.server.ip(), 0);
-        let sent = self.raw.send_to(&packet, &to.into());
-        sent.map(drop).call(|| format!("sendto(SOCK_RAW, {} by {})", draft.flags, self.name))
+        let packet = draft.packet(self.local, self.server, (INITIAL, self.server_initial));
+        send_raw(&self.raw, &packet, self.server)
+            .call(|| format!("sendto(SOCK_RAW, {draft} by {})", self.name))
     }
+}
+
+/// A socket that sends packets as they are, with their IP headers.
+pub(crate) fn raw_socket(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
+}
+
+/// Sends a whole packet through a [`raw_socket`].
+pub(crate) fn send_raw(raw: &Socket, packet: &[u8], server: SocketAddr) -> io::Result<()> {
+    // A raw socket has no ports.
+    raw.send_to(packet, &SocketAddr::new(server.ip(), 0).into()).map(drop)
 }
 
 impl IpHeader {

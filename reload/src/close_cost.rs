@@ -4,32 +4,20 @@
 //! Everything is at rest when the listener closes: nobody comes, and nothing is in flight.
 //! So with migration not a single child may be lost, and without it each one is.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use harness::flood::{self, Flood};
 use harness::process::Returned;
-use harness::socket::{Client, Listener, Received, Stream};
-use harness::witness::{Counters, memory, tcp_memory};
-use harness::{Context, Error, Family, PORT, Result, inside, sysctl, wait};
+use harness::socket::{Listener, Received, Stream};
+use harness::witness::{Counters, memory, socket_slabs, tcp_memory};
+use harness::{Context, Error, Family, Result, sysctl, wait};
 use serde::{Deserialize, Serialize};
 
 /// How the work of these labs begins.
 const PREFIX: &str = "reload-close-cost ";
 
-/// How many children wait, from size to size.
-pub const SIZES: [u32; 6] = [1, 10, 100, 1_000, 10_000, 50_000];
-
-/// The first port of a client.
-const FIRST_PORT: u16 = 1024;
-
-/// Where clients come from.
-const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
-
-/// Descriptors besides those of clients.
-const SPARE_DESCRIPTORS: u64 = 64;
-
-/// What a connection takes, both ends with a segment in a queue, in bytes; amply.
-const CONNECTION_BYTES: i64 = 16 * 1024;
+/// What a child takes with a segment in its queue, in bytes; amply.
+const CHILD_BYTES: i64 = 8 * 1024;
 
 /// A segment in a queue is charged with a page, and TCP is under pressure, and drops
 /// segments, from about a twentieth of the memory on (`tcp_mem`).
@@ -57,15 +45,21 @@ pub enum Closed {
     Impossible(String),
 }
 
-/// What a close cost.
+/// What a close cost. What became of the children is witnessed twice: on the wire and by a
+/// counter where they are reset, by a counter and by `accept` where they migrate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// How long `close()` took, in microseconds. What it sends is delivered meanwhile, as
     /// both ends are on this machine.
     pub close_us: f64,
-    /// How many clients were reset.
-    pub reset: u32,
-    /// How many children another listener of the group could accept.
+    /// How many resets were on the wire.
+    pub reset: u64,
+    /// By how much `OutRsts` grew.
+    pub resets_sent: i64,
+    /// How many children another listener of the group had in its queue.
+    pub queued: u32,
+    /// How many of these it could accept, each with its client's request, and no client's
+    /// twice.
     pub accepted: u32,
     /// By how much `TCPMigrateReqSuccess` grew, where there is such a counter.
     pub migrated: Option<i64>,
@@ -73,6 +67,9 @@ pub struct Cost {
     pub held_bytes: i64,
     /// and behind it.
     pub left_bytes: i64,
+    /// What children, requests and their segments took as objects of slabs before the close,
+    /// in bytes, where this user may know.
+    pub slab_bytes: Option<i64>,
 }
 
 impl Closing {
@@ -83,7 +80,7 @@ impl Closing {
 
     /// About how long it takes.
     pub fn takes(&self) -> Duration {
-        Duration::from_millis(100) + Duration::from_micros(60) * self.children
+        Duration::from_millis(60) + Duration::from_micros(25) * self.children
     }
 
     /// When a lab that does it counts as hung.
@@ -102,22 +99,31 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 }
 
 fn run(closing: Closing) -> Result<Closed> {
-    let needed = u64::from(closing.children) + SPARE_DESCRIPTORS;
-    let bounds = Bounds { descriptors: inside::allow_descriptors(needed)?, memory: memory()? };
+    let bounds = Bounds { memory: memory()? };
     if let Some(why) = bounds.forbid(closing.children) {
         return Ok(Closed::Impossible(why));
     }
-    // This namespace's own: a longer backlog would be cut.
-    sysctl::write("net.core.somaxconn", &closing.children.max(128).to_string())?;
+    make_room(closing.children)?;
     if sysctl::path(sysctl::MIGRATE_REQ).exists() {
         sysctl::write(sysctl::MIGRATE_REQ, if closing.on { "1" } else { "0" })?;
     }
     close_with(closing.children).map(Closed::Measured)
 }
 
+/// Has this namespace take so many handshakes. A longer backlog than `somaxconn` would be
+/// cut, and a child by a cookie is none that was waited for.
+fn make_room(children: u32) -> Result<()> {
+    const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
+    sysctl::write("net.core.somaxconn", &children.max(128).to_string())?;
+    sysctl::write("net.ipv4.tcp_max_syn_backlog", &(4 * flood::BATCH).to_string())?;
+    match sysctl::path(SYNCOOKIES).exists() {
+        true => sysctl::write(SYNCOOKIES, "0"),
+        false => Ok(()),
+    }
+}
+
 /// What a lab has.
 struct Bounds {
-    descriptors: u64,
     /// In bytes: all, and what can be had.
     memory: (i64, i64),
 }
@@ -125,22 +131,10 @@ struct Bounds {
 impl Bounds {
     /// Why there can be no so many children, and what to do about it.
     fn forbid(&self, children: u32) -> Option<String> {
-        let descriptors = u64::from(children) + SPARE_DESCRIPTORS;
-        let ports = u32::from(u16::MAX - FIRST_PORT) + 1;
         let (all, available) = self.memory;
         let mebibytes = |bytes: i64| bytes >> 20;
-        let needed = i64::from(children) * CONNECTION_BYTES;
+        let needed = i64::from(children) * CHILD_BYTES;
         let unpressed = i64::from(children) * PRESSURE_BYTES;
-        if children > ports {
-            return Some(format!("an address has {ports} ports for clients"));
-        }
-        if descriptors > self.descriptors {
-            return Some(format!(
-                "it takes {descriptors} descriptors, and this process may have {}; raise the \
-                 limit (ulimit -Hn), which takes CAP_SYS_RESOURCE",
-                self.descriptors
-            ));
-        }
         if needed > available {
             return Some(format!(
                 "it takes up to {} MiB of memory, and {} MiB can be had",
@@ -161,27 +155,46 @@ impl Bounds {
 
 fn close_with(children: u32) -> Result<Cost> {
     let a = listen("A", children)?;
-    let empty = tcp_memory()?;
-    let clients: Vec<Client> = (0..children).map(connect).collect::<Result<_>>()?;
-    wait::until("all children in the accept queue of A", || {
+    let mut flood = Flood::open()?;
+    let (empty, no_slabs) = (tcp_memory()?, socket_slabs());
+    flood.come(children, REQUEST)?;
+    wait::until(&format!("all of {children} children in the accept queue of A"), || {
         Ok((a.queue()?.waiting == children).then_some(()))
     })?;
     let b = listen("B", children)?;
+    let slab_bytes = no_slabs.zip(socket_slabs()).map(|(before, now)| now - before);
+    flood.watch_resets()?;
     let (before, held) = (Counters::read()?, tcp_memory()?);
     let started = Instant::now();
     drop(a);
     let took = started.elapsed();
     let (after, left) = (Counters::read()?, tcp_memory()?);
-    let mut reset = 0;
-    for client in &clients {
-        match client.receive_now()? {
-            Received::Nothing => {}
-            Received::Failed(errno) if errno == "ECONNRESET" => reset += 1,
-            other => return Err(Error::unreadable("a client's socket", other.to_string())),
-        }
-    }
+    let grown = |name| after.grown(&before, name);
+    let resets_sent = grown("OutRsts").ok_or_else(|| Error::unreadable("OutRsts", "nothing"))?;
+    let (reset, queued) = (flood.resets()?, b.queue()?.waiting);
+    Ok(Cost {
+        close_us: took.as_secs_f64() * 1e6,
+        reset,
+        resets_sent,
+        queued,
+        accepted: accept_all(&b, children)?,
+        migrated: grown("TCPMigrateReqSuccess"),
+        held_bytes: held - empty,
+        left_bytes: left - empty,
+        slab_bytes,
+    })
+}
+
+/// Accepts whatever there is, and says how many there were.
+fn accept_all(listener: &Listener, clients: u32) -> Result<u32> {
+    let mut known = vec![false; clients as usize];
     let mut accepted = 0;
-    while let Some(child) = b.accept_now()? {
+    while let Some(child) = listener.accept_now()? {
+        let nth = flood::number(child.peer).unwrap_or(u32::MAX) as usize;
+        match known.get_mut(nth) {
+            Some(known @ false) => *known = true,
+            _ => return Err(Error::unreadable("a child's client", child.peer.to_string())),
+        }
         let said = child.receive_now()?;
         if said != Received::Bytes(REQUEST.to_vec()) {
             return Err(Error::unreadable("what a child has received", said.to_string()));
@@ -189,14 +202,7 @@ fn close_with(children: u32) -> Result<Cost> {
         child.reset_on_close()?;
         accepted += 1;
     }
-    Ok(Cost {
-        close_us: took.as_secs_f64() * 1e6,
-        reset,
-        accepted,
-        migrated: after.grown(&before, "TCPMigrateReqSuccess"),
-        held_bytes: held - empty,
-        left_bytes: left - empty,
-    })
+    Ok(accepted)
 }
 
 fn listen(name: &str, backlog: u32) -> Result<Listener> {
@@ -207,35 +213,22 @@ fn listen(name: &str, backlog: u32) -> Result<Listener> {
     Ok(listener)
 }
 
-fn connect(number: u32) -> Result<Client> {
-    let port = FIRST_PORT + number as u16;
-    let mut client = Client::bound("a client", Family::V4, IpAddr::from(SOURCE), port)?;
-    client.connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT))?;
-    client.send(REQUEST)?;
-    Ok(client)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
 
-    const AMPLE: Bounds = Bounds { descriptors: 1 << 20, memory: (1 << 36, 1 << 35) };
-
     #[rstest]
-    #[case(&AMPLE, 50_000, "")]
-    #[case(&AMPLE, 65_000, "64512 ports")]
-    #[case(&Bounds { descriptors: 1024, ..AMPLE }, 900, "")]
-    #[case(&Bounds { descriptors: 1024, ..AMPLE }, 1000, "1064 descriptors")]
-    #[case(&Bounds { memory: (1 << 36, 1 << 28), ..AMPLE }, 50_000, "781 MiB of memory, and 256")]
-    #[case(&Bounds { memory: (1 << 30, 1 << 30), ..AMPLE }, 50_000, "under memory pressure")]
-    #[case(&Bounds { memory: (1 << 30, 1 << 30), ..AMPLE }, 10_000, "")]
+    #[case((1 << 36, 1 << 35), 50_000, "")]
+    #[case((1 << 36, 1 << 28), 50_000, "390 MiB of memory, and 256")]
+    #[case((1 << 30, 1 << 30), 50_000, "under memory pressure")]
+    #[case((1 << 30, 1 << 30), 10_000, "")]
     fn what_there_is_no_room_for_is_told_before(
-        #[case] bounds: &Bounds,
+        #[case] memory: (i64, i64),
         #[case] children: u32,
         #[case] why: &str,
     ) {
-        match bounds.forbid(children) {
+        match (Bounds { memory }).forbid(children) {
             None => assert_eq!(why, ""),
             Some(told) => assert!(!why.is_empty() && told.contains(why), "{told}"),
         }

@@ -74,7 +74,7 @@ pub enum DiffFormat {
 
 /// `sockmig merge`.
 #[derive(Debug, Args)]
-#[command(after_help = MATRIX_EXIT_CODES)]
+#[command(after_help = format!("{}\n\n{MATRIX_EXIT_CODES}", super::help::MERGE))]
 pub struct MergeArguments {
     /// The parts: matrix.json files of `sockmig matrix`.
     #[arg(value_name = "PART.json", required = true)]

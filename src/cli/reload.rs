@@ -21,7 +21,8 @@ Examples:
 
 Exit codes:
   0    the kernel does what it must: off loses what it must, on does not
-  1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more
+  1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more; with
+       --close-cost, a single one is lost
   2    the command line is wrong
   4    nothing ran: no such strategy, or what it needs is not installed
   69   the laboratory failed, a result could not be written, or the run is invalid: with
@@ -77,6 +78,11 @@ pub struct ReloadArguments {
     /// --quick up to 1000.
     #[arg(long, conflicts_with_all = LOAD)]
     pub close_cost: bool,
+
+    /// With --close-cost: so many children at most, instead of 50,000.
+    #[arg(long, value_name = "CHILDREN", requires = "close_cost",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub most: Option<u32>,
 
     /// Measure something else: the share of clients that fails when one of two servers in a group
     /// is stopped (SIGSTOP), and what becomes of them when it is killed.

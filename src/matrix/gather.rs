@@ -137,7 +137,7 @@ impl Gather {
             }
         });
         for e in failed {
-            self.trouble(&anyhow::Error::new(e).context("cannot write to standard output"));
+            self.trouble(&anyhow::Error::new(e));
         }
     }
 }

@@ -230,7 +230,9 @@ fn lossless(document: &ReloadDocument, which: impl Fn(&Summary) -> bool) -> Vec<
 fn ending(document: &ReloadDocument, style: Style) -> String {
     let interrupted = match document.complete {
         true => "",
-        false if document.rows.is_empty() => "Interrupted before anything was measured.\n",
+        false if document.rows.is_empty() => {
+            return "Interrupted before anything was measured.\n".to_owned();
+        }
         false => "Interrupted; the table is of what was measured until then.\n",
     };
     let verdict = match document.validity {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::kernel::Migration;
 use harness::process::{Broken, Labs, Returned};
-use reload::close_cost::{Closed, Closing, Cost, SIZES};
+use reload::close_cost::{Closed, Closing, Cost};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
@@ -25,7 +25,10 @@ use crate::style::Style;
 /// How often each close is measured.
 const ROUNDS: u32 = 5;
 
-/// The same of a quick run, and its most children.
+/// How many children there are at most, unless that is asked for.
+const MOST: u32 = 50_000;
+
+/// The same of a quick run.
 const QUICK_ROUNDS: u32 = 3;
 const QUICK_CHILDREN: u32 = 1000;
 
@@ -74,24 +77,35 @@ pub struct Point {
     pub least_us: f64,
     /// and the longest.
     pub most_us: f64,
-    /// Clients that were reset, of all rounds.
+    /// Clients that were reset, as the wire tells, of all rounds.
     pub reset: u64,
-    /// Children that another listener accepted, of all rounds.
+    /// The same, as the kernel counts (`OutRsts`).
+    pub resets_sent: i64,
+    /// Children that another listener had in its queue, of all rounds.
+    pub queued: u64,
+    /// Children that it accepted, of all rounds.
     pub accepted: u64,
+    /// The same, as the kernel counts (`TCPMigrateReqSuccess`), if it does.
+    pub migrated: Option<i64>,
     /// What TCP had charged for the children's segments, in bytes, before the close; the
     /// median.
     pub held_bytes: i64,
     /// The same behind the close.
     pub left_bytes: i64,
+    /// What children, requests and segments took of slabs, in bytes, before the close; the
+    /// median. Nothing for a user who may not know.
+    pub slab_bytes: Option<i64>,
 }
 
 impl Point {
     fn of(closing: Closing, costs: &[Cost]) -> Option<Self> {
         let times = sorted(costs.iter().map(|cost| cost.close_us));
-        let median = |bytes: fn(&Cost) -> i64| {
-            let bytes = sorted(costs.iter().map(|cost| bytes(cost) as f64));
-            bytes.get(bytes.len() / 2).map_or(0, |bytes| *bytes as i64)
+        let median = |bytes: Vec<i64>| {
+            let bytes = sorted(bytes.into_iter().map(|bytes| bytes as f64));
+            bytes.get(bytes.len() / 2).map(|bytes| *bytes as i64)
         };
+        let of = |bytes: fn(&Cost) -> i64| median(costs.iter().map(bytes).collect());
+        let sum = |count: fn(&Cost) -> u64| costs.iter().map(count).sum();
         Some(Self {
             children: closing.children,
             migrate_req: closing.on,
@@ -99,10 +113,14 @@ impl Point {
             close_us: *times.get(times.len() / 2)?,
             least_us: *times.first()?,
             most_us: *times.last()?,
-            reset: costs.iter().map(|cost| u64::from(cost.reset)).sum(),
-            accepted: costs.iter().map(|cost| u64::from(cost.accepted)).sum(),
-            held_bytes: median(|cost| cost.held_bytes),
-            left_bytes: median(|cost| cost.left_bytes),
+            reset: sum(|cost| cost.reset),
+            resets_sent: costs.iter().map(|cost| cost.resets_sent).sum(),
+            queued: sum(|cost| cost.queued.into()),
+            accepted: sum(|cost| cost.accepted.into()),
+            migrated: costs.iter().map(|cost| cost.migrated).sum(),
+            held_bytes: of(|cost| cost.held_bytes)?,
+            left_bytes: of(|cost| cost.left_bytes)?,
+            slab_bytes: median(costs.iter().filter_map(|cost| cost.slab_bytes).collect()),
         })
     }
 
@@ -135,9 +153,11 @@ pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
 
 impl Plan {
     fn new(arguments: &ReloadArguments, migrates: bool) -> Self {
-        let wanted = |size: &u32| !arguments.quick || *size <= QUICK_CHILDREN;
+        let usual = if arguments.quick { QUICK_CHILDREN } else { MOST };
+        let most = arguments.most.unwrap_or(usual);
+        let below = (0..).map(|power| 10_u32.pow(power)).take_while(|size| *size < most);
         Self {
-            sizes: SIZES.into_iter().filter(wanted).collect(),
+            sizes: below.chain([most]).collect(),
             settings: if migrates { &[false, true] } else { &[false] },
             rounds: if arguments.quick { QUICK_ROUNDS } else { ROUNDS },
         }
@@ -222,15 +242,22 @@ impl ClosingDocument {
         text.expect("a document can be written as JSON") + "\n"
     }
 
+    /// Whether children migrate where `tcp_migrate_req` is on.
+    fn migrates(&self) -> bool {
+        self.environment.kernel.migration() == Migration::Works
+    }
+
     /// Whether clients were lost although they had to migrate, or the other way round.
     /// Nothing is in flight when these listeners close: it is all of them, or nobody.
     fn deviates(&self, point: &Point) -> bool {
-        let works = self.environment.kernel.migration() == Migration::Works;
-        let (reset, accepted) = match point.migrate_req && works {
+        let (reset, moved) = match point.migrate_req && self.migrates() {
             true => (0, point.all()),
             false => (point.all(), 0),
         };
-        (point.reset, point.accepted) != (reset, accepted)
+        let is_moved = |counted: i64| counted.unsigned_abs() == moved;
+        (point.reset, point.resets_sent.unsigned_abs()) != (reset, reset)
+            || (point.queued, point.accepted) != (moved, moved)
+            || !point.migrated.is_none_or(is_moved)
     }
 
     /// What the command ends with.

@@ -23,6 +23,7 @@ pub struct Desk {
     out: Option<OutDirectory>,
     stdout: Stdout,
     terminal: bool,
+    mute: bool,
     written: Vec<Result<()>>,
 }
 
@@ -39,7 +40,15 @@ impl Desk {
         let labs = Labs::default();
         let kernel = engine::probe(&labs).map_err(|broken| Refusal::of(&broken))?;
         let terminal = arguments.format == ReloadFormat::Terminal;
-        Ok(Self { labs, kernel, out, stdout: Stdout::new(), terminal, written: vec![] })
+        Ok(Self {
+            labs,
+            kernel,
+            out,
+            stdout: Stdout::new(),
+            terminal,
+            mute: false,
+            written: vec![],
+        })
     }
 
     /// Says something to people.
@@ -58,8 +67,13 @@ impl Desk {
     }
 
     fn print(&mut self, text: &str) {
+        if self.mute {
+            return;
+        }
         let stdout = &mut self.stdout;
         let said = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        // What cannot be said once is not tried again, nor told twice.
+        self.mute |= said.is_err();
         self.written.push(said.map_err(Into::into));
     }
 

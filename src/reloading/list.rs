@@ -20,9 +20,7 @@ pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
     let text: String = selection.iter().map(told).collect();
     let mut stdout = Stdout::new();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|e| {
-        Refusal::new(Exit::Unavailable, format!("cannot write to standard output: {e}"))
-    })?;
+    written.map_err(|e| Refusal::new(Exit::Unavailable, e.to_string()))?;
     Ok(Exit::Expected)
 }
 

@@ -99,18 +99,21 @@ pub(super) fn stopped_member(arguments: &ReloadArguments) -> Result<Exit, Refusa
     };
     let settings: &[bool] =
         if desk.kernel.migration() == Migration::Absent { &[false] } else { &[false, true] };
-    for killed in [false, true] {
-        for on in settings {
-            let stopped = Stopped { clients: CLIENTS, on: *on, killed };
-            match desk.labs.run(&stopped.work(), stopped.deadline()) {
-                Ok(returned) => match returned.parse::<Result<Fates, String>>() {
-                    Ok(Ok(fates)) => document.groups.push(Group::of(stopped, fates)),
-                    Ok(Err(why)) => document.troubles.push(why),
-                    Err(e) => document.troubles.push(e.to_string()),
-                },
-                Err(Broken::Interrupted) => document.complete = false,
-                Err(broken) => document.troubles.push(broken.to_string()),
+    let groups = [false, true].into_iter().flat_map(|killed| {
+        settings.iter().map(move |on| Stopped { clients: CLIENTS, on: *on, killed })
+    });
+    for stopped in groups {
+        match desk.labs.run(&stopped.work(), stopped.deadline()) {
+            Ok(returned) => match returned.parse::<Result<Fates, String>>() {
+                Ok(Ok(fates)) => document.groups.push(Group::of(stopped, fates)),
+                Ok(Err(why)) => document.troubles.push(why),
+                Err(e) => document.troubles.push(e.to_string()),
+            },
+            Err(Broken::Interrupted) => {
+                document.complete = false;
+                break;
             }
+            Err(broken) => document.troubles.push(broken.to_string()),
         }
     }
     desk.show(&document.text(), || document.json());
@@ -139,6 +142,9 @@ impl StoppedDocument {
         for trouble in &self.troubles {
             let _ = writeln!(text, "error: {trouble}");
         }
+        if !self.complete {
+            text.push_str("Interrupted; this is not everything.\n");
+        }
         text.push_str(
             "\nThe kernel does not know that a server is stopped, and gives it its share of the \
              clients.\nThey can be saved only when its listener closes, and something migrates.\n",
@@ -165,6 +171,17 @@ impl StoppedDocument {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn an_interruption_is_told() {
+        let environment = crate::tests::fixture::run().environment;
+        let (schema, sockmig) = (SCHEMA, "0.0.0".into());
+        let (groups, troubles) = (vec![], vec![]);
+        let document =
+            StoppedDocument { schema, sockmig, environment, complete: false, groups, troubles };
+        assert!(document.text().starts_with("Interrupted; this is not everything.\n"));
+        assert_eq!(document.exit(), Exit::Interrupted);
+    }
 
     #[rstest]
     #[case::half_time_out(false, false, Fate::TimedOutWaiting, 97, true)]

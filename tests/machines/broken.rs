@@ -121,11 +121,18 @@ fn too_little_memory(kernels: &Kernels) {
     let document = document(&out.join("matrix.json"));
     let fates = fates(&document);
     assert_eq!(fates.len(), 2, "{ended}");
+    // The archive has the whole program, twice while it is unpacked.
+    let program = fs::metadata(env!("CARGO_BIN_EXE_sockmig")).expect("it is there").len();
+    if program > 16 << 20 {
+        assert_eq!(fates, two.map(|kernel| (kernel, "cannot-boot")).into(), "{ended}");
+        let words = "64 MiB of memory are too little for the guest's files, which take";
+        assert!(flat(&ended).contains(words), "`{words}`: {ended}");
+        assert!(flat(&ended).contains("give it more with --memory"), "{ended}");
+        return;
+    }
     for (kernel, fate) in fates {
         assert!(["never-booted", "out-of-memory"].contains(&fate), "{kernel}: {ended}");
     }
-    let told = flat(&ended).contains(" | [ ") || flat(&ended).contains("--memory may be too small");
-    assert!(told, "neither a console nor a hint: {ended}");
 }
 
 fn what_is_no_kernel(kernels: &Kernels) {

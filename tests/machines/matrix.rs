@@ -138,7 +138,8 @@ fn the_same_in_every_manner(kernels: &Kernels) {
     let place = tempfile::tempdir().expect("a directory");
     let found = |name: &str, manner: &[&str]| {
         let out = place.path().join(name);
-        let mut command = matrix(&[kernels.newest()], &["quiz1/v4", "quiz2/v4", "wake-up"]);
+        let cases = ["quiz1/v4", "quiz2/v4", "wake-up/epoll/v4", "wake-up/accept/v4"];
+        let mut command = matrix(&[kernels.newest()], &cases);
         let ended = run(command.args(manner).arg("--out").arg(&out));
         assert_eq!(ended.code, Some(0), "{manner:?}: {ended}");
         document(&out.join("matrix.json"))

@@ -35,6 +35,14 @@ fn memory_for(bytes: usize) -> u32 {
     u32::try_from((3 * bytes).div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
+/// Memory, in MiB, without which no guest comes up that has so many bytes of files: the
+/// archive, what is unpacked of it, and a kernel beside them. One that has less may hang
+/// before it says anything.
+fn least_memory(archive_bytes: usize) -> u32 {
+    const KERNEL: u32 = 32;
+    u32::try_from((2 * archive_bytes) >> 20).unwrap_or(u32::MAX).saturating_add(KERNEL)
+}
+
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error)]
 pub enum NotUp {
@@ -51,6 +59,17 @@ pub enum NotUp {
         directory: String,
         /// The system's answer.
         source: io::Error,
+    },
+    /// Its own files do not fit.
+    #[error(
+        "{memory} MiB of memory are too little for the guest's files, which take {needed}; give \
+         it more with --memory"
+    )]
+    LittleMemory {
+        /// What the guest was to have, in MiB.
+        memory: u32,
+        /// What it must have at least.
+        needed: u32,
     },
     /// It was up, and could not be saved for its successors.
     #[error("cannot save the machine: {source}; free some space, or set TMPDIR")]
@@ -105,7 +124,7 @@ impl Host {
     /// Writes the initial RAM file system, with what is `shared`.
     ///
     /// # Errors
-    /// [`NotUp::NoRoom`]; [`NotUp::Unfit`].
+    /// [`NotUp::NoRoom`]; [`NotUp::LittleMemory`]; [`NotUp::Unfit`].
     pub fn prepare(bootable: Bootable, hardware: Hardware, shared: &Shared) -> Result<Self, NotUp> {
         let temporary = std::env::temp_dir();
         let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
@@ -117,9 +136,14 @@ impl Host {
             let own = archive.written();
             let skip = |path: &Path| shared.without.iter().any(|name| path.ends_with(name));
             shared.paths.iter().try_for_each(|path| archive.share(path, &skip))?;
-            Ok(archive.finish()? - own)
+            Ok((own, archive.finish()? - own))
         };
-        let shared_bytes = write().map_err(no_room)?;
+        let (own_bytes, shared_bytes) = write().map_err(no_room)?;
+        let needed = least_memory(own_bytes);
+        // User-Mode Linux is small, and tells when it has no room.
+        if hardware.memory < needed && !matches!(bootable.image, Image::Uml(_)) {
+            return Err(NotUp::LittleMemory { memory: hardware.memory, needed });
+        }
         let memory = hardware.memory.saturating_add(memory_for(shared_bytes));
         let hardware = Hardware { memory, ..hardware };
         let uml = match &bootable.image {

@@ -27,12 +27,13 @@ pub fn heading(plan: &Plan, environment: &Environment) -> String {
 
 const LEGEND: &str = "  \
   children  that wait for accept, each with a segment of data
-  close()   how long it took: the median, and the shortest and the longest; delivering what
-            it sends is part of it, as both ends are on this machine
+  close()   how long it took: the median, and the shortest and the longest; sending resets is
+            part of it
   a child   the median, divided by the children
-  lost      clients that were reset, of those of all closes
+  lost      clients that were reset in all rounds: all of them, or nobody
   held      what TCP had charged for the children's data, before and behind the close; other
             sockets of this machine are counted, too
+  slab      what children, their requests and segments took as objects; for root alone
 ";
 
 /// Everything that is told when nothing more is measured.
@@ -41,8 +42,8 @@ pub fn text(document: &ClosingDocument, width: usize, style: Style) -> String {
     if !document.points.is_empty() {
         let _ = writeln!(
             text,
-            "{:>8}  {:<7}  {:>30}  {:>9}  {:>15}  {:>21}",
-            "children", "migrate", "close()", "a child", "lost", "held"
+            "{:>8}  {:<7}  {:>26}  {:>8}  {:>6}  {:>22}  {:>9}",
+            "children", "migrate", "close()", "a child", "lost", "held", "slab"
         );
         for point in &document.points {
             text.push_str(&line(point));
@@ -61,50 +62,62 @@ pub fn text(document: &ClosingDocument, width: usize, style: Style) -> String {
         say(&format!("{} {trouble}", style.red("error")));
     }
     for point in document.points.iter().filter(|point| document.deviates(point)) {
-        say(&format!(
-            "THE KERNEL DEVIATES: with {} children and migration {}, {} of {} were reset, and {} \
-             accepted from the other listener.",
-            point.children,
-            setting(point.migrate_req),
-            point.reset,
-            point.all(),
-            point.accepted
-        ));
+        say(&deviation(point));
     }
     text.push_str(&ending(document));
     text
 }
 
+/// What every witness says.
+fn deviation(point: &Point) -> String {
+    let counted = point.migrated.map_or("none".to_owned(), |migrated| migrated.to_string());
+    format!(
+        "THE KERNEL DEVIATES: with {} children and migration {}, {} of {} were reset (OutRsts: \
+         {}), and {} accepted from the other listener, whose queue had {} (TCPMigrateReqSuccess: \
+         {counted}).",
+        point.children,
+        setting(point.migrate_req),
+        point.reset,
+        point.all(),
+        point.resets_sent,
+        point.accepted,
+        point.queued,
+    )
+}
+
 fn line(point: &Point) -> String {
     format!(
-        "{:>8}  {:<7}  {:>30}  {:>9}  {:>15}  {:>21}\n",
+        "{:>8}  {:<7}  {:>26}  {:>8}  {:>6}  {:>22}  {:>9}\n",
         point.children,
         setting(point.migrate_req),
         format!("{} ({}..{})", time(point.close_us), time(point.least_us), time(point.most_us)),
         time(point.close_us / f64::from(point.children)),
-        format!("{} of {}", point.reset, point.all()),
+        point.reset,
         format!("{} -> {}", bytes(point.held_bytes), bytes(point.left_bytes)),
+        point.slab_bytes.map_or_else(|| "-".to_owned(), bytes),
     )
 }
 
 /// In words: what the longest queue that was measured comes to.
 fn ending(document: &ClosingDocument) -> String {
-    let mut text = match document.complete {
-        true => String::new(),
-        false => "Interrupted; the table is of what was measured until then.\n".to_owned(),
-    };
+    let mut text = match (document.complete, document.points.is_empty()) {
+        (true, _) => "",
+        (false, true) => "Interrupted before anything was measured.\n",
+        (false, false) => "Interrupted; the table is of what was measured until then.\n",
+    }
+    .to_owned();
     let largest = |on| document.points.iter().rfind(|point| point.migrate_req == on);
-    for (point, what) in [(largest(false), "reset"), (largest(true), "migrate")] {
-        if let Some(point) = point {
-            let _ = writeln!(
-                text,
-                "To {what} {} children takes {}: {} each, in which the thread that closes does \
-                 nothing else.",
-                point.children,
-                time(point.close_us),
-                time(point.close_us / f64::from(point.children))
-            );
-        }
+    let moved = largest(true).filter(|_| document.migrates());
+    let ends = largest(false).map(|point| (point, "reset"));
+    for (point, what) in ends.into_iter().chain(moved.map(|point| (point, "migrate"))) {
+        let _ = writeln!(
+            text,
+            "To {what} {} children takes {}: {} each, in which the thread that closes does \
+             nothing else.",
+            point.children,
+            time(point.close_us),
+            time(point.close_us / f64::from(point.children))
+        );
     }
     let _ = writeln!(text, "{:.1} s", document.took_ms as f64 / 1e3);
     text

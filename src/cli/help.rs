@@ -1,0 +1,93 @@
+//! What stands behind the options in `--help`: examples, and exit codes.
+
+/// Of `sockmig list`.
+pub const LIST: &str = "\
+Examples:
+  sockmig list              every case, with what it does
+  sockmig list quiz1 quiz2  those whose ids start so
+
+Exit codes:
+  0   they are listed
+  2   the command line is wrong
+  4   no case has such an id
+  69  standard output cannot be written";
+
+/// Of `sockmig explain`.
+pub const EXPLAIN: &str = "\
+Examples:
+  sockmig explain quiz1                teaches the talk's first quiz, and plays it here
+  sockmig explain quiz2/v4 --no-run    only tells, without running anything
+
+Exit codes:
+  0    told, and what was run is as expected (known bugs are)
+  1    the kernel deviates
+  2    the command line is wrong
+  4    no case has such an id, or every one was skipped
+  69   the laboratory failed, or standard output cannot be written
+  130  interrupted";
+
+/// Of `sockmig doctor`.
+pub const DOCTOR: &str = "\
+Example:
+  sockmig doctor    before a run that skips more than you like
+
+Exit codes:
+  0   cases can be run here, perhaps not all of them
+  69  there can be no laboratory here, or standard output cannot be written";
+
+/// Of `sockmig kernels` and of what it does but fetching.
+pub const KERNELS: &str = "\
+Examples:
+  sockmig kernels list          which there are, and which are in the cache
+  sockmig kernels fetch 6.12    makes every 6.12.x ready to boot
+  sockmig kernels prune --all   empties the cache
+
+The cache is $SOCKMIG_CACHE, $XDG_CACHE_HOME/sockmig, or ~/.cache/sockmig.
+
+Exit codes:
+  0   done
+  2   the command line is wrong
+  69  the cache cannot be used, or standard output cannot be written";
+
+/// Of `sockmig matrix`.
+pub const MATRIX: &str = "\
+Examples:
+  sockmig matrix quiz1 quiz2                          on every kernel of the list
+  sockmig matrix --kernel 6.1 --kernel 6.12 wake-up   on some
+  sockmig matrix --kernel arch/x86/boot/bzImage       on one of your own
+  sockmig matrix --kernel ./linux --out results       on a User-Mode Linux; keeps everything";
+
+/// Of `sockmig merge`.
+pub const MERGE: &str = "\
+Example:
+  sockmig merge 1/matrix.json 2/matrix.json --out matrix.json";
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use crate::cli::Arguments;
+
+    /// The command and everything below it, each with how it is called.
+    fn all(command: &Command, called: &str) -> Vec<(String, Command)> {
+        let below = command.get_subcommands().flat_map(|sub| {
+            let called = format!("{called} {}", sub.get_name());
+            all(sub, &called)
+        });
+        [(called.to_owned(), command.clone())].into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn every_help_has_an_example_and_tells_the_exit_codes() {
+        let mut command = Arguments::command();
+        command.build();
+        for (called, mut command) in all(&command, "sockmig") {
+            let help = command.render_long_help().to_string();
+            let behind = help.split_once("--help").expect("the option").1.to_owned();
+            // The parent's name stands for what has a few of its own.
+            let example = called.rsplit_once(' ').map_or(&*called, |(parent, _)| parent);
+            assert!(behind.contains(example), "no example of `{called}`:\n{help}");
+            assert!(behind.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
+        }
+    }
+}
