@@ -106,13 +106,12 @@ impl Packets {
 
     /// Takes no packet any more, until [`Packets::listen_again`].
     pub fn ignore_all(&self) -> Result<()> {
-        option::attach_filter(&self.fd, &mut [option::DROP])
-            .call(|| "setsockopt(SO_ATTACH_FILTER, keep nothing)".into())
+        self.let_through(&mut [option::DROP])
     }
 
     /// Undoes [`Packets::ignore_all`].
     pub fn listen_again(&self) -> Result<()> {
-        attach_once_filter(&self.fd)
+        self.let_through(&mut once())
     }
 
     /// The next packet that the kernel has captured, if there is one. A failure is told by

@@ -4,7 +4,7 @@
 use std::net::Shutdown;
 
 use harness::gate::Whose;
-use harness::inside::allow_descriptors;
+use harness::inside::use_every_descriptor;
 use harness::lab::{HELD, Lab};
 use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::wire_client::Draft;
@@ -123,7 +123,7 @@ fn nothing_is_kept(moved: usize, failed: usize) -> Expectation {
 }
 
 fn often(lab: &mut Lab, way: fn(&mut Lab, usize) -> harness::Result<()>) -> harness::Result<()> {
-    allow_descriptors(TIMES as u64 + 200)?;
+    use_every_descriptor()?;
     lab.sysctl(HANDSHAKES.0, HANDSHAKES.1)?;
     lab.unseen(&format!("{AT_FIRST} times"), |lab| way(lab, AT_FIRST))?;
     let (held, before) = (lab.held()?, lab.counters()?);
