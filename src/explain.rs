@@ -262,6 +262,8 @@ fn described(need: Need) -> &'static str {
         Need::Migration => "Linux 5.14, which has migration",
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
+        Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
+        Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",
         Need::Ipv6 => "IPv6",

@@ -5,7 +5,9 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
+use harness::configuration::{Built, Configuration};
 use harness::hardship;
+use nix::errno::Errno;
 use rstest::rstest;
 use support::{Ended, run, sockmig, until};
 
@@ -100,7 +102,7 @@ fn without_namespaces_nothing_can_be_learned() {
 fn without_nftables_a_filter_on_the_listener_is_the_gate() {
     let mut command = sockmig(&["run", "--trace"]);
     command.args(QUIZZES_OFF);
-    hardship::without_nftables(&mut command);
+    hardship::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stdout.contains("4 passed, 0 failed, 0 skipped"), "{ended}");
@@ -114,7 +116,7 @@ fn without_a_gate_only_what_needs_it_is_skipped() {
         let mut command = sockmig(&["run"]);
         command.args(arguments);
         command.env("SOCKMIG_GATE", "nftables");
-        hardship::without_nftables(&mut command);
+        hardship::without_nftables(&mut command, Errno::EPERM);
         run(&mut command)
     };
     let ended = without_gate(&QUIZZES_OFF);
@@ -123,6 +125,27 @@ fn without_a_gate_only_what_needs_it_is_skipped() {
     assert!(ended.stdout.contains("nothing to hold the final ACK with"), "{ended}");
     assert_eq!(without_gate(&["quiz1/v4/off", "quiz2/v4/off", "--deny-skips"]).code, Some(1));
     assert_eq!(without_gate(&["quiz2"]).code, Some(4), "nothing ran");
+}
+
+/// The kernel seems to be without, and was built with: then something else is wrong here.
+#[test]
+fn a_skip_that_the_kernels_configuration_contradicts_is_an_error() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let built_in = |told: &Configuration| {
+        ["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"].map(|o| told.get(o)) == [Built::In; 2]
+    };
+    let mut command = sockmig(&["run", "quiz2/v4/off"]);
+    command.env("SOCKMIG_GATE", "nftables");
+    hardship::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
+    let ended = run(&mut command);
+    let (code, words) = match Configuration::of(release.trim()) {
+        Some(told) if built_in(&told) => (69, "although it is built with CONFIG_NF_TABLES"),
+        Some(_) => (4, "nothing to hold the final ACK with"),
+        None => (4, "its configuration is not told"),
+    };
+    assert_eq!(ended.code, Some(code), "{ended}");
+    let said = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(words), "{ended}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, errno_name};
 use crate::family::Family;
 use crate::option;
 
@@ -175,6 +175,17 @@ pub fn device(fd: impl AsFd) -> Result<String> {
 /// The CPU that a lab runs on, all of it.
 pub fn this_cpu() -> Result<i32> {
     nix::sched::sched_getcpu().map(|cpu| cpu as i32).call(|| "sched_getcpu()".into())
+}
+
+/// What went wrong with a socket (`SO_ERROR`), by its errno: told once, then `none`.
+pub fn error(fd: impl AsFd) -> Result<String> {
+    let mut error = [0];
+    option::numbers(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut error)
+        .call(|| "getsockopt(SO_ERROR)".into())?;
+    Ok(match error[0] as i32 {
+        0 => "none".to_owned(),
+        error => errno_name(&std::io::Error::from_raw_os_error(error)),
+    })
 }
 
 /// The number by which the kernel tells a socket from every other (`SO_COOKIE`).

@@ -177,7 +177,7 @@ pub fn probe(nftables: &Result<(), String>) -> Result<Result<Kind, String>> {
         let listener = Listener::bare("a listener to try", Family::V4)?;
         filter::Filter::set(&listener, Whose::Everyone)?.lift()
     };
-    let filter = || filter().map(|_| Kind::Filter).map_err(|e| e.to_string());
+    let filter = || filter().map(|_| Kind::Filter).map_err(|e| e.by_name());
     let rule = || nftables.clone().map(|()| Kind::Nftables);
     let asked = |why: String| format!("{CHOICE} asks for what there is not: {why}");
     Ok(match Kind::chosen()? {

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid};
 
 /// `unshare` fails with EPERM, as where namespaces are forbidden.
@@ -27,8 +28,9 @@ pub fn without_namespaces(command: &mut Command) {
     confine(command, &filter);
 }
 
-/// A netfilter netlink socket cannot be had, as on a kernel without nftables.
-pub fn without_nftables(command: &mut Command) {
+/// A netfilter netlink socket cannot be had: EPROTONOSUPPORT as on a kernel without nftables,
+/// or what a container answers.
+pub fn without_nftables(command: &mut Command, answered: Errno) {
     let filter = [
         load(SYSCALL_NUMBER),
         unless_equal(libc::SYS_socket as u32, 5),
@@ -36,7 +38,7 @@ pub fn without_nftables(command: &mut Command) {
         unless_equal(libc::AF_NETLINK as u32, 3),
         load(argument(2)),
         unless_equal(libc::NETLINK_NETFILTER as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPROTONOSUPPORT as u32),
+        answer(libc::SECCOMP_RET_ERRNO | answered as u32),
         answer(libc::SECCOMP_RET_ALLOW),
     ];
     confine(command, &filter);

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
+use crate::configuration::Configuration;
 use crate::error::{Context, Result};
 use crate::{bpf, gate, guest, inside, sysctl, witness};
 
@@ -100,6 +101,12 @@ pub struct Kernel {
     pub gate: Result<gate::Kind, String>,
     /// TCP's MD5 signatures.
     pub has_md5: bool,
+    /// TCP's authentication option; nothing in documents that are older than the question.
+    #[serde(default)]
+    pub has_ao: bool,
+    /// Sockets can be destroyed by netlink; else the errno.
+    #[serde(default = "not_asked")]
+    pub destroy: Result<(), String>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the errno.
@@ -111,6 +118,9 @@ pub struct Kernel {
     /// This is a guest of ours: whatever the whole machine counts is a lab's doing.
     #[serde(default)]
     pub machine_is_ours: bool,
+    /// What it was built with, if that is told.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
 }
 
 /// In documents that are older than the question.
@@ -131,7 +141,7 @@ impl Kernel {
         let build = uname.version().to_string_lossy().into_owned();
         let version = upstream_version(&release, &build)
             .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
-        let nftables = gate::probe_nftables().map_err(|e| e.to_string());
+        let nftables = gate::probe_nftables().map_err(|e| e.by_name());
         Ok(Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             version,
@@ -142,10 +152,13 @@ impl Kernel {
             gate: gate::probe(&nftables)?,
             nftables,
             has_md5: crate::md5::probe()?,
+            has_ao: crate::ao::probe()?,
+            destroy: crate::diag::probe()?,
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
             may_load_programs: bpf::is_privileged()?,
             machine_is_ours: guest::is_here(),
+            configuration: Configuration::of(&release),
             release,
             build,
         })

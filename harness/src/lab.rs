@@ -1,5 +1,6 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
+mod diag;
 mod group;
 mod handshakes;
 mod memory;
@@ -13,6 +14,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::capture::Capture;
+use crate::diag::Diag;
 use crate::error::{Context, Result, errno_name};
 use crate::family::{Family, PORT};
 use crate::observation::{Fact, Observation, Value};
@@ -64,6 +66,8 @@ pub struct Lab {
     fired: Vec<(SocketAddr, Duration)>,
     /// What [`Lab::settle`] sends through, once it did.
     echo: Option<UdpSocket>,
+    /// What sockets are destroyed through, once one was.
+    diag: Option<Diag>,
 }
 
 impl Lab {
@@ -75,7 +79,15 @@ impl Lab {
         if sysctl::path(SYNCOOKIES).exists() {
             sysctl::write(SYNCOOKIES, "0")?;
         }
-        Ok(Self { family, capture, facts: vec![], negotiated: None, fired: vec![], echo: None })
+        Ok(Self {
+            family,
+            capture,
+            facts: vec![],
+            negotiated: None,
+            fired: vec![],
+            echo: None,
+            diag: None,
+        })
     }
 
     /// The address family that the case runs in.

@@ -10,11 +10,14 @@
 //!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
+pub mod ao;
 pub mod attribute;
 pub mod bpf;
 mod capture;
+pub mod configuration;
 pub mod daemon;
 pub mod delay_line;
+pub mod diag;
 mod error;
 mod family;
 pub mod frame;

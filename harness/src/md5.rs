@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use socket2::SockAddr;
 
 use crate::error::{Context, Result};
 use crate::family::Family;
@@ -27,17 +26,7 @@ struct Signature {
 /// Makes `socket` sign what it sends to the loopback address, and take nothing from there
 /// that is not signed with `key`.
 pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<()> {
-    let peer = SockAddr::from(std::net::SocketAddr::new(family.loopback(), 0));
-    // SAFETY: all-zero bytes are a valid sockaddr_storage.
-    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
-    // SAFETY: both are a sockaddr_storage at least as long as the address.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            peer.as_ptr().cast::<u8>(),
-            (&raw mut address).cast::<u8>(),
-            peer.len() as usize,
-        );
-    }
+    let address = option::address(family.loopback());
     let mut padded = [0; libc::TCP_MD5SIG_MAXKEYLEN];
     padded[..key.len()].copy_from_slice(key);
     let key_len = key.len() as u16;

@@ -1,6 +1,7 @@
 //! Socket options that no crate wraps, and the classic BPF programs that some of them take.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use libc::sock_filter;
@@ -9,6 +10,7 @@ use libc::{
     BPF_W,
 };
 use nix::errno::Errno;
+use socket2::SockAddr;
 
 /// Sets an option to a plain C value.
 pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
@@ -25,10 +27,31 @@ pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> i
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
 
+/// An address as options have it whose values tell of a peer; its port is 0, for any.
+pub(crate) fn address(of: IpAddr) -> libc::sockaddr_storage {
+    let peer = SockAddr::from(SocketAddr::new(of, 0));
+    // SAFETY: all-zero bytes are a valid sockaddr_storage.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    // SAFETY: both are a sockaddr_storage at least as long as the address.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            peer.as_ptr().cast::<u8>(),
+            (&raw mut address).cast::<u8>(),
+            peer.len() as usize,
+        );
+    }
+    address
+}
+
 /// Reads an option into a buffer of plain C values, and says how many bytes there are.
-fn get<T: Copy>(fd: impl AsFd, level: i32, name: i32, into: &mut [T]) -> io::Result<usize> {
+pub(crate) fn get<T: Copy>(
+    fd: impl AsFd,
+    level: i32,
+    name: i32,
+    into: &mut [T],
+) -> io::Result<usize> {
     let mut len = size_of_val(into) as u32;
-    // SAFETY: the buffer has the length that is said; both callers' values may be any bytes.
+    // SAFETY: the buffer has the length that is said; the callers' values may be any bytes.
     let got = unsafe {
         libc::getsockopt(
             fd.as_fd().as_raw_fd(),

@@ -109,6 +109,10 @@ pub enum Need {
     Gate,
     /// TCP's MD5 signatures.
     Md5,
+    /// TCP's authentication option.
+    Ao,
+    /// Sockets that are destroyed by netlink.
+    Destroy,
     /// eBPF programs that the kernel asks about migrations.
     Programs,
     /// A second user.

@@ -2,9 +2,9 @@
 
 use crate::case::{Case, Selected};
 use crate::{
-    accept_queue, accounting, again, attributes, back_off, bind, child_state, copy, ebpf,
-    fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener, md5,
-    membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
+    accept_queue, accounting, again, ao, attributes, back_off, bind, child_state, copy, destroy,
+    ebpf, fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener,
+    md5, membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
     wake_up,
 };
 
@@ -35,7 +35,12 @@ pub const MECHANISMS: &[(&str, &str)] = &[
         "fast-open",
         "children of TCP Fast Open, which wait in the accept queue before their handshake is over",
     ),
+    (
+        "destroy",
+        "sockets that somebody else destroys, by netlink: a listener, its children, its requests",
+    ),
     ("md5", "handshakes that are signed with TCP-MD5"),
+    ("ao", "handshakes and children that are signed with TCP-AO, and the keys of each listener"),
     (
         "attributes",
         "socket options, saved SYNs, deferred accepts and filters: what a child has from which \
@@ -97,7 +102,9 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         syncookies::CASES,
         fast_open::CASES,
         fast_open_child::CASES,
+        destroy::CASES,
         md5::CASES,
+        ao::CASES,
         attributes::CASES,
         listener::CASES,
         group::CASES,

@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), a child in SYN_RECV, 54b92e841937",
         settings: Settings::FamiliesOffAndOn,
         run: accept_queue,
-        expect: accept_queue_must,
+        expect: |setting| accept_queue_must_by("close(A)", setting),
         ..Case::DEFAULT
     },
     Case {
@@ -68,10 +68,22 @@ pub(crate) fn both(lab: &mut Lab) -> harness::Result<(Listener, Listener, WireCl
 }
 
 fn accept_queue(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    accept_queue_by(lab, |lab, a| {
+        lab.close(a);
+        Ok(())
+    })
+}
+
+/// An unfinished child waits in A's queue, and A is ended. What is returned lives on until
+/// everything was observed.
+pub(crate) fn accept_queue_by<Kept>(
+    lab: &mut Lab,
+    end: impl FnOnce(&mut Lab, Listener) -> harness::Result<Kept>,
+) -> harness::Result<()> {
     let (a, b, mut w) = both(lab)?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     let before = lab.counters()?;
-    lab.close(a);
+    let _kept = end(lab, a)?;
     lab.settle()?;
     lab.observe_sockets("after the close")?;
     let child = lab.accept_now(&b)?;
@@ -87,7 +99,8 @@ fn accept_queue(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-fn accept_queue_must(setting: Setting) -> Expectation {
+/// What that must come to when A is ended by `act`.
+pub(crate) fn accept_queue_must_by(act: &str, setting: Setting) -> Expectation {
     let common = Expectation::new()
         .fact("A's accept queue before the close", "1 of 32")
         .fact("B serves a fresh client", "yes");
@@ -95,7 +108,7 @@ fn accept_queue_must(setting: Setting) -> Expectation {
         format!(
             "W > S  S 0:11(11)
              S > W  S. 0:0(0) ack 12
-             -- close(A) --
+             -- {act} --
              {rest}
              -- done --
              ..."

@@ -298,6 +298,17 @@ fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_room(a)
 }
 
+/// W's request is A's; B, which has a small backlog to be filled, listens.
+pub(crate) fn request_in_flight(
+    lab: &mut Lab,
+) -> harness::Result<(Listener, WireClient, Listener)> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen_with_backlog("B", 8)?;
+    Ok((a, w, b))
+}
+
 fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;

@@ -8,6 +8,7 @@
 mod accept_queue;
 mod accounting;
 mod again;
+mod ao;
 mod attributes;
 mod back_off;
 mod bind;
@@ -15,6 +16,7 @@ pub mod case;
 pub mod catalogue;
 mod child_state;
 mod copy;
+mod destroy;
 mod ebpf;
 pub mod engine;
 pub mod expectation;
@@ -41,6 +43,7 @@ mod request;
 pub mod requirement;
 #[cfg(test)]
 mod rows;
+mod signed;
 mod statistics;
 mod substitute;
 mod syncookies;

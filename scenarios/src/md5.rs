@@ -1,18 +1,16 @@
 //! Handshakes that are signed (TCP-MD5, RFC 2385): the key belongs to the listener, and
 //! must outlive its close.
 
-use std::time::Duration;
-
-use harness::PORT;
-use harness::gate::Whose;
 use harness::lab::Lab;
 use harness::segment::TcpOption;
-use harness::socket::{Client, Listener, Stream};
+use harness::socket::Stream;
 use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::data;
+use crate::signed::{Signing, accept_sooner_or_later, talk, talk_must};
+use crate::timer::{FIRST, option};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -26,15 +24,14 @@ pub(crate) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
-        waits_for: Duration::from_secs(1),
+        waits_for: FIRST,
         run: same_key,
         expect: |_| {
-            Expectation::new()
+            talk_must()
                 .fact("signed segments refused", "none")
                 .fact("accept(B)", "C's connection")
                 .fact("accept(B) in the end", "C's connection")
                 .fact("recv(B's child)", "`Hello World`")
-                .fact("recv(C)", "`Hi`")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
     },
@@ -46,8 +43,8 @@ pub(crate) const CASES: &[Case] = &[
         source: "M-12; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
-        run: |lab, _| child_keeps_its_key(lab, None),
-        expect: |_| child_keeps_its_key_must(),
+        run: |lab, _| MD5.child_keeps_its_key(lab, |_, _| Ok(())),
+        expect: |_| MD5.child_keeps_its_key_must(),
         ..Case::DEFAULT
     },
     Case {
@@ -58,8 +55,8 @@ pub(crate) const CASES: &[Case] = &[
         source: "M-13; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
-        run: |lab, _| child_keeps_its_key(lab, Some(b"B's own")),
-        expect: |_| child_keeps_its_key_must(),
+        run: |lab, _| MD5.child_keeps_its_key(lab, |_, b| signed("B", b.sign(b"B's own"))),
+        expect: |_| MD5.child_keeps_its_key_must(),
         ..Case::DEFAULT
     },
     Case {
@@ -89,81 +86,29 @@ pub(crate) const CASES: &[Case] = &[
 const KEY: &[u8] = b"shared by A, B and C";
 
 fn same_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = listen(lab, "A")?;
-    let mut gate = lab.close_gate(&a, Whose::Everyone)?;
-    let client = Client::bare("C", lab.family(), 0)?;
-    signed("C", client.sign(lab.family(), KEY))?;
-    let client = lab.connect_client(client)?;
-    lab.until_wire("C > S  . 1:1(0) ack 1")?;
-    let b = listen(lab, "B")?;
+    let held = MD5.held(lab)?;
+    let b = MD5.listen(lab, "B")?;
     let before = lab.counters()?;
-    lab.close_gated(a, &mut gate)?;
-    lab.open_gate(gate)?;
+    let client = held.close(lab)?;
 
     client.send(b"Hello World")?;
     lab.settle()?;
     let refused = lab.counters()?.grown(&before, "TCPMD5Unexpected").unwrap_or(0);
     lab.observe("signed segments refused", if refused > 0 { "some" } else { "none" });
-    let child = lab.accept_now(&b)?;
-    // Had it fired before, the request would have been B's already.
-    if child.is_none() || refused > 0 {
-        lab.check_syn_ack_timer(client.local)?;
-    }
-    let child = match child {
-        Some(child) => child,
-        None => b.accept()?,
-    };
-    let whose = lab.trace().name_of(child.peer);
-    lab.observe("accept(B) in the end", format!("{whose}'s connection"));
-    lab.observe("recv(B's child)", child.receive()?.to_string());
-    child.send(b"Hi")?;
-    lab.observe("recv(C)", client.receive()?.to_string());
+    let child = accept_sooner_or_later(lab, &client, &b, refused > 0)?;
+    talk(lab, &client, &child)?;
     lab.observe_counters(&before)
-}
-
-fn child_keeps_its_key(lab: &mut Lab, of_b: Option<&[u8]>) -> harness::Result<()> {
-    let a = listen(lab, "A")?;
-    let client = Client::bare("C", lab.family(), 0)?;
-    signed("C", client.sign(lab.family(), KEY))?;
-    let client = lab.connect_client(client)?;
-    client.send(b"Hello World")?;
-    lab.until_wire("S > C  . 1:1(0) ack 12")?;
-    let b = lab.listen("B")?;
-    of_b.map_or(Ok(()), |key| signed("B", b.sign(key)))?;
-    let before = lab.counters()?;
-    lab.close(a);
-    if let Some(child) = lab.accept_now(&b)? {
-        lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.send(b"Hi")?;
-        lab.observe("recv(C)", client.receive()?.to_string());
-        client.send(b"again")?;
-        lab.observe("recv(B's child), again", child.receive()?.to_string());
-    }
-    lab.observe_counters(&before)?;
-    let now = lab.counters()?;
-    for counter in MD5_COUNTERS {
-        lab.observe(counter, now.grown(&before, counter).unwrap_or(0));
-    }
-    let segments = lab
-        .trace()
-        .segments()
-        .filter(|segment| segment.to.port() == PORT || segment.from.port() == PORT);
-    let unsigned = segments.filter(|s| !s.options.contains(&TcpOption::Other(MD5_OPTION, 16)));
-    let unsigned = unsigned.count();
-    lab.observe("segments without a signature", unsigned);
-    Ok(())
 }
 
 fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
-    let b = listen(lab, "B")?;
+    let b = MD5.listen(lab, "B")?;
     let before = lab.counters()?;
     lab.close(a);
     lab.wire_send(&mut w, &data())?;
-    let signature = TcpOption::Other(MD5_OPTION, 16);
-    let signed = lab.trace().segments().filter(|s| s.options.contains(&signature)).count();
+    let signed = lab.trace().segments().filter(|s| s.options.contains(&MD5.option)).count();
     lab.observe("signed answers", signed);
     let answer = lab.wire_send(&mut w, &Draft::new("P.", 12, 1).payload(b"again"))?;
     lab.observe("answer to more data", answer);
@@ -177,32 +122,14 @@ fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-/// What the kernel counts of signatures that are not as they should be.
-const MD5_COUNTERS: [&str; 3] = ["TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure"];
-
-/// The kind of the TCP option that a signature is (RFC 2385).
-const MD5_OPTION: u8 = 19;
-
-fn child_keeps_its_key_must() -> Expectation {
-    let must = Expectation::new()
-        .fact("accept(B)", "C's connection")
-        .fact("recv(B's child)", "`Hello World`")
-        .fact("recv(C)", "`Hi`")
-        .fact("recv(B's child), again", "`again`")
-        .fact("segments without a signature", 0)
-        .counters(&[("TCPMigrateReqSuccess", 1)]);
-    MD5_COUNTERS.iter().fold(must, |must, counter| must.fact(counter, 0))
-}
-
-fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
-    let listener = lab.listen(name)?;
-    signed(name, listener.sign(KEY))?;
-    Ok(listener)
-}
+/// RFC 2385: the option's kind, and the bytes of its digest.
+const MD5: Signing = Signing {
+    listener: |_, listener| signed(listener.name(), listener.sign(KEY)),
+    client: |lab, client| signed(client.name(), client.sign(lab.family(), KEY)),
+    option: TcpOption::Other(19, 16),
+    counters: &["TCPMD5NotFound", "TCPMD5Unexpected", "TCPMD5Failure"],
+};
 
 fn signed(name: &str, came: std::io::Result<()>) -> harness::Result<()> {
-    came.map_err(|source| harness::Error::Call {
-        call: format!("setsockopt({name}, TCP_MD5SIG)"),
-        source,
-    })
+    option(&format!("{name}, TCP_MD5SIG"), came)
 }

@@ -121,8 +121,8 @@ pub(crate) const CASES: &[Case] = &[
         must: "The call returns at once, with EINVAL.",
         source: "E-23; inet_csk_wait_for_connect(): the state is no longer TCP_LISTEN",
         settings: Settings::FamiliesOffAndOn,
-        run: |lab, _| shutdown_under(lab, Way::Accept),
-        expect: |_| shutdown_under_must("EINVAL"),
+        run: |lab, _| ended_under(lab, Way::Accept, shut_down),
+        expect: |_| ended_under_must("EINVAL"),
         ..Case::DEFAULT
     },
     Case {
@@ -131,8 +131,8 @@ pub(crate) const CASES: &[Case] = &[
         must: "The call returns at once.",
         source: "E-23; tcp_set_state(TCP_CLOSE), sk_state_change()",
         settings: Settings::FamiliesOffAndOn,
-        run: |lab, _| shutdown_under(lab, Way::Epoll),
-        expect: |_| shutdown_under_must("no child"),
+        run: |lab, _| ended_under(lab, Way::Epoll, shut_down),
+        expect: |_| ended_under_must("no child"),
         ..Case::DEFAULT
     },
 ];
@@ -243,13 +243,23 @@ fn closed_under_accept(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)
 }
 
-fn shutdown_under(lab: &mut Lab, way: Way) -> harness::Result<()> {
+fn shut_down(lab: &mut Lab, a: &Listener) -> harness::Result<String> {
+    lab.act("shutdown(A, SHUT_RDWR)");
+    Ok(outcome(a.shutdown(Shutdown::Both)))
+}
+
+/// A thread sleeps on A, which `end` ends without closing it.
+pub(crate) fn ended_under(
+    lab: &mut Lab,
+    way: Way,
+    end: impl FnOnce(&mut Lab, &Listener) -> harness::Result<String>,
+) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let waiter = Waiter::start(&a, way)?;
     let b = lab.listen("B")?;
     let before = lab.counters()?;
-    lab.act("shutdown(A, SHUT_RDWR)");
-    lab.observe("the call", outcome(a.shutdown(Shutdown::Both)));
+    let came = end(lab, &a)?;
+    lab.observe("the call", came);
     let within = Duration::from_millis(NO_WAKE_UP_MS.into());
     let found = asleep_or_woken(&waiter, within)?;
     lab.observe("the waiter", found);
@@ -263,7 +273,7 @@ fn shutdown_under(lab: &mut Lab, way: Way) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-fn shutdown_under_must(returned: &str) -> Expectation {
+pub(crate) fn ended_under_must(returned: &str) -> Expectation {
     Expectation::new()
         .fact("the call", "ok")
         .fact("the waiter", "woken")

@@ -1,5 +1,6 @@
 //! Whether a case can say anything about this kernel. A skip is a claim, and checked.
 
+use harness::configuration::Built;
 use harness::kernel::{Kernel, Migration, Version};
 
 use crate::case::{Need, Selected, Setting};
@@ -8,12 +9,18 @@ use crate::judge::{Mismatch, Verdict};
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
 pub const MIGRATION_SINCE: Version = Version::new(5, 14, 0);
 
+/// Linux 6.7 has TCP-AO, if it is built with it.
+const AO_SINCE: Version = Version::new(6, 7, 0);
+
+/// What kernels without nftables' `inet` family answer.
+const WITHOUT_NFTABLES: [&str; 3] = ["EPROTONOSUPPORT", "EOPNOTSUPP", "EINVAL"];
+
 /// The answer to whether a case can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Met {
     /// It can.
     Yes,
-    /// It cannot: a skip whose reason holds, or a failure because it does not.
+    /// It cannot: a skip whose reason holds, or a failure, or an error, because it does not.
     No(Verdict),
 }
 
@@ -79,10 +86,17 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         Need::Migration => migration(kernel),
         Need::Gate => match &kernel.gate {
             Ok(_) => Met::Yes,
-            Err(why) => skip(&format!("nothing to hold the final ACK with ({why})")),
+            Err(why) => gate(why, kernel),
         },
         Need::Md5 if kernel.has_md5 => Met::Yes,
-        Need::Md5 => skip("no TCP MD5 signatures: the kernel is built without CONFIG_TCP_MD5SIG"),
+        Need::Md5 => lacks("no TCP MD5 signatures", &["CONFIG_TCP_MD5SIG"], kernel),
+        Need::Ao if kernel.has_ao => Met::Yes,
+        Need::Ao if kernel.version < AO_SINCE => {
+            let version = kernel.version;
+            skip(&format!("no TCP-AO: it came with {AO_SINCE}, this is {version}"))
+        }
+        Need::Ao => lacks("no TCP-AO", &["CONFIG_TCP_AO"], kernel),
+        Need::Destroy => destroy(kernel),
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
         Need::Ipv6 => skip(NO_IPV6),
         Need::Programs => programs(kernel),
@@ -93,6 +107,57 @@ fn check(need: Need, kernel: &Kernel) -> Met {
              matrix, where the machine is sockmig's own",
         ),
         Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
+    }
+}
+
+/// A skip for what the kernel was built without, as it answers: one of `options`, all of
+/// which are wanted. Where its configuration is told and says otherwise, the answer is not to
+/// be trusted, and nothing is skipped.
+fn lacks(what: &str, options: &[&str], kernel: &Kernel) -> Met {
+    let named = options.join(", ");
+    let Some(told) = &kernel.configuration else {
+        return skip(&format!(
+            "{what}: the kernel is built without {named}, as it answers; its configuration is \
+             not told"
+        ));
+    };
+    let find = |built| options.iter().find(|option| told.get(option) == built);
+    match (find(Built::Not), find(Built::Module)) {
+        (Some(option), _) => skip(&format!("{what}: the kernel is built without {option}")),
+        (None, Some(option)) => {
+            skip(&format!("{what}: {option} is a module here, and it cannot be loaded"))
+        }
+        (None, None) => Met::No(Verdict::Error {
+            reason: format!(
+                "{what}, as the kernel answers, although it is built with {named}; see what \
+                 keeps the laboratory from it"
+            ),
+        }),
+    }
+}
+
+/// Without nftables there is the filter; a skip is about both.
+fn gate(why: &str, kernel: &Kernel) -> Met {
+    let what = format!("nothing to hold the final ACK with ({why})");
+    // It is there, and refused, by a container for instance: no claim about the kernel.
+    match &kernel.nftables {
+        Err(answer) if WITHOUT_NFTABLES.iter().any(|errno| answer.contains(errno)) => {
+            lacks(&what, &["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"], kernel)
+        }
+        _ => skip(&what),
+    }
+}
+
+fn destroy(kernel: &Kernel) -> Met {
+    let what = "sockets cannot be destroyed by netlink";
+    let Err(errno) = &kernel.destroy else { return Met::Yes };
+    match errno.as_str() {
+        "EOPNOTSUPP" => lacks(what, &["CONFIG_INET_DIAG_DESTROY"], kernel),
+        // No handler for TCP, or no sock_diag for Internet sockets at all.
+        "ENOENT" | "EPROTONOSUPPORT" => {
+            lacks(what, &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"], kernel)
+        }
+        _ => Met::No(Verdict::Error { reason: format!("{what}: SOCK_DESTROY is {errno}") }),
     }
 }
 
@@ -123,7 +188,7 @@ fn programs(kernel: &Kernel) -> Met {
     let Err(errno) = &kernel.programs else { return found };
     match errno.as_str() {
         _ if found != Met::Yes => found,
-        "ENOSYS" => skip("no eBPF programs: the kernel is built without CONFIG_BPF_SYSCALL"),
+        "ENOSYS" => lacks("no eBPF programs", &["CONFIG_BPF_SYSCALL"], kernel),
         "EPERM" | "EACCES" if !kernel.may_load_programs => skip(&format!(
             "loading an eBPF program is {errno}: run as root, outside of containers (CAP_BPF in \
              the first user namespace)"
@@ -148,6 +213,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::case::{Case, Migration as Asked};
     use harness::Family;
+    use harness::configuration::{Configuration, OPTIONS};
     use rstest::rstest;
     use std::time::Duration;
 
@@ -163,6 +229,9 @@ pub(crate) mod tests {
             nftables: Ok(()),
             gate: Ok(harness::gate::Kind::Nftables),
             has_md5: true,
+            has_ao: true,
+            destroy: Ok(()),
+            configuration: None,
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,
@@ -218,6 +287,64 @@ pub(crate) mod tests {
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
         let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
         assert!(reason.ends_with("migration came with 5.14, this is 5.10.262"), "{reason}");
+    }
+
+    type Lack = fn(&mut Kernel);
+
+    const ANSWERS: &[(Need, Lack)] = &[
+        (Need::Md5, |k| k.has_md5 = false),
+        (Need::Ao, |k| k.has_ao = false),
+        (Need::Destroy, |k| k.destroy = Err("EOPNOTSUPP".into())),
+        (Need::Destroy, |k| k.destroy = Err("ENOENT".into())),
+        (Need::Programs, |k| k.programs = Err("ENOSYS".into())),
+        (Need::Gate, |k| {
+            k.nftables = Err("nftables: add a table: EPROTONOSUPPORT".into());
+            k.gate = Err("neither".into());
+        }),
+    ];
+
+    fn answered(need: Need, lack: Lack, built: Option<&str>) -> Verdict {
+        let mut kernel = kernel(Version::new(6, 18, 44));
+        lack(&mut kernel);
+        kernel.configuration = built.map(|answer| {
+            let lines = OPTIONS.iter().map(|option| format!("{option}={answer}\n"));
+            let text = lines.collect::<String>() + "CONFIG_NET=y\n";
+            Configuration::parse(&text).expect("a configuration")
+        });
+        match requirement(&[need], V6_ON, &kernel) {
+            Met::No(verdict) => verdict,
+            Met::Yes => panic!("{need:?} is met"),
+        }
+    }
+
+    #[test]
+    fn a_skip_that_the_configuration_contradicts_is_an_error() {
+        let text = |verdict| match verdict {
+            Verdict::Skip { reason } => format!("skip: {reason}"),
+            Verdict::Error { reason } => format!("error: {reason}"),
+            other => panic!("{other:?}"),
+        };
+        for (need, lack) in ANSWERS {
+            let told = |built| text(answered(*need, *lack, built));
+            let contradicted = told(Some("y"));
+            assert!(contradicted.starts_with("error: "), "{need:?}: {contradicted}");
+            assert!(contradicted.contains("although it is built with CONFIG_"), "{contradicted}");
+            assert!(told(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
+            assert!(told(Some("n")).contains(": the kernel is built without CONFIG_"));
+            assert!(told(None).ends_with("its configuration is not told"), "{}", told(None));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_no_claim_about_the_configuration() {
+        let refuse: Lack = |k| {
+            k.nftables = Err("nftables: add a table: EPERM".into());
+            k.gate = Err("EPERM".into());
+        };
+        let verdict = answered(Need::Gate, refuse, Some("y"));
+        assert!(matches!(verdict, Verdict::Skip { .. }), "{verdict:?}");
+        let verdict = answered(Need::Destroy, |k| k.destroy = Err("EPERM".into()), None);
+        assert!(matches!(verdict, Verdict::Error { .. }), "{verdict:?}");
     }
 
     #[rstest]

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
-use harness::guest::modules::{ALIASES, AT_START, MODPROBE, MODULES};
+use harness::guest::modules::{ALIASES, AT_START, CONFIGURATION, MODPROBE, MODULES};
 
 use crate::bootable::Module;
 use crate::modules::Info;
@@ -51,6 +51,14 @@ impl Initramfs {
         let modprobe = name_in(MODPROBE);
         self.directory(modprobe.rsplit_once('/').map_or("", |(parent, _)| parent))?;
         self.entry(&modprobe, LINK | 0o777, b"/init")
+    }
+
+    /// Adds the configuration that the kernel was built with.
+    ///
+    /// # Errors
+    /// It cannot be read, or the archive not written.
+    pub fn configuration(&mut self, config: &Path) -> io::Result<()> {
+        self.file(&name_in(CONFIGURATION), 0o644, &fs::read(config)?)
     }
 
     /// Adds a file, or a directory with everything in it, at the path that it has here.

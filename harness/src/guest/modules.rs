@@ -22,6 +22,9 @@ pub const AT_START: &str = "/modules/at-start";
 /// their order. Dashes are written as underscores, since the kernel uses either.
 pub const ALIASES: &str = "/modules/aliases";
 
+/// The configuration that a guest's kernel was built with, if the host knows it.
+pub const CONFIGURATION: &str = "/modules/config";
+
 /// The program that the kernel runs for a module, unless it was told otherwise
 /// (`kernel.modprobe`).
 pub const MODPROBE: &str = "/sbin/modprobe";

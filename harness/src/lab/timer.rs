@@ -1,5 +1,6 @@
 //! Waiting for the timer that repeats SYN+ACKs.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
@@ -78,11 +79,25 @@ impl Lab {
     /// # Errors
     /// As [`Lab::until_syn_acks`].
     pub fn until_no_request(&mut self, client: &WireClient, long: Duration) -> Result<()> {
-        self.check_syn_ack_timer(client.local)?;
-        let (family, of_client) = (self.family, address(client));
+        self.until_no_request_of(client.name(), client.local, long)
+    }
+
+    /// As [`Lab::until_no_request`], of any client, by its name and address.
+    ///
+    /// # Errors
+    /// As [`Lab::until_syn_acks`].
+    pub fn until_no_request_of(
+        &mut self,
+        name: &str,
+        client: SocketAddr,
+        long: Duration,
+    ) -> Result<()> {
+        self.check_syn_ack_timer(client)?;
+        let of_client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let family = self.family;
         // Nothing is looked for that cannot be seen yet.
         wait::pause(long.mul_f64(NOT_BEFORE));
-        let what = format!("the end of {}'s request", client.name());
+        let what = format!("the end of {name}'s request");
         wait::until_every(LOOK, long + wait::deadline(), &what, || {
             let is_its =
                 |s: &crate::witness::SocketLine| s.state == State::SynRecv && s.remote == of_client;
@@ -162,11 +177,11 @@ fn ticks_are_near_zero(uptime: i64) -> bool {
     })
 }
 
-fn address(client: &WireClient) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(client.local.ip().to_canonical(), client.local.port())
+fn address(client: &WireClient) -> SocketAddr {
+    SocketAddr::new(client.local.ip().to_canonical(), client.local.port())
 }
 
-fn is_syn_ack(segment: &Segment, to: std::net::SocketAddr) -> bool {
+fn is_syn_ack(segment: &Segment, to: SocketAddr) -> bool {
     segment.to == to && segment.flags.syn() && segment.flags.ack()
 }
 

@@ -118,6 +118,23 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "ebpf/attach/without-the-option",
+        does: "A program, and a classic one, is attached to a socket without SO_REUSEPORT, before \
+               it listens and after.",
+        must: "EINVAL each time, and no program is kept.",
+        source: "reuseport_attach_prog(): sk_unhashed() and sk_reuseport, sk_reuseport_cb; \
+                 sk_reuseport_attach_bpf(): bpf_prog_put() on errors",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: without_the_option,
+        expect: |_| {
+            Expectation::new()
+                .fact("before listening", "EINVAL, classic EINVAL")
+                .fact("listening", "EINVAL, classic EINVAL")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "ebpf/attach/before-listening",
         does: "A is bound, gets a program, and listens; B is bound, gets another, and listens; C \
                is bound and listens; a client comes; B is closed.",
@@ -247,6 +264,17 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
     lab.who_takes(&group, 0)?;
     lab.observe("runs after", runs.shown()?);
     lab.observe("detaching", outcome(detach(&a)));
+    Ok(())
+}
+
+fn without_the_option(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let a = Listener::bare("A", setting.family)?;
+    for when in ["before listening", "listening"] {
+        let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
+        lab.observe(when, format!("{came}, classic {classic}"));
+        tested("listen(A)", a.listen(BACKLOG))?;
+    }
     Ok(())
 }
 
