@@ -125,7 +125,13 @@ pub struct Outcome {
     pub took: Duration,
 }
 
+/// Held by every case that runs, and by one alone that must be.
+static COMPANY: RwLock<()> = RwLock::new(());
+
 /// Runs a case once and judges it.
+///
+/// A case that needs a machine of its own and has one ([`Need::OwnMachine`]) runs when no
+/// other of this process does, and nothing is left of their labs.
 ///
 /// # Errors
 /// [`Broken::Interrupted`] and [`Broken::Setup`]; anything else is a verdict.
@@ -137,6 +143,12 @@ pub fn run_once(
     plan: Plan,
 ) -> Result<Outcome, Broken> {
     let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
+    let alone = selected.is_alone() && kernel.machine_is_ours;
+    let _alone = alone.then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
+    let _together = (!alone).then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
+    if alone {
+        labs.wait();
+    }
     let started = Instant::now();
     let id = selected.id();
     let mut tries = 1..=TRIES;
@@ -240,9 +252,6 @@ pub fn default_jobs() -> usize {
 
 /// Runs `selection` as planned and tells `listen` about it.
 ///
-/// A case that needs a machine of its own and has one ([`Need::OwnMachine`]) runs when no
-/// other does, and nothing is left of those before it.
-///
 /// With one job, a case begins only when `listen` has returned from everything before it.
 pub fn run(
     labs: &Labs,
@@ -252,18 +261,7 @@ pub fn run(
     mut listen: impl FnMut(Event),
 ) {
     let queue = queue(selection, plan);
-    // Held by every case that runs, and by one alone that must be.
-    let company = RwLock::new(());
-    let run_task = |task: &Task| {
-        let selected = &selection[task.index];
-        let alone = selected.is_alone() && kernel.machine_is_ours;
-        let _alone = alone.then(|| company.write().unwrap_or_else(PoisonError::into_inner));
-        let _together = (!alone).then(|| company.read().unwrap_or_else(PoisonError::into_inner));
-        if alone {
-            labs.wait();
-        }
-        run_once(labs, kernel, selected, task.round, plan)
-    };
+    let run_task = |task: &Task| run_once(labs, kernel, &selection[task.index], task.round, plan);
     let started = |task: &Task| (selection[task.index].id(), task.round);
     let (finished, broken) = match plan.jobs {
         1 => in_turn(&queue, started, run_task, &mut listen),
