@@ -154,6 +154,11 @@ pub fn children(of: i32) -> Result<BTreeSet<i32>> {
         .collect())
 }
 
+/// How many threads a process has; none when it is gone.
+pub fn threads(of: i32) -> usize {
+    fs::read_dir(format!("/proc/{of}/task")).map_or(0, Iterator::count)
+}
+
 /// Whether a signal has stopped a process.
 pub fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| state == 'T')

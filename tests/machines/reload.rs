@@ -12,12 +12,12 @@ pub const TESTS: &[Test] = &[
 ];
 
 fn reload(kernel: &str, more: &[&str]) -> Ended {
-    let line = ["reload", "--kernel", kernel, "--rate", "100", "--reloads", "3"];
+    let line = ["reload", "--kernel", kernel, "--rate", "20", "--reloads", "2"];
     run(&mut sockmig(&[&line[..], more].concat()))
 }
 
 fn who_loses_in_a_guest(kernels: &Kernels) {
-    let strategies = ["own/naive", "own/passing", "--rtt", "200", "--format", "json"];
+    let strategies = ["own/naive", "own/passing", "--rtt", "500", "--format", "json"];
     let ended = reload(kernels.newest(), &strategies);
     assert_eq!(ended.code, Some(0), "{ended}");
     let document: Value =
@@ -34,9 +34,12 @@ fn who_loses_in_a_guest(kernels: &Kernels) {
         let loses = naive && row["migrate_req"] == false;
         let lost = sum - fates["answered"].as_u64().expect("a number");
         // In a slow machine a close and a handshake may race.
-        let must = row["expected_per_reload"].as_f64().expect("a number") * 3.0;
-        assert_eq!(naive, must > 4.0, "{row}");
-        assert!(if loses { lost as f64 >= must / 2.0 } else { lost as f64 <= must / 2.0 }, "{row}");
+        let must = row["expected_per_reload"].as_f64().expect("a number") * 2.0;
+        assert_eq!(naive, must > 0.0, "{row}");
+        // Without a delay line so few clients are held that chance decides.
+        if document["window"]["kind"] == "delay-line" {
+            assert_eq!(loses, must > 0.0 && lost as f64 >= must / 2.0, "{row}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal, children};
+use harness::daemon::{self, Daemon, Signal, children, threads};
 use harness::{PORT, Result};
 
 use super::{TAKES, are_listening, write};
@@ -129,7 +129,9 @@ impl Master {
         command.arg("-W");
         let mut master = Daemon::start(command, &directory.join("log"))?;
         master.until("HAProxy's listeners", || are_listening(MANY).then_some(()))?;
-        Ok(Box::new(Self { directory, master, shards: MANY, leaving: BTreeSet::new() }))
+        let mut master = Self { directory, master, shards: MANY, leaving: BTreeSet::new() };
+        master.settle()?;
+        Ok(Box::new(master))
     }
 
     fn become_shards(&mut self, shards: usize) -> Result<Instant> {
@@ -158,8 +160,11 @@ impl Server for Master {
         let leaving = std::mem::take(&mut self.leaving);
         self.master.until("HAProxy's old worker to end, and its listeners", || {
             let now = children(pid).ok()?;
-            let settled = now.is_disjoint(&leaving) && !now.is_empty() && are_listening(shards);
-            settled.then_some(())
+            // The master makes listeners before its worker can be told anything; a worker
+            // whose threads run can.
+            let runs = |pid: &i32| threads(*pid) == MANY;
+            let settled = now.is_disjoint(&leaving) && !now.is_empty() && now.iter().all(runs);
+            (settled && are_listening(shards)).then_some(())
         })
     }
 
