@@ -291,9 +291,9 @@ fn then_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.observe("recv(C)", client.receive_now()?.to_string());
     let mut accepted = Vec::new();
-    while let Some(child) = b.accept_now()? {
+    while let Some((whose, child)) = lab.accept_next(&b)? {
         child.reset_on_close()?;
-        accepted.push(format!("{} {}", lab.trace().name_of(child.peer), child.receive_now()?));
+        accepted.push(format!("{whose} {}", child.receive_now()?));
     }
     lab.observe("B accepts", accepted.join(", "));
     Ok(())

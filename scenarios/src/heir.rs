@@ -341,9 +341,9 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     let mut accepted = Vec::new();
-    while let Some(child) = b.accept_now()? {
+    while let Some((whose, child)) = lab.accept_next(&b)? {
         child.reset_on_close()?;
-        accepted.push(lab.trace().name_of(child.peer));
+        accepted.push(whose);
     }
     lab.observe("accepted", accepted.join(", "));
     lab.observe_room(b)?;
