@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::kernel::Kernel;
+use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{Ending, Outcome};
 use serde::{Deserialize, Serialize};
@@ -99,4 +100,7 @@ pub struct End<'r> {
     pub totals: &'r Totals,
     /// How long it took.
     pub took: Duration,
+    /// How the kernel was tainted meanwhile, by whomever: on a machine that others use,
+    /// nobody can say.
+    pub tainted: Taint,
 }

@@ -32,6 +32,10 @@ pub struct RunDocument {
     pub totals: Totals,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+    /// How the kernel was tainted meanwhile, by whomever; nothing in a guest, where that is
+    /// a complaint.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tainted_meanwhile: Option<String>,
     /// The runs of cases, in the order in which they came to an end.
     pub cases: Vec<CaseDocument>,
 }
@@ -47,6 +51,7 @@ impl RunDocument {
             complete: *end.ending == Ending::Complete,
             totals: end.totals.clone(),
             took_ms: milliseconds(end.took),
+            tainted_meanwhile: (!end.tainted.is_none()).then(|| end.tainted.to_string()),
             cases,
         }
     }

@@ -267,5 +267,6 @@ fn described(need: Need) -> &'static str {
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",
         Need::Ipv6 => "IPv6",
+        Need::OwnMachine => "a machine of its own, as in the matrix",
     }
 }

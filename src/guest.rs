@@ -11,6 +11,7 @@ use harness::frame::Frame;
 use harness::guest::{self, Port};
 use harness::kernel_log::KernelLog;
 use harness::process::Labs;
+use harness::taint::Taint;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, Plan};
 use scenarios::requirement::LONG;
@@ -111,29 +112,21 @@ fn cases(
     let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
     let environment = Environment::read(kernel);
     tell(port, tag::ENVIRONMENT, &environment)?;
-    let mut log = KernelLog::open().ok();
-    let mut complain = |during: &str| -> harness::Result<Vec<String>> {
-        let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
-        for text in &complaints {
-            let complaint = Complaint { during: during.to_owned(), text: text.clone() };
-            tell(port, tag::COMPLAINT, &complaint)?;
-        }
-        Ok(complaints)
-    };
-    complain("booting")?;
+    let mut alarm = Alarm::set(port);
+    alarm.raised("booting")?;
     let plan = Plan { jobs, deadline, ..Plan::default() };
     let mut told: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, &selection, plan, |event| {
         let tell_event = || match event {
             Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
             Event::Finished(mut outcome) => {
-                let complaints = complain(&outcome.id)?;
-                outcome.verdict = outcome.verdict.with_complaints(&complaints);
+                let (complaints, gained) = alarm.raised(&outcome.id)?;
+                outcome.verdict = outcome.verdict.with_complaints(&complaints).with_taint(gained);
                 port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
                 tell(port, tag::OUTCOME, &outcome)
             }
             Event::Ended(ending) => {
-                complain("taking down the laboratories")?;
+                alarm.raised("taking down the laboratories")?;
                 tell::<Ending>(port, tag::ENDING, &ending)
             }
         };
@@ -143,6 +136,33 @@ fn cases(
     });
     told?;
     Ok(0)
+}
+
+/// What tells that a kernel is in distress. The machine is ours: it is a case's doing.
+struct Alarm<'p> {
+    port: &'p Port,
+    log: Option<KernelLog>,
+    taint: Taint,
+}
+
+impl<'p> Alarm<'p> {
+    fn set(port: &'p Port) -> Self {
+        Self { port, log: KernelLog::open().ok(), taint: Taint::read().unwrap_or_default() }
+    }
+
+    /// What the log complained of since it was last asked, and what taint the kernel has got.
+    /// Both are told; taint by itself where the log is silent about it.
+    fn raised(&mut self, during: &str) -> harness::Result<(Vec<String>, Taint)> {
+        let complaints = self.log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+        let now = Taint::read().unwrap_or(self.taint);
+        let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
+        let silent = complaints.is_empty() && !gained.is_none();
+        let by_itself = silent.then(|| format!("kernel.tainted has gained {gained}"));
+        for text in complaints.iter().cloned().chain(by_itself) {
+            tell(self.port, tag::COMPLAINT, &Complaint { during: during.to_owned(), text })?;
+        }
+        Ok((complaints, gained))
+    }
 }
 
 fn tell<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {

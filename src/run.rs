@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use harness::interrupt;
 use harness::process::{Broken, Labs};
+use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, Plan};
 use scenarios::judge::Verdict;
@@ -105,6 +106,7 @@ pub fn execute(
         jobs: plan.jobs,
     };
     let mut totals = Totals::default();
+    let taint = Taint::read().unwrap_or_default();
     listeners.tell(|consumer| consumer.begin(&run));
     engine::run(&labs, &run.environment.kernel, &run.selection, plan, |event| match event {
         Event::Started { id, .. } => listeners.tell(|consumer| {
@@ -119,7 +121,8 @@ pub fn execute(
         }
         Event::Ended(ending) => {
             totals.end(&ending);
-            let end = End { ending: &ending, totals: &totals, took: started.elapsed() };
+            let tainted = Taint::read().unwrap_or(taint).gained_since(taint);
+            let end = End { ending: &ending, totals: &totals, took: started.elapsed(), tainted };
             listeners.tell(|consumer| consumer.end(&run, &end));
         }
     });

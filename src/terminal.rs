@@ -173,6 +173,13 @@ impl<W: Write> Consumer for Terminal<W> {
                 let _ = writeln!(shown, "\n{why}; {not_run} not run.");
             }
         }
+        if !end.tainted.is_none() {
+            let _ = writeln!(
+                shown,
+                "\nThe kernel was tainted meanwhile, by a case or by another program: {}.",
+                end.tainted
+            );
+        }
         let totals = end.totals;
         let (runs, took) = (totals.finished(), end.took.as_secs_f64());
         let word = if run.rounds == 1 { "cases" } else { "runs" };

@@ -13,6 +13,7 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use harness::taint::Taint;
 use rstest::rstest;
 use scenarios::engine::Ending;
 
@@ -45,7 +46,11 @@ fn written<C: Consumer>(run: &Run, ending: &Ending, make: impl FnOnce(Shared) ->
         consumer.finished(run, &Finished { outcome: &outcome, capture }).expect("finished");
     }
     totals.end(ending);
-    let end = End { ending, totals: &totals, took: Duration::from_millis(1234) };
+    let took = Duration::from_millis(1234);
+    // Whoever is interrupted has a kernel that has warned.
+    let tainted = if *ending == Ending::Complete { "0" } else { "512" };
+    let tainted = serde_json::from_str(tainted).expect("flags");
+    let end = End { ending, totals: &totals, took, tainted };
     consumer.end(run, &end).expect("end");
     bytes.text()
 }
@@ -181,7 +186,7 @@ fn answer_of_a_kernel(
         answer.finished(&run, &finished).expect("finished");
     }
     let took = Duration::from_millis(450);
-    let end = End { ending: &Ending::Complete, totals: &totals, took };
+    let end = End { ending: &Ending::Complete, totals: &totals, took, tainted: Taint::default() };
     answer.end(&run, &end).expect("end");
     insta::assert_snapshot!(format!("answer-{name}"), bytes.text());
 }

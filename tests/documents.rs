@@ -113,7 +113,7 @@ fn a_document_from_before_programs_is_read() {
     let place = Place::new();
     let mut old = real_run().clone();
     let kernel = old["environment"]["kernel"].as_object_mut().expect("a kernel");
-    for later in ["programs", "may_load_programs"] {
+    for later in ["programs", "may_load_programs", "machine_is_ours"] {
         kernel.remove(later).expect("what a kernel is asked today");
     }
     let old = place.write("old.json", &old);

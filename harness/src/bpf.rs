@@ -22,7 +22,7 @@ mod statement;
 mod syscall;
 
 pub use ids::{Left, left, left_of, name};
-pub use map::{Counts, Heirs, Register};
+pub use map::{Counts, Heirs, Register, Vacancy};
 pub use program::{Attach, Program, detach, lock_filters, select_index};
 pub(crate) use program::{is_privileged, probe};
 pub use sighting::{SeenSocket, Sighting, Sightings};

@@ -56,6 +56,23 @@ impl Capture {
         self.record.push(Entry::Act(act.to_owned()));
     }
 
+    /// Captures nothing from here on, until [`Capture::resume`].
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn pause(&mut self, act: &str) -> Result<()> {
+        self.act(act);
+        self.packets.ignore_all()
+    }
+
+    /// Captures again.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn resume(&mut self) -> Result<()> {
+        self.packets.listen_again()
+    }
+
     /// The trace so far; call [`Capture::drain`] first for what came since.
     pub fn trace(&self) -> &Trace {
         &self.trace

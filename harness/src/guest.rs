@@ -42,6 +42,16 @@ pub mod tag {
     pub const END: u8 = b'.';
 }
 
+/// Whether this runs in a guest, where nothing is at work but what this program started. The
+/// kernel's command line tells, which whoever boots a guest writes.
+pub fn is_here() -> bool {
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| is_of_guest(&line))
+}
+
+fn is_of_guest(command_line: &str) -> bool {
+    command_line.split_whitespace().skip_while(|word| *word != "--").nth(1) == Some(GUEST_ARGUMENT)
+}
+
 /// Makes this process the first one of a guest if it was started as one, and powers the
 /// machine off then. Otherwise does nothing.
 ///
@@ -215,4 +225,16 @@ fn make_raw(line: &File) -> Result<()> {
     let mut settings = tcgetattr(line).call(|| "tcgetattr(port)".into())?;
     cfmakeraw(&mut settings);
     tcsetattr(line, SetArg::TCSANOW, &settings).call(|| "tcsetattr(port, raw)".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_guest;
+
+    #[test]
+    fn a_guest_is_known_by_its_command_line() {
+        assert!(is_of_guest("console=ttyS0 quiet -- __guest sockmig\n"));
+        assert!(!is_of_guest("console=ttyS0 quiet -- --an-init\n"));
+        assert!(!is_of_guest("BOOT_IMAGE=/vmlinuz __guest\n"));
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
 use crate::error::{Context, Result};
-use crate::{bpf, gate, inside, sysctl, witness};
+use crate::{bpf, gate, guest, inside, sysctl, witness};
 
 /// The second user of the same-uid rule, where the user namespace has it.
 pub const SECOND_UID: u32 = 1000;
@@ -115,6 +115,9 @@ pub struct Kernel {
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]
     pub may_load_programs: bool,
+    /// This is a guest of ours: whatever the whole machine counts is a lab's doing.
+    #[serde(default)]
+    pub machine_is_ours: bool,
     /// What it was built with, if that is told.
     #[serde(default)]
     pub configuration: Option<Configuration>,
@@ -154,6 +157,7 @@ impl Kernel {
             has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
             may_load_programs: bpf::is_privileged()?,
+            machine_is_ours: guest::is_here(),
             configuration: Configuration::of(&release),
             release,
             build,

@@ -3,6 +3,7 @@
 mod diag;
 mod group;
 mod handshakes;
+mod memory;
 mod program;
 mod timer;
 mod wire;
@@ -24,6 +25,7 @@ use crate::trace::{Line, Trace};
 use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::{sysctl, wait};
 
+pub use memory::HELD;
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.

@@ -79,6 +79,17 @@ impl Packets {
             .call(|| format!("bind(AF_PACKET, ETH_P_ALL, interface {ifindex})"))
     }
 
+    /// Takes no packet any more, until [`Packets::listen_again`].
+    pub fn ignore_all(&self) -> Result<()> {
+        option::attach_filter(&self.fd, &mut [option::DROP])
+            .call(|| "setsockopt(SO_ATTACH_FILTER, keep nothing)".into())
+    }
+
+    /// Undoes [`Packets::ignore_all`].
+    pub fn listen_again(&self) -> Result<()> {
+        attach_once_filter(&self.fd)
+    }
+
     /// The next packet that the kernel has captured, if there is one. A failure is told by
     /// [`Packets::check_complete`].
     pub fn take(&mut self) -> Option<Frame> {

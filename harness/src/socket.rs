@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::unistd::Uid;
 use socket2::{Protocol, SockAddr, Socket, Type};
 
@@ -75,9 +74,9 @@ impl Listener {
         self.socket.bind(&self.family.server().into())
     }
 
-    /// Binds to the loopback address, at a port that the kernel chooses.
-    pub fn bind_anywhere(&self) -> io::Result<()> {
-        self.socket.bind(&SocketAddr::new(self.family.loopback(), 0).into())
+    /// Binds to the loopback address, at a port of its own; for 0, the kernel chooses.
+    pub fn bind_port(&self, port: u16) -> io::Result<()> {
+        self.socket.bind(&SocketAddr::new(self.family.loopback(), port).into())
     }
 
     /// The port that it has (`getsockname`).
@@ -296,13 +295,28 @@ impl Client {
 
     /// A client that has sent its SYN and waits for nothing. It resets on close.
     pub fn start(family: Family, to: SocketAddr) -> Result<Self> {
-        let client = Self::bare("a client", family, 0)?;
-        client.reset_on_close()?;
-        let called = || format!("connect({to})");
-        client.socket.set_nonblocking(true).call(|| "fcntl(a client, O_NONBLOCK)".into())?;
-        match client.socket.connect(&to.into()) {
-            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(e).tested(called),
-            _ => Ok(client),
+        Self::begin(family, |socket| socket.connect(&to.into())).tested(|| format!("connect({to})"))
+    }
+
+    /// As [`Client::start`], with data in the SYN (`MSG_FASTOPEN`; without a cookie, where
+    /// the sysctl allows that).
+    pub fn start_with_data(family: Family, to: SocketAddr, data: &[u8]) -> Result<Self> {
+        let send = |socket: &Socket| {
+            socket.send_to_with_flags(data, &to.into(), libc::MSG_FASTOPEN).map(drop)
+        };
+        Self::begin(family, send).tested(|| format!("sendto({to}, MSG_FASTOPEN)"))
+    }
+
+    fn begin(family: Family, how: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<Self> {
+        let socket = tcp_socket(family)?;
+        socket.set_linger(Some(std::time::Duration::ZERO))?;
+        socket.set_nonblocking(true)?;
+        match how(&socket) {
+            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(e),
+            _ => {
+                let local = SocketAddr::new(family.loopback(), 0);
+                Ok(Self { name: "a client".to_owned(), socket, local })
+            }
         }
     }
 
@@ -455,40 +469,6 @@ impl fmt::Display for Received {
 /// How long a wake-up that does not come is waited for. What ends a listener, or a
 /// handshake, wakes the target before it returns, so that any time is long enough.
 pub const NO_WAKE_UP_MS: u16 = 500;
-
-/// An epoll instance that watches one listener for children, level-triggered.
-pub struct Watch {
-    epoll: Epoll,
-}
-
-impl Watch {
-    /// Starts to watch `listener`.
-    pub fn start(listener: &Listener) -> Result<Self> {
-        let epoll =
-            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call(|| "epoll_create1()".into())?;
-        epoll
-            .add(listener, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-            .call(|| format!("epoll_ctl(ADD, {}, EPOLLIN)", listener.name))?;
-        Ok(Self { epoll })
-    }
-
-    /// What `epoll_wait` returns within `within_ms` milliseconds, in words.
-    pub fn shown(&self, within_ms: u16) -> Result<&'static str> {
-        Ok(if self.wakes(within_ms)? { "an event" } else { "no event" })
-    }
-
-    /// Whether `epoll_wait` returns an event within `within_ms` milliseconds.
-    pub fn wakes(&self, within_ms: u16) -> Result<bool> {
-        let mut events = [EpollEvent::empty()];
-        loop {
-            match self.epoll.wait(&mut events, within_ms) {
-                Ok(count) => return Ok(count > 0),
-                Err(Errno::EINTR) => {}
-                Err(e) => return Err(e).call(|| format!("epoll_wait({within_ms} ms)")),
-            }
-        }
-    }
-}
 
 fn tcp_socket(family: Family) -> io::Result<Socket> {
     Socket::new(family.domain(), Type::STREAM, Some(Protocol::TCP))

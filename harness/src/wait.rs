@@ -14,6 +14,10 @@ use crate::error::{Context, Error, Result};
 /// How often an event is looked for that no descriptor announces.
 const TICK: Duration = Duration::from_millis(1);
 
+/// An event is noticed when so much of the time that it took, one part in so many, has gone
+/// by since: to wait long costs little, and in vain hardly more.
+const PRECISION: u32 = 100;
+
 /// How long an event may take before it counts as not happening.
 ///
 /// Ten seconds are ten times the first retransmission of a SYN+ACK, the slowest timer
@@ -33,7 +37,7 @@ pub fn slowness() -> u32 {
     })
 }
 
-/// Asks `look` until it finds something, at once and then at every tick.
+/// Asks `look` until it finds something, at once, then at every tick, and ever more rarely.
 ///
 /// # Errors
 /// [`Error::NeverHappened`] with `what` at the deadline; whatever `look` fails with.
@@ -63,15 +67,16 @@ pub fn until_every<T>(
     what: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let end = Instant::now() + within;
+    let started = Instant::now();
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
-        if Instant::now() >= end {
+        let waited = started.elapsed();
+        if waited >= within {
             return Err(Error::NeverHappened { what: what.to_owned(), waited: within });
         }
-        ready(&[], tick)?;
+        ready(&[], tick.max(waited / PRECISION))?;
     }
 }
 
@@ -145,6 +150,19 @@ mod tests {
             Ok(Some(7))
         });
         assert_eq!((found.expect("found"), asked.get()), (7, 1));
+    }
+
+    #[test]
+    fn an_event_that_comes_late_is_looked_for_ever_more_rarely() {
+        let (started, mut asked) = (Instant::now(), 0);
+        let late = Duration::from_millis(400);
+        let found = until("an event", || {
+            asked += 1;
+            Ok((started.elapsed() >= late).then_some(()))
+        });
+        found.expect("it came");
+        // Every millisecond for 100 ms, and then some 140 times.
+        assert!(asked < 300, "{asked}");
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(crate) fn listen(lab: &mut Lab, listener: &Listener) -> harness::Result<()> 
 fn kernel_chosen_port(lab: &mut Lab, _: crate::case::Setting) -> harness::Result<()> {
     let family = lab.family();
     let a = Listener::bare("A", family)?;
-    let chosen = a.reuse_port().and_then(|()| a.bind_anywhere());
+    let chosen = a.reuse_port().and_then(|()| a.bind_port(0));
     chosen.map_err(|source| harness::Error::Tested { call: "bind(A, 0)".into(), source })?;
     listen(lab, &a)?;
     let port = a.port()?;

@@ -119,6 +119,8 @@ pub enum Need {
     SecondUid,
     /// IPv6, in a setting that does not say so.
     Ipv6,
+    /// A machine on which nothing else is at work, this program's other cases included.
+    OwnMachine,
 }
 
 /// A case in one setting: what a run consists of.
@@ -149,6 +151,11 @@ impl Selected {
             needs.push(Need::Migration);
         }
         needs
+    }
+
+    /// Whether no other case may run at the same time.
+    pub fn is_alone(&self) -> bool {
+        self.case.needs.contains(&Need::OwnMachine)
     }
 
     /// What must have been observed; every case must also have its sockets freed, and its

@@ -3,8 +3,8 @@
 use crate::case::{Case, Selected};
 use crate::{
     accept_queue, accounting, again, ao, attributes, back_off, bind, child_state, copy, destroy,
-    ebpf, fast_open, fast_open_child, group, growth, handoff, handshake, heir, listener, md5,
-    membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
+    ebpf, fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener,
+    md5, membership, order, owner, passing, quiz, request, substitute, syncookies, sysctl, timer,
     wake_up,
 };
 
@@ -118,6 +118,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         substitute::CASES,
         passing::CASES,
         accounting::CASES,
+        freed::CASES,
     ]
     .into_iter()
     .flatten()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -240,6 +240,9 @@ pub fn default_jobs() -> usize {
 
 /// Runs `selection` as planned and tells `listen` about it.
 ///
+/// A case that needs a machine of its own and has one ([`Need::OwnMachine`]) runs when no
+/// other does, and nothing is left of those before it.
+///
 /// With one job, a case begins only when `listen` has returned from everything before it.
 pub fn run(
     labs: &Labs,
@@ -249,7 +252,18 @@ pub fn run(
     mut listen: impl FnMut(Event),
 ) {
     let queue = queue(selection, plan);
-    let run_task = |task: &Task| run_once(labs, kernel, &selection[task.index], task.round, plan);
+    // Held by every case that runs, and by one alone that must be.
+    let company = RwLock::new(());
+    let run_task = |task: &Task| {
+        let selected = &selection[task.index];
+        let alone = selected.is_alone() && kernel.machine_is_ours;
+        let _alone = alone.then(|| company.write().unwrap_or_else(PoisonError::into_inner));
+        let _together = (!alone).then(|| company.read().unwrap_or_else(PoisonError::into_inner));
+        if alone {
+            labs.wait();
+        }
+        run_once(labs, kernel, selected, task.round, plan)
+    };
     let started = |task: &Task| (selection[task.index].id(), task.round);
     let (finished, broken) = match plan.jobs {
         1 => in_turn(&queue, started, run_task, &mut listen),

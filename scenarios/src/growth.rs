@@ -6,6 +6,7 @@ use harness::place::Place;
 use harness::socket::{Listener, Stream};
 use harness::wire_client::Draft;
 
+use crate::again::{listen, shut_down};
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::quiz::hello;
@@ -83,6 +84,26 @@ pub(crate) const CASES: &[Case] = &[
         expect: |_| Expectation::new().fact("who got the clients", "L0"),
         ..Case::DEFAULT
     },
+    Case {
+        name: "growth/listening-again",
+        does: "A is shut down; 128 others listen, which are a group without A and fill its array; \
+               A listens again. A program chooses the sixth of them for W's request, which is \
+               shut down; then it chooses the sixth again, and the 128th; W sends its ACK.",
+        must: "A joins the others in a larger array, which has room for who is shut down too: A \
+               takes the sixth place, the 128th listener keeps its own, and W's ACK completes \
+               the handshake.",
+        source: "reuseport_add_sock(), reuseport_resurrect(): the group of another listener",
+        settings: Settings::FamiliesOn,
+        run: listening_again,
+        expect: |_| {
+            Expectation::new()
+                .fact("at 5", "A")
+                .fact("at 127", "L127")
+                .fact("answer to W's ACK", "nothing")
+                .fact("whose request moved", "W")
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 /// How many listen before anything closes, less than the array has room for.
@@ -126,7 +147,7 @@ fn growth(lab: &mut Lab, setting: Setting, size: usize, more: usize) -> harness:
     observe_moved(lab, &group, "whose request moved at once", 1)?;
     lab.until_freed_but(2)?;
     for listener in later {
-        listen(&listener)?;
+        listen(lab, &listener)?;
         group.push(listener);
     }
     observe_members(lab, &group, size, more)?;
@@ -139,13 +160,6 @@ fn growth(lab: &mut Lab, setting: Setting, size: usize, more: usize) -> harness:
     }
     lab.observe_counters(&before)?;
     observe_moved(lab, &group, "whose requests moved", 2)
-}
-
-fn listen(listener: &Listener) -> harness::Result<()> {
-    let call = format!("listen({})", listener.name());
-    listener
-        .listen(harness::socket::BACKLOG)
-        .map_err(|source| harness::Error::Tested { call, source })
 }
 
 /// Closes the member that is the first for the kernel: the last one moved into its place.
@@ -220,6 +234,27 @@ fn incoming_cpu(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     got.dedup();
     lab.observe("who got the clients", got.join(", "));
     Ok(())
+}
+
+fn listening_again(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    shut_down(lab, &a)?;
+    let mut group = listen_all(lab, setting, 128)?;
+    listen(lab, &a)?;
+    group.push(a);
+    lab.select_index(&group[0], 5)?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let sixth = group.remove(5);
+    shut_down(lab, &sixth)?;
+    for index in [5, 127] {
+        lab.select_index(&group[0], index)?;
+        let served = lab.who_takes(&members(&group), 0)?;
+        lab.observe(&format!("at {index}"), served);
+    }
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to W's ACK", answer);
+    observe_moved(lab, &group, "whose request moved", 1)
 }
 
 fn members(group: &[Listener]) -> Vec<&Listener> {

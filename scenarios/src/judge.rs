@@ -1,6 +1,7 @@
 //! The pure part: an observation, an expectation, a verdict.
 
 use harness::observation::Observation;
+use harness::taint::Taint;
 use harness::trace::Trace;
 use serde::{Deserialize, Serialize};
 
@@ -77,21 +78,35 @@ impl Verdict {
     /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
     /// whatever else was seen, the kernel deviates.
     pub fn with_complaints(self, complaints: &[String]) -> Self {
-        let deviations = complaints.iter().map(|complaint| Mismatch {
+        let deviation = |complaint: &String| Mismatch {
             what: "the kernel's log".into(),
             expected: vec!["no WARN, BUG or oops".into()],
             actual: complaint.lines().next().unwrap_or_default().to_owned(),
             trace_line: None,
-        });
+        };
+        self.deviating(complaints.iter().map(deviation).collect())
+    }
+
+    /// The verdict when the kernel was tainted while the case ran, as
+    /// [`Verdict::with_complaints`]: not everything that taints it is logged as a complaint.
+    pub fn with_taint(self, gained: Taint) -> Self {
+        let deviation = || Mismatch {
+            what: "the kernel's taint".into(),
+            expected: vec!["as before".into()],
+            actual: format!("gained {gained}"),
+            trace_line: None,
+        };
+        self.deviating((!gained.is_none()).then(deviation).into_iter().collect())
+    }
+
+    fn deviating(self, deviations: Vec<Mismatch>) -> Self {
         match self {
-            verdict if complaints.is_empty() => verdict,
+            verdict if deviations.is_empty() => verdict,
             Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
                 mismatches.extend(deviations);
                 Self::Fail { mismatches }
             }
-            Self::Pass { .. } | Self::Skip { .. } => {
-                Self::Fail { mismatches: deviations.collect() }
-            }
+            Self::Pass { .. } | Self::Skip { .. } => Self::Fail { mismatches: deviations },
             error @ Self::Error { .. } => error,
         }
     }
@@ -260,6 +275,21 @@ mod tests {
             panic!("a pass");
         };
         assert_eq!(mismatches[0].actual, "WARNING: CPU: 0 PID: 7 at net/a.c:1");
+    }
+
+    #[test]
+    fn a_kernel_that_is_tainted_deviates() {
+        let pass = Verdict::Pass { stale: None };
+        assert_eq!(pass.clone().with_taint(Taint::default()), pass);
+        let gained: Taint = serde_json::from_str("512").expect("a number");
+        let complained = pass.with_complaints(&["WARNING: net/a.c".to_owned()]);
+        let Verdict::Fail { mismatches } = complained.with_taint(gained) else {
+            panic!("a pass");
+        };
+        assert_eq!(mismatches.len(), 2);
+        assert_eq!(mismatches[1].actual, "gained W (it has warned)");
+        let error = Verdict::Error { reason: "no lab".into() };
+        assert_eq!(error.clone().with_taint(gained), error, "nothing was learned");
     }
 
     #[test]

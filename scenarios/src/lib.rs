@@ -22,6 +22,7 @@ pub mod engine;
 pub mod expectation;
 mod fast_open;
 mod fast_open_child;
+mod freed;
 mod group;
 mod growth;
 mod handoff;

@@ -3,12 +3,12 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 
-use harness::Family;
 use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
+use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
@@ -224,6 +224,20 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "membership/two-ports",
+        does: "A listens; another listens at the same address, at a port that stands at the same \
+               place of the kernel's table (of up to 32768 places, for 64 GB of memory); A gets a \
+               classic BPF program that returns 1, and a client.",
+        must: "A is the only one of its group, so that the program's answer is nobody, and A \
+               serves the client.",
+        source: "G-09; inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
+                 port's bits are the place's",
+        settings: Settings::FamiliesOn,
+        run: two_ports,
+        expect: |_| Expectation::new().fact("served by", "A"),
+        ..Case::DEFAULT
+    },
+    Case {
         name: "membership/udp",
         does: "Two datagrams wait in a UDP socket; another one with SO_REUSEPORT is bound to the \
                address; the first is closed.",
@@ -240,6 +254,10 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
 ];
+
+/// A port that differs from the lab's in its highest bit alone. What the port is mixed with
+/// is the same for both, and a table's places are told by the lowest bits.
+const SAME_PLACE: u16 = PORT ^ 1 << 15;
 
 #[allow(non_snake_case, reason = "a constant, but for a call that is not const")]
 fn ANY_V6() -> Place {
@@ -357,6 +375,21 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     }
     served.dedup();
     lab.observe("served by", served.join(", "));
+    Ok(())
+}
+
+fn two_ports(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let other = Listener::bare("another", setting.family)?;
+    let bound = other.reuse_port().and_then(|()| other.bind_port(SAME_PLACE));
+    bound.and_then(|()| other.listen(BACKLOG)).map_err(|source| {
+        let call = format!("listen(another, port {SAME_PLACE})");
+        harness::Error::Tested { call, source }
+    })?;
+    lab.act(&format!("another listens at port {SAME_PLACE}"));
+    lab.select_index(&a, 1)?;
+    let served = lab.who_takes(&[&a, &other], 0)?;
+    lab.observe("served by", served);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use harness::lab::Lab;
 use harness::place::Place;
 use harness::socket::{Client, Listener, Stream};
 use harness::wait;
+use harness::wire_client::Draft;
 
 use crate::again::{listen, shut_down};
 use crate::case::{Case, Setting, Settings};
@@ -67,6 +68,23 @@ pub(crate) const CASES: &[Case] = &[
                 .fact("clients given elsewhere by the program that returns 3", 0)
                 .fact("clients given elsewhere by the program that returns the largest", 0)
                 .between("listeners that were chosen by the hash", (2, 3))
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/closed-member",
+        does: "W's request is A's; B and C listen; A is closed, and kept for its request. 16 \
+               clients connect without a program, and when one returns 127, which is A's place \
+               among the closed.",
+        must: "Closed members cannot be chosen: each client is given to the listener that its \
+               hash says.",
+        source: "run_bpf_filter(): num_socks, and not max_socks, is the bound",
+        settings: Settings::FamiliesOn,
+        run: closed_member,
+        expect: |_| {
+            Expectation::new()
+                .fact("clients given elsewhere by the program", 0)
+                .fact("answer to W's ACK", "nothing")
         },
         ..Case::DEFAULT
     },
@@ -255,6 +273,23 @@ fn no_such_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     chosen.sort();
     chosen.dedup();
     lab.observe("listeners that were chosen by the hash", chosen.len());
+    Ok(())
+}
+
+fn closed_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let [b, c] = [lab.listen("B")?, lab.listen("C")?];
+    lab.close(a);
+    let ports = FIRST_PORT..FIRST_PORT + CHILDREN;
+    let by_hash = lab.who_takes_each(&[&b, &c], ports.clone())?;
+    lab.select_index(&b, 127)?;
+    let given = lab.who_takes_each(&[&b, &c], ports)?;
+    let elsewhere = given.iter().filter(|(port, name)| by_hash.get(port) != Some(name)).count();
+    lab.observe("clients given elsewhere by the program", elsewhere);
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to W's ACK", answer);
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
-use harness::socket::{Child, Client, Listener, NO_WAKE_UP_MS, Stream, Watch};
+use harness::socket::{Child, Client, Listener, NO_WAKE_UP_MS, Stream};
 use harness::sysctl::MIGRATE_REQ;
+use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;

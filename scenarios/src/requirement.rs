@@ -101,6 +101,11 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         Need::Ipv6 => skip(NO_IPV6),
         Need::Programs => programs(kernel),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
+        Need::OwnMachine if kernel.machine_is_ours => Met::Yes,
+        Need::OwnMachine => skip(
+            "counts what the whole machine has, and other programs have some of it; run it in the \
+             matrix, where the machine is sockmig's own",
+        ),
         Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
     }
 }
@@ -230,10 +235,12 @@ pub(crate) mod tests {
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,
+            machine_is_ours: true,
         }
     }
 
-    const EVERYTHING: &[Need] = &[Need::Migration, Need::Gate, Need::Md5, Need::SecondUid];
+    const EVERYTHING: &[Need] =
+        &[Need::Migration, Need::Gate, Need::Md5, Need::SecondUid, Need::OwnMachine];
     const V6_ON: Setting = Setting { family: Family::V6, migration: Asked::On };
 
     #[test]
@@ -247,6 +254,8 @@ pub(crate) mod tests {
     #[case::no_gate(|k: &mut Kernel| k.gate = Err("EPROTONOSUPPORT; EPERM".into()),
         "nothing to hold the final ACK with (EPROTONOSUPPORT; EPERM)")]
     #[case::no_md5(|k: &mut Kernel| k.has_md5 = false, "no TCP MD5 signatures")]
+    #[case::others_work_here(|k: &mut Kernel| k.machine_is_ours = false,
+        "counts what the whole machine has")]
     #[case::one_user(|k: &mut Kernel| k.has_second_uid = false, "a second user is needed")]
     #[case::pseudo_sysctl(
         |k: &mut Kernel| { k.has_counters = false; k.version = Version::new(5, 10, 262) },

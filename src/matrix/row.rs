@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Outcome, Seen};
 use scenarios::judge::{Mismatch, Verdict};
@@ -21,6 +22,9 @@ use crate::totals::Totals;
 
 /// A kernel that ends again and again is not started more often.
 const RESTARTS: u32 = 20;
+
+/// Nor is one that hangs: each time is a long wait for nothing.
+const HANGS: u32 = 3;
 
 /// How cases are run in a guest.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,7 @@ struct Found {
     fate: Option<(Fate, String)>,
     boot: Option<Duration>,
     restarts: u32,
+    hangs: u32,
 }
 
 impl<'r> Row<'r> {
@@ -203,7 +208,9 @@ impl<'r> Row<'r> {
             [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
             _ => {}
         }
-        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung);
+        self.found.hangs += u32::from(kind == Kind::Hung);
+        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung)
+            && self.found.hangs < HANGS;
         let suspects = running.to_vec();
         self.settle((fate_of(kind, death.why), death.console));
         self.left.sort_by_key(|selected| !suspects.contains(&selected.id()));
@@ -222,7 +229,7 @@ impl<'r> Row<'r> {
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
         let Self { manner, found, left, .. } = self;
-        let Found { run, cases, mut totals, complaints, lacks, fate, boot, restarts } = found;
+        let Found { run, cases, mut totals, complaints, lacks, fate, boot, restarts, .. } = found;
         let (fate, console) = fate.unwrap_or((Fate::Completed, String::new()));
         let not_run = left.len();
         let ending = match fate {
@@ -233,7 +240,8 @@ impl<'r> Row<'r> {
             _ => Ending::Complete,
         };
         totals.end(&ending);
-        let end = End { ending: &ending, totals: &totals, took };
+        // What tainted it is told as a complaint, with the case that did it.
+        let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
         KernelDocument {
             name: name.to_owned(),
             fate,

@@ -57,6 +57,7 @@ fn environment(version: &str, counters: bool, here: &str) -> Environment {
             has_second_uid: true,
             programs: Ok(()),
             may_load_programs: true,
+            machine_is_ours: false,
             configuration: None,
         },
         root: true,

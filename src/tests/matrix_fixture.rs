@@ -110,6 +110,7 @@ pub fn run(cases: Vec<CaseDocument>, rounds: u32) -> RunDocument {
         complete: true,
         totals,
         took_ms: 900,
+        tainted_meanwhile: None,
         cases,
     }
 }

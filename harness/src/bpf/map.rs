@@ -29,6 +29,17 @@ pub(super) fn read_array(map: BorrowedFd<'_>, index: u32, value: &mut [u8]) -> R
         .call(|| format!("bpf(BPF_MAP_LOOKUP_ELEM, an array, {index})"))
 }
 
+/// What the place in a register must be for a socket to be put there, by numbers in `linux/bpf.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vacancy {
+    /// Empty or taken (`BPF_ANY`).
+    Any = 0,
+    /// Empty (`BPF_NOEXIST`).
+    Empty = 1,
+    /// Taken (`BPF_EXIST`).
+    Taken = 2,
+}
+
 /// Listeners that a program can select, by index (`BPF_MAP_TYPE_REUSEPORT_SOCKARRAY`).
 pub struct Register {
     map: OwnedFd,
@@ -57,11 +68,20 @@ impl Register {
     /// EINVAL for a socket that does not listen or is in no group, EBUSY for one that is in
     /// a register already, E2BIG for an index beyond the end.
     pub fn put(&self, index: u32, socket: impl AsFd) -> io::Result<()> {
+        self.put_if(Vacancy::Any, index, socket)
+    }
+
+    /// As [`Register::put`], if the place at `index` is empty, or taken.
+    ///
+    /// # Errors
+    /// As [`Register::put`]; EEXIST for a taken place that was to be empty, ENOENT for an
+    /// empty one that was to be taken.
+    pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: impl AsFd) -> io::Result<()> {
         let descriptor = socket.as_fd().as_raw_fd() as u32;
         let value = u64::from(descriptor).to_ne_bytes();
         let narrow = descriptor.to_ne_bytes();
         let value = if self.value_bytes == 8 { &value[..] } else { &narrow[..] };
-        update(self.map.as_fd(), &index.to_ne_bytes(), value)
+        update(self.map.as_fd(), &index.to_ne_bytes(), value, vacancy as u64)
     }
 
     /// Takes out what is at `index`.
@@ -119,7 +139,7 @@ impl Heirs {
 
     /// From now on, the listener with `cookie` leaves what it has to the one at `index`.
     pub fn set(&self, cookie: u64, index: u32) -> Result<()> {
-        update(self.0.as_fd(), &cookie.to_ne_bytes(), &index.to_ne_bytes())
+        update(self.0.as_fd(), &cookie.to_ne_bytes(), &index.to_ne_bytes(), Vacancy::Any as u64)
             .call(|| format!("bpf(BPF_MAP_UPDATE_ELEM, a hash, {cookie} to {index})"))
     }
 

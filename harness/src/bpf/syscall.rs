@@ -127,9 +127,10 @@ pub(super) fn look_up(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::
     bpf(MAP_LOOKUP_ELEM, &mut element(map, key, room(value))).map(drop)
 }
 
-/// Writes an element.
-pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
-    bpf(MAP_UPDATE_ELEM, &mut element(map, key, address(value))).map(drop)
+/// Writes an element, under the condition that `flags` is the number of (`BPF_ANY`: none).
+pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+    let element = Element { flags, ..element(map, key, address(value)) };
+    bpf(MAP_UPDATE_ELEM, &mut { element }).map(drop)
 }
 
 /// Deletes an element.

@@ -43,6 +43,27 @@ impl Lab {
         Ok(())
     }
 
+    /// As [`Lab::register_at`], with a listener of another register, which was dropped: the
+    /// kernel takes its time to forget it.
+    pub fn register_when_forgotten(
+        &mut self,
+        register: &Register,
+        index: u32,
+        listener: &Listener,
+    ) -> Result<()> {
+        let name = listener.name();
+        wait::until(&format!("{name}'s former register to be freed"), || {
+            match register.put(index, listener) {
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(None),
+                other => other
+                    .map(Some)
+                    .tested(|| format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {name})")),
+            }
+        })?;
+        self.act(&format!("register[{index}] = {name}"));
+        Ok(())
+    }
+
     /// Takes what is at `index` out of a register.
     pub fn take_out(&mut self, register: &Register, index: u32) -> Result<()> {
         register

@@ -118,6 +118,46 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "ebpf/attach/without-the-option",
+        does: "A program, and a classic one, is attached to a socket without SO_REUSEPORT, before \
+               it listens and after.",
+        must: "EINVAL each time, and no program is kept.",
+        source: "reuseport_attach_prog(): sk_unhashed() and sk_reuseport, sk_reuseport_cb; \
+                 sk_reuseport_attach_bpf(): bpf_prog_put() on errors",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: without_the_option,
+        expect: |_| {
+            Expectation::new()
+                .fact("before listening", "EINVAL, classic EINVAL")
+                .fact("listening", "EINVAL, classic EINVAL")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/before-listening",
+        does: "A is bound, gets a program, and listens; B is bound, gets another, and listens; C \
+               is bound and listens; a client comes; B is closed.",
+        must: "Who gets a program before listening founds a group. A's is the one that C joins, \
+               and its program is asked. B has a group and so cannot join another: EADDRINUSE; \
+               B's program is freed with B.",
+        source: "reuseport_attach_prog(), reuseport_alloc(); inet_csk_bind_conflict(): \
+                 reuseport_cb_ok; reuseport_free_rcu()",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: attached_before_listening,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen(A)", "ok")
+                .fact("listen(B)", "EADDRINUSE")
+                .fact("listen(C)", "ok")
+                .fact("A's program", "new 1")
+                .fact("B's program", "none")
+                .fact("detaching", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "ebpf/detach/who",
         does: "A and B are a group with a program, which each of them detaches in turn; others \
                try that have none.",
@@ -224,6 +264,40 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
     lab.who_takes(&group, 0)?;
     lab.observe("runs after", runs.shown()?);
     lab.observe("detaching", outcome(detach(&a)));
+    Ok(())
+}
+
+fn without_the_option(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let a = Listener::bare("A", setting.family)?;
+    for when in ["before listening", "listening"] {
+        let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
+        lab.observe(when, format!("{came}, classic {classic}"));
+        tested("listen(A)", a.listen(BACKLOG))?;
+    }
+    Ok(())
+}
+
+fn attached_before_listening(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let place = Place::usual(setting.family);
+    let [runs, unused] = [Runs::new()?, Runs::new()?];
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let another = Program::load(Attach::SelectOrMigrate, &unused.counted())?;
+    let mut listen = |name: &str, its: Option<&Program>| {
+        let listener = lab.bind_at(name, &place)?;
+        if let Some(its) = its {
+            lab.attach(&listener, its)?;
+        }
+        lab.observe(&format!("listen({name})"), outcome(listener.listen(BACKLOG)));
+        Ok::<_, harness::Error>(listener)
+    };
+    let [a, b, c] =
+        [listen("A", Some(&program))?, listen("B", Some(&another))?, listen("C", None)?];
+    lab.who_takes(&[&a, &c], 0)?;
+    lab.observe("A's program", runs.shown()?);
+    lab.observe("B's program", unused.shown()?);
+    lab.close(b);
+    lab.observe("detaching", outcome(detach(&c)));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS};
-use harness::bpf::{Program, Register};
+use harness::bpf::{Program, Register, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Listener};
@@ -22,15 +22,19 @@ pub(crate) const CASES: &[Case] = &[
         source: "B-12; reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
-        run: leaving,
-        expect: |_| {
-            Expectation::new()
-                .fact("at first", "A, B, C")
-                .fact("without A", "ENOENT, B, C")
-                .fact("without B", "ENOENT, ENOENT, C")
-                .fact("with B listening again", "ENOENT, ENOENT, C")
-                .fact("with B registered again", "ENOENT, B, C")
-        },
+        run: |lab, _| leaving(lab, Attach::SelectOrMigrate),
+        expect: |_| leaving_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/leaving-for-good",
+        does: "As ebpf/register/leaving, but the program is not asked about migrations.",
+        must: "The same, also with the sysctl off, when who stops listening leaves its group.",
+        source: "B-12; reuseport_detach_sock(), bpf_sk_reuseport_detach()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| leaving(lab, Attach::Select),
+        expect: |_| leaving_must(),
         ..Case::DEFAULT
     },
     Case {
@@ -62,6 +66,34 @@ pub(crate) const CASES: &[Case] = &[
         },
         ..Case::DEFAULT
     },
+    Case {
+        name: "ebpf/register/places",
+        does: "Listeners are put into places that must be empty, or taken; they take each other's \
+               places, are taken out and put back; a place beyond the end is emptied; a register \
+               goes with a listener in it, which is put into another.",
+        must: "EEXIST for a taken place that was to be empty, ENOENT for an empty one that was to \
+               be taken. Who was replaced, was taken out, or lost its register may have another \
+               place. E2BIG beyond the end.",
+        source: "reuseport_array_update_check(), reuseport_array_delete_elem(), \
+                 reuseport_array_free(); bpf_fd_reuseport_array_update_elem(): free_osk",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: conditions,
+        expect: |_| {
+            Expectation::new()
+                .fact("A at an empty place that was to be taken", "ENOENT")
+                .fact("A at an empty place that was to be empty", "ok")
+                .fact("B at a taken place that was to be empty", "EEXIST")
+                .fact("B at a taken place that was to be taken", "ok")
+                .fact("A, who was replaced, elsewhere", "ok")
+                .fact("B taken out", "ok")
+                .fact("B put back", "ok")
+                .fact("a place beyond the end emptied", "E2BIG")
+                .fact("who is there", "B, A")
+                .fact("who is there in the end", "B, C")
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 /// Who has each place of the register, by cookies.
@@ -76,9 +108,9 @@ fn places(register: &Register, names: &[(u64, &str)], number: u32) -> String {
     (0..number).map(place).collect::<Vec<_>>().join(", ")
 }
 
-fn leaving(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+fn leaving(lab: &mut Lab, attach: Attach) -> harness::Result<()> {
     let register = Register::new(3)?;
-    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let program = Program::load(attach, &[PASS])?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     lab.attach(&a, &program)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
@@ -95,6 +127,15 @@ fn leaving(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.register_at(&register, 1, &b)?;
     lab.observe("with B registered again", places(&register, &names, 3));
     Ok(())
+}
+
+fn leaving_must() -> Expectation {
+    Expectation::new()
+        .fact("at first", "A, B, C")
+        .fact("without A", "ENOENT, B, C")
+        .fact("without B", "ENOENT, ENOENT, C")
+        .fact("with B listening again", "ENOENT, ENOENT, C")
+        .fact("with B registered again", "ENOENT, B, C")
 }
 
 pub(super) fn tested(call: &str, result: std::io::Result<()>) -> harness::Result<()> {
@@ -126,5 +167,29 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("emptying it again", outcome(register.take_out(0)));
     tested("bpf(BPF_MAP_UPDATE_ELEM, a narrow register, 0, C)", narrow.put(0, &c))?;
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
+    Ok(())
+}
+
+fn conditions(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [register, other] = [Register::new(2)?, Register::new(1)?];
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
+    for (what, came) in [
+        ("A at an empty place that was to be taken", register.put_if(Vacancy::Taken, 0, &a)),
+        ("A at an empty place that was to be empty", register.put_if(Vacancy::Empty, 0, &a)),
+        ("B at a taken place that was to be empty", register.put_if(Vacancy::Empty, 0, &b)),
+        ("B at a taken place that was to be taken", register.put_if(Vacancy::Taken, 0, &b)),
+        ("A, who was replaced, elsewhere", register.put(1, &a)),
+        ("B taken out", register.take_out(0)),
+        ("B put back", register.put(0, &b)),
+        ("a place beyond the end emptied", register.take_out(2)),
+    ] {
+        lab.observe(what, outcome(came));
+    }
+    lab.observe("who is there", places(&register, &names, 2));
+    lab.register_at(&other, 0, &c)?;
+    drop(other);
+    lab.register_when_forgotten(&register, 1, &c)?;
+    lab.observe("who is there in the end", places(&register, &names, 2));
     Ok(())
 }

@@ -1,19 +1,25 @@
 //! What a program is shown, field by field, held against the wire and the sockets.
 
+use std::net::Shutdown;
+
 use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS, Program, SeenSocket, Sighting, Sightings, note};
 use harness::lab::Lab;
 use harness::place::Place;
 use harness::segment::Segment;
-use harness::socket::{Child, Listener, Stream};
+use harness::socket::{BACKLOG, Child, Listener, Stream};
 use harness::wire_client::WireClient;
 use harness::{Family, PORT};
 
 use super::paths::{Path, begin, end, go_on};
+use super::register::tested;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::fast_open::{self, FAST_OPEN};
 use crate::timer::FIRST;
+
+/// How many members a group has room for at first (`INIT_SOCKS`).
+const ARRAY: usize = 128;
 
 /// A case of a path: what the program is shown for the SYN, and when the connection migrates.
 macro_rules! shown {
@@ -79,7 +85,76 @@ pub(crate) const CASES: &[Case] = &[
         "No packet, which tells the timer from a segment; the request in NEW_SYN_RECV, with the \
          cookie that the child has later."
     ),
+    Case {
+        name: "ebpf/view/bind-inany",
+        does: "A program keeps what it is shown of a client's SYN, again and again: attached to A \
+               at one address; to A at the wildcard address, before A listens, and after; with \
+               another 128 listeners there, so that the group outgrows its array; and when A was \
+               shut down, and listens again.",
+        must: "bind_inany is 0 for the one address and 1 for each of the others.",
+        source: "struct sk_reuseport_md; reuseport_alloc(), reuseport_grow(), reuseport_resurrect(): \
+                 bind_inany",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: bind_inany,
+        expect: |_| {
+            [
+                ("at one address", "0"),
+                ("attached before listening", "1"),
+                ("attached to a listener", "1"),
+                ("after growth", "1"),
+                ("listening again", "1"),
+            ]
+            .into_iter()
+            .fold(Expectation::new(), |must, (when, shown)| must.fact(when, shown))
+        },
+        ..Case::DEFAULT
+    },
 ];
+
+fn bind_inany(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let sightings = Sightings::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &[note(&sightings), PASS])?;
+    let any = Place::any(setting.family);
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    observe_bind_inany(lab, "at one address", &sightings, &[&a])?;
+    lab.close(a);
+    let a = lab.bind_at("A", &any)?;
+    lab.attach(&a, &program)?;
+    tested("listen(A)", a.listen(BACKLOG))?;
+    observe_bind_inany(lab, "attached before listening", &sightings, &[&a])?;
+    lab.close(a);
+    let a = lab.listen_at("A", &any)?;
+    lab.attach(&a, &program)?;
+    observe_bind_inany(lab, "attached to a listener", &sightings, &[&a])?;
+    let others: Vec<Listener> = (0..ARRAY)
+        .map(|index| lab.listen_at(&format!("L{index}"), &any))
+        .collect::<harness::Result<_>>()?;
+    let group: Vec<&Listener> = std::iter::once(&a).chain(&others).collect();
+    observe_bind_inany(lab, "after growth", &sightings, &group)?;
+    drop(others);
+    lab.act("shutdown(A)");
+    tested("shutdown(A, SHUT_RDWR)", a.shutdown(Shutdown::Both))?;
+    tested("listen(A)", a.listen(BACKLOG))?;
+    lab.attach(&a, &program)?;
+    observe_bind_inany(lab, "listening again", &sightings, &[&a])
+}
+
+/// What the program is shown of the next client.
+fn observe_bind_inany(
+    lab: &mut Lab,
+    when: &str,
+    sightings: &Sightings,
+    group: &[&Listener],
+) -> harness::Result<()> {
+    let before = sightings.all()?.len();
+    lab.who_takes(group, 0)?;
+    let shown: Vec<String> =
+        sightings.all()?.iter().skip(before).map(|seen| seen.bind_inany.to_string()).collect();
+    lab.observe(when, shown.join(", "));
+    Ok(())
+}
 
 fn listen(lab: &mut Lab, name: &str, path: Path, place: &Place) -> harness::Result<Listener> {
     match path {

@@ -1,0 +1,61 @@
+//! What the kernel keeps of everything that a case has closed, where the machine is ours.
+
+use std::time::Duration;
+
+use super::Lab;
+use crate::error::Result;
+use crate::memory::{Held, More};
+use crate::wait;
+
+/// How often it is looked whether memory was freed. Each look shrinks caches.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The fact that tells what is still held.
+pub const HELD: &str = "kept by the kernel";
+
+impl Lab {
+    /// Does something so often that its packets would fill the record: they are not
+    /// captured. What was done stands in the trace, as the act `what`.
+    ///
+    /// # Errors
+    /// Those of `work`, and the kernel's refusals.
+    pub fn unseen<T>(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.capture.pause(&format!("{what}, without a capture"))?;
+        let done = work(self);
+        self.capture.resume()?;
+        done
+    }
+
+    /// What the kernel holds now, with nothing of this lab's on its way to being freed.
+    ///
+    /// # Errors
+    /// Sockets that were closed are never freed; `/proc` or `/sys` cannot be read.
+    pub fn held(&mut self) -> Result<Held> {
+        self.until_freed_but(0)?;
+        let held = Held::read()?;
+        self.act(&format!("the kernel's memory is read, by {}", held.counted_by()));
+        Ok(held)
+    }
+
+    /// Observes under the name [`HELD`] what the kernel holds beyond `earlier`, after
+    /// something was done so many `times`, when it has had time to free everything.
+    ///
+    /// # Errors
+    /// `/proc` or `/sys` cannot be read.
+    pub fn observe_held(&mut self, earlier: &Held, times: usize) -> Result<()> {
+        let mut more = More::default();
+        let freed = wait::until_every(LOOK, wait::deadline(), "memory to be freed", || {
+            more = Held::read()?.more_than(earlier, times);
+            Ok(more.is_nothing().then_some(()))
+        });
+        match freed {
+            Err(e) if !e.blames_the_kernel() => return Err(e),
+            _ => self.observe(HELD, more.to_string()),
+        }
+        Ok(())
+    }
+}

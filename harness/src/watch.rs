@@ -1,0 +1,41 @@
+//! Watching a listener, as servers do that wait for several.
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use crate::error::{Context, Result};
+use crate::socket::Listener;
+
+/// An epoll instance that watches one listener for children, level-triggered.
+pub struct Watch {
+    epoll: Epoll,
+}
+
+impl Watch {
+    /// Starts to watch `listener`.
+    pub fn start(listener: &Listener) -> Result<Self> {
+        let epoll =
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call(|| "epoll_create1()".into())?;
+        epoll
+            .add(listener, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+            .call(|| format!("epoll_ctl(ADD, {}, EPOLLIN)", listener.name()))?;
+        Ok(Self { epoll })
+    }
+
+    /// What `epoll_wait` returns within `within_ms` milliseconds, in words.
+    pub fn shown(&self, within_ms: u16) -> Result<&'static str> {
+        Ok(if self.wakes(within_ms)? { "an event" } else { "no event" })
+    }
+
+    /// Whether `epoll_wait` returns an event within `within_ms` milliseconds.
+    pub fn wakes(&self, within_ms: u16) -> Result<bool> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match self.epoll.wait(&mut events, within_ms) {
+                Ok(count) => return Ok(count > 0),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e).call(|| format!("epoll_wait({within_ms} ms)")),
+            }
+        }
+    }
+}
