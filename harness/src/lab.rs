@@ -204,15 +204,26 @@ impl Lab {
     /// The connection's child, if `accept` on `listener` returns at once; observed as
     /// `accept(B)`: whose connection it is, or EAGAIN.
     pub fn accept_now(&mut self, listener: &Listener) -> Result<Option<Child>> {
-        let child = listener.accept_now()?;
         let name = listener.name();
-        let whose = child.as_ref().map_or_else(
-            || "EAGAIN".to_owned(),
-            |child| format!("{}'s connection", self.capture.trace().name_of(child.peer)),
-        );
-        self.act(&format!("accept({name}): {whose}"));
+        let accepted = self.accept_next(listener)?;
+        let whose = match &accepted {
+            Some((whose, _)) => format!("{whose}'s connection"),
+            None => {
+                self.act(&format!("accept({name}): EAGAIN"));
+                "EAGAIN".to_owned()
+            }
+        };
         self.observe(&format!("accept({name})"), whose);
-        Ok(child)
+        Ok(accepted.map(|(_, child)| child))
+    }
+
+    /// The next child that waits on `listener`, if one does, and whose it is. It is written
+    /// down as an act, and nothing is observed: for a case that accepts more than one.
+    pub fn accept_next(&mut self, listener: &Listener) -> Result<Option<(String, Child)>> {
+        let Some(child) = listener.accept_now()? else { return Ok(None) };
+        let whose = self.capture.trace().name_of(child.peer);
+        self.act(&format!("accept({}): {whose}'s connection", listener.name()));
+        Ok(Some((whose, child)))
     }
 
     /// The next connection that any of `listeners` accepts, and which one did.

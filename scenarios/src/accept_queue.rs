@@ -212,8 +212,7 @@ fn order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("B's accept queue after the close", b.queue()?.to_string());
     let mut accepted = Vec::new();
     let mut children = Vec::new();
-    while let Some(child) = b.accept_now()? {
-        let whose = lab.trace().name_of(child.peer);
+    while let Some((whose, child)) = lab.accept_next(&b)? {
         accepted.push(format!("{whose} {}", child.receive_now()?));
         children.push(child);
     }

@@ -2,7 +2,7 @@
 //! an address has gone. A listener that is destroyed stays open, and is of no more use.
 
 use harness::attribute;
-use harness::lab::{Lab, outcome};
+use harness::lab::Lab;
 use harness::socket::Stream;
 use harness::waiter::Way;
 use harness::wire_client::{Draft, WireClient};
@@ -10,11 +10,11 @@ use harness::wire_client::{Draft, WireClient};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::fast_open::{accept_queue_by, accept_queue_must_by, both, fast_open_syns};
-use crate::handshake::{RESET, data, observe_child};
+use crate::handshake::{RESET, data, listen_again, observe_child, shut_down};
 use crate::heir::request_in_flight;
 use crate::owner::{ended_under, ended_under_must};
 use crate::quiz::{SERVED, hello, quiz1_by, quiz1_must_by};
-use crate::timer::{FIRST, option};
+use crate::timer::FIRST;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -291,9 +291,9 @@ fn then_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.observe("recv(C)", client.receive_now()?.to_string());
     let mut accepted = Vec::new();
-    while let Some(child) = b.accept_now()? {
+    while let Some((whose, child)) = lab.accept_next(&b)? {
         child.reset_on_close()?;
-        accepted.push(format!("{} {}", lab.trace().name_of(child.peer), child.receive_now()?));
+        accepted.push(format!("{whose} {}", child.receive_now()?));
     }
     lab.observe("B accepts", accepted.join(", "));
     Ok(())
@@ -326,8 +326,7 @@ fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.wire_send(&mut w, &Draft::new("R", 1, 0))?;
     lab.close(b);
-    lab.act("listen(A)");
-    option("A", a.listen(8))?;
+    listen_again(lab, &a)?;
     lab.observe_room(a)
 }
 
@@ -376,12 +375,10 @@ fn destroyed_child_must(client: &str) -> Expectation {
 
 fn request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, w, b) = request_in_flight(lab)?;
-    lab.act("shutdown(A, SHUT_RD)");
-    lab.observe("shutdown(A)", outcome(a.shutdown(std::net::Shutdown::Read)));
+    shut_down(lab, &a)?;
     destroy_request(lab, w, None)?;
     lab.observe_room(b)?;
-    lab.act("listen(A)");
-    option("A", a.listen(8))?;
+    listen_again(lab, &a)?;
     lab.observe_room(a)
 }
 

@@ -90,7 +90,7 @@ impl Runs {
 pub(crate) fn observe_heir(lab: &mut Lab, heirs: &[&Listener]) -> harness::Result<()> {
     let (mut names, mut received) = (Vec::new(), Vec::new());
     for heir in heirs {
-        while let Some(child) = heir.accept_now()? {
+        while let Some((_, child)) = lab.accept_next(heir)? {
             names.push(heir.name());
             received.push(child.receive_now()?.to_string());
             // A wire client would never acknowledge a FIN.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::socket::Stream;
+use harness::socket::{Listener, Stream};
 use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
 
@@ -248,11 +248,32 @@ pub(crate) const IN_FLIGHT: &str = "
     -- close(A) --
 ";
 
-/// W's request is A's, and A is closed while B listens.
-pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, harness::socket::Listener)> {
+/// W's request is A's.
+pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
+    Ok((a, w))
+}
+
+/// A is shut down for reading, and is no listener any more.
+pub(crate) fn shut_down(lab: &mut Lab, a: &Listener) -> harness::Result<()> {
+    let call = "shutdown(A, SHUT_RD)";
+    lab.act(call);
+    let came = a.shutdown(std::net::Shutdown::Read);
+    came.map_err(|source| harness::Error::Tested { call: call.into(), source })
+}
+
+/// And then it is one again.
+pub(crate) fn listen_again(lab: &mut Lab, a: &Listener) -> harness::Result<()> {
+    let call = "listen(A)";
+    lab.act(call);
+    a.listen(8).map_err(|source| harness::Error::Tested { call: call.into(), source })
+}
+
+/// W's request is A's, and A is closed while B listens.
+pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, Listener)> {
+    let (a, w) = requested(lab)?;
     let b = lab.listen("B")?;
     lab.close(a);
     Ok((w, b))
@@ -278,7 +299,7 @@ pub(crate) fn data() -> Draft {
     Draft::new("P.", 1, 1).payload(b"Hello World")
 }
 
-pub(crate) fn observe_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
+pub(crate) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<()> {
     let child = lab.accept_now(b)?;
     let received = child.map_or(Ok("no child".into()), |child| {
         // W would never acknowledge a FIN.
@@ -374,9 +395,7 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 }
 
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
     let waiter = Waiter::start(&b, Way::Accept)?;
     let before = lab.counters()?;

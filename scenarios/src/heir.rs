@@ -1,8 +1,6 @@
 //! Handshakes in flight, by what has become of the listeners when W's segment comes: who
 //! inherits, who cannot, and what the connection keeps.
 
-use std::net::Shutdown;
-
 use harness::lab::Lab;
 use harness::segment::TcpOption;
 use harness::socket::{Child, Client, Listener, Stream};
@@ -10,7 +8,10 @@ use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::handshake::{NOTHING, RESET, SYN_ACK, data, observe_child, observe_fresh_syn};
+use crate::handshake::{
+    NOTHING, RESET, SYN_ACK, data, listen_again, observe_child, observe_fresh_syn, requested,
+    shut_down,
+};
 use crate::timer::FIRST;
 
 pub(crate) const CASES: &[Case] = &[
@@ -210,9 +211,7 @@ fn alike() -> Expectation {
 
 /// W's request is A's, and A is closed; B listens, and C's child fills its accept queue.
 pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Client)> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     // A backlog of none has room for one.
     let b = lab.listen_with_backlog("B", 0)?;
     lab.close(a);
@@ -249,9 +248,7 @@ fn full_target_aborts(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 /// W's request is A's, and A is closed; nobody listens.
 fn orphaned(lab: &mut Lab) -> harness::Result<WireClient> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     lab.close(a);
     Ok(w)
 }
@@ -278,17 +275,10 @@ fn late_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
-    let call = |what: &str, done: std::io::Result<()>| {
-        done.map_err(|source| harness::Error::Tested { call: format!("{what}(A)"), source })
-    };
-    lab.act("shutdown(A, SHUT_RD)");
-    call("shutdown", a.shutdown(Shutdown::Read))?;
-    lab.act("listen(A)");
-    call("listen", a.listen(8))?;
+    shut_down(lab, &a)?;
+    listen_again(lab, &a)?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
@@ -302,17 +292,13 @@ fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 pub(crate) fn request_in_flight(
     lab: &mut Lab,
 ) -> harness::Result<(Listener, WireClient, Listener)> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     let b = lab.listen_with_backlog("B", 8)?;
     Ok((a, w, b))
 }
 
 fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, mut w) = requested(lab)?;
     let (b, c) = (lab.listen("B")?, lab.listen_with_backlog("C", 8)?);
     lab.close(a);
     lab.close(b);
@@ -330,25 +316,20 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_syn(&mut w, &Draft::syn())?;
     lab.wire_syn(&mut x, &Draft::syn())?;
     let b = lab.listen_with_backlog("B", 8)?;
-    let call = |what: &str, done: std::io::Result<()>| {
-        done.map_err(|source| harness::Error::Tested { call: format!("{what}(A)"), source })
-    };
-    lab.act("shutdown(A, SHUT_RD)");
-    call("shutdown", a.shutdown(Shutdown::Read))?;
+    shut_down(lab, &a)?;
     let before = lab.counters()?;
     lab.wire_send(&mut x, &Draft::new(".", 1, 1))?;
     lab.observe_sockets("after X's ACK")?;
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     let mut accepted = Vec::new();
-    while let Some(child) = b.accept_now()? {
+    while let Some((whose, child)) = lab.accept_next(&b)? {
         child.reset_on_close()?;
-        accepted.push(lab.trace().name_of(child.peer));
+        accepted.push(whose);
     }
     lab.observe("accepted", accepted.join(", "));
     lab.observe_room(b)?;
-    lab.act("listen(A)");
-    call("listen", a.listen(8))?;
+    listen_again(lab, &a)?;
     lab.observe_room(a)
 }
 

@@ -14,7 +14,8 @@ use harness::witness::Counters;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, listen_again, observe_child,
+    observe_fresh_syn, requested, shut_down,
 };
 use crate::heir::full;
 
@@ -329,9 +330,7 @@ fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn no_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.sysctl(MIGRATE_REQ, "1")?;
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     lab.close(a);
     let _b = lab.listen("B")?;
     let before = lab.counters()?;
@@ -340,9 +339,7 @@ fn no_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn several_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.sysctl(MIGRATE_REQ, "1")?;
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
     let before = lab.counters()?;
     lab.close(a);
@@ -353,17 +350,13 @@ fn several_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn shutdown(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.sysctl(MIGRATE_REQ, "1")?;
-    let a = lab.listen("A")?;
-    let mut w = lab.wire_client("W")?;
-    lab.wire_syn(&mut w, &Draft::syn())?;
+    let (a, w) = requested(lab)?;
     let b = lab.listen("B")?;
     let before = lab.counters()?;
-    lab.act("shutdown(A, SHUT_RD)");
-    option("A", a.shutdown(std::net::Shutdown::Read))?;
+    shut_down(lab, &a)?;
     lab.until_syn_acks(&w, 2, FIRST)?;
     served_after(lab, w, b, &before)?;
-    lab.act("listen(A)");
-    option("A", a.listen(8))?;
+    listen_again(lab, &a)?;
     lab.observe_room(a)
 }
 

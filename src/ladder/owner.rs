@@ -29,6 +29,8 @@ pub struct Tenure {
     listener: Option<String>,
     /// The listener has ended since.
     ended: bool,
+    /// Nothing comes of it any more, and it still waits for `accept`.
+    reset: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +48,19 @@ impl fmt::Display for Tenure {
         let listener = self.listener.as_deref().unwrap_or("somebody");
         match self.stage {
             Stage::Accepted => write!(f, "accepted by {listener}"),
+            Stage::Child if self.reset => write!(f, "{listener}'s child, reset"),
             Stage::Child => write!(f, "{listener}'s child"),
             Stage::Request if self.ended => write!(f, "still {listener}'s request"),
             Stage::Request => write!(f, "{listener}'s request"),
         }
+    }
+}
+
+impl Tenure {
+    /// What is left when a reset has come: of a child that nobody has accepted yet, its
+    /// place in the queue.
+    fn after_reset(self) -> Option<Self> {
+        (self.stage == Stage::Child).then_some(Self { reset: true, ..self })
     }
 }
 
@@ -80,6 +91,8 @@ struct Follower<'l> {
     live: Vec<String>,
     connections: BTreeMap<String, Connection>,
     migration: bool,
+    /// A group has a program, which may migrate what the setting would not.
+    program: bool,
     gate_closed: bool,
     cookies: bool,
     /// Something ended that the trace does not name.
@@ -114,6 +127,7 @@ impl<'l> Follower<'l> {
             live: vec![],
             connections: BTreeMap::new(),
             migration: false,
+            program: false,
             gate_closed: false,
             cookies: false,
             uncertain: false,
@@ -149,7 +163,7 @@ impl<'l> Follower<'l> {
 
     /// Who will accept a connection, if no other listener's end can have moved it before.
     fn heir(&self, at: usize, client: &str) -> Option<String> {
-        let mut ended = Vec::new();
+        let (mut ended, mut destroyed) = (Vec::new(), false);
         for (_, later) in self.later(at, client) {
             match later {
                 Later::Act(act) => {
@@ -158,9 +172,10 @@ impl<'l> Follower<'l> {
                         return (!moved).then(|| listener.to_owned());
                     }
                     ended.extend(ended_by(act));
+                    destroyed |= destroys(act, client);
                 }
                 Later::FromClient(syn) if syn.is_syn() && syn.seq == 0 => {}
-                Later::FromServer(n) if n.flags.rst() => return None,
+                Later::FromServer(n) if n.flags.rst() && !destroyed => return None,
                 Later::FromClient(_) | Later::FromServer(_) => {}
             }
         }
@@ -254,11 +269,11 @@ impl<'l> Follower<'l> {
                 return held;
             }
             let listener = self.sole().or_else(|| self.heir(at, client));
-            return Some(Tenure { stage: Stage::Request, listener, ended: false });
+            return Some(Tenure { stage: Stage::Request, listener, ended: false, reset: false });
         }
         if n.flags.rst() {
             let exact = n.seq == connection.end;
-            return if exact { None } else { held };
+            return if exact { held.and_then(Tenure::after_reset) } else { held };
         }
         let waits = held.as_ref().is_none_or(|tenure| tenure.stage == Stage::Request);
         let cookie = held.is_none() && self.cookies;
@@ -271,7 +286,7 @@ impl<'l> Follower<'l> {
             true => listener,
             false => self.heir(at, client).or_else(|| self.sole()),
         };
-        Some(Tenure { stage: Stage::Child, listener, ended: false })
+        Some(Tenure { stage: Stage::Child, listener, ended: false, reset: false })
     }
 
     fn server_sent(&mut self, at: usize, client: &str, n: Notation) -> Told {
@@ -292,7 +307,7 @@ impl<'l> Follower<'l> {
                 && !self.is_live(tenure.listener.as_ref())
             {
                 let listener = self.sole().or_else(|| self.heir(at, client));
-                *tenure = Tenure { stage: Stage::Request, listener, ended: false };
+                *tenure = Tenure { stage: Stage::Request, listener, ended: false, reset: false };
             }
         }
         let takes_data = n.is_syn_ack() && n.ack.is_some_and(|ack| ack > 1);
@@ -301,7 +316,8 @@ impl<'l> Follower<'l> {
         }
         let holds = connection.tenure.clone();
         if n.flags.rst() {
-            connection.tenure = None;
+            let held = connection.tenure.take().filter(|_| self.was_destroyed(at, client));
+            connection.tenure = held.and_then(Tenure::after_reset);
         }
         told.column = holds.and_then(|tenure| tenure.listener);
         if connection.tenure != before {
@@ -310,6 +326,12 @@ impl<'l> Follower<'l> {
         connection.sent.push(Sent { by_client: false, segment: n, when: now, dropped: false });
         self.connections.insert(client.to_owned(), connection);
         told
+    }
+
+    /// Whether the last act was to destroy the client's child.
+    fn was_destroyed(&self, at: usize, client: &str) -> bool {
+        let act = self.lines[..at].iter().rfind(|line| line.actors.is_none()).map(act_of);
+        act.is_some_and(|act| destroys(act, client))
     }
 
     fn act(&mut self, at: usize) -> Told {
@@ -321,6 +343,7 @@ impl<'l> Follower<'l> {
             Some(("net.ipv4.tcp_syncookies", value)) => self.cookies = value == "2",
             _ => {}
         }
+        self.program |= act.contains("'s group runs: ");
         if act.starts_with("gate closed") {
             self.gate_closed = true;
         } else if act.starts_with("gate opens") {
@@ -340,7 +363,8 @@ impl<'l> Follower<'l> {
         for (client, connection) in &mut self.connections {
             if let Some(listener) = accepts(act, client) {
                 let listener = Some(listener.to_owned());
-                connection.tenure = Some(Tenure { stage: Stage::Accepted, listener, ended: false });
+                connection.tenure =
+                    Some(Tenure { stage: Stage::Accepted, listener, ended: false, reset: false });
                 told.owners.push((client.clone(), connection.tenure.clone()));
             }
         }
@@ -374,9 +398,11 @@ impl<'l> Follower<'l> {
         for client in left {
             let was_reset = self.later(at, &client).find_map(|(_, later)| match later {
                 Later::FromServer(n) => Some(n.flags.rst()),
+                Later::Act(act) if destroys(act, &client) => Some(false),
                 _ => None,
             });
             let heir = self.heir(at, &client);
+            let stays = !self.migration && !self.program;
             let sole = self.sole().filter(|_| self.migration);
             let Some(tenure) = self.connections.get_mut(&client).and_then(|c| c.tenure.as_mut())
             else {
@@ -384,6 +410,12 @@ impl<'l> Follower<'l> {
             };
             match tenure.stage {
                 Stage::Request => tenure.ended = true,
+                // It is freed with the queue, and nobody is left to be told.
+                _ if tenure.reset && stays && heir.is_none() => {
+                    self.connections.entry(client.clone()).or_default().tenure = None;
+                    changed.push((client, None));
+                    continue;
+                }
                 // The reset's own line says it.
                 _ if heir.is_none() && was_reset == Some(true) => continue,
                 _ => tenure.listener = heir.or(sole),
@@ -405,11 +437,18 @@ fn argument<'a>(act: &'a str, verb: &str) -> Option<&'a str> {
     act.strip_prefix(verb)?.strip_suffix(')')
 }
 
+/// Whether an act destroys the client's child, which its queue keeps.
+fn destroys(act: &str, client: &str) -> bool {
+    argument(act, "SOCK_DESTROY(").and_then(|what| what.strip_suffix("'s child")) == Some(client)
+}
+
 /// The listener that an act ends.
 fn ended_by(act: &str) -> Option<&str> {
     let ends = [", SHUT_RD)", ", SHUT_RDWR)"];
     let shut = act.strip_prefix("shutdown(");
+    let destroyed = argument(act, "SOCK_DESTROY(").filter(|what| !what.contains("'s "));
     argument(act, "close(")
+        .or(destroyed)
         .or_else(|| act.strip_prefix("connect(")?.strip_suffix(", AF_UNSPEC)"))
         .or_else(|| ends.iter().find_map(|end| shut?.strip_suffix(end)))
 }

@@ -58,6 +58,32 @@ impl Pair {
         self.rungs.iter().filter(|(left, right)| left.is_none() || right.is_none()).count()
     }
 
+    /// Keeps `most` rungs around the first that only one of the two has, and says how many
+    /// were before and behind them.
+    pub fn keep(&mut self, most: usize) -> (usize, usize) {
+        let differs = |pair: &(Option<usize>, Option<usize>)| pair.0.is_none() || pair.1.is_none();
+        let first = self.rungs.iter().position(differs).unwrap_or(0);
+        let before = first.saturating_sub(most / 2).min(self.rungs.len().saturating_sub(most));
+        let behind = self.rungs.len().saturating_sub(before + most);
+        self.rungs.drain(..before);
+        self.rungs.truncate(most);
+        let mut starts = [0; 2];
+        for (at, side) in [&mut self.left, &mut self.right].into_iter().enumerate() {
+            let mut kept =
+                self.rungs.iter().filter_map(|pair| if at == 0 { pair.0 } else { pair.1 });
+            starts[at] = kept.next().unwrap_or(0);
+            let end = kept.next_back().map_or(starts[at] + 1, |last| last + 1);
+            let rungs = &mut side.ladder.rungs;
+            rungs.truncate(end);
+            rungs.drain(..starts[at].min(rungs.len()));
+        }
+        for (left, right) in &mut self.rungs {
+            *left = left.map(|at| at - starts[0]);
+            *right = right.map(|at| at - starts[1]);
+        }
+        (before, behind)
+    }
+
     /// Both laid out, with as many rows, those of rungs that are on both at the same height.
     pub fn layouts(&self, left: Frame, right: Frame) -> (Layout, Layout) {
         let mut left = Layout::new(&self.left.ladder, left);

@@ -1,18 +1,16 @@
 //! Two results of a case beside each other, the lines that differ marked.
 
-use maud::{Markup, html};
-use similar::{Algorithm, DiffOp, capture_diff_slices};
+use maud::{Markup, PreEscaped, html};
 
 use crate::document::MatrixDocument;
+use crate::ladder::side::{self, Side};
+use crate::ladder::svg;
 use crate::matrix::cell::Word;
 use crate::report::digest::{Case, Outcome};
-use crate::report::{mark, table};
+use crate::report::{ladder, mark, table};
 
-/// Lines that are alike are shown so far around those that are not.
-const CONTEXT: usize = 3;
-
-/// Rows of a comparison; the captures have the rest.
-const ROWS: usize = 80;
+/// Rungs of a comparison that are drawn; the captures have the rest.
+const RUNGS: usize = 48;
 
 /// Two results to compare, by their places among the case's, and what each is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,90 +55,24 @@ fn is_worth_it(case: &Case<'_>, one: &Outcome<'_>, other: &Outcome<'_>, earlier:
     well && (off_and_on || earlier && same_setting)
 }
 
-/// A row of a comparison.
-enum Row<'t> {
-    Both(&'t str),
-    Differ(Option<&'t str>, Option<&'t str>),
-    Left(usize),
-}
-
-fn rows<'t>(one: &[&'t str], other: &[&'t str]) -> Vec<Row<'t>> {
-    let mut rows = vec![];
-    for op in capture_diff_slices(Algorithm::Patience, one, other) {
-        match op {
-            DiffOp::Equal { old_index, len, .. } => {
-                let end = old_index + len;
-                let first = old_index == 0;
-                let last = end == one.len();
-                let before = if first { 0 } else { CONTEXT };
-                let after = if last { 0 } else { CONTEXT };
-                if len <= before + after + 1 {
-                    rows.extend(one[old_index..end].iter().map(|line| Row::Both(line)));
-                } else {
-                    rows.extend(one[old_index..old_index + before].iter().map(|l| Row::Both(l)));
-                    rows.push(Row::Left(len - before - after));
-                    rows.extend(one[end - after..end].iter().map(|line| Row::Both(line)));
-                }
-            }
-            op => {
-                let (old, new) = (op.old_range(), op.new_range());
-                for at in 0..old.len().max(new.len()) {
-                    let get = |lines: &[&'t str], range: &std::ops::Range<usize>| {
-                        range.clone().nth(at).map(|at| lines[at])
-                    };
-                    rows.push(Row::Differ(get(one, &old), get(other, &new)));
-                }
-            }
-        }
-    }
-    rows
-}
-
-/// The comparison, folded.
+/// The comparison, folded: as `sockmig diff --case` shows it.
 pub fn table(case: &Case<'_>, pair: &Pair, found: &MatrixDocument) -> Markup {
-    let outcomes = [&case.results[pair.one], &case.results[pair.other]];
-    let lines = outcomes
-        .map(|outcome| outcome.lines.iter().map(|line| line.what.as_str()).collect::<Vec<_>>());
-    let rows = rows(&lines[0], &lines[1]);
-    let titles = [pair.one, pair.other].map(|at| title(case, at, found));
+    let [left, right] = [pair.one, pair.other]
+        .map(|at| Side { title: title(case, at, found), ladder: ladder::whole(&case.results[at]) });
+    let heading = format!("Side by side: {} | {}", left.title, right.title);
+    let mut ladders = side::Pair::new(left, right);
+    let differing = ladders.differing();
+    let (before, behind) = ladders.keep(RUNGS);
     html! {
         details class="beside" {
-            summary {
-                "Side by side: " (titles[0]) " | " (titles[1])
-            }
-            @if !rows.iter().any(|row| matches!(row, Row::Differ(..))) {
+            summary { (heading) }
+            @if differing == 0 {
                 p { "The wire and the acts are alike; calls and counters differ." }
             } @else {
-                (table::scrolled(&format!("Side by side, {}", case.name), &html! {
-                    table class="pair" {
-                        thead {
-                            tr {
-                                th scope="col" { (titles[0]) }
-                                th scope="col" { span class="vh" { "differs" } }
-                                th scope="col" { (titles[1]) }
-                            }
-                        }
-                        tbody { @for row in rows.iter().take(ROWS) { (shown(row)) } }
-                    }
-                }))
-                @if rows.len() > ROWS {
-                    p class="aside" { (rows.len() - ROWS) " rows more; the captures have them." }
-                }
+                @if before > 0 { p class="aside" { (before) " lines before are left out." } }
+                (table::scrolled(&heading, &PreEscaped(svg::pair(&ladders, &heading))))
+                @if behind > 0 { p class="aside" { (behind) " lines more; the captures have them." } }
             }
-        }
-    }
-}
-
-fn shown(row: &Row<'_>) -> Markup {
-    html! {
-        @match row {
-            Row::Both(line) => tr { td { (line) } td {} td { (line) } },
-            Row::Left(count) => tr class="left" { td colspan="3" { "… " (count) " alike …" } },
-            Row::Differ(one, other) => tr class="differ" {
-                td { (one.unwrap_or("")) }
-                td { "≠" }
-                td { (other.unwrap_or("")) }
-            },
         }
     }
 }

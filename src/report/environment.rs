@@ -25,6 +25,9 @@ pub fn environment(page: &Page<'_>) -> Markup {
                             th scope="col" { "IPv6" br; small { "CONFIG_IPV6" } }
                             th scope="col" { "nftables" br; small { "CONFIG_NF_TABLES_INET" } }
                             th scope="col" { "MD5" br; small { "CONFIG_TCP_MD5SIG" } }
+                            th scope="col" { "TCP-AO" br; small { "CONFIG_TCP_AO" } }
+                            th scope="col" { "SOCK_DESTROY" br; small { "CONFIG_INET_DIAG_DESTROY" } }
+                            th scope="col" { "eBPF programs" br; small { "may be loaded" } }
                             th scope="col" { "second user" }
                         }
                     }
@@ -61,16 +64,17 @@ fn built(kernel: &KernelDocument) -> Markup {
         tr {
             th scope="row" { (kernel.name) }
             @match probed {
-                None => td colspan="7" { "nothing is known: " (kernel.fate.word()) },
+                None => td colspan="10" { "nothing is known: " (kernel.fate.word()) },
                 Some(probed) => {
                     td { (probed.version) }
                     td { code { (probed.release) " " (probed.machine) } br; small { (probed.build) } }
                     td { (migration(probed)) }
                     td { (yes(probed.has_ipv6)) }
-                    td {
-                        @match &probed.nftables { Ok(()) => "yes", Err(why) => { "no: " (why) } }
-                    }
+                    td { (yes_or_why(&probed.nftables)) }
                     td { (yes(probed.has_md5)) }
+                    td { (yes(probed.has_ao)) }
+                    td { (yes_or_why(&probed.destroy)) }
+                    td { (yes_or_why(&probed.programs)) }
                     td { (yes(probed.has_second_uid)) }
                 }
             }
@@ -80,6 +84,10 @@ fn built(kernel: &KernelDocument) -> Markup {
 
 fn yes(has: bool) -> &'static str {
     if has { "yes" } else { "no" }
+}
+
+fn yes_or_why(has: &Result<(), String>) -> String {
+    has.as_ref().map_or_else(|why| format!("no: {why}"), |()| "yes".to_owned())
 }
 
 fn migration(kernel: &Kernel) -> &'static str {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use maud::{Markup, PreEscaped, html};
-use scenarios::judge::Verdict;
+use scenarios::report::wrong_lines;
 
 use crate::ladder::{Ladder, Mark, svg};
 use crate::matrix::cell::Word;
@@ -25,7 +25,7 @@ pub fn shown(case: &Case<'_>, at: usize, most: usize) -> Markup {
             p class="aside" { "Its packets are not drawn again here; the capture has them." }
         };
     }
-    let mut ladder = Ladder::new(&outcome.lines, &wrong(outcome));
+    let mut ladder = whole(outcome);
     let first = ladder.rungs.iter().position(|rung| rung.mark == Mark::Wrong);
     let before = first.map_or(0, |first| first.saturating_sub(RUNGS / 2));
     ladder.rungs.drain(..before);
@@ -40,14 +40,9 @@ pub fn shown(case: &Case<'_>, at: usize, most: usize) -> Markup {
     }
 }
 
-/// The indices of lines that are not what must be.
-fn wrong(outcome: &Outcome<'_>) -> Vec<usize> {
-    match &outcome.first.verdict {
-        Verdict::Fail { mismatches } | Verdict::KnownBug { mismatches, .. } => {
-            mismatches.iter().filter_map(|mismatch| mismatch.trace_line).collect()
-        }
-        _ => vec![],
-    }
+/// All of a result's ladder, what is wrong marked.
+pub fn whole(outcome: &Outcome<'_>) -> Ladder {
+    Ladder::new(&outcome.lines, &wrong_lines(outcome.first.verdict.mismatches()))
 }
 
 /// The models, and of the others the worst first.

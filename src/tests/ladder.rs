@@ -113,6 +113,30 @@ const FAST_OPEN: &str = "
      0.000030  -- accept(B): W's connection --
 ";
 
+/// A child that its client has reset, and that waits all the same.
+const RESET: &str = "
+     0.000001  -- listen(A) --
+     0.000010  C > S  S 0:0(0)  win 65495 <mss 65495>
+     0.000011  S > C  S. 0:0(0) ack 1  win 65483
+     0.000012  C > S  . 1:1(0) ack 1  win 64
+     0.000013  C > S  P. 1:12(11) ack 1  win 64
+     0.000014  S > C  . 1:1(0) ack 12  win 64
+     0.000020  C > S  R. 12:12(0) ack 1  win 64
+     0.000030  -- listen(B) --
+     0.000040  -- close(A) --
+";
+
+/// The same with migration; and a listener that is destroyed, and then a child in a queue.
+fn destroyed() -> String {
+    let on = "0.000000  -- net.ipv4.tcp_migrate_req = 1 --";
+    let reset = RESET.replace("close(A)", "SOCK_DESTROY(A)");
+    let reset = reset.replace("     0.000020  C > S  R. 12:12(0) ack 1  win 64\n", "");
+    let then = "0.000050  -- SOCK_DESTROY(C's child) --
+                0.000051  S > C  R. 1:1(0) ack 12  win 64
+                0.000060  -- accept(B): C's connection --";
+    format!("{on}{reset}{then}")
+}
+
 /// More listeners than there is room for.
 fn many() -> String {
     let listens = (0..9).map(|n| format!("0.00000{n}  -- listen(L{n}) --\n"));
@@ -137,6 +161,9 @@ fn drawn(trace: &str, wrong: &[usize], width: usize) -> String {
 #[case("wire-clients", WIRE_CLIENTS)]
 #[case("three-listeners", THREE)]
 #[case("fast-open", FAST_OPEN)]
+#[case("reset-child", RESET)]
+#[case("reset-child-that-moves", &format!("0.000000  -- net.ipv4.tcp_migrate_req = 1 --{RESET}"))]
+#[case("destroyed", &destroyed())]
 #[case("many-listeners", &many())]
 fn a_ladder_in_characters(#[case] name: &str, #[case] trace: &str) {
     let drawn = drawn(trace, &[], 80);

@@ -128,19 +128,25 @@ pub(crate) const CASES: &[Case] = &[
 const OLD: u32 = 0;
 const NEW: u32 = 1;
 
-/// The old and the new listener, with clients of either.
+/// The old listener, the new one, and clients of either.
 struct Drained {
-    group: Register,
+    _group: Register,
     a: Listener,
+    rest: Rest,
+    /// What A has accepted.
+    shown: Vec<String>,
+}
+
+/// What is left when A is closed.
+struct Rest {
     b: Listener,
     client: Client,
     w: WireClient,
     before: harness::witness::Counters,
     /// Who came since, and its child.
     late: Option<(Client, Option<Child>)>,
-    /// What A has accepted.
+    /// A's children.
     children: Vec<Child>,
-    shown: Vec<String>,
 }
 
 /// C's child and W's request are A's; B listens, and A is out of the register.
@@ -156,7 +162,8 @@ fn begin(lab: &mut Lab, group: Register, program: &Program) -> harness::Result<D
     let b = lab.listen("B")?;
     lab.register_at(&group, NEW, &b)?;
     lab.take_out(&group, OLD)?;
-    Ok(Drained { group, a, b, client, w, before, late: None, children: vec![], shown: vec![] })
+    let rest = Rest { b, client, w, before, late: None, children: vec![] };
+    Ok(Drained { _group: group, a, rest, shown: vec![] })
 }
 
 /// The same, with a program that gives everything to the first that is registered.
@@ -173,60 +180,41 @@ impl Drained {
         let client = lab.connect("D")?;
         client.reset_on_close()?;
         lab.settle()?;
-        let child = lab.accept_now(&self.b)?;
+        let child = lab.accept_now(&self.rest.b)?;
         child.as_ref().map_or(Ok(()), Stream::reset_on_close)?;
-        self.late = Some((client, child));
+        self.rest.late = Some((client, child));
         Ok(())
     }
 
+    /// A accepts one, or finds that there is none.
+    fn accept(&mut self, lab: &mut Lab) -> harness::Result<bool> {
+        let Some((whose, child)) = lab.accept_next(&self.a)? else {
+            self.shown.push("EAGAIN".to_owned());
+            return Ok(false);
+        };
+        self.shown.push(format!("{whose} {}", child.receive_now()?));
+        child.reset_on_close()?;
+        self.rest.children.push(child);
+        Ok(true)
+    }
+
+    /// A accepts until EAGAIN, and closes.
+    fn drain(mut self, lab: &mut Lab) -> harness::Result<Rest> {
+        while self.accept(lab)? {}
+        lab.observe("A accepts", self.shown.join(", "));
+        lab.close(self.a);
+        lab.settle()?;
+        Ok(self.rest)
+    }
+}
+
+impl Rest {
     fn data_of_w(&mut self, lab: &mut Lab) -> harness::Result<()> {
         let answer = lab.wire_send(&mut self.w, &data())?;
         lab.observe("answer to W's data", answer);
         Ok(())
     }
 
-    /// A accepts one, or finds that there is none.
-    fn accept(&mut self, lab: &mut Lab) -> harness::Result<bool> {
-        let Some(child) = self.a.accept_now()? else {
-            self.shown.push("EAGAIN".to_owned());
-            return Ok(false);
-        };
-        let whose = lab.trace().name_of(child.peer);
-        self.shown.push(format!("{whose} {}", child.receive_now()?));
-        child.reset_on_close()?;
-        self.children.push(child);
-        Ok(true)
-    }
-
-    /// A accepts until EAGAIN, and closes.
-    fn drain(mut self, lab: &mut Lab) -> harness::Result<Closed> {
-        while self.accept(lab)? {}
-        lab.observe("A accepts", self.shown.join(", "));
-        lab.close(self.a);
-        lab.settle()?;
-        let _group = self.group;
-        Ok(Closed {
-            b: self.b,
-            client: self.client,
-            w: self.w,
-            before: self.before,
-            late: self.late,
-            children: self.children,
-        })
-    }
-}
-
-/// The same when A is closed.
-struct Closed {
-    b: Listener,
-    client: Client,
-    w: WireClient,
-    before: harness::witness::Counters,
-    late: Option<(Client, Option<Child>)>,
-    children: Vec<Child>,
-}
-
-impl Closed {
     /// What came of everybody.
     fn observe(self, lab: &mut Lab) -> harness::Result<()> {
         lab.observe_counters(&self.before)?;
@@ -249,19 +237,19 @@ fn saved_must() -> Expectation {
 fn last_moment(lab: &mut Lab) -> harness::Result<()> {
     let mut drained = begin_simply(lab)?;
     drained.somebody_comes(lab)?;
-    lab.until_syn_acks(&drained.w, 6, DEFAULT_LAST)?;
-    lab.observe_back_off(&drained.w);
-    drained.data_of_w(lab)?;
+    lab.until_syn_acks(&drained.rest.w, 6, DEFAULT_LAST)?;
+    lab.observe_back_off(&drained.rest.w);
+    drained.rest.data_of_w(lab)?;
     drained.drain(lab)?.observe(lab)
 }
 
 fn until_the_end(lab: &mut Lab) -> harness::Result<()> {
     let mut drained = begin_simply(lab)?;
     drained.somebody_comes(lab)?;
-    lab.until_syn_acks(&drained.w, 6, DEFAULT_LAST)?;
+    lab.until_syn_acks(&drained.rest.w, 6, DEFAULT_LAST)?;
     lab.observe_sockets("after 31 seconds")?;
-    lab.until_no_request(&drained.w, DEFAULT_END - DEFAULT_LAST)?;
-    lab.observe_back_off(&drained.w);
+    lab.until_no_request(&drained.rest.w, DEFAULT_END - DEFAULT_LAST)?;
+    lab.observe_back_off(&drained.rest.w);
     drained.drain(lab)?.observe(lab)
 }
 
@@ -269,15 +257,14 @@ fn short(lab: &mut Lab) -> harness::Result<()> {
     lab.sysctl("net.ipv4.tcp_synack_retries", "0")?;
     let mut drained = begin_simply(lab)?;
     drained.somebody_comes(lab)?;
-    drained.data_of_w(lab)?;
+    drained.rest.data_of_w(lab)?;
     drained.drain(lab)?.observe(lab)
 }
 
 fn without_the_wait(lab: &mut Lab) -> harness::Result<()> {
     let drained = begin_simply(lab)?;
     let mut closed = drained.drain(lab)?;
-    let answer = lab.wire_send(&mut closed.w, &data())?;
-    lab.observe("answer to W's data", answer);
+    closed.data_of_w(lab)?;
     closed.observe(lab)
 }
 
@@ -290,10 +277,10 @@ fn counted(lab: &mut Lab) -> harness::Result<()> {
     let mut drained = begin(lab, group, &program)?;
     drained.somebody_comes(lab)?;
     drained.accept(lab)?;
-    let first = format!("{} and {}", given.get(OLD)?, drained.children.len());
-    drained.data_of_w(lab)?;
-    while (drained.children.len() as i64) < given.get(OLD)? && drained.accept(lab)? {}
-    let then = format!("{} and {}", given.get(OLD)?, drained.children.len());
+    let first = format!("{} and {}", given.get(OLD)?, drained.rest.children.len());
+    drained.rest.data_of_w(lab)?;
+    while (drained.rest.children.len() as i64) < given.get(OLD)? && drained.accept(lab)? {}
+    let then = format!("{} and {}", given.get(OLD)?, drained.rest.children.len());
     lab.observe("given to A, accepted by A", format!("{first}, then {then}"));
     lab.observe("given to B", given.get(NEW)?);
     drained.drain(lab)?.observe(lab)

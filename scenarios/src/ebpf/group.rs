@@ -257,7 +257,7 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
     let group: Vec<&Listener> = std::iter::once(&a).chain(&b).collect();
     lab.who_takes(&group, 0)?;
     lab.observe("runs before", runs.shown()?);
-    lab.act("shutdown(A)");
+    lab.act("shutdown(A, SHUT_RDWR)");
     tested("shutdown(A, SHUT_RDWR)", a.shutdown(Shutdown::Both))?;
     tested("listen(A)", a.listen(BACKLOG))?;
     lab.act("listen(A)");
@@ -322,7 +322,7 @@ fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let bare = Listener::bare("D", setting.family)?;
     lab.observe("by a socket without the option", outcome(detach(&bare)));
     lab.attach(&a, &program)?;
-    lab.act("shutdown(B)");
+    lab.act("shutdown(B, SHUT_RDWR)");
     tested("shutdown(B, SHUT_RDWR)", b.shutdown(Shutdown::Both))?;
     lab.observe("by B, shut down", outcome(detach(&b)));
     lab.observe("by A at last", outcome(detach(&a)));

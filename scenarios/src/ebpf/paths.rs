@@ -251,7 +251,7 @@ pub(super) fn end(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<Opt
     Ok(Some(a))
 }
 
-const SHUT_DOWN: &str = "shutdown(A)";
+const SHUT_DOWN: &str = "shutdown(A, SHUT_RDWR)";
 
 /// What W does when A has ended.
 pub(super) fn go_on(lab: &mut Lab, w: &mut WireClient, path: Path) -> harness::Result<()> {
