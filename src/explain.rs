@@ -265,7 +265,7 @@ fn described(need: Need) -> &'static str {
         Need::Migration => "Linux 5.14, which has migration",
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
-        Need::ToBeNamed => "to be asked for by name, as kernels with a bug warn in their log",
+        Need::ToBeNamed => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",

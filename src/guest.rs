@@ -126,7 +126,7 @@ fn cases(
     let version = environment.kernel.version;
     let mut complain = |during: &str| -> harness::Result<Complaints> {
         let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
-        let complaints = Complaints::sorted(complaints, known::about(during, version));
+        let complaints = Complaints::sorted(complaints, &known::about(during, version));
         for text in &complaints.strange {
             let complaint = Complaint { during: during.to_owned(), text: text.clone() };
             tell(port, tag::COMPLAINT, &complaint)?;
