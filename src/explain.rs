@@ -267,7 +267,7 @@ fn described(need: Need) -> &'static str {
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ToBeNamed => "to be asked for by name, as kernels with a bug warn in their log",
+        Need::ToBeNamed => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",

@@ -171,7 +171,7 @@ impl<'p> Alarm<'p> {
         let now = Taint::read().unwrap_or(self.taint);
         let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
         let known = known::about(during, self.version);
-        let complaints = Complaints::sorted(complaints, gained, known);
+        let complaints = Complaints::sorted(complaints, gained, &known);
         let silent = complaints.strange.is_empty() && !complaints.taint.is_none();
         let by_itself = silent.then(|| format!("kernel.tainted has gained {}", complaints.taint));
         for text in complaints.strange.iter().cloned().chain(by_itself) {

@@ -117,8 +117,8 @@ pub enum Need {
     Multipath,
     /// eBPF programs that the kernel asks about migrations.
     Programs,
-    /// Somebody who asks for it by name: kernels with a bug warn of it in their log, which
-    /// taints them.
+    /// Somebody who asks for it by name: it harms kernels with a bug, which warn in their log
+    /// and are tainted then, or leak.
     ToBeNamed,
     /// A second user.
     SecondUid,

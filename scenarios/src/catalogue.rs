@@ -43,8 +43,8 @@ pub const MECHANISMS: &[(&str, &str)] = &[
     ("ao", "handshakes and children that are signed with TCP-AO, and the keys of each listener"),
     (
         "mptcp",
-        "listeners of Multipath TCP, and groups in which some are; those at which kernels with a bug \
-         warn in their log run only by name (`sockmig run mptcp/timer`)",
+        "listeners of Multipath TCP, and groups in which some are; those that \
+         harm kernels with a bug run only by name (`sockmig run mptcp/timer`)",
     ),
     (
         "attributes",

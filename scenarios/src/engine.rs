@@ -163,7 +163,7 @@ pub fn run_once(
                     Ok(Ok(seen)) => {
                         let known = known::about(&id, kernel.version);
                         let verdict =
-                            judge(&selected.expectation(), known, &seen.observation, &seen.trace);
+                            judge(&selected.expectation(), &known, &seen.observation, &seen.trace);
                         break (verdict, seen, returned.pcapng);
                     }
                     Ok(Err(unseen)) if unseen.again && left => {}

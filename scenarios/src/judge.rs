@@ -124,13 +124,12 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// Tells those that `known` expects, by their first lines, from others; `gained` is how
-    /// the kernel was tainted meanwhile.
-    pub fn sorted(complaints: Vec<String>, gained: Taint, known: Option<&Known>) -> Self {
-        let expected = known.map(|known| &known.log[..]).unwrap_or_default();
+    /// Tells those that a row expects, by their first lines, from others; `gained` is how the
+    /// kernel was tainted meanwhile.
+    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[&Known]) -> Self {
         let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {
             let first = complaint.lines().next().unwrap_or_default();
-            expected.iter().any(|part| first.contains(part.as_str()))
+            rows.iter().flat_map(|row| &row.log).any(|part| first.contains(part.as_str()))
         });
         let taint = if known.is_empty() { gained } else { gained.but_warned() };
         Self { known, strange, taint }
@@ -155,30 +154,27 @@ pub struct Mismatch {
 /// Compares what was seen with what must be seen, and with what is known of this kernel.
 pub fn judge(
     expectation: &Expectation,
-    known: Option<&Known>,
+    known: &[&Known],
     observation: &Observation,
     trace: &Trace,
 ) -> Verdict {
     let mismatches = compare(expectation, observation, trace);
-    let Some(known) = known else {
-        return match mismatches.is_empty() {
-            true => Verdict::Pass { stale: None },
-            false => Verdict::Fail { mismatches },
-        };
-    };
     if mismatches.is_empty() {
-        let stale = format!("expected on this kernel and not seen: {}", known.reason);
-        return Verdict::Pass { stale: Some(stale) };
+        let stale = known.iter().find(|known| !known.by_chance);
+        let stale =
+            stale.map(|row| format!("expected on this kernel and not seen: {}", row.reason));
+        return Verdict::Pass { stale };
     }
-    let there = expectation.clone().with(&known.observed());
-    if !compare(&there, observation, trace).is_empty() {
-        return Verdict::Fail { mismatches };
-    }
-    match known.kind {
-        Kind::Bug => {
-            Verdict::KnownBug { reason: known.reason.clone(), fix: known.fix.clone(), mismatches }
+    let explains = |known: &&&Known| {
+        let there = expectation.clone().with(&known.observed());
+        compare(&there, observation, trace).is_empty()
+    };
+    match known.iter().find(explains) {
+        None => Verdict::Fail { mismatches },
+        Some(Known { kind: Kind::History, .. }) => Verdict::Pass { stale: None },
+        Some(Known { reason, fix, .. }) => {
+            Verdict::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches }
         }
-        Kind::History => Verdict::Pass { stale: None },
     }
 }
 
@@ -249,7 +245,7 @@ mod tests {
     }
 
     fn verdict(expectation: &Expectation, observation: &Observation) -> Verdict {
-        judge(expectation, None, observation, &Trace::default())
+        judge(expectation, &[], observation, &Trace::default())
     }
 
     #[test]
@@ -278,12 +274,12 @@ mod tests {
     fn a_known_bug_is_that_bug_and_no_other() {
         let must = Expectation::new().fact("the waiter", "woken").fact("OutRsts", 0);
         let known = crate::known::about("wake-up/epoll/v4", Version::new(6, 1, 170));
-        assert!(known.is_some(), "the row about the lost wake-up");
+        assert!(!known.is_empty(), "the row about the lost wake-up");
         let judged = |woken: &str, resets: i64| {
             let fact = |name: &str, value: Value| Fact { name: name.into(), value };
             let facts = vec![fact("the waiter", woken.into()), fact("OutRsts", resets.into())];
             let observation = Observation { facts, stopped: None };
-            judge(&must, known, &observation, &Trace::default())
+            judge(&must, &known, &observation, &Trace::default())
         };
         assert!(matches!(judged("asleep", 0), Verdict::KnownBug { fix: Some(_), .. }));
         assert!(matches!(judged("woken", 0), Verdict::Pass { stale: Some(_) }), "it was fixed");
@@ -292,12 +288,31 @@ mod tests {
     }
 
     #[test]
+    fn a_bug_that_shows_by_chance_need_not_and_is_told_from_others() {
+        let id = "mptcp/request-to-tcp/v4";
+        let selected = catalogue::all().into_iter().find(|one| one.id() == id).expect("a case");
+        let must = selected.expectation();
+        let judged = |version, rows: &[usize]| {
+            let known = crate::known::about(id, version);
+            let there =
+                rows.iter().fold(must.clone(), |must, &row| must.with(&known[row].observed()));
+            (known.len(), judge(&must, &known, &perfect(&there), &Trace::default()))
+        };
+        let (lost, mended) = (Version::new(7, 2, 13), Version::new(7, 3, 4));
+        assert!(matches!(judged(lost, &[0]), (2, Verdict::KnownBug { fix: Some(_), .. })));
+        assert!(matches!(judged(lost, &[1]), (2, Verdict::KnownBug { fix: None, .. })));
+        assert!(matches!(judged(lost, &[]), (2, Verdict::Pass { stale: Some(_) })));
+        assert_eq!(judged(mended, &[]), (1, Verdict::Pass { stale: None }));
+        assert!(matches!(judged(mended, &[0]), (1, Verdict::KnownBug { fix: None, .. })));
+    }
+
+    #[test]
     fn a_kernel_that_complains_deviates() {
         let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
         let pass = Verdict::Pass { stale: None };
         assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
         let Verdict::Fail { mismatches } =
-            pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), None))
+            pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), &[]))
         else {
             panic!("a pass");
         };
@@ -308,7 +323,7 @@ mod tests {
     fn a_kernel_that_is_tainted_deviates() {
         let warning = vec!["WARNING: net/a.c".to_owned()];
         let pass = Verdict::Pass { stale: None };
-        let complaints = Complaints::sorted(warning, warned(), None);
+        let complaints = Complaints::sorted(warning, warned(), &[]);
         let Verdict::Fail { mismatches } = pass.with_complaints(&complaints) else {
             panic!("a pass");
         };
@@ -324,22 +339,23 @@ mod tests {
 
     #[test]
     fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
-        let row = crate::known::about("mptcp/timer/v4", Version::new(7, 2, 13)).expect("a row");
+        let rows = crate::known::about("mptcp/timer/v4", Version::new(7, 2, 13));
+        let row = rows[0];
         let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
         let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
-        let verdict = |from: &Verdict, complaints: &[&String], row| {
+        let verdict = |from: &Verdict, complaints: &[&String], rows: &[&Known]| {
             let complaints = complaints.iter().map(|text| (*text).clone()).collect();
-            from.clone().with_complaints(&Complaints::sorted(complaints, warned(), row))
+            from.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
         };
-        let known = verdict(&bug, &[&token], Some(row));
+        let known = verdict(&bug, &[&token], &rows);
         assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
-        for (from, complaints, row) in [
-            (&bug, vec![&token, &other], Some(row)),
-            (&bug, vec![&token], None),
-            (&Verdict::Pass { stale: None }, vec![&token], Some(row)),
+        for (from, complaints, rows) in [
+            (&bug, vec![&token, &other], &rows[..]),
+            (&bug, vec![&token], &[]),
+            (&Verdict::Pass { stale: None }, vec![&token], &rows[..]),
         ] {
-            let strange = verdict(from, &complaints, row);
+            let strange = verdict(from, &complaints, rows);
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
         }
     }

@@ -22,6 +22,9 @@ pub struct Known {
     /// The mainline commit that mends a bug; none where no fix is known.
     #[serde(default)]
     pub fix: Option<String>,
+    /// What happens to be in memory decides: a kernel that is well is no news.
+    #[serde(default)]
+    pub by_chance: bool,
     /// What is in the first line of the complaints that the kernel's log may have then.
     #[serde(default)]
     pub log: Vec<String>,
@@ -116,9 +119,9 @@ pub fn all() -> &'static [Known] {
     })
 }
 
-/// The row about a case on a kernel, if there is one.
-pub fn about(id: &str, version: Version) -> Option<&'static Known> {
-    all().iter().find(|known| known.is_about(id, version))
+/// The rows about a case on a kernel, which may have several bugs that show in it.
+pub fn about(id: &str, version: Version) -> Vec<&'static Known> {
+    all().iter().filter(|known| known.is_about(id, version)).collect()
 }
 
 #[cfg(test)]
@@ -137,7 +140,7 @@ mod tests {
     #[case("5.10.262", false)]
     fn the_lost_wake_up_is_known_where_it_is(#[case] version: &str, #[case] known: bool) {
         let version = version.parse().expect("a version");
-        assert_eq!(about("wake-up/epoll/v4", version).is_some(), known);
+        assert_eq!(!about("wake-up/epoll/v4", version).is_empty(), known);
     }
 
     #[rstest]

@@ -126,27 +126,33 @@ pub(crate) const CASES: &[Case] = &[
         name: "mptcp/tcp-to-mptcp",
         does: "A is a listener of TCP, B of Multipath TCP, in one group. V and W ask for Multipath \
                TCP: V's child waits in A's queue, W's request is A's; A is closed; W sends data.",
-        must: "A has answered in TCP, so both are plain, and a group does not ask what its \
-               members speak: B accepts both as TCP connections.",
+        must: "A has answered in TCP, so both are plain, and stay so: B accepts both as TCP \
+               connections.",
         source: "X-05; reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
-        run: |lab, _| group(lab, [Kind::Tcp, Kind::Multipath], &syn()),
-        expect: |_| group_must(),
+        run: tcp_to_multipath,
+        expect: |_| tcp_to_multipath_must(),
         ..Case::DEFAULT
     },
     Case {
         name: "mptcp/mptcp-to-tcp",
-        does: "A is a listener of Multipath TCP, B of TCP, in one group. V and W do not ask for \
-               Multipath TCP: V's child waits in A's queue, W's request is A's; A is closed; W \
-               sends data.",
-        must: "Nothing of Multipath TCP is left in them but how the request was made: B accepts \
-               both as TCP connections.",
-        source: "X-05; inet_reqsk_clone(): rsk_ops of the request; tcp_v4_syn_recv_sock()",
+        does: "A is a listener of Multipath TCP, B of TCP, in one group. W, which does not ask for \
+               Multipath TCP, has its child in A's queue, with data; A is closed.",
+        must: "A group does not ask what its members speak: B accepts the child, as a TCP \
+               connection with its data.",
+        source: "X-05; inet_csk_listen_stop(), reuseport_migrate_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
-        run: |lab, _| group(lab, [Kind::Multipath, Kind::Tcp], &Draft::syn()),
-        expect: |_| group_must(),
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            lab.wire_send(&mut w, &data())?;
+            let b = lab.listen("B")?;
+            ends(lab, a, &b, &mut w, None)
+        },
+        expect: |_| {
+            kept("TCP", "TCP").fact("resets to W", "none").counters(&[("TCPMigrateReqSuccess", 1)])
+        },
         ..Case::DEFAULT
     },
 ];
@@ -274,12 +280,12 @@ fn request_must(setting: Setting, protocol: &str) -> Expectation {
 }
 
 /// A has V's child and W's request when it is closed. What does B accept?
-fn group(lab: &mut Lab, [a, b]: [Kind; 2], syn: &Draft) -> harness::Result<()> {
-    let (a, mut w) = asked(lab, a, syn)?;
+fn tcp_to_multipath(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w) = asked(lab, Kind::Tcp, &syn())?;
     let mut v = lab.wire_client("V")?;
-    lab.wire_syn(&mut v, syn)?;
+    lab.wire_syn(&mut v, &syn())?;
     lab.wire_send(&mut v, &data())?;
-    let b = listen(lab, b, "B")?;
+    let b = lab.listen_multipath("B")?;
     let before = lab.counters()?;
     lab.close(a);
     lab.settle()?;
@@ -297,7 +303,7 @@ fn group(lab: &mut Lab, [a, b]: [Kind; 2], syn: &Draft) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-fn group_must() -> Expectation {
+fn tcp_to_multipath_must() -> Expectation {
     Expectation::new()
         .fact("the SYN+ACK speaks", "TCP")
         .fact("answer to data", ACKNOWLEDGED)

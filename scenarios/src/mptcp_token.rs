@@ -1,13 +1,15 @@
-//! The token of a request of Multipath TCP, by which the kernel tells whose key is taken: it
-//! must move with the request. Kernels at which it does not warn in their log, so that these
-//! cases run only by name.
+//! What a listener of Multipath TCP leaves in its requests, which other listeners complete.
+//! Kernels with a bug warn in their log, or leak a socket and its network namespace, so that
+//! these cases run only by name.
 //!
+//! One thing is a token, by which the kernel tells whose key is taken: it must move with the
+//! request.
 //! Whether a token is taken shows in a handshake that claims its key: V brings it back with a
 //! SYN cookie, as if it were its own server's, and the kernel must refuse.
 
 use harness::lab::Lab;
 use harness::socket::Listener;
-use harness::wire_client::WireClient;
+use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::expectation::Expectation;
@@ -45,6 +47,35 @@ pub(crate) const CASES: &[Case] = &[
         waits_for: FIRST,
         run: |lab, _| timer(lab, Kind::Tcp),
         expect: |_| timer_must("TCP"),
+    },
+    Case {
+        name: "mptcp/plain-request-to-tcp",
+        does: "A is a listener of Multipath TCP, B of TCP, in one group. A is closed with the \
+               request of W, which does not ask for Multipath TCP; W sends data.",
+        must: "Nothing of Multipath TCP counts any more: the data completes the handshake on B, \
+               which accepts a TCP connection.",
+        source: "X-05; subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
+        settings: Settings::FamiliesOn,
+        needs: NEEDS,
+        run: |lab, _| {
+            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let b = lab.listen("B")?;
+            let before = lab.counters()?;
+            close(lab, a)?;
+            let answer = lab.wire_send(&mut w, &data())?;
+            lab.observe("answer to data", answer);
+            let child = observe_child(lab, &b)?;
+            lab.observe_counters(&before)?;
+            lab.observe_multipath(&before)?;
+            child.map_or(Ok(()), |child| child.abort())
+        },
+        expect: |_| {
+            accepts("TCP", "TCP")
+                .fact("answer to data", ACKNOWLEDGED)
+                .fact("resets to W", "none")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
     },
     Case {
         name: "mptcp/request-to-tcp",

@@ -77,7 +77,7 @@ fn apart(selected: &Selected) -> Met {
     if selected.named || !selected.case.needs.contains(&Need::ToBeNamed) {
         return Met::Yes;
     }
-    skip(&format!("makes kernels with a bug warn in their log, which taints them; {BY_NAME}"))
+    skip(&format!("harms kernels with a bug, which warn in their log or leak; {BY_NAME}"))
 }
 
 /// What the reason of a skip says when a case was only not named.

@@ -80,7 +80,7 @@ pub fn outcomes() -> Vec<Outcome> {
     let judged = |index: usize, seen: Seen| {
         let known = known::about(IDS[index], run.environment.kernel.version);
         let must = run.selection[index].expectation();
-        of(index, judge(&must, known, &seen.observation, &seen.trace), seen)
+        of(index, judge(&must, &known, &seen.observation, &seen.trace), seen)
     };
     vec![
         of(0, Verdict::Pass { stale: None }, Seen::default()),
@@ -198,14 +198,16 @@ pub fn as_known(version: &str, counters: bool, here: &str) -> (Run, Vec<Outcome>
         let id = selected.id();
         let verdict = match requirement(&selected.needs(), selected.setting, &kernel) {
             Met::No(verdict) => verdict,
-            Met::Yes => match known::about(&id, kernel.version) {
-                Some(known) if known.kind == known::Kind::Bug => Verdict::KnownBug {
-                    reason: known.reason.clone(),
-                    fix: known.fix.clone(),
-                    mismatches: vec![],
-                },
-                _ => Verdict::Pass { stale: None },
-            },
+            Met::Yes => {
+                match known::about(&id, kernel.version).into_iter().find(|row| !row.by_chance) {
+                    Some(known) if known.kind == known::Kind::Bug => Verdict::KnownBug {
+                        reason: known.reason.clone(),
+                        fix: known.fix.clone(),
+                        mismatches: vec![],
+                    },
+                    _ => Verdict::Pass { stale: None },
+                }
+            }
         };
         let (round, took) = (1, Duration::ZERO);
         Outcome { id, round, verdict, seen: Seen::default(), pcapng: vec![], took }
