@@ -22,8 +22,11 @@ mod statement;
 mod syscall;
 
 pub use ids::{Left, left, left_of, name};
+pub use instruction::Width;
 pub use map::{Counts, Heirs, Register, Vacancy};
 pub use program::{Attach, Program, detach, lock_filters, select_index};
 pub(crate) use program::{is_privileged, probe};
 pub use sighting::{SeenSocket, Sighting, Sightings};
-pub use statement::{Condition, DROP, Index, PASS, Statement, count, keep, note, select, when};
+pub use statement::{
+    Condition, DROP, Field, Index, PASS, Statement, count, keep, note, select, when,
+};

@@ -17,7 +17,9 @@ pub(super) const FRAME: Register = Register(10);
 
 /// How many bytes are loaded or stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
+pub enum Width {
+    /// One.
+    Byte,
     /// Two.
     Half,
     /// Four.
@@ -27,10 +29,21 @@ pub(super) enum Width {
 }
 
 impl Width {
+    /// The number of bytes.
+    pub const fn bytes(self) -> u8 {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+            Self::Double => 8,
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Word => 0x00,
             Self::Half => 0x08,
+            Self::Byte => 0x10,
             Self::Double => 0x18,
         }
     }

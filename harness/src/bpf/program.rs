@@ -47,7 +47,8 @@ impl Program {
     /// Loads a program.
     ///
     /// # Errors
-    /// What the kernel says of it, with the last lines of the verifier's log.
+    /// What the kernel says of it, with the last lines of the verifier's log. That the
+    /// verifier finds fault with it is the kernel's, and everything else the laboratory's.
     pub fn load(attach: Attach, statements: &[Statement<'_>]) -> Result<Self> {
         let instructions = translate(statements);
         let shown = shown(statements);
@@ -60,18 +61,21 @@ impl Program {
                 let _ = syscall::load(&instructions, number, name, &mut log);
                 let said = end_of(&log);
                 let call = format!("bpf(BPF_PROG_LOAD, {attach:?}, `{shown}`){said}");
-                Err(Error::Call { call, source })
+                Err(match source.raw_os_error() {
+                    Some(libc::EACCES | libc::EINVAL) => Error::Tested { call, source },
+                    _ => Error::Call { call, source },
+                })
             }
         }
     }
 
-    /// `ok`, or the errno with which a program that only passes is refused.
+    /// `ok`, or the errno with which a program is refused.
     ///
     /// # Errors
     /// The laboratory cannot tell the program's name.
-    pub fn try_load(attach: Attach) -> Result<String> {
+    pub fn try_load(attach: Attach, statements: &[Statement<'_>]) -> Result<String> {
         let name = kernel_name()?;
-        let loaded = syscall::load(&translate(&[PASS]), attach.number(), name, &mut []);
+        let loaded = syscall::load(&translate(statements), attach.number(), name, &mut []);
         Ok(loaded.map_or_else(|e| errno_name(&e), |_| "ok".to_owned()))
     }
 
@@ -118,7 +122,7 @@ pub fn lock_filters(socket: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// As [`Program::try_load`].
 pub(crate) fn probe() -> Result<std::result::Result<(), String>> {
-    Ok(match Program::try_load(Attach::SelectOrMigrate)?.as_str() {
+    Ok(match Program::try_load(Attach::SelectOrMigrate, &[PASS])?.as_str() {
         "ok" => Ok(()),
         errno => Err(errno.to_owned()),
     })

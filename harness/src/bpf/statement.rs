@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::instruction::Width::{Double, Word};
+use super::instruction::Width::{self, Double, Word};
 use super::instruction::{Assembler, FRAME, Helper, Instruction, Jump, R0, R1, R2, R3, R4, R6};
 use super::map::{Counts, Heirs, Register};
 use super::sighting::{Sightings, note_everything};
@@ -19,6 +19,61 @@ pub(super) mod context {
     pub const HASH: i16 = 32;
     pub const SK: i16 = 40;
     pub const MIGRATING_SK: i16 = 48;
+}
+
+/// A field of `struct sk_reuseport_md`, with the kernel's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Where the packet begins.
+    Data,
+    /// Where its linear part ends.
+    DataEnd,
+    /// How long it is.
+    Len,
+    /// `ETH_P_IP`, `ETH_P_IPV6`.
+    EthProtocol,
+    /// `IPPROTO_TCP`.
+    IpProtocol,
+    /// Whether the group is bound to a wildcard.
+    BindInany,
+    /// The hash by which the kernel would choose.
+    Hash,
+    /// The listener that the program is called for.
+    Sk,
+    /// What migrates.
+    MigratingSk,
+}
+
+impl Field {
+    const fn offset(self) -> i16 {
+        match self {
+            Self::Data => context::DATA,
+            Self::DataEnd => context::DATA_END,
+            Self::Len => context::LEN,
+            Self::EthProtocol => context::ETH_PROTOCOL,
+            Self::IpProtocol => context::IP_PROTOCOL,
+            Self::BindInany => context::BIND_INANY,
+            Self::Hash => context::HASH,
+            Self::Sk => context::SK,
+            Self::MigratingSk => context::MIGRATING_SK,
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::DataEnd => "data_end",
+            Self::Len => "len",
+            Self::EthProtocol => "eth_protocol",
+            Self::IpProtocol => "ip_protocol",
+            Self::BindInany => "bind_inany",
+            Self::Hash => "hash",
+            Self::Sk => "sk",
+            Self::MigratingSk => "migrating_sk",
+        })
+    }
 }
 
 /// Offsets in `struct bpf_sock`, to which the context points.
@@ -51,17 +106,23 @@ pub enum Statement<'m> {
     Keep(&'m Counts, u32),
     /// Keeps everything that the program is shown.
     Note(&'m Sightings),
-    /// Ends the program: the selected listener, or the hash's where none is (SK_PASS).
-    Pass,
-    /// Ends the program: nobody (SK_DROP).
-    Drop,
+    /// Reads so many bytes of what the program is shown, from the field's first on.
+    Read(Field, Width),
+    /// Writes there.
+    Write(Field, Width),
+    /// Ends the program with this result.
+    End(i32),
 }
 
+/// `enum sk_action`.
+const SK_DROP: i32 = 0;
+const SK_PASS: i32 = 1;
+
 /// Ends the program: the selected listener, or the hash's where none is.
-pub const PASS: Statement<'_> = Statement::Pass;
+pub const PASS: Statement<'_> = Statement::End(SK_PASS);
 
 /// Ends the program: nobody may have the connection.
-pub const DROP: Statement<'_> = Statement::Drop;
+pub const DROP: Statement<'_> = Statement::End(SK_DROP);
 
 /// When a part of a program is for.
 #[derive(Clone, Copy)]
@@ -127,15 +188,11 @@ pub(super) fn translate(statements: &[Statement<'_>]) -> Vec<Instruction> {
         statement.emit(&mut code);
     }
     // The verifier takes no instructions that are never reached.
-    if !matches!(statements.last(), Some(Statement::Pass | Statement::Drop)) {
-        Statement::Pass.emit(&mut code);
+    if !matches!(statements.last(), Some(Statement::End(_))) {
+        PASS.emit(&mut code);
     }
     code.finished()
 }
-
-/// `enum sk_action`.
-const SK_DROP: i32 = 0;
-const SK_PASS: i32 = 1;
 
 impl Statement<'_> {
     fn emit(&self, code: &mut Assembler) {
@@ -163,15 +220,14 @@ impl Statement<'_> {
                 code.land(absent);
             }
             Self::Note(sightings) => note_everything(code, sightings),
-            Self::Pass => ending(code, SK_PASS),
-            Self::Drop => ending(code, SK_DROP),
+            Self::Read(field, width) => code.load(*width, R1, R6, field.offset()),
+            Self::Write(field, width) => code.store_value(*width, R6, field.offset(), 0),
+            Self::End(result) => {
+                code.set(R0, *result);
+                code.exit();
+            }
         }
     }
-}
-
-fn ending(code: &mut Assembler, action: i32) {
-    code.set(R0, action);
-    code.exit();
 }
 
 /// Register 0 gets the address of an array's element. The jump is for when there is none.
@@ -261,7 +317,9 @@ pub(super) fn shown(statements: &[Statement<'_>]) -> String {
 impl fmt::Display for Statement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::When(Condition::Selected(_, index), then) if matches!(then[..], [Self::Pass]) => {
+            Self::When(Condition::Selected(_, index), then)
+                if matches!(then[..], [Self::End(SK_PASS)]) =>
+            {
                 write!(f, "select {index}")
             }
             Self::When(condition, then) if then.len() == 1 => {
@@ -271,8 +329,11 @@ impl fmt::Display for Statement<'_> {
             Self::Count(_, index) => write!(f, "count {index}"),
             Self::Keep(_, index) => write!(f, "keep the result at {index}"),
             Self::Note(_) => f.write_str("note"),
-            Self::Pass => f.write_str("pass"),
-            Self::Drop => f.write_str("drop"),
+            Self::Read(field, width) => write!(f, "read {} bytes of {field}", width.bytes()),
+            Self::Write(field, width) => write!(f, "write {} bytes of {field}", width.bytes()),
+            Self::End(SK_PASS) => f.write_str("pass"),
+            Self::End(SK_DROP) => f.write_str("drop"),
+            Self::End(result) => write!(f, "end with {result}"),
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use harness::Family;
 use harness::bpf::Condition::{Migrating, Selected};
-use harness::bpf::{Attach, Counts, DROP, Index, PASS, Program, Register, keep, select, when};
+use harness::bpf::{
+    Attach, Counts, DROP, Index, PASS, Program, Register, Statement, keep, select, when,
+};
 use harness::lab::Lab;
 use harness::place::Place;
 use harness::socket::{Listener, Stream};
@@ -155,6 +157,49 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "ebpf/choice/last-selection",
+        does: "W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with data. When \
+               migrating, a program selects D's place, C's, and an empty one; and passes.",
+        must: "The last selection that came to something counts: C accepts W's connection.",
+        source: "B-07, B-10; sk_select_reuseport(): selected_sk",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| {
+            let group = Register::new(5)?;
+            let selections = [3, 2, 4].map(|index| when(Selected(&group, Index::At(index)), []));
+            select_and_end(lab, Path::FinalAck, &group, selections, PASS)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("accepted by", "C")
+                .fact("received", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/choice/other-result",
+        does: "W's child waits in A's queue; B, C and D listen; A is closed. When migrating, a \
+               program selects C's place, and ends with 2, which is neither SK_PASS nor SK_DROP.",
+        must: "What is not SK_PASS is a drop: the child is reset, and a failed migration counted.",
+        source: "B-08; bpf_run_sk_reuseport(): action == SK_PASS",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| {
+            let group = Register::new(5)?;
+            let selection = [when(Selected(&group, Index::At(2)), [])];
+            select_and_end(lab, Path::Close, &group, selection, Statement::End(2))
+        },
+        expect: |_| {
+            Expectation::new().fact("accepted by", "none").fact("received", "none").counters(&[
+                ("TCPMigrateReqFailure", 1),
+                ("EstabResets", 1),
+                ("OutRsts", 1),
+            ])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
         name: "ebpf/choice/every-packet",
         does: "W's SYN was A's; B listens; A is closed. W sends its SYN again, an ACK of what \
                nobody sent, an ACK from beyond the window, and its data.",
@@ -284,6 +329,29 @@ fn refuse_syn(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.select_by_hash(&a)?;
     lab.observe_service(&a)
+}
+
+/// A ends with W's connection. When it migrates, a program makes the selections among A, B,
+/// C and D, and ends.
+fn select_and_end<'m>(
+    lab: &mut Lab,
+    path: Path,
+    group: &'m Register,
+    selections: impl IntoIterator<Item = Statement<'m>>,
+    result: Statement<'m>,
+) -> harness::Result<()> {
+    let migrating = when(Migrating, selections.into_iter().chain([result]));
+    let program = Program::load(Attach::SelectOrMigrate, &[migrating, PASS])?;
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    let mut w = begin(lab, path)?;
+    let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
+    lab.register(group, &[&a, &b, &c, &d])?;
+    let before = lab.counters()?;
+    end(lab, a, path)?;
+    go_on(lab, &mut w, path)?;
+    lab.observe_counters(&before)?;
+    observe_heir(lab, &[&b, &c, &d])
 }
 
 /// The place of each selection that fails, and what it is called.

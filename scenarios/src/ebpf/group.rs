@@ -3,7 +3,8 @@
 
 use std::net::Shutdown;
 
-use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
+use harness::bpf::Width::{Byte, Double, Half, Word};
+use harness::bpf::{Attach, Field, PASS, Program, Statement, detach, lock_filters, select_index};
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Listener};
@@ -33,6 +34,23 @@ pub(crate) const CASES: &[Case] = &[
                 .fold(Expectation::new(), |must, (number, came)| {
                     must.fact(&format!("attach type {number}"), came)
                 })
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/load/accesses",
+        does: "Programs are loaded that read a field of what they are shown, whole or a part, or \
+               write to one.",
+        must: "Pointers and the hash are read whole, of eth_protocol no less than two bytes, any \
+               part of other numbers. To write is EACCES, as all else.",
+        source: "sk_reuseport_is_valid_access()",
+        settings: Settings::Once,
+        needs: &[Need::Programs],
+        run: accesses,
+        expect: |_| {
+            ACCESSES.iter().fold(Expectation::new(), |must, (access, came)| {
+                must.fact(&access.to_string(), *came)
+            })
         },
         ..Case::DEFAULT
     },
@@ -197,8 +215,37 @@ pub(crate) const CASES: &[Case] = &[
 
 fn attach_types(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     for number in [0, 1, 38, 39, 40, 41] {
-        let came = Program::try_load(Attach::Number(number))?;
+        let came = Program::try_load(Attach::Number(number), &[PASS])?;
         lab.observe(&format!("attach type {number}"), came);
+    }
+    Ok(())
+}
+
+const ACCESSES: [(Statement<'_>, &str); 18] = [
+    (Statement::Read(Field::Data, Double), "ok"),
+    (Statement::Read(Field::Data, Word), "EACCES"),
+    (Statement::Read(Field::DataEnd, Double), "ok"),
+    (Statement::Read(Field::DataEnd, Word), "EACCES"),
+    (Statement::Read(Field::Len, Word), "ok"),
+    (Statement::Read(Field::Len, Byte), "ok"),
+    (Statement::Read(Field::EthProtocol, Half), "ok"),
+    (Statement::Read(Field::EthProtocol, Byte), "EACCES"),
+    (Statement::Read(Field::IpProtocol, Byte), "ok"),
+    (Statement::Read(Field::BindInany, Byte), "ok"),
+    (Statement::Read(Field::Hash, Word), "ok"),
+    (Statement::Read(Field::Hash, Half), "EACCES"),
+    (Statement::Read(Field::Sk, Double), "ok"),
+    (Statement::Read(Field::Sk, Word), "EACCES"),
+    (Statement::Read(Field::MigratingSk, Double), "ok"),
+    (Statement::Read(Field::MigratingSk, Word), "EACCES"),
+    (Statement::Write(Field::Len, Word), "EACCES"),
+    (Statement::Write(Field::Hash, Word), "EACCES"),
+];
+
+fn accesses(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    for (access, _) in ACCESSES {
+        let what = access.to_string();
+        lab.observe(&what, Program::try_load(Attach::SelectOrMigrate, &[access])?);
     }
     Ok(())
 }
@@ -207,7 +254,7 @@ fn privileges(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
     let [loading, attaching, classic] = as_second_user(|| {
-        let loading = Program::try_load(Attach::SelectOrMigrate);
+        let loading = Program::try_load(Attach::SelectOrMigrate, &[PASS]);
         let loading = loading.unwrap_or_else(|e| e.to_string());
         let attaching = outcome(program.attach(&a));
         [loading, attaching, outcome(select_index(&a, 0))]
