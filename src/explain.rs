@@ -266,6 +266,7 @@ fn described(need: Need) -> &'static str {
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
+        Need::SockDiag => "sockets that netlink tells of (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
         Need::ToBeNamed => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",

@@ -111,6 +111,8 @@ pub enum Need {
     Md5,
     /// TCP's authentication option.
     Ao,
+    /// Sockets that netlink tells of.
+    SockDiag,
     /// Sockets that are destroyed by netlink.
     Destroy,
     /// Multipath TCP.

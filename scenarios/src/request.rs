@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use harness::attribute;
 use harness::lab::{Lab, outcome};
-use harness::socket::Stream;
+use harness::socket::{Listener, Stream};
 use harness::wait;
 use harness::wire_client::{Draft, WireClient};
 use harness::witness::{Counters, retransmissions, round_trip_time};
 use harness::{Family, Result};
 
-use crate::case::{Case, Setting, Settings};
+use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::{NOTHING, data};
-use crate::heir::full;
+use crate::heir::{full, request_in_flight};
 use crate::timer::{FIRST, observe_timer, option};
 
 /// The answer to W's SYN.
@@ -67,6 +67,46 @@ pub(crate) const CASES: &[Case] = &[
             Expectation::new()
                 .fact("hop limit that W's child tells", 33)
                 .fact("hop limits that the others tell", "44 44 44 44 44 44 44 44")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/cookie",
+        does: "sock_diag is asked for W's request at A, and so gives it a cookie. B listens; A is \
+               closed; the timer fires; sock_diag is asked again; W sends data, and B accepts.",
+        must: "The request has the same cookie at B, and the child has it too.",
+        source: "inet_reqsk_clone(): ir_cookie; inet_csk_clone_lock(): sk_cookie",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::SockDiag],
+        waits_for: FIRST,
+        run: cookie,
+        expect: |_| {
+            Expectation::new()
+                .fact("the request's cookie at B", "as at A")
+                .fact("the child's SO_COOKIE", "as its request's at A")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "handshake/cookie",
+        does: "sock_diag is asked for W's request at A, and so gives it a cookie. B listens; A is \
+               closed; W sends data, and B accepts.",
+        must: "B's child has the cookie of the request.",
+        source: "inet_csk_complete_hashdance(), inet_csk_clone_lock(): sk_cookie",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::SockDiag],
+        run: |lab, _| {
+            let (a, mut w, b) = request_in_flight(lab)?;
+            let (cookie, before) = (lab.cookie_of(w.local)?, lab.counters()?);
+            lab.close(a);
+            lab.wire_send(&mut w, &data())?;
+            lab.observe_counters(&before)?;
+            observe_cookie_of_child(lab, &b, cookie)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("the child's SO_COOKIE", "as its request's at A")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
         ..Case::DEFAULT
     },
@@ -187,6 +227,33 @@ pub(crate) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
 ];
+
+fn cookie(lab: &mut Lab, _: Setting) -> Result<()> {
+    let (a, mut w, b) = request_in_flight(lab)?;
+    let (cookie, before) = (lab.cookie_of(w.local)?, lab.counters()?);
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    let kept = lab.cookie_of(w.local)? == cookie;
+    lab.observe("the request's cookie at B", if kept { "as at A" } else { "another one" });
+    lab.wire_send(&mut w, &data())?;
+    lab.observe_counters(&before)?;
+    observe_cookie_of_child(lab, &b, cookie)
+}
+
+fn observe_cookie_of_child(lab: &mut Lab, b: &Listener, cookie: u64) -> Result<()> {
+    let Some(child) = lab.accept_now(b)? else {
+        lab.observe("the child's SO_COOKIE", "no child");
+        return Ok(());
+    };
+    // W would never acknowledge a FIN.
+    child.reset_on_close()?;
+    let kept = attribute::cookie(&child)? == cookie;
+    lab.observe(
+        "the child's SO_COOKIE",
+        if kept { "as its request's at A" } else { "another one" },
+    );
+    Ok(())
+}
 
 fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.sysctl("net.ipv4.tcp_reflect_tos", "1")?;

@@ -108,6 +108,7 @@ fn check(need: Need, kernel: &Kernel) -> Met {
             skip(&format!("no TCP-AO: it came with {AO_SINCE}, this is {version}"))
         }
         Need::Ao => lacks("no TCP-AO", &["CONFIG_TCP_AO"], kernel),
+        Need::SockDiag => sock_diag(kernel),
         Need::Destroy => destroy(kernel),
         Need::Multipath => multipath(kernel),
         // It is not about the kernel: see `apart`.
@@ -164,15 +165,29 @@ fn gate(why: &str, kernel: &Kernel) -> Met {
 }
 
 fn destroy(kernel: &Kernel) -> Met {
-    let what = "sockets cannot be destroyed by netlink";
-    let Err(errno) = &kernel.destroy else { return Met::Yes };
-    match errno.as_str() {
-        "EOPNOTSUPP" => lacks(what, &["CONFIG_INET_DIAG_DESTROY"], kernel),
+    match kernel.destroy.as_ref().map_err(String::as_str) {
+        Err(REFUSED_BY_TCP) => {
+            let what = "sockets cannot be destroyed by netlink";
+            lacks(what, &["CONFIG_INET_DIAG_DESTROY"], kernel)
+        }
+        _ => sock_diag(kernel),
+    }
+}
+
+/// What SOCK_DESTROY is when TCP tells of its sockets and does not destroy any.
+const REFUSED_BY_TCP: &str = "EOPNOTSUPP";
+
+fn sock_diag(kernel: &Kernel) -> Met {
+    let what = "netlink tells nothing of sockets";
+    match kernel.destroy.as_ref().map_err(String::as_str) {
+        Ok(()) | Err(REFUSED_BY_TCP) => Met::Yes,
         // No handler for TCP, or no sock_diag for Internet sockets at all.
-        "ENOENT" | "EPROTONOSUPPORT" => {
+        Err("ENOENT" | "EPROTONOSUPPORT") => {
             lacks(what, &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"], kernel)
         }
-        _ => Met::No(Verdict::Error { reason: format!("{what}: SOCK_DESTROY is {errno}") }),
+        Err(errno) => {
+            Met::No(Verdict::Error { reason: format!("{what}: SOCK_DESTROY is {errno}") })
+        }
     }
 }
 
@@ -334,6 +349,7 @@ pub(crate) mod tests {
         (Need::Ao, |k| k.has_ao = false),
         (Need::Destroy, |k| k.destroy = Err("EOPNOTSUPP".into())),
         (Need::Destroy, |k| k.destroy = Err("ENOENT".into())),
+        (Need::SockDiag, |k| k.destroy = Err("EPROTONOSUPPORT".into())),
         (Need::Programs, |k| k.programs = Err("ENOSYS".into())),
         (Need::Gate, |k| {
             k.nftables = Err("nftables: add a table: EPROTONOSUPPORT".into());
