@@ -14,9 +14,9 @@ use crate::witness;
 /// Where the kernel tells of its caches, if it was built to (not with `CONFIG_SLUB_TINY`).
 const CACHES: &str = "/sys/kernel/slab";
 
-/// The caches that sockets, requests and what hangs on them come from. Where caches are
+/// The caches that sockets, requests, packets and what hangs on them come from. Where caches are
 /// merged these names are links, and the count is that of everything in them.
-const OF_SOCKETS: [&str; 9] = [
+const OF_SOCKETS: [&str; 11] = [
     "TCP",
     "TCPv6",
     "request_sock_TCP",
@@ -26,6 +26,8 @@ const OF_SOCKETS: [&str; 9] = [
     "sock_inode_cache",
     "tcp_bind_bucket",
     "tcp_bind2_bucket",
+    "skbuff_head_cache",
+    "skbuff_fclone_cache",
 ];
 
 /// Caches by size, for what has none of its own: groups, queues' tables, saved SYNs, options.
@@ -65,6 +67,14 @@ impl Held {
     /// Who counts.
     pub fn counted_by(&self) -> &'static str {
         if self.objects.is_empty() { "SUnreclaim" } else { "/sys/kernel/slab" }
+    }
+
+    /// Whether there is less of something than `earlier`.
+    pub fn has_fallen_from(&self, earlier: &Self) -> bool {
+        let fewer = |(name, now): (&String, &i64)| now < earlier.objects.get(name).unwrap_or(now);
+        self.bytes < earlier.bytes
+            || self.sockets < earlier.sockets
+            || self.objects.iter().any(fewer)
     }
 
     /// What there is more of than `earlier`, after something was done so many `times` that
@@ -162,6 +172,20 @@ mod tests {
     fn held(objects: &[(&str, i64)], bytes: i64, sockets: i64) -> Held {
         let objects = objects.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         Held { objects, bytes, sockets }
+    }
+
+    #[test]
+    fn memory_falls_with_any_of_its_parts() {
+        let earlier = held(&[("TCP", 10), ("kmalloc-1k", 100)], 4096, 4);
+        assert!(!earlier.has_fallen_from(&earlier));
+        assert!(!held(&[("TCP", 11), ("TCPv6", 1)], 8192, 5).has_fallen_from(&earlier));
+        for less in [
+            held(&[("TCP", 10), ("kmalloc-1k", 99)], 4096, 4),
+            held(&[("TCP", 10), ("kmalloc-1k", 100)], 0, 4),
+            held(&[("TCP", 10), ("kmalloc-1k", 100)], 4096, 3),
+        ] {
+            assert!(less.has_fallen_from(&earlier), "{less:?}");
+        }
     }
 
     #[test]

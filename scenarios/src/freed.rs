@@ -8,6 +8,7 @@
 
 use std::net::Shutdown;
 
+use harness::bpf::{Attach, PASS, Program, detach, select_index};
 use harness::gate::Whose;
 use harness::inside::use_every_descriptor;
 use harness::lab::{HELD, Lab};
@@ -44,6 +45,38 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::OwnMachine],
         run: |lab, _| often(lab, accept_queue),
         expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/by-program",
+        does: "As accounting/freed/accept-queue, with a program that passes.",
+        must: "As there; and nothing is left of the empty packets that the program was shown.",
+        source: "reuseport_migrate_sock(): alloc_skb(), kfree_skb()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Programs],
+        run: |lab, _| {
+            often(lab, |lab, times| {
+                let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+                accept_queue_of(lab, times, |a| {
+                    tested("setsockopt(A, SO_ATTACH_REUSEPORT_EBPF)", program.attach(a))
+                })
+            })
+        },
+        expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/classic-programs",
+        does: "300 times: a classic program is attached to A, replaced by another, detached, and \
+               attached again; one is refused by a socket that can be in no group; A is closed.",
+        must: "Of programs that were replaced, detached or refused, and of A's last, nothing is \
+               left.",
+        source: "reuseport_attach_prog(), reuseport_detach_prog(), sk_reuseport_attach_filter(), \
+                 sk_reuseport_prog_free()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine],
+        run: |lab, _| often(lab, classic_programs),
+        expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
     },
     Case {
@@ -154,12 +187,37 @@ fn groups(lab: &mut Lab, times: usize) -> harness::Result<()> {
 }
 
 fn accept_queue(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    accept_queue_of(lab, times, |_| Ok(()))
+}
+
+fn accept_queue_of(
+    lab: &mut Lab,
+    times: usize,
+    prepare: impl FnOnce(&Listener) -> harness::Result<()>,
+) -> harness::Result<()> {
     let a = listen(lab, times as i32)?;
+    prepare(&a)?;
     let _clients = clients(lab, times)?;
     until_waiting(&a, times)?;
     let b = listen(lab, times as i32)?;
     drop(a);
     until_waiting(&b, times)
+}
+
+fn classic_programs(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let groupless = Listener::bare("a socket without the option", lab.family())?;
+    for _ in 0..times {
+        let a = listen(lab, BACKLOG)?;
+        for index in [0, 1] {
+            tested("setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)", select_index(&a, index))?;
+        }
+        tested("setsockopt(A, SO_DETACH_REUSEPORT_BPF)", detach(&a))?;
+        tested("setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)", select_index(&a, 0))?;
+        if select_index(&groupless, 0).is_ok() {
+            lab.observe("a program at a socket without the option", "ok");
+        }
+    }
+    Ok(())
 }
 
 fn final_ack(lab: &mut Lab, times: usize) -> harness::Result<()> {

@@ -30,13 +30,23 @@ impl Lab {
         done
     }
 
-    /// What the kernel holds now, with nothing of this lab's on its way to being freed.
+    /// What the kernel holds now, with nothing of this lab's on its way to being freed, nor of
+    /// labs before it: what was freed later would hide what is lost.
     ///
     /// # Errors
     /// Sockets that were closed are never freed; `/proc` or `/sys` cannot be read.
     pub fn held(&mut self) -> Result<Held> {
         self.until_freed_but(0)?;
-        let held = Held::read()?;
+        let mut held = Held::read()?;
+        let at_rest = wait::until_every(LOOK, wait::deadline(), "memory to come to rest", || {
+            let earlier = std::mem::replace(&mut held, Held::read()?);
+            Ok((!held.has_fallen_from(&earlier)).then_some(()))
+        });
+        match at_rest {
+            Err(e) if !e.blames_the_kernel() => return Err(e),
+            // Others are always at work: it is as good as it gets.
+            _ => {}
+        }
         self.act(&format!("the kernel's memory is read, by {}", held.counted_by()));
         Ok(held)
     }
