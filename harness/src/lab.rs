@@ -10,7 +10,7 @@ mod timer;
 mod wire;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -135,6 +135,31 @@ impl Lab {
         // Written down first: what the kernel sends while closing belongs behind it.
         self.act(&format!("close({name})"));
         drop(listener);
+    }
+
+    /// Shuts a listener down.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn shut_down(&mut self, listener: &Listener, how: Shutdown) -> Result<()> {
+        let ends = match how {
+            Shutdown::Read => "SHUT_RD",
+            Shutdown::Write => "SHUT_WR",
+            Shutdown::Both => "SHUT_RDWR",
+        };
+        let call = format!("shutdown({}, {ends})", listener.name());
+        self.act(&call);
+        listener.shutdown(how).tested(|| call)
+    }
+
+    /// Has a socket listen that is bound, or was shut down.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn start_listening(&mut self, listener: &Listener, backlog: i32) -> Result<()> {
+        let call = format!("listen({})", listener.name());
+        self.act(&call);
+        listener.listen(backlog).tested(|| call)
     }
 
     /// A connected client.

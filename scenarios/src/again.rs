@@ -1,6 +1,7 @@
 //! Listeners that were shut down and listen again: what they find of their group, and of
 //! their port.
 
+use harness::Context;
 use std::net::Shutdown;
 
 use harness::lab::{Lab, outcome};
@@ -23,8 +24,8 @@ pub(crate) const CASES: &[Case] = &[
         run: |lab, _| {
             let a = lab.listen("A")?;
             lab.select_index(&a, 1)?;
-            shut_down(lab, &a)?;
-            listen(lab, &a)?;
+            lab.shut_down(&a, Shutdown::Both)?;
+            lab.start_listening(&a, BACKLOG)?;
             let b = lab.listen("B")?;
             let got = lab.who_takes_each(&[&a, &b], FIRST_PORT..FIRST_PORT + 24)?;
             let mut names: Vec<String> = got.into_values().collect();
@@ -46,8 +47,8 @@ pub(crate) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, _| {
             let (a, b) = (lab.listen("A")?, lab.listen("B")?);
-            shut_down(lab, &a)?;
-            listen(lab, &a)?;
+            lab.shut_down(&a, Shutdown::Both)?;
+            lab.start_listening(&a, BACKLOG)?;
             lab.sysctl(MIGRATE_REQ, "0")?;
             lab.close(a);
             lab.until_freed_but(0)?;
@@ -97,26 +98,14 @@ pub(crate) const CASES: &[Case] = &[
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
 const FIRST_PORT: u16 = 20_000;
 
-pub(crate) fn shut_down(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("shutdown({}, SHUT_RDWR)", listener.name());
-    lab.act(&call);
-    listener.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested { call, source })
-}
-
-pub(crate) fn listen(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("listen({})", listener.name());
-    lab.act(&call);
-    listener.listen(BACKLOG).map_err(|source| harness::Error::Tested { call, source })
-}
-
 fn kernel_chosen_port(lab: &mut Lab, _: crate::case::Setting) -> harness::Result<()> {
     let family = lab.family();
     let a = Listener::bare("A", family)?;
     let chosen = a.reuse_port().and_then(|()| a.bind_port(0));
-    chosen.map_err(|source| harness::Error::Tested { call: "bind(A, 0)".into(), source })?;
-    listen(lab, &a)?;
+    chosen.tested(|| "bind(A, 0)".into())?;
+    lab.start_listening(&a, BACKLOG)?;
     let port = a.port()?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Both)?;
     let other = Client::bound("another", family, family.loopback(), port);
     let bound = other.as_ref().map_or_else(ToString::to_string, |_| "ok".into());
     lab.observe("bind(another, A's port)", bound);

@@ -1,6 +1,8 @@
 //! Sockets that somebody else destroys, by netlink: `ss --kill`, or a network manager after
 //! an address has gone. A listener that is destroyed stays open, and is of no more use.
 
+use std::net::Shutdown;
+
 use harness::attribute;
 use harness::lab::Lab;
 use harness::socket::Stream;
@@ -10,7 +12,7 @@ use harness::wire_client::{Draft, WireClient};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::fast_open::{accept_queue_by, accept_queue_must_by, both, fast_open_syns};
-use crate::handshake::{RESET, data, listen_again, observe_child, shut_down};
+use crate::handshake::{RESET, data, observe_child};
 use crate::heir::request_in_flight;
 use crate::owner::{ended_under, ended_under_must};
 use crate::quiz::{SERVED, hello, quiz1_by, quiz1_must_by};
@@ -326,7 +328,7 @@ fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.wire_send(&mut w, &Draft::new("R", 1, 0))?;
     lab.close(b);
-    listen_again(lab, &a)?;
+    lab.start_listening(&a, 8)?;
     lab.observe_room(a)
 }
 
@@ -375,10 +377,10 @@ fn destroyed_child_must(client: &str) -> Expectation {
 
 fn request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, w, b) = request_in_flight(lab)?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Read)?;
     destroy_request(lab, w, None)?;
     lab.observe_room(b)?;
-    listen_again(lab, &a)?;
+    lab.start_listening(&a, 8)?;
     lab.observe_room(a)
 }
 

@@ -6,6 +6,7 @@
 //! less: they leave namespaces behind, which the kernel takes down when it likes. Sockets are
 //! looked at behind every case anyway.
 
+use harness::Context;
 use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
@@ -58,7 +59,7 @@ pub(crate) const CASES: &[Case] = &[
             often(lab, |lab, times| {
                 let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
                 accept_queue_of(lab, times, |a| {
-                    tested("setsockopt(A, SO_ATTACH_REUSEPORT_EBPF)", program.attach(a))
+                    program.attach(a).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_EBPF)".into())
                 })
             })
         },
@@ -209,10 +210,10 @@ fn classic_programs(lab: &mut Lab, times: usize) -> harness::Result<()> {
     for _ in 0..times {
         let a = listen(lab, BACKLOG)?;
         for index in [0, 1] {
-            tested("setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)", select_index(&a, index))?;
+            select_index(&a, index).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)".into())?;
         }
-        tested("setsockopt(A, SO_DETACH_REUSEPORT_BPF)", detach(&a))?;
-        tested("setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)", select_index(&a, 0))?;
+        detach(&a).tested(|| "setsockopt(A, SO_DETACH_REUSEPORT_BPF)".into())?;
+        select_index(&a, 0).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)".into())?;
         if select_index(&groupless, 0).is_ok() {
             lab.observe("a program at a socket without the option", "ok");
         }
@@ -253,12 +254,12 @@ fn fast_open(lab: &mut Lab, times: usize) -> harness::Result<()> {
     let (family, server) = (lab.family(), lab.family().server());
     let start = |_| Client::start_with_data(family, server, b"?");
     let a = listen(lab, times as i32)?;
-    tested("setsockopt(A, TCP_FASTOPEN)", a.fast_open(times as i32))?;
+    a.fast_open(times as i32).tested(|| "setsockopt(A, TCP_FASTOPEN)".into())?;
     let mut gate = lab.close_gate(&a, Whose::Everyone)?;
     let _clients = (0..times).map(start).collect::<harness::Result<Vec<Client>>>()?;
     until_waiting(&a, times)?;
     let b = listen(lab, times as i32)?;
-    tested("setsockopt(B, TCP_FASTOPEN)", b.fast_open(times as i32))?;
+    b.fast_open(times as i32).tested(|| "setsockopt(B, TCP_FASTOPEN)".into())?;
     lab.close_gated(a, &mut gate)?;
     until_waiting(&b, times)
 }
@@ -290,22 +291,18 @@ fn orphans(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// A listener that the trace says nothing of.
 fn listen(lab: &Lab, backlog: i32) -> harness::Result<Listener> {
     let listener = Listener::bare("a listener", lab.family())?;
-    tested("setsockopt(SO_REUSEPORT)", listener.reuse_port())?;
-    tested("bind()", listener.bind())?;
-    tested("listen()", listener.listen(backlog))?;
+    listener.reuse_port().tested(|| "setsockopt(SO_REUSEPORT)".into())?;
+    listener.bind().tested(|| "bind()".into())?;
+    listener.listen(backlog).tested(|| "listen()".into())?;
     Ok(listener)
 }
 
 fn listen_again(listener: &Listener) -> harness::Result<()> {
-    tested("listen(), again", listener.listen(BACKLOG))
+    listener.listen(BACKLOG).tested(|| "listen(), again".into())
 }
 
 fn shut_down(listener: &Listener) -> harness::Result<()> {
-    tested("shutdown(SHUT_RDWR)", listener.shutdown(Shutdown::Both))
-}
-
-fn tested(call: &str, done: std::io::Result<()>) -> harness::Result<()> {
-    done.map_err(|source| harness::Error::Tested { call: call.to_owned(), source })
+    listener.shutdown(Shutdown::Both).tested(|| "shutdown(SHUT_RDWR)".into())
 }
 
 fn clients(lab: &Lab, count: usize) -> harness::Result<Vec<Client>> {

@@ -1,12 +1,13 @@
 //! Groups that outgrow their array, with members inside that have closed.
 
+use std::net::Shutdown;
+
 use harness::attribute;
 use harness::lab::Lab;
 use harness::place::Place;
-use harness::socket::{Listener, Stream};
+use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wire_client::Draft;
 
-use crate::again::{listen, shut_down};
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::quiz::hello;
@@ -147,7 +148,7 @@ fn growth(lab: &mut Lab, setting: Setting, size: usize, more: usize) -> harness:
     observe_moved(lab, &group, "whose request moved at once", 1)?;
     lab.until_freed_but(2)?;
     for listener in later {
-        listen(lab, &listener)?;
+        lab.start_listening(&listener, BACKLOG)?;
         group.push(listener);
     }
     observe_members(lab, &group, size, more)?;
@@ -238,15 +239,15 @@ fn incoming_cpu(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 
 fn listening_again(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Both)?;
     let mut group = listen_all(lab, setting, 128)?;
-    listen(lab, &a)?;
+    lab.start_listening(&a, BACKLOG)?;
     group.push(a);
     lab.select_index(&group[0], 5)?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let sixth = group.remove(5);
-    shut_down(lab, &sixth)?;
+    lab.shut_down(&sixth, Shutdown::Both)?;
     for index in [5, 127] {
         lab.select_index(&group[0], index)?;
         let served = lab.who_takes(&members(&group), 0)?;

@@ -1,6 +1,7 @@
 //! Doing without migration: listeners that are handed over to another process instead of
 //! closed.
 
+use harness::Context;
 use std::os::fd::{AsFd, AsRawFd};
 
 use harness::lab::Lab;
@@ -253,9 +254,8 @@ fn unrelated(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// Sends A into one of two UNIX sockets, and closes it.
 fn send_away(lab: &mut Lab, a: Listener) -> harness::Result<Pair> {
     let pair = Pair::stream()?;
-    passing::send(&pair.from, b"A", &[a.as_fd().as_raw_fd()]).map_err(|source| {
-        harness::Error::Tested { call: "sendmsg(SCM_RIGHTS, A)".into(), source }
-    })?;
+    passing::send(&pair.from, b"A", &[a.as_fd().as_raw_fd()])
+        .tested(|| "sendmsg(SCM_RIGHTS, A)".into())?;
     lab.close(a);
     Ok(pair)
 }
@@ -273,8 +273,8 @@ fn in_flight(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &data())?;
     lab.observe_sockets("meanwhile")?;
     lab.act("recvmsg");
-    let message = passing::receive(&pair.to, Receive::ALL)
-        .map_err(|source| harness::Error::Tested { call: "recvmsg(SCM_RIGHTS)".into(), source })?;
+    let message =
+        passing::receive(&pair.to, Receive::ALL).tested(|| "recvmsg(SCM_RIGHTS)".into())?;
     let mut accepted = Vec::new();
     let mut children = Vec::new();
     for descriptor in message.descriptors {

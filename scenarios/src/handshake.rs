@@ -256,21 +256,6 @@ pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)
     Ok((a, w))
 }
 
-/// A is shut down for reading, and is no listener any more.
-pub(crate) fn shut_down(lab: &mut Lab, a: &Listener) -> harness::Result<()> {
-    let call = "shutdown(A, SHUT_RD)";
-    lab.act(call);
-    let came = a.shutdown(std::net::Shutdown::Read);
-    came.map_err(|source| harness::Error::Tested { call: call.into(), source })
-}
-
-/// And then it is one again.
-pub(crate) fn listen_again(lab: &mut Lab, a: &Listener) -> harness::Result<()> {
-    let call = "listen(A)";
-    lab.act(call);
-    a.listen(8).map_err(|source| harness::Error::Tested { call: call.into(), source })
-}
-
 /// W's request is A's, and A is closed while B listens.
 pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, Listener)> {
     let (a, w) = requested(lab)?;

@@ -1,6 +1,8 @@
 //! Handshakes in flight, by what has become of the listeners when W's segment comes: who
 //! inherits, who cannot, and what the connection keeps.
 
+use std::net::Shutdown;
+
 use harness::lab::Lab;
 use harness::segment::TcpOption;
 use harness::socket::{Child, Client, Listener, Stream};
@@ -9,8 +11,7 @@ use harness::wire_client::{Draft, WireClient};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::{
-    NOTHING, RESET, SYN_ACK, data, listen_again, observe_child, observe_fresh_syn, requested,
-    shut_down,
+    NOTHING, RESET, SYN_ACK, data, observe_child, observe_fresh_syn, requested,
 };
 use crate::timer::FIRST;
 
@@ -277,8 +278,8 @@ fn late_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
-    shut_down(lab, &a)?;
-    listen_again(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Read)?;
+    lab.start_listening(&a, 8)?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
@@ -316,7 +317,7 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_syn(&mut w, &Draft::syn())?;
     lab.wire_syn(&mut x, &Draft::syn())?;
     let b = lab.listen_with_backlog("B", 8)?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Read)?;
     let before = lab.counters()?;
     lab.wire_send(&mut x, &Draft::new(".", 1, 1))?;
     lab.observe_sockets("after X's ACK")?;
@@ -329,7 +330,7 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     }
     lab.observe("accepted", accepted.join(", "));
     lab.observe_room(b)?;
-    listen_again(lab, &a)?;
+    lab.start_listening(&a, 8)?;
     lab.observe_room(a)
 }
 

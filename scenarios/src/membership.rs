@@ -1,6 +1,7 @@
 //! Who is a group: the listeners among which connections migrate are those that agree in
 //! everything but the socket.
 
+use harness::Context;
 use std::net::{Ipv4Addr, UdpSocket};
 
 use harness::kernel::SECOND_UID;
@@ -342,8 +343,7 @@ fn program_before_listen(lab: &mut Lab, setting: Setting) -> harness::Result<()>
 fn program_of_the_first(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let a = lab.bind_at("A", &Place::usual(setting.family))?;
     lab.select_index(&a, 1)?;
-    a.listen(BACKLOG)
-        .map_err(|source| harness::Error::Tested { call: "listen(A)".into(), source })?;
+    lab.start_listening(&a, BACKLOG)?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
     let group = [&a, &b, &c];
     let served = (0..8).map(|_| lab.who_takes(&group, 0)).collect::<harness::Result<Vec<_>>>()?;
@@ -365,9 +365,7 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
             let address = Ipv4Addr::new(127, batch, high, low).into();
             let place = Place { address, ..Place::usual(setting.family) };
             let other = lab.bind_at("another", &place)?;
-            other
-                .listen(1)
-                .map_err(|source| harness::Error::Tested { call: "listen".into(), source })?;
+            other.listen(1).tested(|| "listen(another, 1)".into())?;
             others.push(other);
         }
         let group: Vec<&Listener> = std::iter::once(&a).chain(&others).collect();
@@ -382,10 +380,8 @@ fn two_ports(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let other = Listener::bare("another", setting.family)?;
     let bound = other.reuse_port().and_then(|()| other.bind_port(SAME_PLACE));
-    bound.and_then(|()| other.listen(BACKLOG)).map_err(|source| {
-        let call = format!("listen(another, port {SAME_PLACE})");
-        harness::Error::Tested { call, source }
-    })?;
+    let listening = bound.and_then(|()| other.listen(BACKLOG));
+    listening.tested(|| format!("listen(another, port {SAME_PLACE})"))?;
     lab.act(&format!("another listens at port {SAME_PLACE}"));
     lab.select_index(&a, 1)?;
     let served = lab.who_takes(&[&a, &other], 0)?;

@@ -1,13 +1,15 @@
 //! The order in which the kernel has the members of a group, and who is chosen by it.
 
+use std::net::Shutdown;
+
+use harness::Context;
 use harness::attribute;
 use harness::lab::Lab;
 use harness::place::Place;
-use harness::socket::{Client, Listener, Stream};
+use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::wait;
 use harness::wire_client::Draft;
 
-use crate::again::{listen, shut_down};
 use crate::case::{Case, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::statistics::binomial_bounds;
@@ -131,10 +133,10 @@ pub(crate) const CASES: &[Case] = &[
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
-                shut_down(lab, &heirs[1])?;
+                lab.shut_down(&heirs[1], Shutdown::Both)?;
                 attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)?;
                 // Bound before, so that it listens again with the option.
-                listen(lab, &heirs[1])
+                lab.start_listening(&heirs[1], BACKLOG)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
@@ -220,14 +222,14 @@ fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let (d, c) = (lab.bind_at("D", &place)?, lab.bind_at("C", &place)?);
     let (b, a) = (lab.bind_at("B", &place)?, lab.bind_at("A", &place)?);
     for listener in [&a, &b, &c, &d] {
-        listen(lab, listener)?;
+        lab.start_listening(listener, BACKLOG)?;
     }
     lab.observe_order("of listening", &[&a, &b, &c, &d])?;
     lab.close(b);
     lab.observe_order("without B", &[&a, &c, &d])?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Both)?;
     lab.observe_order("without A", &[&c, &d])?;
-    listen(lab, &a)?;
+    lab.start_listening(&a, BACKLOG)?;
     lab.observe_order("with A again", &[&a, &c, &d])?;
     lab.close(a);
     lab.observe_order("without A again", &[&c, &d])?;
@@ -239,12 +241,12 @@ fn listening_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     let d = lab.listen("D")?;
     for listener in [&a, &b, &c] {
-        shut_down(lab, listener)?;
+        lab.shut_down(listener, Shutdown::Both)?;
     }
     let mut group = vec![&d];
     lab.observe_order("with D alone", &group)?;
     for listener in [&b, &a, &c] {
-        listen(lab, listener)?;
+        lab.start_listening(listener, BACKLOG)?;
         group.push(listener);
         lab.observe_order(&format!("with {} again", listener.name()), &group)?;
     }
@@ -351,8 +353,8 @@ pub(crate) fn moved(
 }
 
 fn listen_with_backlog(listener: &Listener, backlog: u16) -> harness::Result<()> {
-    let call = format!("listen({}, {backlog})", listener.name());
-    listener.listen(backlog.into()).map_err(|source| harness::Error::Tested { call, source })
+    let call = || format!("listen({}, {backlog})", listener.name());
+    listener.listen(backlog.into()).tested(call)
 }
 
 pub(crate) fn observe_moved(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {

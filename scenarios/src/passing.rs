@@ -1,6 +1,7 @@
 //! What can go wrong when descriptors are passed through UNIX sockets: rules that a
 //! hand-over relies on, each with what really happens.
 
+use harness::Context;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use harness::lab::{Lab, outcome};
@@ -290,10 +291,7 @@ fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut copies = Vec::new();
     let look = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
     for (name, how) in [("first look", look), ("second look", look), ("recvmsg", Receive::ALL)] {
-        let message = passing::receive(&pair.to, how).map_err(|source| harness::Error::Tested {
-            call: format!("recvmsg, {name}"),
-            source,
-        })?;
+        let message = passing::receive(&pair.to, how).tested(|| format!("recvmsg, {name}"))?;
         let shown = with_flag(&message)?;
         lab.observe(name, shown);
         copies.extend(message.descriptors);

@@ -1,5 +1,6 @@
 //! What is no substitute for handing a listener over, or for migration.
 
+use harness::Context;
 use harness::lab::{Lab, outcome};
 use harness::server::Server;
 use harness::socket::{BACKLOG, Listener, Stream};
@@ -77,7 +78,7 @@ const RISK: f64 = 3e-8;
 fn reuse_address(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = Listener::bare("A", lab.family())?;
     let ready = a.reuse_address().and_then(|()| a.bind()).and_then(|()| a.listen(BACKLOG));
-    ready.map_err(|source| harness::Error::Tested { call: "bind(A), listen(A)".into(), source })?;
+    ready.tested(|| "bind(A), listen(A)".into())?;
     let client = hello(lab, "C")?;
     let mut w = lab.wire_client("W")?;
     let before = lab.counters()?;

@@ -3,6 +3,7 @@
 //! The timer fires after 1, 3, 7, 15 and 31 seconds; it is the only thing besides a segment
 //! that moves a request.
 
+use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
@@ -14,8 +15,7 @@ use harness::witness::Counters;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, listen_again, observe_child,
-    observe_fresh_syn, requested, shut_down,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn, requested,
 };
 use crate::heir::full;
 
@@ -353,10 +353,10 @@ fn shutdown(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, w) = requested(lab)?;
     let b = lab.listen("B")?;
     let before = lab.counters()?;
-    shut_down(lab, &a)?;
+    lab.shut_down(&a, Shutdown::Read)?;
     lab.until_syn_acks(&w, 2, FIRST)?;
     served_after(lab, w, b, &before)?;
-    listen_again(lab, &a)?;
+    lab.start_listening(&a, 8)?;
     lab.observe_room(a)
 }
 

@@ -111,11 +111,7 @@ fn close(lab: &mut Lab, a: Listener) -> harness::Result<Option<Listener>> {
 }
 
 fn shut_down(lab: &mut Lab, a: Listener) -> harness::Result<Option<Listener>> {
-    lab.act("shutdown(A, SHUT_RDWR)");
-    a.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested {
-        call: "shutdown(A, SHUT_RDWR)".into(),
-        source,
-    })?;
+    lab.shut_down(&a, Shutdown::Both)?;
     Ok(Some(a))
 }
 

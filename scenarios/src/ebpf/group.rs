@@ -1,6 +1,7 @@
 //! Whose program it is: loading, attaching, detaching, and what becomes of it when members
 //! of its group stop listening.
 
+use harness::Context;
 use std::net::Shutdown;
 
 use harness::bpf::Width::{Byte, Double, Half, Word};
@@ -12,7 +13,6 @@ use harness::subprocess::as_second_user;
 use harness::wire_client::Draft;
 
 use super::paths::{Path, begin, end};
-use super::register::tested;
 use super::{Runs, observe_heir};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
@@ -268,7 +268,7 @@ fn privileges(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn locked(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let [a, b] = [lab.listen("A")?, lab.listen("B")?];
     let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
-    tested("setsockopt(A, SO_LOCK_FILTER, 1)", lock_filters(&a))?;
+    lock_filters(&a).tested(|| "setsockopt(A, SO_LOCK_FILTER, 1)".into())?;
     for listener in [&a, &b] {
         let name = listener.name();
         lab.observe(&format!("to {name}"), outcome(program.attach(listener)));
@@ -304,10 +304,8 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
     let group: Vec<&Listener> = std::iter::once(&a).chain(&b).collect();
     lab.who_takes(&group, 0)?;
     lab.observe("runs before", runs.shown()?);
-    lab.act("shutdown(A, SHUT_RDWR)");
-    tested("shutdown(A, SHUT_RDWR)", a.shutdown(Shutdown::Both))?;
-    tested("listen(A)", a.listen(BACKLOG))?;
-    lab.act("listen(A)");
+    lab.shut_down(&a, Shutdown::Both)?;
+    lab.start_listening(&a, BACKLOG)?;
     lab.who_takes(&group, 0)?;
     lab.observe("runs after", runs.shown()?);
     lab.observe("detaching", outcome(detach(&a)));
@@ -320,7 +318,7 @@ fn without_the_option(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     for when in ["before listening", "listening"] {
         let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
         lab.observe(when, format!("{came}, classic {classic}"));
-        tested("listen(A)", a.listen(BACKLOG))?;
+        lab.start_listening(&a, BACKLOG)?;
     }
     Ok(())
 }
@@ -369,8 +367,7 @@ fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let bare = Listener::bare("D", setting.family)?;
     lab.observe("by a socket without the option", outcome(detach(&bare)));
     lab.attach(&a, &program)?;
-    lab.act("shutdown(B, SHUT_RDWR)");
-    tested("shutdown(B, SHUT_RDWR)", b.shutdown(Shutdown::Both))?;
+    lab.shut_down(&b, Shutdown::Both)?;
     lab.observe("by B, shut down", outcome(detach(&b)));
     lab.observe("by A at last", outcome(detach(&a)));
     Ok(())

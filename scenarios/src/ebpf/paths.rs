@@ -243,11 +243,7 @@ pub(super) fn end(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<Opt
         lab.close(a);
         return Ok(None);
     }
-    lab.act(SHUT_DOWN);
-    a.shutdown(Shutdown::Both).map_err(|source| harness::Error::Tested {
-        call: "shutdown(A, SHUT_RDWR)".into(),
-        source,
-    })?;
+    lab.shut_down(&a, Shutdown::Both)?;
     Ok(Some(a))
 }
 

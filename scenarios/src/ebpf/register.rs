@@ -1,5 +1,6 @@
 //! The map of listeners: what it takes and tells, and when it loses one.
 
+use harness::Context;
 use std::net::Shutdown;
 
 use harness::attribute::cookie;
@@ -118,11 +119,9 @@ fn leaving(lab: &mut Lab, attach: Attach) -> harness::Result<()> {
     lab.observe("at first", places(&register, &names, 3));
     lab.close(a);
     lab.observe("without A", places(&register, &names, 3));
-    lab.act("shutdown(B)");
-    tested("shutdown(B, SHUT_RDWR)", b.shutdown(Shutdown::Both))?;
+    lab.shut_down(&b, Shutdown::Both)?;
     lab.observe("without B", places(&register, &names, 3));
-    tested("listen(B)", b.listen(BACKLOG))?;
-    lab.act("listen(B)");
+    lab.start_listening(&b, BACKLOG)?;
     lab.observe("with B listening again", places(&register, &names, 3));
     lab.register_at(&register, 1, &b)?;
     lab.observe("with B registered again", places(&register, &names, 3));
@@ -138,10 +137,6 @@ fn leaving_must() -> Expectation {
         .fact("with B registered again", "ENOENT, B, C")
 }
 
-pub(super) fn tested(call: &str, result: std::io::Result<()>) -> harness::Result<()> {
-    result.map_err(|source| harness::Error::Tested { call: call.to_owned(), source })
-}
-
 fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let [register, other] = [Register::new(2)?, Register::new(1)?];
     let narrow = Register::narrow(1)?;
@@ -149,7 +144,7 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let bound = lab.bind_at("D", &Place::usual(setting.family))?;
     let alone = Listener::bare("E", setting.family)?;
     // Without SO_REUSEPORT the usual address is not to be had.
-    tested("listen(E)", alone.listen(BACKLOG))?;
+    lab.start_listening(&alone, BACKLOG)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
     for (what, came) in [
         ("a listener", register.put(0, &a)),
@@ -165,7 +160,7 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("who is there", places(&register, &names, 2));
     lab.observe("emptying the place", outcome(register.take_out(0)));
     lab.observe("emptying it again", outcome(register.take_out(0)));
-    tested("bpf(BPF_MAP_UPDATE_ELEM, a narrow register, 0, C)", narrow.put(0, &c))?;
+    narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow register, 0, C)".into())?;
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! state by state: five servers, of which the last inherits from the other four what 25
 //! clients have begun.
 
+use harness::Context;
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
 use super::Runs;
-use super::register::tested;
 use crate::case::{Case, Need, Settings};
 use crate::expectation::Expectation;
 use crate::fast_open::FAST_OPEN;
@@ -98,20 +98,8 @@ fn message(number: usize) -> String {
 
 fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
     let listener = lab.listen(name)?;
-    tested(&format!("setsockopt({name}, TCP_FASTOPEN)"), listener.fast_open(CLIENTS as i32))?;
+    listener.fast_open(CLIENTS as i32).tested(|| format!("setsockopt({name}, TCP_FASTOPEN)"))?;
     Ok(listener)
-}
-
-fn shut_down(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("shutdown({})", listener.name());
-    lab.act(&call);
-    tested(&call, listener.shutdown(Shutdown::Both))
-}
-
-fn listen_again(lab: &mut Lab, listener: &Listener) -> harness::Result<()> {
-    let call = format!("listen({})", listener.name());
-    lab.act(&call);
-    tested(&call, listener.listen(BACKLOG))
 }
 
 fn connect(lab: &mut Lab, state: State) -> harness::Result<Vec<WireClient>> {
@@ -158,7 +146,7 @@ fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
     }
     let before = lab.counters()?;
     for server in &servers[..4] {
-        shut_down(lab, server)?;
+        lab.shut_down(server, Shutdown::Both)?;
     }
     match state {
         State::Established | State::SynRecv => dance(lab, &servers[1], &servers[4])?,
@@ -178,10 +166,10 @@ fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
 
 /// There and back again, to the only one that listens: E is out of the register then.
 fn dance(lab: &mut Lab, b: &Listener, e: &Listener) -> harness::Result<()> {
-    listen_again(lab, b)?;
-    shut_down(lab, e)?;
-    listen_again(lab, e)?;
-    shut_down(lab, b)
+    lab.start_listening(b, BACKLOG)?;
+    lab.shut_down(e, Shutdown::Both)?;
+    lab.start_listening(e, BACKLOG)?;
+    lab.shut_down(b, Shutdown::Both)
 }
 
 /// Without the runs for SYNs.

@@ -12,7 +12,6 @@ use harness::wire_client::WireClient;
 use harness::{Family, PORT};
 
 use super::paths::{Path, begin, end, go_on};
-use super::register::tested;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::fast_open::{self, FAST_OPEN};
@@ -122,7 +121,7 @@ fn bind_inany(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.close(a);
     let a = lab.bind_at("A", &any)?;
     lab.attach(&a, &program)?;
-    tested("listen(A)", a.listen(BACKLOG))?;
+    lab.start_listening(&a, BACKLOG)?;
     observe_bind_inany(lab, "attached before listening", &sightings, &[&a])?;
     lab.close(a);
     let a = lab.listen_at("A", &any)?;
@@ -134,9 +133,8 @@ fn bind_inany(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let group: Vec<&Listener> = std::iter::once(&a).chain(&others).collect();
     observe_bind_inany(lab, "after growth", &sightings, &group)?;
     drop(others);
-    lab.act("shutdown(A)");
-    tested("shutdown(A, SHUT_RDWR)", a.shutdown(Shutdown::Both))?;
-    tested("listen(A)", a.listen(BACKLOG))?;
+    lab.shut_down(&a, Shutdown::Both)?;
+    lab.start_listening(&a, BACKLOG)?;
     lab.attach(&a, &program)?;
     observe_bind_inany(lab, "listening again", &sightings, &[&a])
 }
