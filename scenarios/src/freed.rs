@@ -10,7 +10,7 @@ use harness::Context;
 use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
-use harness::gate::Whose;
+use harness::gate::{Kind, Whose};
 use harness::inside::use_every_descriptor;
 use harness::lab::{HELD, Lab};
 use harness::socket::{BACKLOG, Client, Listener, Stream};
@@ -240,7 +240,10 @@ fn timer(lab: &mut Lab, times: usize) -> harness::Result<()> {
     let clients = clients(lab, times)?;
     until_in_flight(lab, times)?;
     let before = lab.counters()?;
-    let _b = listen(lab, times as i32)?;
+    let b = listen(lab, times as i32)?;
+    // Of a filter's gate, each listener needs one.
+    let of_b = (gate.kind() == Kind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
+    let _of_b = of_b.transpose()?;
     lab.close_gated(a, &mut gate)?;
     wait::until_within(FIRST + wait::deadline(), "the timer to move every request", || {
         let moved = lab.counters()?.grown(&before, "TCPMigrateReqSuccess").unwrap_or(0);

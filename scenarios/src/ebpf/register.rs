@@ -43,10 +43,10 @@ pub(crate) const CASES: &[Case] = &[
         does: "A register is offered sockets that are not listeners of a group, one that is in \
                it, one beyond its end; a place is emptied twice; a register of values with four \
                bytes is asked who is in it.",
-        must: "EINVAL for a socket that does not listen, and for one without SO_REUSEPORT; EBUSY \
-               for one that has a place, in another register too; E2BIG beyond the end; ENOENT \
-               for a place that is empty; ENOSPC where cookies have no room. A place may be \
-               given to another.",
+        must: "EINVAL for a socket that does not listen, though a group for migrations may still \
+               know it, and for one without SO_REUSEPORT; EBUSY for one that has a place, in \
+               another register too; E2BIG beyond the end; ENOENT for a place that is empty; \
+               ENOSPC where cookies have no room. A place may be given to another.",
         source: "B-13; reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
         settings: Settings::Families,
         needs: &[Need::Programs],
@@ -55,6 +55,7 @@ pub(crate) const CASES: &[Case] = &[
             Expectation::new()
                 .fact("a listener", "ok")
                 .fact("a socket that does not listen", "EINVAL")
+                .fact("a listener that was shut down", "EINVAL")
                 .fact("a listener without the option", "EINVAL")
                 .fact("the same listener at another place", "EBUSY")
                 .fact("the same listener in another register", "EBUSY")
@@ -142,6 +143,10 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let narrow = Register::narrow(1)?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     let bound = lab.bind_at("D", &Place::usual(setting.family))?;
+    let former = lab.listen_at("F", &Place::neighbour(setting.family))?;
+    // So it stays in its group.
+    lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
+    lab.shut_down(&former, Shutdown::Both)?;
     let alone = Listener::bare("E", setting.family)?;
     // Without SO_REUSEPORT the usual address is not to be had.
     lab.start_listening(&alone, BACKLOG)?;
@@ -149,6 +154,7 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     for (what, came) in [
         ("a listener", register.put(0, &a)),
         ("a socket that does not listen", register.put(1, &bound)),
+        ("a listener that was shut down", register.put(1, &former)),
         ("a listener without the option", register.put(1, &alone)),
         ("the same listener at another place", register.put(1, &a)),
         ("the same listener in another register", other.put(0, &a)),
