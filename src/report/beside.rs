@@ -21,8 +21,8 @@ pub struct Pair {
     pub other: usize,
 }
 
-/// What is worth comparing: a bug with a kernel that is well, migration off with on (or a program), and
-/// then whatever else differs in one setting; `most` pairs.
+/// What is worth comparing: a bug with a kernel that is well, migration off with on (or a
+/// program), and then whatever else differs in one setting; `most` pairs.
 pub fn pairs(case: &Case<'_>, most: usize) -> Vec<Pair> {
     let mut pairs: Vec<Pair> = vec![];
     let has_trace = |outcome: &Outcome<'_>| !outcome.lines.is_empty();
@@ -60,6 +60,8 @@ pub fn table(case: &Case<'_>, pair: &Pair, found: &MatrixDocument) -> Markup {
     let [left, right] = [pair.one, pair.other]
         .map(|at| Side { title: title(case, at, found), ladder: ladder::whole(&case.results[at]) });
     let heading = format!("Side by side: {} | {}", left.title, right.title);
+    // Other cases have results of the same names.
+    let label = format!("{}, {heading}", case.name);
     let mut ladders = side::Pair::new(left, right);
     let differing = ladders.differing();
     let (before, behind) = ladders.keep(RUNGS);
@@ -70,7 +72,7 @@ pub fn table(case: &Case<'_>, pair: &Pair, found: &MatrixDocument) -> Markup {
                 p { "The wire and the acts are alike; calls and counters differ." }
             } @else {
                 @if before > 0 { p class="aside" { (before) " lines before are left out." } }
-                (table::scrolled(&heading, &PreEscaped(svg::pair(&ladders, &heading))))
+                (table::scrolled(&label, &PreEscaped(svg::pair(&ladders, &label))))
                 @if behind > 0 { p class="aside" { (behind) " lines more; the captures have them." } }
             }
         }

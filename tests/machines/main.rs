@@ -16,6 +16,7 @@ mod support;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -36,6 +37,15 @@ enum Needs {
     DeadKvm,
 }
 
+impl Needs {
+    fn machines(self) -> usize {
+        match self {
+            Self::Two | Self::Edge => SLOTS.len(),
+            _ => 1,
+        }
+    }
+}
+
 /// A test: its name, what it needs, and what it does.
 type Test = (&'static str, Needs, fn(&Kernels));
 
@@ -47,14 +57,17 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // As many as there are slots.
     arguments.test_threads.get_or_insert(SLOTS.len());
+    free().extend(SLOTS);
     let kernels = Kernels::in_cache();
-    let tests =
+    let mut tests =
         [bisect::TESTS, matrix::TESTS, program::TESTS, reload::TESTS, broken::TESTS].concat();
-    let trials = tests.into_iter().enumerate().map(|(index, test)| trial(index, test, &kernels));
+    // Behind others, whoever wants both slots would leave one free while it waits.
+    tests.sort_by_key(|(_, needs, _)| needs.machines() == 1);
+    let trials = tests.into_iter().map(|test| trial(test, &kernels));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn trial(index: usize, (name, needs, test): Test, kernels: &Kernels) -> Trial {
+fn trial((name, needs, test): Test, kernels: &Kernels) -> Trial {
     let unmet = unmet(needs, kernels);
     let name = match &unmet {
         // libtest's own list has no place for a reason but the name.
@@ -63,10 +76,7 @@ fn trial(index: usize, (name, needs, test): Test, kernels: &Kernels) -> Trial {
     };
     let kernels = kernels.clone();
     Trial::test(name, move || {
-        let _slots = match needs {
-            Needs::Two | Needs::Edge => SLOTS.map(slot).into(),
-            _ => vec![slot(SLOTS[index % SLOTS.len()])],
-        };
+        let _slots = slots(needs.machines());
         test(&kernels);
         Ok(())
     })
@@ -74,14 +84,13 @@ fn trial(index: usize, (name, needs, test): Test, kernels: &Kernels) -> Trial {
 }
 
 fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
-    let two_machines = matches!(needs, Needs::Two | Needs::Edge);
     if kernels.is_empty() {
         return Some("no kernel in the cache: sockmig kernels fetch".into());
     }
     if needs != Needs::Kernel && !has_qemu() {
         return Some("qemu-system-x86_64 is not installed: apt install qemu-system-x86".into());
     }
-    if two_machines && !kernels.are_several() {
+    if needs.machines() > 1 && !kernels.are_several() {
         return Some("one kernel in the cache: sockmig kernels fetch".into());
     }
     match needs {
@@ -103,9 +112,40 @@ fn has_qemu() -> bool {
 /// So many machines run at a time, those of other test processes among them.
 const SLOTS: [&str; 2] = ["machine-1", "machine-2"];
 
-/// Waits for a slot. Those who need several take them in order, so that none waits for
-/// another that waits for it.
-fn slot(name: &str) -> File {
+/// The slots that no test of this process has.
+static FREE: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+static FREED: Condvar = Condvar::new();
+
+/// A slot, until it is dropped.
+struct Slot {
+    name: &'static str,
+    _lock: File,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        free().push(self.name);
+        FREED.notify_all();
+    }
+}
+
+fn free() -> MutexGuard<'static, Vec<&'static str>> {
+    // A test that panics does so elsewhere.
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for so many slots: first for other tests of this process, then for other processes.
+/// All are taken in one order, so that none waits for another that waits for it.
+fn slots(count: usize) -> Vec<Slot> {
+    let mut free =
+        FREED.wait_while(free(), |free| free.len() < count).unwrap_or_else(PoisonError::into_inner);
+    free.sort_unstable();
+    let taken: Vec<_> = free.drain(..count).collect();
+    drop(free);
+    taken.into_iter().map(|name| Slot { name, _lock: lock(name) }).collect()
+}
+
+fn lock(name: &str) -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let file = File::create(path).expect("a file to lock");
     file.lock().expect("the lock");
