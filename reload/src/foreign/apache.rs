@@ -14,8 +14,12 @@ use harness::kernel::{self, Kernel, SECOND_UID};
 use harness::subprocess::rename_only_user;
 use harness::{Error, PORT, Result};
 
-use super::{TAKES, are_listening, write};
+use super::{are_listening, write};
 use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
+
+/// How long a graceful restart takes at least, until the old children have ended: the parent
+/// looks after them once a second.
+const RESTART: Duration = Duration::from_millis(1600);
 
 const PROGRAM: Program =
     Program { names: &["apache2", "httpd"], install: "apt install apache2", lacks: |_| None };
@@ -42,7 +46,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         id,
         does,
         nature,
-        takes: TAKES,
+        takes: RESTART,
         most: None,
         needs: Need::Server(Program { lacks, ..PROGRAM }),
         start,
