@@ -334,8 +334,12 @@ impl Lab {
 
     /// Observes by how much each counter of [`WATCHED`] has grown since `earlier`.
     pub fn observe_counters(&mut self, earlier: &Counters) -> Result<()> {
+        self.observe_growth(WATCHED, earlier)
+    }
+
+    fn observe_growth(&mut self, counters: &[&str], earlier: &Counters) -> Result<()> {
         let now = Counters::read()?;
-        for name in WATCHED {
+        for name in counters {
             match now.grown(earlier, name) {
                 Some(grown) => self.observe(name, grown),
                 None => self.observe(name, "no such counter"),

@@ -55,13 +55,6 @@ impl Lab {
     /// # Errors
     /// The counters cannot be read.
     pub fn observe_multipath(&mut self, earlier: &Counters) -> Result<()> {
-        let now = Counters::read()?;
-        for name in MULTIPATH_WATCHED {
-            match now.grown(earlier, name) {
-                Some(grown) => self.observe(name, grown),
-                None => self.observe(name, "no such counter"),
-            }
-        }
-        Ok(())
+        self.observe_growth(MULTIPATH_WATCHED, earlier)
     }
 }

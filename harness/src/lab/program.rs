@@ -9,6 +9,10 @@ use crate::wait;
 /// The fact that tells whether the kernel still has programs or maps of a lab.
 pub const PROGRAMS_LEFT: &str = "programs and maps left";
 
+fn putting(index: u32, listener: &Listener) -> String {
+    format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {})", listener.name())
+}
+
 impl Lab {
     /// Has a program choose for the group of `listener`.
     pub fn attach(&mut self, listener: &Listener, program: &Program) -> Result<()> {
@@ -35,11 +39,8 @@ impl Lab {
         index: u32,
         listener: &Listener,
     ) -> Result<()> {
-        let name = listener.name();
-        register
-            .put(index, listener)
-            .tested(|| format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {name})"))?;
-        self.act(&format!("register[{index}] = {name}"));
+        register.put(index, listener).tested(|| putting(index, listener))?;
+        self.act(&format!("register[{index}] = {}", listener.name()));
         Ok(())
     }
 
@@ -55,9 +56,7 @@ impl Lab {
         wait::until(&format!("{name}'s former register to be freed"), || {
             match register.put(index, listener) {
                 Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(None),
-                other => other
-                    .map(Some)
-                    .tested(|| format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {name})")),
+                other => other.map(Some).tested(|| putting(index, listener)),
             }
         })?;
         self.act(&format!("register[{index}] = {name}"));
