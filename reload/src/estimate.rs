@@ -63,9 +63,33 @@ pub fn share(some: u64, all: u64) -> (f64, f64) {
     (((centre - half) / whole).max(0.0), ((centre + half) / whole).min(1.0))
 }
 
+/// How likely it is that at most `some` happen, of things that happen independently of each
+/// other, `mean` in the mean (Poisson's distribution).
+pub fn chance_of_at_most(some: u64, mean: f64) -> f64 {
+    let mut term = (-mean).exp();
+    let mut chance = term;
+    for count in 1..=some {
+        term *= mean / count as f64;
+        chance += term;
+    }
+    chance.min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[rstest]
+    #[case(0, 2.0, 0.1353)]
+    #[case(1, 4.0, 0.0916)]
+    #[case(9, 20.0, 0.0050)]
+    #[case(19, 40.0, 0.0001)]
+    #[case(100, 1.0, 1.0)]
+    #[case(10, 2000.0, 0.0)]
+    fn few_of_many_are_no_chance(#[case] some: u64, #[case] mean: f64, #[case] chance: f64) {
+        let found = chance_of_at_most(some, mean);
+        assert!((found - chance).abs() < 1e-4, "{found}");
+    }
 
     #[rstest]
     #[case(46, 100, 0.366, 0.557)]

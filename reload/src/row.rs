@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::ReloadFound;
 use crate::errand::ABORTED;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, chance_of_at_most};
 use crate::strategy::Nature;
 
-/// How many must be lost so that losing less than half of them, or as many, is no chance.
+/// How many must be lost so that losing half of them, or more, is no chance.
 const ENOUGH_TO_TELL: f64 = 4.0;
+
+/// What is less likely is no chance.
+const UNLIKELY: f64 = 1e-4;
 
 /// Latencies are kept to a thousandth, up to a minute.
 const LONGEST_US: u64 = 60_000_000;
@@ -95,8 +98,8 @@ pub struct Latency {
 pub enum Proof {
     /// With migration off: it lost what had to be lost, at least half of it.
     Lost,
-    /// With migration off, fewer were lost than half of what had to be: the window was not
-    /// open, and no zero of the run means anything.
+    /// With migration off, fewer were lost than half of what had to be, which is no chance: the
+    /// window was not open, and no zero of the run means anything.
     Invalid,
     /// There was nothing that could be lost.
     NothingToLose,
@@ -199,14 +202,15 @@ impl Row {
     }
 
     fn proof(&self) -> Proof {
-        let lost = self.lost.iter().sum::<u64>() as f64;
+        let lost = self.lost.iter().sum::<u64>();
         match (self.on, self.expected) {
             (_, expected) if expected > 0.0 && self.nature == Nature::Migrates => Proof::ByOthers,
             (true, _) => Proof::ByItsPair,
             (false, expected) if expected <= 0.0 => Proof::NothingToLose,
             (false, expected) if expected < ENOUGH_TO_TELL => Proof::TooFew,
-            (false, expected) if lost < expected / 2.0 => Proof::Invalid,
-            (false, _) => Proof::Lost,
+            (false, expected) if lost as f64 >= expected / 2.0 => Proof::Lost,
+            (false, expected) if chance_of_at_most(lost, expected) < UNLIKELY => Proof::Invalid,
+            (false, _) => Proof::TooFew,
         }
     }
 }
@@ -232,9 +236,24 @@ impl Summary {
         (u64::try_from(aborted).unwrap_or_default() + closed).min(self.lost())
     }
 
+    /// Whether it is one of those with migration off that must lose something, and lost less
+    /// than half of that.
+    pub fn lost_too_few(&self) -> bool {
+        match self.proof {
+            Proof::Invalid => true,
+            Proof::TooFew => (self.lost() as f64) < self.must() / 2.0,
+            Proof::Lost | Proof::NothingToLose | Proof::ByOthers | Proof::ByItsPair => false,
+        }
+    }
+
+    /// How many had to be lost at all reloads if nothing migrates.
+    fn must(&self) -> f64 {
+        self.expected_per_reload * self.reloads as f64
+    }
+
     /// Whether so many were lost, and not by the server, that nothing can have migrated.
     pub fn lost_as_without_migration(&self) -> bool {
-        let must = self.expected_per_reload * self.reloads as f64;
+        let must = self.must();
         must >= ENOUGH_TO_TELL && (self.lost() - self.lost_by_server()) as f64 >= must / 2.0
     }
 
@@ -267,7 +286,9 @@ mod tests {
     #[test]
     fn a_run_that_could_lose_and_did_not_proves_nothing() {
         assert_eq!(proof(false, &[(20, 20.0), (19, 20.0)]), Proof::Lost);
-        assert_eq!(proof(false, &[(10, 20.0), (9, 20.0)]), Proof::Invalid);
+        assert_eq!(proof(false, &[(10, 20.0), (9, 20.0)]), Proof::TooFew);
+        assert_eq!(proof(false, &[(10, 20.0), (8, 20.0)]), Proof::Invalid);
+        assert_eq!(proof(false, &[(0, 2.0), (0, 2.0)]), Proof::TooFew);
         assert_eq!(proof(false, &[(0, 20.0)]), Proof::Invalid);
         assert_eq!(proof(false, &[(0, 0.0)]), Proof::NothingToLose);
         assert_eq!(proof(false, &[(0, 1.0), (1, 2.0)]), Proof::TooFew);

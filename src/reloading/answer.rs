@@ -100,6 +100,11 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             "INVALID: loses {lost} of {of}, and must lose {:.1} at each; the window was not open.",
             row.expected_per_reload
         ),
+        (Nature::Closes, _) if row.lost_too_few() => format!(
+            "loses {lost} of {of}, and must lose {:.1} at each: so few that chance decides. More \
+             --reloads tell.",
+            row.expected_per_reload
+        ),
         (Nature::Closes, 0) if row.migrate_req => {
             let without = document.pair(row).map(|off| off.lost_per_reload.mean);
             let without = without.unwrap_or(row.expected_per_reload);
@@ -155,7 +160,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             return vec![format!(
                 "Nothing can be said: with migration off, {} lost less than half of what must be \
                  lost, so that no zero above means anything. The machine may be too busy: try \
-                 again, or a lower --rate, or a higher --rtt.",
+                 again, or a lower --rate, or a higher --rtt; or, where few are to be lost, more \
+                 --reloads.",
                 strategies.join(", ")
             )];
         }

@@ -53,7 +53,8 @@ pub struct ReloadDocument {
 pub enum Validity {
     /// What had to be lost without migration was lost.
     Valid,
-    /// Less than half of it was lost: the window was not open.
+    /// Less than half of it was lost: in all, or of a strategy's share so much less that it is
+    /// no chance.
     Invalid {
         /// The strategies that lost too little.
         strategies: Vec<String>,
@@ -139,12 +140,14 @@ impl ReloadDocument {
 
 impl Validity {
     fn of(rows: &[Summary]) -> Self {
-        let proof = |proof| rows.iter().filter(move |row| row.proof == proof);
-        let strategies: Vec<String> = proof(Proof::Invalid).map(|r| r.strategy.clone()).collect();
-        match strategies.is_empty() {
-            false => Self::Invalid { strategies },
-            true if proof(Proof::Lost).next().is_some() => Self::Valid,
-            true => Self::Unproven,
+        let has = |proof| rows.iter().any(|row| row.proof == proof);
+        let short: Vec<String> =
+            rows.iter().filter(|r| r.lost_too_few()).map(|r| r.strategy.clone()).collect();
+        match (has(Proof::Invalid), has(Proof::Lost)) {
+            (true, _) => Self::Invalid { strategies: short },
+            (false, true) => Self::Valid,
+            (false, false) if !short.is_empty() => Self::Invalid { strategies: short },
+            (false, false) => Self::Unproven,
         }
     }
 }

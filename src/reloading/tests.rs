@@ -107,6 +107,19 @@ fn a_run_that_lost_too_little_says_that_it_is_invalid() {
 }
 
 #[test]
+fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
+    let unlucky = || row("own/naive", Nature::Closes, false, &[], 0.3);
+    let alone = Measured { rows: vec![unlucky()], ..Measured::default() };
+    let alone = document(&alone);
+    assert_eq!(alone.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
+    let text = answer::text(&alone, 100, Style::PLAIN);
+    assert!(text.contains("chance"), "{text}");
+    let lost = row("own/drain", Nature::Closes, false, &[(Fate::ResetWaiting, 20)], 20.0);
+    let beside = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
+    assert_eq!(document(&beside).validity, Validity::Valid);
+}
+
+#[test]
 fn what_a_run_ends_with() {
     assert_eq!(document(&measured(20, 0)).exit(), Exit::Expected);
     // A few are races, half is no migration.
