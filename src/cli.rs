@@ -376,7 +376,8 @@ pub struct RunArguments {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub repeat: u32,
 
-    /// So many cases at a time [default: sixteen for each core, since most wait].
+    /// So many cases at a time, and three times as many besides of those that wait for the
+    /// kernel's timers; 1 is one after the other [default: sixteen for each core].
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 
@@ -384,7 +385,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
 
-    /// Run the cases too that wait longer than a second and a half for the kernel's timers.
+    /// Run the cases too that wait longer than three and a half seconds for the kernel's timers.
     #[arg(long)]
     pub long: bool,
 

@@ -126,7 +126,7 @@ fn cases(
     tell(port, tag::ENVIRONMENT, &environment)?;
     let mut alarm = Alarm::set(port, environment.kernel.version);
     alarm.raised("booting")?;
-    let plan = Plan { jobs, deadline, ..Plan::default() };
+    let plan = Plan { jobs, waiting: 0, deadline, ..Plan::default() };
     let mut told: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, selection, plan, |event| {
         let tell_event = || match event {

@@ -67,9 +67,11 @@ pub fn run(arguments: &RunArguments) -> Exit {
             Err(e) => listeners.trouble(&e),
         }
     }
+    let jobs = arguments.jobs.unwrap_or_else(engine::default_jobs);
     let plan = Plan {
         rounds: arguments.repeat,
-        jobs: arguments.jobs.unwrap_or_else(engine::default_jobs),
+        jobs,
+        waiting: engine::waiting_beside(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };

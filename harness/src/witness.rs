@@ -122,6 +122,31 @@ fn read(file: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Reads a table of lines that are shorter than [`LINE`], without asking whether there is
+/// more when the kernel has shown that there is not.
+///
+/// It gathers lines in a page, and returns when the next one does not fit. To a reader who
+/// comes again at the end it answers only after a walk through all its buckets, of which
+/// a machine has some hundred thousand.
+fn read_table(file: &str) -> Result<String> {
+    let context = || format!("read({file})");
+    let mut opened = fs::File::open(file).call(context)?;
+    let (mut text, mut part) = (vec![], [0; 2 * PAGE]);
+    loop {
+        let got = opened.read(&mut part).call(context)?;
+        text.extend_from_slice(&part[..got]);
+        if got + LINE <= PAGE {
+            return String::from_utf8(text).map_err(|e| Error::unreadable(file, e.to_string()));
+        }
+    }
+}
+
+/// The smallest page that Linux has, in bytes.
+const PAGE: usize = 4096;
+
+/// More than any line of `/proc/net/tcp` or `tcp6` has, in bytes.
+const LINE: usize = 512;
+
 fn tcp_info(fd: impl AsFd) -> Result<libc::tcp_info> {
     // SAFETY: all-zero bytes are a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -223,7 +248,7 @@ pub fn sockets(family: Family) -> Result<Vec<SocketLine>> {
         Family::V4 => "/proc/net/tcp",
         Family::V6 | Family::V4Mapped => "/proc/net/tcp6",
     };
-    let text = read(file)?;
+    let text = read_table(file)?;
     text.lines()
         .skip(1)
         .map(|line| {

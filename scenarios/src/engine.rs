@@ -222,6 +222,9 @@ pub struct Plan {
     pub rounds: u32,
     /// How many labs there are at a time.
     pub jobs: usize,
+    /// How many there are besides, of cases that wait for a timer of the kernel and need
+    /// nothing meanwhile.
+    pub waiting: usize,
     /// When a case hangs; [`default_deadline`] if nobody says.
     pub deadline: Option<Duration>,
     /// Which timers are waited for.
@@ -231,23 +234,32 @@ pub struct Plan {
 impl Default for Plan {
     /// Once, with as many labs as is good, for as long as the environment says.
     fn default() -> Self {
+        let jobs = default_jobs();
         Self {
             rounds: 1,
-            jobs: default_jobs(),
+            jobs,
+            waiting: waiting_beside(jobs),
             deadline: None,
             patience: Patience::of_environment(),
         }
     }
 }
 
-/// More labs at a time than cores, since most wait for a timer of the kernel; or what
-/// `SOCKMIG_JOBS` says, which is 1 in a guest whose time leaps.
+/// More labs at a time than cores, since the kernel lets each wait for namespaces and
+/// grace periods; or what `SOCKMIG_JOBS` says, which is 1 in a guest whose time leaps.
 pub fn default_jobs() -> usize {
     let said = std::env::var("SOCKMIG_JOBS").ok().and_then(|jobs| jobs.parse().ok());
     if let Some(jobs @ 1..=1000) = said {
         return jobs;
     }
     16 * thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// How many labs may wait for timers beside `jobs` others: enough for all of the list on a
+/// machine of two cores, so that one second is waited once. None beside one that is to be
+/// alone.
+pub fn waiting_beside(jobs: usize) -> usize {
+    if jobs == 1 { 0 } else { 3 * jobs }
 }
 
 /// Runs `selection` as planned and tells `listen` about it.
@@ -260,16 +272,17 @@ pub fn run(
     plan: Plan,
     mut listen: impl FnMut(Event),
 ) {
-    let queue = queue(selection, plan);
+    let queues = Queues::new(selection, plan);
+    let all = queues.len();
     let run_task = |task: &Task| run_once(labs, kernel, &selection[task.index], task.round, plan);
     let started = |task: &Task| (selection[task.index].id(), task.round);
     let (finished, broken) = match plan.jobs {
-        1 => in_turn(&queue, started, run_task, &mut listen),
-        jobs => at_once(jobs, &queue, started, run_task, &mut listen),
+        1 => in_turn(&queues.brisk, started, run_task, &mut listen),
+        _ => at_once(plan, &queues, started, run_task, &mut listen),
     };
     // A run is over when nothing is left of it.
     labs.wait();
-    let not_run = queue.len() - finished;
+    let not_run = all - finished;
     listen(Event::Ended(match broken {
         Some(Broken::Setup(why)) if !interrupt::caught() => Ending::NoLab { why, not_run },
         _ if not_run > 0 => Ending::Interrupted { not_run },
@@ -279,12 +292,12 @@ pub fn run(
 
 /// One after the other. Says how many came to their end, and what stopped the rest.
 fn in_turn(
-    queue: &[Task],
+    queue: &Queue,
     started: impl Fn(&Task) -> (String, u32),
     run_task: impl Fn(&Task) -> Result<Outcome, Broken>,
     listen: &mut impl FnMut(Event),
 ) -> (usize, Option<Broken>) {
-    for (finished, task) in queue.iter().enumerate() {
+    for (finished, task) in queue.tasks.iter().enumerate() {
         if interrupt::caught() {
             return (finished, None);
         }
@@ -295,42 +308,49 @@ fn in_turn(
             Err(broken) => return (finished, Some(broken)),
         }
     }
-    (queue.len(), None)
+    (queue.tasks.len(), None)
 }
 
 /// As [`in_turn`], several at a time.
 fn at_once(
-    jobs: usize,
-    queue: &[Task],
+    plan: Plan,
+    queues: &Queues,
     started: impl Fn(&Task) -> (String, u32) + Sync,
     run_task: impl Fn(&Task) -> Result<Outcome, Broken> + Sync,
     listen: &mut impl FnMut(Event),
 ) -> (usize, Option<Broken>) {
-    let next = AtomicUsize::new(0);
     let broken: Mutex<Option<Broken>> = Mutex::new(None);
     let (tell, told) = mpsc::channel();
-    let finished = thread::scope(|scope| {
-        for _ in 0..jobs.min(queue.len()) {
-            let (tell, next, broken) = (tell.clone(), &next, &broken);
-            let (started, run_task) = (&started, &run_task);
-            scope.spawn(move || {
-                while let Some(task) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if interrupt::caught() {
-                        return;
-                    }
-                    let (id, round) = started(task);
-                    let _ = tell.send(Told::Started { id, round });
-                    match run_task(task) {
-                        Ok(outcome) => {
-                            let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
-                        }
-                        Err(e) => {
-                            next.store(queue.len(), Ordering::Relaxed);
-                            broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                            return;
-                        }
-                    }
+    let work_off = |queue: &Queue, tell: &mpsc::Sender<Told>| {
+        while let Some(task) = queue.next() {
+            if interrupt::caught() {
+                return;
+            }
+            let (id, round) = started(task);
+            let _ = tell.send(Told::Started { id, round });
+            match run_task(task) {
+                Ok(outcome) => {
+                    let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
                 }
+                Err(e) => {
+                    queues.stop();
+                    broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                    return;
+                }
+            }
+        }
+    };
+    let finished = thread::scope(|scope| {
+        let work_off = &work_off;
+        for _ in 0..plan.waiting.min(queues.waiting.tasks.len()) {
+            let tell = tell.clone();
+            scope.spawn(move || work_off(&queues.waiting, &tell));
+        }
+        for _ in 0..plan.jobs.min(queues.len()) {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                work_off(&queues.brisk, &tell);
+                work_off(&queues.waiting, &tell);
             });
         }
         drop(tell);
@@ -351,24 +371,56 @@ struct Task {
     round: u32,
 }
 
-/// Whoever waits longest for timers of the kernel starts first, so that the others run
-/// meanwhile. One at a time, there are no others.
-fn queue(selection: &[Selected], plan: Plan) -> Vec<Task> {
-    let Plan { rounds, jobs, .. } = plan;
-    let mut order: Vec<usize> = (0..selection.len()).collect();
-    if jobs > 1 {
-        order.sort_by_key(|&index| std::cmp::Reverse(selection[index].case.waits_for));
+/// What is still to be begun.
+struct Queue {
+    tasks: Vec<Task>,
+    next: AtomicUsize,
+}
+
+impl Queue {
+    fn new(tasks: Vec<Task>) -> Self {
+        Self { tasks, next: AtomicUsize::new(0) }
     }
-    (0..rounds)
-        .flat_map(|round| {
-            let order = &order;
-            order.iter().map(move |&index| Task {
-                place: round as usize * selection.len() + index,
-                index,
-                round: round + 1,
-            })
-        })
-        .collect()
+
+    fn next(&self) -> Option<&Task> {
+        self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Those who wait for timers of the kernel, and the others, who would be kept waiting by
+/// them. One at a time, all are in one queue.
+struct Queues {
+    waiting: Queue,
+    brisk: Queue,
+}
+
+impl Queues {
+    /// Whoever waits longest is first.
+    fn new(selection: &[Selected], plan: Plan) -> Self {
+        let task = |round: u32, index: usize| Task {
+            place: round as usize * selection.len() + index,
+            index,
+            round: round + 1,
+        };
+        let all = (0..plan.rounds)
+            .flat_map(|round| (0..selection.len()).map(move |index| task(round, index)));
+        let waits = |task: &Task| selection[task.index].case.waits_for;
+        let (mut waiting, brisk): (Vec<Task>, Vec<Task>) =
+            all.partition(|task| plan.jobs > 1 && !waits(task).is_zero());
+        waiting.sort_by_key(|task| (task.round, std::cmp::Reverse(waits(task))));
+        Self { waiting: Queue::new(waiting), brisk: Queue::new(brisk) }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.tasks.len() + self.brisk.tasks.len()
+    }
+
+    /// Has nothing more begun.
+    fn stop(&self) {
+        for queue in [&self.waiting, &self.brisk] {
+            queue.next.store(queue.tasks.len(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Passes outcomes on in the order of their places; those behind a gap come at the end.
