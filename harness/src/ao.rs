@@ -64,6 +64,10 @@ struct Info {
     counters: [u64; 5],
 }
 
+/// Bits 2 and 4 of [`Info::flags`].
+const REQUIRED: u32 = 1 << 2;
+const ACCEPT_ICMPS: u32 = 1 << 4;
+
 /// `struct tcp_ao_getsockopt`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -93,6 +97,14 @@ impl Listener {
     pub fn authenticate(&self, peer: IpAddr, key: Key) -> Result<()> {
         let name = self.name();
         add(self, peer, key).call(|| format!("setsockopt({name}, TCP_AO_ADD_KEY, {})", key.id))
+    }
+
+    /// Takes nothing that is not signed from anybody, and ICMP errors from everybody: what is
+    /// off otherwise.
+    pub fn authenticate_everybody(&self) -> Result<()> {
+        let info = Info { flags: REQUIRED | ACCEPT_ICMPS, ..Info::default() };
+        option::set(self, libc::IPPROTO_TCP, TCP_AO_INFO, &info)
+            .call(|| format!("setsockopt({}, TCP_AO_INFO, required, accept_icmps)", self.name()))
     }
 }
 
@@ -128,7 +140,8 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
     option::set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
 }
 
-/// The keys of a connection, in words: `sends with 1, asks for 1, of 2 keys`.
+/// The keys of a connection, in words: `sends with 1, asks for 1, of 2 keys`; and what is on
+/// by [`Listener::authenticate_everybody`].
 ///
 /// # Errors
 /// The kernel refuses to tell.
@@ -148,8 +161,14 @@ pub fn keys(socket: impl AsFd) -> Result<String> {
         1 => "1 key".to_owned(),
         many => format!("{many} keys"),
     };
-    let Info { current, next, .. } = info[0];
-    Ok(format!("sends with {current}, asks for {next}, of {keys}"))
+    let Info { flags, current, next, .. } = info[0];
+    let mut words = format!("sends with {current}, asks for {next}, of {keys}");
+    for (flag, word) in [(REQUIRED, "required"), (ACCEPT_ICMPS, "accept_icmps")] {
+        if flags & flag != 0 {
+            words = format!("{words}, {word}");
+        }
+    }
+    Ok(words)
 }
 
 /// Whether this kernel has the option.

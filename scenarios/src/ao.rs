@@ -43,12 +43,13 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "ao/keys-of-the-target",
-        does: "A, B and C have the same key; B has another one for C's address, and one for \
-               somebody else's. C's final ACK is held; A is closed; the SYN+ACK timer fires.",
+        does: "A, B and C have the same key; B has two others for C's address, before and behind it, \
+               and one for somebody else's; it takes nothing unsigned from anybody, and ICMP \
+               errors. C's final ACK is held; A is closed; the SYN+ACK timer fires.",
         must: "B signs the SYN+ACK with the key that the SYN named, which C answers. The child has \
-               both keys of B's for C, and goes on with the one of its SYN.",
+               B's three keys for C, goes on with the one of its SYN, and has B's rules.",
         source: "M-15; tcp_make_synack(): ao_keyid; tcp_ao_copy_all_matching(): tcp_ao_key_cmp(), \
-                 current_key",
+                 current_key, rnext_key, ao_required, accept_icmps",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
@@ -56,7 +57,10 @@ pub(crate) const CASES: &[Case] = &[
         expect: |_| {
             let must = talk_must()
                 .fact("accept(B)", "C's connection")
-                .fact("keys of B's child", "sends with 1, asks for 1, of 2 keys")
+                .fact(
+                    "keys of B's child",
+                    "sends with 1, asks for 1, of 3 keys, required, accept_icmps",
+                )
                 .fact("segments without a signature", 0)
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]);
             AO.counters.iter().fold(must, |must, counter| must.fact(counter, 0))
@@ -88,6 +92,26 @@ pub(crate) const CASES: &[Case] = &[
         expect: |_| lost_must(),
     },
     Case {
+        name: "ao/request-with-another-secret",
+        does: "As ao/request-without-listener-key, but B has a key of the same id that is another.",
+        must: "B signs the SYN+ACK with its own, which C refuses, as B does C's data: neither is \
+               answered, and the request stays.",
+        source: "M-15; tcp_v4_rcv(): tcp_inbound_hash() of a request; tcp_ao_verify_hash()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate, Need::Ao],
+        waits_for: FIRST,
+        run: another_secret,
+        expect: |_| {
+            Expectation::new()
+                .fact("what TCPAOBad counts of SYN+ACKs", 1)
+                .fact("what it counts of data", "some")
+                .fact("sockets then", "C ESTABLISHED, C's request, a listener")
+                .fact("accept(B)", "EAGAIN")
+                .fact("segments without a signature", 0)
+                .counters(&[("TCPMigrateReqSuccess", 1)])
+        },
+    },
+    Case {
         name: "ao/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
@@ -113,6 +137,20 @@ pub(crate) const CASES: &[Case] = &[
             })
         },
         expect: |_| AO.child_keeps_its_key_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ao/unasked-for",
+        does: "W's unsigned SYN was A's; B listens, and nobody has keys; A is closed. W sends data \
+               with a signature, and then without.",
+        must: "Whether a connection is signed is settled by its SYN: signed data is refused before \
+               any key is looked for, and moves nothing. Unsigned data completes the handshake on \
+               B.",
+        source: "M-15; tcp_inbound_hash(): tcp_rsk_used_ao()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Ao],
+        run: |lab, _| AO.unasked_for(lab),
+        expect: |_| AO.unasked_for_must("TCPAOBad"),
         ..Case::DEFAULT
     },
     Case {
@@ -195,9 +233,13 @@ fn elsewhere(family: Family) -> std::net::IpAddr {
 
 fn keys_of_the_target(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let held = AO.held(lab)?;
-    let b = AO.listen(lab, "B")?;
-    b.authenticate(setting.family.loopback(), OTHER)?;
+    let b = lab.listen("B")?;
+    let of_c = setting.family.loopback();
+    b.authenticate(of_c, OTHER)?;
+    b.authenticate(of_c, KEY)?;
+    b.authenticate(of_c, Key { id: 4, secret: b"B's own, too" })?;
     b.authenticate(elsewhere(setting.family), Key { id: 3, secret: b"for others" })?;
+    b.authenticate_everybody()?;
     let before = lab.counters()?;
     let client = held.close(lab)?;
     lab.until_wire("S > C  S. 0:0(0) ack 1")?;
@@ -247,6 +289,27 @@ fn lost_must() -> Expectation {
         .fact("segments without a signature", 0)
         .fact("resets", 0)
         .counters(&[("TCPMigrateReqFailure", 1)])
+}
+
+fn another_secret(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let held = AO.held(lab)?;
+    let b = lab.listen("B")?;
+    b.authenticate(setting.family.loopback(), Key { secret: b"B's own", ..KEY })?;
+    let before = lab.counters()?;
+    let client = held.close(lab)?;
+    lab.until_wire("S > C  S. 0:0(0) ack 1")?;
+    lab.settle()?;
+    let at_client = lab.counters()?.grown(&before, "TCPAOBad").unwrap_or(0);
+    lab.observe("what TCPAOBad counts of SYN+ACKs", at_client);
+    client.send(b"Hello World")?;
+    lab.settle()?;
+    let at_both = lab.counters()?.grown(&before, "TCPAOBad").unwrap_or(0);
+    lab.observe("what it counts of data", if at_both > at_client { "some" } else { "none" });
+    lab.observe_sockets("then")?;
+    lab.accept_now(&b)?;
+    lab.observe_counters(&before)?;
+    AO.observe_unsigned(lab);
+    Ok(())
 }
 
 fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use harness::attribute;
 use harness::lab::Lab;
-use harness::socket::Stream;
+use harness::socket::{Child, Stream};
 use harness::waiter::Way;
 use harness::wire_client::{Draft, WireClient};
 
@@ -186,18 +186,21 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "destroy/request",
         does: "W's SYN was A's; B listens; A is shut down for reading; W's request, which is still \
-               A's, is destroyed by netlink. W sends data. At the end A listens again.",
-        must: "In silence: W learns of it by the RST without ACK that answers its data. The request \
-               is off A's count, and nothing off B's.",
-        source: "E-06; tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop()",
+               A's, is destroyed by netlink. W sends data. V sends a SYN, and B repeats its \
+               SYN+ACK. At the end A listens again.",
+        must: "In silence: W learns of it by the RST without ACK that answers its data, and its \
+               SYN+ACK is not repeated. The request is off A's count, and nothing off B's.",
+        source: "E-06; tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), \
+                 timer_delete_sync()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
+        waits_for: FIRST,
         run: request,
         expect: |_| {
             destroyed_request_must()
+                .fact("SYN+ACKs to W when V had two", 1)
                 .fact("handshakes that A has room for", "as many as a fresh listener")
         },
-        ..Case::DEFAULT
     },
     Case {
         name: "destroy/moved-request",
@@ -352,18 +355,23 @@ fn fast_open_child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.close(a);
     let came = lab.destroy_connection(w.local, "child", None)?;
     lab.observe("SOCK_DESTROY(W's child)", came);
-    observe_destroyed_child(lab, &b)?;
+    // A close would take it off the count as well.
+    let _open = observe_destroyed_child(lab, &b)?;
     fast_open_syns(lab)
 }
 
 /// What B has of a child that was destroyed in its queue.
-fn observe_destroyed_child(lab: &mut Lab, b: &harness::socket::Listener) -> harness::Result<()> {
+fn observe_destroyed_child(
+    lab: &mut Lab,
+    b: &harness::socket::Listener,
+) -> harness::Result<Option<Child>> {
     lab.observe_sockets("then")?;
-    if let Some(child) = lab.accept_now(b)? {
+    let child = lab.accept_now(b)?;
+    if let Some(child) = &child {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.observe("recv(B's child), again", child.receive_now()?.to_string());
     }
-    Ok(())
+    Ok(child)
 }
 
 fn destroyed_child_must(client: &str) -> Expectation {
@@ -379,6 +387,13 @@ fn request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, w, b) = request_in_flight(lab)?;
     lab.shut_down(&a, Shutdown::Read)?;
     destroy_request(lab, w, None)?;
+    let mut v = lab.wire_client("V")?;
+    lab.wire_syn(&mut v, &Draft::syn())?;
+    lab.until_syn_acks(&v, 2, FIRST)?;
+    let lines = lab.trace().lines();
+    let syn_acks = lines.iter().filter(|line| line.what.starts_with("S > W  S.")).count();
+    lab.observe("SYN+ACKs to W when V had two", syn_acks);
+    lab.wire_send(&mut v, &Draft::new("R", 1, 0))?;
     lab.observe_room(b)?;
     lab.start_listening(&a, 8)?;
     lab.observe_room(a)

@@ -9,6 +9,7 @@ use harness::wire_client::Draft;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::data;
+use crate::quiz::DATA_RETRANSMISSION;
 use crate::signed::{Signing, accept_sooner_or_later, talk, talk_must};
 use crate::timer::{FIRST, option};
 
@@ -36,6 +37,27 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "md5/another-key",
+        does: "As md5/same-key, but C signs its data with another key; and later with the right \
+               one.",
+        must: "What is signed with another key is refused, and moves nothing: the request stays as \
+               it is, and C's repetition, rightly signed, completes the handshake on B.",
+        source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration, discard_and_relse",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate, Need::Md5],
+        waits_for: DATA_RETRANSMISSION,
+        run: another_key,
+        expect: |_| {
+            talk_must()
+                .fact("segments that TCPMD5Failure counts", "some")
+                .fact("answers to them", 0)
+                .fact("accept(B)", "EAGAIN")
+                .fact("accept(B) in the end", "C's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
         name: "md5/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
@@ -57,6 +79,19 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Md5],
         run: |lab, _| MD5.child_keeps_its_key(lab, |_, b| signed("B", b.sign(b"B's own"))),
         expect: |_| MD5.child_keeps_its_key_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "md5/unasked-for",
+        does: "W's SYN was A's; B listens, and nobody has keys; A is closed. W sends data with a \
+               signature, and then without.",
+        must: "Signed data is refused, as nobody can check it, and moves nothing. Unsigned data \
+               completes the handshake on B.",
+        source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_inbound_md5_hash()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Md5],
+        run: |lab, _| MD5.unasked_for(lab),
+        expect: |_| MD5.unasked_for_must("TCPMD5Unexpected"),
         ..Case::DEFAULT
     },
     Case {
@@ -96,6 +131,32 @@ fn same_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let refused = lab.counters()?.grown(&before, "TCPMD5Unexpected").unwrap_or(0);
     lab.observe("signed segments refused", if refused > 0 { "some" } else { "none" });
     let child = accept_sooner_or_later(lab, &client, &b, refused > 0)?;
+    talk(lab, &client, &child)?;
+    lab.observe_counters(&before)
+}
+
+fn another_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let held = MD5.held(lab)?;
+    let b = MD5.listen(lab, "B")?;
+    let before = lab.counters()?;
+    let client = held.close(lab)?;
+
+    signed("C", client.sign(lab.family(), b"another"))?;
+    client.send(b"Hello World")?;
+    lab.settle()?;
+    let refused = lab.counters()?.grown(&before, "TCPMD5Failure").unwrap_or(0);
+    lab.observe("segments that TCPMD5Failure counts", if refused > 0 { "some" } else { "none" });
+    // But for SYN+ACKs, of which the timer may have sent another.
+    let lines = lab.trace().lines();
+    let of_server = lines.iter().filter_map(|line| line.what.strip_prefix("S > C  "));
+    let answers = of_server.filter(|what| !what.starts_with("S.")).count();
+    lab.observe("answers to them", answers);
+    lab.accept_now(&b)?;
+    signed("C", client.sign(lab.family(), KEY))?;
+    let child = b.accept()?;
+    let whose = lab.trace().name_of(child.peer);
+    lab.observe("accept(B) in the end", format!("{whose}'s connection"));
+    lab.observe("recv(B's child)", child.receive()?.to_string());
     talk(lab, &client, &child)?;
     lab.observe_counters(&before)
 }

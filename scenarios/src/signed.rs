@@ -8,6 +8,8 @@ use harness::socket::{Child, Client, Listener, Stream};
 use harness::witness::Counters;
 
 use crate::expectation::Expectation;
+use crate::handshake::{NOTHING, data};
+use crate::heir::request_in_flight;
 
 /// A way to sign.
 pub(crate) struct Signing {
@@ -80,6 +82,40 @@ impl Signing {
             .fact("segments without a signature", 0)
             .counters(&[("TCPMigrateReqSuccess", 1)]);
         self.counters.iter().fold(must, |must, counter| must.fact(counter, 0))
+    }
+
+    /// W's request is A's, which is closed, and unsigned; W sends data with a signature that
+    /// nobody can check, and then without.
+    pub fn unasked_for(&self, lab: &mut Lab) -> harness::Result<()> {
+        let (a, mut w, b) = request_in_flight(lab)?;
+        let before = lab.counters()?;
+        lab.close(a);
+        let TcpOption::Other(kind, bytes) = self.option else { unreachable!("no usual option") };
+        let signed = data().option(kind, &vec![1; bytes.into()]);
+        let answer = lab.wire_send(&mut w, &signed)?;
+        lab.observe("answer to signed data", answer);
+        self.observe_counters(lab, &before)?;
+        let answer = lab.wire_send(&mut w, &data())?;
+        lab.observe("answer to data", answer);
+        lab.observe_counters(&before)?;
+        if let Some(child) = lab.accept_now(&b)? {
+            lab.observe("recv(B's child)", child.receive_now()?.to_string());
+            child.reset_on_close()?;
+        }
+        Ok(())
+    }
+
+    /// What that must come to; one of the counters tells of the signature.
+    pub fn unasked_for_must(&self, counted: &str) -> Expectation {
+        let must = Expectation::new()
+            .fact("answer to signed data", NOTHING)
+            .fact("answer to data", "S > W  . 1:1(0) ack 12")
+            .fact("accept(B)", "W's connection")
+            .fact("recv(B's child)", "`Hello World`")
+            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]);
+        self.counters
+            .iter()
+            .fold(must, |must, counter| must.fact(counter, i64::from(*counter == counted)))
     }
 
     /// By how much each counter of wrong signatures has grown.

@@ -195,8 +195,9 @@ impl<'l> Follower<'l> {
     }
 
     /// Whether a segment of the client completes the handshake: then the server says
-    /// something else than before, or somebody accepts the connection.
-    fn completes(&self, at: usize, client: &str) -> bool {
+    /// something else than before, or somebody accepts the connection. Data that has to come
+    /// again before was refused.
+    fn completes(&self, at: usize, client: &str, n: Notation) -> bool {
         for (_, later) in self.later(at, client) {
             match later {
                 Later::FromServer(n) if n.is_syn_ack() => return false,
@@ -204,7 +205,8 @@ impl<'l> Follower<'l> {
                 Later::FromServer(n) if n.flags.rst() => return n.flags.ack(),
                 Later::FromServer(_) => return true,
                 Later::Act(act) if accepts(act, client).is_some() => return true,
-                Later::FromClient(n) if n.is_syn() => return false,
+                Later::FromClient(next) if next.is_syn() => return false,
+                Later::FromClient(next) if next == n && n.len > 0 => return false,
                 Later::Act(_) | Later::FromClient(_) => {}
             }
         }
@@ -278,7 +280,7 @@ impl<'l> Follower<'l> {
         let waits = held.as_ref().is_none_or(|tenure| tenure.stage == Stage::Request);
         let cookie = held.is_none() && self.cookies;
         let gets_through = n.flags.ack() && !self.gate_closed && (held.is_some() || cookie);
-        if !waits || !gets_through || !self.completes(at, client) {
+        if !waits || !gets_through || !self.completes(at, client, n) {
             return held;
         }
         let listener = held.and_then(|tenure| tenure.listener);
