@@ -9,7 +9,6 @@ use harness::wire_client::Draft;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::data;
-use crate::quiz::DATA_RETRANSMISSION;
 use crate::signed::{Signing, accept_sooner_or_later, talk, talk_must};
 use crate::timer::{FIRST, option};
 
@@ -45,7 +44,8 @@ pub(crate) const CASES: &[Case] = &[
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration, discard_and_relse",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
-        waits_for: DATA_RETRANSMISSION,
+        // As above.
+        waits_for: FIRST,
         run: another_key,
         expect: |_| {
             talk_must()

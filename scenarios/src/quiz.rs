@@ -13,7 +13,7 @@ use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 
 /// A client with data in flight retransmits after TCP_RTO_MIN.
-pub(crate) const DATA_RETRANSMISSION: Duration = Duration::from_millis(200);
+const DATA_RETRANSMISSION: Duration = Duration::from_millis(200);
 
 pub(crate) const CASES: &[Case] = &[
     Case {
