@@ -445,3 +445,32 @@ fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize
     held.into_values().for_each(|outcome| listen(Event::Finished(outcome)));
     finished
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_timers_is_in_nobodys_way() {
+        let selection = catalogue::all();
+        let plan = Plan { rounds: 2, jobs: 4, ..Plan::default() };
+        let queues = Queues::new(&selection, plan);
+        let waits = |task: &Task| selection[task.index].case.waits_for;
+        assert!(queues.brisk.tasks.iter().all(|task| waits(task).is_zero()));
+        let longest_first =
+            |pair: &[Task]| pair[0].round < pair[1].round || waits(&pair[0]) >= waits(&pair[1]);
+        assert!(queues.waiting.tasks.windows(2).all(longest_first));
+        let all = queues.waiting.tasks.iter().chain(&queues.brisk.tasks);
+        let mut places: Vec<usize> = all.map(|task| task.place).collect();
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..2 * selection.len()));
+    }
+
+    #[test]
+    fn one_at_a_time_is_in_the_order_of_the_list() {
+        let selection = catalogue::all();
+        let queues = Queues::new(&selection, Plan { jobs: 1, ..Plan::default() });
+        assert!(queues.waiting.tasks.is_empty());
+        assert!(queues.brisk.tasks.iter().map(|task| task.index).eq(0..selection.len()));
+    }
+}
