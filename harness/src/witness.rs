@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::family::Family;
@@ -374,6 +375,15 @@ fn number_behind(file: &str, name: &str) -> Result<i64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
         .ok_or_else(|| Error::unreadable(file, &text))
+}
+
+/// For how long the main thread of this process has not slept: it had a processor, or waited
+/// for one (the first numbers of `/proc/self/schedstat`). None where the kernel does not count
+/// it.
+pub fn awake() -> Duration {
+    let text = read("/proc/self/schedstat").unwrap_or_default();
+    let numbers = text.split_whitespace().take(2);
+    Duration::from_nanos(numbers.filter_map(|number| number.parse::<u64>().ok()).sum())
 }
 
 /// Sockets that this process has open, by its descriptors.
