@@ -414,14 +414,15 @@ impl Queue {
 }
 
 /// Those who wait for timers of the kernel, and the others, who would be kept waiting by
-/// them. One at a time, all are in one queue.
+/// them. Where there are no places besides, all are in one queue.
 struct Queues {
     waiting: Queue,
     brisk: Queue,
 }
 
 impl Queues {
-    /// Whoever waits longest is first.
+    /// Whoever waits longest is first, so that the others run meanwhile. One at a time, there
+    /// are no others.
     fn new(selection: &[Selected], plan: Plan) -> Self {
         let task = |round: u32, index: usize| Task {
             place: round as usize * selection.len() + index,
@@ -431,9 +432,14 @@ impl Queues {
         let all = (0..plan.rounds)
             .flat_map(|round| (0..selection.len()).map(move |index| task(round, index)));
         let waits = |task: &Task| selection[task.index].case.waits_for;
-        let (mut waiting, brisk): (Vec<Task>, Vec<Task>) =
-            all.partition(|task| plan.jobs > 1 && !waits(task).is_zero());
-        waiting.sort_by_key(|task| (task.round, std::cmp::Reverse(waits(task))));
+        let apart = plan.jobs > 1 && plan.waiting > 0;
+        let (mut waiting, mut brisk): (Vec<Task>, Vec<Task>) =
+            all.partition(|task| apart && !waits(task).is_zero());
+        if plan.jobs > 1 {
+            for queue in [&mut waiting, &mut brisk] {
+                queue.sort_by_key(|task| (task.round, std::cmp::Reverse(waits(task))));
+            }
+        }
         Self { waiting: Queue::new(waiting), brisk: Queue::new(brisk) }
     }
 
@@ -490,6 +496,15 @@ mod tests {
         let mut places: Vec<usize> = all.map(|task| task.place).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..2 * selection.len()));
+    }
+
+    #[test]
+    fn without_places_besides_the_longest_are_first() {
+        let selection = catalogue::all();
+        let queues = Queues::new(&selection, Plan { jobs: 12, waiting: 0, ..Plan::default() });
+        assert_eq!(queues.brisk.tasks.len(), selection.len());
+        let first = &selection[queues.brisk.tasks[0].index];
+        assert_eq!(Some(first.case.waits_for), selection.iter().map(|s| s.case.waits_for).max());
     }
 
     #[test]
