@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Context, Error, Result};
 use crate::family::PORT;
 use crate::wait;
-use crate::witness::{SocketLine, State};
+use crate::witness::{SocketLine, State, is_end_of_table};
 
 /// How often a [`Watch`] looks.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -39,7 +39,7 @@ fn queues() -> Result<BTreeMap<u64, u32>> {
         text.extend_from_slice(&page[..got]);
         let whole = String::from_utf8_lossy(&text);
         let (listeners, other) = parse(&whole)?;
-        if got == 0 || other {
+        if other || is_end_of_table(got) {
             return Ok(listeners);
         }
     }

@@ -123,12 +123,16 @@ fn read(file: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Reads a table of lines that are shorter than [`LINE`], without asking whether there is
-/// more when the kernel has shown that there is not.
+/// Whether so many bytes of `/proc/net/tcp` or `tcp6` were its last ones.
 ///
-/// It gathers lines in a page, and returns when the next one does not fit. To a reader who
-/// comes again at the end it answers only after a walk through all its buckets, of which
+/// The kernel gathers lines in a page, and returns when the next one does not fit. To a reader
+/// who comes again at the end it answers only after a walk through all its buckets, of which
 /// a machine has some hundred thousand.
+pub(crate) fn is_end_of_table(got: usize) -> bool {
+    got + LINE <= PAGE
+}
+
+/// Reads `/proc/net/tcp` or `tcp6`.
 fn read_table(file: &str) -> Result<String> {
     let context = || format!("read({file})");
     let mut opened = fs::File::open(file).call(context)?;
@@ -136,7 +140,7 @@ fn read_table(file: &str) -> Result<String> {
     loop {
         let got = opened.read(&mut part).call(context)?;
         text.extend_from_slice(&part[..got]);
-        if got + LINE <= PAGE {
+        if is_end_of_table(got) {
             return String::from_utf8(text).map_err(|e| Error::unreadable(file, e.to_string()));
         }
     }

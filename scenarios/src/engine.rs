@@ -1,7 +1,6 @@
 //! Runs cases in labs and tells what happens, as events. Prints nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +19,10 @@ use crate::case::{Migration, Need, Selected};
 use crate::judge::{Verdict, judge};
 use crate::requirement::{Met, Patience, runs};
 use crate::{catalogue, known};
+
+mod queue;
+
+use queue::{Queue, Queues, Task};
 
 /// The work that probes the kernel instead of running a case. No case has this id.
 const PROBE: &str = "?";
@@ -390,71 +393,6 @@ enum Told {
     Finished(usize, Box<Outcome>),
 }
 
-struct Task {
-    /// Position in the order in which outcomes are told.
-    place: usize,
-    index: usize,
-    round: u32,
-}
-
-/// What is still to be begun.
-struct Queue {
-    tasks: Vec<Task>,
-    next: AtomicUsize,
-}
-
-impl Queue {
-    fn new(tasks: Vec<Task>) -> Self {
-        Self { tasks, next: AtomicUsize::new(0) }
-    }
-
-    fn next(&self) -> Option<&Task> {
-        self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Those who wait for timers of the kernel, and the others, who would be kept waiting by
-/// them. Where there are no places besides, all are in one queue.
-struct Queues {
-    waiting: Queue,
-    brisk: Queue,
-}
-
-impl Queues {
-    /// Whoever waits longest is first, so that the others run meanwhile. One at a time, there
-    /// are no others.
-    fn new(selection: &[Selected], plan: Plan) -> Self {
-        let task = |round: u32, index: usize| Task {
-            place: round as usize * selection.len() + index,
-            index,
-            round: round + 1,
-        };
-        let all = (0..plan.rounds)
-            .flat_map(|round| (0..selection.len()).map(move |index| task(round, index)));
-        let waits = |task: &Task| selection[task.index].case.waits_for;
-        let apart = plan.jobs > 1 && plan.waiting > 0;
-        let (mut waiting, mut brisk): (Vec<Task>, Vec<Task>) =
-            all.partition(|task| apart && !waits(task).is_zero());
-        if plan.jobs > 1 {
-            for queue in [&mut waiting, &mut brisk] {
-                queue.sort_by_key(|task| (task.round, std::cmp::Reverse(waits(task))));
-            }
-        }
-        Self { waiting: Queue::new(waiting), brisk: Queue::new(brisk) }
-    }
-
-    fn len(&self) -> usize {
-        self.waiting.tasks.len() + self.brisk.tasks.len()
-    }
-
-    /// Has nothing more begun.
-    fn stop(&self) {
-        for queue in [&self.waiting, &self.brisk] {
-            queue.next.store(queue.tasks.len(), Ordering::Relaxed);
-        }
-    }
-}
-
 /// Passes outcomes on in the order of their places; those behind a gap come at the end.
 /// Says how many there were.
 fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize {
@@ -476,42 +414,4 @@ fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize
     }
     held.into_values().for_each(|outcome| listen(Event::Finished(outcome)));
     finished
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_waits_for_timers_is_in_nobodys_way() {
-        let selection = catalogue::all();
-        let plan = Plan { rounds: 2, jobs: 4, ..Plan::default() };
-        let queues = Queues::new(&selection, plan);
-        let waits = |task: &Task| selection[task.index].case.waits_for;
-        assert!(queues.brisk.tasks.iter().all(|task| waits(task).is_zero()));
-        let longest_first =
-            |pair: &[Task]| pair[0].round < pair[1].round || waits(&pair[0]) >= waits(&pair[1]);
-        assert!(queues.waiting.tasks.windows(2).all(longest_first));
-        let all = queues.waiting.tasks.iter().chain(&queues.brisk.tasks);
-        let mut places: Vec<usize> = all.map(|task| task.place).collect();
-        places.sort_unstable();
-        assert!(places.into_iter().eq(0..2 * selection.len()));
-    }
-
-    #[test]
-    fn without_places_besides_the_longest_are_first() {
-        let selection = catalogue::all();
-        let queues = Queues::new(&selection, Plan { jobs: 12, waiting: 0, ..Plan::default() });
-        assert_eq!(queues.brisk.tasks.len(), selection.len());
-        let first = &selection[queues.brisk.tasks[0].index];
-        assert_eq!(Some(first.case.waits_for), selection.iter().map(|s| s.case.waits_for).max());
-    }
-
-    #[test]
-    fn one_at_a_time_is_in_the_order_of_the_list() {
-        let selection = catalogue::all();
-        let queues = Queues::new(&selection, Plan { jobs: 1, ..Plan::default() });
-        assert!(queues.waiting.tasks.is_empty());
-        assert!(queues.brisk.tasks.iter().map(|task| task.index).eq(0..selection.len()));
-    }
 }

@@ -9,7 +9,7 @@ use harness::wire_client::Draft;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::handshake::data;
-use crate::signed::{Signing, accept_sooner_or_later, talk, talk_must};
+use crate::signed::{Signing, accept_sooner_or_later, observe_in_the_end, talk, talk_must};
 use crate::timer::{FIRST, option};
 
 pub(crate) const CASES: &[Case] = &[
@@ -154,9 +154,7 @@ fn another_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     signed("C", client.sign(lab.family(), KEY))?;
     let child = b.accept()?;
-    let whose = lab.trace().name_of(child.peer);
-    lab.observe("accept(B) in the end", format!("{whose}'s connection"));
-    lab.observe("recv(B's child)", child.receive()?.to_string());
+    observe_in_the_end(lab, &child)?;
     talk(lab, &client, &child)?;
     lab.observe_counters(&before)
 }

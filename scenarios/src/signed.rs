@@ -165,10 +165,16 @@ pub(crate) fn accept_sooner_or_later(
         lab.check_syn_ack_timer(client.local)?;
     }
     let child = child.map_or_else(|| b.accept(), Ok)?;
+    observe_in_the_end(lab, &child)?;
+    Ok(child)
+}
+
+/// Whom B has accepted at last, and what it reads.
+pub(crate) fn observe_in_the_end(lab: &mut Lab, child: &Child) -> harness::Result<()> {
     let whose = lab.trace().name_of(child.peer);
     lab.observe("accept(B) in the end", format!("{whose}'s connection"));
     lab.observe("recv(B's child)", child.receive()?.to_string());
-    Ok(child)
+    Ok(())
 }
 
 /// Both ends say something.

@@ -53,8 +53,7 @@ pub struct ReloadDocument {
 pub enum Validity {
     /// What had to be lost without migration was lost.
     Valid,
-    /// Less than half of it was lost: in all, or of a strategy's share so much less that it is
-    /// no chance.
+    /// No strategy lost at least half of it; or one lost so much less that it is no chance.
     Invalid {
         /// The strategies that lost too little.
         strategies: Vec<String>,
