@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use crate::error::{Context, Result};
-use crate::frame::{self, Frame};
+use crate::process::frame::{self, Frame};
 use crate::wait;
 
 /// The first argument that makes this program the first process of a guest. What follows:

@@ -7,7 +7,10 @@
 
 mod attempt;
 mod connection;
+pub mod delay_line;
 mod driver;
+pub mod flood;
+pub mod listener_monitor;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use crate::error::{Context, Error, Result};
-use crate::family::Family;
-use crate::option;
-use crate::socket::{Client, Listener};
+use crate::net::family::Family;
+use crate::net::sockopt;
+use crate::socket::{Client, Listener, set_recorded};
 
 /// The kind of the TCP option, and the length of its payload: two ids, and 12 bytes of code.
 pub const OPTION: (u8, u8) = (29, 14);
@@ -95,15 +95,16 @@ impl Listener {
     /// Adds a key of TCP-AO for clients at `peer`: what goes there is signed with it, and
     /// nothing is taken from there that is not signed with one of the socket's keys.
     pub fn authenticate(&self, peer: IpAddr, key: Key) -> Result<()> {
-        let name = self.name();
-        add(self, peer, key).call(|| format!("setsockopt({name}, TCP_AO_ADD_KEY, {})", key.id))
+        set_recorded(self, "TCP_AO_ADD_KEY", key.id, |socket| add(socket, peer, key))
+            .call(|| format!("setsockopt({}, TCP_AO_ADD_KEY, {})", self.name(), key.id))
     }
 
     /// Takes nothing that is not signed from anybody, and ICMP errors from everybody: what is
     /// off otherwise.
     pub fn authenticate_everybody(&self) -> Result<()> {
         let info = Info { flags: REQUIRED | ACCEPT_ICMPS, ..Info::default() };
-        option::set(self, libc::IPPROTO_TCP, TCP_AO_INFO, &info)
+        let set = |socket: &Self| sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_INFO, &info);
+        set_recorded(self, "TCP_AO_INFO", "required, accept_icmps", set)
             .call(|| format!("setsockopt({}, TCP_AO_INFO, required, accept_icmps)", self.name()))
     }
 }
@@ -111,9 +112,9 @@ impl Listener {
 impl Client {
     /// Adds a key of TCP-AO for the server's address.
     pub fn authenticate(&self, key: Key) -> Result<()> {
-        let name = self.name();
-        add(self, self.local.ip(), key)
-            .call(|| format!("setsockopt({name}, TCP_AO_ADD_KEY, {})", key.id))
+        let peer = self.local.ip();
+        set_recorded(self, "TCP_AO_ADD_KEY", key.id, |socket| add(socket, peer, key))
+            .call(|| format!("setsockopt({}, TCP_AO_ADD_KEY, {})", self.name(), key.id))
     }
 }
 
@@ -124,7 +125,7 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
     let mut padded = [0; MAX_KEY_BYTES];
     padded[..key.secret.len()].copy_from_slice(key.secret);
     let add = Add {
-        address: option::address(peer),
+        address: sockopt::address(peer),
         algorithm,
         interface: 0,
         flags: 0,
@@ -137,7 +138,7 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
         key_len: key.secret.len() as u8,
         key: padded,
     };
-    option::set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
+    sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
 }
 
 /// The keys of a connection, in words: `sends with 1, asks for 1, of 2 keys`; and what is on
@@ -147,7 +148,7 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
 /// The kernel refuses to tell.
 pub fn keys(socket: impl AsFd) -> Result<String> {
     let mut info = [Info::default()];
-    match option::get(&socket, libc::IPPROTO_TCP, TCP_AO_INFO, &mut info) {
+    match sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_INFO, &mut info) {
         Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok("none".into()),
         got => got.call(|| "getsockopt(TCP_AO_INFO)".into())?,
     };
@@ -155,7 +156,7 @@ pub fn keys(socket: impl AsFd) -> Result<String> {
     let mut asked: [Got; 1] = unsafe { std::mem::zeroed() };
     asked[0].flags = ALL;
     asked[0].count = 1;
-    option::get(&socket, libc::IPPROTO_TCP, TCP_AO_GET_KEYS, &mut asked)
+    sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_GET_KEYS, &mut asked)
         .call(|| "getsockopt(TCP_AO_GET_KEYS)".into())?;
     let keys = match asked[0].count {
         1 => "1 key".to_owned(),
@@ -176,7 +177,7 @@ pub fn keys(socket: impl AsFd) -> Result<String> {
 /// # Errors
 /// It has it and refuses a key.
 pub(crate) fn probe() -> Result<bool> {
-    let listener = Listener::bare("a listener to try", Family::V4)?;
+    let listener = Listener::unrecorded("a listener to try", Family::V4)?;
     match listener.authenticate(Family::V4.loopback(), Key { id: 1, secret: b"key" }) {
         Ok(()) => Ok(true),
         Err(Error::Call { source, .. })

@@ -15,13 +15,13 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::{Signal, is_stopped, signal};
+use crate::process::child_server::{Signal, is_stopped, signal};
 use crate::error::{Context, Error, Result};
-use crate::family::Family;
-use crate::passing::{self, Receive};
-use crate::place::Place;
+use crate::net::family::Family;
+use crate::net::scm_rights::{self, Receive};
+use crate::socket::bind_spec::Place;
 use crate::socket::{Child, Listener, Received, Stream};
-use crate::subprocess::{die_with_parent, inherit, inherited};
+use crate::process::subprocess::{die_with_parent, inherit, inherited};
 use crate::wait;
 
 /// The first argument that makes this program a worker. What follows: its [`Orders`].
@@ -211,7 +211,7 @@ impl Drop for Worker {
 /// # Errors
 /// The kernel refuses.
 pub fn listen() -> Result<Listener> {
-    let listener = Listener::bare("a worker's listener", Family::V4)?;
+    let listener = Listener::unrecorded("a worker's listener", Family::V4)?;
     let place = Place::any(Family::V4);
     place.bind(&listener).call(|| format!("bind({})", place.address))?;
     listener.listen(BACKLOG).call(|| format!("listen({BACKLOG})"))?;
@@ -386,7 +386,7 @@ impl Shop {
         let (stream, _) = counter.accept().call(|| "accept(AF_UNIX)".into())?;
         let numbers: Vec<RawFd> =
             self.listeners.iter().map(|listener| listener.as_fd().as_raw_fd()).collect();
-        passing::send(&stream, b"L", &numbers)
+        scm_rights::send(&stream, b"L", &numbers)
             .map(drop)
             .call(|| format!("sendmsg(SCM_RIGHTS, {} listeners)", numbers.len()))
     }
@@ -416,7 +416,7 @@ pub fn fetch(name: &str) -> Result<Vec<OwnedFd>> {
     let stream =
         UnixStream::connect_addr(&unix(name)?).call(|| format!("connect(AF_UNIX, {name})"))?;
     wait::until_readable(stream.as_fd(), "listeners to be handed out", || {
-        match passing::receive(&stream, Receive::ALL) {
+        match scm_rights::receive(&stream, Receive::ALL) {
             Ok(message) => Ok(Some(message.descriptors)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e).call(|| "recvmsg(AF_UNIX)".into()),

@@ -14,9 +14,9 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use nix::errno::Errno;
 
-use crate::attribute;
+use crate::socket::attribute;
 use crate::error::{Context, Error, Result, errno_name};
-use crate::family::Family;
+use crate::net::family::Family;
 use crate::socket::{BACKLOG, Listener};
 
 /// Any socket, whatever its cookie is: INET_DIAG_NOCOOKIE, twice.
@@ -167,7 +167,7 @@ pub(crate) fn probe() -> Result<Result<(), String>> {
         Err(Error::Call { source, .. }) => return Ok(Err(errno_name(&source))),
         Err(other) => return Err(other),
     };
-    let listener = Listener::bare("a listener to try", Family::V4)?;
+    let listener = Listener::unrecorded("a listener to try", Family::V4)?;
     listener.bind().call(|| "bind(a listener to try)".into())?;
     listener.listen(BACKLOG).call(|| "listen(a listener to try)".into())?;
     Ok(diag.destroy_listener(&listener)?.map_err(|e| errno_name(&e)))

@@ -17,10 +17,10 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
-use crate::family::Family;
-use crate::passing::{self, Receive};
+use crate::net::family::Family;
+use crate::net::scm_rights::{self, Receive};
 use crate::socket::{Listener, Stream};
-use crate::subprocess::{die_with_parent, inherit, inherited};
+use crate::process::subprocess::{die_with_parent, inherit, inherited};
 use crate::wait;
 
 /// The first argument that makes this program a server. What follows: where the listener
@@ -169,7 +169,7 @@ impl MeetingPoint {
     /// Hands `listener` over; returns when the server has it.
     pub fn hand_over(self, listener: &Listener, to: &mut Server) -> Result<()> {
         let (stream, _) = self.0.accept().call(|| "accept(AF_UNIX)".into())?;
-        passing::send(&stream, b"A", &[listener.as_fd().as_raw_fd()])
+        scm_rights::send(&stream, b"A", &[listener.as_fd().as_raw_fd()])
             .tested(|| format!("sendmsg(SCM_RIGHTS, {})", listener.name()))?;
         to.ready()
     }
@@ -238,7 +238,7 @@ fn obey(listener: &str, family: Family) -> Result<()> {
 /// The listener that the lab hands over.
 fn met() -> Result<OwnedFd> {
     let stream = UnixStream::connect_addr(&meeting_point()?).call(|| "connect(AF_UNIX)".into())?;
-    wait::until_readable(stream.as_fd(), "a listener to be handed over", || match passing::receive(
+    wait::until_readable(stream.as_fd(), "a listener to be handed over", || match scm_rights::receive(
         &stream,
         Receive::ALL,
     ) {

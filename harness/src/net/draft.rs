@@ -1,28 +1,13 @@
-//! A client that is no socket: it sends just the segments that it is told to send, and
-//! answers nothing.
-//!
-//! Its segments go out through a raw socket. What comes back would be answered by the
-//! kernel, with resets, were its port nobody's; a listener with a filter that drops
-//! everything owns the port, and swallows it. (A route to an address that nobody owns does
-//! the same in IPv4. In IPv6 the kernel makes a route through `lo` one that rejects.)
-//! Answers are read from the capture.
+//! A segment to be built by hand.
 
 use std::fmt;
-use std::io;
-use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr};
 
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::util::{ipv4_checksum, ipv6_checksum};
-use socket2::{Domain, Protocol, Socket, Type};
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
-use crate::family::Family;
-use crate::option;
-use crate::segment::Flags;
-
-/// The first sequence number, so high that a case counts past the end of its 32 bits.
-pub(crate) const INITIAL: u32 = u32::MAX - 2;
+use crate::net::segment::{Flags, MULTIPATH};
 
 /// The window that is announced unless a draft says otherwise.
 const WINDOW: u16 = 0xffff;
@@ -31,26 +16,18 @@ const WINDOW: u16 = 0xffff;
 const NOP: u8 = 1;
 const MSS: u8 = 2;
 
+/// The first byte of MP_CAPABLE: its subtype is 0, the version of the protocol 1.
+const VERSION: u8 = 1;
+/// The second byte: no checksums, and keys are hashed by SHA-256.
+const SHA256: u8 = 1;
+
 const TCP_HEADER_BYTES: usize = 20;
 /// The checksum's place in a TCP header, in words of two bytes.
 const CHECKSUM_WORD: usize = 8;
 
-/// A client without a socket. See [`crate::lab::Lab::wire_client`].
-pub struct WireClient {
-    name: String,
-    /// Its own address.
-    pub local: SocketAddr,
-    server: SocketAddr,
-    /// Left to the end of the process: the kernel frees a raw socket only after an RCU
-    /// grace period, and it would pass for one that leaked.
-    raw: ManuallyDrop<Socket>,
-    _hole: Socket,
-    server_initial: u32,
-}
-
 /// A segment to be sent, with numbers as traces show them: relative to the connection's
 /// first ones.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     flags: Flags,
     seq: u32,
@@ -62,7 +39,7 @@ pub struct Draft {
 }
 
 /// What a draft says of the IP header.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct IpHeader {
     service: u8,
     hops: u8,
@@ -184,60 +161,28 @@ impl Draft {
     }
 }
 
-/// Its flags, in packetdrill's letters.
+/// In packetdrill's notation: `P. 1:12(11) ack 1`.
 impl fmt::Display for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.flags.fmt(f)
+        let (seq, len) = (self.seq, self.payload.len() as u32);
+        write!(f, "{} {seq}:{}({len})", self.flags, seq.wrapping_add(len))?;
+        match self.flags.ack() {
+            true => write!(f, " ack {}", self.ack),
+            false => Ok(()),
+        }
     }
 }
 
-impl WireClient {
-    /// A client at the loopback address, with a port that is its own.
-    pub(crate) fn new(name: &str, family: Family) -> Result<Self> {
-        let server = family.server();
-        let server = SocketAddr::new(server.ip().to_canonical(), server.port());
-        let domain = Domain::for_address(server);
-        let call = |what: &str| format!("{what}, for {name}");
-        let raw = raw_socket(domain).call(|| call("socket(SOCK_RAW, IPPROTO_RAW)"))?;
-        let hole = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
-            .call(|| call("socket(SOCK_STREAM)"))?;
-        option::attach_filter(&hole, &mut [option::DROP])
-            .call(|| call("setsockopt(SO_ATTACH_FILTER, drop everything)"))?;
-        hole.bind(&SocketAddr::new(server.ip(), 0).into()).call(|| call("bind"))?;
-        hole.listen(1).call(|| call("listen"))?;
-        let local = hole.local_addr().call(|| call("getsockname"))?.as_socket();
-        let local = local.ok_or_else(|| Error::unreadable("a bound socket's address", "not IP"))?;
-        let raw = ManuallyDrop::new(raw);
-        Ok(Self { name: name.to_owned(), local, server, raw, _hole: hole, server_initial: 0 })
+impl Draft {
+    /// With MP_CAPABLE: a SYN's has no keys, what ends the handshake has the client's and the
+    /// server's, and the length of its data if it has any.
+    #[must_use]
+    pub fn mp_capable(self, keys: &[u64], data: Option<u16>) -> Self {
+        let mut value = vec![VERSION, SHA256];
+        value.extend(keys.iter().flat_map(|key| key.to_be_bytes()));
+        value.extend(data.iter().flat_map(|len| len.to_be_bytes()));
+        self.option(MULTIPATH, &value)
     }
-
-    /// The client's name in traces.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// From now on, acknowledgements count from the SYN+ACK with this SEG.SEQ.
-    pub(crate) fn learn(&mut self, server_initial: u32) {
-        self.server_initial = server_initial;
-    }
-
-    /// Sends a segment; what comes of it is in the capture.
-    pub(crate) fn send(&self, draft: &Draft) -> Result<()> {
-        let packet = draft.packet(self.local, self.server, (INITIAL, self.server_initial));
-        send_raw(&self.raw, &packet, self.server)
-            .call(|| format!("sendto(SOCK_RAW, {draft} by {})", self.name))
-    }
-}
-
-/// A socket that sends packets as they are, with their IP headers.
-pub(crate) fn raw_socket(domain: Domain) -> io::Result<Socket> {
-    Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
-}
-
-/// Sends a whole packet through a [`raw_socket`].
-pub(crate) fn send_raw(raw: &Socket, packet: &[u8], server: SocketAddr) -> io::Result<()> {
-    // A raw socket has no ports.
-    raw.send_to(packet, &SocketAddr::new(server.ip(), 0).into()).map(drop)
 }
 
 impl IpHeader {
@@ -276,7 +221,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::segment::{Segment, TcpOption};
+    use crate::net::segment::{Segment, TcpOption};
     use pnet_packet::tcp::{TcpPacket, ipv4_checksum, ipv6_checksum};
 
     /// What is written is read back by the parser of the capture, and its checksum is what

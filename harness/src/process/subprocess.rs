@@ -22,8 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
-use crate::inside::uid_is_mapped;
-use crate::kernel::SECOND_UID;
+use crate::process::users::{SECOND_UID, uid_is_mapped};
 
 /// Has a command killed when the thread that starts it ends, however that happens.
 pub fn die_with_parent(command: &mut Command) {

@@ -63,6 +63,8 @@ impl Waiter {
         let (tell, told) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _ending: OwnedFd = ending;
+            // Closed before the end is announced, so that the trace has it in its place.
+            let listener = listener;
             let call = prepare(&listener, way)?;
             // The file goes on to tell of this thread when another one reads it.
             let stat = File::open("/proc/thread-self/stat");

@@ -4,12 +4,8 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-
-use crate::error::{Context, Result};
-use crate::family::Family;
-use crate::option;
-use crate::socket::Listener;
+use crate::net::family::Family;
+use crate::net::sockopt;
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
 #[repr(C)]
@@ -26,24 +22,11 @@ struct Signature {
 /// Makes `socket` sign what it sends to the loopback address, and take nothing from there
 /// that is not signed with `key`.
 pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<()> {
-    let address = option::address(family.loopback());
+    let address = sockopt::address(family.loopback());
     let mut padded = [0; libc::TCP_MD5SIG_MAXKEYLEN];
     padded[..key.len()].copy_from_slice(key);
     let key_len = key.len() as u16;
     let signature =
         Signature { address, flags: 0, prefix_len: 0, key_len, interface: 0, key: padded };
-    option::set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
-}
-
-/// Whether this kernel has signatures.
-///
-/// # Errors
-/// It has them and refuses a key.
-pub(crate) fn probe() -> Result<bool> {
-    let listener = Listener::bare("a listener to try", Family::V4)?;
-    match listener.sign(b"key") {
-        Ok(()) => Ok(true),
-        Err(e) if e.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => Ok(false),
-        Err(e) => Err(e).call(|| "setsockopt(TCP_MD5SIG)".into()),
-    }
+    sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
 }

@@ -11,12 +11,13 @@ use pnet_packet::tcp::TcpFlags;
 use socket2::{Domain, Socket};
 
 use crate::error::{Context, Result};
-use crate::family::{Family, PORT};
-use crate::network::{self, Network};
-use crate::packets::{Packets, segments_of};
-use crate::segment::Segment;
+use crate::net::family::{Family, PORT};
+use crate::net::network::{self, Network};
+use crate::capture::{Packets, segments_of};
+use crate::net::segment::Segment;
 use crate::wait;
-use crate::wire_client::{Draft, INITIAL, raw_socket, send_raw};
+use crate::net::draft::Draft;
+use crate::socket::wire_client::{INITIAL, raw_socket, send_raw};
 
 /// How many handshakes are in flight at a time: `lo` has room for a thousand packets, and the
 /// packet socket of an ordinary user for some hundred.

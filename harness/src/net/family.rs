@@ -1,10 +1,11 @@
 //! The address families in which a case runs.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use socket2::Domain;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// The port of every listener, as in the talk.
 pub const PORT: u16 = 80;
@@ -60,4 +61,9 @@ impl fmt::Display for Family {
             Self::V4Mapped => "v4-mapped",
         })
     }
+}
+
+/// A socket for TCP.
+pub(crate) fn tcp_socket(family: Family) -> io::Result<Socket> {
+    Socket::new(family.domain(), Type::STREAM, Some(Protocol::TCP))
 }

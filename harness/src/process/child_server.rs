@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 pub use nix::sys::signal::Signal;
 
 use crate::error::{Context, Error, Result};
-use crate::subprocess::die_with_parent;
+use crate::process::subprocess::die_with_parent;
 use crate::wait;
 
 /// How many lines of its log are told when it fails.

@@ -11,12 +11,13 @@ use libc::sock_filter;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg, setsockopt,
-    socket, sockopt,
+    socket,
 };
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
-use crate::option;
+use crate::net::sockopt;
 
 /// How much of a packet is kept: every header, and more payload than a case sends.
 const SNAP_BYTES: usize = 512;
@@ -55,11 +56,11 @@ impl Packets {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
             .call(|| "socket(AF_PACKET, SOCK_RAW)".into())?;
-        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)
+        setsockopt(&fd, ReceiveTimestampns, &true)
             .call(|| "setsockopt(SO_TIMESTAMPNS)".into())?;
         // Without the capability the system's own limit holds; a loss is noticed anyway.
-        let _ = setsockopt(&fd, sockopt::RcvBufForce, &BUFFER_BYTES)
-            .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &BUFFER_BYTES));
+        let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)
+            .or_else(|_| setsockopt(&fd, RcvBuf, &BUFFER_BYTES));
         let packets = Self { fd, lost: 0, failed: None };
         packets.let_through(program)?;
         packets.bind(ifindex)?;
@@ -67,7 +68,7 @@ impl Packets {
     }
 
     fn let_through(&self, program: &mut [sock_filter]) -> Result<()> {
-        option::attach_filter(&self.fd, program)
+        sockopt::attach_filter(&self.fd, program)
             .call(|| "setsockopt(packet socket, SO_ATTACH_FILTER)".into())
     }
 
@@ -75,7 +76,7 @@ impl Packets {
     pub(crate) fn count_only(&mut self, program: &mut [sock_filter]) -> Result<()> {
         self.let_through(program)?;
         // The kernel makes it the least that it allows. What has no room is counted, too.
-        setsockopt(&self.fd, sockopt::RcvBuf, &0)
+        setsockopt(&self.fd, RcvBuf, &0)
             .call(|| "setsockopt(packet socket, SO_RCVBUF, 0)".into())?;
         self.counted().map(drop)
     }
@@ -106,7 +107,7 @@ impl Packets {
 
     /// Takes no packet any more, until [`Packets::listen_again`].
     pub fn ignore_all(&self) -> Result<()> {
-        self.let_through(&mut [option::DROP])
+        self.let_through(&mut [sockopt::DROP])
     }
 
     /// Undoes [`Packets::ignore_all`].
@@ -191,7 +192,7 @@ impl Default for Timestamps {
         let asking =
             socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok();
         let asking =
-            asking.filter(|socket| setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok());
+            asking.filter(|socket| setsockopt(socket, ReceiveTimestampns, &true).is_ok());
         Self { _asking: asking }
     }
 }
@@ -211,10 +212,10 @@ fn timestamp(message: &RecvMsg<'_, '_, ()>) -> Duration {
 fn once() -> Vec<sock_filter> {
     let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
     vec![
-        option::load_byte(packet_type),
-        option::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
-        option::DROP,
-        option::PASS,
+        sockopt::load_byte(packet_type),
+        sockopt::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
+        sockopt::DROP,
+        sockopt::PASS,
     ]
 }
 
@@ -226,18 +227,18 @@ pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
     let network = |offset: i32| (libc::SKF_NET_OFF + offset) as u32;
     let ethertype = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
     let tests = [
-        (vec![option::load_word(ethertype)], libc::ETH_P_IP as u32),
-        (vec![option::load_byte(network(PROTOCOL))], libc::IPPROTO_TCP as u32),
-        (vec![option::load_half(network(TCP))], port.into()),
-        (vec![option::load_byte(network(TCP + 13)), option::and(mask.into())], flags.into()),
+        (vec![sockopt::load_word(ethertype)], libc::ETH_P_IP as u32),
+        (vec![sockopt::load_byte(network(PROTOCOL))], libc::IPPROTO_TCP as u32),
+        (vec![sockopt::load_half(network(TCP))], port.into()),
+        (vec![sockopt::load_byte(network(TCP + 13)), sockopt::and(mask.into())], flags.into()),
     ];
     let mut program = once();
     // What is kept once is looked at further.
     program.pop();
     for (load, value) in tests {
         program.extend(load);
-        program.extend([option::unless_equal(value, 1), option::skip(1), option::DROP]);
+        program.extend([sockopt::unless_equal(value, 1), sockopt::skip(1), sockopt::DROP]);
     }
-    program.push(option::PASS);
+    program.push(sockopt::PASS);
     program
 }

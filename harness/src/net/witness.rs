@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
-use crate::family::Family;
+use crate::net::family::Family;
 
 /// The network namespace's protocol counters at one moment, by their kernel names
 /// (`TCPMigrateReqSuccess`, `OutRsts`, ...).

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::error::{Context, Result};
-use crate::option;
+use crate::net::sockopt;
 
 /// Two UNIX sockets that are connected to each other.
 pub struct Pair {
@@ -177,7 +177,7 @@ const SO_PASSRIGHTS: i32 = 83;
 /// # Errors
 /// ENOPROTOOPT before Linux 6.16.
 pub fn refuse(socket: impl AsFd) -> io::Result<()> {
-    option::set(socket, SOL_SOCKET, SO_PASSRIGHTS, &0)
+    sockopt::set(socket, SOL_SOCKET, SO_PASSRIGHTS, &0)
 }
 
 /// Whether exec closes a descriptor.

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};
-use crate::witness;
+use crate::net::witness;
+use crate::trace::MemoryWitness;
 
 /// Where the kernel tells of its caches, if it was built to (not with `CONFIG_SLUB_TINY`).
 const CACHES: &str = "/sys/kernel/slab";
@@ -65,8 +66,11 @@ impl Held {
     }
 
     /// Who counts.
-    pub fn counted_by(&self) -> &'static str {
-        if self.objects.is_empty() { "SUnreclaim" } else { "/sys/kernel/slab" }
+    pub fn counted_by(&self) -> MemoryWitness {
+        match self.objects.is_empty() {
+            true => MemoryWitness::Bytes,
+            false => MemoryWitness::Slabs,
+        }
     }
 
     /// Whether there is less of something than `earlier`.

@@ -4,8 +4,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::family::Family;
-use crate::option;
+use crate::net::family::Family;
+use crate::net::sockopt;
 use crate::socket::Listener;
 
 /// A place to listen at. The port is always the lab's.
@@ -61,15 +61,22 @@ impl Place {
 
     /// Binds a fresh socket of the family there, with `SO_REUSEPORT`.
     pub(crate) fn bind(&self, listener: &Listener) -> io::Result<()> {
+        const IPV6: i32 = libc::IPPROTO_IPV6;
         listener.reuse_port()?;
         if self.family != Family::V4 {
             let only = i32::from(self.v6_only);
-            option::set(listener, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
+            listener.set("IPV6_V6ONLY", only, |socket| {
+                sockopt::set(socket, IPV6, libc::IPV6_V6ONLY, &only)
+            })?;
             // The neighbour of ::1 is nobody's address.
-            option::set(listener, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, &1)?;
+            listener.set("IPV6_FREEBIND", 1, |socket| {
+                sockopt::set(socket, IPV6, libc::IPV6_FREEBIND, &1)
+            })?;
         }
         if self.on_lo {
-            option::set(listener, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo\0\0")?;
+            listener.set("SO_BINDTODEVICE", "lo", |socket| {
+                sockopt::set(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo\0\0")
+            })?;
         }
         listener.bind_to(self.address)
     }

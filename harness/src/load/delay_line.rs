@@ -23,7 +23,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
-use crate::network::{self, Network};
+use crate::net::network::{self, Network};
 
 /// The server's address, on the lab's end.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);

@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
-use crate::family::PORT;
+use crate::net::family::PORT;
 use crate::wait;
-use crate::witness::{SocketLine, State, is_end_of_table};
+use crate::net::witness::{SocketLine, State, is_end_of_table};
 
 /// How often a [`Watch`] looks.
 pub const TICK: Duration = Duration::from_millis(1);

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::sysctl;
+use crate::net::sysctl;
 
 /// The setting that holds it. It is the whole machine's.
 const TAINTED: &str = "kernel.tainted";

@@ -1,26 +1,18 @@
-//! Multipath TCP (RFC 8684): sockets of that protocol, and the option by which a handshake
-//! asks for it.
+//! Multipath TCP (RFC 8684): sockets of that protocol.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use socket2::{Protocol, Socket, Type};
 
+use crate::capture::Recorder;
 use crate::error::{Context, Result, errno_name};
-use crate::family::Family;
-use crate::segment::MULTIPATH;
+use crate::net::family::Family;
 use crate::socket::{Child, Listener, Stream};
-use crate::wire_client::Draft;
-use crate::{option, sysctl};
+use crate::net::sysctl;
 
 /// Whether Multipath TCP is there for those who ask for it. Range 0 to 1, default 1, per network
 /// namespace; Linux 5.6.
 pub const ENABLED: &str = "net.mptcp.enabled";
-
-/// The first byte of MP_CAPABLE: its subtype is 0, the version of the protocol 1.
-const VERSION: u8 = 1;
-/// The second byte: no checksums, and keys are hashed by SHA-256.
-const SHA256: u8 = 1;
 
 fn socket(family: Family) -> io::Result<Socket> {
     Socket::new(family.domain(), Type::STREAM, Some(Protocol::from(libc::IPPROTO_MPTCP)))
@@ -36,14 +28,14 @@ pub(crate) fn probe() -> Result<(), String> {
 }
 
 impl Listener {
-    /// As [`Listener::bare`], of Multipath TCP.
+    /// As [`crate::lab::Lab::socket`], of Multipath TCP.
     ///
     /// # Errors
     /// The kernel has none, or no more sockets.
-    pub fn multipath(name: &str, family: Family) -> Result<Self> {
+    pub(crate) fn multipath(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
         let socket =
             socket(family).call(|| format!("socket({family}, IPPROTO_MPTCP) for {name}"))?;
-        Ok(Self::adopted(name, OwnedFd::from(socket), family))
+        Ok(Self::of(name, socket, family, recorder))
     }
 }
 
@@ -59,26 +51,5 @@ impl Child {
             Some(libc::IPPROTO_MPTCP) => "MPTCP".into(),
             other => format!("{other:?}"),
         })
-    }
-
-    /// Resets the connection (`connect` to AF_UNSPEC), whichever protocol it is of.
-    /// `SO_LINGER` does not have a close of Multipath TCP reset before Linux 7.1.
-    ///
-    /// # Errors
-    /// `connect` fails.
-    pub fn abort(&self) -> Result<()> {
-        option::disconnect(self.socket()).call(|| format!("connect({}, AF_UNSPEC)", self.label()))
-    }
-}
-
-impl Draft {
-    /// With MP_CAPABLE: a SYN's has no keys, what ends the handshake has the client's and the
-    /// server's, and the length of its data if it has any.
-    #[must_use]
-    pub fn mp_capable(self, keys: &[u64], data: Option<u16>) -> Self {
-        let mut value = vec![VERSION, SHA256];
-        value.extend(keys.iter().flat_map(|key| key.to_be_bytes()));
-        value.extend(data.iter().flat_map(|len| len.to_be_bytes()));
-        self.option(MULTIPATH, &value)
     }
 }

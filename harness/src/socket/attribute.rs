@@ -3,8 +3,9 @@
 use std::os::fd::AsFd;
 
 use crate::error::{Context, Error, Result, errno_name};
-use crate::family::Family;
-use crate::option;
+use crate::net::family::Family;
+use crate::net::sockopt;
+use crate::socket::{Recorded, set_recorded};
 
 /// A socket option that a connection has from its listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,44 +67,49 @@ pub fn named(family: Family, name: &str) -> Attribute {
 
 impl Attribute {
     /// Sets the first or the second of the two values.
-    pub fn set(&self, fd: impl AsFd, which: usize) -> Result<()> {
+    pub fn set(&self, socket: &impl Recorded, which: usize) -> Result<()> {
         let value = self.values[which];
-        option::set(fd, self.level, self.option, &value)
+        let set = |socket: &_| sockopt::set(socket, self.level, self.option, &value);
+        set_recorded(socket, self.name, value, set)
             .call(|| format!("setsockopt({}, {value})", self.name))
     }
 
     /// The value as the kernel tells it, which may be another than was set.
     pub fn get(&self, fd: impl AsFd) -> Result<i64> {
         let mut value = [0];
-        option::numbers(fd, self.level, self.option, &mut value)
+        sockopt::numbers(fd, self.level, self.option, &mut value)
             .call(|| format!("getsockopt({})", self.name))?;
         Ok(value[0].into())
     }
 }
 
 /// Sets `TCP_CONGESTION`; the kernel may not have the algorithm.
-pub fn set_congestion(fd: impl AsFd, algorithm: &[u8; 4]) -> Result<()> {
-    option::set(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
+pub fn set_congestion(socket: &impl Recorded, algorithm: &[u8; 4]) -> Result<()> {
+    set_recorded(socket, "TCP_CONGESTION", algorithm.escape_ascii(), |socket| {
+        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
+    })
         .call(|| "setsockopt(TCP_CONGESTION)".into())
 }
 
 /// The name of the socket's congestion control (`TCP_CONGESTION`).
 pub fn congestion(fd: impl AsFd) -> Result<String> {
-    let bytes = option::bytes(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION)
+    let bytes = sockopt::bytes(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION)
         .call(|| "getsockopt(TCP_CONGESTION)".into())?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
 /// Has a listener keep the SYNs of its connections (`TCP_SAVE_SYN`): 1 from the IP header
 /// on, 2 from the link's header on.
-pub fn save_syn(fd: impl AsFd, from: i32) -> Result<()> {
-    option::set(fd, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &from)
+pub fn save_syn(socket: &impl Recorded, from: i32) -> Result<()> {
+    set_recorded(socket, "TCP_SAVE_SYN", from, |socket| {
+        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &from)
+    })
         .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
 }
 
 /// The SYN that a connection's listener kept (`TCP_SAVED_SYN`); once, then nothing.
 pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
-    option::bytes(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN)
+    sockopt::bytes(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN)
         .call(|| "getsockopt(TCP_SAVED_SYN)".into())
 }
 
@@ -111,16 +117,18 @@ pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// ENOPROTOOPT before Linux 6.15.
-pub fn limit_repetition(fd: impl AsFd, milliseconds: i32) -> std::io::Result<()> {
+pub fn limit_repetition(socket: &impl Recorded, milliseconds: i32) -> std::io::Result<()> {
     // Of `linux/tcp.h`; the libc crate does not have it.
     const TCP_RTO_MAX_MS: i32 = 44;
-    option::set(fd, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, &milliseconds)
+    set_recorded(socket, "TCP_RTO_MAX_MS", milliseconds, |socket| {
+        sockopt::set(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, &milliseconds)
+    })
 }
 
 /// The largest window that a connection may announce, in bytes (`TCP_WINDOW_CLAMP`).
 pub fn window_clamp(fd: impl AsFd) -> Result<u32> {
     let mut clamp = [0];
-    option::numbers(fd, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &mut clamp)
+    sockopt::numbers(fd, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &mut clamp)
         .call(|| "getsockopt(TCP_WINDOW_CLAMP)".into())?;
     Ok(clamp[0])
 }
@@ -128,13 +136,15 @@ pub fn window_clamp(fd: impl AsFd) -> Result<u32> {
 /// The options in the IPv4 header of everything that a connection sends (`IP_OPTIONS`);
 /// empty if there are none.
 pub fn ip_options(fd: impl AsFd) -> Result<Vec<u8>> {
-    option::bytes(fd, libc::IPPROTO_IP, libc::IP_OPTIONS).call(|| "getsockopt(IP_OPTIONS)".into())
+    sockopt::bytes(fd, libc::IPPROTO_IP, libc::IP_OPTIONS).call(|| "getsockopt(IP_OPTIONS)".into())
 }
 
 /// Has a listener keep the hop limits with which its connections' SYNs came
 /// (`IPV6_RECVHOPLIMIT`).
-pub fn keep_hops(fd: impl AsFd) -> Result<()> {
-    option::set(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1)
+pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
+    set_recorded(socket, "IPV6_RECVHOPLIMIT", 1, |socket| {
+        sockopt::set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1)
+    })
         .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
 }
 
@@ -147,27 +157,31 @@ pub fn kept_hops(fd: impl AsFd) -> Result<i32> {
     // A control message: its length and two numbers come first.
     const HEADER: usize = size_of::<libc::cmsghdr>();
     let call = || "getsockopt(IPV6_2292PKTOPTIONS)".to_owned();
-    let told = option::bytes(fd, libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS).call(call)?;
+    let told = sockopt::bytes(fd, libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS).call(call)?;
     let hops = told.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
     let hops = hops.ok_or_else(|| Error::unreadable(call(), "no hop limit"))?;
     Ok(i32::from_ne_bytes(hops))
 }
 
 /// Has a listener wait for data so many seconds (`TCP_DEFER_ACCEPT`).
-pub fn defer_accept(fd: impl AsFd, seconds: i32) -> Result<()> {
-    option::set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
+pub fn defer_accept(socket: &impl Recorded, seconds: i32) -> Result<()> {
+    set_recorded(socket, "TCP_DEFER_ACCEPT", seconds, |socket| {
+        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
+    })
         .call(|| format!("setsockopt(TCP_DEFER_ACCEPT, {seconds})"))
 }
 
 /// Has a listener preferred by what happens on `cpu` (`SO_INCOMING_CPU`).
-pub fn incoming_cpu(fd: impl AsFd, cpu: i32) -> Result<()> {
-    option::set(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
+pub fn incoming_cpu(socket: &impl Recorded, cpu: i32) -> Result<()> {
+    set_recorded(socket, "SO_INCOMING_CPU", cpu, |socket| {
+        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
+    })
         .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
 }
 
 /// The device that the socket is bound to (`SO_BINDTODEVICE`); empty if it is to none.
 pub fn device(fd: impl AsFd) -> Result<String> {
-    let bytes = option::bytes(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE)
+    let bytes = sockopt::bytes(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE)
         .call(|| "getsockopt(SO_BINDTODEVICE)".into())?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
@@ -180,7 +194,7 @@ pub fn this_cpu() -> Result<i32> {
 /// What went wrong with a socket (`SO_ERROR`), by its errno: told once, then `none`.
 pub fn error(fd: impl AsFd) -> Result<String> {
     let mut error = [0];
-    option::numbers(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut error)
+    sockopt::numbers(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut error)
         .call(|| "getsockopt(SO_ERROR)".into())?;
     Ok(match error[0] as i32 {
         0 => "none".to_owned(),
@@ -191,7 +205,7 @@ pub fn error(fd: impl AsFd) -> Result<String> {
 /// The number by which the kernel tells a socket from every other (`SO_COOKIE`).
 pub fn cookie(fd: impl AsFd) -> Result<u64> {
     let call = || "getsockopt(SO_COOKIE)".to_owned();
-    let bytes = option::bytes(fd, libc::SOL_SOCKET, libc::SO_COOKIE).call(call)?;
+    let bytes = sockopt::bytes(fd, libc::SOL_SOCKET, libc::SO_COOKIE).call(call)?;
     let bytes: [u8; 8] = bytes.try_into().map_err(|_| Error::unreadable(call(), "no cookie"))?;
     Ok(u64::from_ne_bytes(bytes))
 }
