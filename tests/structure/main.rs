@@ -58,8 +58,6 @@ const KNOWN_OFFENDERS: &[&str] = &[
     "scenarios/src/ebpf/paths.rs",
     "scenarios/src/ebpf/selftest.rs",
     "scenarios/src/ebpf/view.rs",
-    "scenarios/src/engine.rs",
-    "scenarios/src/engine/queue.rs",
     "scenarios/src/heir.rs",
     "scenarios/src/timer.rs",
     "src/cli.rs",
