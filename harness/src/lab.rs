@@ -391,6 +391,14 @@ impl Lab {
         self.recorder.record(|| act);
     }
 
+    /// Records an act in words. For cases that have no words of the lab yet.
+    pub fn act(&mut self, act: &str) {
+        match act {
+            "done" => self.begin(Part::TakingDown),
+            words => self.record(Act::Words(words.to_owned())),
+        }
+    }
+
     /// Begins a part of the case: what came before is over.
     pub fn begin(&mut self, part: Part) {
         self.record(Act::Begin(part));

@@ -7,6 +7,7 @@ pub mod attribute;
 pub mod bind_spec;
 mod child;
 mod client;
+mod datagram;
 pub mod diag;
 mod listener;
 pub mod multipath;
@@ -15,6 +16,7 @@ pub mod wire_client;
 
 pub use child::Child;
 pub use client::Client;
+pub use datagram::Datagram;
 pub use listener::{BACKLOG, Listener, NO_WAKE_UP_MS};
 pub use stream::{Received, Recorded, Stream};
 

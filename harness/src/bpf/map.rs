@@ -84,13 +84,25 @@ impl Register {
         index: u32,
         socket: &impl Recorded,
     ) -> io::Result<()> {
-        let descriptor = socket.as_fd().as_raw_fd() as u32;
+        let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
+        socket.recorder().act(act, || self.update(vacancy, index, socket.as_fd()))
+    }
+
+    /// As [`Register::put`], for a socket that is no lab's: by its descriptor, and without a
+    /// record.
+    ///
+    /// # Errors
+    /// As [`Register::put`].
+    pub fn put_unrecorded(&self, index: u32, socket: impl AsFd) -> io::Result<()> {
+        self.update(Vacancy::Any, index, socket.as_fd())
+    }
+
+    fn update(&self, vacancy: Vacancy, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd() as u32;
         let value = u64::from(descriptor).to_ne_bytes();
         let narrow = descriptor.to_ne_bytes();
         let value = if self.value_bytes == 8 { &value[..] } else { &narrow[..] };
-        let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
-        let update = || update(self.map.as_fd(), &index.to_ne_bytes(), value, vacancy as u64);
-        socket.recorder().act(act, update)
+        update(self.map.as_fd(), &index.to_ne_bytes(), value, vacancy as u64)
     }
 
     /// Takes out what is at `index`.

@@ -1,7 +1,7 @@
 //! Programs in the kernel, and the groups that they are attached to.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::ids::kernel_name;
 use super::statement::{PASS, Statement, shown, translate};
@@ -84,12 +84,17 @@ impl Program {
     /// Attaches it to the group of `socket`, in the place of what is there
     /// (`SO_ATTACH_REUSEPORT_EBPF`).
     pub fn attach(&self, socket: &impl Recorded) -> io::Result<()> {
-        let descriptor = self.descriptor.as_raw_fd();
         let (listener, program) = (socket.actor().to_string(), self.shown.clone());
         socket.recorder().act(
             || Act::Attach { listener, program },
-            || sockopt::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor),
+            || self.attach_unrecorded(socket),
         )
+    }
+
+    /// As [`Program::attach`], to the group of a socket that is no lab's, without a record.
+    pub fn attach_unrecorded(&self, socket: impl AsFd) -> io::Result<()> {
+        let descriptor = self.descriptor.as_raw_fd();
+        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor)
     }
 
     /// The program as it was written.

@@ -1,15 +1,12 @@
 //! Groups of listeners: where they are, in which order, and who of them is chosen.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
-
-use socket2::{Domain, Socket, Type};
 
 use super::Lab;
 use crate::bpf;
 use crate::error::{Context, Result};
 use crate::socket::bind_spec::Place;
-use crate::socket::{BACKLOG, Client, Listener, Stream};
+use crate::socket::{BACKLOG, Client, Datagram, Listener, Stream};
 use crate::net::witness::{State, sockets};
 
 impl Lab {
@@ -90,15 +87,7 @@ impl Lab {
     }
 
     /// A UDP socket with `SO_REUSEPORT` at the server's address.
-    pub fn udp(&mut self) -> Result<UdpSocket> {
-        let server = self.family().server();
-        let bound = || {
-            let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
-            socket.set_reuse_port(true)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&server.into())?;
-            Ok::<_, std::io::Error>(socket.into())
-        };
-        bound().call(|| format!("a UDP socket at {server}"))
+    pub fn udp(&mut self, name: &str) -> Result<Datagram> {
+        Datagram::bound(name, self.family(), self.recorder.clone())
     }
 }

@@ -239,6 +239,8 @@ pub enum Actor {
     Client(String),
     /// The server's end of a client's connection, by the client's name.
     Child(String),
+    /// A UDP socket.
+    Datagram(String),
 }
 
 impl Actor {
@@ -246,7 +248,7 @@ impl Actor {
     pub fn listener(&self) -> Option<&str> {
         match self {
             Self::Listener(name) => Some(name),
-            Self::Client(_) | Self::Child(_) => None,
+            Self::Client(_) | Self::Child(_) | Self::Datagram(_) => None,
         }
     }
 }
@@ -254,7 +256,7 @@ impl Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listener(name) | Self::Client(name) => f.write_str(name),
+            Self::Listener(name) | Self::Client(name) | Self::Datagram(name) => f.write_str(name),
             Self::Child(client) => write!(f, "{client}'s child"),
         }
     }

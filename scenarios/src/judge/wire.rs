@@ -88,7 +88,7 @@ impl Wire {
         };
         lines
             .iter()
-            .filter(|line| match &line.actors {
+            .filter(|line| match line.ends() {
                 Some((from, to)) => *from == self.actor || *to == self.actor,
                 None => named(&line.what),
             })
@@ -97,7 +97,7 @@ impl Wire {
 
     /// Where `compared` parts from what is expected, if it does.
     pub fn parts_from(&self, compared: &[&Line]) -> Option<Parting> {
-        let start = compared.iter().find(|line| line.actors.is_some()).map(|line| line.since_start);
+        let start = compared.iter().find(|line| line.ends().is_some()).map(|line| line.since_start);
         // Every step that may be the next, as in a simulated automaton.
         let mut next = self.skip_repeated(vec![0]);
         for (at, line) in compared.iter().enumerate() {
