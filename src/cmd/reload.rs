@@ -19,7 +19,7 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 
-use reload::strategy;
+use reload::catalogue;
 
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::ReloadDocument;
@@ -63,7 +63,7 @@ pub fn reload(arguments: &ReloadArguments) -> ExitCode {
 }
 
 fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let selection = strategy::select(&plan::wanted(arguments))
+    let selection = catalogue::select(&plan::wanted(arguments))
         .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
     let mut desk = Desk::open(arguments)?;
