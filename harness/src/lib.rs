@@ -38,10 +38,10 @@ pub use kernel::disk as space;
 pub use kernel::log as kernel_log;
 pub use kernel::{configuration, memory, taint};
 pub use lab::{blocked_thread as waiter, epoll_watch as watch};
-pub use load::{delay_line, flood, listener_monitor as listening};
+pub use load::{delay_line, flood, listener_monitor};
 pub use net::{scm_rights as passing, segment, sysctl, witness};
 pub use process::{
-    child_server as daemon, entry as inside, frame, interrupt, server, subprocess, worker,
+    child_server, entry as inside, frame, interrupt, server, subprocess, worker,
 };
 pub use socket::{ao, attribute, bind_spec as place, diag, multipath, wire_client};
 pub use trace::observation;
