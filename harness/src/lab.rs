@@ -17,16 +17,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::capture::{Capture, Recorder};
-use crate::socket::diag::Diag;
 use crate::error::{Context, Error, Result, errno_name};
 use crate::net::family::{Family, PORT};
-use crate::trace::observation::{Fact, Observation, Value};
-use crate::process::Returned;
 use crate::net::segment::Segment;
-use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
-use crate::trace::{Accepted, Act, Line, Part, Trace};
-use crate::net::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::net::sysctl;
+use crate::net::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
+use crate::process::Returned;
+use crate::socket::diag::Diag;
+use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
+use crate::trace::observation::{Fact, Observation, Value};
+use crate::trace::{Accepted, Act, Line, Part, Trace};
 use crate::wait;
 
 pub use memory::HELD;
@@ -35,8 +35,6 @@ pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
-
-const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// The counters that a case watches, all of which a correct kernel moves by known amounts.
 ///
@@ -83,8 +81,8 @@ impl Lab {
         let mut capture = Capture::start()?;
         capture.trace_mut().name(family.server(), SERVER);
         // Cookies would hide a listener whose count of requests has gone wrong.
-        if sysctl::path(SYNCOOKIES).exists() {
-            sysctl::write(SYNCOOKIES, "0")?;
+        if sysctl::path(sysctl::SYNCOOKIES).exists() {
+            sysctl::write(sysctl::SYNCOOKIES, "0")?;
         }
         Ok(Self {
             family,

@@ -8,8 +8,8 @@
 mod attempt;
 mod clients;
 mod connection;
-pub mod delay_line;
 mod control;
+pub mod delay_line;
 mod driver;
 pub mod flood;
 pub mod listener_monitor;

@@ -5,9 +5,8 @@ mod act;
 mod line;
 pub mod observation;
 mod record;
+mod version1;
 
-pub use act::{
-    Accepted, Act, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part,
-};
+pub use act::{Accepted, Act, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
 pub use line::{Kind, Line, NoLine};
 pub use record::{Event, Trace};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use harness::observation::Value;
+use harness::trace::Line;
 
 use crate::fixture::matrix::{
     case, documents, error, everything, fail, kernel, known, matrix, pass, quizzes, run, skip,
@@ -68,6 +69,11 @@ fn a_page_has_every_fate_and_every_verdict() {
     assert!(page.contains("sockmig matrix --kernel 6.12.85-1 quiz1/v4/off --out DIR"));
 }
 
+/// A line of a trace, as it is shown.
+fn line(text: &str) -> Line {
+    text.parse().expect("a line of a trace")
+}
+
 /// Every text of every field.
 fn hostile() -> MatrixDocument {
     let text = || HOSTILE.to_owned();
@@ -90,8 +96,8 @@ fn hostile() -> MatrixDocument {
             (case.does, case.must, case.source) = (text(), text(), text());
             case.facts.insert(text(), Value::Text(text()));
             case.trace = vec![
-                format!(" 0.000001  {HOSTILE} > S  S 0:0(0)  win 1"),
-                format!(" 0.000002  -- {HOSTILE} --"),
+                line(&format!(" 0.000001  {HOSTILE} > S  S 0:0(0)  win 1")),
+                line(&format!(" 0.000002  -- {HOSTILE} --")),
             ];
         }
         kernels.push(kernel);
@@ -128,7 +134,7 @@ fn large() -> MatrixDocument {
                 .map(|fact| (format!("what was seen {fact}"), Value::Number(fact * own)))
                 .collect();
             case.trace = (0..30)
-                .map(|line| format!(" 0.0000{line:02}  C > S  P. {line}:{own}(0) ack 1  win 512"))
+                .map(|at| line(&format!(" 0.0000{at:02}  C > S  P. {at}:{own}(0) ack 1  win 512")))
                 .collect();
             case
         });

@@ -102,13 +102,23 @@ pub enum Body {
     Words {
         /// They.
         text: String,
-        /// A column that begins or ends here.
-        column: Option<(usize, Change)>,
+        /// The columns that begin or end here.
+        columns: Vec<(usize, Change)>,
         /// An act of the laboratory's.
         act: bool,
     },
     /// Lanes alone.
     Nothing,
+}
+
+impl Body {
+    /// The words of an act, with the columns that begin or end by it.
+    fn changing(self, columns: Vec<(usize, Change)>) -> Self {
+        match self {
+            Self::Words { text, .. } => Self::Words { text, columns, act: true },
+            other => other,
+        }
+    }
 }
 
 impl Layout {
@@ -193,19 +203,21 @@ impl Layout {
                     reset: notation.starts_with('R'),
                 };
             }
-            What::Act { act, column } => {
-                if let Some((index, change)) = column {
+            What::Act { act, columns } => {
+                for (index, change) in columns {
                     alive[*index] = *change == Change::Begins;
                     row.alive[*index] = false;
                 }
                 let beside = beside && !rung.notes.is_empty();
                 let text = format!("-- {act} --");
-                more = self.words(&mut row, &text, self.room(*column, beside), *column);
+                more = self.words(&mut row, &text, self.room(columns, beside));
+                row.body =
+                    std::mem::replace(&mut row.body, Body::Nothing).changing(columns.clone());
             }
             What::Folded { text } => {
-                more = self.words(&mut row, &format!("({text})"), self.width, None);
+                more = self.words(&mut row, &format!("({text})"), self.width);
             }
-            What::End => more = self.words(&mut row, "(the trace ends here)", self.width, None),
+            What::End => more = self.words(&mut row, "(the trace ends here)", self.width),
         }
         let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
         let below = Row { alive: alive.to_vec(), note: None, ..below };
@@ -217,7 +229,7 @@ impl Layout {
         for line in more {
             let body = Body::Words {
                 text: line,
-                column: None,
+                columns: vec![],
                 act: matches!(rung.what, What::Act { .. }),
             };
             self.rows.push(Row { body, ..below.clone() });
@@ -248,24 +260,19 @@ impl Layout {
         }
     }
 
-    /// Where words have to end: before the column that changes, and before a note.
-    fn room(&self, column: Option<(usize, Change)>, beside: bool) -> usize {
-        let lane = column.map_or(self.width, |(index, _)| self.lanes[index].0 - 1);
+    /// Where words have to end: before the first column that changes, and before a note.
+    fn room(&self, columns: &[(usize, Change)], beside: bool) -> usize {
+        let lanes = columns.iter().map(|(index, _)| self.lanes[*index].0 - 1);
+        let lane = lanes.min().unwrap_or(self.width);
         if beside { lane.min(self.notes - 1) } else { lane }
     }
 
     /// Puts words that end at the column `to` into a row, and says which lines of them have
     /// to follow it.
-    fn words(
-        &self,
-        row: &mut Row,
-        text: &str,
-        to: usize,
-        column: Option<(usize, Change)>,
-    ) -> Vec<String> {
+    fn words(&self, row: &mut Row, text: &str, to: usize) -> Vec<String> {
         let mut lines = wrap(text, to.saturating_sub(self.client + 2).max(1)).into_iter();
-        let (text, act) = (lines.next().unwrap_or_default(), text.starts_with("--"));
-        row.body = Body::Words { text, column, act };
+        let text = lines.next().unwrap_or_default();
+        row.body = Body::Words { text, columns: vec![], act: false };
         lines.collect()
     }
 
@@ -284,9 +291,10 @@ impl Layout {
 /// Columns that no rung begins are there from the start.
 fn begin_alive(ladder: &Ladder) -> Vec<bool> {
     let begins = |index: usize| {
-        ladder.rungs.iter().find_map(|rung| match rung.what {
-            What::Act { column: Some((column, change)), .. } if column == index => {
-                Some(change == Change::Begins)
+        ladder.rungs.iter().find_map(|rung| match &rung.what {
+            What::Act { columns, .. } => {
+                let change = columns.iter().find(|(column, _)| *column == index);
+                change.map(|(_, change)| *change == Change::Begins)
             }
             _ => None,
         })

@@ -78,12 +78,7 @@ impl Register {
     /// # Errors
     /// As [`Register::put`]; EEXIST for a taken place that was to be empty, ENOENT for an
     /// empty one that was to be taken.
-    pub fn put_if(
-        &self,
-        vacancy: Vacancy,
-        index: u32,
-        socket: &impl Recorded,
-    ) -> io::Result<()> {
+    pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: &impl Recorded) -> io::Result<()> {
         let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
         socket.recorder().act(act, || self.update(vacancy, index, socket.as_fd()))
     }

@@ -85,10 +85,9 @@ impl Program {
     /// (`SO_ATTACH_REUSEPORT_EBPF`).
     pub fn attach(&self, socket: &impl Recorded) -> io::Result<()> {
         let (listener, program) = (socket.actor().to_string(), self.shown.clone());
-        socket.recorder().act(
-            || Act::Attach { listener, program },
-            || self.attach_unrecorded(socket),
-        )
+        socket
+            .recorder()
+            .act(|| Act::Attach { listener, program }, || self.attach_unrecorded(socket))
     }
 
     /// As [`Program::attach`], to the group of a socket that is no lab's, without a record.

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libc::sock_filter;
 use nix::errno::Errno;
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg, setsockopt,
     socket,
 };
-use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
@@ -56,8 +56,7 @@ impl Packets {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
             .call(|| "socket(AF_PACKET, SOCK_RAW)".into())?;
-        setsockopt(&fd, ReceiveTimestampns, &true)
-            .call(|| "setsockopt(SO_TIMESTAMPNS)".into())?;
+        setsockopt(&fd, ReceiveTimestampns, &true).call(|| "setsockopt(SO_TIMESTAMPNS)".into())?;
         // Without the capability the system's own limit holds; a loss is noticed anyway.
         let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)
             .or_else(|_| setsockopt(&fd, RcvBuf, &BUFFER_BYTES));
@@ -191,8 +190,7 @@ impl Default for Timestamps {
     fn default() -> Self {
         let asking =
             socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok();
-        let asking =
-            asking.filter(|socket| setsockopt(socket, ReceiveTimestampns, &true).is_ok());
+        let asking = asking.filter(|socket| setsockopt(socket, ReceiveTimestampns, &true).is_ok());
         Self { _asking: asking }
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::{Lab, outcome};
-use crate::socket::diag::Diag;
 use crate::error::Result;
 use crate::socket::Listener;
+use crate::socket::diag::Diag;
 use crate::trace::{Act, Destroyed};
 
 impl Lab {

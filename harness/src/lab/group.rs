@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::Lab;
 use crate::bpf;
 use crate::error::{Context, Result};
+use crate::net::witness::{State, sockets};
 use crate::socket::bind_spec::Place;
 use crate::socket::{BACKLOG, Client, Datagram, Listener, Stream};
-use crate::net::witness::{State, sockets};
 
 impl Lab {
     /// As [`Lab::listen`], at a place of its own.

@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Error, Result};
-use crate::net::family::PORT;
 use crate::gate::{Gate, Kind, Whose};
+use crate::net::family::PORT;
 use crate::net::segment::Segment;
+use crate::net::witness::{Counters, Queue, State, sockets};
 use crate::socket::{Client, Listener};
 use crate::trace::{Act, Actor, Event, Trace};
 use crate::wait;
-use crate::net::witness::{Counters, Queue, State, sockets};
 
 /// A client retransmits no sooner than TCP_RTO_MIN, 200 ms, after it sent; opening the
 /// gate takes less than the rest, on an emulated machine too.
@@ -133,9 +133,8 @@ impl Lab {
     /// were captured before the one that was answered. Call it when that was.
     pub fn observe_dropped(&mut self, dropped: u64) {
         let events = &self.trace().events;
-        let first = |is_it: fn(&Event) -> bool| {
-            events.iter().position(is_it).unwrap_or(events.len())
-        };
+        let first =
+            |is_it: fn(&Event) -> bool| events.iter().position(is_it).unwrap_or(events.len());
         let (closed, opens) = (first(closes_gate), first(opens_gate));
         let answered = |s: &Segment| s.from.port() == PORT && !s.flags.syn();
         let behind: Vec<&Segment> = events[opens..]

@@ -3,9 +3,9 @@
 use super::Lab;
 use crate::error::Result;
 use crate::net::segment::{Segment, TcpOption};
-use crate::socket::{BACKLOG, Listener};
-use crate::socket::wire_client::WireClient;
 use crate::net::witness::Counters;
+use crate::socket::wire_client::WireClient;
+use crate::socket::{BACKLOG, Listener};
 
 /// Counters of `MPTcpExt` that a case of Multipath TCP watches: SYNs that ask for it, children
 /// that were accepted with it, final ACKs that gave it up.

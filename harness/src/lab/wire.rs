@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Context, Error, Result};
+use crate::net::draft::Draft;
 use crate::net::segment::Segment;
+use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
 use crate::wait;
-use crate::net::draft::Draft;
-use crate::socket::wire_client::WireClient;
 
 /// The first SYN+ACK retransmission comes after TCP_TIMEOUT_INIT, a second; the kernel's
 /// timers may fire a little early as seen by the wire's clock.
@@ -55,9 +55,9 @@ impl Lab {
         }
         let name = client.name();
         let lines = self.trace().lines();
-        let to_client = lines[before..].iter().filter(|line| {
-            line.ends().is_some_and(|(from, to)| to == name && from != name)
-        });
+        let to_client = lines[before..]
+            .iter()
+            .filter(|line| line.ends().is_some_and(|(from, to)| to == name && from != name));
         let answers: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
         Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
     }

@@ -10,14 +10,14 @@ use std::os::fd::AsFd;
 use pnet_packet::tcp::TcpFlags;
 use socket2::{Domain, Socket};
 
+use crate::capture::{Packets, segments_of};
 use crate::error::{Context, Result};
+use crate::net::draft::Draft;
 use crate::net::family::{Family, PORT};
 use crate::net::network::{self, Network};
-use crate::capture::{Packets, segments_of};
 use crate::net::segment::Segment;
-use crate::wait;
-use crate::net::draft::Draft;
 use crate::socket::wire_client::{INITIAL, raw_socket, send_raw};
+use crate::wait;
 
 /// How many handshakes are in flight at a time: `lo` has room for a thousand packets, and the
 /// packet socket of an ordinary user for some hundred.

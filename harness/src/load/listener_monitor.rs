@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::PORT;
-use crate::wait;
 use crate::net::witness::{SocketLine, State, is_end_of_table};
+use crate::wait;
 
 /// How often a [`ListenerMonitor`] looks.
 pub const TICK: Duration = Duration::from_millis(1);

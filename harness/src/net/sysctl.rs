@@ -10,6 +10,9 @@ use crate::error::{Context, Result};
 /// Linux 5.14.
 pub const MIGRATE_REQ: &str = "net.ipv4.tcp_migrate_req";
 
+/// 0: never answer a SYN with a cookie; 1: if the queue of requests is full; 2: always.
+pub const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
+
 /// Where a setting lives: dots become slashes.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name.replace('.', "/"))

@@ -18,10 +18,10 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
-use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
 use crate::process::server::SERVER_ARGUMENT;
-use crate::wait;
 use crate::process::worker::WORKER_ARGUMENT;
+use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
+use crate::wait;
 
 /// Makes this process a lab, or a lab's server, if it was started as one, and never returns then. Otherwise
 /// does nothing. Must be the first thing in `main`: namespaces are left before any

@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::process::frame::{Frame, Frames};
 use crate::capture::Timestamps;
+use crate::process::frame::{Frame, Frames};
 use crate::process::interrupt;
 use crate::wait;
 

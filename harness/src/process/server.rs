@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
 use crate::net::scm_rights::{self, Receive};
-use crate::socket::{Listener, Stream};
 use crate::process::subprocess::{die_with_parent, inherit, inherited};
+use crate::socket::{Listener, Stream};
 use crate::wait;
 
 /// The first argument that makes this program a server. What follows: where the listener
@@ -238,12 +238,11 @@ fn obey(listener: &str, family: Family) -> Result<()> {
 /// The listener that the lab hands over.
 fn met() -> Result<OwnedFd> {
     let stream = UnixStream::connect_addr(&meeting_point()?).call(|| "connect(AF_UNIX)".into())?;
-    wait::until_readable(stream.as_fd(), "a listener to be handed over", || match scm_rights::receive(
-        &stream,
-        Receive::ALL,
-    ) {
-        Ok(mut message) => Ok(message.descriptors.pop()),
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(e) => Err(e).call(|| "recvmsg(AF_UNIX)".into()),
+    wait::until_readable(stream.as_fd(), "a listener to be handed over", || {
+        match scm_rights::receive(&stream, Receive::ALL) {
+            Ok(mut message) => Ok(message.descriptors.pop()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e).call(|| "recvmsg(AF_UNIX)".into()),
+        }
     })
 }

@@ -15,13 +15,13 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde::{Deserialize, Serialize};
 
-use crate::process::child_server::{Signal, is_stopped, signal};
 use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
 use crate::net::scm_rights::{self, Receive};
+use crate::process::child_server::{Signal, is_stopped, signal};
+use crate::process::subprocess::{die_with_parent, inherit, inherited};
 use crate::socket::bind_spec::Place;
 use crate::socket::{Child, Listener, Received, Stream};
-use crate::process::subprocess::{die_with_parent, inherit, inherited};
 use crate::wait;
 
 /// The first argument that makes this program a worker. What follows: its [`Orders`].
@@ -415,11 +415,13 @@ fn adopt(descriptor: OwnedFd) -> Listener {
 pub fn fetch(name: &str) -> Result<Vec<OwnedFd>> {
     let stream =
         UnixStream::connect_addr(&unix(name)?).call(|| format!("connect(AF_UNIX, {name})"))?;
-    wait::until_readable(stream.as_fd(), "listeners to be handed out", || {
-        match scm_rights::receive(&stream, Receive::ALL) {
+    wait::until_readable(
+        stream.as_fd(),
+        "listeners to be handed out",
+        || match scm_rights::receive(&stream, Receive::ALL) {
             Ok(message) => Ok(Some(message.descriptors)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e).call(|| "recvmsg(AF_UNIX)".into()),
-        }
-    })
+        },
+    )
 }

@@ -88,7 +88,7 @@ pub fn set_congestion(socket: &impl Recorded, algorithm: &[u8; 4]) -> Result<()>
     set_recorded(socket, "TCP_CONGESTION", algorithm.escape_ascii(), |socket| {
         sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
     })
-        .call(|| "setsockopt(TCP_CONGESTION)".into())
+    .call(|| "setsockopt(TCP_CONGESTION)".into())
 }
 
 /// The name of the socket's congestion control (`TCP_CONGESTION`).
@@ -104,7 +104,7 @@ pub fn save_syn(socket: &impl Recorded, from: i32) -> Result<()> {
     set_recorded(socket, "TCP_SAVE_SYN", from, |socket| {
         sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &from)
     })
-        .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
+    .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
 }
 
 /// The SYN that a connection's listener kept (`TCP_SAVED_SYN`); once, then nothing.
@@ -145,7 +145,7 @@ pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
     set_recorded(socket, "IPV6_RECVHOPLIMIT", 1, |socket| {
         sockopt::set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1)
     })
-        .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
+    .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
 }
 
 /// The hop limit of a connection's SYN, if its listener kept it (`IPV6_2292PKTOPTIONS`);
@@ -168,7 +168,7 @@ pub fn defer_accept(socket: &impl Recorded, seconds: i32) -> Result<()> {
     set_recorded(socket, "TCP_DEFER_ACCEPT", seconds, |socket| {
         sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
     })
-        .call(|| format!("setsockopt(TCP_DEFER_ACCEPT, {seconds})"))
+    .call(|| format!("setsockopt(TCP_DEFER_ACCEPT, {seconds})"))
 }
 
 /// Has a listener preferred by what happens on `cpu` (`SO_INCOMING_CPU`).
@@ -176,7 +176,7 @@ pub fn incoming_cpu(socket: &impl Recorded, cpu: i32) -> Result<()> {
     set_recorded(socket, "SO_INCOMING_CPU", cpu, |socket| {
         sockopt::set(socket, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
     })
-        .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
+    .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
 }
 
 /// The device that the socket is bound to (`SO_BINDTODEVICE`); empty if it is to none.

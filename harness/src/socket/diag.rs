@@ -14,9 +14,9 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use nix::errno::Errno;
 
-use crate::socket::attribute;
 use crate::error::{Context, Error, Result, errno_name};
 use crate::net::family::Family;
+use crate::socket::attribute;
 use crate::socket::{BACKLOG, Listener};
 
 /// Any socket, whatever its cookie is: INET_DIAG_NOCOOKIE, twice.

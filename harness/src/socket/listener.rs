@@ -159,7 +159,9 @@ impl Listener {
     pub(crate) fn listen_as_usual(&self, backlog: i32) -> Result<()> {
         let name = &self.name;
         let server = self.family.server();
-        self.socket.set_reuse_port(true).tested(|| format!("setsockopt({name}, SO_REUSEPORT, 1)"))?;
+        self.socket
+            .set_reuse_port(true)
+            .tested(|| format!("setsockopt({name}, SO_REUSEPORT, 1)"))?;
         self.socket.bind(&server.into()).tested(|| format!("bind({name}, {server})"))?;
         self.listen(backlog).tested(|| format!("listen({name}, {backlog})"))
     }
@@ -183,11 +185,12 @@ impl Listener {
         let (level, [tos, ttl]) = match ipv6 {
             true => (
                 libc::IPPROTO_IPV6,
-                [("IPV6_TCLASS", libc::IPV6_TCLASS), ("IPV6_UNICAST_HOPS", libc::IPV6_UNICAST_HOPS)],
+                [
+                    ("IPV6_TCLASS", libc::IPV6_TCLASS),
+                    ("IPV6_UNICAST_HOPS", libc::IPV6_UNICAST_HOPS),
+                ],
             ),
-            false => {
-                (libc::IPPROTO_IP, [("IP_TOS", libc::IP_TOS), ("IP_TTL", libc::IP_TTL)])
-            }
+            false => (libc::IPPROTO_IP, [("IP_TOS", libc::IP_TOS), ("IP_TTL", libc::IP_TTL)]),
         };
         let set = |(name, option): (&str, i32), level: i32, value: i32| {
             self.set(name, value, |socket| sockopt::set(socket, level, option, &value))
@@ -274,8 +277,7 @@ impl Listener {
     /// Gives the socket's inode to another user (`fchown`).
     pub fn give_to(&self, uid: u32) -> Result<()> {
         let act = || Act::GiveTo { listener: self.traced(), uid };
-        let chown =
-            || Ok(nix::unistd::fchown(&self.socket, Some(Uid::from_raw(uid)), None)?);
+        let chown = || Ok(nix::unistd::fchown(&self.socket, Some(Uid::from_raw(uid)), None)?);
         self.recorder.act(act, chown).call(|| format!("fchown({}, {uid})", self.name))
     }
 
@@ -327,9 +329,9 @@ impl Listener {
     /// What `accept` says without waiting: `a child`, or the errno. A child is closed.
     pub fn try_accept(&self) -> String {
         let accepted = self.socket.set_nonblocking(true).and_then(|()| self.socket.accept());
-        let child = accepted.map_err(|e| errno_name(&e)).and_then(|(socket, peer)| {
-            self.child(socket, &peer).map_err(|e| e.to_string())
-        });
+        let child = accepted
+            .map_err(|e| errno_name(&e))
+            .and_then(|(socket, peer)| self.child(socket, &peer).map_err(|e| e.to_string()));
         match child {
             Ok(_) => "a child".to_owned(),
             Err(why) => why,

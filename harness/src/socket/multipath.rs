@@ -7,8 +7,8 @@ use socket2::{Protocol, Socket, Type};
 use crate::capture::Recorder;
 use crate::error::{Context, Result, errno_name};
 use crate::net::family::Family;
-use crate::socket::{Child, Listener, Stream};
 use crate::net::sysctl;
+use crate::socket::{Child, Listener, Stream};
 
 /// Whether Multipath TCP is there for those who ask for it. Range 0 to 1, default 1, per network
 /// namespace; Linux 5.6.

@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::error::{Context, Error, Result};
 use crate::capture::Recorder;
+use crate::error::{Context, Error, Result};
 pub use crate::net::draft::Draft;
 use crate::net::family::Family;
-use crate::trace::Act;
 use crate::net::sockopt;
+use crate::trace::Act;
 
 /// The first sequence number, so high that a case counts past the end of its 32 bits.
 pub(crate) const INITIAL: u32 = u32::MAX - 2;
@@ -54,7 +54,15 @@ impl WireClient {
         let local = hole.local_addr().call(|| call("getsockname"))?.as_socket();
         let local = local.ok_or_else(|| Error::unreadable("a bound socket's address", "not IP"))?;
         let raw = ManuallyDrop::new(raw);
-        Ok(Self { name: name.to_owned(), local, server, raw, _hole: hole, server_initial: 0, recorder })
+        Ok(Self {
+            name: name.to_owned(),
+            local,
+            server,
+            raw,
+            _hole: hole,
+            server_initial: 0,
+            recorder,
+        })
     }
 
     /// The client's name in traces.

@@ -33,7 +33,10 @@ impl Steering {
         let steering = Self { register, program };
         steering.give_to(names)?;
         let attached = listener_at(&names[0])?;
-        steering.program.attach_unrecorded(&attached).call(|| "attach a program to the workers".into())?;
+        steering
+            .program
+            .attach_unrecorded(&attached)
+            .call(|| "attach a program to the workers".into())?;
         Ok(steering)
     }
 
