@@ -1,8 +1,8 @@
 //! The behaviours of socket migration, and what a correct kernel does in each.
 //!
 //! A [`case::Case`] does something in a lab and observes; [`judge::judge`] compares the
-//! observation with the case's [`expectation::Expectation`] and with what
-//! `expectations.toml` knows about the running kernel. [`catalogue`] lists the cases,
+//! observation with the case's [`judge::expectation::Expectation`] and with what
+//! `data/known-bugs.toml` knows about the running kernel. [`catalogue`] lists the cases,
 //! one file per mechanism; [`engine`] runs them.
 
 mod accept_queue;
@@ -19,7 +19,6 @@ mod copy;
 mod destroy;
 mod ebpf;
 pub mod engine;
-pub mod expectation;
 mod fast_open;
 mod fast_open_child;
 mod freed;
@@ -29,7 +28,6 @@ mod handoff;
 mod handshake;
 mod heir;
 pub mod judge;
-pub mod known;
 pub mod lesson;
 mod listener;
 mod md5;
@@ -42,7 +40,6 @@ mod passing;
 mod quiz;
 pub mod report;
 mod request;
-pub mod requirement;
 #[cfg(test)]
 mod rows;
 mod signed;
@@ -52,3 +49,5 @@ mod syncookies;
 mod sysctl;
 mod timer;
 mod wake_up;
+
+pub use judge::{expectation, known, requirement};
