@@ -7,7 +7,7 @@ use harness::Family;
 use harness::lab::{Lab, PROGRAMS_LEFT};
 use serde::{Deserialize, Serialize};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 /// A behaviour of the kernel, as something that can be run.
 #[derive(Clone, Copy)]

@@ -31,7 +31,8 @@ struct Lessons {
 fn lessons() -> &'static Lessons {
     static ALL: OnceLock<Lessons> = OnceLock::new();
     ALL.get_or_init(|| {
-        toml::from_str(include_str!("../lessons.toml")).expect("lessons.toml is checked by a test")
+        toml::from_str(include_str!("../data/lessons.toml"))
+            .expect("lessons.toml is checked by a test")
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::taint::Taint;
 use scenarios::case::Selected;
-use scenarios::engine::{self, Ending, Outcome, Seen};
+use scenarios::engine::{self, Ending, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};
 use vm::death::{Death, Kind};
 use vm::host::{Host, NotUp};
@@ -279,7 +279,7 @@ fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
         id: id.to_owned(),
         round: 1,
         verdict,
-        seen: Seen::default(),
+        seen: Observed::default(),
         pcapng: vec![],
         took: Duration::ZERO,
     }

@@ -8,7 +8,7 @@ use harness::observation::{Fact, Observation};
 use harness::segment::{Flags, Segment, TcpOption};
 use harness::trace::{Event, Trace};
 use scenarios::catalogue;
-use scenarios::engine::{Outcome, Seen};
+use scenarios::engine::{Observed, Outcome};
 use scenarios::judge::{Verdict, judge};
 use scenarios::known;
 use scenarios::requirement::{Met, requirement};
@@ -69,7 +69,7 @@ fn environment(version: &str, counters: bool, here: &str) -> Environment {
 
 pub fn outcomes() -> Vec<Outcome> {
     let run = run();
-    let of = |index: usize, verdict: Verdict, seen: Seen| Outcome {
+    let of = |index: usize, verdict: Verdict, seen: Observed| Outcome {
         id: IDS[index].into(),
         round: 1,
         verdict,
@@ -77,19 +77,19 @@ pub fn outcomes() -> Vec<Outcome> {
         seen,
         took: Duration::from_millis(12),
     };
-    let judged = |index: usize, seen: Seen| {
+    let judged = |index: usize, seen: Observed| {
         let known = known::about(IDS[index], run.environment.kernel.version);
         let must = run.selection[index].expectation();
         of(index, judge(&must, &known, &seen.observation, &seen.trace), seen)
     };
     vec![
-        of(0, Verdict::Pass { stale: None }, Seen::default()),
-        of(1, Verdict::Pass { stale: Some("a bug that is gone".into()) }, Seen::default()),
+        of(0, Verdict::Pass { stale: None }, Observed::default()),
+        of(1, Verdict::Pass { stale: Some("a bug that is gone".into()) }, Observed::default()),
         judged(2, quiz1_with_a_wrong_reset()),
         judged(3, stopped()),
-        of(4, Verdict::Skip { reason: "a second user is needed".into() }, Seen::default()),
+        of(4, Verdict::Skip { reason: "a second user is needed".into() }, Observed::default()),
         judged(5, asleep()),
-        of(6, Verdict::Error { reason: "hung: killed after 30 s".into() }, Seen::default()),
+        of(6, Verdict::Error { reason: "hung: killed after 30 s".into() }, Observed::default()),
     ]
 }
 
@@ -102,7 +102,7 @@ fn facts(facts: &[(&str, &str)]) -> Observation {
 }
 
 /// The kernel resets the child and forgets to acknowledge the data.
-fn quiz1_with_a_wrong_reset() -> Seen {
+fn quiz1_with_a_wrong_reset() -> Observed {
     let (client, server) = ("127.0.0.1:40000", "127.0.0.1:80");
     let at = |micros| Duration::from_secs(1_790_000_000) + Duration::from_micros(micros);
     let segment = |micros, from: &str, to: &str, flags, seq, ack, len| {
@@ -164,18 +164,18 @@ fn quiz1_with_a_wrong_reset() -> Seen {
         ("B serves a fresh client", "yes"),
         ("sockets never freed", "0"),
     ]);
-    Seen { observation, trace }
+    Observed { observation, trace }
 }
 
 /// An event that had to come did not.
-fn stopped() -> Seen {
+fn stopped() -> Observed {
     let mut observation = facts(&[("TCP_INFO before", "0 of 7")]);
     observation.stopped = Some("three children in A's accept queue: not within 10000 ms".into());
-    Seen { observation, trace: Trace::default() }
+    Observed { observation, trace: Trace::default() }
 }
 
 /// The lost wake-up, as it is known.
-fn asleep() -> Seen {
+fn asleep() -> Observed {
     let mut seen: Vec<(&str, &str)> = vec![
         ("the waiter before", "asleep"),
         ("the waiter", "asleep"),
@@ -186,7 +186,7 @@ fn asleep() -> Seen {
     let migrated =
         |name: &&'static str| (*name, if *name == "TCPMigrateReqSuccess" { "1" } else { "0" });
     seen.extend(harness::lab::WATCHED.iter().map(migrated));
-    Seen { observation: facts(&seen), trace: Trace::default() }
+    Observed { observation: facts(&seen), trace: Trace::default() }
 }
 
 /// A run of everything on a kernel that behaves as kernels of its version are known to.
@@ -210,7 +210,7 @@ pub fn as_known(version: &str, counters: bool, here: &str) -> (Run, Vec<Outcome>
             }
         };
         let (round, took) = (1, Duration::ZERO);
-        Outcome { id, round, verdict, seen: Seen::default(), pcapng: vec![], took }
+        Outcome { id, round, verdict, seen: Observed::default(), pcapng: vec![], took }
     });
     let outcomes = outcomes.collect();
     (Run { environment, selection, rounds: 1, jobs: 8 }, outcomes)

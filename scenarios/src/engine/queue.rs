@@ -3,22 +3,22 @@
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Plan;
 use crate::case::Selected;
+use crate::engine::plan::Plan;
 
 /// A case that is to be run once.
-pub(super) struct Task {
+pub(crate) struct Task {
     /// Position in the order in which outcomes are told.
-    pub(super) place: usize,
+    pub(crate) place: usize,
     /// Position in the selection.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     /// Which repetition, from 1.
-    pub(super) round: u32,
+    pub(crate) round: u32,
 }
 
 /// What is still to be begun.
-pub(super) struct Queue {
-    pub(super) tasks: Vec<Task>,
+pub(crate) struct Queue {
+    pub(crate) tasks: Vec<Task>,
     next: AtomicUsize,
 }
 
@@ -28,22 +28,22 @@ impl Queue {
     }
 
     /// What nobody has taken yet.
-    pub(super) fn next(&self) -> Option<&Task> {
+    pub(crate) fn next(&self) -> Option<&Task> {
         self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 /// Those who wait for timers of the kernel, and the others, who would be kept waiting by
 /// them. Where there are no places besides, all are in one queue.
-pub(super) struct Queues {
-    pub(super) waiting: Queue,
-    pub(super) brisk: Queue,
+pub(crate) struct Queues {
+    pub(crate) waiting: Queue,
+    pub(crate) ready: Queue,
 }
 
 impl Queues {
     /// Whoever waits longest is first, so that the others run meanwhile. One at a time, there
     /// are no others.
-    pub(super) fn new(selection: &[Selected], plan: Plan) -> Self {
+    pub(crate) fn new(selection: &[Selected], plan: Plan) -> Self {
         let task = |round: u32, index: usize| Task {
             place: round as usize * selection.len() + index,
             index,
@@ -53,24 +53,24 @@ impl Queues {
             .flat_map(|round| (0..selection.len()).map(move |index| task(round, index)));
         let waits = |task: &Task| selection[task.index].case.waits_for;
         let apart = plan.jobs > 1 && plan.waiting > 0;
-        let (mut waiting, mut brisk): (Vec<Task>, Vec<Task>) =
+        let (mut waiting, mut ready): (Vec<Task>, Vec<Task>) =
             all.partition(|task| apart && !waits(task).is_zero());
         if plan.jobs > 1 {
-            for queue in [&mut waiting, &mut brisk] {
+            for queue in [&mut waiting, &mut ready] {
                 queue.sort_by_key(|task| (task.round, Reverse(waits(task))));
             }
         }
-        Self { waiting: Queue::new(waiting), brisk: Queue::new(brisk) }
+        Self { waiting: Queue::new(waiting), ready: Queue::new(ready) }
     }
 
     /// How many there are in all.
-    pub(super) fn len(&self) -> usize {
-        self.waiting.tasks.len() + self.brisk.tasks.len()
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.tasks.len() + self.ready.tasks.len()
     }
 
     /// Has nothing more begun.
-    pub(super) fn stop(&self) {
-        for queue in [&self.waiting, &self.brisk] {
+    pub(crate) fn stop(&self) {
+        for queue in [&self.waiting, &self.ready] {
             queue.next.store(queue.tasks.len(), Ordering::Relaxed);
         }
     }
@@ -87,11 +87,11 @@ mod tests {
         let plan = Plan { rounds: 2, jobs: 4, ..Plan::default() };
         let queues = Queues::new(&selection, plan);
         let waits = |task: &Task| selection[task.index].case.waits_for;
-        assert!(queues.brisk.tasks.iter().all(|task| waits(task).is_zero()));
+        assert!(queues.ready.tasks.iter().all(|task| waits(task).is_zero()));
         let longest_first =
             |pair: &[Task]| pair[0].round < pair[1].round || waits(&pair[0]) >= waits(&pair[1]);
         assert!(queues.waiting.tasks.windows(2).all(longest_first));
-        let all = queues.waiting.tasks.iter().chain(&queues.brisk.tasks);
+        let all = queues.waiting.tasks.iter().chain(&queues.ready.tasks);
         let mut places: Vec<usize> = all.map(|task| task.place).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..2 * selection.len()));
@@ -101,8 +101,8 @@ mod tests {
     fn without_places_besides_the_longest_are_first() {
         let selection = catalogue::all();
         let queues = Queues::new(&selection, Plan { jobs: 12, waiting: 0, ..Plan::default() });
-        assert_eq!(queues.brisk.tasks.len(), selection.len());
-        let first = &selection[queues.brisk.tasks[0].index];
+        assert_eq!(queues.ready.tasks.len(), selection.len());
+        let first = &selection[queues.ready.tasks[0].index];
         assert_eq!(Some(first.case.waits_for), selection.iter().map(|s| s.case.waits_for).max());
     }
 
@@ -111,6 +111,6 @@ mod tests {
         let selection = catalogue::all();
         let queues = Queues::new(&selection, Plan { jobs: 1, ..Plan::default() });
         assert!(queues.waiting.tasks.is_empty());
-        assert!(queues.brisk.tasks.iter().map(|task| task.index).eq(0..selection.len()));
+        assert!(queues.ready.tasks.iter().map(|task| task.index).eq(0..selection.len()));
     }
 }

@@ -1,4 +1,4 @@
-//! What is known to differ by kernel, as data: `expectations.toml`.
+//! What is known to differ by kernel, as data: `known-bugs.toml`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use harness::kernel::Version;
 use harness::observation::Value;
 use serde::Deserialize;
 
-/// A row of `expectations.toml`.
+/// A row of `known-bugs.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
@@ -113,8 +113,8 @@ pub fn all() -> &'static [Known] {
     }
     static ALL: OnceLock<Vec<Known>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let file: File = toml::from_str(include_str!("../expectations.toml"))
-            .expect("expectations.toml is checked by a test");
+        let file: File = toml::from_str(include_str!("../../data/known-bugs.toml"))
+            .expect("known-bugs.toml is checked by a test");
         file.known
     })
 }

@@ -4,7 +4,7 @@ use harness::configuration::Built;
 use harness::kernel::{Kernel, Migration, Version};
 
 use crate::case::{Need, Selected, Setting};
-use crate::judge::{Mismatch, Verdict};
+use crate::judge::verdict::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
 pub const MIGRATION_SINCE: Version = Version::new(5, 14, 0);

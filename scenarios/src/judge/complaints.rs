@@ -1,0 +1,130 @@
+//! What the kernel's own log, and its taint, do to a verdict.
+
+use harness::taint::Taint;
+
+use crate::judge::known::Known;
+use crate::judge::verdict::{Mismatch, Verdict};
+
+/// What the kernel's log complained of while a case ran, and how that tainted it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Complaints {
+    /// As the case's row of `expectations.toml` says.
+    pub known: Vec<String>,
+    /// Anything else.
+    pub strange: Vec<String>,
+    /// What the kernel has got that the known complaints do not account for.
+    pub taint: Taint,
+}
+
+impl Complaints {
+    /// Tells those that a row expects, by their first lines, from others; `gained` is how the
+    /// kernel was tainted meanwhile.
+    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[&Known]) -> Self {
+        let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {
+            let first = complaint.lines().next().unwrap_or_default();
+            rows.iter().flat_map(|row| &row.log).any(|part| first.contains(part.as_str()))
+        });
+        let taint = if known.is_empty() { gained } else { gained.but_warned() };
+        Self { known, strange, taint }
+    }
+}
+
+impl Verdict {
+    /// The verdict when the kernel's log complained (WARN, BUG, oops) while the case ran:
+    /// or it was tainted: whatever else was seen, the kernel deviates, and not as it is known
+    /// to unless the complaints are known, too. Not everything that taints it is logged.
+    pub fn with_complaints(self, complaints: &Complaints) -> Self {
+        let deviation = |complaint: &String| Mismatch {
+            what: "the kernel's log".into(),
+            expected: vec!["no WARN, BUG or oops".into()],
+            actual: complaint.lines().next().unwrap_or_default().to_owned(),
+            trace_line: None,
+        };
+        let Complaints { known, strange, taint } = complaints;
+        let tainted = || Mismatch {
+            what: "the kernel's taint".into(),
+            expected: vec!["as before".into()],
+            actual: format!("gained {taint}"),
+            trace_line: None,
+        };
+        let logged = known.iter().chain(strange).map(deviation);
+        let deviations: Vec<_> = logged.chain((!taint.is_none()).then(tainted)).collect();
+        match self {
+            verdict if deviations.is_empty() => verdict,
+            Self::KnownBug { reason, fix, mut mismatches }
+                if strange.is_empty() && taint.is_none() =>
+            {
+                mismatches.extend(deviations);
+                Self::KnownBug { reason, fix, mismatches }
+            }
+            Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
+                mismatches.extend(deviations);
+                Self::Fail { mismatches }
+            }
+            Self::Pass { .. } | Self::Skip { .. } => Self::Fail { mismatches: deviations },
+            error @ Self::Error { .. } => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use harness::kernel::Version;
+
+    use super::*;
+    use crate::judge::known;
+
+    #[test]
+    fn a_kernel_that_complains_deviates() {
+        let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
+        let pass = Verdict::Pass { stale: None };
+        assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
+        let Verdict::Fail { mismatches } =
+            pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), &[]))
+        else {
+            panic!("a pass");
+        };
+        assert_eq!(mismatches[0].actual, "WARNING: CPU: 0 PID: 7 at net/a.c:1");
+    }
+
+    #[test]
+    fn a_kernel_that_is_tainted_deviates() {
+        let warning = vec!["WARNING: net/a.c".to_owned()];
+        let pass = Verdict::Pass { stale: None };
+        let complaints = Complaints::sorted(warning, warned(), &[]);
+        let Verdict::Fail { mismatches } = pass.with_complaints(&complaints) else {
+            panic!("a pass");
+        };
+        assert_eq!(mismatches.len(), 2);
+        assert_eq!(mismatches[1].actual, "gained W (it has warned)");
+        let error = Verdict::Error { reason: "no lab".into() };
+        assert_eq!(error.clone().with_complaints(&complaints), error, "nothing was learned");
+    }
+
+    fn warned() -> Taint {
+        serde_json::from_str("512").expect("a number")
+    }
+
+    #[test]
+    fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
+        let rows = known::about("mptcp/timer/v4", Version::new(7, 2, 13));
+        let row = rows[0];
+        let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
+        let other = "BUG: kernel NULL pointer dereference".to_owned();
+        let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
+        let verdict = |from: &Verdict, complaints: &[&String], rows: &[&Known]| {
+            let complaints = complaints.iter().map(|text| (*text).clone()).collect();
+            from.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
+        };
+        let known = verdict(&bug, &[&token], &rows);
+        assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
+        for (from, complaints, rows) in [
+            (&bug, vec![&token, &other], &rows[..]),
+            (&bug, vec![&token], &[]),
+            (&Verdict::Pass { stale: None }, vec![&token], &rows[..]),
+        ] {
+            let strange = verdict(from, &complaints, rows);
+            assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What must be observed: facts, and the wire in packetdrill's notation.
+
+use std::fmt;
+
+use harness::lab::WATCHED;
+use harness::observation::Value;
+
+use crate::judge::wire::Wire;
+
+/// What a correct kernel makes a case observe.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// Facts by name, each with what is acceptable.
+    pub facts: Vec<(String, Acceptable)>,
+    /// The wire of single actors.
+    pub wires: Vec<Wire>,
+}
+
+/// The acceptable values of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptable {
+    /// One of these.
+    OneOf(Vec<Value>),
+    /// A number in this range, ends included.
+    Between(i64, i64),
+}
+
+impl Acceptable {
+    /// Whether `value` is acceptable.
+    pub fn accepts(&self, value: &Value) -> bool {
+        match self {
+            Self::OneOf(values) => values.contains(value),
+            Self::Between(low, high) => {
+                matches!(value, Value::Number(number) if (low..=high).contains(&number))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Acceptable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneOf(values) => {
+                let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
+                f.write_str(&shown.join(" or "))
+            }
+            Self::Between(low, high) => write!(f, "{low} to {high}"),
+        }
+    }
+}
+
+impl Expectation {
+    /// Expects nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Expects a fact to have one value.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.push((name.to_owned(), Acceptable::OneOf(vec![value.into()])));
+        self
+    }
+
+    /// Expects a fact to have one of several values.
+    #[must_use]
+    pub fn one_of(mut self, name: &str, values: &[&str]) -> Self {
+        let values = values.iter().map(|value| Value::from(*value)).collect();
+        self.facts.push((name.to_owned(), Acceptable::OneOf(values)));
+        self
+    }
+
+    /// Expects a number between two others, ends included.
+    #[must_use]
+    pub fn between(mut self, name: &str, (low, high): (i64, i64)) -> Self {
+        self.facts.push((name.to_owned(), Acceptable::Between(low, high)));
+        self
+    }
+
+    /// Expects these counters to have grown so much, and every other watched one not at
+    /// all. A counter that this kernel lacks has not grown.
+    #[must_use]
+    pub fn counters(mut self, grown: &[(&str, i64)]) -> Self {
+        for name in WATCHED {
+            let acceptable = match grown.iter().find(|(moved, _)| moved == name) {
+                Some((_, by @ (..0 | 1..))) => vec![Value::Number(*by)],
+                Some((_, 0)) | None => vec![Value::Number(0), "no such counter".into()],
+            };
+            self.facts.push(((*name).to_owned(), Acceptable::OneOf(acceptable)));
+        }
+        self
+    }
+
+    /// Expects the wire of `actor` to be this [`Wire`].
+    #[must_use]
+    pub fn wire(mut self, actor: &str, text: &str) -> Self {
+        self.wires.push(Wire::parse(actor, text));
+        self
+    }
+
+    /// The same with other values for some facts.
+    #[must_use]
+    pub fn with(mut self, others: &[(String, Value)]) -> Self {
+        for (name, value) in others {
+            let acceptable = Acceptable::OneOf(vec![value.clone()]);
+            match self.facts.iter_mut().find(|(known, _)| known == name) {
+                Some((_, old)) => *old = acceptable,
+                None => self.facts.push((name.clone(), acceptable)),
+            }
+        }
+        self
+    }
+}
