@@ -16,9 +16,8 @@ pub(super) const PREFIX: Prefix = Prefix {
 const CASES: &[Case] = &[Case {
     name: "listener/queue-length",
     does: "Three clients connect to a listener with a backlog of 7; one child is accepted.",
-    must: "TCP_INFO on the listener tells how many children wait (tcpi_unacked) and the \
-                   backlog (tcpi_sacked); /proc/net/tcp tells the same. Who came first is accepted \
-                   first.",
+    must: "TCP_INFO on the listener has how many children wait (tcpi_unacked) and the backlog \
+           (tcpi_sacked); /proc/net/tcp has the same. Who came first is accepted first.",
     source: "tcp_get_info(), the TCP_LISTEN branch",
     settings: Settings::Families,
     run: queue_length,
@@ -54,7 +53,7 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-/// The accept queue's length as `/proc/net/tcp` tells it, of the lab's one listener.
+/// The length of the accept queue of the lab's one listener, in `/proc/net/tcp`.
 fn waiting_by_proc(lab: &Lab) -> harness::Result<i64> {
     let sockets = witness::sockets(lab.family())?;
     let listener = sockets.iter().find(|socket| socket.state == witness::State::Listen);
