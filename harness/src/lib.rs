@@ -44,7 +44,6 @@ pub mod passing;
 pub mod place;
 pub mod process;
 pub mod segment;
-pub mod server;
 pub mod socket;
 pub mod space;
 pub mod subprocess;
@@ -56,8 +55,8 @@ pub mod waiter;
 pub mod watch;
 pub mod wire_client;
 pub mod witness;
-pub mod worker;
 
 pub use capture::Capture;
 pub use error::{Context, Error, Result, errno_name};
 pub use family::{Family, PORT};
+pub use process::worker;
