@@ -50,6 +50,7 @@ pub mod subprocess;
 pub mod sysctl;
 pub mod taint;
 pub mod trace;
+pub mod users;
 pub mod wait;
 pub mod waiter;
 pub mod watch;
