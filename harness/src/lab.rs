@@ -7,6 +7,7 @@ mod group;
 mod handshakes;
 mod memory;
 mod multipath;
+mod processes;
 mod program;
 mod timer;
 mod wire;
@@ -31,6 +32,7 @@ use crate::wait;
 
 pub use memory::HELD;
 pub use multipath::MULTIPATH_WATCHED;
+pub use processes::{ForkedHolder, PairKind};
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
@@ -114,7 +116,7 @@ impl Lab {
     }
 
     /// A socket for TCP without options, neither bound nor listening.
-    pub fn socket(&mut self, name: &str) -> Result<Listener> {
+    pub fn socket(&self, name: &str) -> Result<Listener> {
         Listener::new(name, self.family, self.recorder.clone())
     }
 
@@ -153,7 +155,7 @@ impl Lab {
 
     /// A client that is not connected yet, bound to `port` of the loopback address if that is
     /// not 0.
-    pub fn client(&mut self, name: &str, port: u16) -> Result<Client> {
+    pub fn client(&self, name: &str, port: u16) -> Result<Client> {
         let mut client = Client::new(name, self.family, self.recorder.clone())?;
         if port != 0 {
             client.bind(self.family.loopback(), port)?;
@@ -162,7 +164,7 @@ impl Lab {
     }
 
     /// As [`Lab::client`], bound to `address` and `port`.
-    pub fn client_at(&mut self, name: &str, address: IpAddr, port: u16) -> Result<Client> {
+    pub fn client_at(&self, name: &str, address: IpAddr, port: u16) -> Result<Client> {
         let mut client = Client::new(name, self.family, self.recorder.clone())?;
         client.bind(address, port)?;
         Ok(client)
@@ -387,14 +389,6 @@ impl Lab {
     /// Records an act that is no socket's.
     pub(crate) fn record(&self, act: Act) {
         self.recorder.record(|| act);
-    }
-
-    /// Records an act in words. For cases that have no words of the lab yet.
-    pub fn act(&mut self, act: &str) {
-        match act {
-            "done" => self.begin(Part::TakingDown),
-            words => self.record(Act::Words(words.to_owned())),
-        }
     }
 
     /// Begins a part of the case: what came before is over.

@@ -40,6 +40,6 @@ pub use kernel::{configuration, memory, taint};
 pub use lab::{blocked_thread as waiter, epoll_watch as watch};
 pub use load::{delay_line, flood, listener_monitor};
 pub use net::{scm_rights as passing, segment, sysctl, witness};
-pub use process::{child_server, entry as inside, frame, interrupt, server, subprocess, worker};
+pub use process::{child_server, entry as inside, frame, interrupt, subprocess, users, worker};
 pub use socket::{ao, attribute, bind_spec as place, diag, multipath, wire_client};
 pub use trace::observation;

@@ -6,7 +6,6 @@ pub mod entry;
 pub mod frame;
 pub mod interrupt;
 mod labs;
-pub mod server;
 pub mod subprocess;
 pub mod users;
 pub mod worker;

@@ -12,6 +12,7 @@ pub mod diag;
 mod listener;
 pub mod multipath;
 mod stream;
+mod unix_pair;
 pub mod wire_client;
 
 pub use child::Child;
@@ -19,5 +20,6 @@ pub use client::Client;
 pub use datagram::Datagram;
 pub use listener::{BACKLOG, Listener, NO_WAKE_UP_MS};
 pub use stream::{Received, Recorded, Stream};
+pub use unix_pair::{Message, UnixPair};
 
 pub(crate) use stream::set_recorded;

@@ -71,13 +71,13 @@ fn is_drawn(line: &Line) -> bool {
         }
         Act::Close { socket: Actor::Listener(_), .. } => true,
         Act::Close { at_scope_end, .. } => !at_scope_end,
+        Act::CloseUnixSockets { closes } => !closes.is_empty(),
         Act::Accept { .. }
         | Act::Attach { .. }
         | Act::Begin(_)
         | Act::Bind { .. }
         | Act::ClearEntry { .. }
         | Act::CloseGate(_)
-        | Act::CloseUnixSockets { .. }
         | Act::Continue { .. }
         | Act::Destroy(_)
         | Act::Disconnect { .. }
@@ -92,7 +92,7 @@ fn is_drawn(line: &Line) -> bool {
         | Act::ReceiveDescriptors { .. }
         | Act::SelectByHash { .. }
         | Act::SelectIndex { .. }
-        | Act::SendDescriptor { .. }
+        | Act::SendDescriptors { .. }
         | Act::Serve { .. }
         | Act::SetEntry { .. }
         | Act::SetOption { .. }

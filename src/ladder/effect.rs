@@ -55,6 +55,7 @@ impl<'a> Effect<'a> {
             }
             Act::Kill { closes, .. }
             | Act::EndProcess { closes, .. }
+            | Act::ReceiveDescriptors { closes, .. }
             | Act::CloseUnixSockets { closes } => {
                 Self::Ends(closes.iter().map(String::as_str).collect())
             }
@@ -76,11 +77,10 @@ impl<'a> Effect<'a> {
             | Act::GiveTo { .. }
             | Act::ReadMemory { .. }
             | Act::Receive { .. }
-            | Act::ReceiveDescriptors { .. }
             | Act::SelectByHash { .. }
             | Act::SelectIndex { .. }
             | Act::Send { .. }
-            | Act::SendDescriptor { .. }
+            | Act::SendDescriptors { .. }
             | Act::SendSegment { .. }
             | Act::Serve { .. }
             | Act::SetEntry { .. }

@@ -43,22 +43,6 @@ impl Lab {
         })
     }
 
-    /// As [`Lab::destroy_child`] or [`Lab::destroy_request`], as `what` says.
-    ///
-    /// # Errors
-    /// The laboratory broke.
-    pub fn destroy_connection(
-        &mut self,
-        client: SocketAddr,
-        what: &str,
-        cookie: Option<u64>,
-    ) -> Result<String> {
-        match what {
-            "child" => self.destroy_child(client, cookie),
-            _ => self.destroy_request(client, cookie),
-        }
-    }
-
     fn destroying(
         &mut self,
         what: Destroyed,

@@ -1,48 +1,15 @@
 //! Descriptors in messages of UNIX sockets (`SCM_RIGHTS`), with every knob that the
 //! kernel's rules are about in reach.
 
-use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::error::{Context, Result};
 use crate::net::sockopt;
-
-/// Two UNIX sockets that are connected to each other.
-pub struct Pair {
-    /// Where a case sends.
-    pub from: OwnedFd,
-    /// Where it receives.
-    pub to: OwnedFd,
-}
-
-impl Pair {
-    /// A pair of stream sockets.
-    pub fn stream() -> Result<Self> {
-        Self::new(SockType::Stream)
-    }
-
-    /// A pair of datagram sockets.
-    pub fn datagram() -> Result<Self> {
-        Self::new(SockType::Datagram)
-    }
-
-    /// A pair of sockets for packets in sequence.
-    pub fn packets() -> Result<Self> {
-        Self::new(SockType::SeqPacket)
-    }
-
-    fn new(kind: SockType) -> Result<Self> {
-        let (from, to) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)
-            .call(|| format!("socketpair(AF_UNIX, {kind:?})"))?;
-        Ok(Self { from, to })
-    }
-}
 
 /// What a `recvmsg` returned.
 #[derive(Debug)]
@@ -53,13 +20,6 @@ pub struct Message {
     pub descriptors: Vec<OwnedFd>,
     /// MSG_CTRUNC: there were more than there was room for.
     pub truncated: bool,
-}
-
-impl fmt::Display for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`, descriptors: {}", self.bytes.escape_ascii(), self.descriptors.len())?;
-        f.write_str(if self.truncated { ", MSG_CTRUNC" } else { "" })
-    }
 }
 
 /// How to receive.

@@ -18,12 +18,11 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
-use crate::process::server::SERVER_ARGUMENT;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
 use crate::wait;
 
-/// Makes this process a lab, or a lab's server, if it was started as one, and never returns then. Otherwise
+/// Makes this process a lab, or a lab's worker, if it was started as one, and never returns then. Otherwise
 /// does nothing. Must be the first thing in `main`: namespaces are left before any
 /// thread exists.
 ///
@@ -32,7 +31,6 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(LAB_ARGUMENT) => {}
-        Some(SERVER_ARGUMENT) => crate::process::server::run(arguments),
         Some(WORKER_ARGUMENT) => crate::process::worker::run(arguments),
         _ => return,
     }
@@ -194,10 +192,9 @@ pub fn use_every_descriptor() -> Result<()> {
 /// # Errors
 /// The kernel does not let this lab mount anything.
 pub fn scratch() -> Result<PathBuf> {
-    let this = std::env::current_exe().call(|| "readlink(/proc/self/exe)".into())?;
-    // Where nothing is that a server could need; this program must stay visible.
+    // Where nothing is that a server could need.
     let places = ["/mnt", "/media", "/srv"].map(Path::new);
-    let place = places.into_iter().find(|place| place.is_dir() && !this.starts_with(place));
+    let place = places.into_iter().find(|place| place.is_dir());
     let place = place
         .ok_or_else(|| Error::unreadable("a place to mount on", "none of /mnt, /media, /srv"))?;
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Timestamps;
 use crate::process::frame::{Frame, Frames};
-use crate::process::interrupt;
+use crate::process::{interrupt, subprocess};
 use crate::wait;
 
 /// The first argument that makes this program a lab. What follows: the parent's process
@@ -124,7 +124,7 @@ impl Labs {
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
         let start = |e: io::Error| Broken::Start(e.to_string());
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = subprocess::this_program();
         command
             .arg(LAB_ARGUMENT)
             .arg(std::process::id().to_string())

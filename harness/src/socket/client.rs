@@ -26,21 +26,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Not recorded; for cases that do not ask the lab for it yet.
-    pub fn bare(name: &str, family: Family, port: u16) -> Result<Self> {
-        match port {
-            0 => Self::new(name, family, Recorder::none()),
-            _ => Self::bound(name, family, family.loopback(), port),
-        }
-    }
-
-    /// Not recorded; for cases that do not ask the lab for it yet.
-    pub fn bound(name: &str, family: Family, address: IpAddr, port: u16) -> Result<Self> {
-        let mut client = Self::new(name, family, Recorder::none())?;
-        client.bind(address, port)?;
-        Ok(client)
-    }
-
     /// A socket that is neither bound nor connected.
     pub(crate) fn new(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
         let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;

@@ -45,11 +45,6 @@ impl Listener {
         Self::new(name, family, Recorder::none())
     }
 
-    /// As [`Listener::unrecorded`], for cases that do not ask the lab for it yet.
-    pub fn bare(name: &str, family: Family) -> Result<Self> {
-        Self::unrecorded(name, family)
-    }
-
     /// A socket without options, neither bound nor listening.
     pub(crate) fn new(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
         let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;

@@ -191,17 +191,19 @@ pub enum Act {
         /// The process.
         process: String,
     },
-    /// A descriptor of a listener is sent to somebody through a UNIX socket (`SCM_RIGHTS`).
-    SendDescriptor {
-        /// Which listener.
-        listener: String,
-        /// Who has it from now on: a process, or the queue of a UNIX socket.
+    /// Descriptors of listeners are sent through a UNIX socket (`SCM_RIGHTS`).
+    SendDescriptors {
+        /// Of which listeners.
+        listeners: Vec<String>,
+        /// Who has them from now on: a process, or the queue of a UNIX socket.
         to: String,
     },
     /// Descriptors are received from a UNIX socket.
     ReceiveDescriptors {
         /// The listeners that this process has open from now on.
         listeners: Vec<String>,
+        /// The listeners that nobody has open any more: there was no room for them.
+        closes: Vec<String>,
     },
     /// UNIX sockets are closed, and what is queued in them is dropped.
     CloseUnixSockets {
@@ -434,9 +436,14 @@ impl fmt::Display for Act {
             Self::Kill { process, .. } => write!(f, "kill({process}, SIGKILL)"),
             Self::EndProcess { process, .. } => write!(f, "{process} ends"),
             Self::Serve { process } => write!(f, "{process} serves"),
-            Self::SendDescriptor { listener, to } => {
-                write!(f, "sendmsg({to}, SCM_RIGHTS, {listener})")
-            }
+            Self::SendDescriptors { listeners, to } => match &listeners[..] {
+                [] => write!(f, "sendmsg({to})"),
+                [first, ..] if listeners.len() > 3 => {
+                    let count = listeners.len();
+                    write!(f, "sendmsg({to}, SCM_RIGHTS, {count} descriptors of {first})")
+                }
+                few => write!(f, "sendmsg({to}, SCM_RIGHTS, {})", few.join(", ")),
+            },
             Self::ReceiveDescriptors { .. } => f.write_str("recvmsg"),
             Self::CloseUnixSockets { .. } => f.write_str("close(the UNIX sockets)"),
             Self::Wait { milliseconds } => write!(f, "{milliseconds} ms pass"),
@@ -475,7 +482,7 @@ impl Act {
             | Self::Kill { .. }
             | Self::EndProcess { .. }
             | Self::Serve { .. }
-            | Self::SendDescriptor { .. }
+            | Self::SendDescriptors { .. }
             | Self::ReceiveDescriptors { .. }
             | Self::CloseUnixSockets { .. }
             | Self::Wait { .. }

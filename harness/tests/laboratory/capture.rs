@@ -8,7 +8,6 @@ use harness::lab::Lab;
 use harness::segment::Segment;
 use harness::socket::Stream;
 use harness::trace::Act;
-use harness::trace::Act;
 use harness::witness::{State, sockets};
 use harness::{Capture, Error, Family, wait};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;

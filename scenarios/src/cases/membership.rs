@@ -384,13 +384,12 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-fn two_ports(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn two_ports(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let other = Listener::bare("another", setting.family)?;
+    let other = lab.socket("another")?;
     let bound = other.reuse_port().and_then(|()| other.bind_port(SAME_PLACE));
     let listening = bound.and_then(|()| other.listen(BACKLOG));
     listening.tested(|| format!("listen(another, port {SAME_PLACE})"))?;
-    lab.act(&format!("another listens at port {SAME_PLACE}"));
     lab.select_index(&a, 1)?;
     let served = lab.who_takes(&[&a, &other], 0)?;
     lab.observe("served by", served);

@@ -160,13 +160,8 @@ mod tests {
     use rstest::rstest;
 
     fn line(text: &str, millis: u64) -> Line {
-        let actors = text.split_once("  ").and_then(|(ends, _)| ends.split_once(" > "));
-        Line {
-            since_start: Duration::from_millis(millis),
-            what: text.to_owned(),
-            detail: String::new(),
-            actors: actors.map(|(from, to)| (from.to_owned(), to.to_owned())),
-        }
+        let line: Line = format!("0.0  {text}").parse().expect("a line of a trace");
+        Line { since_start: Duration::from_millis(millis), ..line }
     }
 
     const GATED: &str = "

@@ -150,7 +150,6 @@ fn ended(
     act: &str,
     end: impl FnOnce(&Listener) -> std::io::Result<()>,
 ) -> harness::Result<Listener> {
-    lab.act(act);
     let came = outcome(end(&a));
     lab.observe(act, came);
     let accepted = a.try_accept();
@@ -252,7 +251,7 @@ fn target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let connect = |lab: &mut Lab| -> harness::Result<Vec<Client>> {
         PORTS
             .map(|port| {
-                let client = Client::bare("a client", lab.family(), port)?;
+                let client = lab.client("a client", port)?;
                 client.reset_on_close()?;
                 lab.connect_client(client)
             })
