@@ -9,7 +9,7 @@ use scenarios::engine::Ending;
 use crate::cmd::answer::Answer;
 use crate::fixture::run::{all, as_known};
 use crate::output::buffer::Buffer;
-use crate::output::consumer::{Consumer, End, Finished};
+use crate::output::consumer::{Consumer, End, Finished, NotKept};
 use crate::output::progress::Progress;
 use crate::output::totals::Totals;
 use crate::style::Style;
@@ -36,7 +36,7 @@ fn answer_of_a_kernel(
     let mut totals = Totals::default();
     for outcome in &outcomes {
         totals.count(&outcome.verdict);
-        let finished = Finished { outcome, capture: Err("not kept") };
+        let finished = Finished { outcome, capture: Err(NotKept::NotAskedFor) };
         answer.finished(&run, &finished).expect("finished");
     }
     let took = Duration::from_millis(450);
