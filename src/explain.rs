@@ -268,7 +268,7 @@ fn described(need: Need) -> &'static str {
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::SockDiag => "sockets that netlink tells of (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ToBeNamed => "to be asked for by name, as it harms kernels with a bug",
+        Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",

@@ -17,7 +17,7 @@ use crate::handshake::data;
 use crate::mptcp::{ACKNOWLEDGED, Kind, accepts, asked, data_with, listen, observe_child, syn};
 use crate::timer::FIRST;
 
-const NEEDS: &[Need] = &[Need::Multipath, Need::ToBeNamed];
+const NEEDS: &[Need] = &[Need::Multipath, Need::ExplicitOnly];
 
 pub(crate) const CASES: &[Case] = &[
     Case {

@@ -1,9 +1,14 @@
 //! Whether a case can say anything about this kernel. A skip is a claim, and checked.
 
+use harness::Errno;
 use harness::configuration::Built;
+use harness::gate::NoGate;
 use harness::kernel::{Kernel, Migration, Version};
+use harness::multipath::NoMultipath;
+use harness::refusal::Refusal;
 
 use crate::case::{Need, Selected, Setting};
+use crate::judge::skip::{Feature, Newer, SkipReason};
 use crate::judge::verdict::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
@@ -13,7 +18,7 @@ pub const MIGRATION_SINCE: Version = Version::new(5, 14, 0);
 const AO_SINCE: Version = Version::new(6, 7, 0);
 
 /// What kernels without nftables' `inet` family answer.
-const WITHOUT_NFTABLES: [&str; 3] = ["EPROTONOSUPPORT", "EOPNOTSUPP", "EINVAL"];
+const WITHOUT_NFTABLES: [Errno; 3] = [Errno::EPROTONOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL];
 
 /// The answer to whether a case can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,47 +56,33 @@ impl Patience {
     }
 }
 
-/// What the reason of a skip says when only patience was wanting.
-const FOR_TIMERS: &str = " for the kernel's timers";
-
-/// Whether a case was skipped for nothing but its long timers.
-pub fn is_about_patience(reason: &str) -> bool {
-    reason.contains(FOR_TIMERS)
-}
-
 /// Checks whether a case is to be run here: what it needs, and how long it takes.
 pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
     match requirement(&selected.needs(), selected.setting, kernel) {
-        Met::Yes if selected.case.is_long() && patience == Patience::Short => skip(&format!(
-            "waits {} s{FOR_TIMERS}; run it with --long, or in the matrix, where time \
-             is virtual",
-            selected.case.waits_for.as_millis().div_ceil(1000)
-        )),
-        Met::Yes => apart(selected),
+        Met::Yes if selected.case.is_long() && patience == Patience::Short => {
+            let seconds = selected.case.waits_for.as_millis().div_ceil(1000);
+            skip(SkipReason::LongTimers { seconds: seconds as u64 })
+        }
+        Met::Yes => explicit(selected),
         met => met,
     }
 }
 
-/// Whether a case that is apart was asked for.
-fn apart(selected: &Selected) -> Met {
-    if selected.named || !selected.case.needs.contains(&Need::ToBeNamed) {
+/// Whether somebody asked for a case that runs only for those who do.
+fn explicit(selected: &Selected) -> Met {
+    if selected.named || !selected.case.needs.contains(&Need::ExplicitOnly) {
         return Met::Yes;
     }
-    skip(&format!("harms kernels with a bug, which warn in their log or leak; {BY_NAME}"))
+    skip(SkipReason::OnlyByName)
 }
-
-/// What the reason of a skip says when a case was only not named.
-const BY_NAME: &str = "it runs only by its name, as in sockmig run mptcp/timer";
 
 /// Checks what a case needs against what the kernel has.
 pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
     if setting.family.needs_ipv6() && !kernel.has_ipv6 {
-        return skip(NO_IPV6);
+        return skip(SkipReason::NoIpv6);
     }
     needs.iter().map(|need| check(*need, kernel)).find(|met| *met != Met::Yes).unwrap_or(Met::Yes)
 }
-
-const NO_IPV6: &str = "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set";
 
 fn check(need: Need, kernel: &Kernel) -> Met {
     match need {
@@ -101,135 +92,118 @@ fn check(need: Need, kernel: &Kernel) -> Met {
             Err(why) => gate(why, kernel),
         },
         Need::Md5 if kernel.has_md5 => Met::Yes,
-        Need::Md5 => lacks("no TCP MD5 signatures", &["CONFIG_TCP_MD5SIG"], kernel),
+        Need::Md5 => missing(Feature::Md5, kernel),
         Need::Ao if kernel.has_ao => Met::Yes,
-        Need::Ao if kernel.version < AO_SINCE => {
-            let version = kernel.version;
-            skip(&format!("no TCP-AO: it came with {AO_SINCE}, this is {version}"))
-        }
-        Need::Ao => lacks("no TCP-AO", &["CONFIG_TCP_AO"], kernel),
+        Need::Ao if kernel.version < AO_SINCE => too_old(Newer::Ao, AO_SINCE, kernel),
+        Need::Ao => missing(Feature::Ao, kernel),
         Need::SockDiag => sock_diag(kernel),
         Need::Destroy => destroy(kernel),
         Need::Multipath => multipath(kernel),
-        // It is not about the kernel: see `apart`.
-        Need::ToBeNamed => Met::Yes,
+        // It is not about the kernel: see `explicit`.
+        Need::ExplicitOnly => Met::Yes,
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
-        Need::Ipv6 => skip(NO_IPV6),
+        Need::Ipv6 => skip(SkipReason::NoIpv6),
         Need::Programs => programs(kernel),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
+        Need::SecondUid => skip(SkipReason::NoSecondUid),
         Need::OwnMachine if kernel.machine_is_ours => Met::Yes,
-        Need::OwnMachine => skip(
-            "counts what the whole machine has, and other programs have some of it; run it in the \
-             matrix, where the machine is sockmig's own",
-        ),
-        Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
+        Need::OwnMachine => skip(SkipReason::SharedMachine),
     }
 }
 
-/// A skip for what the kernel was built without, as it answers: one of `options`, all of
-/// which are wanted. Where its configuration is told and says otherwise, the answer is not to
-/// be trusted, and nothing is skipped.
-fn lacks(what: &str, options: &[&str], kernel: &Kernel) -> Met {
-    let named = options.join(", ");
-    let Some(told) = &kernel.configuration else {
-        return skip(&format!(
-            "{what}: the kernel is built without {named}, as it answers; its configuration is \
-             not told"
-        ));
+/// A skip for what the kernel was built without, as it answers: one of the feature's options,
+/// all of which are needed. Where its configuration is known and says otherwise, the answer is
+/// not to be trusted, and nothing is skipped.
+fn missing(feature: Feature, kernel: &Kernel) -> Met {
+    let missing = feature;
+    let options = missing.options();
+    let Some(configuration) = &kernel.configuration else {
+        let options = options.iter().map(ToString::to_string).collect();
+        return skip(SkipReason::AnswersAsWithout { missing, options });
     };
-    let find = |built| options.iter().find(|option| told.get(option) == built);
+    let find = |built| options.iter().find(|option| configuration.get(option) == built);
     match (find(Built::Not), find(Built::Module)) {
-        (Some(option), _) => skip(&format!("{what}: the kernel is built without {option}")),
-        (None, Some(option)) => {
-            skip(&format!("{what}: {option} is a module here, and it cannot be loaded"))
-        }
+        (Some(option), _) => skip(SkipReason::BuiltWithout { missing, option: option.to_string() }),
+        (None, Some(option)) => skip(SkipReason::NoModule { missing, option: option.to_string() }),
         (None, None) => Met::No(Verdict::Error {
             reason: format!(
-                "{what}, as the kernel answers, although it is built with {named}; see what \
-                 keeps the laboratory from it"
+                "{missing}, as the kernel answers, although it is built with {}; see what keeps \
+                 the laboratory from it",
+                options.join(", ")
             ),
         }),
     }
 }
 
+fn too_old(missing: Newer, since: Version, kernel: &Kernel) -> Met {
+    skip(SkipReason::TooOld { missing, since, version: kernel.version })
+}
+
 /// Without nftables there is the filter; a skip is about both.
-fn gate(why: &str, kernel: &Kernel) -> Met {
-    let what = format!("nothing to hold the final ACK with ({why})");
+fn gate(why: &NoGate, kernel: &Kernel) -> Met {
     // It is there, and refused, by a container for instance: no claim about the kernel.
-    match &kernel.nftables {
-        Err(answer) if WITHOUT_NFTABLES.iter().any(|errno| answer.contains(errno)) => {
-            lacks(&what, &["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"], kernel)
+    match kernel.nftables.as_ref().map_err(Refusal::errno) {
+        Err(Some(errno)) if WITHOUT_NFTABLES.contains(&errno) => {
+            missing(Feature::Gate(why.clone()), kernel)
         }
-        _ => skip(&what),
+        _ => skip(SkipReason::GateRefused { why: why.clone() }),
     }
 }
 
 fn destroy(kernel: &Kernel) -> Met {
-    match kernel.destroy.as_ref().map_err(String::as_str) {
-        Err(REFUSED_BY_TCP) => {
-            let what = "sockets cannot be destroyed by netlink";
-            lacks(what, &["CONFIG_INET_DIAG_DESTROY"], kernel)
-        }
+    match kernel.destroy.as_ref().map_err(Refusal::errno) {
+        Err(Some(REFUSED_BY_TCP)) => missing(Feature::Destroy, kernel),
         _ => sock_diag(kernel),
     }
 }
 
-/// What SOCK_DESTROY is when TCP tells of its sockets and does not destroy any.
-const REFUSED_BY_TCP: &str = "EOPNOTSUPP";
+/// What SOCK_DESTROY is when TCP shows its sockets and does not destroy any.
+const REFUSED_BY_TCP: Errno = Errno::EOPNOTSUPP;
 
 fn sock_diag(kernel: &Kernel) -> Met {
-    let what = "netlink tells nothing of sockets";
-    match kernel.destroy.as_ref().map_err(String::as_str) {
-        Ok(()) | Err(REFUSED_BY_TCP) => Met::Yes,
+    let Err(why) = &kernel.destroy else { return Met::Yes };
+    match why.errno() {
+        Some(REFUSED_BY_TCP) => Met::Yes,
         // No handler for TCP, or no sock_diag for Internet sockets at all.
-        Err("ENOENT" | "EPROTONOSUPPORT") => {
-            lacks(what, &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"], kernel)
-        }
-        Err(errno) => {
-            Met::No(Verdict::Error { reason: format!("{what}: SOCK_DESTROY is {errno}") })
-        }
+        Some(Errno::ENOENT | Errno::EPROTONOSUPPORT) => missing(Feature::SockDiag, kernel),
+        _ => Met::No(Verdict::Error {
+            reason: format!("{}: SOCK_DESTROY is {why}", Feature::SockDiag),
+        }),
     }
 }
 
 fn migration(kernel: &Kernel) -> Met {
     let found = match kernel.migration() {
         Migration::Works => return Met::Yes,
-        Migration::SysctlOnly => "the sysctl is there and does nothing",
-        Migration::Absent => "there is no tcp_migrate_req",
+        Migration::SysctlOnly => Newer::MigrationBehindSysctl,
+        Migration::Absent => Newer::MigrationAndSysctl,
     };
     let version = kernel.version;
     if version < MIGRATION_SINCE {
-        return skip(&format!("{found}: migration came with {MIGRATION_SINCE}, this is {version}"));
+        return too_old(found, MIGRATION_SINCE, kernel);
     }
-    Met::No(Verdict::Fail {
-        mismatches: vec![Mismatch {
-            what: "net.ipv4.tcp_migrate_req".into(),
-            expected: vec![format!("migration, as on every kernel from {MIGRATION_SINCE} on")],
-            actual: format!("{found}, and this is {version}"),
-            trace_line: None,
-        }],
-    })
+    deviation(
+        "net.ipv4.tcp_migrate_req",
+        format!("migration, as on every kernel from {MIGRATION_SINCE} on"),
+        format!("{found}, and this is {version}"),
+    )
 }
 
 /// A refused socket is explained by the setting: there is none without the code, and 0 turns it
 /// off.
 fn multipath(kernel: &Kernel) -> Met {
-    match &kernel.multipath {
-        Ok(()) => Met::Yes,
-        Err(why) if why.ends_with(" is not there") => {
-            skip(&format!("no Multipath TCP: the kernel is built without CONFIG_MPTCP ({why})"))
+    let Err(why) = &kernel.multipath else { return Met::Yes };
+    let why = why.clone();
+    match &why {
+        NoMultipath::Refused { enabled: None, .. } => skip(SkipReason::NoMultipath { why }),
+        NoMultipath::Refused { enabled: Some(value), .. } if value == "0" => {
+            skip(SkipReason::MultipathOff { why })
         }
-        Err(why) if why.ends_with(" is 0") => {
-            skip(&format!("Multipath TCP is turned off in new network namespaces ({why})"))
-        }
-        Err(why) => Met::No(Verdict::Fail {
-            mismatches: vec![Mismatch {
-                what: "socket(IPPROTO_MPTCP)".into(),
-                expected: vec!["a socket, as the setting says".into()],
-                actual: why.clone(),
-                trace_line: None,
-            }],
-        }),
+        NoMultipath::Refused { .. } | NoMultipath::Words(_) => deviation(
+            "socket(IPPROTO_MPTCP)",
+            "a socket, as the setting says".into(),
+            why.to_string(),
+        ),
     }
 }
 
@@ -237,27 +211,30 @@ fn multipath(kernel: &Kernel) -> Met {
 /// nothing.
 fn programs(kernel: &Kernel) -> Met {
     let found = migration(kernel);
-    let Err(errno) = &kernel.programs else { return found };
-    match errno.as_str() {
+    let Err(why) = &kernel.programs else { return found };
+    match why.errno() {
         _ if found != Met::Yes => found,
-        "ENOSYS" => lacks("no eBPF programs", &["CONFIG_BPF_SYSCALL"], kernel),
-        "EPERM" | "EACCES" if !kernel.may_load_programs => skip(&format!(
-            "loading an eBPF program is {errno}: run as root, outside of containers (CAP_BPF in \
-             the first user namespace)"
-        )),
-        _ => Met::No(Verdict::Fail {
-            mismatches: vec![Mismatch {
-                what: "bpf(BPF_PROG_LOAD, SK_REUSEPORT)".into(),
-                expected: vec!["a program, as CAP_BPF allows".into()],
-                actual: errno.clone(),
-                trace_line: None,
-            }],
-        }),
+        Some(Errno::ENOSYS) => missing(Feature::Programs, kernel),
+        Some(Errno::EPERM | Errno::EACCES) if !kernel.may_load_programs => {
+            skip(SkipReason::MayNotLoadPrograms { why: why.clone() })
+        }
+        _ => deviation(
+            "bpf(BPF_PROG_LOAD, SK_REUSEPORT)",
+            "a program, as CAP_BPF allows".into(),
+            why.to_string(),
+        ),
     }
 }
 
-fn skip(reason: &str) -> Met {
-    Met::No(Verdict::Skip { reason: reason.to_owned() })
+fn skip(reason: SkipReason) -> Met {
+    Met::No(Verdict::Skip { reason })
+}
+
+/// A failure: what the kernel does not have, it should have.
+fn deviation(what: &str, expected: String, actual: String) -> Met {
+    let what = what.to_owned();
+    let mismatch = Mismatch { what, expected: vec![expected], actual, trace_line: None };
+    Met::No(Verdict::Fail { mismatches: vec![mismatch] })
 }
 
 #[cfg(test)]
