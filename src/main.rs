@@ -41,7 +41,7 @@ use crate::cli::{Arguments, Command};
 fn main() -> ExitCode {
     guest::enter_if_guest();
     harness::inside::enter(|work| {
-        reload::errand::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
+        reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -19,7 +19,7 @@ use std::io;
 use std::process::ExitCode;
 
 use harness::process::Broken;
-use reload::strategy;
+use reload::catalogue;
 use scenarios::report;
 
 use self::desk::Desk;
@@ -82,7 +82,7 @@ impl Refusal {
 }
 
 fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let selection = strategy::select(&plan::wanted(arguments))
+    let selection = catalogue::select(&plan::wanted(arguments))
         .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
     let mut desk = Desk::open(arguments)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use harness::kernel::Migration;
 use reload::row::{Proof, Summary};
-use reload::strategy::Nature;
+use reload::strategy::ListenerEffect;
 use scenarios::report::wrap;
 
 use super::document::{ReloadDocument, Validity};
@@ -72,53 +72,53 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             "THE KERNEL DEVIATES: it is to migrate, and {lost} of {of} are lost ({how})."
         );
     }
-    match (row.nature, lost) {
-        (Nature::Keeps, 0) => format!("loses none of {of}: no listener closes."),
-        (Nature::Keeps, _) => {
+    match (row.effect, lost) {
+        (ListenerEffect::StayOpen, 0) => format!("loses none of {of}: no listener closes."),
+        (ListenerEffect::StayOpen, _) => {
             format!("loses {lost} of {of} ({how}), although no listener has to close.")
         }
-        (Nature::Drains, 0) => {
+        (ListenerEffect::CloseWhenIdle, 0) => {
             format!("loses none of {of}: listeners close when nothing of theirs is in flight.")
         }
-        (Nature::Drains, _) => {
+        (ListenerEffect::CloseWhenIdle, _) => {
             format!("loses {lost} of {of} ({how}), although nothing should be in flight any more.")
         }
-        (Nature::Migrates, 0) => format!(
+        (ListenerEffect::CloseAndProgramMigrates, 0) => format!(
             "loses none of {of}: a program has {:.1} at each migrate, whatever the setting.",
             row.expected_per_reload
         ),
-        (Nature::Migrates, _) => format!(
+        (ListenerEffect::CloseAndProgramMigrates, _) => format!(
             "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
              handshake, which no program covers."
         ),
-        (Nature::Empties, _) => format!(
+        (ListenerEffect::CloseLeavingNobody, _) => format!(
             "loses {lost} of {of} ({how}): the last of a group closes, and there is nobody to \
              migrate to."
         ),
-        (Nature::Varies, _) => varying(document, row, &of),
-        (Nature::Closes, _) if row.proof == Proof::Invalid => format!(
+        (ListenerEffect::DependsOnVersion, _) => varying(document, row, &of),
+        (ListenerEffect::Close, _) if row.proof == Proof::Invalid => format!(
             "INVALID: loses {lost} of {of}, and must lose {:.1} at each; the window was not open.",
             row.expected_per_reload
         ),
-        (Nature::Closes, _) if row.lost_too_few() => format!(
+        (ListenerEffect::Close, _) if row.lost_too_few() => format!(
             "loses {lost} of {of}, and must lose {:.1} at each: so few that chance decides. More \
              --reloads tell.",
             row.expected_per_reload
         ),
-        (Nature::Closes, 0) if row.migrate_req => {
+        (ListenerEffect::Close, 0) if row.migrate_req => {
             let without = document.pair(row).map(|off| off.lost_per_reload.mean);
             let without = without.unwrap_or(row.expected_per_reload);
             format!("loses none of {of}; without migration it is {without:.1} at each.")
         }
-        (Nature::Closes, _) if row.migrate_req && row.lost_by_server() == lost => {
+        (ListenerEffect::Close, _) if row.migrate_req && row.lost_by_server() == lost => {
             format!("loses {lost} of {of} ({how}): the server does, whose listeners migrate.")
         }
-        (Nature::Closes, _) if row.migrate_req => format!(
+        (ListenerEffect::Close, _) if row.migrate_req => format!(
             "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
              handshake, which migration does not cover."
         ),
-        (Nature::Closes, 0) => format!("loses none of {of}, and closes nothing that could."),
-        (Nature::Closes, _) => format!(
+        (ListenerEffect::Close, 0) => format!("loses none of {of}, and closes nothing that could."),
+        (ListenerEffect::Close, _) => format!(
             "loses {mean:.1} at each reload, {lost} of {of} ({how}): handshakes in flight with \
              listeners that close."
         ),
@@ -183,7 +183,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
                 .into(),
         );
     }
-    let keeps = lossless(document, |row| row.nature == Nature::Keeps && !row.migrate_req);
+    let keeps =
+        lossless(document, |row| row.effect == ListenerEffect::StayOpen && !row.migrate_req);
     if !keeps.is_empty() {
         advice.push(format!(
             "Keep the listeners and hand them over, and nothing is lost whatever the kernel is \
@@ -191,7 +192,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             keeps.join(", ")
         ));
     }
-    let saved = lossless(document, |row| row.nature == Nature::Closes && row.migrate_req);
+    let saved = lossless(document, |row| row.effect == ListenerEffect::Close && row.migrate_req);
     if !saved.is_empty() {
         advice.push(format!(
             "Where listeners do close while others of their group are there, set \
@@ -199,7 +200,12 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             saved.join(", ")
         ));
     }
-    let by_program = |row: &Summary| matches!(row.nature, Nature::Drains | Nature::Migrates);
+    let by_program = |row: &Summary| {
+        matches!(
+            row.effect,
+            ListenerEffect::CloseWhenIdle | ListenerEffect::CloseAndProgramMigrates
+        )
+    };
     let steered = lossless(document, |row| by_program(row) && !row.migrate_req);
     if !steered.is_empty() {
         advice.push(format!(
@@ -211,7 +217,11 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     if document.environment.kernel.migration() != Migration::Works {
         advice.push("This kernel cannot migrate; Linux 5.14 and later can.".into());
     }
-    if document.rows.iter().any(|row| row.nature == Nature::Empties && row.lost() > 0) {
+    if document
+        .rows
+        .iter()
+        .any(|row| row.effect == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
+    {
         advice.push(
             "Start the new listeners before the old ones close: migration needs a group \
                      with somebody left in it."

@@ -2,7 +2,7 @@
 
 use harness::kernel::Migration;
 use reload::row::{Proof, Row, Summary};
-use reload::strategy::Nature;
+use reload::strategy::ListenerEffect;
 use reload::window::Window;
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +113,13 @@ impl ReloadDocument {
     /// Whether something was to migrate, had somebody to migrate to, and did not help.
     pub fn deviates(&self, row: &Summary) -> bool {
         let works = self.environment.kernel.migration() == Migration::Works;
-        let migrates = match row.nature {
-            Nature::Closes => row.migrate_req,
-            Nature::Migrates => true,
-            Nature::Keeps | Nature::Drains | Nature::Empties | Nature::Varies => false,
+        let migrates = match row.effect {
+            ListenerEffect::Close => row.migrate_req,
+            ListenerEffect::CloseAndProgramMigrates => true,
+            ListenerEffect::StayOpen
+            | ListenerEffect::CloseWhenIdle
+            | ListenerEffect::CloseLeavingNobody
+            | ListenerEffect::DependsOnVersion => false,
         };
         works && migrates && row.lost_as_without_migration()
     }

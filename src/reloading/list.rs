@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use reload::strategy::{self, Need, Strategy};
+use reload::catalogue;
+use reload::strategy::{Need, Strategy};
 use scenarios::report::wrap;
 
 use super::Refusal;
@@ -15,7 +16,7 @@ const COLUMNS: usize = 92;
 
 /// Every strategy with what it does, and what it needs.
 pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
-    let selection = strategy::select(prefixes);
+    let selection = catalogue::select(prefixes);
     let selection = selection.map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     let text: String = selection.iter().map(told).collect();
     let mut stdout = Stdout::new();

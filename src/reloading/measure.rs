@@ -1,12 +1,12 @@
-//! Sends labs on their errands, one after the other, and gathers what they find.
+//! Sends labs on their jobs, one after the other, and gathers what they find.
 
 use std::time::{Duration, Instant};
 
 use harness::process::{Broken, Labs, Returned};
 use reload::account::Found;
-use reload::errand::probe_work;
 use reload::row::Row;
 use reload::window::Window;
+use reload::window::probe_work;
 
 use super::plan::Plan;
 use crate::cli::{ReloadArguments, WindowChoice};
@@ -58,14 +58,14 @@ pub fn window(labs: &Labs, arguments: &ReloadArguments) -> Result<Window, Result
 pub fn measure(labs: &Labs, plan: &Plan, progress: &mut Progress) -> Measured {
     let started = Instant::now();
     let mut measured = Measured { rows: rows(plan), ..Measured::default() };
-    let errands = plan.errands();
-    progress.begin(errands.len());
+    let jobs = plan.jobs();
+    progress.begin(jobs.len());
     let mut left = plan.takes();
-    for (strategy, errand) in &errands {
+    for (strategy, job) in &jobs {
         let shown = format!("{} ({} s left)", strategy.id, left.as_secs() + 1);
         progress.started(&shown);
-        let returned = labs.run(&errand.work(), errand.deadline());
-        left = left.saturating_sub(errand.takes());
+        let returned = labs.run(&job.work(), job.deadline());
+        left = left.saturating_sub(job.takes());
         progress.finished(&shown);
         match returned {
             Err(Broken::Interrupted) => {
@@ -93,7 +93,7 @@ fn rows(plan: &Plan) -> Vec<Row> {
     let settings: &[bool] = if plan.migrates { &[false, true] } else { &[false] };
     plan.strategies
         .iter()
-        .flat_map(|s| settings.iter().map(|on| Row::new(s.id, s.nature, *on, plan.rate_of(s))))
+        .flat_map(|s| settings.iter().map(|on| Row::new(s.id, s.effect, *on, plan.rate_of(s))))
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use harness::kernel::{Kernel, Migration};
-use reload::errand::Errand;
+use reload::job::Job;
 use reload::strategy::Strategy;
 use reload::window::Window;
 use serde::{Deserialize, Serialize};
@@ -156,22 +156,22 @@ impl Plan {
 
     /// What labs do, in order: strategies in turns, and each one's settings in an order that
     /// a drift of the machine hits alike.
-    pub fn errands(&self) -> Vec<(&Strategy, Errand)> {
-        let mut errands = Vec::new();
+    pub fn jobs(&self) -> Vec<(&Strategy, Job)> {
+        let mut jobs = Vec::new();
         let mut left = self.reloads;
         let mut first = false;
         while left > 0 {
             let turn = left.min(TURN);
             for strategy in &self.strategies {
-                errands.push((strategy, self.errand(strategy, turn, first)));
+                jobs.push((strategy, self.job(strategy, turn, first)));
             }
             left -= turn;
             first = !first;
         }
-        errands
+        jobs
     }
 
-    fn errand(&self, strategy: &Strategy, turn: u32, first: bool) -> Errand {
+    fn job(&self, strategy: &Strategy, turn: u32, first: bool) -> Job {
         let pairs = (0..turn).flat_map(|number| match number % 2 {
             0 => [first, !first],
             _ => [!first, first],
@@ -180,7 +180,7 @@ impl Plan {
             true => pairs.collect(),
             false => vec![false; turn as usize],
         };
-        Errand {
+        Job {
             strategy: strategy.id.to_owned(),
             settings,
             rate: self.rate_of(strategy),
@@ -193,6 +193,6 @@ impl Plan {
 
     /// About how long all of it takes.
     pub fn takes(&self) -> Duration {
-        self.errands().iter().map(|(_, errand)| errand.takes()).sum()
+        self.jobs().iter().map(|(_, job)| job.takes()).sum()
     }
 }

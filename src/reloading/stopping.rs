@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 
 use harness::kernel::Migration;
-use harness::load::Fate;
+use harness::load::Outcome;
 use harness::process::Broken;
 use reload::estimate;
-use reload::stopped::{Fates, Stopped};
+use reload::stopped::{Outcomes, Stopped};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
@@ -38,18 +38,19 @@ pub struct Group {
     /// Whether the stopped one was killed in the end.
     killed: bool,
     clients: u64,
-    fates: Fates,
+    #[serde(rename = "fates")]
+    outcomes: Outcomes,
     failed: u64,
     /// Where the share of those that fail lies in 95 of 100 runs.
     share: (f64, f64),
 }
 
 impl Group {
-    fn of(stopped: Stopped, fates: Fates) -> Self {
-        let clients = fates.values().sum();
-        let failed = fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, n)| n).sum();
+    fn of(stopped: Stopped, outcomes: Outcomes) -> Self {
+        let clients = outcomes.values().sum();
+        let failed = outcomes.iter().filter(|(outcome, _)| outcome.is_loss()).map(|(_, n)| n).sum();
         let share = estimate::share(failed, clients);
-        Self { migrate_req: stopped.on, killed: stopped.killed, clients, fates, failed, share }
+        Self { migrate_req: stopped.on, killed: stopped.killed, clients, outcomes, failed, share }
     }
 
     /// Whether it is as it must be: half of the clients are the stopped one's, within four
@@ -58,15 +59,18 @@ impl Group {
         if self.killed && self.migrate_req && migrates {
             return self.failed == 0;
         }
-        let fate = if self.killed { Fate::ResetWaiting } else { Fate::TimedOutWaiting };
+        let outcome = if self.killed { Outcome::ResetWaiting } else { Outcome::TimedOutWaiting };
         let apart = (self.failed as f64 - self.clients as f64 / 2.0).abs();
         let is_half = apart <= 2.0 * (self.clients as f64).sqrt();
-        is_half && self.fates.get(&fate) == Some(&self.failed)
+        is_half && self.outcomes.get(&outcome) == Some(&self.failed)
     }
 
     fn told(&self) -> String {
-        let how: Vec<String> =
-            self.fates.iter().map(|(fate, count)| format!("{count} {}", fate.words())).collect();
+        let how: Vec<String> = self
+            .outcomes
+            .iter()
+            .map(|(outcome, count)| format!("{count} {}", outcome.words()))
+            .collect();
         format!(
             "migration {:<3}  {:<20}  {} of {} fail ({:.0} to {:.0} %): {}\n",
             if self.migrate_req { "on" } else { "off" },
@@ -104,8 +108,8 @@ pub(super) fn stopped_member(arguments: &ReloadArguments) -> Result<Exit, Refusa
     });
     for stopped in groups {
         match desk.labs.run(&stopped.work(), stopped.deadline()) {
-            Ok(returned) => match returned.parse::<Result<Fates, String>>() {
-                Ok(Ok(fates)) => document.groups.push(Group::of(stopped, fates)),
+            Ok(returned) => match returned.parse::<Result<Outcomes, String>>() {
+                Ok(Ok(outcomes)) => document.groups.push(Group::of(stopped, outcomes)),
                 Ok(Err(why)) => document.troubles.push(why),
                 Err(e) => document.troubles.push(e.to_string()),
             },
@@ -184,22 +188,22 @@ mod tests {
     }
 
     #[rstest]
-    #[case::half_time_out(false, false, Fate::TimedOutWaiting, 97, true)]
-    #[case::on_changes_nothing(true, false, Fate::TimedOutWaiting, 101, true)]
-    #[case::too_few(false, false, Fate::TimedOutWaiting, 60, false)]
-    #[case::by_something_else(false, false, Fate::ResetWaiting, 97, false)]
-    #[case::killed(false, true, Fate::ResetWaiting, 97, true)]
-    #[case::saved(true, true, Fate::ResetWaiting, 0, true)]
-    #[case::not_saved(true, true, Fate::ResetWaiting, 1, false)]
+    #[case::half_time_out(false, false, Outcome::TimedOutWaiting, 97, true)]
+    #[case::on_changes_nothing(true, false, Outcome::TimedOutWaiting, 101, true)]
+    #[case::too_few(false, false, Outcome::TimedOutWaiting, 60, false)]
+    #[case::by_something_else(false, false, Outcome::ResetWaiting, 97, false)]
+    #[case::killed(false, true, Outcome::ResetWaiting, 97, true)]
+    #[case::saved(true, true, Outcome::ResetWaiting, 0, true)]
+    #[case::not_saved(true, true, Outcome::ResetWaiting, 1, false)]
     fn what_must_become_of_clients(
         #[case] on: bool,
         #[case] killed: bool,
-        #[case] fate: Fate,
+        #[case] outcome: Outcome,
         #[case] failed: u64,
         #[case] expected: bool,
     ) {
-        let fates = [(Fate::Answered, 200 - failed), (fate, failed)].into();
-        let group = Group::of(Stopped { clients: 200, on, killed }, fates);
+        let outcomes = [(Outcome::Answered, 200 - failed), (outcome, failed)].into();
+        let group = Group::of(Stopped { clients: 200, on, killed }, outcomes);
         assert_eq!((group.clients, group.failed), (200, failed));
         assert_eq!(group.is_expected(true), expected, "{}", group.told());
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use harness::load::Fate;
+use harness::load::Outcome;
 use reload::row::Summary;
 
 use super::plan::Plan;
@@ -104,9 +104,10 @@ pub fn setting(row: &Summary) -> &'static str {
 
 /// How clients were lost: `12 reset before the answer, 3 refused`.
 pub fn how_lost(row: &Summary) -> String {
-    let lost = row.fates.iter().filter(|(fate, _)| fate.is_loss());
-    let mut words: Vec<String> =
-        lost.map(|(fate, count): (&Fate, _)| format!("{count} {}", fate.words())).collect();
+    let lost = row.outcomes.iter().filter(|(outcome, _)| outcome.is_loss());
+    let mut words: Vec<String> = lost
+        .map(|(outcome, count): (&Outcome, _)| format!("{count} {}", outcome.words()))
+        .collect();
     let by_server = row.lost_by_server();
     if by_server > 0 {
         words.push(format!("of whom the server itself had accepted {by_server}, and closed them"));

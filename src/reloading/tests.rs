@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
-use harness::load::Fate;
+use harness::load::Outcome;
 use reload::account::ReloadFound;
+use reload::catalogue;
 use reload::row::Row;
-use reload::strategy::{self, Nature};
+use reload::strategy::ListenerEffect;
 use reload::window::Window;
 
 use super::document::{ReloadDocument, Validity};
@@ -31,19 +32,20 @@ fn arguments(line: &[&str]) -> ReloadArguments {
 
 fn plan_of(line: &[&str]) -> Plan {
     let arguments = arguments(line);
-    let selection = strategy::select(&plan::wanted(&arguments)).expect("strategies");
+    let selection = catalogue::select(&plan::wanted(&arguments)).expect("strategies");
     Plan::new(&arguments, selection, WINDOW, &fixture::run().environment.kernel)
 }
 
 /// A reload with so many losses of so many that had to be.
-fn reload(on: bool, lost: &[(Fate, u64)], expected: f64) -> ReloadFound {
+fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
     let counters = [("TCPMigrateReqSuccess", i64::from(on) * 20), ("TCPMigrateReqFailure", 0)];
-    let mut fates: BTreeMap<Fate, u64> = lost.iter().copied().filter(|(_, n)| *n > 0).collect();
-    let count: u64 = fates.values().sum();
-    fates.insert(Fate::Answered, 525 - count);
+    let mut outcomes: BTreeMap<Outcome, u64> =
+        lost.iter().copied().filter(|(_, n)| *n > 0).collect();
+    let count: u64 = outcomes.values().sum();
+    outcomes.insert(Outcome::Answered, 525 - count);
     ReloadFound {
         on,
-        fates,
+        outcomes,
         closed: u32::from(expected > 0.0) * 2,
         close_us: (expected > 0.0).then_some(1100),
         expected,
@@ -55,8 +57,8 @@ fn reload(on: bool, lost: &[(Fate, u64)], expected: f64) -> ReloadFound {
     }
 }
 
-fn row(id: &str, nature: Nature, on: bool, lost: &[(Fate, u64)], expected: f64) -> Row {
-    let mut row = Row::new(id, nature, on, 1000);
+fn row(id: &str, effect: ListenerEffect, on: bool, lost: &[(Outcome, u64)], expected: f64) -> Row {
+    let mut row = Row::new(id, effect, on, 1000);
     for _ in 0..20 {
         row.add(&reload(on, lost, expected));
     }
@@ -65,19 +67,20 @@ fn row(id: &str, nature: Nature, on: bool, lost: &[(Fate, u64)], expected: f64) 
 
 /// One row of every kind; the naive ones lose so many.
 fn measured(off: u64, on: u64) -> Measured {
-    let naive =
-        |is_on, lost| row("own/naive", Nature::Closes, is_on, &[(Fate::ResetWaiting, lost)], 20.0);
-    let refused = [(Fate::Refused, 7), (Fate::ResetWaiting, 40)];
+    let naive = |is_on, lost| {
+        row("own/naive", ListenerEffect::Close, is_on, &[(Outcome::ResetWaiting, lost)], 20.0)
+    };
+    let refused = [(Outcome::Refused, 7), (Outcome::ResetWaiting, 40)];
     Measured {
         rows: vec![
             naive(false, off),
             naive(true, on),
-            row("own/passing", Nature::Keeps, false, &[], 0.0),
-            row("own/passing", Nature::Keeps, true, &[], 0.0),
-            row("own/restart", Nature::Empties, false, &refused, 46.0),
-            row("own/restart", Nature::Empties, true, &refused, 46.0),
-            row("own/ebpf-drain", Nature::Drains, false, &[], 20.0),
-            row("own/ebpf-migrate", Nature::Migrates, false, &[], 40.0),
+            row("own/passing", ListenerEffect::StayOpen, false, &[], 0.0),
+            row("own/passing", ListenerEffect::StayOpen, true, &[], 0.0),
+            row("own/restart", ListenerEffect::CloseLeavingNobody, false, &refused, 46.0),
+            row("own/restart", ListenerEffect::CloseLeavingNobody, true, &refused, 46.0),
+            row("own/ebpf-drain", ListenerEffect::CloseWhenIdle, false, &[], 20.0),
+            row("own/ebpf-migrate", ListenerEffect::CloseAndProgramMigrates, false, &[], 40.0),
         ],
         windows_us: vec![40_200, 40_300, 41_000],
         lag_us: 900,
@@ -108,13 +111,13 @@ fn a_run_that_lost_too_little_says_that_it_is_invalid() {
 
 #[test]
 fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
-    let unlucky = || row("own/naive", Nature::Closes, false, &[], 0.3);
+    let unlucky = || row("own/naive", ListenerEffect::Close, false, &[], 0.3);
     let alone = Measured { rows: vec![unlucky()], ..Measured::default() };
     let alone = document(&alone);
     assert_eq!(alone.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
     let text = answer::text(&alone, 100, Style::PLAIN);
     assert!(text.contains("chance"), "{text}");
-    let lost = row("own/drain", Nature::Closes, false, &[(Fate::ResetWaiting, 20)], 20.0);
+    let lost = row("own/drain", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0);
     let beside = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
     assert_eq!(document(&beside).validity, Validity::Valid);
 }
@@ -132,15 +135,21 @@ fn what_a_run_ends_with() {
     assert_eq!(document(&Measured::default()).exit(), Exit::NothingRan);
     let program = |lost| Measured {
         rows: vec![
-            row("own/naive", Nature::Closes, false, &[(Fate::ResetWaiting, 20)], 20.0),
-            row("own/ebpf-migrate", Nature::Migrates, false, &[(Fate::ResetWaiting, lost)], 40.0),
+            row("own/naive", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0),
+            row(
+                "own/ebpf-migrate",
+                ListenerEffect::CloseAndProgramMigrates,
+                false,
+                &[(Outcome::ResetWaiting, lost)],
+                40.0,
+            ),
         ],
         ..Measured::default()
     };
     assert_eq!(document(&program(3)).exit(), Exit::Expected);
     assert_eq!(document(&program(20)).exit(), Exit::Deviates);
     let keeps = Measured {
-        rows: vec![row("own/passing", Nature::Keeps, false, &[], 0.0)],
+        rows: vec![row("own/passing", ListenerEffect::StayOpen, false, &[], 0.0)],
         ..Measured::default()
     };
     assert_eq!(document(&keeps).validity, Validity::Unproven);
@@ -151,8 +160,8 @@ fn the_document_can_be_read_back() {
     let document = document(&measured(20, 0));
     let read: ReloadDocument = serde_json::from_str(&document.json()).expect("JSON");
     assert_eq!(read, document);
-    let fates: u64 = read.rows[0].fates.values().sum();
-    assert_eq!(fates, read.rows[0].attempts);
+    let outcomes: u64 = read.rows[0].outcomes.values().sum();
+    assert_eq!(outcomes, read.rows[0].attempts);
 }
 
 #[test]
@@ -172,7 +181,7 @@ fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
     kernel.programs = Err("EPERM".into());
     kernel.may_load_programs = false;
     let plan = |kernel: &Kernel| {
-        let selection = strategy::select(&["own/ebpf".into()]).expect("strategies");
+        let selection = catalogue::select(&["own/ebpf".into()]).expect("strategies");
         Plan::new(&arguments(&[]), selection, WINDOW, kernel)
     };
     let refused = plan(&kernel);
@@ -194,11 +203,11 @@ fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
 fn settings_take_turns_so_that_a_drift_hits_both_alike() {
     let plan = plan_of(&["own/naive", "own/drain", "--reloads", "5"]);
     let settings: Vec<(&str, String)> = plan
-        .errands()
+        .jobs()
         .iter()
-        .map(|(strategy, errand)| {
+        .map(|(strategy, job)| {
             let shown = |on: &bool| if *on { '1' } else { '0' };
-            (strategy.id, errand.settings.iter().map(shown).collect())
+            (strategy.id, job.settings.iter().map(shown).collect())
         })
         .collect();
     let turns = ["0110", "1001", "01"];
@@ -213,9 +222,9 @@ fn settings_take_turns_so_that_a_drift_hits_both_alike() {
 fn a_zero_stands_for_enough_clients_and_a_quick_run_is_quick() {
     let plan = plan_of(&["own"]);
     let clients = |plan: &Plan| {
-        let errands = plan.errands();
-        let naive = errands.iter().filter(|(strategy, _)| strategy.id == "own/naive");
-        let time = naive.map(|(_, errand)| errand.period * errand.settings.len() as u32 / 2);
+        let jobs = plan.jobs();
+        let naive = jobs.iter().filter(|(strategy, _)| strategy.id == "own/naive");
+        let time = naive.map(|(_, job)| job.period * job.settings.len() as u32 / 2);
         time.sum::<std::time::Duration>().as_secs_f64() * f64::from(plan.rate)
     };
     assert!(plan.reloads >= 20 && clients(&plan) >= 10_000.0, "{}", clients(&plan));

@@ -19,13 +19,13 @@ const LAST_LINES: usize = 6;
 
 /// A running program. Dropping the value kills it, and not what it has started; that ends
 /// with the lab.
-pub struct Daemon {
+pub struct ChildServer {
     process: Child,
     name: String,
     log: PathBuf,
 }
 
-impl Daemon {
+impl ChildServer {
     /// Starts a program. What it prints goes into `log`, behind what is there.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ pub fn with_log(name: &str, log: &Path, error: &Error) -> Error {
     Error::unreadable(name, format!("{error}; {told}"))
 }
 
-impl Drop for Daemon {
+impl Drop for ChildServer {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -196,7 +196,7 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "echo one; echo no such option >&2; exit 3"]);
         let log = place.path().join("log");
-        let mut daemon = match Daemon::start(command, &log) {
+        let mut daemon = match ChildServer::start(command, &log) {
             Ok(daemon) => daemon,
             // A guest has no shell; there the refusal names the program.
             Err(e) => return assert!(e.to_string().contains("execve(/bin/sh)"), "{e}"),

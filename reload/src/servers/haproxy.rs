@@ -5,25 +5,25 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal, children, threads};
+use harness::child_server::{self, ChildServer, Signal, children, threads};
 use harness::{PORT, Result};
 
-use super::{TAKES, are_listening, write};
+use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
+use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
 
 const PROGRAM: Program =
-    Program { names: &["haproxy"], install: "apt install haproxy", lacks: |_| None };
+    Program { names: &["haproxy"], install: "apt install haproxy", missing: |_| None };
 
 /// How many shards there are before they become one.
 const MANY: usize = 4;
 
 pub(super) fn strategies() -> Vec<Strategy> {
-    let haproxy = |id, does, nature, start| Strategy {
+    let haproxy = |id, does, effect, start| Strategy {
         id,
         does,
-        nature,
-        takes: TAKES,
+        effect,
+        takes: RELOAD_TAKES,
         most: None,
         needs: Need::Server(PROGRAM),
         start,
@@ -32,20 +32,20 @@ pub(super) fn strategies() -> Vec<Strategy> {
         haproxy(
             "haproxy/sf",
             "-sf: a new process makes a listener of its own, and tells the old one to close.",
-            Nature::Closes,
-            |bed| Generations::start(bed, false),
+            ListenerEffect::Close,
+            |env| Generations::start(env, false),
         ),
         haproxy(
             "haproxy/x",
             "-x and -sf: a new process fetches the listener from the old one, by SCM_RIGHTS.",
-            Nature::Keeps,
-            |bed| Generations::start(bed, true),
+            ListenerEffect::StayOpen,
+            |env| Generations::start(env, true),
         ),
         haproxy(
             "haproxy/shards",
             "SIGUSR2 to the master, with one shard in place of four: three of four listeners \
              close.",
-            Nature::Closes,
+            ListenerEffect::Close,
             Master::start,
         ),
     ]
@@ -75,17 +75,17 @@ struct Generations {
     directory: PathBuf,
     /// Where the old one hands out its listeners, if it does.
     socket: Option<String>,
-    current: Daemon,
-    leaving: Option<Daemon>,
+    current: ChildServer,
+    leaving: Option<ChildServer>,
 }
 
 impl Generations {
-    fn start(bed: &Bed, passes: bool) -> Result<Box<dyn Server>> {
-        let directory = bed.directory.clone();
+    fn start(env: &ServerEnv, passes: bool) -> Result<Box<dyn Server>> {
+        let directory = env.directory.clone();
         let socket = passes.then(|| directory.join("socket").display().to_string());
         let text = configuration(socket.as_deref(), 1, 1);
         write(&directory.join("haproxy.cfg"), &text)?;
-        let mut current = Daemon::start(command(&directory), &directory.join("log"))?;
+        let mut current = ChildServer::start(command(&directory), &directory.join("log"))?;
         current.until("HAProxy's listener", || are_listening(1).then_some(()))?;
         Ok(Box::new(Self { directory, socket, current, leaving: None }))
     }
@@ -98,13 +98,13 @@ impl Server for Generations {
         command.arg("-sf").arg(self.current.pid().to_string());
         // It tells the old one itself, as soon as it listens.
         let stopped = Instant::now();
-        let new = Daemon::start(command, &self.directory.join("log"))?;
+        let new = ChildServer::start(command, &self.directory.join("log"))?;
         self.leaving = Some(std::mem::replace(&mut self.current, new));
         Ok(stopped)
     }
 
     fn settle(&mut self) -> Result<()> {
-        self.leaving.take().map_or(Ok(()), Daemon::until_ended)?;
+        self.leaving.take().map_or(Ok(()), ChildServer::until_ended)?;
         self.current.until("HAProxy's listener", || are_listening(1).then_some(()))
     }
 
@@ -116,18 +116,18 @@ impl Server for Generations {
 /// A master with a worker for each generation.
 struct Master {
     directory: PathBuf,
-    master: Daemon,
+    master: ChildServer,
     shards: usize,
     leaving: BTreeSet<i32>,
 }
 
 impl Master {
-    fn start(bed: &Bed) -> Result<Box<dyn Server>> {
-        let directory = bed.directory.clone();
+    fn start(env: &ServerEnv) -> Result<Box<dyn Server>> {
+        let directory = env.directory.clone();
         write(&directory.join("haproxy.cfg"), &configuration(None, MANY, MANY))?;
         let mut command = command(&directory);
         command.arg("-W");
-        let mut master = Daemon::start(command, &directory.join("log"))?;
+        let mut master = ChildServer::start(command, &directory.join("log"))?;
         master.until("HAProxy's listeners", || are_listening(MANY).then_some(()))?;
         let mut master = Self { directory, master, shards: MANY, leaving: BTreeSet::new() };
         master.settle()?;
@@ -140,7 +140,7 @@ impl Master {
         self.leaving = children(master)?;
         self.shards = shards;
         let stopped = Instant::now();
-        daemon::signal(master, Signal::SIGUSR2)?;
+        child_server::signal(master, Signal::SIGUSR2)?;
         Ok(stopped)
     }
 }

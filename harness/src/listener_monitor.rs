@@ -13,7 +13,7 @@ use crate::family::PORT;
 use crate::wait;
 use crate::witness::{SocketLine, State, is_end_of_table};
 
-/// How often a [`Watch`] looks.
+/// How often a [`ListenerMonitor`] looks.
 pub const TICK: Duration = Duration::from_millis(1);
 
 /// The inodes of all IPv4 listeners at the lab's port, in the network namespace of the
@@ -79,7 +79,7 @@ fn has_ipv6_listener() -> Result<bool> {
 
 /// A change of who listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct ListenerChange {
     /// When it was seen, at most [`TICK`] and what the machine is busy with too late; since
     /// the watch's epoch.
     pub at: Duration,
@@ -94,7 +94,7 @@ pub struct Change {
     pub queues: BTreeMap<u64, u32>,
 }
 
-impl Change {
+impl ListenerChange {
     /// When it happened, as far as is known: between two looks.
     pub fn moment(&self) -> Duration {
         self.last_look + self.at.saturating_sub(self.last_look) / 2
@@ -102,12 +102,12 @@ impl Change {
 }
 
 /// Looks at the listeners all the time.
-pub struct Watch {
+pub struct ListenerMonitor {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Vec<Change>>>,
+    thread: JoinHandle<Result<Vec<ListenerChange>>>,
 }
 
-impl Watch {
+impl ListenerMonitor {
     /// Starts to watch this thread's network namespace.
     pub fn start(epoch: Instant) -> Self {
         let over = Arc::new(AtomicBool::new(false));
@@ -119,15 +119,15 @@ impl Watch {
     ///
     /// # Errors
     /// `/proc` could not be read.
-    pub fn finish(self) -> Result<Vec<Change>> {
+    pub fn finish(self) -> Result<Vec<ListenerChange>> {
         self.over.store(true, Ordering::Release);
         let died = |_| Error::unreadable("the watch of listeners", "its thread died");
         self.thread.join().map_err(died)?
     }
 }
 
-fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<Change>> {
-    let mut changes: Vec<Change> = Vec::new();
+fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<ListenerChange>> {
+    let mut changes: Vec<ListenerChange> = Vec::new();
     let mut before = BTreeMap::new();
     let mut last_look = epoch.elapsed();
     while !over.load(Ordering::Acquire) {
@@ -138,7 +138,7 @@ fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<Change>> {
             let at = epoch.elapsed();
             let covered = listeners.is_empty() && has_ipv6_listener()?;
             before.retain(|listener, _| !listeners.contains(listener));
-            changes.push(Change { at, last_look, listeners, covered, queues: before });
+            changes.push(ListenerChange { at, last_look, listeners, covered, queues: before });
         }
         (before, last_look) = (now, look);
         wait::pause(TICK);

@@ -9,20 +9,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal, children};
+use harness::child_server::{self, ChildServer, Signal, children};
 use harness::kernel::{self, Kernel, SECOND_UID};
 use harness::subprocess::rename_only_user;
 use harness::{Error, PORT, Result};
 
-use super::{are_listening, write};
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
+use super::support::{are_listening, write};
+use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
 
 /// How long a graceful restart takes at least, until the old children have ended: the parent
 /// looks after them once a second.
 const RESTART: Duration = Duration::from_millis(1600);
 
 const PROGRAM: Program =
-    Program { names: &["apache2", "httpd"], install: "apt install apache2", lacks: |_| None };
+    Program { names: &["apache2", "httpd"], install: "apt install apache2", missing: |_| None };
 
 /// Where distributions have its modules.
 const MODULES: [&str; 6] = [
@@ -42,13 +42,13 @@ const THREADS: usize = 25;
 const INDEX: &str = "index.html";
 
 pub(super) fn strategies() -> Vec<Strategy> {
-    let apache = |id, does, nature, lacks, start| Strategy {
+    let apache = |id, does, effect, missing, start| Strategy {
         id,
         does,
-        nature,
+        effect,
         takes: RESTART,
         most: None,
-        needs: Need::Server(Program { lacks, ..PROGRAM }),
+        needs: Need::Server(Program { missing, ..PROGRAM }),
         start,
     };
     vec![
@@ -56,37 +56,37 @@ pub(super) fn strategies() -> Vec<Strategy> {
             "apache/graceful",
             "SIGUSR1, with two buckets: the listeners of all but the first close, and are made \
              anew.",
-            Nature::Closes,
-            lacks_processors,
-            |bed| Apache::start(bed, Listen::Buckets),
+            ListenerEffect::Close,
+            missing_processors,
+            |env| Apache::start(env, Listen::Buckets),
         ),
         apache(
             "apache/mixed",
             "As graceful, with `Listen PORT`: the first bucket gets an IPv6 listener, so that \
              the other is alone in its group.",
-            Nature::Empties,
-            lacks_processors_or_ipv6,
-            |bed| Apache::start(bed, Listen::Mixed),
+            ListenerEffect::CloseLeavingNobody,
+            missing_processors_or_ipv6,
+            |env| Apache::start(env, Listen::Mixed),
         ),
         apache(
             "apache/no-buckets",
             "SIGUSR1, as Apache is set up usually: one listener, which it keeps.",
-            Nature::Keeps,
+            ListenerEffect::StayOpen,
             |_| None,
-            |bed| Apache::start(bed, Listen::Once),
+            |env| Apache::start(env, Listen::Once),
         ),
     ]
 }
 
 /// Apache counts processors, and divides; one is one bucket, whatever it is told.
-fn lacks_processors(_: &Kernel) -> Option<String> {
+fn missing_processors(_: &Kernel) -> Option<String> {
     let one = || "on one processor Apache makes no buckets; it takes two".to_owned();
     kernel::processors().is_ok_and(|count| count < 2).then(one)
 }
 
-fn lacks_processors_or_ipv6(kernel: &Kernel) -> Option<String> {
+fn missing_processors_or_ipv6(kernel: &Kernel) -> Option<String> {
     let none = || (!kernel.has_ipv6).then(|| "this kernel has no IPv6 on lo".to_owned());
-    lacks_processors(kernel).or_else(none)
+    missing_processors(kernel).or_else(none)
 }
 
 /// What it is told to listen at.
@@ -101,15 +101,15 @@ enum Listen {
 }
 
 struct Apache {
-    master: Daemon,
+    master: ChildServer,
     /// How many IPv4 listeners it has whenever it is at rest.
     listeners: usize,
     leaving: BTreeSet<i32>,
 }
 
 impl Apache {
-    fn start(bed: &Bed, listen: Listen) -> Result<Box<dyn Server>> {
-        let directory = &bed.directory;
+    fn start(env: &ServerEnv, listen: Listen) -> Result<Box<dyn Server>> {
+        let directory = &env.directory;
         let modules = MODULES.map(Path::new).into_iter().find(|place| place.is_dir());
         let modules = modules.ok_or_else(|| {
             Error::unreadable("Apache", format!("its modules are in none of {MODULES:?}"))
@@ -122,7 +122,7 @@ impl Apache {
         command.arg("-DFOREGROUND").arg("-d").arg(directory);
         command.arg("-f").arg(directory.join("apache.conf"));
         rename_only_user(&mut command);
-        let mut master = Daemon::start(command, &directory.join("log"))?;
+        let mut master = ChildServer::start(command, &directory.join("log"))?;
         let buckets = processors / ratio(processors);
         let listeners = match listen {
             Listen::Buckets => buckets,
@@ -142,7 +142,7 @@ impl Server for Apache {
         let master = self.master.pid();
         self.leaving = children(master)?;
         let stopped = Instant::now();
-        daemon::signal(master, Signal::SIGUSR1)?;
+        child_server::signal(master, Signal::SIGUSR1)?;
         Ok(stopped)
     }
 

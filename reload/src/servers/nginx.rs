@@ -6,25 +6,25 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal, children, is_gone};
+use harness::child_server::{self, ChildServer, Signal, children, is_gone};
 use harness::{Error, PORT, Result};
 
-use super::{TAKES, are_listening, write};
+use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
+use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
 
 const PROGRAM: Program =
-    Program { names: &["nginx"], install: "apt install nginx", lacks: |_| None };
+    Program { names: &["nginx"], install: "apt install nginx", missing: |_| None };
 
 /// How many workers there are before they become one.
 const MANY: u32 = 4;
 
 pub(super) fn strategies() -> Vec<Strategy> {
-    let nginx = |id, does, nature, start| Strategy {
+    let nginx = |id, does, effect, start| Strategy {
         id,
         does,
-        nature,
-        takes: TAKES,
+        effect,
+        takes: RELOAD_TAKES,
         most: None,
         needs: Need::Server(PROGRAM),
         start,
@@ -34,20 +34,20 @@ pub(super) fn strategies() -> Vec<Strategy> {
             "nginx/hup",
             "SIGHUP with the same configuration: the master keeps its listeners for the new \
              workers.",
-            Nature::Keeps,
-            |bed| Nginx::start(bed, How::Hup),
+            ListenerEffect::StayOpen,
+            |env| Nginx::start(env, How::Hup),
         ),
         nginx(
             "nginx/shrink",
             "SIGHUP with one worker in place of four: three of four listeners close.",
-            Nature::Closes,
-            |bed| Nginx::start(bed, How::Shrink),
+            ListenerEffect::Close,
+            |env| Nginx::start(env, How::Shrink),
         ),
         nginx(
             "nginx/upgrade",
             "SIGUSR2 and SIGQUIT: a new master inherits the listeners by exec.",
-            Nature::Keeps,
-            |bed| Nginx::start(bed, How::Upgrade),
+            ListenerEffect::StayOpen,
+            |env| Nginx::start(env, How::Upgrade),
         ),
     ]
 }
@@ -72,9 +72,9 @@ struct Nginx {
 }
 
 impl Nginx {
-    fn start(bed: &Bed, how: How) -> Result<Box<dyn Server>> {
-        let workers = if how == How::Shrink { MANY } else { bed.workers };
-        let directory = bed.directory.clone();
+    fn start(env: &ServerEnv, how: How) -> Result<Box<dyn Server>> {
+        let workers = if how == How::Shrink { MANY } else { env.workers };
+        let directory = env.directory.clone();
         write(
             &directory.join("nginx.conf"),
             &configuration(&directory.display().to_string(), workers),
@@ -83,7 +83,7 @@ impl Nginx {
         let mut command = Command::new(PROGRAM.path());
         command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
         command.arg("-e").arg(directory.join("log"));
-        Daemon::start(command, &directory.join("log"))?.until_in_background()?;
+        ChildServer::start(command, &directory.join("log"))?.until_in_background()?;
         let mut nginx = Self {
             how,
             workers,
@@ -118,7 +118,7 @@ impl Nginx {
 
     fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
         let found = harness::wait::until(what, || Ok(look()));
-        found.map_err(|e| daemon::with_log("nginx", &self.directory.join("log"), &e))
+        found.map_err(|e| child_server::with_log("nginx", &self.directory.join("log"), &e))
     }
 
     fn configure(&self, workers: u32) -> Result<()> {
@@ -129,7 +129,7 @@ impl Nginx {
     fn hup(&mut self, workers: u32) -> Result<Instant> {
         self.leaving = children(self.master)?;
         let stopped = Instant::now();
-        daemon::signal(self.master, Signal::SIGHUP)?;
+        child_server::signal(self.master, Signal::SIGHUP)?;
         let old = self.leaving.clone();
         self.until_workers(&old, workers)?;
         Ok(stopped)
@@ -137,7 +137,7 @@ impl Nginx {
 
     fn upgrade(&mut self, overlap: Duration) -> Result<Instant> {
         let old = self.master;
-        daemon::signal(old, Signal::SIGUSR2)?;
+        child_server::signal(old, Signal::SIGUSR2)?;
         // The old one renames its file before the new one writes its own.
         let new = self.until_master_is_not(old)?;
         self.leaving = children(old)?;
@@ -147,7 +147,7 @@ impl Nginx {
         self.until_workers(&BTreeSet::new(), self.workers)?;
         pass(overlap);
         let stopped = Instant::now();
-        daemon::signal(old, Signal::SIGQUIT)?;
+        child_server::signal(old, Signal::SIGQUIT)?;
         Ok(stopped)
     }
 }
@@ -183,7 +183,7 @@ impl Server for Nginx {
             return Ok(());
         }
         let ended = Error::unreadable("nginx", "its master ended while it was to serve");
-        Err(daemon::with_log("nginx", &self.directory.join("log"), &ended))
+        Err(child_server::with_log("nginx", &self.directory.join("log"), &ended))
     }
 }
 

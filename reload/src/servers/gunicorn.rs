@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal, children};
+use harness::child_server::{self, ChildServer, Signal, children};
 use harness::{PORT, Result};
 
-use super::{TAKES, write};
+use super::support::{RELOAD_TAKES, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy};
+use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
 
 const PROGRAM: Program =
-    Program { names: &["gunicorn"], install: "apt install gunicorn", lacks: |_| None };
+    Program { names: &["gunicorn"], install: "apt install gunicorn", missing: |_| None };
 
 /// How many clients a second it is made for: in later versions a worker does nothing else
 /// while it waits for the end of a client's stream, a round trip long.
@@ -29,8 +29,8 @@ pub(super) fn strategies() -> Vec<Strategy> {
     let gunicorn = |id, does, start| Strategy {
         id,
         does,
-        nature: Nature::Varies,
-        takes: TAKES,
+        effect: ListenerEffect::DependsOnVersion,
+        takes: RELOAD_TAKES,
         most: Some(MOST),
         needs: Need::Server(PROGRAM),
         start,
@@ -40,12 +40,12 @@ pub(super) fn strategies() -> Vec<Strategy> {
             "gunicorn/hup",
             "--reuse-port and SIGHUP: new workers, then the old ones end, each with its \
              listener, if it has one.",
-            |bed| Gunicorn::start(bed, How::Hup),
+            |env| Gunicorn::start(env, How::Hup),
         ),
         gunicorn(
             "gunicorn/ttou",
             "--reuse-port and SIGTTOU: one worker less, with its listener, if it has one.",
-            |bed| Gunicorn::start(bed, How::Fewer),
+            |env| Gunicorn::start(env, How::Fewer),
         ),
     ]
 }
@@ -60,21 +60,21 @@ struct Gunicorn {
     how: How,
     workers: usize,
     directory: PathBuf,
-    master: Daemon,
+    master: ChildServer,
     leaving: BTreeSet<i32>,
 }
 
 impl Gunicorn {
-    fn start(bed: &Bed, how: How) -> Result<Box<dyn Server>> {
-        let directory = bed.directory.clone();
-        let workers = bed.workers * WORKERS;
+    fn start(env: &ServerEnv, how: How) -> Result<Box<dyn Server>> {
+        let directory = env.directory.clone();
+        let workers = env.workers * WORKERS;
         write(&directory.join("gunicorn.conf.py"), &configuration(workers))?;
         write(&directory.join("app.py"), APPLICATION)?;
         let mut command = Command::new(PROGRAM.path());
         command.current_dir(&directory).args(["-c", "gunicorn.conf.py", "app:app"]);
         // Where it may leave anything.
         command.env("HOME", &directory).env("XDG_RUNTIME_DIR", &directory);
-        let master = Daemon::start(command, &directory.join("log"))?;
+        let master = ChildServer::start(command, &directory.join("log"))?;
         let workers = workers as usize;
         let mut gunicorn = Self { how, workers, directory, master, leaving: BTreeSet::new() };
         gunicorn.until_workers(workers)?;
@@ -100,7 +100,7 @@ impl Server for Gunicorn {
         let master = self.master.pid();
         let before = children(master)?;
         if self.how == How::Fewer && before.len() < self.workers {
-            daemon::signal(master, Signal::SIGTTIN)?;
+            child_server::signal(master, Signal::SIGTTIN)?;
             self.until_workers(self.workers)?;
             pass(overlap);
         }
@@ -112,7 +112,7 @@ impl Server for Gunicorn {
             How::Fewer => Signal::SIGTTOU,
         };
         let stopped = Instant::now();
-        daemon::signal(master, signal)?;
+        child_server::signal(master, signal)?;
         Ok(stopped)
     }
 

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::daemon::{self, Daemon, Signal};
+use harness::child_server::{self, ChildServer, Signal};
 use harness::{PORT, Result};
 
-use super::{TAKES, are_listening, write};
+use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{Bed, Nature, Need, Program, Server, Strategy, find};
+use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy, find};
 
 const PROGRAM: Program =
-    Program { names: &["uvicorn"], install: "apt install uvicorn", lacks: |_| None };
+    Program { names: &["uvicorn"], install: "apt install uvicorn", missing: |_| None };
 
 /// How many clients a second it is made for.
 const MOST: u32 = 250;
@@ -23,8 +23,8 @@ pub(super) fn strategies() -> Vec<Strategy> {
         id: "uvicorn/rotate",
         does: "New processes make listeners of their own; then SIGTERM to the old ones, which \
                close theirs.",
-        nature: Nature::Closes,
-        takes: TAKES,
+        effect: ListenerEffect::Close,
+        takes: RELOAD_TAKES,
         most: Some(MOST),
         needs: Need::Server(PROGRAM),
         start: Processes::start,
@@ -35,27 +35,27 @@ struct Processes {
     directory: PathBuf,
     /// How many there are when it is at rest.
     count: usize,
-    current: Vec<Daemon>,
-    leaving: Vec<Daemon>,
+    current: Vec<ChildServer>,
+    leaving: Vec<ChildServer>,
 }
 
 impl Processes {
-    fn start(bed: &Bed) -> Result<Box<dyn Server>> {
-        let directory = bed.directory.clone();
+    fn start(env: &ServerEnv) -> Result<Box<dyn Server>> {
+        let directory = env.directory.clone();
         write(&directory.join("server.py"), &program())?;
-        let count = bed.workers as usize;
+        let count = env.workers as usize;
         let mut processes = Self { directory, count, current: vec![], leaving: vec![] };
         processes.current = processes.next(count)?;
         Ok(Box::new(processes))
     }
 
     /// Starts another generation; returns when there are so many listeners.
-    fn next(&self, listeners: usize) -> Result<Vec<Daemon>> {
+    fn next(&self, listeners: usize) -> Result<Vec<ChildServer>> {
         let uvicorn = PROGRAM.path();
         let start = |_| {
             let mut command = Command::new(interpreter(&uvicorn));
             command.current_dir(&self.directory).arg("server.py");
-            Daemon::start(command, &self.directory.join("log"))
+            ChildServer::start(command, &self.directory.join("log"))
         };
         let mut started = (0..self.count).map(start).collect::<Result<Vec<_>>>()?;
         for process in &mut started {
@@ -71,16 +71,16 @@ impl Server for Processes {
         self.leaving = std::mem::replace(&mut self.current, new);
         pass(overlap);
         let stopped = Instant::now();
-        self.leaving.iter().try_for_each(|old| daemon::signal(old.pid(), Signal::SIGTERM))?;
+        self.leaving.iter().try_for_each(|old| child_server::signal(old.pid(), Signal::SIGTERM))?;
         Ok(stopped)
     }
 
     fn settle(&mut self) -> Result<()> {
-        self.leaving.drain(..).try_for_each(Daemon::until_ended)
+        self.leaving.drain(..).try_for_each(ChildServer::until_ended)
     }
 
     fn alive(&mut self) -> Result<()> {
-        self.current.iter_mut().try_for_each(Daemon::alive)
+        self.current.iter_mut().try_for_each(ChildServer::alive)
     }
 }
 

@@ -3,38 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use harness::listening::Watch;
+use harness::listener_monitor::ListenerMonitor;
 use harness::process::Returned;
 use harness::witness::Counters;
 use harness::{Result, inside, sysctl};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
+use crate::catalogue;
+use crate::counters::SHOWN;
 use crate::loading::{Loading, pass};
-use crate::strategy::{self, Bed, Need, Server};
+use crate::strategy::{Need, Server, ServerEnv};
 use crate::window::Window;
-use crate::{close_cost, stopped};
 
 /// How the work of these labs begins.
-const PREFIX: &str = "reload ";
-
-/// What to do when the window is to be found out.
-const PROBE: &str = "reload-window ";
-
-/// The counters that are shown beside what clients saw.
-pub const COUNTERS: [&str; 7] = [
-    "TCPMigrateReqSuccess",
-    "TCPMigrateReqFailure",
-    "ListenOverflows",
-    "ListenDrops",
-    "TCPReqQFullDrop",
-    "OutRsts",
-    ABORTED,
-];
-
-/// The counter of connections that a server closed before it had read all that it was sent;
-/// the kernel resets their clients.
-pub(crate) const ABORTED: &str = "TCPAbortOnClose";
+const PREFIX: &str = "reload-job ";
 
 /// What reaches the server in any case: scheduling, the tick of a timer.
 const SLACK: Duration = Duration::from_millis(20);
@@ -44,7 +27,7 @@ const START: Duration = Duration::from_millis(100);
 
 /// What one lab is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Errand {
+pub struct Job {
     /// The strategy's id.
     pub strategy: String,
     /// One reload each, with `tcp_migrate_req` off or on. Where the kernel has no such
@@ -62,10 +45,10 @@ pub struct Errand {
     pub period: Duration,
 }
 
-impl Errand {
+impl Job {
     /// The work that a lab is told.
     pub fn work(&self) -> String {
-        PREFIX.to_owned() + &serde_json::to_string(self).expect("an errand can be written as JSON")
+        PREFIX.to_owned() + &serde_json::to_string(self).expect("a job can be written as JSON")
     }
 
     /// About how long it takes.
@@ -97,54 +80,41 @@ impl Errand {
     }
 }
 
-/// What a lab is told to find out which window there is.
-pub fn probe_work(round_trip: Duration) -> String {
-    format!("{PROBE}{}", round_trip.as_micros())
-}
-
-/// Does a lab's work if it is one of this crate's: an errand, a probe for the window, a
-/// listener to close, or a member of a group to stop.
-pub fn lab_work(work: &str) -> Option<Returned> {
-    if let Some(returned) = close_cost::lab_work(work).or_else(|| stopped::lab_work(work)) {
-        return Some(returned);
-    }
-    if let Some(round_trip) = work.strip_prefix(PROBE) {
-        let round_trip = Duration::from_micros(round_trip.parse().unwrap_or_default());
-        return Some(Returned::json(&Window::probe(round_trip), vec![]));
-    }
-    let errand = work.strip_prefix(PREFIX)?;
-    let found = serde_json::from_str::<Errand>(errand)
-        .map_err(|e| format!("an errand that cannot be read: {e}"))
-        .and_then(|errand| run(&errand).map_err(|e| e.to_string()));
+/// Does a lab's work if it is a job.
+pub(crate) fn lab_work(work: &str) -> Option<Returned> {
+    let job = work.strip_prefix(PREFIX)?;
+    let found = serde_json::from_str::<Job>(job)
+        .map_err(|e| format!("a job that cannot be read: {e}"))
+        .and_then(|job| run(&job).map_err(|e| e.to_string()));
     Some(Returned::json(&found, vec![]))
 }
 
-fn run(errand: &Errand) -> Result<Found> {
+fn run(job: &Job) -> Result<Found> {
     inside::use_every_cpu()?;
     inside::use_every_descriptor()?;
-    let strategy = strategy::by_id(&errand.strategy)
-        .ok_or_else(|| harness::Error::unreadable("a strategy", errand.strategy.as_str()))?;
-    let is_foreign = matches!(strategy.needs, Need::Server(_));
-    let directory = is_foreign.then(inside::scratch).transpose()?;
-    let bed = Bed {
-        workers: errand.workers,
-        pause: errand.pause,
+    let strategy = catalogue::by_id(&job.strategy)
+        .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
+    let is_real_server = matches!(strategy.needs, Need::Server(_));
+    let directory = is_real_server.then(inside::scratch).transpose()?;
+    let env = ServerEnv {
+        workers: job.workers,
+        pause: job.pause,
         directory: directory.unwrap_or_default(),
     };
-    let mut server = (strategy.start)(&bed)?;
+    let mut server = (strategy.start)(&env)?;
     let epoch = Instant::now();
-    let watch = Watch::start(epoch);
-    let loading = Loading::start(&errand.window, errand.rate, epoch)?;
+    let monitor = ListenerMonitor::start(epoch);
+    let loading = Loading::start(&job.window, job.rate, epoch)?;
     // Until clients are answered at the rate at which they come.
-    pass(errand.before());
-    let found = errand
+    pass(job.before());
+    let found = job
         .settings
         .iter()
-        .map(|on| reload(server.as_mut(), &loading, errand, *on, epoch))
+        .map(|on| reload(server.as_mut(), &loading, job, *on, epoch))
         .collect::<Result<Vec<_>>>()
         .and_then(|reloads| {
             let record = loading.finish()?;
-            account::found(errand, &record, &reloads, &watch.finish()?)
+            account::found(&job.window, &record, &reloads, &monitor.finish()?)
         });
     // A server that died explains whatever else failed.
     server.alive().and(found)
@@ -155,7 +125,7 @@ fn run(errand: &Errand) -> Result<Found> {
 fn reload(
     server: &mut dyn Server,
     loading: &Loading,
-    errand: &Errand,
+    job: &Job,
     on: bool,
     epoch: Instant,
 ) -> Result<Reload> {
@@ -164,15 +134,15 @@ fn reload(
     }
     let before = Counters::read()?;
     let begun = epoch.elapsed();
-    pass(errand.before());
-    let stopped = server.reload(errand.overlap())?;
+    pass(job.before());
+    let stopped = server.reload(job.overlap())?;
     let since_epoch = |moment: Instant| moment.saturating_duration_since(epoch);
     server.settle()?;
     let settled = epoch.elapsed();
-    pass(errand.after());
+    pass(job.after());
     // The setting counts when a segment comes: it stays until the last one has.
     loading.until_settled(settled)?;
-    pass(errand.period.saturating_sub(epoch.elapsed() - begun));
+    pass(job.period.saturating_sub(epoch.elapsed() - begun));
     let after = Counters::read()?;
     let grown = |name: &&str| Some(((*name).to_owned(), after.grown(&before, name)?));
     Ok(Reload {
@@ -183,6 +153,6 @@ fn reload(
         drained: server.drains(),
         settled,
         ended: epoch.elapsed(),
-        counters: COUNTERS.iter().filter_map(grown).collect::<BTreeMap<_, _>>(),
+        counters: SHOWN.iter().filter_map(grown).collect::<BTreeMap<_, _>>(),
     })
 }
