@@ -165,7 +165,8 @@ impl Page {
         writeln!(self.to)?;
         for (selected, outcome) in shown.iter().zip(&outcomes) {
             if outcome.seen.trace.events.is_empty() {
-                let (why, id) = (outcome.verdict.reason().unwrap_or("nothing"), selected.id());
+                let (why, id) =
+                    (outcome.verdict.reason().unwrap_or("nothing".into()), selected.id());
                 self.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
             }
         }

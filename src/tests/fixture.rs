@@ -9,7 +9,7 @@ use harness::segment::{Flags, Segment, TcpOption};
 use harness::trace::{Event, Trace};
 use scenarios::catalogue;
 use scenarios::engine::{Observed, Outcome};
-use scenarios::judge::{Verdict, judge};
+use scenarios::judge::{SkipReason, Verdict, judge};
 use scenarios::known;
 use scenarios::requirement::{Met, requirement};
 
@@ -87,7 +87,11 @@ pub fn outcomes() -> Vec<Outcome> {
         of(1, Verdict::Pass { stale: Some("a bug that is gone".into()) }, Observed::default()),
         judged(2, quiz1_with_a_wrong_reset()),
         judged(3, stopped()),
-        of(4, Verdict::Skip { reason: "a second user is needed".into() }, Observed::default()),
+        of(
+            4,
+            Verdict::Skip { reason: SkipReason::Words("a second user is needed".into()) },
+            Observed::default(),
+        ),
         judged(5, asleep()),
         of(6, Verdict::Error { reason: "hung: killed after 30 s".into() }, Observed::default()),
     ]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scenarios::engine::Outcome;
-use scenarios::judge::{Mismatch, Verdict};
+use scenarios::judge::{Mismatch, SkipReason, Verdict};
 
 use super::fixture;
 use crate::document::{
@@ -67,7 +67,7 @@ pub fn fail(actual: &str) -> Verdict {
 
 pub fn skip() -> Verdict {
     let reason = "there is no tcp_migrate_req: migration came with 5.14, this is 5.10.100";
-    Verdict::Skip { reason: reason.into() }
+    Verdict::Skip { reason: SkipReason::Words(reason.into()) }
 }
 
 pub fn known() -> Verdict {

@@ -269,6 +269,10 @@ pub(crate) mod tests {
         }
     }
 
+    fn no_gate() -> NoGate {
+        NoGate::Neither { rule: Errno::EPROTONOSUPPORT.into(), filter: Errno::EPERM.into() }
+    }
+
     const EVERYTHING: &[Need] =
         &[Need::Migration, Need::Gate, Need::Md5, Need::SecondUid, Need::OwnMachine];
     const V6_ON: Setting = Setting { family: Family::V6, migration: Asked::On };
@@ -281,7 +285,7 @@ pub(crate) mod tests {
 
     #[rstest]
     #[case::no_ipv6(|k: &mut Kernel| k.has_ipv6 = false, "there is no IPv6 on lo")]
-    #[case::no_gate(|k: &mut Kernel| k.gate = Err("EPROTONOSUPPORT; EPERM".into()),
+    #[case::no_gate(|k: &mut Kernel| k.gate = Err(no_gate()),
         "nothing to hold the final ACK with (EPROTONOSUPPORT; EPERM)")]
     #[case::no_md5(|k: &mut Kernel| k.has_md5 = false, "no TCP MD5 signatures")]
     #[case::others_work_here(|k: &mut Kernel| k.machine_is_ours = false,
@@ -300,22 +304,25 @@ pub(crate) mod tests {
         else {
             panic!("not skipped");
         };
-        assert!(given.starts_with(reason), "{given}");
+        assert!(given.to_string().starts_with(reason), "{given}");
     }
 
     #[test]
     fn who_may_not_load_programs_skips_and_who_may_fails() {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        kernel.programs = Err("EPERM".into());
+        kernel.programs = Err(Errno::EPERM.into());
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
         assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
         kernel.may_load_programs = false;
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
-        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
-        assert!(reason.starts_with("loading an eBPF program is EPERM: run as root"), "{reason}");
+        let refused = SkipReason::MayNotLoadPrograms { why: Errno::EPERM.into() };
+        assert_eq!(met, skip(refused.clone()));
+        assert!(refused.to_string().starts_with("loading an eBPF program is EPERM: run as root"));
         (kernel.has_counters, kernel.version) = (false, Version::new(5, 10, 262));
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
-        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
+        assert_eq!(met, too_old(Newer::MigrationBehindSysctl, MIGRATION_SINCE, &kernel));
+        let Met::No(verdict) = met else { panic!("{met:?}") };
+        let reason = verdict.reason().expect("a reason");
         assert!(reason.ends_with("migration came with 5.14, this is 5.10.262"), "{reason}");
     }
 
@@ -324,13 +331,13 @@ pub(crate) mod tests {
     const ANSWERS: &[(Need, Lack)] = &[
         (Need::Md5, |k| k.has_md5 = false),
         (Need::Ao, |k| k.has_ao = false),
-        (Need::Destroy, |k| k.destroy = Err("EOPNOTSUPP".into())),
-        (Need::Destroy, |k| k.destroy = Err("ENOENT".into())),
-        (Need::SockDiag, |k| k.destroy = Err("EPROTONOSUPPORT".into())),
-        (Need::Programs, |k| k.programs = Err("ENOSYS".into())),
+        (Need::Destroy, |k| k.destroy = Err(Errno::EOPNOTSUPP.into())),
+        (Need::Destroy, |k| k.destroy = Err(Errno::ENOENT.into())),
+        (Need::SockDiag, |k| k.destroy = Err(Errno::EPROTONOSUPPORT.into())),
+        (Need::Programs, |k| k.programs = Err(Errno::ENOSYS.into())),
         (Need::Gate, |k| {
-            k.nftables = Err("nftables: add a table: EPROTONOSUPPORT".into());
-            k.gate = Err("neither".into());
+            k.nftables = Err(Errno::EPROTONOSUPPORT.into());
+            k.gate = Err(no_gate());
         }),
     ];
 
@@ -362,19 +369,19 @@ pub(crate) mod tests {
             assert!(contradicted.contains("although it is built with CONFIG_"), "{contradicted}");
             assert!(told(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
             assert!(told(Some("n")).contains(": the kernel is built without CONFIG_"));
-            assert!(told(None).ends_with("its configuration is not told"), "{}", told(None));
+            assert!(told(None).ends_with("its configuration is not known"), "{}", told(None));
         }
     }
 
     #[test]
     fn what_is_refused_is_no_claim_about_the_configuration() {
         let refuse: Lack = |k| {
-            k.nftables = Err("nftables: add a table: EPERM".into());
-            k.gate = Err("EPERM".into());
+            k.nftables = Err(Errno::EPERM.into());
+            k.gate = Err(no_gate());
         };
         let verdict = answered(Need::Gate, refuse, Some("y"));
         assert!(matches!(verdict, Verdict::Skip { .. }), "{verdict:?}");
-        let verdict = answered(Need::Destroy, |k| k.destroy = Err("EPERM".into()), None);
+        let verdict = answered(Need::Destroy, |k| k.destroy = Err(Errno::EPERM.into()), None);
         assert!(matches!(verdict, Verdict::Error { .. }), "{verdict:?}");
     }
 
@@ -396,10 +403,8 @@ pub(crate) mod tests {
             runs(&selected, &kernel, Patience::asked_for(value))
         });
         assert_eq!(met[0], Met::Yes);
-        let Met::No(Verdict::Skip { reason }) = &met[1] else {
-            return assert_eq!((&met[1], long), (&Met::Yes, true));
-        };
-        assert!(!long && reason.starts_with("waits 31 s for the kernel's timers"), "{reason}");
+        let skipped = skip(SkipReason::LongTimers { seconds: 31 });
+        assert_eq!(met[1], if long { Met::Yes } else { skipped });
     }
 
     /// A prefix that is no more than a mechanism asks for everything, and so for nothing that
@@ -417,26 +422,30 @@ pub(crate) mod tests {
         let selection = crate::catalogue::select(&prefixes).expect("cases");
         let apart = selection.iter().find(|one| one.id() == "mptcp/timer/v4").expect("the case");
         let met = runs(apart, &kernel(Version::new(6, 18, 44)), Patience::Short);
-        match met {
-            Met::Yes => assert!(runs_it, "{prefixes:?}"),
-            Met::No(Verdict::Skip { reason }) => {
-                assert!(!runs_it && reason.ends_with("sockmig run mptcp/timer"), "{reason}");
-            }
-            met => panic!("{met:?}"),
-        }
+        let skipped = skip(SkipReason::OnlyByName);
+        assert_eq!(met, if runs_it { Met::Yes } else { skipped }, "{prefixes:?}");
     }
 
     #[rstest]
-    #[case("socket(IPPROTO_MPTCP) is EPROTONOSUPPORT, net.mptcp.enabled is not there", true)]
-    #[case("socket(IPPROTO_MPTCP) is ENOPROTOOPT, net.mptcp.enabled is 0", true)]
-    #[case("socket(IPPROTO_MPTCP) is EPERM, net.mptcp.enabled is 1", false)]
-    fn multipath_that_is_refused_without_reason_fails(#[case] why: &str, #[case] skips: bool) {
+    #[case(Errno::EPROTONOSUPPORT, None, Some("the kernel is built without CONFIG_MPTCP"))]
+    #[case(Errno::ENOPROTOOPT, Some("0"), Some("turned off in new network namespaces"))]
+    #[case(Errno::EPERM, Some("1"), None)]
+    fn multipath_that_is_refused_without_reason_fails(
+        #[case] errno: Errno,
+        #[case] enabled: Option<&str>,
+        #[case] skipped_as: Option<&str>,
+    ) {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        kernel.multipath = Err(why.into());
-        match requirement(&[Need::Multipath], V6_ON, &kernel) {
-            Met::No(Verdict::Skip { reason }) => assert!(skips && reason.contains(why)),
-            Met::No(Verdict::Fail { .. }) => assert!(!skips),
-            met => panic!("{met:?}"),
+        let enabled = enabled.map(str::to_owned);
+        let why = NoMultipath::Refused { socket: errno.into(), enabled };
+        kernel.multipath = Err(why.clone());
+        match (requirement(&[Need::Multipath], V6_ON, &kernel), skipped_as) {
+            (Met::No(Verdict::Skip { reason }), Some(part)) => {
+                let reason = reason.to_string();
+                assert!(reason.contains(part) && reason.contains(&why.to_string()), "{reason}");
+            }
+            (Met::No(Verdict::Fail { .. }), None) => {}
+            (met, _) => panic!("{met:?}"),
         }
     }
 
