@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use scenarios::judge::Verdict;
 
-use crate::document::{Blame, MatrixDocument};
-use crate::matrix::cell::{self, Word};
-use crate::totals::Totals;
+use crate::output::document::{Blame, MatrixDocument};
+use crate::output::totals::Totals;
+use crate::output::word::{self, Word};
 
 /// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Exit {
             // A machine that says it has completed and was not heard of every case.
             || kernels.iter().any(|kernel| {
                 kernel.fate.counts_as() == Blame::Nobody
-                    && cell::row(kernel, &found.cases).contains(&Word::NotRun)
+                    && word::row(kernel, &found.cases).contains(&Word::NotRun)
             })
             || runs().any(|run| run.totals.no_lab);
         if broke {

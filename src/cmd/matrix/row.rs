@@ -1,0 +1,305 @@
+//! One kernel of a matrix: booted, and booted again behind a case that ended it.
+
+use std::time::{Duration, Instant};
+
+use harness::taint::Taint;
+use scenarios::case::Selected;
+use scenarios::engine::{self, Ending, Observed, Outcome};
+use scenarios::judge::{Mismatch, Verdict};
+use vm::death::{Death, Kind};
+use vm::host::{Host, NotUp};
+use vm::machine::CONSOLE;
+
+use crate::machine::guest::Task;
+use crate::machine::session::{self, Said};
+use crate::output::consumer::{End, Run};
+use crate::output::document::{
+    CaseDocument, Complaint, Fate, KernelDocument, MachineDocument, RunDocument, milliseconds,
+};
+use crate::output::file::OutDirectory;
+use crate::output::matrix::event::Stage;
+use crate::output::totals::Totals;
+
+/// A kernel that ends again and again is not started more often.
+const RESTARTS: u32 = 20;
+
+/// Nor is one that hangs: each time is a long wait for nothing.
+const HANGS: u32 = 3;
+
+/// How cases are run in a guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How many at a time.
+    pub jobs: usize,
+    /// When a case hangs, by the guest's clock.
+    pub deadline: Option<Duration>,
+    /// Every case has a kernel of its own.
+    pub fresh: bool,
+}
+
+/// What a row tells while it is filled.
+pub enum Told {
+    /// What is being done.
+    Stage(Stage),
+    /// A case came to its end.
+    Finished(Box<Outcome>),
+    /// Something could not be written.
+    Trouble(anyhow::Error),
+}
+
+/// A row while it is filled.
+pub struct Row<'r> {
+    manner: Manner,
+    out: Option<&'r OutDirectory>,
+    tell: &'r dyn Fn(Told),
+    found: Found,
+    /// Cases that were not run yet, in order.
+    left: Vec<Selected>,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    run: Option<Run>,
+    cases: Vec<CaseDocument>,
+    totals: Totals,
+    complaints: Vec<Complaint>,
+    lacks: Vec<String>,
+    fate: Option<(Fate, String)>,
+    boot: Option<Duration>,
+    restarts: u32,
+    hangs: u32,
+}
+
+impl<'r> Row<'r> {
+    /// An empty row.
+    pub fn new(
+        selection: Vec<Selected>,
+        manner: Manner,
+        out: Option<&'r OutDirectory>,
+        tell: &'r dyn Fn(Told),
+    ) -> Self {
+        Self { manner, out, tell, found: Found::default(), left: selection }
+    }
+
+    /// Runs the cases on machines of `host`'s, until none is left or there is no point in
+    /// going on.
+    pub fn fill(mut self, name: &str, host: &Host) -> KernelDocument {
+        let started = Instant::now();
+        let all = self.left.len();
+        (self.tell)(Told::Stage(Stage::Booting));
+        while !self.left.is_empty() && self.go_on(host) {}
+        self.document(name, host, started.elapsed(), all)
+    }
+
+    /// Boots once and runs what is left. Says whether another machine may do more.
+    fn go_on(&mut self, host: &Host) -> bool {
+        let booted = match self.manner.fresh {
+            true => host.restore(),
+            false => host.boot(),
+        };
+        let machine = match booted {
+            Ok((machine, up)) => {
+                self.found.boot.get_or_insert(up.took);
+                if self.found.lacks.is_empty() {
+                    self.found.lacks = up.lacks;
+                }
+                machine
+            }
+            Err(not_up) => {
+                self.settle(fate_of_boot(not_up));
+                self.keep(host);
+                return false;
+            }
+        };
+        let ids = match self.manner.fresh {
+            true => vec![self.left[0].id()],
+            false => self.left.iter().map(Selected::id).collect(),
+        };
+        let Manner { jobs, deadline, .. } = self.manner;
+        let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
+        let task = Task::Cases { ids, named, jobs, deadline };
+        let mut running: Vec<String> = Vec::new();
+        let end =
+            session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));
+        self.keep_console(host, &end);
+        match end {
+            session::End::Done => self.manner.fresh,
+            session::End::NoLab(why) => {
+                self.settle((Fate::CannotBoot { why }, String::new()));
+                false
+            }
+            session::End::Died(death) => self.outlive(*death, &running),
+        }
+    }
+
+    /// A machine of one case's own has nothing to say unless it died.
+    fn keep_console(&self, host: &Host, end: &session::End) {
+        if !self.manner.fresh || matches!(end, session::End::Died(_)) {
+            self.keep(host);
+        }
+    }
+
+    fn keep(&self, host: &Host) {
+        let Some(out) = self.out else { return };
+        let printed = std::fs::read(host.directory().join(CONSOLE)).unwrap_or_default();
+        if let Err(e) = out.keep_console(&printed) {
+            (self.tell)(Told::Trouble(e));
+        }
+    }
+
+    /// How long nothing may be heard of a guest: it kills a case that hangs, and says so.
+    fn silence(&self) -> Duration {
+        let longest = self.left.iter().map(engine::default_deadline).max().unwrap_or_default();
+        // In a guest deadlines are three times as long, since it knows that it is slow.
+        self.manner.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
+    }
+
+    fn hear(&mut self, said: Said, running: &mut Vec<String>) {
+        match said {
+            Said::Environment(environment) => {
+                let Manner { jobs, .. } = self.manner;
+                self.found.run.get_or_insert_with(|| Run {
+                    environment: *environment,
+                    selection: self.left.clone(),
+                    rounds: 1,
+                    jobs,
+                });
+            }
+            Said::Started(id) => {
+                running.push(id.clone());
+                (self.tell)(Told::Stage(Stage::Running { id }));
+            }
+            Said::Finished(outcome) => {
+                running.retain(|id| *id != outcome.id);
+                self.take(*outcome);
+            }
+            Said::Complaint(complaint) => self.found.complaints.push(complaint),
+        }
+    }
+
+    /// Takes down what a case came to.
+    fn take(&mut self, outcome: Outcome) {
+        let selected = self.left.iter().find(|selected| selected.id() == outcome.id).copied();
+        self.left.retain(|selected| selected.id() != outcome.id);
+        let kept = match self.out.filter(|_| !outcome.pcapng.is_empty()) {
+            None => Ok(None),
+            Some(out) => out.keep_capture(&outcome.id, &outcome.pcapng).map(Some),
+        };
+        let capture = kept.unwrap_or_else(|e| {
+            (self.tell)(Told::Trouble(e));
+            None
+        });
+        self.found.totals.count(&outcome.verdict);
+        let capture = capture.map(|path| path.display().to_string());
+        self.found.cases.push(CaseDocument::of(
+            &outcome,
+            selected.map(|selected| selected.case),
+            capture,
+        ));
+        (self.tell)(Told::Finished(Box::new(outcome)));
+    }
+
+    /// A machine has died while cases ran. Says whether to start another.
+    fn outlive(&mut self, death: Death, running: &[String]) -> bool {
+        let Death { kind, ref why, .. } = death;
+        match running {
+            // Nobody knows who it was: each of them alone will tell.
+            [_, _, ..] => self.manner.jobs = 1,
+            [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
+            _ => {}
+        }
+        self.found.hangs += u32::from(kind == Kind::Hung);
+        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung)
+            && self.found.hangs < HANGS;
+        let suspects = running.to_vec();
+        self.settle((fate_of(kind, death.why), death.console));
+        self.left.sort_by_key(|selected| !suspects.contains(&selected.id()));
+        if !goes_on || running.is_empty() || self.found.restarts == RESTARTS {
+            return false;
+        }
+        self.found.restarts += 1;
+        (self.tell)(Told::Stage(Stage::Restarting));
+        true
+    }
+
+    /// The first of a kernel's deaths is the one that it is known for.
+    fn settle(&mut self, fate: (Fate, String)) {
+        self.found.fate.get_or_insert(fate);
+    }
+
+    fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
+        let Self { manner, found, left, .. } = self;
+        let Found { run, cases, mut totals, complaints, lacks, fate, boot, restarts, .. } = found;
+        let (fate, console) = fate.unwrap_or((Fate::Completed, String::new()));
+        let not_run = left.len();
+        let ending = match fate {
+            Fate::Interrupted => Ending::Interrupted { not_run },
+            _ if not_run > 0 && not_run < all => {
+                Ending::NoLab { why: "the machine ended".into(), not_run }
+            }
+            _ => Ending::Complete,
+        };
+        totals.end(&ending);
+        // What tainted it is told as a complaint, with the case that did it.
+        let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
+        KernelDocument {
+            name: name.to_owned(),
+            fate,
+            machine: boot.map(|boot| MachineDocument {
+                engine: host.engine().to_owned(),
+                clock: host.clock().name().to_owned(),
+                fresh: manner.fresh,
+                boot_ms: milliseconds(boot),
+                took_ms: milliseconds(took),
+                restarts,
+            }),
+            complaints,
+            lacks,
+            console,
+            run: run.map(|run| RunDocument::of(&run, &end, cases)),
+        }
+    }
+}
+
+/// The outcome of a case that its kernel did not survive.
+fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
+    let verdict = match kind {
+        Kind::Panicked => Verdict::Fail {
+            mismatches: vec![Mismatch {
+                what: "the kernel".into(),
+                expected: vec!["to go on".into()],
+                actual: why.to_owned(),
+                trace_line: None,
+            }],
+        },
+        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {why}") },
+    };
+    Outcome {
+        id: id.to_owned(),
+        round: 1,
+        verdict,
+        seen: Observed::default(),
+        pcapng: vec![],
+        took: Duration::ZERO,
+    }
+}
+
+fn fate_of(kind: Kind, why: String) -> Fate {
+    match kind {
+        Kind::NeverBooted => Fate::NeverBooted { why },
+        Kind::Panicked => Fate::Panicked { why },
+        Kind::OutOfMemory => Fate::OutOfMemory { why },
+        Kind::Hung => Fate::Hung { why },
+        Kind::Died => Fate::Died { why },
+        Kind::Garbage => Fate::Garbage { why },
+        Kind::Interrupted => Fate::Interrupted,
+    }
+}
+
+fn fate_of_boot(not_up: NotUp) -> (Fate, String) {
+    match not_up {
+        NotUp::Died(death) => (fate_of(death.kind, death.why), death.console),
+        other => (Fate::CannotBoot { why: other.to_string() }, String::new()),
+    }
+}
