@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use harness::lab::Lab;
 use harness::passing::{self, Pair, Receive};
-use harness::server::{Served, Server};
 use harness::socket::{Client, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 use harness::witness::Counters;
+use harness::worker::{Served, WorkerProcess};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
@@ -47,7 +47,7 @@ pub(crate) const CASES: &[Case] = &[
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
-                let server = Server::inheriting(&a)?;
+                let server = WorkerProcess::inheriting(&a)?;
                 lab.close(a);
                 Ok(server)
             })
@@ -64,7 +64,7 @@ pub(crate) const CASES: &[Case] = &[
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
-                let mut server = Server::inheriting(&a)?;
+                let mut server = WorkerProcess::inheriting(&a)?;
                 // The server's copy is left, which nothing on the wire may show.
                 drop(a);
                 lab.act(EXEC);
@@ -152,7 +152,7 @@ fn data() -> Draft {
 /// A server goes and another one gets its listener, by `hand_over`.
 fn handed_over(
     lab: &mut Lab,
-    hand_over: impl FnOnce(&mut Lab, Listener) -> harness::Result<Server>,
+    hand_over: impl FnOnce(&mut Lab, Listener) -> harness::Result<WorkerProcess>,
 ) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let (client, mut w) = start(lab, &a)?;
@@ -164,7 +164,7 @@ fn handed_over(
 /// The request is completed, and the new server serves both.
 fn finish(
     lab: &mut Lab,
-    mut server: Server,
+    mut server: WorkerProcess,
     client: &Client,
     w: &mut WireClient,
     before: &Counters,
@@ -228,7 +228,7 @@ fn handed_over_must(act: &str) -> Expectation {
 
 fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let mut worker = Server::inheriting(&a)?;
+    let mut worker = WorkerProcess::inheriting(&a)?;
     let first = lab.connect("first")?;
     first.send(b"?")?;
     let served = worker.serve(1)?;
@@ -238,14 +238,15 @@ fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let before = lab.counters()?;
     lab.act("kill(the first worker)");
     worker.kill()?;
-    let server = Server::inheriting(&a)?;
+    let server = WorkerProcess::inheriting(&a)?;
     finish(lab, server, &client, &mut w, &before)
 }
 
 fn unrelated(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (mut server, meeting_point) = Server::unrelated(lab.family())?;
+    let (mut server, point) = WorkerProcess::unrelated(lab.family())?;
     handed_over(lab, |lab, a| {
-        meeting_point.hand_over(&a, &mut server)?;
+        point.hand_over(&[&a]).tested(|| "sendmsg(SCM_RIGHTS, A)".into())?;
+        server.until_ready()?;
         lab.close(a);
         Ok(server)
     })
@@ -305,7 +306,7 @@ fn lost_in_flight(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let server = Server::inheriting(&a)?;
+    let server = WorkerProcess::inheriting(&a)?;
     drop(a);
     let client = hello(lab, "C")?;
     let b = lab.listen("B")?;

@@ -2,9 +2,9 @@
 
 use harness::Context;
 use harness::lab::{Lab, outcome};
-use harness::server::Server;
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wire_client::Draft;
+use harness::worker::WorkerProcess;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
@@ -140,7 +140,7 @@ fn draining_must(setting: Setting) -> Expectation {
 
 fn stopped_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen_with_backlog("A", CLIENTS as i32)?;
-    let mut server = Server::inheriting(&a)?;
+    let mut server = WorkerProcess::inheriting(&a)?;
     let b = lab.listen_with_backlog("B", CLIENTS as i32)?;
     server.stop()?;
     let before = lab.counters()?;
@@ -159,7 +159,7 @@ fn stopped_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("connections to B", others);
     lab.observe("connections to A and B", waiting + others);
     lab.observe_counters(&before)?;
-    server.go_on()?;
+    server.resume()?;
     let served = server.serve(waiting as usize)?;
     let mut ports: Vec<u16> = served.iter().map(|one| one.peer.port()).collect();
     ports.sort_unstable();
