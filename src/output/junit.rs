@@ -56,7 +56,7 @@ impl<W: Write> Consumer for Junit<W> {
                 status.set_description(explained.unwrap_or_default());
             }
             Verdict::Skip { reason } => {
-                status.set_message(reason.clone());
+                status.set_message(reason.to_string());
             }
             Verdict::KnownBug { reason, .. } => {
                 status.set_message(format!("known bug: {reason}"));

@@ -103,7 +103,7 @@ impl<W: Write> Terminal<W> {
             }
             Verdict::Pass { stale: Some(stale) } => (style.yellow("stale"), stale.clone()),
             Verdict::Fail { .. } => (style.red("FAIL "), String::new()),
-            Verdict::Skip { reason } => (style.yellow("skip "), reason.clone()),
+            Verdict::Skip { reason } => (style.yellow("skip "), reason.to_string()),
             Verdict::KnownBug { .. } => (style.yellow("known"), String::new()),
             Verdict::Error { .. } => (style.red("error"), String::new()),
         }

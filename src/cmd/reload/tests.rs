@@ -178,7 +178,7 @@ fn plots_have_a_panel_for_each_strategy_that_has_something_to_show() {
 #[test]
 fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
     let mut kernel = run::run().environment.kernel;
-    kernel.programs = Err("EPERM".into());
+    kernel.programs = Err(harness::Errno::EPERM.into());
     kernel.may_load_programs = false;
     let plan = |kernel: &Kernel| {
         let selection = catalogue::select(&["own/ebpf".into()]).expect("strategies");
