@@ -11,4 +11,4 @@ pub mod users;
 pub mod worker;
 
 pub use labs::{Broken, LAB_ARGUMENT, Labs, Returned};
-pub(crate) use labs::{encode, encode_setup_failure};
+pub(crate) use labs::{encode, encode_no_namespaces, encode_setup_failure};
