@@ -32,7 +32,7 @@ use crate::wait;
 
 pub use memory::HELD;
 pub use multipath::MULTIPATH_WATCHED;
-pub use processes::{ForkedHolder, PairKind};
+pub use processes::{Holder, PairKind};
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.

@@ -8,19 +8,19 @@ use serde::de::DeserializeOwned;
 use super::Lab;
 use crate::capture::Recorder;
 use crate::error::{Context, Result};
-use crate::process::subprocess::{self, Copy};
+use crate::process::subprocess::{self, ForkedHolder};
 use crate::process::worker::{HandoverPoint, WorkerProcess};
 use crate::socket::{Listener, UnixPair};
 use crate::trace::Act;
 
 /// A process that has a copy of every descriptor that the lab had when it was made, and sleeps.
-pub struct ForkedHolder {
-    process: Copy,
+pub struct Holder {
+    process: ForkedHolder,
     name: String,
     recorder: Recorder,
 }
 
-impl ForkedHolder {
+impl Holder {
     /// Kills it; returns when its descriptors are closed.
     ///
     /// # Errors
@@ -73,12 +73,12 @@ impl Lab {
     ///
     /// # Errors
     /// `fork` fails.
-    pub fn fork_holder(&mut self, name: &str) -> Result<ForkedHolder> {
+    pub fn fork_holder(&mut self, name: &str) -> Result<Holder> {
         let holds = self.recorder.own_listeners();
         self.recorder.holds(name, holds.clone());
         self.record(Act::StartProcess { process: name.to_owned(), holds });
-        let process = Copy::fork()?;
-        Ok(ForkedHolder { process, name: name.to_owned(), recorder: self.recorder.clone() })
+        let process = ForkedHolder::fork()?;
+        Ok(Holder { process, name: name.to_owned(), recorder: self.recorder.clone() })
     }
 
     /// Two UNIX sockets that are connected to each other.
