@@ -69,14 +69,16 @@ fn is_drawn(line: &Line) -> bool {
         Act::Connect { .. } | Act::Send { .. } | Act::SendSegment { .. } | Act::Receive { .. } => {
             false
         }
-        Act::Close { socket: Actor::Listener(_), .. } => true,
-        Act::Close { at_scope_end, .. } => !at_scope_end,
+        Act::Close { socket: Actor::Client(_) | Actor::Child(_), at_scope_end, .. } => {
+            !at_scope_end
+        }
         Act::CloseUnixSockets { closes } => !closes.is_empty(),
         Act::Accept { .. }
         | Act::Attach { .. }
         | Act::Begin(_)
         | Act::Bind { .. }
         | Act::ClearEntry { .. }
+        | Act::Close { socket: Actor::Listener(_) | Actor::Datagram(_), .. }
         | Act::CloseGate(_)
         | Act::Continue { .. }
         | Act::Destroy(_)

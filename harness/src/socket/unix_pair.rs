@@ -124,7 +124,7 @@ impl UnixPair {
             self.recorder.holds(QUEUE, left);
         }
         let installed = message.as_ref().map_or(&[][..], |message| &message.listeners);
-        let listeners = installed.iter().map(|listener| listener.traced()).collect();
+        let listeners = installed.iter().map(Listener::traced).collect();
         let received = Act::ReceiveDescriptors { listeners, closes };
         message.inspect(|_| {
             self.recorder.record(|| received);
