@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 use harness::interrupt;
 use scenarios::case::Selected;
 use scenarios::catalogue;
-use vm::bootable::NotBootable;
-use vm::cache::{Cache, Progress};
-use vm::choice::Choice;
-use vm::host::{Host, Shared};
-use vm::qemu::Clock;
+use vm::boot::not_bootable::NotBootable;
+use vm::fetch::cache::{Cache, Progress};
+use vm::fetch::choice::Choice;
+use vm::machine::host::{Host, Shared};
+use vm::machine::qemu::Clock;
 
 use self::event::{Matrix, Stage};
 use self::gather::{Files, Gather};

@@ -6,9 +6,9 @@ use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};
-use vm::death::{Death, Kind};
-use vm::host::{Host, NotUp};
-use vm::machine::CONSOLE;
+use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::host::{Host, NotUp};
+use vm::machine::running::CONSOLE;
 
 use super::event::Stage;
 use super::session::{self, Said};
@@ -102,7 +102,7 @@ impl<'r> Row<'r> {
             Ok((machine, up)) => {
                 self.found.boot.get_or_insert(up.took);
                 if self.found.lacks.is_empty() {
-                    self.found.lacks = up.lacks;
+                    self.found.lacks = up.missing;
                 }
                 machine
             }
@@ -129,13 +129,13 @@ impl<'r> Row<'r> {
                 self.settle((Fate::CannotBoot { why }, String::new()));
                 false
             }
-            session::End::Died(death) => self.outlive(*death, &running),
+            session::End::EndedEarly(end) => self.outlive(*end, &running),
         }
     }
 
     /// A machine of one case's own has nothing to say unless it died.
     fn keep_console(&self, host: &Host, end: &session::End) {
-        if !self.manner.fresh || matches!(end, session::End::Died(_)) {
+        if !self.manner.fresh || matches!(end, session::End::EndedEarly(_)) {
             self.keep(host);
         }
     }
@@ -200,20 +200,27 @@ impl<'r> Row<'r> {
         (self.tell)(Told::Finished(Box::new(outcome)));
     }
 
-    /// A machine has died while cases ran. Says whether to start another.
-    fn outlive(&mut self, death: Death, running: &[String]) -> bool {
-        let Death { kind, ref why, .. } = death;
+    /// A machine has ended while cases ran. Says whether to start another.
+    fn outlive(&mut self, end: EarlyEnd, running: &[String]) -> bool {
+        let EarlyEnd { reason, console } = end;
         match running {
             // Nobody knows who it was: each of them alone will tell.
             [_, _, ..] => self.manner.jobs = 1,
-            [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
+            [id] if reason != EndReason::Interrupted => self.take(ended_by(id, &reason)),
             _ => {}
         }
-        self.found.hangs += u32::from(kind == Kind::Hung);
-        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung)
-            && self.found.hangs < HANGS;
+        self.found.hangs += u32::from(matches!(reason, EndReason::Hung { .. }));
+        let goes_on = match reason {
+            EndReason::Panicked { .. } | EndReason::OutOfMemory { .. } | EndReason::Hung { .. } => {
+                self.found.hangs < HANGS
+            }
+            EndReason::NeverBooted(_)
+            | EndReason::Died(_)
+            | EndReason::Garbage(_)
+            | EndReason::Interrupted => false,
+        };
         let suspects = running.to_vec();
-        self.settle((fate_of(kind, death.why), death.console));
+        self.settle((fate_of(&reason), console));
         self.left.sort_by_key(|selected| !suspects.contains(&selected.id()));
         if !goes_on || running.is_empty() || self.found.restarts == RESTARTS {
             return false;
@@ -223,7 +230,7 @@ impl<'r> Row<'r> {
         true
     }
 
-    /// The first of a kernel's deaths is the one that it is known for.
+    /// The first end of a kernel's machines is the one that is reported.
     fn settle(&mut self, fate: (Fate, String)) {
         self.found.fate.get_or_insert(fate);
     }
@@ -263,17 +270,17 @@ impl<'r> Row<'r> {
 }
 
 /// The outcome of a case that its kernel did not survive.
-fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
-    let verdict = match kind {
-        Kind::Panicked => Verdict::Fail {
+fn ended_by(id: &str, reason: &EndReason) -> Outcome {
+    let verdict = match reason {
+        EndReason::Panicked { line } => Verdict::Fail {
             mismatches: vec![Mismatch {
                 what: "the kernel".into(),
                 expected: vec!["to go on".into()],
-                actual: why.to_owned(),
+                actual: line.to_owned(),
                 trace_line: None,
             }],
         },
-        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {why}") },
+        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {reason}") },
     };
     Outcome {
         id: id.to_owned(),
@@ -285,21 +292,22 @@ fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
     }
 }
 
-fn fate_of(kind: Kind, why: String) -> Fate {
-    match kind {
-        Kind::NeverBooted => Fate::NeverBooted { why },
-        Kind::Panicked => Fate::Panicked { why },
-        Kind::OutOfMemory => Fate::OutOfMemory { why },
-        Kind::Hung => Fate::Hung { why },
-        Kind::Died => Fate::Died { why },
-        Kind::Garbage => Fate::Garbage { why },
-        Kind::Interrupted => Fate::Interrupted,
+fn fate_of(reason: &EndReason) -> Fate {
+    let why = reason.to_string();
+    match reason {
+        EndReason::NeverBooted(_) => Fate::NeverBooted { why },
+        EndReason::Panicked { .. } => Fate::Panicked { why },
+        EndReason::OutOfMemory { .. } => Fate::OutOfMemory { why },
+        EndReason::Hung { .. } => Fate::Hung { why },
+        EndReason::Died(_) => Fate::Died { why },
+        EndReason::Garbage(_) => Fate::Garbage { why },
+        EndReason::Interrupted => Fate::Interrupted,
     }
 }
 
 fn fate_of_boot(not_up: NotUp) -> (Fate, String) {
     match not_up {
-        NotUp::Died(death) => (fate_of(death.kind, death.why), death.console),
+        NotUp::EndedEarly(end) => (fate_of(&end.reason), end.console),
         other => (Fate::CannotBoot { why: other.to_string() }, String::new()),
     }
 }

@@ -17,8 +17,8 @@ use harness::Context;
 use harness::{subprocess, wait};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::machine::CONSOLE;
-use crate::qemu::{Clock, INITRAMFS, kernel_arguments};
+use crate::machine::qemu::{Clock, INITRAMFS, kernel_arguments};
+use crate::machine::running::CONSOLE;
 
 /// The guest's end of the port: the first serial line.
 const PORT: &str = "/dev/ttyS0";
@@ -135,7 +135,7 @@ impl Uml {
         self.time_travel
     }
 
-    /// The command that boots it in `directory`, beside the initial RAM file system. It is
+    /// The command that boots it in `directory`, where the initial RAM file system is. It is
     /// to be started there, with the port at its standard input and output.
     ///
     /// # Errors
@@ -262,7 +262,7 @@ fn place_for(memory: u32, places: impl Iterator<Item = PathBuf>) -> Result<PathB
     Err(Unfit::NoMemory(flaws))
 }
 
-/// Why a directory is no place for so many MiB of memory.
+/// Why a directory is no place for this many MiB of memory.
 fn flaw(place: &Path, memory: u32) -> Option<String> {
     let system = match statvfs(place) {
         Ok(system) => system,

@@ -10,7 +10,7 @@ use object::LittleEndian as LE;
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 
-use crate::compression::Compression;
+use crate::boot::compression::Compression;
 
 /// The modules to look for: the gate, the witnesses, the wires, and the ports through
 /// which results come out. Each kernel has some of them built in.
@@ -30,7 +30,7 @@ pub const WANTED: [&str; 12] = [
 ];
 
 /// Those of them that a guest loads when it starts: the ports, since the kernel does not
-/// know that it lacks their driver, and the gate, which a snapshot has then. The kernel asks
+/// know that their driver is missing, and the gate, which a snapshot has then. The kernel asks
 /// for the others when it needs them.
 pub const AT_START: [&str; 4] = ["virtio_pci", "virtio_console", "nf_tables", "nft_counter"];
 
@@ -177,7 +177,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub struct Info {
     /// The modules that it needs, `-` written as `_`.
     pub depends: Vec<String>,
-    /// What the kernel may ask for to get it, beside its name.
+    /// What the kernel may ask for to get it, apart from its name.
     pub aliases: Vec<String>,
     /// The kernel that it was built for.
     pub release: Option<String>,

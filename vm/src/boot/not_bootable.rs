@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cache::CacheError;
-use crate::fetch::CannotFetch;
-use crate::image::NoKernel;
-use crate::modules::BadModule;
-use crate::package::BadPackage;
+use crate::boot::image::NoKernel;
+use crate::boot::modules::BadModule;
+use crate::boot::package::BadPackage;
+use crate::fetch::cache::CacheError;
+use crate::fetch::cannot_fetch::CannotFetch;
 
 /// A kernel cannot be made ready.
 #[derive(Debug, thiserror::Error)]
