@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
-pub use self::reload::{ReloadArguments, ReloadFormat, WindowChoice};
+pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
+pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
 ///
@@ -46,17 +46,6 @@ Exit codes:
   2    the command line is wrong
   4    nothing ran: no such case, or every one was skipped
   69   the laboratory failed, or a result could not be written
-  130  interrupted";
-
-/// What the exit codes mean where many kernels are told of.
-pub const MATRIX_EXIT_CODES: &str = "\
-Exit codes:
-  0    as expected (known bugs are)
-  1    a case fails, a kernel panics, or its log has a complaint
-  2    the command line is wrong
-  4    nothing ran: every case was skipped, or no kernel could be fetched
-  69   the laboratory failed, a machine hung, died or never booted, a kernel that was
-       named cannot be fetched, a shard is missing, or a file cannot be read or written
   130  interrupted";
 
 /// The subcommands.
@@ -107,7 +96,7 @@ Exit codes with --bisect:
 
 /// `sockmig matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = format!("{}\n\n{MATRIX_EXIT_CODES}\n\n{BISECT_EXIT_CODES}", help::MATRIX))]
+#[command(after_help = format!("{}\n\n{}\n\n{BISECT_EXIT_CODES}", help::MATRIX, help::MATRIX_EXIT_CODES))]
 pub struct MatrixArguments {
     /// Only cases whose ids start with one of these; `sockmig list` shows the ids.
     #[arg(value_name = "ID-PREFIX")]
@@ -433,5 +422,35 @@ fn jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(jobs @ 1..=1000) => Ok(jobs),
         _ => Err("a number from 1 to 1000 is needed".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Arguments;
+
+    /// The command and everything below it, each with how it is called.
+    fn all(command: &Command, called: &str) -> Vec<(String, Command)> {
+        let below = command.get_subcommands().flat_map(|sub| {
+            let called = format!("{called} {}", sub.get_name());
+            all(sub, &called)
+        });
+        [(called.to_owned(), command.clone())].into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn every_help_has_an_example_and_tells_the_exit_codes() {
+        let mut command = Arguments::command();
+        command.build();
+        for (called, mut command) in all(&command, "sockmig") {
+            let help = command.render_long_help().to_string();
+            let behind = help.split_once("--help").expect("the option").1.to_owned();
+            // The parent's name stands for what has a few of its own.
+            let example = called.rsplit_once(' ').map_or(&*called, |(parent, _)| parent);
+            assert!(behind.contains(example), "no example of `{called}`:\n{help}");
+            assert!(behind.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
+        }
     }
 }

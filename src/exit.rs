@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use scenarios::judge::Verdict;
 
-use crate::document::{Blame, MatrixDocument};
-use crate::matrix::cell::{self, Word};
-use crate::totals::Totals;
+use crate::output::document::{Blame, MatrixDocument};
+use crate::output::totals::Totals;
+use crate::output::word::{self, Word};
 
 /// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Exit {
         let any = |is: fn(&Verdict) -> bool| {
             runs().flat_map(|run| &run.cases).any(|case| is(&case.verdict))
         };
-        let blamed = |blame| kernels.iter().any(|kernel| kernel.fate.counts_as() == blame);
+        let blamed = |blame| kernels.iter().any(|kernel| kernel.end.counts_as() == blame);
         let missing = kernels
             .iter()
-            .any(|kernel| kernel.fate.counts_as() == Blame::Mirror && named.contains(&kernel.name));
+            .any(|kernel| kernel.end.counts_as() == Blame::Mirror && named.contains(&kernel.name));
         if !found.complete || blamed(Blame::User) || runs().any(|run| run.totals.interrupted) {
             return Self::Interrupted;
         }
@@ -79,8 +79,8 @@ impl Exit {
             || missing
             // A machine that says it has completed and was not heard of every case.
             || kernels.iter().any(|kernel| {
-                kernel.fate.counts_as() == Blame::Nobody
-                    && cell::row(kernel, &found.cases).contains(&Word::NotRun)
+                kernel.end.counts_as() == Blame::Nobody
+                    && word::row(kernel, &found.cases).contains(&Word::NotRun)
             })
             || runs().any(|run| run.totals.no_lab);
         if broke {

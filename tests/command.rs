@@ -1,6 +1,6 @@
 //! The command as its users meet it: on good days.
 
-#[path = "../src/tests/ktap_rules.rs"]
+#[path = "../src/output/tests/ktap_rules.rs"]
 mod ktap_rules;
 mod support;
 

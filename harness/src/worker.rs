@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::{Signal, is_stopped, signal};
+use crate::child_server::{Signal, is_stopped, signal};
 use crate::error::{Context, Error, Result};
 use crate::family::Family;
 use crate::passing::{self, Receive};

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::listening::Change;
-use harness::load::{Attempt, Fate, Record};
+use harness::listener_monitor::ListenerChange;
+use harness::load::{Attempt, Outcome, Record};
 use harness::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::errand::Errand;
 use crate::oracle::{self, Handshake};
 use crate::window::Window;
 
@@ -27,7 +26,7 @@ pub(crate) struct Reload {
     pub(crate) counters: BTreeMap<String, i64>,
 }
 
-/// What an errand found.
+/// What a job found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Each reload, in order.
@@ -48,7 +47,7 @@ pub struct ReloadFound {
     /// Whether `tcp_migrate_req` was on.
     pub on: bool,
     /// Its attempts, by what became of them.
-    pub fates: BTreeMap<Fate, u64>,
+    pub outcomes: BTreeMap<Outcome, u64>,
     /// How many listeners closed.
     pub closed: u32,
     /// From the order to stop until the last of them was gone, in microseconds.
@@ -72,12 +71,12 @@ pub struct ReloadFound {
 impl ReloadFound {
     /// How many attempts it has.
     pub fn attempts(&self) -> u64 {
-        self.fates.values().sum()
+        self.outcomes.values().sum()
     }
 
     /// How many of them got no answer.
     pub fn lost(&self) -> u64 {
-        self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
+        self.outcomes.iter().filter(|(outcome, _)| outcome.is_loss()).map(|(_, count)| count).sum()
     }
 }
 
@@ -86,36 +85,34 @@ impl ReloadFound {
 /// # Errors
 /// The laboratory failed in any attempt, or clients were lost where nothing was reloaded.
 pub(crate) fn found(
-    errand: &Errand,
+    window: &Window,
     record: &Record,
     reloads: &[Reload],
-    changes: &[Change],
+    changes: &[ListenerChange],
 ) -> Result<Found> {
-    if let Some(trouble) = record.troubles.first() {
-        return Err(Error::unreadable(
-            "the load",
-            format!("not every client could come: {trouble}"),
-        ));
+    if let Some(error) = record.lab_errors.first() {
+        return Err(Error::unreadable("the load", format!("not every client could come: {error}")));
     }
     let of = |attempt: &Attempt| whose(attempt, reloads);
     let outside: Vec<&Attempt> =
         record.attempts.iter().filter(|attempt| of(attempt).is_none()).collect();
-    if let Some(lost) = outside.iter().find(|attempt| attempt.fate.is_some_and(Fate::is_loss)) {
-        let fate = lost.fate.map_or("", Fate::words);
+    if let Some(lost) = outside.iter().find(|attempt| attempt.outcome.is_some_and(Outcome::is_loss))
+    {
+        let outcome = lost.outcome.map_or("", Outcome::words);
         return Err(Error::unreadable(
             "the load",
-            format!("a client was lost where nothing was reloaded ({fate}); lower --rate"),
+            format!("a client was lost where nothing was reloaded ({outcome}); lower --rate"),
         ));
     }
-    let window = in_flight(&errand.window, &record.attempts, reloads);
-    let window = window.unwrap_or_else(|| errand.window.span());
+    let in_flight = in_flight(window, &record.attempts, reloads);
+    let in_flight = in_flight.unwrap_or_else(|| window.span());
     let handshakes: Vec<Handshake> =
-        record.attempts.iter().map(|attempt| handshake(&errand.window, window, attempt)).collect();
+        record.attempts.iter().map(|attempt| handshake(window, in_flight, attempt)).collect();
     let mut found: Vec<ReloadFound> =
         reloads.iter().map(|reload| start(reload, changes, &handshakes)).collect();
     for attempt in &record.attempts {
         if let Some(index) = of(attempt) {
-            add(&mut found[index], &reloads[index], attempt, window);
+            add(&mut found[index], &reloads[index], attempt, in_flight);
         }
     }
     let attempts = record.attempts.len() as u64;
@@ -127,7 +124,7 @@ pub(crate) fn found(
     Ok(Found {
         reloads: found,
         outside: outside.len() as u64,
-        window_us: window.as_micros() as u64,
+        window_us: in_flight.as_micros() as u64,
         lag_us: percentile(record.lags_us.clone(), 99).unwrap_or_default(),
         processor_us: record.processor.as_secs_f64() * 1e6 / attempts.max(1) as f64,
     })
@@ -136,8 +133,9 @@ pub(crate) fn found(
 /// Which reload an attempt belongs to: the one in whose time it started; and if a segment
 /// ended it, the one in whose time that came, which it need not have started in.
 fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
-    let cut_off = attempt.fate.is_some_and(|fate| {
-        fate.is_loss() && !matches!(fate, Fate::TimedOutConnecting | Fate::TimedOutWaiting)
+    let cut_off = attempt.outcome.is_some_and(|outcome| {
+        outcome.is_loss()
+            && !matches!(outcome, Outcome::TimedOutConnecting | Outcome::TimedOutWaiting)
     });
     if cut_off {
         return reloads.iter().rposition(|reload| reload.begun <= attempt.ended);
@@ -159,7 +157,7 @@ fn handshake(window: &Window, takes: Duration, attempt: &Attempt) -> Handshake {
     }
 }
 
-fn start(reload: &Reload, changes: &[Change], handshakes: &[Handshake]) -> ReloadFound {
+fn start(reload: &Reload, changes: &[ListenerChange], handshakes: &[Handshake]) -> ReloadFound {
     let closes = oracle::closes(changes, handshakes, reload.begun..reload.ended, reload.steered);
     let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
     ReloadFound {
@@ -174,13 +172,13 @@ fn start(reload: &Reload, changes: &[Change], handshakes: &[Handshake]) -> Reloa
 }
 
 fn add(found: &mut ReloadFound, reload: &Reload, attempt: &Attempt, window: Duration) {
-    let Some(fate) = attempt.fate else { return };
-    *found.fates.entry(fate).or_default() += 1;
-    if fate.is_loss() {
+    let Some(outcome) = attempt.outcome else { return };
+    *found.outcomes.entry(outcome).or_default() += 1;
+    if outcome.is_loss() {
         let at = attempt.ended.as_secs_f64() - reload.stopped.as_secs_f64();
         found.lost_at_ms.push((at * 1e6).round() / 1e3);
     }
-    let Some(answered) = attempt.answered.filter(|_| fate == Fate::Answered) else { return };
+    let Some(answered) = attempt.answered.filter(|_| outcome == Outcome::Answered) else { return };
     let took = (answered - attempt.started).as_micros().try_into().unwrap_or(u32::MAX);
     if attempt.ended < reload.stopped {
         found.quiet_us.push(took);
@@ -193,7 +191,7 @@ fn add(found: &mut ReloadFound, reload: &Reload, attempt: &Attempt, window: Dura
 fn in_flight(window: &Window, attempts: &[Attempt], reloads: &[Reload]) -> Option<Duration> {
     let quiet = |attempt: &&Attempt| {
         let concerned = |r: &Reload| attempt.started < r.ended && attempt.ended > r.stopped;
-        attempt.fate == Some(Fate::Answered) && !reloads.iter().any(concerned)
+        attempt.outcome == Some(Outcome::Answered) && !reloads.iter().any(concerned)
     };
     let took = |attempt: &Attempt| match window {
         Window::DelayLine { .. } => Some(attempt.connected? - attempt.started),
@@ -213,22 +211,21 @@ fn percentile(mut of: Vec<u32>, percent: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy;
     use harness::load::Attempt;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn attempt(started: u64, ended: u64, fate: Fate) -> Attempt {
-        let connected = (fate == Fate::Answered).then(|| ms(started + 40));
-        let answered = (fate == Fate::Answered).then(|| ms(ended));
+    fn attempt(started: u64, ended: u64, outcome: Outcome) -> Attempt {
+        let connected = (outcome == Outcome::Answered).then(|| ms(started + 40));
+        let answered = (outcome == Outcome::Answered).then(|| ms(ended));
         Attempt {
             started: ms(started),
             connected,
             answered,
             ended: ms(ended),
-            fate: Some(fate),
+            outcome: Some(outcome),
             held: false,
         }
     }
@@ -246,36 +243,26 @@ mod tests {
         }
     }
 
-    fn errand() -> Errand {
-        Errand {
-            strategy: strategy::all()[0].id.to_owned(),
-            settings: vec![false, false],
-            rate: 1000,
-            window: Window::DelayLine { round_trip: ms(40) },
-            workers: 1,
-            pause: Duration::ZERO,
-            period: Duration::ZERO,
-        }
-    }
+    const WINDOW: Window = Window::DelayLine { round_trip: Duration::from_millis(40) };
 
     fn found_of(attempts: Vec<Attempt>) -> Result<Found> {
         let record = Record { attempts, ..Record::default() };
-        found(&errand(), &record, &[reload(1000), reload(1400)], &[])
+        found(&WINDOW, &record, &[reload(1000), reload(1400)], &[])
     }
 
     #[test]
     fn every_attempt_is_counted_once_and_where_it_belongs() {
         let found = found_of(vec![
-            attempt(500, 580, Fate::Answered),
-            attempt(1000, 1080, Fate::Answered),
-            attempt(1190, 1270, Fate::Answered),
+            attempt(500, 580, Outcome::Answered),
+            attempt(1000, 1080, Outcome::Answered),
+            attempt(1190, 1270, Outcome::Answered),
             // Started before the reload that cut it off.
-            attempt(1399, 1600, Fate::ResetWaiting),
+            attempt(1399, 1600, Outcome::ResetWaiting),
             // Gave up in the next reload's time.
-            attempt(1300, 1500, Fate::TimedOutWaiting),
+            attempt(1300, 1500, Outcome::TimedOutWaiting),
             // Its reset came late.
-            attempt(1790, 1900, Fate::Refused),
-            attempt(1800, 1880, Fate::Answered),
+            attempt(1790, 1900, Outcome::Refused),
+            attempt(1800, 1880, Outcome::Answered),
         ])
         .expect("in order");
         assert_eq!(found.outside, 2);
@@ -292,15 +279,15 @@ mod tests {
 
     #[test]
     fn a_loss_before_any_reload_is_the_laboratory_s() {
-        let why = found_of(vec![attempt(500, 580, Fate::Refused)]).expect_err("no reload");
+        let why = found_of(vec![attempt(500, 580, Outcome::Refused)]).expect_err("no reload");
         assert!(why.to_string().contains("lost where nothing was reloaded"), "{why}");
     }
 
     #[test]
-    fn what_the_laboratory_lacked_is_no_loss() {
-        let troubles = vec!["bind(): EADDRNOTAVAIL".to_owned()];
-        let record = Record { troubles, ..Record::default() };
-        let why = found(&errand(), &record, &[reload(1000)], &[]).expect_err("an error");
+    fn what_was_missing_in_the_laboratory_is_no_loss() {
+        let lab_errors = vec!["bind(): EADDRNOTAVAIL".to_owned()];
+        let record = Record { lab_errors, ..Record::default() };
+        let why = found(&WINDOW, &record, &[reload(1000)], &[]).expect_err("an error");
         assert!(why.to_string().contains("EADDRNOTAVAIL"), "{why}");
     }
 }

@@ -1,21 +1,25 @@
 //! Which way of reloading a server loses how many connections.
 //!
-//! An [`errand`] is what one lab does: it runs a server by one [`strategy`], under load, and
-//! reloads it several times with migration off and on in turns, behind something that makes
-//! handshakes last (a [`window`]). [`account`] gives every attempt to the reload that it
-//! belongs to, [`oracle`] says what each close must cost without migration, and a [`row`]
-//! is what many errands of one strategy come to.
+//! A [`job`] is what one lab does: it runs a server by one [`strategy`] of the [`catalogue`],
+//! under load, and reloads it several times with migration off and on in turns, while a
+//! [`window`] makes handshakes take their time. [`account`] gives every attempt to the reload
+//! that it belongs to, [`oracle`] computes what each close must cost without migration, and a
+//! [`row`] sums up all jobs of one strategy.
 
 pub mod account;
+pub mod catalogue;
 pub mod close_cost;
-pub mod errand;
+pub mod counters;
 pub mod estimate;
-mod foreign;
+pub mod job;
+mod lab_work;
 mod loading;
 pub mod oracle;
 mod own;
 pub mod row;
-mod steering;
+mod servers;
 pub mod stopped;
 pub mod strategy;
 pub mod window;
+
+pub use lab_work::lab_work;

@@ -2,13 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use harness::delay_line::{self, FarEnd};
 use harness::gate::Hold;
-use harness::load::{Course, Load, Record};
+use harness::load::{Load, LoadControl, Record};
 use harness::{Error, PORT, Result, wait};
 
 use crate::window::Window;
@@ -21,7 +20,7 @@ const SOURCES: u8 = 8;
 
 /// A load under way.
 pub(crate) struct Loading {
-    course: Arc<Course>,
+    control: Arc<LoadControl>,
     means: Means,
 }
 
@@ -33,8 +32,8 @@ enum Means {
 impl Loading {
     /// Starts a load through `window`. The server must listen already.
     pub(crate) fn start(window: &Window, rate: u32, epoch: Instant) -> Result<Self> {
-        let course = Arc::new(Course::default());
-        let its = Arc::clone(&course);
+        let control = Arc::new(LoadControl::default());
+        let its = Arc::clone(&control);
         let (server, sources): (Ipv4Addr, Vec<Ipv4Addr>) = match window {
             Window::DelayLine { .. } => {
                 (delay_line::SERVER, (1..=SOURCES).map(|n| Ipv4Addr::new(198, 18, 1, n)).collect())
@@ -61,24 +60,24 @@ impl Loading {
                 Means::Hold(thread::spawn(work), hold)
             }
         };
-        Ok(Self { course, means })
+        Ok(Self { control, means })
     }
 
-    /// Waits until every client that came before `moment` has its fate.
+    /// Waits until every client that came before `moment` has its outcome.
     ///
     /// # Errors
     /// The load has broken.
     pub(crate) fn until_settled(&self, moment: Duration) -> Result<()> {
-        let what = "the fates of all clients that a reload could concern";
-        wait::until(what, || Ok(self.course.is_settled(moment).then_some(())))
+        let what = "the outcomes of all clients that a reload could concern";
+        wait::until(what, || Ok(self.control.is_settled(moment).then_some(())))
     }
 
-    /// Starts no more clients, waits for the last one's fate, and tells of all.
+    /// Starts no more clients, waits for the last one's outcome, and tells of all.
     ///
     /// # Errors
     /// The load or the line broke, or lost packets of its own.
     pub(crate) fn finish(self) -> Result<Record> {
-        self.course.over.store(true, Ordering::Release);
+        self.control.stop();
         match self.means {
             Means::Line(far) => {
                 let (record, carried) = far.join()?;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use harness::listening::Change;
+use harness::listener_monitor::ListenerChange;
 
 /// A client's handshake as the server sees it: from its SYN until its final ACK. Nothing is
 /// between them where nothing prolongs it.
@@ -40,7 +40,7 @@ pub struct Closes {
 /// Looks at what closed `during` a reload in which a program left the old generation
 /// without new clients from `steered` on, if there was one.
 pub fn closes(
-    changes: &[Change],
+    changes: &[ListenerChange],
     handshakes: &[Handshake],
     during: Range<Duration>,
     steered: Option<Duration>,
@@ -74,13 +74,13 @@ pub fn closes(
 }
 
 /// Who closed in this time.
-fn closing(changes: &[Change], during: &Range<Duration>) -> BTreeSet<u64> {
+fn closing(changes: &[ListenerChange], during: &Range<Duration>) -> BTreeSet<u64> {
     let pairs = changes.windows(2).filter(|pair| during.contains(&pair[1].at));
     pairs.flat_map(|pair| pair[0].listeners.difference(&pair[1].listeners)).copied().collect()
 }
 
 /// Which share of the clients was a listener's at this time.
-fn share(changes: &[Change], listener: u64, at: Duration) -> f64 {
+fn share(changes: &[ListenerChange], listener: u64, at: Duration) -> f64 {
     let past = changes.partition_point(|change| change.moment() <= at);
     let then = past.checked_sub(1).map(|last| &changes[last].listeners);
     let then = then.filter(|listeners| listeners.contains(&listener));
@@ -93,12 +93,12 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn changes(of: &[(u32, &[u64])]) -> Vec<Change> {
-        let change = |(at, listeners): &(u32, &[u64])| Change {
+    fn changes(of: &[(u32, &[u64])]) -> Vec<ListenerChange> {
+        let change = |(at, listeners): &(u32, &[u64])| ListenerChange {
             at: MS * *at,
             last_look: MS * *at,
             listeners: listeners.iter().copied().collect(),
-            ..Change::default()
+            ..ListenerChange::default()
         };
         of.iter().map(change).collect()
     }

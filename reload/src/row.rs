@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use harness::load::Fate;
+use harness::load::Outcome;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::account::ReloadFound;
-use crate::errand::ABORTED;
+use crate::counters::ABORTED;
 use crate::estimate::{Estimate, chance_of_at_most};
-use crate::strategy::Nature;
+use crate::strategy::ListenerEffect;
 
 /// How many must be lost so that losing half of them, or more, is no chance.
 const ENOUGH_TO_TELL: f64 = 4.0;
@@ -26,10 +26,10 @@ pub struct Row {
     /// The strategy's id.
     pub strategy: String,
     /// What it does to listeners.
-    pub nature: Nature,
+    pub effect: ListenerEffect,
     /// Whether `tcp_migrate_req` was on.
     pub on: bool,
-    fates: BTreeMap<Fate, u64>,
+    outcomes: BTreeMap<Outcome, u64>,
     lost: Vec<u64>,
     rate: u32,
     expected: f64,
@@ -48,7 +48,8 @@ pub struct Summary {
     /// The strategy's id.
     pub strategy: String,
     /// What it does to listeners.
-    pub nature: Nature,
+    #[serde(rename = "nature")]
+    pub effect: ListenerEffect,
     /// Whether `tcp_migrate_req` was on.
     pub migrate_req: bool,
     /// How many clients came in a second.
@@ -58,7 +59,8 @@ pub struct Summary {
     /// How many clients came in their time.
     pub attempts: u64,
     /// What became of them; the numbers add up to the attempts.
-    pub fates: BTreeMap<Fate, u64>,
+    #[serde(rename = "fates")]
+    pub outcomes: BTreeMap<Outcome, u64>,
     /// How many got no answer, at each reload.
     pub lost_per_reload: Estimate,
     /// How many must be lost at each if nothing migrates; none of those who drain, whose
@@ -114,13 +116,13 @@ pub enum Proof {
 
 impl Row {
     /// A row without reloads.
-    pub fn new(strategy: &str, nature: Nature, on: bool, rate: u32) -> Self {
+    pub fn new(strategy: &str, effect: ListenerEffect, on: bool, rate: u32) -> Self {
         let histogram = || Histogram::new_with_max(LONGEST_US, 3).expect("fixed bounds");
         Self {
             strategy: strategy.to_owned(),
-            nature,
+            effect,
             on,
-            fates: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
             lost: vec![],
             rate,
             expected: 0.0,
@@ -136,14 +138,14 @@ impl Row {
 
     /// Adds a reload.
     pub fn add(&mut self, found: &ReloadFound) {
-        for (fate, count) in &found.fates {
-            *self.fates.entry(*fate).or_default() += count;
+        for (outcome, count) in &found.outcomes {
+            *self.outcomes.entry(*outcome).or_default() += count;
         }
         for (counter, grown) in &found.counters {
             *self.counters.entry(counter.clone()).or_default() += grown;
         }
         self.lost.push(found.lost());
-        if self.nature != Nature::Drains {
+        if self.effect != ListenerEffect::CloseWhenIdle {
             self.expected += found.expected;
             self.queued += found.queued;
         }
@@ -182,12 +184,12 @@ impl Row {
         let close_ms = median.zip(close_us.last());
         Some(Summary {
             strategy: self.strategy.clone(),
-            nature: self.nature,
+            effect: self.effect,
             migrate_req: self.on,
             rate: self.rate,
             reloads: self.lost.len() as u64,
-            attempts: self.fates.values().sum(),
-            fates: self.fates.clone(),
+            attempts: self.outcomes.values().sum(),
+            outcomes: self.outcomes.clone(),
             lost_per_reload,
             expected_per_reload: self.expected / reloads,
             queued_per_reload: self.queued as f64 / reloads,
@@ -204,7 +206,11 @@ impl Row {
     fn proof(&self) -> Proof {
         let lost = self.lost.iter().sum::<u64>();
         match (self.on, self.expected) {
-            (_, expected) if expected > 0.0 && self.nature == Nature::Migrates => Proof::ByOthers,
+            (_, expected)
+                if expected > 0.0 && self.effect == ListenerEffect::CloseAndProgramMigrates =>
+            {
+                Proof::ByOthers
+            }
             (true, _) => Proof::ByItsPair,
             (false, expected) if expected <= 0.0 => Proof::NothingToLose,
             (false, expected) if expected < ENOUGH_TO_TELL => Proof::TooFew,
@@ -225,14 +231,14 @@ impl Latency {
 impl Summary {
     /// How many clients got no answer.
     pub fn lost(&self) -> u64 {
-        self.fates.iter().filter(|(fate, _)| fate.is_loss()).map(|(_, count)| count).sum()
+        self.outcomes.iter().filter(|(outcome, _)| outcome.is_loss()).map(|(_, count)| count).sum()
     }
 
     /// How many of them the server itself had accepted, and then closed: with their requests
     /// unread, so that they were reset, or read.
     pub fn lost_by_server(&self) -> u64 {
         let aborted = self.counters.get(ABORTED).copied().unwrap_or_default();
-        let closed = self.fates.get(&Fate::Closed).copied().unwrap_or_default();
+        let closed = self.outcomes.get(&Outcome::Closed).copied().unwrap_or_default();
         (u64::try_from(aborted).unwrap_or_default() + closed).min(self.lost())
     }
 
@@ -271,14 +277,14 @@ mod tests {
 
     fn reload(lost: u64, expected: f64) -> ReloadFound {
         ReloadFound {
-            fates: [(Fate::Answered, 100), (Fate::ResetWaiting, lost)].into(),
+            outcomes: [(Outcome::Answered, 100), (Outcome::ResetWaiting, lost)].into(),
             expected,
             ..ReloadFound::default()
         }
     }
 
     fn proof(on: bool, reloads: &[(u64, f64)]) -> Proof {
-        let mut row = Row::new("own/naive", Nature::Closes, on, 1000);
+        let mut row = Row::new("own/naive", ListenerEffect::Close, on, 1000);
         reloads.iter().for_each(|(lost, expected)| row.add(&reload(*lost, *expected)));
         row.summary().expect("reloads").proof
     }
@@ -296,8 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn fates_add_up_to_the_attempts() {
-        let mut row = Row::new("own/naive", Nature::Closes, false, 1000);
+    fn outcomes_add_up_to_the_attempts() {
+        let mut row = Row::new("own/naive", ListenerEffect::Close, false, 1000);
         assert!(row.summary().is_none());
         row.add(&reload(3, 4.0));
         row.add(&reload(5, 4.0));

@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::load::{Course, Fate, Load};
+use harness::load::{Load, LoadControl, Outcome};
 use harness::process::Returned;
 use harness::worker::{Orders, Source, Worker};
 use harness::{Error, PORT, Result, inside, sysctl, wait};
@@ -41,7 +40,7 @@ pub struct Stopped {
 }
 
 /// What became of the clients.
-pub type Fates = BTreeMap<Fate, u64>;
+pub type Outcomes = BTreeMap<Outcome, u64>;
 
 impl Stopped {
     /// The work that a lab is told.
@@ -63,13 +62,13 @@ impl Stopped {
 /// Does a lab's work if it is one of these.
 pub(crate) fn lab_work(work: &str) -> Option<Returned> {
     let stopped = work.strip_prefix(PREFIX)?;
-    let fates = serde_json::from_str::<Stopped>(stopped)
+    let outcomes = serde_json::from_str::<Stopped>(stopped)
         .map_err(|e| format!("an order that cannot be read: {e}"))
         .and_then(|stopped| run(stopped).map_err(|e| e.to_string()));
-    Some(Returned::json(&fates, vec![]))
+    Some(Returned::json(&outcomes, vec![]))
 }
 
-fn run(stopped: Stopped) -> Result<Fates> {
+fn run(stopped: Stopped) -> Result<Outcomes> {
     inside::use_every_cpu()?;
     if sysctl::path(sysctl::MIGRATE_REQ).exists() {
         sysctl::write(sysctl::MIGRATE_REQ, if stopped.on { "1" } else { "0" })?;
@@ -84,11 +83,11 @@ fn run(stopped: Stopped) -> Result<Fates> {
         patience: if stopped.killed { LONG_PATIENCE } else { PATIENCE },
         held: None,
     };
-    let course = Arc::new(Course::default());
-    let its = Arc::clone(&course);
+    let control = Arc::new(LoadControl::default());
+    let its = Arc::clone(&control);
     let clients = thread::spawn(move || load.run(Instant::now(), &its));
     pass(stopped.coming());
-    course.over.store(true, Ordering::Release);
+    control.stop();
     if stopped.killed {
         // Nothing is in flight any more: on loopback a client is connected at once.
         pass(Duration::from_millis(100));
@@ -96,12 +95,12 @@ fn run(stopped: Stopped) -> Result<Fates> {
     }
     let died = |_| Error::unreadable("the load", "its thread died");
     let record = clients.join().map_err(died)??;
-    if let Some(trouble) = record.troubles.first() {
-        return Err(Error::unreadable("the load", trouble.as_str()));
+    if let Some(error) = record.lab_errors.first() {
+        return Err(Error::unreadable("the load", error.as_str()));
     }
-    let mut fates = Fates::new();
-    for fate in record.attempts.iter().filter_map(|attempt| attempt.fate) {
-        *fates.entry(fate).or_default() += 1;
+    let mut outcomes = Outcomes::new();
+    for outcome in record.attempts.iter().filter_map(|attempt| attempt.outcome) {
+        *outcomes.entry(outcome).or_default() += 1;
     }
-    Ok(fates)
+    Ok(outcomes)
 }

@@ -1,4 +1,4 @@
-//! The ways of reloading, in a list: everything else takes them from there.
+//! What a way of reloading a server is: its name, what it needs, and how it is started.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,8 +7,6 @@ use harness::Result;
 use harness::kernel::{Kernel, Migration};
 use serde::{Deserialize, Serialize};
 
-use crate::{foreign, own};
-
 /// A way of reloading a server.
 pub struct Strategy {
     /// Its name, a path of two parts: who reloads, and how.
@@ -16,7 +14,7 @@ pub struct Strategy {
     /// What happens at a reload, in a sentence.
     pub does: &'static str,
     /// What that means for the listeners.
-    pub nature: Nature,
+    pub effect: ListenerEffect,
     /// How long one reload takes at least.
     pub takes: Duration,
     /// How many clients a second it is made for at most, if that is few: it gets no more,
@@ -24,7 +22,7 @@ pub struct Strategy {
     pub most: Option<u32>,
     /// What it needs besides sockets and our own workers.
     pub needs: Need,
-    pub(crate) start: fn(&Bed) -> Result<Box<dyn Server>>,
+    pub(crate) start: fn(&ServerEnv) -> Result<Box<dyn Server>>,
 }
 
 impl Strategy {
@@ -38,7 +36,7 @@ impl Strategy {
                     program.names.join(" or "),
                     program.install
                 )),
-                Some(_) => (program.lacks)(kernel),
+                Some(_) => (program.missing)(kernel),
             },
             Need::Migration if kernel.migration() != Migration::Works => {
                 // It would take the program, and never ask it.
@@ -67,24 +65,29 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(usual).map(|place| place.join(name)).find(is_program)
 }
 
-/// What a reload does to the group of listeners; what it may lose follows.
+/// What a reload does to the group of listeners. What it may lose follows from that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Nature {
-    /// Listeners close while others of their group are there.
-    Closes,
+pub enum ListenerEffect {
+    /// Listeners close while others of their group still listen.
+    #[serde(rename = "closes")]
+    Close,
     /// No listener closes.
-    Keeps,
-    /// Listeners close when nothing of theirs is in flight any more.
-    Drains,
-    /// Listeners close, and a program of the server's has everything migrate, whatever the
-    /// kernel is set to.
-    Migrates,
-    /// Listeners close and leave their group empty: there is nobody to migrate to.
-    Empties,
+    #[serde(rename = "keeps")]
+    StayOpen,
+    /// Listeners close once no handshake of theirs is in flight any more.
+    #[serde(rename = "drains")]
+    CloseWhenIdle,
+    /// Listeners close, and an eBPF program of the server has everything migrate, whatever
+    /// `tcp_migrate_req` is.
+    #[serde(rename = "migrates")]
+    CloseAndProgramMigrates,
+    /// Listeners close and leave their group empty: there is no target to migrate to.
+    #[serde(rename = "empties")]
+    CloseLeavingNobody,
     /// It depends on the server's version whether listeners close, and whether others of
-    /// their group are there.
-    Varies,
+    /// their group still listen.
+    #[serde(rename = "varies")]
+    DependsOnVersion,
 }
 
 /// What a strategy needs.
@@ -107,8 +110,8 @@ pub struct Program {
     pub names: &'static [&'static str],
     /// What to install where it is missing.
     pub install: &'static str,
-    /// What else it lacks here, if anything, and what can be done about it.
-    pub(crate) lacks: fn(&Kernel) -> Option<String>,
+    /// What else it missing here, if anything, and what can be done about it.
+    pub(crate) missing: fn(&Kernel) -> Option<String>,
 }
 
 impl Program {
@@ -125,7 +128,7 @@ impl Program {
 
 /// What servers are made from.
 #[derive(Debug, Clone)]
-pub struct Bed {
+pub struct ServerEnv {
     /// How many workers a generation has.
     pub workers: u32,
     /// How long a worker of our own is busy after each `accept`.
@@ -155,58 +158,5 @@ pub(crate) trait Server {
     /// did in the last reload.
     fn steered(&self) -> Option<Instant> {
         None
-    }
-}
-
-/// All strategies, in the order of tables.
-pub fn all() -> Vec<Strategy> {
-    own::strategies().into_iter().chain(foreign::strategies()).collect()
-}
-
-/// The strategy with this id.
-pub fn by_id(id: &str) -> Option<Strategy> {
-    all().into_iter().find(|strategy| strategy.id == id)
-}
-
-/// The strategies whose ids start with one of `prefixes`; all of them if there is none.
-///
-/// # Errors
-/// A prefix that no id starts with, in a sentence.
-pub fn select(prefixes: &[String]) -> std::result::Result<Vec<Strategy>, String> {
-    let all = all();
-    for prefix in prefixes {
-        if !all.iter().any(|strategy| strategy.id.starts_with(prefix.as_str())) {
-            let ids: Vec<&str> = all.iter().map(|strategy| strategy.id).collect();
-            return Err(format!(
-                "no strategy has a name that starts with `{prefix}`; there are {}",
-                ids.join(", ")
-            ));
-        }
-    }
-    let wanted = |strategy: &Strategy| {
-        prefixes.is_empty() || prefixes.iter().any(|p| strategy.id.starts_with(p.as_str()))
-    };
-    Ok(all.into_iter().filter(wanted).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn ids_are_unique_and_told_in_a_sentence() {
-        let all = all();
-        let ids: HashSet<&str> = all.iter().map(|strategy| strategy.id).collect();
-        assert_eq!(ids.len(), all.len());
-        for strategy in &all {
-            assert!(strategy.does.ends_with('.') && !strategy.does.contains('\n'));
-        }
-    }
-
-    #[test]
-    fn a_prefix_that_nothing_has_is_refused_with_what_there_is() {
-        let why = select(&["own".into(), "nope".into()]).err().expect("a refusal");
-        assert!(why.contains("`nope`") && why.contains("own/naive"), "{why}");
     }
 }

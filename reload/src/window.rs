@@ -8,10 +8,25 @@ use std::time::Duration;
 
 use harness::gate::Hold;
 use harness::load::Held;
+use harness::process::Returned;
 use serde::{Deserialize, Serialize};
 
 /// A client's first retransmission of data: `TCP_RTO_MIN`, where the handshake took no time.
 const FIRST_RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// How the work of the lab begins that finds out which window is possible here.
+const PROBE: &str = "reload-window ";
+
+/// The work of a lab that finds out which window is possible here.
+pub fn probe_work(round_trip: Duration) -> String {
+    format!("{PROBE}{}", round_trip.as_micros())
+}
+
+/// Does a lab's work if it is that.
+pub(crate) fn lab_work(work: &str) -> Option<Returned> {
+    let round_trip = work.strip_prefix(PROBE)?.parse().ok().map(Duration::from_micros)?;
+    Some(Returned::json(&Window::probe(round_trip), vec![]))
+}
 
 /// What of a handshake is prolonged, and by how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::MATRIX_EXIT_CODES;
+use crate::cli::help;
 
 const DIFF_HELP: &str = "\
 What a difference means, from the first document to the second:
@@ -74,7 +74,7 @@ pub enum DiffFormat {
 
 /// `sockmig merge`.
 #[derive(Debug, Args)]
-#[command(after_help = format!("{}\n\n{MATRIX_EXIT_CODES}", super::help::MERGE))]
+#[command(after_help = format!("{}\n\n{}", help::MERGE, help::MATRIX_EXIT_CODES))]
 pub struct MergeArguments {
     /// The parts: matrix.json files of `sockmig matrix`.
     #[arg(value_name = "PART.json", required = true)]

@@ -62,32 +62,13 @@ pub const MERGE: &str = "\
 Example:
   sockmig merge 1/matrix.json 2/matrix.json --out matrix.json";
 
-#[cfg(test)]
-mod tests {
-    use clap::{Command, CommandFactory};
-
-    use crate::cli::Arguments;
-
-    /// The command and everything below it, each with how it is called.
-    fn all(command: &Command, called: &str) -> Vec<(String, Command)> {
-        let below = command.get_subcommands().flat_map(|sub| {
-            let called = format!("{called} {}", sub.get_name());
-            all(sub, &called)
-        });
-        [(called.to_owned(), command.clone())].into_iter().chain(below).collect()
-    }
-
-    #[test]
-    fn every_help_has_an_example_and_tells_the_exit_codes() {
-        let mut command = Arguments::command();
-        command.build();
-        for (called, mut command) in all(&command, "sockmig") {
-            let help = command.render_long_help().to_string();
-            let behind = help.split_once("--help").expect("the option").1.to_owned();
-            // The parent's name stands for what has a few of its own.
-            let example = called.rsplit_once(' ').map_or(&*called, |(parent, _)| parent);
-            assert!(behind.contains(example), "no example of `{called}`:\n{help}");
-            assert!(behind.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
-        }
-    }
-}
+/// What the exit codes mean where many kernels are told of.
+pub const MATRIX_EXIT_CODES: &str = "\
+Exit codes:
+  0    as expected (known bugs are)
+  1    a case fails, a kernel panics, or its log has a complaint
+  2    the command line is wrong
+  4    nothing ran: every case was skipped, or no kernel could be fetched
+  69   the laboratory failed, a machine hung, died or never booted, a kernel that was
+       named cannot be fetched, a shard is missing, or a file cannot be read or written
+  130  interrupted";

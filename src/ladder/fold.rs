@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use harness::lab::SERVER;
 use harness::trace::Line;
 
+use crate::ladder::act::act_of;
+
 /// So many acts of the same kind in a row are taken together.
 const ALIKE: usize = 5;
 
@@ -82,7 +84,7 @@ fn fresh(line: &Line) -> bool {
 }
 
 fn act(line: &Line) -> &str {
-    super::act_of(line)
+    act_of(line)
 }
 
 /// What an act does, without to whom.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scenarios::report::wrap;
 
-use super::{Change, Ladder, Mark, Note, Rung, What};
+use crate::ladder::rung::{Change, Ladder, Mark, Note, Rung, What};
 
 /// A mark, seconds with six decimals, and a space.
 const TIME_COLUMNS: usize = 11;

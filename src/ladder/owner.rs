@@ -14,8 +14,9 @@ use std::time::Duration;
 use harness::lab::SERVER;
 use harness::trace::Line;
 
-use super::{Change, act_of};
+use crate::ladder::act::act_of;
 use crate::ladder::notation::Notation;
+use crate::ladder::rung::Change;
 
 /// What a timer needs at least: the first SYN+ACK comes again after a second, data after
 /// 200 ms, and the kernel's timers may fire a little early as the wire sees it.

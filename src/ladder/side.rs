@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::layout::{Frame, Layout, Row};
-use super::{Ladder, Mark, What, text};
+use crate::ladder::layout::{Frame, Layout, Row};
+use crate::ladder::rung::{Ladder, Mark, What};
+use crate::ladder::text;
 use crate::style::Style;
 
 /// From this width on, two ladders stand next to each other.

@@ -9,9 +9,9 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{Body, Frame, Layout, Row};
-use super::side::Pair;
-use super::{Change, Ladder, Mark, Note};
+use crate::ladder::layout::{Body, Frame, Layout, Row};
+use crate::ladder::rung::{Change, Ladder, Mark, Note};
+use crate::ladder::side::Pair;
 
 /// What a page needs once, for all its ladders. An SVG of [`alone`] brings it along.
 pub const STYLE: &str = "\

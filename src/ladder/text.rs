@@ -1,7 +1,7 @@
 //! A ladder in characters.
 
-use super::layout::{Body, Frame, Layout, Row};
-use super::{Change, Ladder, Mark, Note};
+use crate::ladder::layout::{Body, Frame, Layout, Row};
+use crate::ladder::rung::{Change, Ladder, Mark, Note};
 use crate::style::Style;
 
 /// Draws a ladder so many characters wide, a line break behind each line.

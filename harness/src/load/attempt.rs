@@ -1,4 +1,4 @@
-//! One attempt of a client, and what can become of it.
+//! One attempt of a client, its outcome, and the record of all attempts.
 
 use std::io;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-/// What became of an attempt. Exactly one of these.
+/// How an attempt ended. Exactly one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub enum Outcome {
     /// A whole answer came, and its end.
     Answered,
     /// ECONNREFUSED: nobody listened.
@@ -24,16 +24,16 @@ pub enum Fate {
     Closed,
     /// Something else than `200` was answered.
     WrongAnswer,
-    /// The client lost its patience before it was connected.
+    /// The client gave up before it was connected.
     TimedOutConnecting,
-    /// The client lost its patience while it waited for the answer.
+    /// The client gave up while it waited for the answer.
     TimedOutWaiting,
-    /// The laboratory could not do its part: no port, no descriptor, no route. Says nothing
-    /// about the server.
+    /// The laboratory failed: no port, no descriptor, no route. Says nothing about the
+    /// server.
     Laboratory,
 }
 
-impl Fate {
+impl Outcome {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::Answered,
@@ -69,7 +69,7 @@ impl Fate {
         }
     }
 
-    /// What an error of `connect` makes of an attempt.
+    /// The outcome of an attempt whose `connect` failed with this error.
     pub(super) fn of_connect(error: &io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNREFUSED) => Self::Refused,
@@ -79,7 +79,7 @@ impl Fate {
         }
     }
 
-    /// What an error of `send` or `recv` makes of it.
+    /// The outcome of an attempt whose `send` or `recv` failed with this error.
     pub(super) fn of_transfer(error: &io::Error, has_first_byte: bool) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNRESET | Errno::EPIPE) if has_first_byte => Self::ResetAnswering,
@@ -99,12 +99,25 @@ pub struct Attempt {
     pub connected: Option<Duration>,
     /// When the answer's first byte came.
     pub answered: Option<Duration>,
-    /// When the fate was known.
+    /// When the outcome was known.
     pub ended: Duration,
-    /// What became of it. Nothing only while it is under way.
-    pub fate: Option<Fate>,
+    /// How it ended. Nothing only while it is under way.
+    pub outcome: Option<Outcome>,
     /// Whether it was held.
     pub held: bool,
+}
+
+/// What a load found.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// Every attempt, in the order of their starts.
+    pub attempts: Vec<Attempt>,
+    /// Why attempts ended in [`Outcome::Laboratory`], a sentence each; only the first few.
+    pub lab_errors: Vec<String>,
+    /// How late attempts started, compared with the schedule: in microseconds, one for each.
+    pub lags_us: Vec<u32>,
+    /// Processor time of the thread that drove the load.
+    pub processor: Duration,
 }
 
 #[cfg(test)]
@@ -113,21 +126,24 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case(Errno::ECONNREFUSED, Fate::Refused)]
-    #[case(Errno::ECONNRESET, Fate::ResetConnecting)]
-    #[case(Errno::ETIMEDOUT, Fate::TimedOutConnecting)]
-    #[case(Errno::EADDRNOTAVAIL, Fate::Laboratory)]
-    #[case(Errno::ENETUNREACH, Fate::Laboratory)]
-    #[case(Errno::EMFILE, Fate::Laboratory)]
-    fn what_the_laboratory_lacks_is_no_loss(#[case] errno: Errno, #[case] fate: Fate) {
-        assert_eq!(Fate::of_connect(&errno.into()), fate);
-        assert_eq!(fate.is_loss(), fate != Fate::Laboratory);
+    #[case(Errno::ECONNREFUSED, Outcome::Refused)]
+    #[case(Errno::ECONNRESET, Outcome::ResetConnecting)]
+    #[case(Errno::ETIMEDOUT, Outcome::TimedOutConnecting)]
+    #[case(Errno::EADDRNOTAVAIL, Outcome::Laboratory)]
+    #[case(Errno::ENETUNREACH, Outcome::Laboratory)]
+    #[case(Errno::EMFILE, Outcome::Laboratory)]
+    fn what_is_missing_in_the_laboratory_is_no_loss(
+        #[case] errno: Errno,
+        #[case] outcome: Outcome,
+    ) {
+        assert_eq!(Outcome::of_connect(&errno.into()), outcome);
+        assert_eq!(outcome.is_loss(), outcome != Outcome::Laboratory);
     }
 
     #[test]
-    fn a_reset_is_told_by_what_came_before() {
+    fn the_outcome_of_a_reset_depends_on_what_came_before() {
         let reset = io::Error::from(Errno::ECONNRESET);
-        assert_eq!(Fate::of_transfer(&reset, false), Fate::ResetWaiting);
-        assert_eq!(Fate::of_transfer(&reset, true), Fate::ResetAnswering);
+        assert_eq!(Outcome::of_transfer(&reset, false), Outcome::ResetWaiting);
+        assert_eq!(Outcome::of_transfer(&reset, true), Outcome::ResetAnswering);
     }
 }

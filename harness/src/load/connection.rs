@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Fate, HELD_MARK};
+use super::attempt::Outcome;
 use crate::error::{Context, Result};
+
+/// The mark (`SO_MARK`) of clients whose segments after the SYN are held, for
+/// [`crate::gate::Hold`].
+pub const HELD_MARK: u32 = 1;
 
 /// What every client asks for.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n";
@@ -25,7 +29,7 @@ pub(super) struct Connection {
     answer: Vec<u8>,
 }
 
-/// What a connection has come to.
+/// How far a connection has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing new.
@@ -34,8 +38,8 @@ pub(super) enum Step {
     Connected,
     /// The first byte of the answer is there.
     FirstByte,
-    /// It is over. For [`Fate::Laboratory`], with the call that failed.
-    Over(Fate, String),
+    /// It has ended. For [`Outcome::Laboratory`], with the call that failed.
+    Ended(Outcome, String),
 }
 
 impl Connection {
@@ -69,7 +73,7 @@ impl Connection {
     fn connect(&mut self) -> Step {
         match self.socket.take_error() {
             Ok(None) => {}
-            Ok(Some(e)) | Err(e) => return over(Fate::of_connect(&e), "connect()", &e),
+            Ok(Some(e)) | Err(e) => return ended(Outcome::of_connect(&e), "connect()", &e),
         }
         // Neither an error nor a peer: the SYN is unanswered.
         match self.socket.peer_addr() {
@@ -78,8 +82,8 @@ impl Connection {
         }
         match (&self.socket).write(REQUEST) {
             Ok(len) if len == REQUEST.len() => Step::Connected,
-            Ok(len) => Step::Over(Fate::Laboratory, format!("send() took {len} bytes")),
-            Err(e) => over(Fate::of_transfer(&e, false), "send()", &e),
+            Ok(len) => Step::Ended(Outcome::Laboratory, format!("send() took {len} bytes")),
+            Err(e) => ended(Outcome::of_transfer(&e, false), "send()", &e),
         }
     }
 
@@ -88,7 +92,7 @@ impl Connection {
         loop {
             let had = self.answer.len();
             match (&self.socket).read(&mut buffer) {
-                Ok(0) => return Step::Over(self.judge(), String::new()),
+                Ok(0) => return Step::Ended(self.outcome(), String::new()),
                 Ok(len) => {
                     let room = STATUS.saturating_sub(had).min(len);
                     self.answer.extend_from_slice(&buffer[..room]);
@@ -97,23 +101,25 @@ impl Connection {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Step::Waits,
-                Err(e) => return over(Fate::of_transfer(&e, had > 0), "recv()", &e),
+                Err(e) => return ended(Outcome::of_transfer(&e, had > 0), "recv()", &e),
             }
         }
     }
 
-    fn judge(&self) -> Fate {
+    fn outcome(&self) -> Outcome {
         match self.answer.as_slice() {
-            [] => Fate::Closed,
-            answer if answer.starts_with(b"HTTP/1.") && answer.ends_with(b" 200") => Fate::Answered,
-            answer if answer.len() < STATUS => Fate::Closed,
-            _ => Fate::WrongAnswer,
+            [] => Outcome::Closed,
+            answer if answer.starts_with(b"HTTP/1.") && answer.ends_with(b" 200") => {
+                Outcome::Answered
+            }
+            answer if answer.len() < STATUS => Outcome::Closed,
+            _ => Outcome::WrongAnswer,
         }
     }
 
-    /// What a client that loses its patience now has come to.
-    pub(super) fn given_up(&self) -> Fate {
-        if self.connected { Fate::TimedOutWaiting } else { Fate::TimedOutConnecting }
+    /// The outcome of a client that gives up now.
+    pub(super) fn given_up(&self) -> Outcome {
+        if self.connected { Outcome::TimedOutWaiting } else { Outcome::TimedOutConnecting }
     }
 
     /// Lets its retransmissions pass.
@@ -122,6 +128,6 @@ impl Connection {
     }
 }
 
-fn over(fate: Fate, call: &str, error: &io::Error) -> Step {
-    Step::Over(fate, format!("{call}: {error}"))
+fn ended(outcome: Outcome, call: &str, error: &io::Error) -> Step {
+    Step::Ended(outcome, format!("{call}: {error}"))
 }

@@ -1,7 +1,6 @@
 //! One thread that drives all connections of a load.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -10,27 +9,30 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId as Clock, clock_gettime};
 
+use super::attempt::{Attempt, Outcome, Record};
+use super::clients::Load;
 use super::connection::{Connection, Step};
-use super::{Attempt, Course, Fate, Load, Record};
+use super::control::LoadControl;
 use crate::error::{Context, Error, Result};
 
-/// The timer's place among the events; connections have those of their slots.
+/// The timer's number among the events; connections have those of their slots.
 const TIMER: u64 = u64::MAX;
 
 /// How many events are taken at a time.
 const EVENTS: usize = 256;
 
-/// How many troubles are told.
-const TROUBLES: usize = 3;
+/// How many errors of the laboratory are kept.
+const LAB_ERRORS: usize = 3;
 
-/// How often at least it is looked at who has lost patience, and whether the load is over.
-const LOOK: u16 = 10;
+/// How often at least it is checked who gives up, and whether the load is to stop: in
+/// milliseconds.
+const CHECK_MS: u16 = 10;
 
 /// The most often that the timer fires. At higher rates several attempts start at a time.
 const SHORTEST_TICK: Duration = Duration::from_micros(250);
 
 /// A load under way.
-pub(super) struct Driver<'l> {
+struct Driver<'l> {
     load: &'l Load,
     epoch: Instant,
     begun: Instant,
@@ -39,13 +41,30 @@ pub(super) struct Driver<'l> {
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
     record: Record,
-    /// Slots and attempts, in the order in which they are to be looked at again.
+    /// Slots and attempts, in the order in which they are due.
     patience: VecDeque<(Instant, usize, usize)>,
     held: VecDeque<(Instant, usize, usize)>,
 }
 
+impl Load {
+    /// Sends clients until `control` stops it, and waits for the outcome of each. Times are
+    /// since `epoch`.
+    ///
+    /// # Errors
+    /// The load could not be driven. Errors of one attempt are that attempt's outcome.
+    pub fn run(&self, epoch: Instant, control: &LoadControl) -> Result<Record> {
+        let record = Driver::new(self, epoch)?.drive(control)?;
+        let ended = record.attempts.iter().filter(|attempt| attempt.outcome.is_some()).count();
+        if ended != record.attempts.len() {
+            let left = record.attempts.len() - ended;
+            return Err(Error::unreadable("the load", format!("{left} attempts have no outcome")));
+        }
+        Ok(record)
+    }
+}
+
 impl<'l> Driver<'l> {
-    pub(super) fn new(load: &'l Load, epoch: Instant) -> Result<Self> {
+    fn new(load: &'l Load, epoch: Instant) -> Result<Self> {
         let epoll =
             Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call(|| "epoll_create1()".into())?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)
@@ -71,16 +90,16 @@ impl<'l> Driver<'l> {
         })
     }
 
-    /// Starts attempts until the course is over, and goes on until the last one has its fate.
-    pub(super) fn drive(mut self, course: &Course) -> Result<Record> {
+    /// Starts attempts until it is stopped, and goes on until the last one has its outcome.
+    fn drive(mut self, control: &LoadControl) -> Result<Record> {
         let before = processor_time()?;
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
-            let ending = course.over.load(Ordering::Acquire);
+            let ending = control.is_stopping();
             if ending && self.patience.is_empty() {
                 break;
             }
-            let got = match self.epoll.wait(&mut events, EpollTimeout::from(LOOK)) {
+            let got = match self.epoll.wait(&mut events, EpollTimeout::from(CHECK_MS)) {
                 Ok(got) => got,
                 Err(Errno::EINTR) => 0,
                 Err(e) => return Err(e).call(|| "epoll_wait(load)".into()),
@@ -99,10 +118,10 @@ impl<'l> Driver<'l> {
             }
             self.release_held()?;
             self.give_up();
-            // Nobody waits: whoever came until now has his fate.
+            // Where nobody waits, everybody who started until now has an outcome.
             let oldest =
                 self.patience.front().map(|(.., index)| self.record.attempts[*index].started);
-            course.settle(oldest.unwrap_or_else(|| self.epoch.elapsed()));
+            control.settle(oldest.unwrap_or_else(|| self.epoch.elapsed()));
         }
         self.record.processor = processor_time()?.saturating_sub(before);
         Ok(self.record)
@@ -130,13 +149,13 @@ impl<'l> Driver<'l> {
             connected: None,
             answered: None,
             ended: now,
-            fate: None,
+            outcome: None,
             held: held.is_some(),
         });
         let connection = match Connection::start(index, source, self.load.server, held.is_some()) {
             Ok(connection) => connection,
             Err(Error::Call { call, source }) => {
-                self.end(index, Fate::of_connect(&source), &format!("{call}: {source}"));
+                self.end(index, Outcome::of_connect(&source), &format!("{call}: {source}"));
                 return Ok(());
             }
             Err(other) => return Err(other),
@@ -167,9 +186,9 @@ impl<'l> Driver<'l> {
                 Step::Waits => return,
                 Step::Connected => self.record.attempts[index].connected = Some(now),
                 Step::FirstByte => self.record.attempts[index].answered = Some(now),
-                Step::Over(fate, why) => {
+                Step::Ended(outcome, why) => {
                     self.close(slot);
-                    self.end(index, fate, &why);
+                    self.end(index, outcome, &why);
                 }
             }
         }
@@ -181,12 +200,12 @@ impl<'l> Driver<'l> {
         self.free.push(slot);
     }
 
-    fn end(&mut self, index: usize, fate: Fate, why: &str) {
+    fn end(&mut self, index: usize, outcome: Outcome, why: &str) {
         let attempt = &mut self.record.attempts[index];
         attempt.ended = self.epoch.elapsed();
-        attempt.fate = Some(fate);
-        if fate == Fate::Laboratory && self.record.troubles.len() < TROUBLES {
-            self.record.troubles.push(why.to_owned());
+        attempt.outcome = Some(outcome);
+        if outcome == Outcome::Laboratory && self.record.lab_errors.len() < LAB_ERRORS {
+            self.record.lab_errors.push(why.to_owned());
         }
     }
 
@@ -206,14 +225,14 @@ impl<'l> Driver<'l> {
         let now = Instant::now();
         while let Some((due, slot, index)) = self.patience.front().copied() {
             let waiting = self.slots[slot].as_ref().filter(|c| c.attempt == index);
-            let fate = waiting.map(Connection::given_up);
-            if fate.is_some() && due > now {
+            let outcome = waiting.map(Connection::given_up);
+            if outcome.is_some() && due > now {
                 return;
             }
             self.patience.pop_front();
-            if let Some(fate) = fate {
+            if let Some(outcome) = outcome {
                 self.close(slot);
-                self.end(index, fate, "");
+                self.end(index, outcome, "");
             }
         }
     }

@@ -1,0 +1,158 @@
+//! What one lab does: a server, a load, and some reloads.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use harness::listener_monitor::ListenerMonitor;
+use harness::process::Returned;
+use harness::witness::Counters;
+use harness::{Result, inside, sysctl};
+use serde::{Deserialize, Serialize};
+
+use crate::account::{self, Found, Reload};
+use crate::catalogue;
+use crate::counters::SHOWN;
+use crate::loading::{Loading, pass};
+use crate::strategy::{Need, Server, ServerEnv};
+use crate::window::Window;
+
+/// How the work of these labs begins.
+const PREFIX: &str = "reload-job ";
+
+/// What reaches the server in any case: scheduling, the tick of a timer.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// What it takes about to start a lab and a server.
+const START: Duration = Duration::from_millis(100);
+
+/// What one lab is to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The strategy's id.
+    pub strategy: String,
+    /// One reload each, with `tcp_migrate_req` off or on. Where the kernel has no such
+    /// setting, all are off.
+    pub settings: Vec<bool>,
+    /// Clients in a second.
+    pub rate: u32,
+    /// What makes handshakes last.
+    pub window: Window,
+    /// How many workers a generation has.
+    pub workers: u32,
+    /// How long a worker of our own is busy after each `accept`.
+    pub pause: Duration,
+    /// How long a reload takes at least, with the time before and after it.
+    pub period: Duration,
+}
+
+impl Job {
+    /// The work that a lab is told.
+    pub fn work(&self) -> String {
+        PREFIX.to_owned() + &serde_json::to_string(self).expect("a job can be written as JSON")
+    }
+
+    /// About how long it takes.
+    pub fn takes(&self) -> Duration {
+        let each = self.period.max(self.before() + self.overlap() + self.after() + SLACK);
+        START + self.before() + self.window.answer() + each * self.settings.len() as u32
+    }
+
+    /// How long clients come before a reload begins: those who are in flight then came in
+    /// this time, and some were even answered.
+    fn before(&self) -> Duration {
+        self.window.answer() + self.window.span() + SLACK
+    }
+
+    /// How long both generations serve, where they do.
+    fn overlap(&self) -> Duration {
+        self.window.span() + SLACK
+    }
+
+    /// How long the setting stays when nothing of the old generation is left: it counts when
+    /// a segment of a handshake comes, too.
+    fn after(&self) -> Duration {
+        self.window.span() + 2 * SLACK
+    }
+
+    /// When a lab that does it counts as hung.
+    pub fn deadline(&self) -> Duration {
+        (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness()
+    }
+}
+
+/// Does a lab's work if it is a job.
+pub(crate) fn lab_work(work: &str) -> Option<Returned> {
+    let job = work.strip_prefix(PREFIX)?;
+    let found = serde_json::from_str::<Job>(job)
+        .map_err(|e| format!("a job that cannot be read: {e}"))
+        .and_then(|job| run(&job).map_err(|e| e.to_string()));
+    Some(Returned::json(&found, vec![]))
+}
+
+fn run(job: &Job) -> Result<Found> {
+    inside::use_every_cpu()?;
+    inside::use_every_descriptor()?;
+    let strategy = catalogue::by_id(&job.strategy)
+        .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
+    let is_real_server = matches!(strategy.needs, Need::Server(_));
+    let directory = is_real_server.then(inside::scratch).transpose()?;
+    let env = ServerEnv {
+        workers: job.workers,
+        pause: job.pause,
+        directory: directory.unwrap_or_default(),
+    };
+    let mut server = (strategy.start)(&env)?;
+    let epoch = Instant::now();
+    let monitor = ListenerMonitor::start(epoch);
+    let loading = Loading::start(&job.window, job.rate, epoch)?;
+    // Until clients are answered at the rate at which they come.
+    pass(job.before());
+    let found = job
+        .settings
+        .iter()
+        .map(|on| reload(server.as_mut(), &loading, job, *on, epoch))
+        .collect::<Result<Vec<_>>>()
+        .and_then(|reloads| {
+            let record = loading.finish()?;
+            account::found(&job.window, &record, &reloads, &monitor.finish()?)
+        });
+    // A server that died explains whatever else failed.
+    server.alive().and(found)
+}
+
+/// One reload, with enough time around it that everything that it does to clients falls
+/// between its beginning and its end.
+fn reload(
+    server: &mut dyn Server,
+    loading: &Loading,
+    job: &Job,
+    on: bool,
+    epoch: Instant,
+) -> Result<Reload> {
+    if sysctl::path(sysctl::MIGRATE_REQ).exists() {
+        sysctl::write(sysctl::MIGRATE_REQ, if on { "1" } else { "0" })?;
+    }
+    let before = Counters::read()?;
+    let begun = epoch.elapsed();
+    pass(job.before());
+    let stopped = server.reload(job.overlap())?;
+    let since_epoch = |moment: Instant| moment.saturating_duration_since(epoch);
+    server.settle()?;
+    let settled = epoch.elapsed();
+    pass(job.after());
+    // The setting counts when a segment comes: it stays until the last one has.
+    loading.until_settled(settled)?;
+    pass(job.period.saturating_sub(epoch.elapsed() - begun));
+    let after = Counters::read()?;
+    let grown = |name: &&str| Some(((*name).to_owned(), after.grown(&before, name)?));
+    Ok(Reload {
+        on,
+        begun,
+        stopped: since_epoch(stopped),
+        steered: server.steered().map(since_epoch),
+        drained: server.drains(),
+        settled,
+        ended: epoch.elapsed(),
+        counters: SHOWN.iter().filter_map(grown).collect::<BTreeMap<_, _>>(),
+    })
+}

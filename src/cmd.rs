@@ -1,0 +1,14 @@
+//! The subcommands, a file or folder each; [`answer`] is what sockmig does without one.
+
+pub mod answer;
+pub mod diff;
+pub mod doctor;
+pub mod explain;
+pub mod kernels;
+pub mod list;
+pub mod matrix;
+pub mod merge;
+pub mod reload;
+pub mod report;
+pub mod run;
+pub mod vm_run;

@@ -1,0 +1,208 @@
+//! `sockmig` alone: what this kernel does, and what to do about it, in plain words.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use scenarios::catalogue;
+use scenarios::engine::{Ending, Outcome, Plan};
+use scenarios::judge::Verdict;
+use scenarios::report::wrap;
+use scenarios::requirement;
+
+use crate::cmd::run::{Listeners, execute};
+use crate::exit::Exit;
+use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::plain::Plain;
+use crate::output::progress::Progress;
+use crate::output::stdout::Stdout;
+use crate::style::Style;
+
+/// Width of the answer.
+const COLUMNS: usize = 78;
+
+/// Runs everything and answers.
+pub fn answer() -> Exit {
+    let style = Style::of(&io::stdout());
+    let mut listeners = Listeners::default();
+    listeners.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
+    match execute(catalogue::all(), Plan::default(), &mut listeners) {
+        Ok(totals) => listeners.exit(&totals, false),
+        Err(exit) => exit,
+    }
+}
+
+/// Gathers verdicts, and writes the answer at the end.
+pub struct Answer<W> {
+    to: W,
+    style: Style,
+    progress: Progress,
+    verdicts: Vec<(String, Verdict)>,
+}
+
+impl<W: Write> Answer<W> {
+    /// Writes to `to`.
+    pub fn new(to: W, style: Style, progress: Progress) -> Self {
+        Self { to, style, progress, verdicts: vec![] }
+    }
+}
+
+impl<W: Write> Consumer for Answer<W> {
+    fn begin(&mut self, run: &Run) -> io::Result<()> {
+        self.progress.begin(run.selection.len());
+        Ok(())
+    }
+
+    fn started(&mut self, id: &str) {
+        self.progress.started(id);
+    }
+
+    fn finished(&mut self, _: &Run, finished: &Finished<'_>) -> io::Result<()> {
+        let Outcome { id, verdict, .. } = finished.outcome;
+        self.progress.finished(id);
+        self.verdicts.push((id.clone(), verdict.clone()));
+        Ok(())
+    }
+
+    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
+        self.progress.end();
+        let text = Text { run, verdicts: &self.verdicts, style: self.style }.whole(end);
+        self.to.write_all(text.as_bytes())?;
+        self.to.flush()
+    }
+}
+
+struct Text<'r> {
+    run: &'r Run,
+    verdicts: &'r [(String, Verdict)],
+    style: Style,
+}
+
+impl Text<'_> {
+    fn whole(&self, end: &End<'_>) -> String {
+        let mut text = format!("{}\n\n", self.style.bold(&self.run.environment.kernel.to_string()));
+        text.push_str(
+            "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and other\n\
+             listeners on the same port stay, this kernel\n\n",
+        );
+        let plain = Plain::of(&self.run.environment, self.verdicts);
+        let _ =
+            writeln!(text, "  with net.ipv4.tcp_migrate_req = 0 (the default{})", plain.off_here);
+        plain.off.iter().for_each(|sentence| text.push_str(&bullet(sentence)));
+        let _ = writeln!(text, "  with net.ipv4.tcp_migrate_req = 1{}", plain.on_here);
+        plain.on.iter().for_each(|sentence| text.push_str(&bullet(sentence)));
+        let _ = writeln!(text, "\n{}", self.style.bold("What to do"));
+        plain.advice.iter().for_each(|advice| text.push_str(&item(advice)));
+        text.push_str(&self.deviations());
+        text.push_str(&self.known_bugs());
+        text.push_str(&self.not_checked(end));
+        let (totals, took) = (end.totals, end.took.as_secs_f64());
+        let _ = writeln!(text, "\n{} cases: {totals}; {took:.2} s", totals.finished());
+        text.push_str(
+            "`sockmig run quiz1 quiz2 --trace` shows the packets, `sockmig run` every case.\n",
+        );
+        text
+    }
+
+    fn deviations(&self) -> String {
+        let mut text = String::new();
+        for (id, verdict) in self.verdicts {
+            if let Verdict::Fail { mismatches } = verdict {
+                let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
+                text.push_str(&item(&format!("{id}: {}", wrong.join(", "))));
+            }
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!("\n{}\n{text}", self.style.red("Deviations")),
+        }
+    }
+
+    /// The bugs that this kernel is known for, each once. The lost wake-up is told above.
+    fn known_bugs(&self) -> String {
+        let mut told: Vec<&str> = Vec::new();
+        let mut text = String::new();
+        for (id, verdict) in self.verdicts {
+            let Verdict::KnownBug { reason, fix, .. } = verdict else { continue };
+            if told.contains(&reason.as_str()) || id.starts_with("wake-up/") {
+                continue;
+            }
+            told.push(reason);
+            let fix = match fix {
+                Some(fix) => format!("Fixed by {fix}."),
+                None => "No fix is known.".into(),
+            };
+            let case = self.case(id);
+            text.push_str(&item(&format!("{reason} {fix} (sockmig explain {case})")));
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!("\n{}\n{text}", self.style.bold("Known bugs of this kernel")),
+        }
+    }
+
+    /// The case's name without its setting.
+    fn case<'i>(&self, id: &'i str) -> &'i str {
+        let selected = self.run.selection.iter().find(|selected| selected.id() == *id);
+        selected.map_or(id, |selected| &id[..selected.case.name.len()])
+    }
+
+    /// What was not checked, by reason.
+    fn not_checked(&self, end: &End<'_>) -> String {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (id, verdict) in self.verdicts {
+            if let Verdict::Skip { reason } | Verdict::Error { reason } = verdict {
+                let reason = match requirement::is_about_patience(reason) {
+                    true => "long timers; sockmig run --long waits for them",
+                    false => reason,
+                };
+                match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, ids)) => ids.push(id),
+                    None => reasons.push((reason, vec![id])),
+                }
+            }
+        }
+        let mut text = String::new();
+        for (reason, ids) in reasons {
+            let more = match ids.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            let reason = reason.trim_end_matches('.');
+            text.push_str(&item(&format!("{}{more}: {reason}", ids[0])));
+        }
+        match end.ending {
+            Ending::Complete => {}
+            Ending::Interrupted { not_run } => {
+                text.push_str(&item(&format!("{not_run} cases: interrupted")));
+            }
+            Ending::NoLab { why, not_run } => {
+                text.push_str(&item(&format!("{not_run} cases: {why}")));
+            }
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!("\n{}\n{text}", self.style.bold("Not checked")),
+        }
+    }
+}
+
+fn bullet(text: &str) -> String {
+    indented(text, "    - ", "      ")
+}
+
+fn item(text: &str) -> String {
+    indented(text, "  - ", "    ")
+}
+
+fn indented(text: &str, first: &str, others: &str) -> String {
+    let mut indent = first;
+    let mut shown = String::new();
+    for line in wrap(text, COLUMNS - first.len()) {
+        let _ = writeln!(shown, "{indent}{line}");
+        indent = others;
+    }
+    shown
+}

@@ -1,0 +1,188 @@
+//! `sockmig kernels`: the kernels that can be fetched by name.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use vm::boot::not_bootable::NotBootable;
+use vm::boot::prepare;
+use vm::boot::prune;
+use vm::fetch::cache::{Cache, CacheError, Progress};
+use vm::fetch::choice::{self, Choice};
+use vm::fetch::kernels::{Kernel, table};
+
+use crate::cli::KernelsCommand;
+use crate::exit::Exit;
+use crate::output::stdout::Stdout;
+
+/// Does what the command line says.
+pub fn kernels(command: &KernelsCommand) -> Exit {
+    let cache = match Cache::open() {
+        Ok(cache) => cache,
+        Err(e) => return unavailable(&e),
+    };
+    match command {
+        KernelsCommand::List => {
+            written(|to| list(&cache, to)).map_or_else(|exit| exit, |()| Exit::Expected)
+        }
+        KernelsCommand::Fetch { names } => fetch(&cache, names),
+        KernelsCommand::Prune { all } => match prune::prune(&cache, *all) {
+            Ok(freed) => {
+                written(|to| tell_freed(freed, to)).map_or_else(|exit| exit, |()| Exit::Expected)
+            }
+            Err(e) => unavailable(&e),
+        },
+    }
+}
+
+/// One kernel a line.
+pub fn list(cache: &Cache, to: &mut impl Write) -> io::Result<()> {
+    let line = |cells: [&str; 6]| {
+        let [name, line, suite, size, cached, note] = cells;
+        let text = format!("{name:<11} {line:<5} {suite:<18} {size:>8}  {cached:<8} {note}");
+        format!("{}\n", text.trim_end())
+    };
+    let mut text = line(["NAME", "LINE", "SUITE", "PACKAGES", "CACHED", ""]);
+    for kernel in table() {
+        let size = DecimalBytes(kernel.size()).to_string();
+        let note = kernel.note.as_deref().unwrap_or_default();
+        let cached = cached(kernel, cache);
+        text += &line([&kernel.name, &kernel.line, &kernel.suite, &size, cached, note]);
+    }
+    write!(
+        to,
+        "{text}\n{} in {}\n",
+        DecimalBytes(prune::size(cache.root())),
+        cache.root().display()
+    )
+}
+
+fn cached(kernel: &Kernel, cache: &Cache) -> &'static str {
+    let has_package = |package: &vm::fetch::kernels::Package| {
+        let there = std::fs::metadata(cache.packages().join(package.file_name()));
+        there.is_ok_and(|there| there.len() == package.size)
+    };
+    if prepare::ready(&prepare::place(kernel, cache)).is_some() {
+        "ready"
+    } else if kernel.packages.iter().all(has_package) {
+        "package"
+    } else {
+        "nothing"
+    }
+}
+
+fn fetch(cache: &Cache, names: &[String]) -> Exit {
+    let mut choices = Vec::new();
+    for name in names {
+        match choice::choose(name, None) {
+            Ok(chosen) => choices.extend(chosen),
+            Err(unknown) => {
+                eprintln!("sockmig: {unknown}");
+                return Exit::Usage;
+            }
+        }
+    }
+    if let Some(path) = choices.iter().find(|choice| choice.is_path()) {
+        eprintln!("sockmig: {} is a file, and needs no fetching", path.name());
+        return Exit::Usage;
+    }
+    if names.is_empty() {
+        choices = choice::all();
+    }
+    let mut to = Stdout::new();
+    let mut failed = 0;
+    for choice in &choices {
+        let line = match ready(choice, cache) {
+            Ok(line) => line,
+            Err(NotBootable::Cache(e)) => return unavailable(&e),
+            Err(e) => {
+                failed += 1;
+                format!("{:<11} {e}", choice.name())
+            }
+        };
+        if let Err(e) = writeln!(to, "{line}").and_then(|()| to.flush()) {
+            return unwritten(&e);
+        }
+    }
+    let ready = choices.len() - failed;
+    eprintln!("{ready} of {} kernels are ready, in {}", choices.len(), cache.root().display());
+    match (failed, ready, names) {
+        (0, ..) | (_, 1.., []) => Exit::Expected,
+        _ => Exit::Unavailable,
+    }
+}
+
+fn ready(choice: &Choice, cache: &Cache) -> Result<String, NotBootable> {
+    let mut shown = Shown::new();
+    let bootable = prepare::prepare(choice, cache, &mut |progress| shown.show(progress));
+    shown.bar.finish_and_clear();
+    let modules = bootable?.modules.len();
+    Ok(format!("{:<11} ready, {modules} modules", choice.name()))
+}
+
+/// Progress as a bar on a terminal, and as a line a step elsewhere.
+struct Shown {
+    bar: ProgressBar,
+    plain: bool,
+    last: String,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        Self { bar, plain: !io::stderr().is_terminal(), last: String::new() }
+    }
+
+    fn show(&mut self, progress: Progress<'_>) {
+        let (text, template) = match progress {
+            Progress::Fetching { bytes, total, .. } => {
+                self.bar.set_length(total);
+                self.bar.set_position(bytes);
+                (told(progress), "{bar:16} {percent:>3} %  {wide_msg}")
+            }
+            _ => (told(progress), "{wide_msg}"),
+        };
+        if text != self.last {
+            if self.plain {
+                eprintln!("{text}");
+            }
+            self.bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
+            self.bar.set_message(text.clone());
+            self.last = text;
+        }
+        self.bar.tick();
+    }
+}
+
+fn told(progress: Progress<'_>) -> String {
+    match progress {
+        Progress::Waiting { what } => format!("waiting for another sockmig, which has {what}"),
+        Progress::Refreshing { suite } => format!("apt reads the package lists of {suite}"),
+        Progress::Fetching { package, total, .. } => {
+            format!("fetching {} of {package}", DecimalBytes(total))
+        }
+        Progress::Unpacking { kernel } => format!("unpacking {kernel}"),
+    }
+}
+
+fn tell_freed(freed: prune::Freed, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "removed {}, {} freed", freed.things, DecimalBytes(freed.bytes))?;
+    match freed.busy {
+        0 => Ok(()),
+        busy => writeln!(to, "kept {busy} that another sockmig is using"),
+    }
+}
+
+fn written(write: impl FnOnce(&mut Stdout) -> io::Result<()>) -> Result<(), Exit> {
+    let mut to = Stdout::new();
+    write(&mut to).and_then(|()| to.flush()).map_err(|e| unwritten(&e))
+}
+
+fn unwritten(error: &io::Error) -> Exit {
+    eprintln!("sockmig: {error}");
+    Exit::Unavailable
+}
+
+fn unavailable(error: &CacheError) -> Exit {
+    eprintln!("sockmig: {error}");
+    Exit::Unavailable
+}

@@ -1,0 +1,46 @@
+//! `sockmig list`: the cases without running them.
+
+use std::io::{self, Write};
+
+use scenarios::case::{Need, Selected};
+use scenarios::catalogue::{self, NoSuchId};
+
+use crate::exit::Exit;
+use crate::output::stdout::Stdout;
+
+/// Columns that an id gets.
+const ID_COLUMNS: usize = 40;
+
+/// One id a line, and what the case does.
+pub fn list(prefixes: &[String]) -> Exit {
+    written(catalogue::select(prefixes), |selection, to| {
+        selection.iter().try_for_each(|selected| {
+            let does = selected.case.does.split_inclusive(';').next().unwrap_or_default();
+            let does = does.trim_end_matches(';');
+            let apart = selected.case.needs.contains(&Need::ToBeNamed);
+            let note = if apart { " (runs only by name)" } else { "" };
+            writeln!(to, "{:<ID_COLUMNS$} {does}{note}", selected.id())
+        })
+    })
+}
+
+fn written(
+    selection: Result<Vec<Selected>, NoSuchId>,
+    write: impl FnOnce(&[Selected], &mut Stdout) -> io::Result<()>,
+) -> Exit {
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(unknown) => {
+            eprintln!("sockmig: {unknown}");
+            return Exit::NothingRan;
+        }
+    };
+    let mut to = Stdout::new();
+    match write(&selection, &mut to).and_then(|()| to.flush()) {
+        Ok(()) => Exit::Expected,
+        Err(e) => {
+            eprintln!("sockmig: {e}");
+            Exit::Unavailable
+        }
+    }
+}

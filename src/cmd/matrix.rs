@@ -1,0 +1,255 @@
+//! `sockmig matrix`: the suite on many kernels, each in a machine of its own.
+
+pub mod bisect;
+pub mod fan_out;
+mod row;
+
+use std::fmt;
+use std::path::{Component, Path};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::interrupt;
+use scenarios::case::Selected;
+use scenarios::catalogue;
+use vm::boot::not_bootable::NotBootable;
+use vm::fetch::cache::{Cache, Progress};
+use vm::fetch::choice::Choice;
+use vm::machine::host::{Host, Shared};
+use vm::machine::qemu::Clock;
+
+use crate::cli::{MatrixArguments, Shard};
+use crate::cmd::matrix::fan_out::{Files, Gather};
+use crate::cmd::matrix::row::{Manner, Row, Told};
+use crate::exit::Exit;
+use crate::machine::prepare::{self, Workshop};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
+use crate::output::file::OutDirectory;
+use crate::output::matrix::event::{Matrix, Stage};
+use crate::output::matrix::live::Live;
+use crate::output::matrix::table::Table;
+use crate::output::stdout::{self, Stdout};
+use crate::style::Style;
+
+/// How many cases there are at a time in a guest that lives by the host's clock: most
+/// wait for a timer.
+const REAL_JOBS: usize = 12;
+
+/// Does what the command line asks for.
+pub fn matrix(arguments: &MatrixArguments) -> Exit {
+    let bisects = arguments.bisect.is_some();
+    let selection = match catalogue::select(&arguments.ids) {
+        Ok(selection) => selection,
+        Err(unknown) => {
+            eprintln!("sockmig: {unknown}");
+            return if bisects { Exit::GiveUp } else { Exit::NothingRan };
+        }
+    };
+    let kernels = match prepare::kernels(&arguments.machine) {
+        Ok(kernels) if bisects && kernels.len() != 1 => {
+            eprintln!("sockmig: --bisect needs one kernel, not {}", kernels.len());
+            return Exit::GiveUp;
+        }
+        Ok(kernels) => part(kernels, arguments.shard),
+        Err(wrong) => {
+            eprintln!("sockmig: {wrong}");
+            // A build that failed has left none.
+            return if bisects { Exit::CannotTest } else { Exit::Usage };
+        }
+    };
+    let cache = match Cache::open() {
+        Ok(cache) => cache,
+        Err(e) => return unavailable(&e, bisects),
+    };
+    if let Err(e) = interrupt::catch() {
+        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
+    }
+    let (mut gather, out) = listeners(arguments);
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    let plan = Plan {
+        matrix: Matrix {
+            kernels: kernels.iter().map(Choice::name).collect(),
+            selection,
+            shard: arguments.shard.map(|shard| shard.to_string()),
+            jobs: arguments.jobs.unwrap_or(cores),
+        },
+        kernels,
+        workshop: Workshop::new(cache, &arguments.machine),
+        manner: Manner {
+            jobs: REAL_JOBS,
+            deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+            fresh: arguments.fresh,
+        },
+        out,
+    };
+    let found = plan.run(&mut gather);
+    let named = match arguments.machine.kernel.is_empty() {
+        true => &[],
+        false => plan.matrix.kernels.as_slice(),
+    };
+    match arguments.bisect {
+        Some(sought) => bisect::told(bisect::judged(&found, sought), sought),
+        None => gather.exit(&found, named),
+    }
+}
+
+/// Everybody who was asked to listen, and the directory for what is kept.
+fn listeners(arguments: &MatrixArguments) -> (Gather, Option<OutDirectory>) {
+    let opened = arguments.out.as_deref().map(OutDirectory::open).transpose();
+    let (out, trouble) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
+    let mut gather = Gather::new(Files {
+        json: out.as_ref().map(|out| out.file("matrix.json")),
+        junit: arguments.junit.clone(),
+        markdown: arguments.markdown.clone(),
+        summary: Files::github_summary(),
+    });
+    if let Some(e) = trouble {
+        gather.trouble(&e);
+    }
+    let style = Style::of(&std::io::stdout());
+    gather.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
+    (gather, out)
+}
+
+fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {
+    eprintln!("sockmig: {why}");
+    if bisects { Exit::GiveUp } else { Exit::Unavailable }
+}
+
+/// What the rows are made of.
+struct Plan {
+    kernels: Vec<Choice>,
+    matrix: Matrix,
+    workshop: Workshop,
+    manner: Manner,
+    out: Option<OutDirectory>,
+}
+
+impl Plan {
+    /// Fills every row, so many at a time.
+    fn run(&self, gather: &mut Gather) -> MatrixDocument {
+        let started = Instant::now();
+        let mut rows: Vec<Option<KernelDocument>> = self.kernels.iter().map(|_| None).collect();
+        gather.begin(&self.matrix);
+        self.fill(|index, heard| match heard {
+            Heard::Told(Told::Stage(stage)) => gather.stage(index, &stage),
+            Heard::Told(Told::Finished(outcome)) => gather.finished(index, &outcome),
+            Heard::Told(Told::Trouble(e)) => gather.trouble(&e),
+            Heard::Ended(found) => {
+                gather.ended(index, &found);
+                rows[index] = Some(*found);
+            }
+        });
+        let found = MatrixDocument {
+            schema: SCHEMA,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            cases: self.matrix.selection.iter().map(Selected::id).collect(),
+            shard: self.matrix.shard.clone(),
+            took_ms: milliseconds(started.elapsed()),
+            complete: !interrupt::caught(),
+            kernels: rows.into_iter().flatten().collect(),
+        };
+        gather.end(&self.matrix, &found);
+        found
+    }
+
+    fn fill(&self, mut listen: impl FnMut(usize, Heard)) {
+        let next = AtomicUsize::new(0);
+        let (tell, told) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.matrix.jobs.min(self.kernels.len()) {
+                let (tell, next) = (tell.clone(), &next);
+                // A machine dies with the thread that started it, and that is this one.
+                scope.spawn(move || {
+                    while let index = next.fetch_add(1, Ordering::Relaxed)
+                        && let Some(kernel) = self.kernels.get(index)
+                    {
+                        let tell_row = |what| drop(tell.send((index, Heard::Told(what))));
+                        let found = self.row(kernel, &tell_row);
+                        let _ = tell.send((index, Heard::Ended(Box::new(found))));
+                    }
+                });
+            }
+            drop(tell);
+            told.iter().for_each(|(index, heard)| listen(index, heard));
+        });
+    }
+
+    fn row(&self, kernel: &Choice, tell: &dyn Fn(Told)) -> KernelDocument {
+        let name = kernel.name();
+        let without_machine = |end| KernelDocument {
+            name: name.clone(),
+            end,
+            machine: None,
+            complaints: vec![],
+            missing: vec![],
+            console: String::new(),
+            run: None,
+        };
+        if interrupt::caught() {
+            return without_machine(MachineEnd::Interrupted);
+        }
+        let mut watch = |progress: Progress<'_>| tell(Told::Stage(stage(progress)));
+        let (bootable, hardware) = match self.workshop.prepare(kernel, &mut watch) {
+            Ok(prepared) => prepared,
+            Err(NotBootable::CannotFetch(e)) => {
+                return without_machine(MachineEnd::CannotFetch { why: e.to_string() });
+            }
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
+        };
+        let host = match Host::prepare(bootable, hardware, &Shared::default()) {
+            Ok(host) => host,
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
+        };
+        let out = match self.out.as_ref().map(|out| out.subdirectory(&file_name(&name))) {
+            None => None,
+            Some(Ok(out)) => Some(out),
+            Some(Err(e)) => {
+                tell(Told::Trouble(e));
+                None
+            }
+        };
+        let mut manner = self.manner;
+        if host.clock() == Clock::Virtual {
+            // Waiting costs nothing, and one after the other each has the machine alone.
+            manner.jobs = 1;
+        }
+        Row::new(self.matrix.selection.clone(), manner, out.as_ref(), tell).fill(&name, &host)
+    }
+}
+
+/// What a row tells, or what came of it.
+enum Heard {
+    Told(Told),
+    Ended(Box<KernelDocument>),
+}
+
+fn stage(progress: Progress<'_>) -> Stage {
+    const MB: u64 = 1_000_000;
+    match progress {
+        Progress::Waiting { what } => Stage::Fetching(format!("another sockmig is at {what}")),
+        Progress::Refreshing { suite } => Stage::Fetching(format!("lists of {suite}")),
+        Progress::Fetching { bytes, total, .. } => {
+            Stage::Fetching(format!("{} of {} MB", bytes / MB, total / MB))
+        }
+        Progress::Unpacking { .. } => Stage::Preparing,
+    }
+}
+
+/// A kernel's name as a directory's. Of a path every part, since kernels of several builds
+/// have the same last one.
+fn file_name(name: &str) -> String {
+    let parts = Path::new(name).components().filter_map(|part| match part {
+        Component::Normal(part) => Some(part.to_string_lossy()),
+        _ => None,
+    });
+    parts.collect::<Vec<_>>().join("-")
+}
+
+/// Every N-th kernel, from the K-th on, so that each part has old and new ones.
+fn part<T>(of: Vec<T>, shard: Option<Shard>) -> Vec<T> {
+    let Some(Shard { number, of: parts }) = shard else { return of };
+    of.into_iter().skip(number - 1).step_by(parts).collect()
+}

@@ -1,0 +1,143 @@
+//! Everybody who listens to a matrix, and the files that are made of it at its end.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use scenarios::engine::Outcome;
+
+use crate::exit::Exit;
+use crate::output::document::{KernelDocument, MatrixDocument};
+use crate::output::file;
+use crate::output::matrix::event::{Matrix, MatrixConsumer, Stage};
+use crate::output::matrix::junit::junit;
+use crate::output::matrix::markdown::markdown;
+
+/// The document as JSON.
+pub fn json(found: &MatrixDocument) -> io::Result<String> {
+    let mut text = serde_json::to_string_pretty(found)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Which files are to be made of a matrix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The document itself.
+    pub json: Option<PathBuf>,
+    /// JUnit's XML.
+    pub junit: Option<PathBuf>,
+    /// A page of Markdown.
+    pub markdown: Option<PathBuf>,
+    /// A file that the page is added to.
+    pub summary: Option<PathBuf>,
+}
+
+impl Files {
+    /// The summary of a GitHub job, where there is one.
+    pub fn github_summary() -> Option<PathBuf> {
+        env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// Writes them, each whole or not at all. A file that cannot be written does not keep
+    /// the others from it.
+    pub fn write(&self, found: &MatrixDocument) -> Vec<anyhow::Error> {
+        let one = |path: &Option<PathBuf>, text: &dyn Fn() -> io::Result<String>| match path {
+            None => Ok(()),
+            Some(path) => file::write_whole(path, text()?.as_bytes()),
+        };
+        let written = [
+            one(&self.json, &|| json(found)),
+            one(&self.junit, &|| junit(found)),
+            one(&self.markdown, &|| Ok(markdown(found))),
+            self.append(found),
+        ];
+        written.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn append(&self, found: &MatrixDocument) -> Result<()> {
+        let Some(path) = &self.summary else { return Ok(()) };
+        let cannot = || format!("cannot write {}", path.display());
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        // In one piece: other steps may add to it too.
+        let text = format!("{}\n", markdown(found));
+        file.with_context(cannot)?.write_all(text.as_bytes()).with_context(cannot)
+    }
+}
+
+/// Passes everything on to those who listen. What cannot be written is told, and spoils
+/// nothing else.
+#[derive(Default)]
+pub struct Gather {
+    consumers: Vec<Box<dyn MatrixConsumer>>,
+    files: Files,
+    troubled: bool,
+}
+
+impl Gather {
+    /// Listens for nobody yet, and writes `files` at the end.
+    pub fn new(files: Files) -> Self {
+        Self { files, ..Self::default() }
+    }
+
+    /// One more who listens.
+    pub fn add(&mut self, consumer: impl MatrixConsumer + 'static) {
+        self.consumers.push(Box::new(consumer));
+    }
+
+    /// Before the first kernel.
+    pub fn begin(&mut self, matrix: &Matrix) {
+        self.tell(|consumer| consumer.begin(matrix));
+    }
+
+    /// Something is being done for a kernel.
+    pub fn stage(&mut self, kernel: usize, stage: &Stage) {
+        self.tell(|consumer| consumer.stage(kernel, stage));
+    }
+
+    /// A case has come to its end on a kernel.
+    pub fn finished(&mut self, kernel: usize, outcome: &Outcome) {
+        self.tell(|consumer| consumer.finished(kernel, outcome));
+    }
+
+    /// Nothing more will be done for a kernel.
+    pub fn ended(&mut self, kernel: usize, found: &KernelDocument) {
+        self.tell(|consumer| consumer.ended(kernel, found));
+    }
+
+    /// After the last kernel: the files are written.
+    pub fn end(&mut self, matrix: &Matrix, found: &MatrixDocument) {
+        for error in self.files.write(found) {
+            self.trouble(&error);
+        }
+        self.tell(|consumer| consumer.end(matrix, found));
+    }
+
+    /// Tells what could not be written or kept.
+    pub fn trouble(&mut self, error: &anyhow::Error) {
+        eprintln!("sockmig: {error:#}");
+        self.troubled = true;
+    }
+
+    /// The exit code; `named` are the kernels that were asked for by name.
+    pub fn exit(&self, found: &MatrixDocument, named: &[String]) -> Exit {
+        Exit::of_matrix(found, named).unless_troubled(self.troubled)
+    }
+
+    /// A consumer that cannot write is told of and not asked again; the others go on.
+    fn tell(&mut self, mut what: impl FnMut(&mut dyn MatrixConsumer) -> io::Result<()>) {
+        let mut failed = Vec::new();
+        self.consumers.retain_mut(|consumer| match what(consumer.as_mut()) {
+            Ok(()) => true,
+            Err(e) => {
+                failed.push(e);
+                false
+            }
+        });
+        for e in failed {
+            self.trouble(&anyhow::Error::new(e));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `sockmig reload`: which way of reloading loses how many connections, on this kernel.
+
+mod answer;
+mod close_cost;
+mod document;
+mod in_guest;
+mod list;
+mod measure;
+mod plan;
+mod plot;
+mod refusal;
+mod session;
+mod stopped_member;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+
+use reload::catalogue;
+
+use crate::cli::ReloadArguments;
+use crate::cmd::reload::document::ReloadDocument;
+use crate::cmd::reload::plan::Plan;
+use crate::cmd::reload::refusal::Refusal;
+use crate::cmd::reload::session::Desk;
+use crate::cmd::vm_run;
+use crate::exit::Exit;
+use crate::output::consumer::Environment;
+use crate::output::progress::Progress;
+use crate::output::stdout;
+use crate::style::Style;
+
+/// Does what the command line asks for.
+pub fn reload(arguments: &ReloadArguments) -> ExitCode {
+    if arguments.kernel.is_some() {
+        return match in_guest::vm_run_arguments(arguments, env::args()) {
+            Ok(arguments) => vm_run::vm_run(&arguments),
+            Err(e) => {
+                eprintln!("sockmig: {e:#}");
+                Exit::Unavailable.into()
+            }
+        };
+    }
+    let done = match (arguments.list, arguments.close_cost) {
+        (true, _) => list::list(&arguments.strategies),
+        (false, true) => close_cost::close_cost(arguments),
+        _ if arguments.stopped_member => stopped_member::stopped_member(arguments),
+        (false, false) => measure_and_tell(arguments),
+    };
+    let exit = match done {
+        Ok(exit) => exit,
+        Err(Refusal { why, exit }) => {
+            if !why.is_empty() {
+                eprintln!("sockmig: {why}");
+            }
+            exit
+        }
+    };
+    exit.into()
+}
+
+fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
+    let selection = catalogue::select(&plan::wanted(arguments))
+        .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
+    plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
+    let mut desk = Desk::open(arguments)?;
+    let window = measure::window(&desk.labs, arguments).map_err(|broken| match broken {
+        Ok(broken) => Refusal::of(&broken),
+        Err(why) => Refusal::new(Exit::Unavailable, why),
+    })?;
+    let plan = Plan::new(arguments, selection, window, &desk.kernel);
+    if plan.strategies.is_empty() {
+        let why: Vec<String> = plan.skipped.iter().map(ToString::to_string).collect();
+        return Err(Refusal::new(Exit::NothingRan, why.join("; ")));
+    }
+    let environment = Environment::read(desk.kernel.clone());
+    desk.say(&table::heading(&plan, &environment));
+    let measured = measure::measure(&desk.labs, &plan, &mut Progress::on_stderr());
+    let document = ReloadDocument::of(&plan, environment, &measured);
+    desk.show(&answer::text(&document, stdout::width(), Style::of(&io::stdout())), || {
+        document.json()
+    });
+    desk.keep("reload.json", || document.json());
+    desk.keep("losses.svg", || plot::losses(&measured.rows));
+    desk.keep("latency.svg", || plot::latencies(&measured.rows));
+    Ok(document.exit().unless_troubled(desk.close()))
+}

@@ -1,0 +1,96 @@
+//! `sockmig reload --close-cost`: what one `close()` costs, by how many children wait.
+
+mod answer;
+mod document;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use harness::kernel::Migration;
+use harness::process::{Broken, Labs, Returned};
+use reload::close_cost::{Closed, Closing, Cost};
+
+use crate::cli::ReloadArguments;
+use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
+use crate::cmd::reload::close_cost::plan::Plan;
+use crate::cmd::reload::document::SCHEMA;
+use crate::cmd::reload::refusal::Refusal;
+use crate::cmd::reload::session::Desk;
+use crate::exit::Exit;
+use crate::output::consumer::Environment;
+use crate::output::progress::Progress;
+use crate::output::stdout;
+use crate::style::Style;
+
+/// Measures, and tells.
+pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
+    let mut desk = Desk::open(arguments)?;
+    let plan = Plan::new(arguments, desk.kernel.migration() != Migration::Absent);
+    let environment = Environment::read(desk.kernel.clone());
+    desk.say(&answer::heading(&plan, &environment));
+    let document = measure(&desk.labs, &plan, environment, &mut Progress::on_stderr());
+    desk.show(&answer::text(&document, stdout::width(), Style::of(&std::io::stdout())), || {
+        document.json()
+    });
+    desk.keep("close-cost.json", || document.json());
+    desk.keep("close-cost.svg", || answer::plot(&document));
+    Ok(document.exit().unless_troubled(desk.close()))
+}
+
+fn measure(
+    labs: &Labs,
+    plan: &Plan,
+    environment: Environment,
+    progress: &mut Progress,
+) -> ClosingDocument {
+    let started = Instant::now();
+    let mut found: BTreeMap<(u32, bool), Vec<Cost>> = BTreeMap::new();
+    let (mut skipped, mut troubles) = (BTreeMap::new(), Vec::new());
+    let mut complete = true;
+    let closings = plan.closings();
+    progress.begin(closings.len());
+    for closing in closings {
+        let Closing { children, on } = closing;
+        if skipped.contains_key(&children) {
+            continue;
+        }
+        let shown = format!("{children} children, {}", setting(on));
+        progress.started(&shown);
+        let returned = labs.run(&closing.work(), closing.deadline());
+        progress.finished(&shown);
+        match returned.map(|returned| read(&returned)) {
+            Ok(Ok(Closed::Measured(cost))) => found.entry((children, on)).or_default().push(cost),
+            Ok(Ok(Closed::Impossible(why))) => {
+                skipped.insert(children, why);
+            }
+            Ok(Err(why)) => troubles.push(format!("{shown}: {why}")),
+            Err(Broken::Interrupted) => {
+                complete = false;
+                break;
+            }
+            Err(broken) => troubles.push(format!("{shown}: {broken}")),
+        }
+    }
+    progress.end();
+    let point = |((children, on), costs): (&(u32, bool), &Vec<Cost>)| {
+        Point::of(Closing { children: *children, on: *on }, costs)
+    };
+    ClosingDocument {
+        schema: SCHEMA,
+        sockmig: env!("CARGO_PKG_VERSION").into(),
+        environment,
+        rounds: plan.rounds,
+        complete,
+        points: found.iter().filter_map(point).collect(),
+        skipped,
+        troubles,
+        took_ms: started.elapsed().as_millis() as u64,
+    }
+}
+
+fn read(returned: &Returned) -> Result<Closed, String> {
+    returned.parse::<Result<Closed, String>>().map_err(|e| e.to_string())?
+}

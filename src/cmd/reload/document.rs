@@ -1,0 +1,155 @@
+//! `reload.json`: everything that was measured, and what it means.
+
+use harness::kernel::Migration;
+use reload::row::{Proof, Row, Summary};
+use reload::strategy::ListenerEffect;
+use reload::window::Window;
+use serde::{Deserialize, Serialize};
+
+use crate::cmd::reload::measure::Measured;
+use crate::cmd::reload::plan::{Plan, Skipped};
+use crate::exit::Exit;
+use crate::output::consumer::Environment;
+
+/// The version of the document's form.
+pub const SCHEMA: u32 = 1;
+
+/// What `sockmig reload` found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReloadDocument {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The version of sockmig that wrote it.
+    pub sockmig: String,
+    /// Where it ran.
+    pub environment: Environment,
+    /// What made handshakes last.
+    pub window: Window,
+    /// How long they were in flight, measured, in milliseconds.
+    pub window_ms: Option<f64>,
+    /// Clients in a second.
+    pub rate: u32,
+    /// Reloads that were planned for each row.
+    pub reloads: u32,
+    /// Whether all of them were done.
+    pub complete: bool,
+    /// What the zeros are worth.
+    pub validity: Validity,
+    /// What the load itself cost.
+    pub load: Overhead,
+    /// Off and on of each strategy.
+    pub rows: Vec<Summary>,
+    /// What could not be measured here.
+    pub skipped: Vec<Skipped>,
+    /// What went wrong in the laboratory.
+    pub troubles: Vec<String>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What the zeros of a run are worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Validity {
+    /// What had to be lost without migration was lost.
+    Valid,
+    /// No strategy lost at least half of it; or one lost so much less that it is no chance.
+    Invalid {
+        /// The strategies that lost too little.
+        strategies: Vec<String>,
+    },
+    /// Nothing that was measured can lose anything, so that no zero is proof.
+    Unproven,
+}
+
+/// What the load itself cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Overhead {
+    /// How late clients came, by the schedule: the 99th of a hundred in the worst lab, in
+    /// milliseconds.
+    pub lag_ms: f64,
+    /// Processor time for each client, in microseconds.
+    pub processor_us: f64,
+}
+
+impl ReloadDocument {
+    /// What a document says of what was measured.
+    pub fn of(plan: &Plan, environment: Environment, measured: &Measured) -> Self {
+        let rows: Vec<Summary> = measured.rows.iter().filter_map(Row::summary).collect();
+        Self {
+            schema: SCHEMA,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            environment,
+            window: plan.window,
+            window_ms: measured.window_ms(),
+            rate: plan.rate,
+            reloads: plan.reloads,
+            complete: !measured.interrupted,
+            validity: Validity::of(&rows),
+            load: Overhead {
+                lag_ms: f64::from(measured.lag_us) / 1e3,
+                processor_us: measured.processor_us,
+            },
+            rows,
+            skipped: plan.skipped.clone(),
+            troubles: measured.troubles.clone(),
+            took_ms: measured.took.as_millis() as u64,
+        }
+    }
+
+    /// As text, with a line end.
+    pub fn json(&self) -> String {
+        let text = serde_json::to_string_pretty(self);
+        text.expect("a document can be written as JSON") + "\n"
+    }
+
+    /// The row of the same strategy with the other setting.
+    pub fn pair(&self, row: &Summary) -> Option<&Summary> {
+        self.rows
+            .iter()
+            .find(|other| other.strategy == row.strategy && other.migrate_req != row.migrate_req)
+    }
+
+    /// Whether something was to migrate, had somebody to migrate to, and did not help.
+    pub fn deviates(&self, row: &Summary) -> bool {
+        let works = self.environment.kernel.migration() == Migration::Works;
+        let migrates = match row.effect {
+            ListenerEffect::Close => row.migrate_req,
+            ListenerEffect::CloseAndProgramMigrates => true,
+            ListenerEffect::StayOpen
+            | ListenerEffect::CloseWhenIdle
+            | ListenerEffect::CloseLeavingNobody
+            | ListenerEffect::DependsOnVersion => false,
+        };
+        works && migrates && row.lost_as_without_migration()
+    }
+
+    /// What the command ends with.
+    pub fn exit(&self) -> Exit {
+        if !self.complete {
+            return Exit::Interrupted;
+        }
+        if self.rows.iter().any(|row| self.deviates(row)) {
+            return Exit::Deviates;
+        }
+        match (&self.validity, self.troubles.is_empty()) {
+            (Validity::Invalid { .. }, _) | (_, false) => Exit::Unavailable,
+            _ if self.rows.is_empty() => Exit::NothingRan,
+            _ => Exit::Expected,
+        }
+    }
+}
+
+impl Validity {
+    fn of(rows: &[Summary]) -> Self {
+        let has = |proof| rows.iter().any(|row| row.proof == proof);
+        let short: Vec<String> =
+            rows.iter().filter(|r| r.lost_too_few()).map(|r| r.strategy.clone()).collect();
+        match (has(Proof::Invalid), has(Proof::Lost)) {
+            (true, _) => Self::Invalid { strategies: short },
+            (false, true) => Self::Valid,
+            (false, false) if !short.is_empty() => Self::Invalid { strategies: short },
+            (false, false) => Self::Unproven,
+        }
+    }
+}

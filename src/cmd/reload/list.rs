@@ -1,0 +1,45 @@
+//! `sockmig reload --list`: the strategies, without measuring them.
+
+use std::io::Write;
+
+use reload::catalogue;
+use reload::strategy::{Need, Strategy};
+use scenarios::report::wrap;
+
+use crate::cmd::reload::refusal::Refusal;
+use crate::exit::Exit;
+use crate::output::stdout::Stdout;
+
+/// Columns that an id gets, and a line.
+const ID_COLUMNS: usize = 18;
+const COLUMNS: usize = 92;
+
+/// Every strategy with what it does, and what it needs.
+pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
+    let selection = catalogue::select(prefixes);
+    let selection = selection.map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
+    let text: String = selection.iter().map(told).collect();
+    let mut stdout = Stdout::new();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|e| Refusal::new(Exit::Unavailable, e.to_string()))?;
+    Ok(Exit::Expected)
+}
+
+/// A line or two about a strategy.
+pub(super) fn told(strategy: &Strategy) -> String {
+    let needs = match strategy.needs {
+        Need::Nothing => String::new(),
+        Need::Server(program) => {
+            format!(" Needs {}: {}.", program.names.join(" or "), program.install)
+        }
+        Need::Programs => " Needs eBPF: root.".into(),
+        Need::Migration => " Needs eBPF: root, and Linux 5.14.".into(),
+    };
+    let lines = wrap(&format!("{}{needs}", strategy.does), COLUMNS - ID_COLUMNS);
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let id = if number == 0 { strategy.id } else { "" };
+        text.push_str(&format!("{id:<ID_COLUMNS$}{line}\n"));
+    }
+    text
+}

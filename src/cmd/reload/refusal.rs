@@ -1,0 +1,29 @@
+//! Why `sockmig reload` has measured nothing.
+
+use harness::process::Broken;
+use scenarios::report;
+
+use crate::exit::Exit;
+
+/// Why nothing was measured.
+pub struct Refusal {
+    /// The reason; empty if there is nothing to say.
+    pub why: String,
+    /// What the command ends with.
+    pub exit: Exit,
+}
+
+impl Refusal {
+    /// A reason, and what the command ends with.
+    pub fn new(exit: Exit, why: impl Into<String>) -> Self {
+        Self { why: why.into(), exit }
+    }
+
+    /// There is no laboratory.
+    pub fn of(broken: &Broken) -> Self {
+        match broken {
+            Broken::Interrupted => Self::new(Exit::Interrupted, ""),
+            other => Self::new(Exit::Unavailable, report::no_lab(other)),
+        }
+    }
+}

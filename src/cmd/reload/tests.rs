@@ -1,0 +1,239 @@
+//! What is told of measurements, without measuring.
+
+use std::collections::BTreeMap;
+
+use harness::kernel::Kernel;
+use harness::load::Outcome;
+use reload::account::ReloadFound;
+use reload::catalogue;
+use reload::row::Row;
+use reload::strategy::ListenerEffect;
+use reload::window::Window;
+
+use crate::cli::{Arguments, Command, ReloadArguments};
+use crate::cmd::reload::document::{ReloadDocument, Validity};
+use crate::cmd::reload::measure::Measured;
+use crate::cmd::reload::plan::{self, Plan};
+use crate::cmd::reload::{answer, plot, table};
+use crate::exit::Exit;
+use crate::fixture::run;
+use crate::style::Style;
+
+const WINDOW: Window = Window::DelayLine { round_trip: std::time::Duration::from_millis(40) };
+
+fn arguments(line: &[&str]) -> ReloadArguments {
+    use clap::Parser;
+    let line = ["sockmig", "reload"].iter().chain(line);
+    match Arguments::try_parse_from(line).expect("a command line").command {
+        Some(Command::Reload(arguments)) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn plan_of(line: &[&str]) -> Plan {
+    let arguments = arguments(line);
+    let selection = catalogue::select(&plan::wanted(&arguments)).expect("strategies");
+    Plan::new(&arguments, selection, WINDOW, &run::run().environment.kernel)
+}
+
+/// A reload with so many losses of so many that had to be.
+fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
+    let counters = [("TCPMigrateReqSuccess", i64::from(on) * 20), ("TCPMigrateReqFailure", 0)];
+    let mut outcomes: BTreeMap<Outcome, u64> =
+        lost.iter().copied().filter(|(_, n)| *n > 0).collect();
+    let count: u64 = outcomes.values().sum();
+    outcomes.insert(Outcome::Answered, 525 - count);
+    ReloadFound {
+        on,
+        outcomes,
+        closed: u32::from(expected > 0.0) * 2,
+        close_us: (expected > 0.0).then_some(1100),
+        expected,
+        queued: 0,
+        lost_at_ms: (0..count).map(|number| number as f64 * 2.0).collect(),
+        quiet_us: vec![80_100; 200],
+        near_us: vec![80_400; 300],
+        counters: counters.map(|(name, grown)| (name.to_owned(), grown)).into(),
+    }
+}
+
+fn row(id: &str, effect: ListenerEffect, on: bool, lost: &[(Outcome, u64)], expected: f64) -> Row {
+    let mut row = Row::new(id, effect, on, 1000);
+    for _ in 0..20 {
+        row.add(&reload(on, lost, expected));
+    }
+    row
+}
+
+/// One row of every kind; the naive ones lose so many.
+fn measured(off: u64, on: u64) -> Measured {
+    let naive = |is_on, lost| {
+        row("own/naive", ListenerEffect::Close, is_on, &[(Outcome::ResetWaiting, lost)], 20.0)
+    };
+    let refused = [(Outcome::Refused, 7), (Outcome::ResetWaiting, 40)];
+    Measured {
+        rows: vec![
+            naive(false, off),
+            naive(true, on),
+            row("own/passing", ListenerEffect::StayOpen, false, &[], 0.0),
+            row("own/passing", ListenerEffect::StayOpen, true, &[], 0.0),
+            row("own/restart", ListenerEffect::CloseLeavingNobody, false, &refused, 46.0),
+            row("own/restart", ListenerEffect::CloseLeavingNobody, true, &refused, 46.0),
+            row("own/ebpf-drain", ListenerEffect::CloseWhenIdle, false, &[], 20.0),
+            row("own/ebpf-migrate", ListenerEffect::CloseAndProgramMigrates, false, &[], 40.0),
+        ],
+        windows_us: vec![40_200, 40_300, 41_000],
+        lag_us: 900,
+        processor_us: 42.0,
+        took: std::time::Duration::from_millis(61_500),
+        ..Measured::default()
+    }
+}
+
+fn document(measured: &Measured) -> ReloadDocument {
+    ReloadDocument::of(&plan_of(&["own"]), run::run().environment, measured)
+}
+
+#[test]
+fn the_answer_has_a_line_and_a_sentence_for_every_row() {
+    let mut shown = table::heading(&plan_of(&["own"]), &run::run().environment);
+    shown.push_str(&answer::text(&document(&measured(20, 0)), 100, Style::PLAIN));
+    insta::assert_snapshot!("reload", shown);
+}
+
+#[test]
+fn a_run_that_lost_too_little_says_that_it_is_invalid() {
+    let document = document(&measured(9, 0));
+    assert_eq!(document.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
+    assert_eq!(document.exit(), Exit::Unavailable);
+    insta::assert_snapshot!("reload_invalid", answer::text(&document, 100, Style::PLAIN));
+}
+
+#[test]
+fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
+    let unlucky = || row("own/naive", ListenerEffect::Close, false, &[], 0.3);
+    let alone = Measured { rows: vec![unlucky()], ..Measured::default() };
+    let alone = document(&alone);
+    assert_eq!(alone.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
+    let text = answer::text(&alone, 100, Style::PLAIN);
+    assert!(text.contains("chance"), "{text}");
+    let lost = row("own/drain", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0);
+    let beside = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
+    assert_eq!(document(&beside).validity, Validity::Valid);
+}
+
+#[test]
+fn what_a_run_ends_with() {
+    assert_eq!(document(&measured(20, 0)).exit(), Exit::Expected);
+    // A few are races, half is no migration.
+    assert_eq!(document(&measured(20, 3)).exit(), Exit::Expected);
+    assert_eq!(document(&measured(20, 10)).exit(), Exit::Deviates);
+    let interrupted = Measured { interrupted: true, ..measured(20, 10) };
+    assert_eq!(document(&interrupted).exit(), Exit::Interrupted);
+    let troubled = Measured { troubles: vec!["own/exec: it hung".into()], ..measured(20, 0) };
+    assert_eq!(document(&troubled).exit(), Exit::Unavailable);
+    assert_eq!(document(&Measured::default()).exit(), Exit::NothingRan);
+    let program = |lost| Measured {
+        rows: vec![
+            row("own/naive", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0),
+            row(
+                "own/ebpf-migrate",
+                ListenerEffect::CloseAndProgramMigrates,
+                false,
+                &[(Outcome::ResetWaiting, lost)],
+                40.0,
+            ),
+        ],
+        ..Measured::default()
+    };
+    assert_eq!(document(&program(3)).exit(), Exit::Expected);
+    assert_eq!(document(&program(20)).exit(), Exit::Deviates);
+    let keeps = Measured {
+        rows: vec![row("own/passing", ListenerEffect::StayOpen, false, &[], 0.0)],
+        ..Measured::default()
+    };
+    assert_eq!(document(&keeps).validity, Validity::Unproven);
+}
+
+#[test]
+fn the_document_can_be_read_back() {
+    let document = document(&measured(20, 0));
+    let read: ReloadDocument = serde_json::from_str(&document.json()).expect("JSON");
+    assert_eq!(read, document);
+    let outcomes: u64 = read.rows[0].outcomes.values().sum();
+    assert_eq!(outcomes, read.rows[0].attempts);
+}
+
+#[test]
+fn plots_have_a_panel_for_each_strategy_that_has_something_to_show() {
+    let measured = measured(20, 0);
+    let losses = plot::losses(&measured.rows);
+    assert_eq!(losses.matches("<g ").count(), 2, "{losses}");
+    assert!(losses.contains(">own/naive<") && !losses.contains(">own/passing<"), "{losses}");
+    let latencies = plot::latencies(&measured.rows);
+    assert_eq!(latencies.matches("<polyline ").count(), 8, "{latencies}");
+    assert!(plot::losses(&[]).contains("Nothing to show"));
+}
+
+#[test]
+fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
+    let mut kernel = run::run().environment.kernel;
+    kernel.programs = Err("EPERM".into());
+    kernel.may_load_programs = false;
+    let plan = |kernel: &Kernel| {
+        let selection = catalogue::select(&["own/ebpf".into()]).expect("strategies");
+        Plan::new(&arguments(&[]), selection, WINDOW, kernel)
+    };
+    let refused = plan(&kernel);
+    assert!(refused.strategies.is_empty());
+    let told: Vec<String> = refused.skipped.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told[0],
+        "own/ebpf-drain: loading an eBPF program is EPERM: run as root, outside of containers"
+    );
+    // A kernel from before migration takes the program, and never asks it.
+    kernel.programs = Ok(());
+    kernel.has_counters = false;
+    let old = plan(&kernel);
+    assert_eq!(old.strategies.len(), 1);
+    assert!(old.skipped[0].to_string().contains("own/ebpf-migrate: this kernel cannot migrate"));
+}
+
+#[test]
+fn settings_take_turns_so_that_a_drift_hits_both_alike() {
+    let plan = plan_of(&["own/naive", "own/drain", "--reloads", "5"]);
+    let settings: Vec<(&str, String)> = plan
+        .jobs()
+        .iter()
+        .map(|(strategy, job)| {
+            let shown = |on: &bool| if *on { '1' } else { '0' };
+            (strategy.id, job.settings.iter().map(shown).collect())
+        })
+        .collect();
+    let turns = ["0110", "1001", "01"];
+    let expected: Vec<(&str, String)> = turns
+        .into_iter()
+        .flat_map(|turn| ["own/naive", "own/drain"].map(|id| (id, turn.to_owned())))
+        .collect();
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn a_zero_stands_for_enough_clients_and_a_quick_run_is_quick() {
+    let plan = plan_of(&["own"]);
+    let clients = |plan: &Plan| {
+        let jobs = plan.jobs();
+        let naive = jobs.iter().filter(|(strategy, _)| strategy.id == "own/naive");
+        let time = naive.map(|(_, job)| job.period * job.settings.len() as u32 / 2);
+        time.sum::<std::time::Duration>().as_secs_f64() * f64::from(plan.rate)
+    };
+    assert!(plan.reloads >= 20 && clients(&plan) >= 10_000.0, "{}", clients(&plan));
+    assert!(plan_of(&["--quick"]).takes().as_secs() < 20);
+}
+
+#[test]
+fn workers_that_cannot_keep_up_are_refused() {
+    assert_eq!(plan::check(&arguments(&["--pause", "1500"])), Ok(()));
+    let why = plan::check(&arguments(&["--pause", "2000"])).expect_err("too long");
+    assert!(why.contains("take 1600 or less"), "{why}");
+}

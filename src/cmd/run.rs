@@ -1,0 +1,250 @@
+//! `sockmig run`: runs a selection, and lets everybody listen who was asked for.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use harness::interrupt;
+use harness::process::{Broken, Labs};
+use harness::taint::Taint;
+use scenarios::case::Selected;
+use scenarios::engine::{self, Event, Outcome, Plan};
+use scenarios::judge::Verdict;
+use scenarios::requirement::Patience;
+use scenarios::{catalogue, report};
+
+use crate::cli::{Format, RunArguments};
+use crate::exit::Exit;
+use crate::output::buffer::Buffer;
+use crate::output::consumer::{Consumer, End, Environment, Finished, Run};
+use crate::output::file::{self, OutDirectory};
+use crate::output::json::Json;
+use crate::output::junit::Junit;
+use crate::output::ktap::{Dialect, Ktap};
+use crate::output::markdown::Markdown;
+use crate::output::progress::Progress;
+use crate::output::stdout::{self, Stdout};
+use crate::output::terminal::Terminal;
+use crate::output::totals::Totals;
+use crate::style::Style;
+
+/// Does what the command line asks for.
+pub fn run(arguments: &RunArguments) -> Exit {
+    let selection = match catalogue::select(&arguments.ids) {
+        Ok(selection) => selection,
+        Err(unknown) => {
+            eprintln!("sockmig: {unknown}");
+            return Exit::NothingRan;
+        }
+    };
+    let mut listeners = Listeners::default();
+    let stdout = Stdout::new();
+    match arguments.format {
+        Format::Terminal => {
+            let style = Style::of(&std::io::stdout());
+            let progress = Progress::on_stderr();
+            let (trace, width) = (arguments.trace, stdout::text_width());
+            listeners.add(Terminal::new(stdout, style, trace, width, progress));
+        }
+        Format::Ktap => listeners.add(Ktap::new(stdout, Dialect::Ktap, false)),
+        Format::Tap13 => {
+            let nested = env::var_os("KSFT_TAP_LEVEL").is_some();
+            listeners.add(Ktap::new(stdout, Dialect::Tap13, nested));
+        }
+        Format::Json => listeners.add(Json::new(stdout)),
+    }
+    if let Some(path) = &arguments.junit {
+        listeners.add_file(path.clone(), Junit::new);
+    }
+    if let Some(path) = &arguments.markdown {
+        listeners.add_file(path.clone(), Markdown::new);
+    }
+    if let Some(path) = &arguments.out {
+        match OutDirectory::open(path) {
+            Ok(directory) => {
+                listeners.add_file(directory.file("run.json"), Json::new);
+                listeners.out = Some(directory);
+            }
+            Err(e) => listeners.trouble(&e),
+        }
+    }
+    let jobs = arguments.jobs.unwrap_or_else(engine::default_jobs);
+    let plan = Plan {
+        rounds: arguments.repeat,
+        jobs,
+        waiting: engine::waiting_beside(jobs),
+        deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+        patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
+    };
+    match execute(selection, plan, &mut listeners) {
+        Ok(totals) => listeners.exit(&totals, arguments.deny_skips),
+        Err(exit) => exit,
+    }
+}
+
+/// Runs a selection and tells `listeners`. The error is an exit code whose reason has
+/// been told.
+pub fn execute(
+    selection: Vec<Selected>,
+    plan: Plan,
+    listeners: &mut Listeners,
+) -> Result<Totals, Exit> {
+    let started = Instant::now();
+    if let Err(e) = interrupt::catch() {
+        eprintln!("sockmig: cannot catch Ctrl-C: {e}");
+        return Err(Exit::Unavailable);
+    }
+    let labs = Labs::default();
+    let kernel = engine::probe(&labs).map_err(|broken| {
+        if broken == Broken::Interrupted {
+            return Exit::Interrupted;
+        }
+        eprintln!("sockmig: {}", report::no_lab(&broken));
+        Exit::Unavailable
+    })?;
+    let run = Run {
+        environment: Environment::read(kernel),
+        selection,
+        rounds: plan.rounds,
+        jobs: plan.jobs,
+    };
+    let mut totals = Totals::default();
+    let taint = Taint::read().unwrap_or_default();
+    listeners.tell(|consumer| consumer.begin(&run));
+    engine::run(&labs, &run.environment.kernel, &run.selection, plan, |event| match event {
+        Event::Started { id, .. } => listeners.tell(|consumer| {
+            consumer.started(&id);
+            Ok(())
+        }),
+        Event::Finished(outcome) => {
+            totals.count(&outcome.verdict);
+            let capture = listeners.keep_capture(&run, &outcome);
+            let finished = Finished { outcome: &outcome, capture };
+            listeners.tell(|consumer| consumer.finished(&run, &finished));
+        }
+        Event::Ended(ending) => {
+            totals.end(&ending);
+            let tainted = Taint::read().unwrap_or(taint).gained_since(taint);
+            let end = End { ending: &ending, totals: &totals, took: started.elapsed(), tainted };
+            listeners.tell(|consumer| consumer.end(&run, &end));
+        }
+    });
+    listeners.finish();
+    Ok(totals)
+}
+
+/// Everybody who listens to a run, and what could not be written.
+#[derive(Default)]
+pub struct Listeners {
+    consumers: Vec<Box<dyn Listener>>,
+    out: Option<OutDirectory>,
+    /// Where captures of what went wrong are kept when nobody said where.
+    fallback: Option<OutDirectory>,
+    troubled: bool,
+}
+
+/// A consumer, and the file that it writes if it writes one.
+trait Listener {
+    fn consumer(&mut self) -> &mut dyn Consumer;
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+struct ToStdout<C>(C);
+
+impl<C: Consumer> Listener for ToStdout<C> {
+    fn consumer(&mut self) -> &mut dyn Consumer {
+        &mut self.0
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The consumer writes into memory; the file is made when it has come to its end.
+struct ToFile<C> {
+    consumer: C,
+    bytes: Buffer,
+    path: PathBuf,
+}
+
+impl<C: Consumer> Listener for ToFile<C> {
+    fn consumer(&mut self) -> &mut dyn Consumer {
+        &mut self.consumer
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        file::write_whole(&self.path, &self.bytes.bytes())
+    }
+}
+
+impl Listeners {
+    /// Adds one that writes to stdout, or nowhere.
+    pub fn add(&mut self, consumer: impl Consumer + 'static) {
+        self.consumers.push(Box::new(ToStdout(consumer)));
+    }
+
+    fn add_file<C: Consumer + 'static>(&mut self, path: PathBuf, make: impl FnOnce(Buffer) -> C) {
+        let bytes = Buffer::default();
+        let consumer = make(bytes.clone());
+        self.consumers.push(Box::new(ToFile { consumer, bytes, path }));
+    }
+
+    /// A consumer that cannot write is told of and not asked again; the others go on.
+    fn tell(&mut self, mut what: impl FnMut(&mut dyn Consumer) -> std::io::Result<()>) {
+        let mut failed = Vec::new();
+        self.consumers.retain_mut(|listener| match what(listener.consumer()) {
+            Ok(()) => true,
+            Err(e) => {
+                failed.push(e.to_string());
+                false
+            }
+        });
+        for trouble in failed {
+            self.trouble(&anyhow::Error::msg(trouble));
+        }
+    }
+
+    fn finish(&mut self) {
+        for listener in std::mem::take(&mut self.consumers) {
+            if let Err(e) = listener.finish() {
+                self.trouble(&e);
+            }
+        }
+    }
+
+    fn trouble(&mut self, error: &anyhow::Error) {
+        eprintln!("sockmig: {error:#}");
+        self.troubled = true;
+    }
+
+    /// Keeps a capture if the directory was given, or if the case failed.
+    fn keep_capture<'o>(&mut self, run: &Run, outcome: &'o Outcome) -> Result<PathBuf, &'o str> {
+        let wrong = matches!(outcome.verdict, Verdict::Fail { .. } | Verdict::Error { .. });
+        // Later rounds that went as expected would only repeat the first one's capture.
+        if outcome.pcapng.is_empty() || (!wrong && (self.out.is_none() || outcome.round > 1)) {
+            return Err("not kept; --out DIR keeps it");
+        }
+        let title = run.title(outcome);
+        let directory = match (&self.out, &self.fallback) {
+            (Some(out), _) | (None, Some(out)) => out,
+            (None, None) => {
+                let path = env::temp_dir().join(format!("sockmig-{}", std::process::id()));
+                match OutDirectory::open(&path) {
+                    Ok(directory) => self.fallback.insert(directory),
+                    Err(_) => return Err("not kept, no temporary directory; --out DIR keeps it"),
+                }
+            }
+        };
+        directory.keep_capture(&title, &outcome.pcapng).map_err(|e| {
+            self.trouble(&e);
+            "could not be written"
+        })
+    }
+
+    /// The exit code, what could not be written considered.
+    pub fn exit(&self, totals: &Totals, deny_skips: bool) -> Exit {
+        Exit::of(totals, deny_skips).unless_troubled(self.troubled)
+    }
+}

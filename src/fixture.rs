@@ -1,0 +1,4 @@
+//! What the tests of several formats are about: a run and a matrix with one of everything.
+
+pub mod matrix;
+pub mod run;

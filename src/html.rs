@@ -1,0 +1,16 @@
+//! The page: results of any number of kernels as one HTML file.
+
+pub mod capture;
+mod case;
+pub mod combine;
+mod comparison;
+mod contents;
+mod digest;
+mod environment;
+mod ladder;
+mod mark;
+pub mod page;
+mod summary;
+mod table;
+#[cfg(test)]
+mod tests;

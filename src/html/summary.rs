@@ -1,0 +1,305 @@
+//! What the page tells in sentences: the answer, what deviates, known bugs, warnings.
+
+use maud::{Markup, PreEscaped, html};
+
+use crate::html::contents::Page;
+use crate::html::digest::split;
+use crate::html::{mark, table};
+use crate::output::document::KernelDocument;
+use crate::output::matrix::findings::{Bug, Group, Wrong};
+use crate::output::plain::Plain;
+use crate::output::word::{self, Word};
+
+/// Deviations that are told before the tables; more are folded.
+const FIRST: usize = 8;
+
+/// The most that are told one by one; the tables lead to all.
+const TOLD: usize = 60;
+
+/// What the kernels do, in plain words; kernels of which the same is to be said together.
+pub fn answers(page: &Page<'_>) -> Markup {
+    let mut answers: Vec<(Plain, Vec<usize>)> = vec![];
+    for (column, kernel) in page.combined.found.kernels.iter().enumerate() {
+        let Some(run) = &kernel.run else { continue };
+        // The environment tells the setting. Of a guest it says nothing, since it is the
+        // guest's own.
+        let plain = Plain {
+            off_here: "",
+            on_here: "",
+            ..Plain::of(&run.environment, &page.verdicts(column))
+        };
+        match answers.iter_mut().find(|(known, _)| *known == plain) {
+            Some((_, columns)) => columns.push(column),
+            None => answers.push((plain, vec![column])),
+        }
+    }
+    html! {
+        section aria-labelledby="the-answer" {
+            h2 id="the-answer" tabindex="-1" { "The answer" }
+            p {
+                "When a listener of an " code { "SO_REUSEPORT" } " group closes, as at a server's "
+                "reload, and other listeners on the same port stay:"
+            }
+            div class="answers" {
+                @for (plain, columns) in &answers { (answer(page, plain, columns)) }
+            }
+            @if answers.is_empty() { p { "No kernel came as far as its first case." } }
+        }
+    }
+}
+
+fn answer(page: &Page<'_>, plain: &Plain, columns: &[usize]) -> Markup {
+    html! {
+        article class="answer" {
+            h3 { (mark::names(&page.combined.found, columns)) }
+            h4 { "migration off " span class="aside" { "the default" } }
+            ul { @for sentence in &plain.off { li { (sentence) } } }
+            h4 { "migration on " span class="aside" { code { "net.ipv4.tcp_migrate_req = 1" } } }
+            ul { @for sentence in &plain.on { li { (sentence) } } }
+            details {
+                summary { "What to do" }
+                ul { @for advice in &plain.advice { li { (code_of(advice)) } } }
+            }
+        }
+    }
+}
+
+/// A sentence whose parts between backquotes are code.
+fn code_of(sentence: &str) -> Markup {
+    let parts = sentence.split('`').enumerate();
+    html! { @for (at, part) in parts { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
+}
+
+/// What is not as it must be: first of all, and with what was expected.
+pub fn deviations(page: &Page<'_>) -> Markup {
+    let wrong = &page.findings.wrong;
+    if wrong.is_empty() {
+        return PreEscaped(String::new());
+    }
+    html! {
+        section aria-labelledby="the-deviations" {
+            h2 id="the-deviations" tabindex="-1" { "Not as expected" }
+            (deviations_table(page, "Deviations", &wrong[..wrong.len().min(FIRST)]))
+            @if wrong.len() > FIRST {
+                details {
+                    summary { (wrong.len() - FIRST) " more" }
+                    (deviations_table(page, "More deviations", &wrong[FIRST..wrong.len().min(TOLD)]))
+                    @if wrong.len() > TOLD {
+                        p { "And " (wrong.len() - TOLD) " more, which the tables below lead to." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn deviations_table(page: &Page<'_>, label: &str, wrong: &[Wrong<'_>]) -> Markup {
+    table::scrolled(
+        label,
+        &html! {
+            table class="list deviations" {
+                thead {
+                    tr {
+                        th scope="col" { "case" } th scope="col" { "kernels" }
+                        th scope="col" { "in" } th scope="col" { "expected" }
+                        th scope="col" { "actual" }
+                    }
+                }
+                tbody { @for wrong in wrong { (deviation(page, wrong)) } }
+            }
+        },
+    )
+}
+
+fn deviation(page: &Page<'_>, wrong: &Wrong<'_>) -> Markup {
+    let (name, _) = split(&wrong.case.id);
+    let rows = wrong.mismatches.len().max(1);
+    html! {
+        tr {
+            th scope="row" rowspan=(rows) {
+                (mark::chip(Word::of(&wrong.case.verdict))) " "
+                a href={ "#" (name) } { (wrong.case.id) }
+            }
+            td rowspan=(rows) { (wrong.where_it_is(&page.combined.found)) }
+            @match wrong.mismatches.first() {
+                Some(mismatch) => {
+                    td { (mismatch.what) }
+                    td { pre { (mismatch.expected.join("\nor ")) } }
+                    td { pre { (mismatch.actual) } }
+                }
+                None => td colspan="3" { (wrong.broken.unwrap_or_default()) },
+            }
+        }
+        @for mismatch in wrong.mismatches.iter().skip(1) {
+            tr {
+                td { (mismatch.what) }
+                td { pre { (mismatch.expected.join("\nor ")) } }
+                td { pre { (mismatch.actual) } }
+            }
+        }
+    }
+}
+
+/// Known bugs, and which kernel has which.
+pub fn bugs(page: &Page<'_>) -> Markup {
+    if page.findings.bugs.is_empty() {
+        return PreEscaped(String::new());
+    }
+    html! {
+        section aria-labelledby="the-bugs" {
+            h2 id="the-bugs" tabindex="-1" { "Known bugs" }
+            ol class="bugs" { @for bug in &page.findings.bugs { li { (told_bug(page, bug)) } } }
+        }
+    }
+}
+
+fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
+    let mut cases: Vec<&str> = vec![];
+    for (case, _) in bug.ids.iter().map(|id| split(id)) {
+        if !cases.contains(&case) {
+            cases.push(case);
+        }
+    }
+    let found = &page.combined.found;
+    let free: Vec<usize> =
+        (0..found.kernels.len()).filter(|at| is_free(&found.kernels[*at], bug)).collect();
+    html! {
+        p class="bug" { (code_of(bug.reason)) }
+        dl class="claims" {
+            dt { "fixed by" }
+            dd {
+                @match bug.fix {
+                    Some(fix) => { (commit(fix)) },
+                    None => "nothing that is known",
+                }
+            }
+            dt { "on" }
+            dd { (mark::names(found, &bug.kernels)) }
+            @if !free.is_empty() {
+                dt { "not on" }
+                dd { (mark::names(found, &free)) }
+            }
+            dt { "seen in" }
+            dd {
+                @for (at, case) in cases.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    a href={ "#" (case) } { (case) }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the cases that show a bug elsewhere are well here.
+fn is_free(kernel: &KernelDocument, bug: &Bug<'_>) -> bool {
+    let words = word::words(kernel);
+    let mut here = bug.ids.iter().filter_map(|id| words.get(id)).peekable();
+    here.peek().is_some() && here.all(|word| matches!(word, Word::Ok | Word::Stale))
+}
+
+/// A commit of Linux; a link if it is one.
+fn commit(fix: &str) -> Markup {
+    let is_hash = fix.len() >= 7 && fix.chars().all(|c| c.is_ascii_hexdigit());
+    html! {
+        @if is_hash {
+            a href={ "https://git.kernel.org/torvalds/c/" (fix) } { code { (fix) } }
+        } @else { (fix) }
+    }
+}
+
+/// Whether there is anything to warn of.
+pub fn has_warnings(page: &Page<'_>) -> bool {
+    let findings = &page.findings;
+    !(findings.complaints.is_empty()
+        && findings.ends.is_empty()
+        && findings.stale.is_empty()
+        && findings.missing.is_empty()
+        && findings.restarts.is_empty()
+        && findings.skips.is_empty())
+}
+
+/// What the kernels' logs complained of, machines that did not complete, and what says less
+/// than it could.
+pub fn warnings(page: &Page<'_>) -> Markup {
+    if !has_warnings(page) {
+        return PreEscaped(String::new());
+    }
+    let (found, findings) = (&page.combined.found, &page.findings);
+    html! {
+        section aria-labelledby="the-warnings" {
+            h2 id="the-warnings" tabindex="-1" { "Warnings" }
+            @if !findings.complaints.is_empty() {
+                h3 { "What the kernels' logs complained of" }
+                @for (line, places) in &findings.complaints {
+                    details {
+                        summary {
+                            span class="chip f" { "✗ complaint" } " " code { (line) } " on "
+                            (mark::names(found, &places.iter().map(|(at, _)| *at).collect::<Vec<_>>()))
+                        }
+                        @for (at, complaint) in places {
+                            h4 { (found.kernels[*at].name) ", during " (complaint.during) }
+                            pre class="log" tabindex="0" { (complaint.text) }
+                        }
+                    }
+                }
+            }
+            @if !findings.ends.is_empty() {
+                h3 { "Machines that did not complete" }
+                @for kernel in &findings.ends { (ended(kernel)) }
+            }
+            @if !findings.restarts.is_empty() {
+                p {
+                    "Started again, to go on behind a case that had ended the machine: "
+                    @for (i, (at, times)) in findings.restarts.iter().enumerate() {
+                        @if i > 0 { ", " } (found.kernels[*at].name) " (" (times) " times)"
+                    }
+                    "."
+                }
+            }
+            (groups(page, "Expected bugs that are not there", &findings.stale))
+            (groups(page, "Guests had to do without", &findings.missing))
+            (groups(page, "Skipped", &findings.skips))
+        }
+    }
+}
+
+fn ended(kernel: &KernelDocument) -> Markup {
+    let line = html! {
+        span class="chip e" { "! " (kernel.end.word()) } " " strong { (kernel.name) } ": "
+        (kernel.end.why().unwrap_or_default())
+    };
+    html! {
+        @if kernel.console.is_empty() {
+            p { (line) }
+        } @else {
+            details {
+                summary { (line) }
+                pre class="log" tabindex="0" { (kernel.console) }
+            }
+        }
+    }
+}
+
+fn groups(page: &Page<'_>, heading: &str, groups: &[Group<&str>]) -> Markup {
+    if groups.is_empty() {
+        return PreEscaped(String::new());
+    }
+    html! {
+        h3 { (heading) }
+        ul {
+            @for group in groups {
+                li {
+                    (code_of(group.what)) " "
+                    span class="aside" {
+                        @match group.ids.as_slice() {
+                            [] => {},
+                            [one] => { (one) ", " },
+                            many => { (many.len()) " cases, " },
+                        }
+                        (mark::names(&page.combined.found, &group.kernels))
+                    }
+                }
+            }
+        }
+    }
+}

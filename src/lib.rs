@@ -1,0 +1,64 @@
+//! `sockmig`: what Linux does with TCP connections when an `SO_REUSEPORT` listener closes.
+//!
+//! The rooms of this crate, each of which uses only those above it:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `style`, `cli` | colours of a terminal; the command line and its help |
+//! | `ladder` | the picture of a trace, as text and as SVG |
+//! | `output` | what a run or a matrix found, and the formats it is written in |
+//! | `exit` | exit codes |
+//! | `html` | the page of results |
+//! | `machine` | guests: what runs in them, and how the host talks to them |
+//! | `cmd` | one file or folder for each subcommand |
+
+mod cli;
+mod cmd;
+mod exit;
+#[cfg(test)]
+mod fixture;
+mod html;
+mod ladder;
+mod machine;
+mod output;
+mod style;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Arguments, Command};
+use crate::machine::guest;
+
+/// Does what the command line asks for: the whole program.
+///
+/// It never returns in a guest's first process or in a process of a laboratory.
+pub fn main() -> ExitCode {
+    guest::enter_if_guest();
+    harness::inside::enter(|work| {
+        reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
+    });
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) if e.use_stderr() => {
+            let _ = e.print();
+            return cmd::matrix::bisect::of_usage(std::env::args()).into();
+        }
+        Err(help) => help.exit(),
+    };
+    let exit = match arguments.command {
+        None => cmd::answer::answer(),
+        Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
+        Some(Command::Run(arguments)) => cmd::run::run(&arguments),
+        Some(Command::Explain(arguments)) => cmd::explain::explain(&arguments),
+        Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
+        Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
+        Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),
+        Some(Command::Doctor) => cmd::doctor::doctor(),
+        Some(Command::Kernels(arguments)) => cmd::kernels::kernels(&arguments.command),
+        Some(Command::Diff(arguments)) => cmd::diff::diff(&arguments),
+        Some(Command::Merge(arguments)) => cmd::merge::merge(&arguments),
+        Some(Command::Report(arguments)) => cmd::report::report(&arguments),
+    };
+    exit.into()
+}

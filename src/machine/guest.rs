@@ -1,0 +1,218 @@
+//! This program inside a virtual machine: it runs what the host asks for, and tells.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use harness::frame::Frame;
+use harness::guest::{self, Port};
+use harness::kernel::Version;
+use harness::kernel_log::KernelLog;
+use harness::process::Labs;
+use harness::taint::Taint;
+use scenarios::case::Selected;
+use scenarios::catalogue;
+use scenarios::engine::{self, Ending, Event, Plan};
+use scenarios::judge::Complaints;
+use scenarios::known;
+use scenarios::requirement::LONG;
+use serde::{Deserialize, Serialize};
+
+use crate::output::consumer::Environment;
+use crate::output::document::Complaint;
+
+/// What a guest is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// Run cases.
+    Cases {
+        /// Their full ids, in order.
+        ids: Vec<String>,
+        /// Those of them that somebody asked for by name.
+        #[serde(default)]
+        named: Vec<String>,
+        /// How many at a time.
+        jobs: usize,
+        /// When a case hangs, by the guest's clock; nothing for the default.
+        deadline: Option<Duration>,
+    },
+    /// Run a program.
+    Program {
+        /// Where it is in the guest.
+        path: PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// Its environment, beside what the guest itself was started with.
+        environment: BTreeMap<String, String>,
+        /// Where it is started.
+        directory: PathBuf,
+    },
+}
+
+/// Tags of the frames that come of a task, beside those of [`guest::tag`].
+pub mod tag {
+    /// An [`Environment`](crate::Environment): before the first case.
+    pub const ENVIRONMENT: u8 = b'e';
+    /// The id of a case that is about to run.
+    pub const STARTED: u8 = b's';
+    /// The capture of the case whose outcome follows.
+    pub const CAPTURE: u8 = b'p';
+    /// An [`Outcome`](scenarios::engine::Outcome).
+    pub const OUTCOME: u8 = b'o';
+    /// A [`Complaint`](crate::Complaint).
+    pub const COMPLAINT: u8 = b'c';
+    /// An [`Ending`](scenarios::engine::Ending): no case will follow.
+    pub const ENDING: u8 = b'z';
+    /// What a program wrote to its standard output.
+    pub const STDOUT: u8 = b'1';
+    /// What a program wrote to its standard error.
+    pub const STDERR: u8 = b'2';
+    /// Why the task could not be done.
+    pub const TROUBLE: u8 = b't';
+}
+
+/// What a guest's worker ends with when [`tag::TROUBLE`] says why.
+const TROUBLED: i32 = 69;
+
+/// Becomes the first process of a guest if this was started as one, and never returns
+/// then.
+pub fn enter_if_guest() {
+    guest::enter(|port, task| match work(port, task) {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = port.send(tag::TROUBLE, format!("{e:#}").into_bytes());
+            TROUBLED
+        }
+    });
+}
+
+fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
+    match serde_json::from_slice(&task.payload)? {
+        Task::Cases { ids, named, jobs, deadline } => {
+            let all = catalogue::all();
+            let wanted = |id: &String| all.iter().find(|selected| selected.id() == *id).copied();
+            let mut selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
+            for selected in &mut selection {
+                selected.named = named.contains(&selected.id());
+            }
+            cases(port, &selection, jobs, deadline)
+        }
+        Task::Program { path, arguments, mut environment, directory } => {
+            // The host cannot say which clock this is, the kernel's command line does.
+            if let Ok(long) = std::env::var(LONG) {
+                environment.entry(LONG.into()).or_insert(long);
+            }
+            // It may be a directory of the host's from which nothing was shared.
+            std::fs::create_dir_all(&directory)?;
+            let mut command = Command::new(path);
+            command.args(arguments).envs(environment).current_dir(directory);
+            program(port, command)
+        }
+    }
+}
+
+fn cases(
+    port: &Port,
+    selection: &[Selected],
+    jobs: usize,
+    deadline: Option<Duration>,
+) -> anyhow::Result<i32> {
+    let labs = Labs::default();
+    let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
+    let environment = Environment::read(kernel);
+    tell(port, tag::ENVIRONMENT, &environment)?;
+    let mut alarm = Alarm::set(port, environment.kernel.version);
+    alarm.raised("booting")?;
+    let plan = Plan { jobs, waiting: 0, deadline, ..Plan::default() };
+    let mut told: harness::Result<()> = Ok(());
+    engine::run(&labs, &environment.kernel, selection, plan, |event| {
+        let tell_event = || match event {
+            Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
+            Event::Finished(mut outcome) => {
+                let complaints = alarm.raised(&outcome.id)?;
+                outcome.verdict = outcome.verdict.with_complaints(&complaints);
+                port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
+                tell(port, tag::OUTCOME, &outcome)
+            }
+            Event::Ended(ending) => {
+                alarm.raised("taking down the laboratories")?;
+                tell::<Ending>(port, tag::ENDING, &ending)
+            }
+        };
+        if told.is_ok() {
+            told = tell_event();
+        }
+    });
+    told?;
+    Ok(0)
+}
+
+/// What tells that a kernel is in distress. The machine is ours: it is a case's doing.
+struct Alarm<'p> {
+    port: &'p Port,
+    version: Version,
+    log: Option<KernelLog>,
+    taint: Taint,
+}
+
+impl<'p> Alarm<'p> {
+    fn set(port: &'p Port, version: Version) -> Self {
+        let taint = Taint::read().unwrap_or_default();
+        Self { port, version, log: KernelLog::open().ok(), taint }
+    }
+
+    /// What the log complained of since it was last asked, and what taint the kernel has got.
+    /// What is not known of this kernel is told; taint by itself where the log is silent.
+    fn raised(&mut self, during: &str) -> harness::Result<Complaints> {
+        let complaints = self.log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+        let now = Taint::read().unwrap_or(self.taint);
+        let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
+        let known = known::about(during, self.version);
+        let complaints = Complaints::sorted(complaints, gained, &known);
+        let silent = complaints.strange.is_empty() && !complaints.taint.is_none();
+        let by_itself = silent.then(|| format!("kernel.tainted has gained {}", complaints.taint));
+        for text in complaints.strange.iter().cloned().chain(by_itself) {
+            tell(self.port, tag::COMPLAINT, &Complaint { during: during.to_owned(), text })?;
+        }
+        Ok(complaints)
+    }
+}
+
+fn tell<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
+    let payload = serde_json::to_vec(what).expect("what is told can be written as JSON");
+    port.send(tag, payload)
+}
+
+/// Runs a program to its end, and passes on what it writes while it writes it.
+fn program(port: &Port, mut command: Command) -> anyhow::Result<i32> {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pass_on = |tag: u8, mut from: Box<dyn Read + Send>| {
+        let port = port.clone();
+        move || {
+            let mut bytes = [0; 16 * 1024];
+            while let Ok(len @ 1..) = from.read(&mut bytes) {
+                let _ = port.send(tag, bytes[..len].to_vec());
+            }
+        }
+    };
+    let pipes: [(u8, Option<Box<dyn Read + Send>>); 2] = [
+        (tag::STDOUT, child.stdout.take().map(|pipe| Box::new(pipe) as _)),
+        (tag::STDERR, child.stderr.take().map(|pipe| Box::new(pipe) as _)),
+    ];
+    thread::scope(|scope| {
+        for (tag, pipe) in pipes {
+            scope.spawn(pass_on(tag, pipe.expect("it is piped")));
+        }
+    });
+    Ok(exit_code(child.wait()?))
+}
+
+/// As a shell has it.
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}

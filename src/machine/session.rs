@@ -1,0 +1,113 @@
+//! What is said between the host and one machine while it runs cases.
+
+use std::time::Duration;
+
+use harness::frame::Frame;
+use harness::guest::tag as of_every_guest;
+use scenarios::engine::{Ending, Outcome};
+use serde::de::DeserializeOwned;
+use vm::machine::end::EarlyEnd;
+use vm::machine::running::Machine;
+
+use crate::machine::guest::{Task, tag};
+use crate::output::consumer::Environment;
+use crate::output::document::Complaint;
+
+/// How long a machine has to power itself off when its work is done.
+const POWER_OFF: Duration = Duration::from_secs(10);
+
+/// What a machine tells while it runs cases.
+pub enum Said {
+    /// Where they run.
+    Environment(Box<Environment>),
+    /// One is about to run.
+    Started(String),
+    /// One came to its end.
+    Finished(Box<Outcome>),
+    /// The kernel's log complained.
+    Complaint(Complaint),
+}
+
+/// How a session ended.
+pub enum End {
+    /// Every case was run, and the machine is off.
+    Done,
+    /// The guest could give no laboratories.
+    NoLab(String),
+    /// The machine ended before its work did.
+    EndedEarly(Box<EarlyEnd>),
+}
+
+/// Has a machine run cases, and passes on what it tells.
+/// Nothing may be heard for `silence` at most.
+pub fn run(
+    mut machine: Machine,
+    task: &Task,
+    silence: Duration,
+    mut listen: impl FnMut(Said),
+) -> End {
+    machine.send(&request(task));
+    let mut capture = Vec::new();
+    let mut trouble = None;
+    loop {
+        let frame = match machine.hear(silence) {
+            Ok(frame) => frame,
+            Err(end) => return End::EndedEarly(end),
+        };
+        let payload = &frame.payload;
+        let said = match frame.tag {
+            tag::ENVIRONMENT => parse(payload).map(|said| Said::Environment(Box::new(said))),
+            tag::STARTED => Some(Said::Started(String::from_utf8_lossy(payload).into_owned())),
+            tag::COMPLAINT => parse(payload).map(Said::Complaint),
+            tag::CAPTURE => {
+                capture = frame.payload;
+                continue;
+            }
+            tag::OUTCOME => parse(payload).map(|mut outcome: Box<Outcome>| {
+                outcome.pcapng = std::mem::take(&mut capture);
+                Said::Finished(outcome)
+            }),
+            tag::ENDING => {
+                if let Some(Ending::NoLab { why, .. }) = parse(payload) {
+                    trouble = Some(why);
+                }
+                continue;
+            }
+            tag::TROUBLE => {
+                trouble = Some(String::from_utf8_lossy(payload).into_owned());
+                continue;
+            }
+            of_every_guest::END => {
+                return match (trouble, exit_code(payload)) {
+                    (None, code) if code != 0 => End::EndedEarly(machine.suite_ended(code)),
+                    (trouble, _) => {
+                        machine.power_off(POWER_OFF);
+                        trouble.map_or(End::Done, End::NoLab)
+                    }
+                };
+            }
+            _ => None,
+        };
+        match said {
+            Some(said) => listen(said),
+            None => {
+                return End::EndedEarly(Box::new(EarlyEnd::of_unreadable_message(&frame)));
+            }
+        }
+    }
+}
+
+/// A task as it travels.
+pub fn request(task: &Task) -> Frame {
+    let payload = serde_json::to_vec(task).expect("a task can be written as JSON");
+    Frame { tag: 0, payload }
+}
+
+/// The number in a guest's last frame.
+pub fn exit_code(payload: &[u8]) -> i32 {
+    payload.try_into().map_or(-1, i32::from_le_bytes)
+}
+
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    serde_json::from_slice(payload).ok()
+}

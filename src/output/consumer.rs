@@ -1,0 +1,106 @@
+//! Who listens to a run: one stream of events, and everything that is made of it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harness::kernel::Kernel;
+use harness::taint::Taint;
+use scenarios::case::Selected;
+use scenarios::engine::{Ending, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::output::totals::Totals;
+
+/// What is known when a run begins.
+pub struct Run {
+    /// Where it runs.
+    pub environment: Environment,
+    /// The cases, in the order in which outcomes come.
+    pub selection: Vec<Selected>,
+    /// How many times everything is run.
+    pub rounds: u32,
+    /// How many labs there are at a time.
+    pub jobs: usize,
+}
+
+impl Run {
+    /// The case that an outcome is of.
+    pub fn selected(&self, outcome: &Outcome) -> Option<&Selected> {
+        self.selection.iter().find(|selected| selected.id() == outcome.id)
+    }
+
+    /// How a run of a case is called: its id, and which repetition if there are several.
+    pub fn title(&self, outcome: &Outcome) -> String {
+        match self.rounds {
+            1 => outcome.id.clone(),
+            _ => format!("{} run {}", outcome.id, outcome.round),
+        }
+    }
+}
+
+/// The machine that a run says something about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The kernel, as probed in a lab.
+    pub kernel: Kernel,
+    /// Run as root, without a user namespace.
+    pub root: bool,
+    /// `tcp_migrate_req` in the network namespace that the command was started in.
+    pub migrate_req: Option<String>,
+    /// `/proc/sys/kernel/tainted` before the run.
+    pub tainted: Option<String>,
+}
+
+impl Environment {
+    /// Reads what is not in the kernel's own probe.
+    pub fn read(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            root: harness::kernel::is_root(),
+            migrate_req: harness::sysctl::read(harness::sysctl::MIGRATE_REQ).ok(),
+            tainted: harness::sysctl::read("kernel.tainted").ok(),
+        }
+    }
+}
+
+/// A finished run of a case, and where its capture was kept.
+pub struct Finished<'r> {
+    /// What came of it.
+    pub outcome: &'r Outcome,
+    /// The pcapng file; or why there is none.
+    pub capture: Result<PathBuf, &'r str>,
+}
+
+/// Makes something of a run. Nothing else prints.
+pub trait Consumer {
+    /// Before the first case.
+    fn begin(&mut self, run: &Run) -> io::Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
+    /// A case was started.
+    fn started(&mut self, id: &str) {
+        let _ = id;
+    }
+
+    /// A case is finished.
+    fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()>;
+
+    /// After the last case.
+    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()>;
+}
+
+/// How a run ended.
+pub struct End<'r> {
+    /// Whether it was complete.
+    pub ending: &'r Ending,
+    /// Its verdicts.
+    pub totals: &'r Totals,
+    /// How long it took.
+    pub took: Duration,
+    /// How the kernel was tainted meanwhile, by whomever: on a machine that others use,
+    /// nobody can say.
+    pub tainted: Taint,
+}

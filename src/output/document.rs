@@ -1,0 +1,299 @@
+//! The JSON documents: what a run found, and what a matrix found. Written and read here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::observation::Value;
+use scenarios::case::Case;
+use scenarios::engine::{Ending, Outcome};
+use scenarios::judge::Verdict;
+use serde::{Deserialize, Serialize};
+
+use crate::output::consumer::{End, Environment, Run};
+use crate::output::totals::Totals;
+
+/// The version of the documents' form. A reader refuses those that it does not know.
+pub const SCHEMA: u32 = 1;
+
+/// What `sockmig run` found: `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDocument {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The version of sockmig that wrote it.
+    pub sockmig: String,
+    /// Where it ran.
+    pub environment: Environment,
+    /// How many times everything was run.
+    pub rounds: u32,
+    /// Every selected case was run.
+    pub complete: bool,
+    /// Counted verdicts.
+    pub totals: Totals,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// How the kernel was tainted meanwhile, by whomever; nothing in a guest, where that is
+    /// a complaint.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tainted_meanwhile: Option<String>,
+    /// The runs of cases, in the order in which they came to an end.
+    pub cases: Vec<CaseDocument>,
+}
+
+impl RunDocument {
+    /// What a document says of a run that is over.
+    pub fn of(run: &Run, end: &End<'_>, cases: Vec<CaseDocument>) -> Self {
+        Self {
+            schema: SCHEMA,
+            sockmig: env!("CARGO_PKG_VERSION").into(),
+            environment: run.environment.clone(),
+            rounds: run.rounds,
+            complete: *end.ending == Ending::Complete,
+            totals: end.totals.clone(),
+            took_ms: milliseconds(end.took),
+            tainted_meanwhile: (!end.tainted.is_none()).then(|| end.tainted.to_string()),
+            cases,
+        }
+    }
+}
+
+/// One run of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseDocument {
+    /// The case's full id.
+    pub id: String,
+    /// Which repetition, from 1.
+    pub round: u32,
+    /// The verdict, its word under `verdict`.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// How long it took, in milliseconds, by the clock of the run.
+    pub took_ms: u64,
+    /// What the case does.
+    pub does: String,
+    /// What must happen.
+    pub must: String,
+    /// Who says so.
+    pub source: String,
+    /// What was seen, by name.
+    pub facts: BTreeMap<String, Value>,
+    /// The wire and the laboratory's acts, a line each.
+    pub trace: Vec<String>,
+    /// The capture, if it was kept: its path as it was written, from where sockmig was run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capture: Option<String>,
+}
+
+impl CaseDocument {
+    /// What a document says of an outcome; `case` is nothing for a case that this sockmig
+    /// does not have, `capture` where its capture was kept.
+    pub fn of(outcome: &Outcome, case: Option<&Case>, capture: Option<String>) -> Self {
+        let facts = outcome.seen.observation.facts.iter();
+        // Later rounds that went as expected would only repeat the first one's trace.
+        let worth_it = outcome.round == 1 || !matches!(outcome.verdict, Verdict::Pass { .. });
+        let lines = if worth_it { outcome.seen.trace.lines() } else { vec![] };
+        Self {
+            id: outcome.id.clone(),
+            round: outcome.round,
+            verdict: outcome.verdict.clone(),
+            took_ms: milliseconds(outcome.took),
+            does: case.map_or("", |case| case.does).into(),
+            must: case.map_or("", |case| case.must).into(),
+            source: case.map_or("", |case| case.source).into(),
+            facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
+            trace: lines.iter().map(ToString::to_string).collect(),
+            capture,
+        }
+    }
+}
+
+/// What `sockmig matrix` found: `matrix.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixDocument {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The version of sockmig that wrote it.
+    pub sockmig: String,
+    /// The selected cases, by their full ids, in their order.
+    pub cases: Vec<String>,
+    /// Which part of the kernels it is about: `1/3`, or nothing for all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<String>,
+    /// How long it took, in milliseconds of the host's clock.
+    pub took_ms: u64,
+    /// Nobody interrupted it.
+    pub complete: bool,
+    /// A row for each kernel, in the order of the kernels.
+    pub kernels: Vec<KernelDocument>,
+}
+
+/// What was found of one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelDocument {
+    /// As it was chosen: `6.1.174-1`, or a file's name.
+    pub name: String,
+    /// How its machine ended.
+    #[serde(rename = "fate")]
+    pub end: MachineEnd,
+    /// How it was run; nothing if it never was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub machine: Option<MachineDocument>,
+    /// Complaints of the kernel's log (WARN, BUG, oops), and what it did meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub complaints: Vec<Complaint>,
+    /// What was missing in the guest: modules that could not be loaded, and the like.
+    #[serde(rename = "lacks", skip_serializing_if = "Vec::is_empty", default)]
+    pub missing: Vec<String>,
+    /// The last lines of its console, where they matter.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub console: String,
+    /// What was found of its cases; nothing if the suite was never reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<RunDocument>,
+}
+
+/// How a kernel was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineDocument {
+    /// `QEMU, TCG`, `QEMU, KVM` or `User-Mode Linux`.
+    pub engine: String,
+    /// `virtual` or `real`.
+    pub clock: String,
+    /// Every case had a kernel of its own.
+    pub fresh: bool,
+    /// From the start of the machine to the suite, in milliseconds.
+    pub boot_ms: u64,
+    /// The machine's whole life, in milliseconds of the host's clock.
+    pub took_ms: u64,
+    /// How often it was started again to go on after a case that had ended it.
+    pub restarts: u32,
+}
+
+/// How a kernel's machine ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
+pub enum MachineEnd {
+    /// The suite ended, and the machine powered itself off.
+    Completed,
+    /// The kernel could not be had: the mirror no longer has it, or was not reached.
+    CannotFetch {
+        /// Why.
+        why: String,
+    },
+    /// What was to be booted cannot be: no kernel, another architecture, no QEMU.
+    CannotBoot {
+        /// Why.
+        why: String,
+    },
+    /// The machine ran, and the suite was never reached.
+    NeverBooted {
+        /// Why it is thought so.
+        why: String,
+    },
+    /// The kernel panicked.
+    Panicked {
+        /// The kernel's own line about it.
+        why: String,
+    },
+    /// The guest had no memory left.
+    OutOfMemory {
+        /// The kernel's own line about it.
+        why: String,
+    },
+    /// The guest sent nothing for too long.
+    Hung {
+        /// How long.
+        why: String,
+    },
+    /// The machine or its suite ended by itself: killed from outside, or crashed.
+    Died {
+        /// How.
+        why: String,
+    },
+    /// What came through the port cannot be read.
+    Garbage {
+        /// What came.
+        why: String,
+    },
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl MachineEnd {
+    /// The word for it, as tables have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CannotFetch { .. } => "cannot fetch",
+            Self::CannotBoot { .. } => "cannot boot",
+            Self::NeverBooted { .. } => "never booted",
+            Self::Panicked { .. } => "panicked",
+            Self::OutOfMemory { .. } => "out of memory",
+            Self::Hung { .. } => "hung",
+            Self::Died { .. } => "died",
+            Self::Garbage { .. } => "garbage",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Why it ended so; nothing for a machine that completed.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Completed => None,
+            Self::CannotFetch { why }
+            | Self::CannotBoot { why }
+            | Self::NeverBooted { why }
+            | Self::Panicked { why }
+            | Self::OutOfMemory { why }
+            | Self::Hung { why }
+            | Self::Died { why }
+            | Self::Garbage { why } => Some(why),
+            Self::Interrupted => Some("Ctrl-C"),
+        }
+    }
+
+    /// The cause as it counts for an exit code.
+    pub fn counts_as(&self) -> Blame {
+        match self {
+            Self::Completed => Blame::Nobody,
+            Self::CannotFetch { .. } => Blame::Mirror,
+            Self::Panicked { .. } => Blame::Kernel,
+            Self::Interrupted => Blame::User,
+            Self::CannotBoot { .. }
+            | Self::NeverBooted { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Hung { .. }
+            | Self::Died { .. }
+            | Self::Garbage { .. } => Blame::Laboratory,
+        }
+    }
+}
+
+/// On whom the end of a machine is blamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// It is the end that was wanted.
+    Nobody,
+    /// The kernel: it panicked.
+    Kernel,
+    /// The laboratory: nothing can be said about the kernel.
+    Laboratory,
+    /// Whoever should have had the package.
+    Mirror,
+    /// Whoever pressed Ctrl-C.
+    User,
+}
+
+/// Something that the kernel's log complained of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// The case that ran, or `booting`.
+    pub during: String,
+    /// The first line is the complaint; its call trace follows.
+    pub text: String,
+}
+
+/// A duration as the documents have it.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,83 @@
+//! JUnit's XML, for CI systems.
+
+use std::io::{self, Write};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use scenarios::judge::Verdict;
+use scenarios::report;
+
+use crate::output::consumer::{Consumer, End, Finished, Run};
+
+/// Gathers results, and writes them at the end: the format wants its counts in front.
+pub struct Junit<W> {
+    to: W,
+    suite: TestSuite,
+}
+
+impl<W: Write> Junit<W> {
+    /// Writes to `to`.
+    pub fn new(to: W) -> Self {
+        Self { to, suite: TestSuite::new("sockmig") }
+    }
+}
+
+impl<W: Write> Consumer for Junit<W> {
+    fn begin(&mut self, run: &Run) -> io::Result<()> {
+        let kernel = &run.environment.kernel;
+        for (name, value) in
+            [("kernel", &kernel.release), ("build", &kernel.build), ("machine", &kernel.machine)]
+        {
+            self.suite.add_property((name, value.as_str()));
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
+        let outcome = finished.outcome;
+        let explained = run.selected(outcome).map(|selected| {
+            let capture = finished.capture.as_deref().map_err(|why| *why);
+            report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
+        });
+        let mut status = match &outcome.verdict {
+            Verdict::Pass { .. } => TestCaseStatus::success(),
+            Verdict::Fail { .. } => TestCaseStatus::non_success(NonSuccessKind::Failure),
+            Verdict::Error { .. } => TestCaseStatus::non_success(NonSuccessKind::Error),
+            Verdict::Skip { .. } | Verdict::KnownBug { .. } => TestCaseStatus::skipped(),
+        };
+        match &outcome.verdict {
+            Verdict::Pass { .. } => {}
+            Verdict::Fail { mismatches } => {
+                let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
+                status.set_message(format!("the kernel deviates in: {}", wrong.join(", ")));
+                status.set_description(explained.unwrap_or_default());
+            }
+            Verdict::Error { reason } => {
+                status.set_message(reason.clone());
+                status.set_description(explained.unwrap_or_default());
+            }
+            Verdict::Skip { reason } => {
+                status.set_message(reason.clone());
+            }
+            Verdict::KnownBug { reason, .. } => {
+                status.set_message(format!("known bug: {reason}"));
+                status.set_description(explained.unwrap_or_default());
+            }
+        }
+        let mut case = TestCase::new(run.title(outcome), status);
+        let mechanism = outcome.id.split('/').next().unwrap_or_default();
+        case.set_classname(format!("sockmig.{mechanism}"));
+        case.set_time(outcome.took);
+        self.suite.add_test_case(case);
+        Ok(())
+    }
+
+    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
+        let mut report = Report::new(format!("sockmig on {}", run.environment.kernel));
+        report.set_time(end.took);
+        let mut suite = std::mem::replace(&mut self.suite, TestSuite::new("sockmig"));
+        suite.set_time(end.took);
+        report.add_test_suite(suite);
+        report.serialize(&mut self.to).map_err(io::Error::other)?;
+        self.to.flush()
+    }
+}

@@ -1,0 +1,116 @@
+//! KTAP, and the TAP 13 that kernel CI reads best.
+//!
+//! The rules are those of the kernel's `Documentation/dev-tools/ktap.rst`: a version
+//! line, a plan, one result line per test; diagnostics start with `#` and come before the
+//! result they belong to; a description has no `#`.
+
+use std::io::{self, Write};
+
+use scenarios::engine::Ending;
+use scenarios::judge::Verdict;
+use scenarios::report;
+
+use crate::output::consumer::{Consumer, End, Finished, Run};
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `KTAP version 1`.
+    Ktap,
+    /// `TAP version 13`, with durations, and silent about its version under a test
+    /// runner that has said it already (`KSFT_TAP_LEVEL`).
+    Tap13,
+}
+
+/// Writes results as they come.
+pub struct Ktap<W> {
+    to: W,
+    dialect: Dialect,
+    nested: bool,
+    number: usize,
+}
+
+impl<W: Write> Ktap<W> {
+    /// `nested`: a version line was written by somebody else.
+    pub fn new(to: W, dialect: Dialect, nested: bool) -> Self {
+        Self { to, dialect, nested, number: 0 }
+    }
+
+    fn diagnostics(&mut self, text: &str) -> io::Result<()> {
+        text.lines().try_for_each(|line| writeln!(self.to, "# {line}"))
+    }
+}
+
+impl<W: Write> Consumer for Ktap<W> {
+    fn begin(&mut self, run: &Run) -> io::Result<()> {
+        match self.dialect {
+            Dialect::Ktap => writeln!(self.to, "KTAP version 1")?,
+            Dialect::Tap13 if self.nested => {}
+            Dialect::Tap13 => writeln!(self.to, "TAP version 13")?,
+        }
+        writeln!(self.to, "1..{}", run.selection.len() * run.rounds as usize)?;
+        let kernel = &run.environment.kernel;
+        self.diagnostics(&kernel.to_string())?;
+        match &kernel.gate {
+            Ok(gate) => self.diagnostics(&format!("final ACKs held by {gate}")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
+        let outcome = finished.outcome;
+        if let Some(selected) = run.selected(outcome) {
+            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let explained = || {
+                report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
+            };
+            match &outcome.verdict {
+                Verdict::Pass { stale: Some(stale) } => self.diagnostics(stale)?,
+                Verdict::Pass { stale: None } | Verdict::Skip { .. } => {}
+                _ => self.diagnostics(&explained())?,
+            }
+        }
+        self.number += 1;
+        let (result, directive) = match &outcome.verdict {
+            Verdict::Pass { .. } => ("ok", String::new()),
+            Verdict::Fail { .. } => ("not ok", String::new()),
+            Verdict::Skip { reason } => ("ok", format!(" # SKIP {}", one_line(reason))),
+            Verdict::KnownBug { reason, fix, .. } => {
+                let fix = fix.as_ref().map_or_else(String::new, |fix| format!(" (fixed by {fix})"));
+                ("ok", format!(" # XFAIL {}{fix}", one_line(reason)))
+            }
+            Verdict::Error { reason } => ("not ok", format!(" # ERROR {}", one_line(reason))),
+        };
+        let duration = match self.dialect {
+            Dialect::Tap13 if directive.is_empty() => {
+                format!(" # time={}ms", outcome.took.as_millis())
+            }
+            _ => String::new(),
+        };
+        let title = run.title(outcome);
+        writeln!(self.to, "{result} {} {title}{directive}{duration}", self.number)?;
+        self.to.flush()
+    }
+
+    fn end(&mut self, _: &Run, end: &End<'_>) -> io::Result<()> {
+        match end.ending {
+            Ending::Complete => {}
+            Ending::Interrupted { not_run } => {
+                self.diagnostics(&format!("interrupted: {not_run} not run"))?;
+            }
+            Ending::NoLab { why, not_run } => {
+                self.diagnostics(&format!("{why}: {not_run} not run"))?;
+            }
+        }
+        let totals = end.totals;
+        self.diagnostics(&format!(
+            "Totals: pass:{} fail:{} xfail:{} xpass:0 skip:{} error:{}",
+            totals.passed, totals.failed, totals.known_bugs, totals.skipped, totals.errors
+        ))?;
+        self.to.flush()
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().replace('#', "no.")
+}

@@ -1,0 +1,371 @@
+//! What is made of a matrix, against snapshots.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use quick_junit::{Report, TestCaseStatus};
+use rstest::rstest;
+use scenarios::judge::Verdict;
+
+use crate::cmd::matrix::fan_out::{self, Files, Gather};
+use crate::exit::Exit;
+use crate::fixture::{matrix as made, run};
+use crate::output::buffer::Buffer;
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument};
+use crate::output::matrix::event::{Matrix, MatrixConsumer, Stage};
+use crate::output::matrix::grid::grid;
+use crate::output::matrix::junit::junit;
+use crate::output::matrix::live::Live;
+use crate::output::matrix::markdown::{escaped, fenced, html, markdown};
+use crate::output::matrix::table::Table;
+use crate::output::matrix::text::text;
+use crate::output::read::parse;
+use crate::output::word::Tally;
+use crate::style::Style;
+
+fn narrow(found: &MatrixDocument) -> String {
+    text(found, Style::PLAIN, 80)
+}
+
+/// No line of the table may be longer; what is to be copied may.
+fn fits(text: &str, width: usize) {
+    let table = text.lines().take_while(|line| !line.starts_with("Machines"));
+    let long = table.filter(|line| line.chars().count() > width);
+    assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn table_of_the_quizzes_narrow() {
+    let text = narrow(&made::everything(&made::quizzes()));
+    fits(&text, 80);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn table_of_the_quizzes_wide() {
+    let text = text(&made::everything(&made::quizzes()), Style::PLAIN, 140);
+    fits(&text, 140);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn table_of_many_cases_narrow() {
+    let text = narrow(&made::everything(&made::many()));
+    fits(&text, 80);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn table_of_many_cases_wide() {
+    let text = text(&made::everything(&made::many()), Style::PLAIN, 140);
+    fits(&text, 140);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn no_id_is_cut_however_narrow_the_terminal() {
+    let long = "a-mechanism-whose-name-is-longer-than-any-terminal-that-anyone-would-ever-want-to-\
+                open";
+    let ids: Vec<String> = vec![format!("{long}/v4"), format!("{long}/v6"), "quiz1".into()];
+    for width in [0, 1, 80, 1000] {
+        let text = text(&made::everything(&ids), Style::PLAIN, width);
+        assert!(text.contains(long), "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_case_is_in_one_column_and_every_line_fits(
+        ids in proptest::collection::btree_set("[a-c]{1,12}(/[a-z]{1,12}){0,2}", 1..60),
+        width in 80..200usize,
+    ) {
+        let ids: Vec<String> = ids.into_iter().collect();
+        let found = made::everything(&ids);
+        fits(&text(&found, Style::PLAIN, width), width);
+        let grid = grid(&found, width);
+        let counted: usize = grid.blocks.iter().map(|block| {
+            let cells = block.rows[0].iter().filter_map(|cell| cell.tally.as_ref());
+            cells.map(Tally::total).sum::<usize>()
+        }).sum();
+        prop_assert_eq!(counted, ids.len());
+        prop_assert_eq!(grid.all.total(), ids.len() * found.kernels.len());
+    }
+}
+
+/// Cannot write, however often it is asked; counts how often that is.
+struct Full(Rc<Cell<u32>>);
+
+impl MatrixConsumer for Full {
+    fn ended(&mut self, _kernel: usize, _found: &KernelDocument) -> io::Result<()> {
+        self.0.set(self.0.get() + 1);
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn end(&mut self, _matrix: &Matrix, _found: &MatrixDocument) -> io::Result<()> {
+        panic!("it has failed and is not asked again");
+    }
+}
+
+#[test]
+fn a_consumer_that_cannot_write_spoils_nothing_else() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files {
+        json: Some(place.path().join("matrix.json")),
+        junit: Some(place.path().join("missing/junit.xml")),
+        ..Files::default()
+    };
+    let mut gather = Gather::new(files);
+    let (asked, bytes) = (Rc::new(Cell::new(0)), Buffer::default());
+    gather.add(Full(asked.clone()));
+    gather.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
+    let matrix = made::beginning();
+    let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
+    let kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
+    let found = made::matrix(ids, vec![kernel.clone()]);
+    gather.begin(&matrix);
+    gather.ended(0, &kernel);
+    gather.ended(0, &kernel);
+    gather.end(&matrix, &found);
+    assert_eq!(asked.get(), 1);
+    assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
+    let json = std::fs::read(place.path().join("matrix.json")).expect("written");
+    assert_eq!(parse(&json).expect("a document").into_matrix(), found);
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
+    assert_eq!(gather.exit(&found, &[]), Exit::Unavailable, "a file is missing");
+}
+
+#[test]
+fn a_table_of_nothing_is_a_table() {
+    let text = narrow(&made::matrix(vec![], vec![]));
+    assert!(text.ends_with("0 kernels: ; 0 cells: no cases; 61.2 s\n"), "{text}");
+    markdown(&made::matrix(vec![], vec![]));
+}
+
+#[test]
+fn what_fails_in_some_rounds_says_in_how_many() {
+    let cases = [made::pass(), made::fail("EAGAIN"), made::fail("EAGAIN"), made::pass()];
+    let cases = (1..).zip(cases).map(|(round, verdict)| made::case("quiz1/v4/on", round, verdict));
+    let mut kernel = made::kernel("6.1", MachineEnd::Completed, &[], |_, _| None);
+    kernel.run = Some(made::run(cases.collect(), 4));
+    let text = narrow(&made::matrix(vec!["quiz1/v4/on".into()], vec![kernel]));
+    assert!(text.contains("on        6.1 (2 of 4 rounds)"), "{text}");
+    assert!(text.contains("1 cell: 1 FAIL;"), "a case is as bad as its worst round: {text}");
+}
+
+#[test]
+fn names_that_a_shell_would_read_are_quoted() {
+    let kernel =
+        made::kernel("it's a vmlinux", MachineEnd::Completed, &made::quizzes(), |at, _| {
+            (at == 0).then(|| made::fail("EAGAIN"))
+        });
+    let text = narrow(&made::matrix(made::quizzes(), vec![kernel]));
+    let again = r"again     sockmig matrix --kernel 'it'\''s a vmlinux' quiz1/v4/off";
+    assert!(text.contains(again), "{text}");
+}
+
+#[test]
+fn colour_says_nothing_that_words_do_not() {
+    let found = made::everything(&made::quizzes());
+    let mut coloured = text(&found, Style::COLOUR, 100);
+    assert!(coloured.contains('\x1b'));
+    while let Some(from) = coloured.find('\x1b') {
+        let to = coloured[from..].find('m').expect("the end of a colour") + from;
+        coloured.replace_range(from..=to, "");
+    }
+    // Headings are padded inside their colour, and only there.
+    let trimmed = |text: &str| text.lines().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&coloured), trimmed(&text(&found, Style::PLAIN, 100)));
+}
+
+#[test]
+fn rows_come_as_their_kernels_end() {
+    let bytes = Buffer::default();
+    let mut table = Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden());
+    let matrix = made::beginning();
+    let outcomes = run::outcomes();
+    let ids: Vec<String> = outcomes.iter().map(|outcome| outcome.id.clone()).collect();
+    let why = "the mirror has it no more".into();
+    let gone = made::kernel("6.16.12-1", MachineEnd::CannotFetch { why }, &ids, |_, _| None);
+    let mut ran = made::kernel("6.1.174-1", MachineEnd::Completed, &[], |_, _| None);
+    ran.run = Some(made::run(made::documents(&outcomes), 1));
+    table.begin(&matrix).expect("begin");
+    table.stage(1, &Stage::Fetching("12 of 26 MB".into())).expect("stage");
+    table.stage(0, &Stage::Booting).expect("stage");
+    table.ended(1, &gone).expect("ended");
+    for outcome in &outcomes {
+        table.stage(0, &Stage::Running { id: outcome.id.clone() }).expect("stage");
+        table.finished(0, outcome).expect("finished");
+    }
+    table.ended(0, &ran).expect("ended");
+    let mut found = made::matrix(ids, vec![ran, gone]);
+    found.shard = matrix.shard.clone();
+    table.end(&matrix, &found).expect("end");
+    insta::assert_snapshot!(bytes.text());
+}
+
+#[test]
+fn markdown_is_short() {
+    let text = markdown(&made::everything(&made::quizzes()));
+    let table = text.lines().filter(|line| line.starts_with('|'));
+    let bars = table.map(|line| line.matches('|').count() - line.matches("\\|").count());
+    assert_eq!(bars.take(16).collect::<std::collections::BTreeSet<_>>().len(), 1, "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn markdown_of_many_cases_has_a_column_for_each_mechanism() {
+    let text = markdown(&made::everything(&made::many()));
+    let head = text.lines().find(|line| line.starts_with("| kernel")).expect("a table");
+    assert!(head.contains("| quiz1 | quiz2 | accept-queue |"), "{head}");
+    assert_eq!(text.matches("<details").count(), text.matches("</details>").count());
+}
+
+#[test]
+fn markdown_reads_nothing_that_was_not_meant() {
+    assert_eq!(escaped("a|b\n<b>*_`[#1]@x"), r"a\|b &lt;b&gt;\*\_\`\[&#35;1\]&#64;x");
+    assert_eq!(html("a|b\n<b>*_`[#1]@x"), "a|b &lt;b&gt;*_`[&#35;1]&#64;x");
+    assert_eq!(fenced("a ``` b"), "````text\na ``` b\n````\n");
+    assert_eq!(fenced(""), "```text\n\n```\n");
+}
+
+#[test]
+fn junit_has_a_suite_for_each_kernel() {
+    let found = made::everything(&made::quizzes());
+    let xml = junit(&found).expect("XML");
+    insta::assert_snapshot!(xml);
+    let report = Report::deserialize_from_str(&xml).expect("it parses");
+    assert_eq!(report.test_suites.len(), found.kernels.len());
+    let boot = |name: &str| {
+        let suite = report.test_suites.iter().find(|suite| suite.name.as_str() == name);
+        let suite = suite.expect("a suite");
+        let boot = &suite.test_cases[0];
+        assert_eq!(boot.name.as_str(), "boot");
+        (suite.test_cases.len(), format!("{:?}", boot.status))
+    };
+    for (kernel, cases, status) in [
+        ("5.10.100-1", 13, "Success"),
+        ("6.1.176-1", 14, "Success"),
+        ("6.16.12-1", 1, "Skipped"),
+        ("odd.bin", 13, "kind: Error"),
+        ("6.17.13-1", 13, "kind: Error"),
+        ("6.18.27-1", 13, "kind: Failure"),
+        ("6.19.11-1", 13, "kind: Error"),
+        ("7.0.4-1", 13, "kind: Error"),
+        ("7.1.2-1", 13, "kind: Error"),
+        ("7.2.1-1", 13, "kind: Error"),
+        ("7.3~rc1-1", 13, "Skipped"),
+    ] {
+        let (count, said) = boot(kernel);
+        assert_eq!(count, cases, "{kernel}");
+        assert!(said.contains(status), "{kernel}: {said}");
+    }
+    // The counts in front are those of the cases behind.
+    let cases = || report.test_suites.iter().flat_map(|suite| &suite.test_cases);
+    let failures = cases().filter(|case| format!("{:?}", case.status).contains("kind: Failure"));
+    let skipped = cases().filter(|case| matches!(case.status, TestCaseStatus::Skipped { .. }));
+    assert_eq!((report.tests, report.failures), (cases().count(), failures.count()));
+    let sums = report.test_suites.iter().map(|suite| suite.skipped).sum::<usize>();
+    assert_eq!(sums, skipped.count());
+    assert_eq!(report.failures, 5, "three failures, a panic, a complaint");
+    assert_eq!(report.errors, 7, "an error, and six machines");
+}
+
+#[test]
+fn junit_survives_what_a_console_may_print() {
+    let end = MachineEnd::Hung { why: "\u{1}\u{1b}[31m]]> & <no>".into() };
+    let mut kernel = made::kernel("6.1", end, &made::quizzes(), |_, _| None);
+    kernel.console = "\0\u{8}]]></system-out>\u{fffe}".into();
+    let xml = junit(&made::matrix(made::quizzes(), vec![kernel])).expect("XML");
+    Report::deserialize_from_str(&xml).expect("it parses");
+}
+
+#[test]
+fn the_document_can_be_read_back() {
+    let found = made::everything(&made::quizzes());
+    let json = fan_out::json(&found).expect("JSON");
+    let again: MatrixDocument = serde_json::from_str(&json).expect("a document");
+    assert_eq!(again, found);
+}
+
+fn one(end: MachineEnd, verdicts: &[Verdict]) -> MatrixDocument {
+    let ids: Vec<String> = (0..verdicts.len()).map(|at| format!("case/{at}")).collect();
+    let kernel = made::kernel("6.1", end, &ids, |at, _| Some(verdicts[at].clone()));
+    made::matrix(ids, vec![kernel])
+}
+
+fn why() -> String {
+    "because".into()
+}
+
+#[rstest]
+#[case::passes(one(MachineEnd::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
+#[case::known(one(MachineEnd::Completed, &[made::known()]), Exit::Expected)]
+#[case::stale(one(MachineEnd::Completed, &[made::stale()]), Exit::Expected)]
+#[case::fails(one(MachineEnd::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
+#[case::fails_and_broke(one(MachineEnd::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
+#[case::broke(one(MachineEnd::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]
+#[case::all_skipped(one(MachineEnd::Completed, &[made::skip()]), Exit::NothingRan)]
+#[case::nothing(one(MachineEnd::Completed, &[]), Exit::NothingRan)]
+#[case::no_kernels(made::matrix(vec![], vec![]), Exit::NothingRan)]
+#[case::panicked(one(MachineEnd::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
+#[case::panicked_and_broke(one(MachineEnd::Panicked { why: why() }, &[made::error()]), Exit::Deviates)]
+#[case::hung(one(MachineEnd::Hung { why: why() }, &[made::pass()]), Exit::Unavailable)]
+#[case::hung_behind_a_failure(one(MachineEnd::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
+#[case::died(one(MachineEnd::Died { why: why() }, &[made::pass()]), Exit::Unavailable)]
+#[case::garbage(one(MachineEnd::Garbage { why: why() }, &[made::pass()]), Exit::Unavailable)]
+#[case::never_booted(one(MachineEnd::NeverBooted { why: why() }, &[]), Exit::Unavailable)]
+#[case::out_of_memory(one(MachineEnd::OutOfMemory { why: why() }, &[]), Exit::Unavailable)]
+#[case::cannot_boot(one(MachineEnd::CannotBoot { why: why() }, &[]), Exit::Unavailable)]
+#[case::cannot_fetch(one(MachineEnd::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
+#[case::interrupted(one(MachineEnd::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
+fn a_matrix_decides_the_exit_code(#[case] found: MatrixDocument, #[case] exit: Exit) {
+    assert_eq!(Exit::of_matrix(&found, &[]), exit);
+}
+
+#[test]
+fn what_is_more_than_one_kernel_s_decides_the_exit_code() {
+    let mut found = one(MachineEnd::Completed, &[made::pass()]);
+    let missing = MachineEnd::CannotFetch { why: why() };
+    found.kernels.push(made::kernel("6.16", missing, &[], |_, _| None));
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected, "it is only counted");
+    assert_eq!(Exit::of_matrix(&found, &["6.1".into()]), Exit::Expected);
+    assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Unavailable, "it was asked for");
+
+    let complain = |kernel: &mut KernelDocument| {
+        let complaint =
+            crate::output::document::Complaint { during: "booting".into(), text: "BUG".into() };
+        kernel.complaints.push(complaint);
+    };
+    complain(&mut found.kernels[0]);
+    assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Deviates);
+    found.complete = false;
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
+
+    let mut found = one(MachineEnd::Completed, &[made::pass()]);
+    found.cases.push("case/lost".into());
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
+
+    let mut found = one(MachineEnd::Completed, &[made::pass()]);
+    found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
+}
+
+#[test]
+fn a_kernel_is_read_and_written_with_the_names_of_schema_1() {
+    let text = serde_json::json!({
+        "name": "6.1",
+        "fate": { "fate": "out-of-memory", "why": "Out of memory: Killed process 7" },
+        "lacks": ["the module veth"],
+    });
+    let read: KernelDocument = serde_json::from_value(text.clone()).expect("of schema 1");
+    let why = "Out of memory: Killed process 7".into();
+    assert_eq!(read.end, MachineEnd::OutOfMemory { why });
+    assert_eq!(read.missing, ["the module veth"]);
+    assert_eq!(serde_json::to_value(&read).expect("written"), text);
+}

@@ -1,0 +1,237 @@
+//! A matrix in words: the table, its legend, everything that wants an explanation, and
+//! what it all comes to. A pure function of the document.
+
+use std::fmt::Write as _;
+
+use scenarios::report::wrap;
+
+use crate::output::document::MatrixDocument;
+use crate::output::matrix::findings::{self, Findings, Group, Wrong, names};
+use crate::output::matrix::grid::{Cell, Grid, grid};
+use crate::output::word::{Tally, Word, coloured};
+use crate::style::Style;
+
+/// No table is laid out for less.
+pub const NARROWEST: usize = 80;
+
+/// How wide sentences run, whatever the terminal.
+const SENTENCE: usize = 100;
+
+/// The whole text about a matrix, for a terminal of `width` columns.
+pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
+    let width = width.max(NARROWEST);
+    let grid = grid(found, width);
+    let findings = findings::findings(found);
+    let mut page = Page { found, style, width: width.min(SENTENCE), text: String::new() };
+    page.table(&grid);
+    page.legend(&grid);
+    page.ends(&findings);
+    page.wrong(&findings);
+    page.bugs(&findings);
+    page.complaints(&findings);
+    page.groups("Stale expectations: the bug is not there", &findings.stale);
+    page.groups("Skipped", &findings.skips);
+    page.groups("Guests had to do without", &findings.missing);
+    page.machines(&findings);
+    page.totals(&grid);
+    page.text
+}
+
+struct Page<'d> {
+    found: &'d MatrixDocument,
+    style: Style,
+    width: usize,
+    text: String,
+}
+
+impl Page<'_> {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// A paragraph whose later lines stand under the first one's text.
+    fn say(&mut self, label: &str, text: &str) {
+        let indent = " ".repeat(label.chars().count());
+        let columns = self.width.saturating_sub(indent.len()).max(40);
+        let lines = wrap(text, columns);
+        for (at, line) in lines.iter().enumerate() {
+            self.line(&format!("{}{line}", if at == 0 { label } else { &indent }));
+        }
+        if lines.is_empty() {
+            self.line(label);
+        }
+    }
+
+    fn heading(&mut self, text: &str) {
+        let heading = self.style.bold(&format!("{text}:"));
+        self.line(&format!("\n{heading}"));
+    }
+
+    fn table(&mut self, grid: &Grid) {
+        for (at, block) in grid.blocks.iter().enumerate() {
+            if at > 0 {
+                self.line("");
+            }
+            for line in &block.head {
+                self.line(&self.style.bold(line));
+            }
+            for row in &block.rows {
+                let cells: Vec<String> = row.iter().map(|cell| self.cell(cell)).collect();
+                self.line(&cells.join("  "));
+            }
+        }
+    }
+
+    fn cell(&self, cell: &Cell) -> String {
+        let padding = " ".repeat(cell.width.saturating_sub(cell.text.chars().count()));
+        let worst = cell.tally.as_ref().and_then(Tally::worst);
+        let text = match worst {
+            Some(word) => coloured(self.style, word, &cell.text),
+            None => cell.text.clone(),
+        };
+        text + &padding
+    }
+
+    /// Every word that occurs.
+    fn legend(&mut self, grid: &Grid) {
+        self.line("");
+        for word in Word::WORST_FIRST.into_iter().rev().filter(|word| grid.all.of(*word) > 0) {
+            self.say(&format!("  {:<6} ", word.text()), word.meaning());
+        }
+        if grid.counts {
+            let what =
+                "n of a cell's m cases came to this, the others to words above it in this list";
+            self.say("  n/m    ", what);
+        }
+    }
+
+    /// Machines that did not complete, with the end of their consoles.
+    fn ends(&mut self, findings: &Findings<'_>) {
+        if findings.ends.is_empty() {
+            return;
+        }
+        self.heading("Machines that did not complete");
+        for kernel in &findings.ends {
+            let why = kernel.end.why().unwrap_or_default();
+            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.end.word()));
+            for line in kernel.console.lines() {
+                self.line(&format!("    | {line}"));
+            }
+        }
+    }
+
+    fn wrong(&mut self, findings: &Findings<'_>) {
+        if findings.wrong.is_empty() {
+            return;
+        }
+        self.heading("Not as expected");
+        for (at, wrong) in findings.wrong.iter().enumerate() {
+            if at > 0 {
+                self.line("");
+            }
+            self.one_wrong(wrong);
+        }
+    }
+
+    fn one_wrong(&mut self, wrong: &Wrong<'_>) {
+        let word = coloured(self.style, Word::of(&wrong.case.verdict), wrong.word());
+        self.line(&format!("  {word} {}", wrong.case.id));
+        self.say("    on        ", &wrong.where_it_is(self.found));
+        if let Some(broken) = wrong.broken {
+            self.say("    error     ", broken);
+        }
+        for mismatch in wrong.mismatches {
+            self.say("    in        ", &mismatch.what);
+            self.say("    expected  ", &mismatch.expected.join(" or "));
+            self.say("    actual    ", &mismatch.actual);
+        }
+        if let Some(capture) = &wrong.case.capture {
+            self.line(&format!("    capture   {capture}"));
+        }
+        // Not wrapped: it is to be copied.
+        self.line(&format!("    again     {}", wrong.again(self.found)));
+    }
+
+    fn bugs(&mut self, findings: &Findings<'_>) {
+        if findings.bugs.is_empty() {
+            return;
+        }
+        self.heading("Known bugs");
+        for bug in &findings.bugs {
+            self.say("  ", bug.reason);
+            self.say("    fixed by  ", bug.fix.unwrap_or("nothing that is known"));
+            self.say("    on        ", &names(self.found, &bug.kernels));
+            self.say("    in        ", &bug.ids.join(" "));
+        }
+    }
+
+    fn complaints(&mut self, findings: &Findings<'_>) {
+        if findings.complaints.is_empty() {
+            return;
+        }
+        self.heading("Complaints in the kernels' logs");
+        for (line, places) in &findings.complaints {
+            self.line(&format!("  {line}"));
+            for (at, complaint) in places {
+                let kernel = &self.found.kernels[*at].name;
+                self.say("    ", &format!("{kernel}, during {}", complaint.during));
+            }
+        }
+    }
+
+    fn groups(&mut self, heading: &str, groups: &[Group<&str>]) {
+        if groups.is_empty() {
+            return;
+        }
+        self.heading(heading);
+        for group in groups {
+            self.say("  ", group.what);
+            self.say("    ", &place(self.found, group));
+        }
+    }
+
+    fn machines(&mut self, findings: &Findings<'_>) {
+        if findings.machines.is_empty() {
+            return;
+        }
+        self.heading("How they were run");
+        for group in &findings.machines {
+            self.say("  ", &format!("{}: {}", group.what, names(self.found, &group.kernels)));
+        }
+        for group in &findings.gates {
+            let names = names(self.found, &group.kernels);
+            self.say("  ", &format!("final ACKs held by {}: {names}", group.what));
+        }
+        for (at, times) in &findings.restarts {
+            let times = if *times == 1 { "once".into() } else { format!("{times} times") };
+            let kernel = &self.found.kernels[*at].name;
+            self.say("  ", &format!("{kernel} was started again {times}, to go on after an end"));
+        }
+    }
+
+    fn totals(&mut self, grid: &Grid) {
+        let found = self.found;
+        self.line("");
+        if let Some(shard) = &found.shard {
+            self.line(&format!("Only shard {shard} of the kernels."));
+        }
+        if !found.complete {
+            self.line("Interrupted: this is not everything.");
+        }
+        let seconds = std::time::Duration::from_millis(found.took_ms).as_secs_f64();
+        let mut last = findings::kernels_line(found);
+        let _ = write!(last, "; {}; {seconds:.1} s", findings::cells_line(&grid.all));
+        self.say("", &last);
+    }
+}
+
+/// Which kernels, and how many cases.
+pub fn place<T>(found: &MatrixDocument, group: &Group<T>) -> String {
+    let names = names(found, &group.kernels);
+    match group.ids.as_slice() {
+        [] => names,
+        [one] => format!("{one} on {names}"),
+        many => format!("{} cases on {names}", many.len()),
+    }
+}

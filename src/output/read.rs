@@ -1,0 +1,116 @@
+//! Reading the documents back, and saying in one sentence why one cannot be read.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
+
+/// A document of one of the two kinds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document {
+    /// Of `sockmig run`.
+    Run(Box<RunDocument>),
+    /// Of `sockmig matrix`.
+    Matrix(Box<MatrixDocument>),
+}
+
+/// Why a document cannot be read, without the file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable(String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What every document has, whatever its version: enough to tell what it is.
+#[derive(Deserialize)]
+struct Header {
+    schema: u64,
+    sockmig: String,
+    #[serde(default)]
+    kernels: Option<IgnoredAny>,
+    #[serde(default)]
+    environment: Option<IgnoredAny>,
+}
+
+/// Reads the document in a file. The error is a sentence that names the file.
+pub fn read(path: &Path) -> anyhow::Result<Document> {
+    let name = path.display();
+    let bytes = fs::read(path).map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
+    parse(&bytes).map_err(|why| anyhow::anyhow!("{name} {why}"))
+}
+
+/// Reads a document. Its version is looked at before anything else of it, since a later
+/// one may have any form.
+pub fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(Unreadable("is empty".into()));
+    }
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+        Category::Eof => Unreadable("is cut off: it ends in the middle of the JSON".into()),
+        Category::Syntax | Category::Io => Unreadable(format!("is not JSON: {e}")),
+        Category::Data => Unreadable("is JSON, and no document of sockmig".into()),
+    })?;
+    let (schema, by) = (header.schema, &header.sockmig);
+    let us = env!("CARGO_PKG_VERSION");
+    if schema > u64::from(SCHEMA) {
+        return Err(Unreadable(format!(
+            "was written by sockmig {by} in version {schema} of the documents, and this sockmig \
+             {us} reads them up to version {SCHEMA}: use the newer one"
+        )));
+    }
+    if schema < 1 {
+        return Err(Unreadable(format!("has version {schema}, which no sockmig ever wrote")));
+    }
+    match (header.kernels, header.environment) {
+        (Some(_), _) => whole(bytes).map(|matrix| Document::Matrix(Box::new(matrix))),
+        (None, Some(_)) => whole(bytes).map(|run| Document::Run(Box::new(run))),
+        (None, None) => Err(Unreadable("is JSON, and no document of sockmig".into())),
+    }
+}
+
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Unreadable(format!("is a damaged document of sockmig: {e}")))
+}
+
+impl Document {
+    /// A run as a matrix of its one kernel; a matrix as it is.
+    pub fn into_matrix(self) -> MatrixDocument {
+        let run = match self {
+            Self::Matrix(matrix) => return *matrix,
+            Self::Run(run) => run,
+        };
+        let mut cases: Vec<String> = Vec::new();
+        for case in &run.cases {
+            // Rounds come one behind the other.
+            if case.round == 1 || !cases.contains(&case.id) {
+                cases.push(case.id.clone());
+            }
+        }
+        MatrixDocument {
+            schema: run.schema,
+            sockmig: run.sockmig.clone(),
+            cases,
+            shard: None,
+            took_ms: run.took_ms,
+            complete: run.complete,
+            kernels: vec![KernelDocument {
+                name: run.environment.kernel.release.clone(),
+                end: if run.complete { MachineEnd::Completed } else { MachineEnd::Interrupted },
+                machine: None,
+                complaints: vec![],
+                missing: vec![],
+                console: String::new(),
+                run: Some(*run),
+            }],
+        }
+    }
+}
