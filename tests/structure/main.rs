@@ -48,10 +48,6 @@ const KNOWN_OFFENDERS: &[&str] = &[
     "scenarios/src/ebpf/view.rs",
     "scenarios/src/heir.rs",
     "scenarios/src/timer.rs",
-    "vm/src/apt.rs",
-    "vm/src/bootable.rs",
-    "vm/src/fetch.rs",
-    "vm/src/manifest.rs",
 ];
 
 /// Where [`ROOMS`] is.
