@@ -1,4 +1,4 @@
-//! `rows.toml` and the README, held against the list of cases.
+//! `rows.toml` and docs/cases.md, held against the list of cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,8 +68,8 @@ fn every_case_is_in_the_ledger_once() {
     }
 }
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-const UPDATE: &str = "SOCKMIG_UPDATE_README=1 cargo test -p scenarios --lib readme";
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cases.md");
+const UPDATE: &str = "SOCKMIG_UPDATE_README=1 cargo test -p scenarios --lib table";
 const BEGIN: &str = "<!-- mechanisms, from the list of cases -->\n";
 const END: &str = "<!-- end of mechanisms -->\n";
 
@@ -95,14 +95,14 @@ fn every_case_belongs_to_a_mechanism_that_has_cases() {
 }
 
 #[test]
-fn the_readme_has_the_table() {
-    let readme = std::fs::read_to_string(README).expect("README.md");
-    let (before, rest) = readme.split_once(BEGIN).expect("where the table begins");
+fn docs_have_the_table() {
+    let page = std::fs::read_to_string(PAGE).expect("docs/cases.md");
+    let (before, rest) = page.split_once(BEGIN).expect("where the table begins");
     let (_, after) = rest.split_once(END).expect("where the table ends");
     let wanted = format!("{before}{BEGIN}{}{END}{after}", table());
     if std::env::var_os("SOCKMIG_UPDATE_README").is_some() {
-        std::fs::write(README, wanted).expect("README.md can be written");
+        std::fs::write(PAGE, wanted).expect("docs/cases.md can be written");
         return;
     }
-    assert!(readme == wanted, "README.md's table is out of date; renew it by\n  {UPDATE}");
+    assert!(page == wanted, "docs/cases.md is out of date; renew it by\n  {UPDATE}");
 }
