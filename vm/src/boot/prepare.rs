@@ -167,11 +167,7 @@ fn vmlinuz(unpacked: &Unpacked, debs: &[PathBuf]) -> Result<PathBuf, NotBootable
         // Debian's own split from 6.19 on: `linux-image` is empty, `linux-binary` is not.
         let with = depends.iter().find(|name| name.starts_with("linux-binary"));
         let with = with.or_else(|| depends.iter().find(|name| name.starts_with("linux-image-")));
-        let hint = match with {
-            Some(with) => format!("the kernel is in {with}, on which it depends"),
-            None => "give one with a vmlinuz in it".into(),
-        };
-        NotBootable::EmptyPackage { path, hint }
+        NotBootable::EmptyPackage { path, depends_on: with.cloned() }
     })
 }
 
