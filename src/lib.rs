@@ -25,10 +25,15 @@ mod style;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
+
+/// The definition of the command line, to hold documents against it.
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
 
 /// Does what the command line asks for: the whole program.
 ///

@@ -14,16 +14,15 @@ use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, Uid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
+use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
 use crate::network::Network;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
-use crate::server::SERVER_ARGUMENT;
 use crate::wait;
 use crate::worker::WORKER_ARGUMENT;
 
-/// Makes this process a lab, or a lab's server, if it was started as one, and never returns then. Otherwise
+/// Makes this process a lab, or a lab's worker, if it was started as one, and never returns then. Otherwise
 /// does nothing. Must be the first thing in `main`: namespaces are left before any
 /// thread exists.
 ///
@@ -32,7 +31,6 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(LAB_ARGUMENT) => {}
-        Some(SERVER_ARGUMENT) => crate::server::run(arguments),
         Some(WORKER_ARGUMENT) => crate::worker::run(arguments),
         _ => return,
     }
@@ -194,10 +192,9 @@ pub fn use_every_descriptor() -> Result<()> {
 /// # Errors
 /// The kernel does not let this lab mount anything.
 pub fn scratch() -> Result<PathBuf> {
-    let this = std::env::current_exe().call(|| "readlink(/proc/self/exe)".into())?;
-    // Where nothing is that a server could need; this program must stay visible.
+    // Where nothing is that a server could need.
     let places = ["/mnt", "/media", "/srv"].map(Path::new);
-    let place = places.into_iter().find(|place| place.is_dir() && !this.starts_with(place));
+    let place = places.into_iter().find(|place| place.is_dir());
     let place = place
         .ok_or_else(|| Error::unreadable("a place to mount on", "none of /mnt, /media, /srv"))?;
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
@@ -218,42 +215,4 @@ fn mount_proc() {
 
 fn write_proc(path: &str, value: &str) -> Result<()> {
     fs::write(path, value).call(|| format!("write({path}, {value:?})"))
-}
-
-/// Whether `uid` exists in this user namespace.
-pub fn uid_is_mapped(uid: Uid) -> bool {
-    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| covers(&map, uid.as_raw()))
-}
-
-/// `map` as in user_namespaces(7): first id inside, first outside, how many.
-fn covers(map: &str, uid: u32) -> bool {
-    map.lines().any(|line| {
-        let mut numbers = line.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
-        match (numbers.next(), numbers.nth(1)) {
-            (Some(first), Some(count)) => {
-                (first..first.saturating_add(count)).contains(&u64::from(uid))
-            }
-            _ => false,
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("         0          0 4294967295\n", 1000, true)]
-    #[case("0 1000 1\n", 1000, false)]
-    #[case("0 1000 1\n", 0, true)]
-    #[case("0 1000 1\n1 100000 65536\n", 1000, true)]
-    #[case("", 0, false)]
-    fn a_uid_is_mapped_when_a_line_covers_it(
-        #[case] map: &str,
-        #[case] uid: u32,
-        #[case] is: bool,
-    ) {
-        assert_eq!(covers(map, uid), is);
-    }
 }

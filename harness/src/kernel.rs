@@ -9,15 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
 use crate::error::{Context, Result};
-use crate::{bpf, gate, guest, inside, sysctl, witness};
-
-/// The second user of the same-uid rule, where the user namespace has it.
-pub const SECOND_UID: u32 = 1000;
-
-/// Whether this process is root, in whichever user namespace it is.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
+use crate::users::uid_is_mapped;
+pub use crate::users::{SECOND_UID, is_root};
+use crate::{bpf, gate, guest, sysctl, witness};
 
 /// How many processors this machine says that it has, as the C library tells programs: those
 /// that this one may not use are counted, too.
@@ -170,7 +164,7 @@ impl Kernel {
             has_ao: crate::ao::probe()?,
             destroy: crate::diag::probe()?,
             multipath: crate::multipath::probe(),
-            has_second_uid: inside::uid_is_mapped(Uid::from_raw(SECOND_UID)),
+            has_second_uid: uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
             may_load_programs: bpf::is_privileged()?,
             machine_is_ours: guest::is_here(),

@@ -1,5 +1,7 @@
 //! A lab seen from outside: a process of its own, its deadline, and what it returns.
 
+pub mod worker;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, Frames};
 use crate::packets::Timestamps;
-use crate::{interrupt, wait};
+use crate::{interrupt, subprocess, wait};
 
 /// The first argument that makes this program a lab. What follows: the parent's process
 /// id, and the work to do.
@@ -123,7 +125,7 @@ impl Labs {
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
         let start = |e: io::Error| Broken::Start(e.to_string());
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = subprocess::this_program();
         command
             .arg(LAB_ARGUMENT)
             .arg(std::process::id().to_string())

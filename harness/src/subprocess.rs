@@ -22,8 +22,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
-use crate::inside::uid_is_mapped;
-use crate::kernel::SECOND_UID;
+use crate::users::{SECOND_UID, uid_is_mapped};
+
+/// Leads to the file that this process runs, wherever that is: also when the file was removed
+/// or replaced since, or is outside of a root directory of before.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// A command that starts this very program again.
+pub fn this_program() -> Command {
+    Command::new(THIS_PROGRAM)
+}
 
 /// Has a command killed when the thread that starts it ends, however that happens.
 pub fn die_with_parent(command: &mut Command) {

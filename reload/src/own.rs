@@ -5,7 +5,7 @@ mod workers;
 
 use std::time::Duration;
 
-use harness::worker::End;
+use harness::worker::CloseMode;
 
 use self::workers::{How, Workers};
 use crate::strategy::{ListenerEffect, Need, Strategy};
@@ -26,13 +26,13 @@ pub(crate) fn strategies() -> Vec<Strategy> {
             "own/naive",
             "New workers make listeners of their own; then the old ones close theirs.",
             ListenerEffect::Close,
-            |env| Workers::start(env, How::Replace(End::Close)),
+            |env| Workers::start(env, How::Replace(CloseMode::AtOnce)),
         ),
         own(
             "own/drain",
             "As naive, but the old ones accept until EAGAIN before they close.",
             ListenerEffect::Close,
-            |env| Workers::start(env, How::Replace(End::DrainAndClose)),
+            |env| Workers::start(env, How::Replace(CloseMode::AfterDraining)),
         ),
         own(
             "own/passing",
@@ -66,7 +66,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
                 "A program gives new clients to new workers; the old ones wait until no request \
                  of theirs is left, accept until EAGAIN, and close.",
                 ListenerEffect::CloseWhenIdle,
-                |env| Workers::start(env, How::Steer(End::DrainAndClose)),
+                |env| Workers::start(env, How::Steer(CloseMode::AfterDraining)),
             )
         },
         Strategy {
@@ -76,7 +76,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
                 "A program gives new clients, and whatever migrates, to new workers; the old \
                  ones close at once.",
                 ListenerEffect::CloseAndProgramMigrates,
-                |env| Workers::start(env, How::Steer(End::Close)),
+                |env| Workers::start(env, How::Steer(CloseMode::AtOnce)),
             )
         },
     ]

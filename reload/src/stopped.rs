@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use harness::load::{Load, LoadControl, Outcome};
 use harness::process::Returned;
-use harness::worker::{Orders, Source, Worker};
-use harness::{Error, PORT, Result, inside, sysctl, wait};
+use harness::worker::{Orders, Service, Source, WorkerProcess};
+use harness::{Error, Family, PORT, Result, inside, sysctl, wait};
 use serde::{Deserialize, Serialize};
 
 use crate::loading::pass;
@@ -73,8 +73,9 @@ fn run(stopped: Stopped) -> Result<Outcomes> {
     if sysctl::path(sysctl::MIGRATE_REQ).exists() {
         sysctl::write(sysctl::MIGRATE_REQ, if stopped.on { "1" } else { "0" })?;
     }
-    let orders = Orders { source: Source::Own, hands_out_at: None, pause: Duration::ZERO };
-    let (_serves, stops) = (Worker::start(&orders)?, Worker::start(&orders)?);
+    let service = Service::Http { pause: Duration::ZERO };
+    let orders = Orders { source: Source::Own, family: Family::V4, hands_out_at: None, service };
+    let (_serves, stops) = (WorkerProcess::start(&orders)?, WorkerProcess::start(&orders)?);
     stops.stop()?;
     let load = Load {
         server: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT),

@@ -1,135 +1,17 @@
 //! The list of cases, from which everything else is made.
 
 use crate::case::{Case, Selected};
-use crate::{
-    accept_queue, accounting, again, ao, attributes, back_off, bind, child_state, copy, destroy,
-    ebpf, fast_open, fast_open_child, freed, group, growth, handoff, handshake, heir, listener,
-    md5, membership, mptcp, mptcp_token, order, owner, passing, quiz, request, substitute,
-    syncookies, sysctl, timer, wake_up,
-};
+use crate::cases::PREFIXES;
+use crate::prefix::Prefix;
 
-/// What the cases are about, by the first parts of their names.
-pub const MECHANISMS: &[(&str, &str)] = &[
-    ("quiz1", "the talk's first quiz: a child in the accept queue"),
-    ("quiz2", "the talk's second quiz: a handshake in flight"),
-    (
-        "accept-queue",
-        "every way in which a listener with children can end, and what state the children can be in",
-    ),
-    (
-        "wake-up",
-        "a thread that sleeps in epoll, poll or accept is woken for a child that migrates to its \
-         listener",
-    ),
-    (
-        "handshake",
-        "what each kind of segment does to a handshake in flight whose listener has closed",
-    ),
-    (
-        "timer",
-        "the SYN+ACK timer, which moves a handshake in flight whose client is silent: whose limits \
-         and headers count from then on, and the whole back-off",
-    ),
-    ("syncookies", "handshakes of which no listener keeps anything"),
-    (
-        "fast-open",
-        "children of TCP Fast Open, which wait in the accept queue before their handshake is over",
-    ),
-    (
-        "destroy",
-        "sockets that somebody else destroys, by netlink: a listener, its children, its requests",
-    ),
-    ("md5", "handshakes that are signed with TCP-MD5"),
-    ("ao", "handshakes and children that are signed with TCP-AO, and the keys of each listener"),
-    (
-        "mptcp",
-        "listeners of Multipath TCP, and groups in which some are; those that \
-         harm kernels with a bug run only by name (`sockmig run mptcp/timer`)",
-    ),
-    (
-        "attributes",
-        "socket options, saved SYNs, deferred accepts and filters: what a child has from which \
-         listener",
-    ),
-    ("listener", "what a listener tells of its queue"),
-    ("group", "connections are spread by a hash of the four-tuple, not in turn"),
-    (
-        "membership",
-        "which listeners are one group: address, family, IPv6 alone, device; on members and on others",
-    ),
-    (
-        "order",
-        "the order in which the kernel has a group's members, and whom it chooses for children and \
-         for new connections",
-    ),
-    ("growth", "groups past 128 and 256 members, with closed ones among them"),
-    (
-        "bind",
-        "who may bind to one address: the option on one or both sockets, the rule of the same user",
-    ),
-    (
-        "sysctl",
-        "the setting's range, default and owner; that it is read at the close *and* at the event; \
-         and whether there is any code behind it",
-    ),
-    (
-        "handoff",
-        "doing without migration: a listener goes to another process, by fork, exec or \
-         `SCM_RIGHTS`, and nothing is lost; and what its owner's death is",
-    ),
-    ("substitute", "what is no substitute: `SO_REUSEADDR`, draining, stopping a member of a group"),
-    ("passing", "rules of passing descriptors through UNIX sockets"),
-    (
-        "accounting",
-        "after many migrations queues have the room of fresh ones, and what was closed is freed",
-    ),
-    (
-        "ebpf",
-        "programs that choose listeners, and are asked about migrations: what each answer comes \
-         to on each path, and what a program is shown",
-    ),
-];
+/// What the cases are about, by the first parts of their ids.
+pub fn prefixes() -> &'static [Prefix] {
+    PREFIXES
+}
 
-/// Every case, in the order in which they are told.
+/// Every case, in the order in which they are listed.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [
-        quiz::CASES,
-        accept_queue::CASES,
-        child_state::CASES,
-        owner::CASES,
-        wake_up::CASES,
-        handshake::CASES,
-        heir::CASES,
-        timer::CASES,
-        back_off::CASES,
-        copy::CASES,
-        request::CASES,
-        syncookies::CASES,
-        fast_open::CASES,
-        fast_open_child::CASES,
-        destroy::CASES,
-        md5::CASES,
-        ao::CASES,
-        mptcp::CASES,
-        mptcp_token::CASES,
-        attributes::CASES,
-        listener::CASES,
-        group::CASES,
-        membership::CASES,
-        order::CASES,
-        again::CASES,
-        growth::CASES,
-        bind::CASES,
-        sysctl::CASES,
-        handoff::CASES,
-        substitute::CASES,
-        passing::CASES,
-        accounting::CASES,
-        freed::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .chain(ebpf::cases())
+    PREFIXES.iter().flat_map(Prefix::cases)
 }
 
 /// Every case in every setting.
@@ -211,7 +93,10 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::prefix::CaseFile;
     use rstest::rstest;
 
     #[rstest]
@@ -243,6 +128,46 @@ mod tests {
                 assert!(text.ends_with(['.', ')']), "{}: `{text}` is not a sentence", case.name);
             }
             assert!(!case.source.is_empty(), "{} has no source", case.name);
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_file_is_the_beginning_of_its_ids() {
+        let path = |module: &str| {
+            let inside = module.strip_prefix("scenarios::cases::").expect("a file of cases");
+            inside.replace("::", "/").replace('_', "-")
+        };
+        let begins = |id: &str, with: &str| {
+            id.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let files = || prefixes().iter().flat_map(|prefix| prefix.files);
+        for file in files() {
+            let own = path(file.module);
+            let folder = own.rsplit_once('/').map_or(own.as_str(), |(folder, _)| folder);
+            for case in file.cases {
+                let id = case.name;
+                assert!(begins(id, folder), "`{id}` is in the file {own}");
+                // The file that has more of the id in its path is the one for it.
+                let nearer = |other: &CaseFile| {
+                    let other = path(other.module);
+                    begins(id, &other) && !begins(&own, &other)
+                };
+                if let Some(other) = files().find(|other| nearer(other)) {
+                    panic!("`{id}` is in the file {own}, and belongs into {}", path(other.module));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_the_ids_that_begin_with_it() {
+        let mut seen = BTreeSet::new();
+        for prefix in prefixes() {
+            assert!(seen.insert(prefix.id), "`{}` is there twice", prefix.id);
+            assert!(prefix.cases().next().is_some(), "`{}` has no case", prefix.id);
+            for case in prefix.cases() {
+                assert_eq!(case.name.split('/').next(), Some(prefix.id), "`{}`", case.name);
+            }
         }
     }
 

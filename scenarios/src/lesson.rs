@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn every_mechanism_has_one_lesson() {
         let mut taught: Vec<&str> = lessons().lesson.iter().map(|lesson| &lesson.id[..]).collect();
-        let mut mechanisms: Vec<&str> = catalogue::MECHANISMS.iter().map(|(id, _)| *id).collect();
+        let mut mechanisms: Vec<&str> =
+            catalogue::prefixes().iter().map(|prefix| prefix.id).collect();
         taught.sort_unstable();
         mechanisms.sort_unstable();
         assert_eq!(taught, mechanisms, "lessons.toml against catalogue::MECHANISMS");

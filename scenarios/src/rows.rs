@@ -76,7 +76,7 @@ const END: &str = "<!-- end of mechanisms -->\n";
 /// A line for each mechanism: how many cases, in how many settings, and what they are about.
 fn table() -> String {
     let mut table = String::from("| cases | number | with settings | what |\n|---|---|---|---|\n");
-    for (prefix, what) in catalogue::MECHANISMS {
+    for (prefix, what) in catalogue::prefixes().iter().map(|prefix| (&prefix.id, prefix.about)) {
         let of = |name: &str| name == *prefix || name.starts_with(&format!("{prefix}/"));
         let cases = catalogue::cases().filter(|case| of(case.name)).count();
         let settings = catalogue::all().iter().filter(|s| of(s.case.name)).count();
@@ -90,8 +90,8 @@ fn table() -> String {
 fn every_case_belongs_to_a_mechanism_that_has_cases() {
     let mechanism = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
     let used: BTreeSet<String> = names().iter().map(|name| mechanism(name)).collect();
-    let told = catalogue::MECHANISMS.iter().map(|(prefix, _)| (*prefix).to_owned()).collect();
-    assert_eq!(used, told, "catalogue::MECHANISMS");
+    let told = catalogue::prefixes().iter().map(|prefix| prefix.id.to_owned()).collect();
+    assert_eq!(used, told, "cases::PREFIXES");
 }
 
 #[test]

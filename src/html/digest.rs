@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use harness::Family;
 use harness::trace::Line;
-use scenarios::catalogue::MECHANISMS;
+use scenarios::catalogue;
 use scenarios::judge::Verdict;
 
 use crate::html::combine::Combined;
@@ -156,8 +156,8 @@ pub fn digest(combined: &Combined) -> Vec<Mechanism<'_>> {
         let mechanism = match mechanisms.iter().position(|mechanism| mechanism.name == first) {
             Some(at) => &mut mechanisms[at],
             None => {
-                let about = MECHANISMS.iter().find(|(name, _)| *name == first);
-                let about = about.map(|(_, about)| *about);
+                let about = catalogue::prefixes().iter().find(|prefix| prefix.id == first);
+                let about = about.map(|prefix| prefix.about);
                 mechanisms.push(Mechanism { name: first, about, cases: vec![] });
                 mechanisms.last_mut().expect("one was pushed")
             }

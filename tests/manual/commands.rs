@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use clap::ArgMatches;
+
 use crate::page::{Marker, Page, root};
 use crate::support::{run, sockmig};
 
@@ -12,6 +14,8 @@ const BY_CARGO: [&str; 2] = ["cargo run --release -- ", "cargo run -- "];
 struct Line {
     number: usize,
     arguments: Vec<String>,
+    /// It may be only the name of a subcommand, in a sentence.
+    is_mention: bool,
 }
 
 /// In blocks of commands, in code within sentences, and in the comments above blocks.
@@ -22,19 +26,22 @@ fn command_lines(page: &Page) -> Vec<Line> {
             for (number, text) in block.lines(&page.text).into_iter().enumerate() {
                 let found = in_shell(text).into_iter();
                 let number = block.line + 1 + number;
-                lines.extend(found.map(|arguments| Line { number, arguments }));
+                lines.extend(found.map(|arguments| Line { number, arguments, is_mention: false }));
             }
         }
         if let Marker::Run(arguments) = &block.marker {
             let arguments = arguments.split_whitespace().map(str::to_owned).collect();
-            lines.push(Line { number: block.line - 1, arguments });
+            lines.push(Line { number: block.line - 1, arguments, is_mention: false });
         }
     }
-    // `[…]` and `…` stand for whatever may be there.
-    let is_whole = |code: &String| !code.contains(['…', '[', '|']);
+    // `[…]` and `…` stand for whatever may be there; a comment is no command line.
+    let is_whole = |code: &String| !code.contains(['…', '[', '|']) && !code.starts_with("<!--");
     for (number, code) in page.code().into_iter().filter(|(_, code)| is_whole(code)) {
         let found = in_shell(&code).into_iter();
-        lines.extend(found.map(|arguments| Line { number, arguments }));
+        lines.extend(found.map(|arguments| {
+            let is_mention = arguments.len() == 1;
+            Line { number, arguments, is_mention }
+        }));
     }
     lines
 }
@@ -56,28 +63,31 @@ fn in_shell(line: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Whether the command line is one that sockmig understands. Nothing is done.
+/// What the command line's definition makes of these arguments. Nothing is done.
 ///
 /// # Errors
-/// What sockmig says against it.
-pub fn is_understood(arguments: &[&str]) -> Result<(), String> {
-    // The parser stops at `--help`; what is before it has been looked at by then.
-    let mut arguments = arguments.to_vec();
-    let end = arguments.iter().position(|argument| *argument == "--");
-    arguments.insert(end.unwrap_or(arguments.len()), "--help");
-    let ended = run(&mut sockmig(&arguments));
-    match ended.code {
-        Some(0) => Ok(()),
-        _ => Err(format!("sockmig {}: {}", arguments.join(" "), ended.stderr)),
+/// What sockmig would say against them.
+pub fn parse(arguments: &[&str]) -> Result<ArgMatches, String> {
+    let mut line = vec!["sockmig"];
+    line.extend(arguments);
+    // Where cargo puts the program that it runs.
+    if line.last() == Some(&"--") {
+        line.push("program");
     }
+    sockmig::command_line()
+        .try_get_matches_from(&line)
+        .map_err(|e| format!("{}: {e}", line.join(" ")))
 }
 
 /// Command lines that sockmig does not understand, and names of tests that do not exist.
 pub fn problems(page: &Page) -> Vec<String> {
     let mut problems = Vec::new();
-    for Line { number, arguments } in command_lines(page) {
+    for Line { number, arguments, is_mention } in command_lines(page) {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        if let Err(problem) = is_understood(&arguments) {
+        let is_subcommand = || sockmig::command_line().find_subcommand(arguments[0]).is_some();
+        if let Err(problem) = parse(&arguments)
+            && !(is_mention && is_subcommand())
+        {
             problems.push(format!("{}:{number}: {problem}", page.name()));
         }
     }
@@ -113,43 +123,17 @@ pub fn case_ids() -> &'static [String] {
     })
 }
 
-/// Options that are followed by a value.
-const WITH_VALUE: [&str; 13] = [
-    "--accel",
-    "--clock",
-    "--deadline",
-    "--format",
-    "--jobs",
-    "--junit",
-    "--kernel",
-    "--markdown",
-    "--memory",
-    "--modules",
-    "--out",
-    "--repeat",
-    "--shard",
-];
-
-/// The ids in a command line that runs, lists or teaches cases.
-fn ids_in(arguments: &[String]) -> Vec<&String> {
-    let mut ids = Vec::new();
-    let mut rest = arguments.iter();
-    match rest.next().map(String::as_str) {
-        Some("run" | "list" | "explain" | "matrix") => {}
-        Some("diff") => {
-            let case = arguments.iter().position(|argument| argument == "--case");
-            return case.and_then(|at| arguments.get(at + 1)).into_iter().collect();
-        }
-        _ => return ids,
-    }
-    while let Some(argument) = rest.next() {
-        if WITH_VALUE.contains(&argument.as_str()) {
-            rest.next();
-        } else if !argument.starts_with('-') {
-            ids.push(argument);
-        }
-    }
-    ids
+/// The ids in a command line that runs, lists, teaches or compares cases.
+fn ids_in(arguments: &[String]) -> Vec<String> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let Ok(matches) = parse(&arguments) else { return vec![] };
+    let (named_by, given) = match matches.subcommand() {
+        Some(("run" | "list" | "matrix", given)) => ("ids", given),
+        Some(("explain", given)) => ("id", given),
+        Some(("diff", given)) => ("case", given),
+        _ => return vec![],
+    };
+    given.get_many::<String>(named_by).into_iter().flatten().cloned().collect()
 }
 
 /// Cases that a page names, in commands, in code or in a table of ids, and that do not exist.
@@ -159,8 +143,8 @@ pub fn unknown_cases(page: &Page) -> Vec<String> {
     let mut named: Vec<(usize, String)> = Vec::new();
     for line in command_lines(page) {
         // ID stands for any.
-        let ids = ids_in(&line.arguments).into_iter().filter(|id| *id != "ID");
-        named.extend(ids.map(|id| (line.number, id.clone())));
+        let ids = ids_in(&line.arguments).into_iter().filter(|id| id != "ID");
+        named.extend(ids.map(|id| (line.number, id)));
     }
     // What looks like an id of a case, since its first part is that of one.
     let is_id = |text: &str| {

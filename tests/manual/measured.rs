@@ -1,6 +1,6 @@
 //! Tables that take too long to be made again: their form, and the names in them.
 
-use crate::commands::{case_ids, is_understood};
+use crate::commands::{case_ids, parse};
 use crate::output::snapshots;
 use crate::page::root;
 use crate::support::{run, sockmig};
@@ -11,7 +11,7 @@ use crate::support::{run, sockmig};
 /// In what it has not.
 pub fn check(command: &str, lines: &[&str]) -> Result<(), String> {
     let Some(arguments) = command.strip_prefix("sockmig ") else { return Ok(()) };
-    is_understood(&arguments.split_whitespace().collect::<Vec<_>>())?;
+    parse(&arguments.split_whitespace().collect::<Vec<_>>())?;
     match arguments.split_whitespace().next() {
         Some("reload") => {
             let rows = table(lines)?;

@@ -57,7 +57,8 @@ fn printed(arguments: &str) -> Result<Vec<String>, String> {
         .map(|argument| if argument == FILE { path.as_str() } else { argument })
         .collect();
     let ended = run(sockmig(&arguments).env("COLUMNS", "80"));
-    if ended.code != Some(0) {
+    // 4: there is nothing but skips on this kernel.
+    if !matches!(ended.code, Some(0 | 4)) {
         return Err(format!("{ended}"));
     }
     let text = match arguments.contains(&path.as_str()) {

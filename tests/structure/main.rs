@@ -28,26 +28,12 @@ const LINES: usize = 500;
 const KNOWN_OFFENDERS: &[&str] = &[
     "harness/src/bpf/sighting.rs",
     "harness/src/bpf/statement.rs",
-    "harness/src/child_server.rs",
     "harness/src/gate.rs",
     "harness/src/gate/filter.rs",
     "harness/src/gate/nftables.rs",
-    "harness/src/inside.rs",
-    "harness/src/kernel.rs",
     "harness/src/md5.rs",
-    "harness/src/server.rs",
     "harness/src/socket.rs",
-    "harness/src/subprocess.rs",
-    "harness/src/worker.rs",
     "scenarios/src/case.rs",
-    "scenarios/src/ebpf.rs",
-    "scenarios/src/ebpf/choice.rs",
-    "scenarios/src/ebpf/group.rs",
-    "scenarios/src/ebpf/paths.rs",
-    "scenarios/src/ebpf/selftest.rs",
-    "scenarios/src/ebpf/view.rs",
-    "scenarios/src/heir.rs",
-    "scenarios/src/timer.rs",
 ];
 
 /// Where [`ROOMS`] is.

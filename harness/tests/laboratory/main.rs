@@ -8,6 +8,7 @@ mod program;
 mod results;
 mod subprocess;
 mod survivors;
+mod worker;
 
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
@@ -20,7 +21,7 @@ use in_lab::Test;
 
 fn main() -> ExitCode {
     inside::enter(work);
-    if let Some(code) = survivors::play_role() {
+    if let Some(code) = survivors::play_role().or_else(worker::play_role) {
         return code;
     }
     in_lab::main(tests())
@@ -35,6 +36,7 @@ fn tests() -> Vec<Test> {
         capture::tests(),
         program::tests(),
         subprocess::tests(),
+        worker::tests(),
     ]
     .into_iter()
     .flatten()
@@ -52,6 +54,7 @@ fn work(what: &str) -> Returned {
         program::WORK => program::work(argument),
         results::WORK => results::work(argument),
         survivors::WORK => survivors::work(argument),
+        worker::WORK => worker::work(),
         _ => panic!("unknown work {what}"),
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use harness::bpf::Condition::Selected;
 use harness::bpf::{Attach, Index, PASS, Program, Register, when};
 use harness::witness::{self, State};
-use harness::worker::{self, End};
+use harness::worker::{self, CloseMode};
 use harness::{Context, Error, Family, Result, wait};
 
 /// The program, and the register of those that it gives clients to.
@@ -18,11 +18,11 @@ pub(crate) struct Steering {
 
 impl Steering {
     /// Attaches a program to the group of the listeners that workers hand out under `names`.
-    /// What they are told in the `end` decides whether it is for what migrates, too.
-    pub(crate) fn start(end: End, names: &[String]) -> Result<Self> {
-        let attach = match end {
-            End::DrainAndClose => Attach::Select,
-            End::Close | End::Exec => Attach::SelectOrMigrate,
+    /// Where these close at once, it chooses for what migrates, too.
+    pub(crate) fn start(mode: CloseMode, names: &[String]) -> Result<Self> {
+        let attach = match mode {
+            CloseMode::AfterDraining => Attach::Select,
+            CloseMode::AtOnce => Attach::SelectOrMigrate,
         };
         let places = names.len() as u32;
         let register = Register::new(places)?;

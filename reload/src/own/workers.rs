@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use harness::Result;
 use harness::socket::Listener;
-use harness::worker::{self, End, Orders, Source, Worker};
+use harness::worker::{self, CloseMode, Orders, Service, Source, WorkerProcess};
+use harness::{Family, Result};
 
 use super::steering::{Steering, until_requests_are_gone};
 use crate::loading::pass;
@@ -13,12 +13,12 @@ use crate::strategy::{Server, ServerEnv};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
-    Replace(End),
+    Replace(CloseMode),
     Pass,
     Exec,
     Share,
     Restart,
-    Steer(End),
+    Steer(CloseMode),
 }
 
 /// A generation of workers, and how the next one comes.
@@ -26,8 +26,8 @@ pub(super) struct Workers {
     how: How,
     env: ServerEnv,
     generation: u32,
-    current: Vec<Worker>,
-    leaving: Vec<Worker>,
+    current: Vec<WorkerProcess>,
+    leaving: Vec<WorkerProcess>,
     /// The parent's, where it has one.
     shared: Option<Listener>,
     /// The program that chooses between them, where there is one.
@@ -38,7 +38,7 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn start(env: &ServerEnv, how: How) -> Result<Box<dyn Server>> {
-        let shared = (how == How::Share).then(worker::listen).transpose()?;
+        let shared = (how == How::Share).then(|| worker::listen(Family::V4)).transpose()?;
         let mut workers = Workers {
             how,
             env: env.clone(),
@@ -50,15 +50,15 @@ impl Workers {
             steered: None,
         };
         workers.current = workers.next_generation()?;
-        if let How::Steer(end) = how {
-            workers.steering = Some(Steering::start(end, &workers.names())?);
+        if let How::Steer(mode) = how {
+            workers.steering = Some(Steering::start(mode, &workers.names())?);
         }
         Ok(Box::new(workers))
     }
 
-    fn next_generation(&mut self) -> Result<Vec<Worker>> {
+    fn next_generation(&mut self) -> Result<Vec<WorkerProcess>> {
         self.generation += 1;
-        (0..self.env.workers).map(|number| Worker::start(&self.orders(number))).collect()
+        (0..self.env.workers).map(|number| WorkerProcess::start(&self.orders(number))).collect()
     }
 
     fn orders(&self, number: u32) -> Orders {
@@ -71,7 +71,8 @@ impl Workers {
         };
         let hands_out = matches!(self.how, How::Pass | How::Steer(_));
         let hands_out_at = hands_out.then(|| name(self.generation, number));
-        Orders { source, hands_out_at, pause: self.env.pause }
+        let service = Service::Http { pause: self.env.pause };
+        Orders { source, family: Family::V4, hands_out_at, service }
     }
 
     /// Where the youngest generation hands out its listeners.
@@ -80,26 +81,26 @@ impl Workers {
     }
 
     /// As `replace`, but clients are the new generation's from the moment on that it listens.
-    fn steer(&mut self, end: End) -> Result<Instant> {
+    fn steer(&mut self, mode: CloseMode) -> Result<Instant> {
         let new = self.next_generation()?;
         let names = self.names();
         self.steering.as_ref().map_or(Ok(()), |steering| steering.give_to(&names))?;
         self.steered = Some(Instant::now());
         self.leaving = std::mem::replace(&mut self.current, new);
         let stopped = Instant::now();
-        if end == End::DrainAndClose {
+        if mode == CloseMode::AfterDraining {
             until_requests_are_gone()?;
         }
-        self.leaving.iter_mut().try_for_each(|worker| worker.tell(end))?;
+        self.leaving.iter_mut().try_for_each(|worker| worker.close(mode))?;
         Ok(stopped)
     }
 
-    fn replace(&mut self, end: End, overlap: Duration) -> Result<Instant> {
+    fn replace(&mut self, mode: CloseMode, overlap: Duration) -> Result<Instant> {
         let new = self.next_generation()?;
         pass(overlap);
         self.leaving = std::mem::replace(&mut self.current, new);
         let stopped = Instant::now();
-        self.leaving.iter_mut().try_for_each(|worker| worker.tell(end))?;
+        self.leaving.iter_mut().try_for_each(|worker| worker.close(mode))?;
         Ok(stopped)
     }
 }
@@ -113,20 +114,19 @@ impl Server for Workers {
     fn reload(&mut self, overlap: Duration) -> Result<Instant> {
         let stopped = Instant::now();
         match self.how {
-            How::Replace(end) => self.replace(end, overlap),
-            How::Pass | How::Share => self.replace(End::Close, overlap),
-            How::Steer(end) => self.steer(end),
+            How::Replace(mode) => self.replace(mode, overlap),
+            How::Pass | How::Share => self.replace(CloseMode::AtOnce, overlap),
+            How::Steer(mode) => self.steer(mode),
             How::Exec => {
                 // In turn, so that there is always one that accepts.
                 for worker in &mut self.current {
-                    worker.tell(End::Exec)?;
-                    worker.until_ready()?;
+                    worker.exec()?;
                 }
                 Ok(stopped)
             }
             How::Restart => {
                 self.leaving = std::mem::take(&mut self.current);
-                self.leaving.iter_mut().try_for_each(|worker| worker.tell(End::Close))?;
+                self.leaving.iter_mut().try_for_each(|worker| worker.close(CloseMode::AtOnce))?;
                 self.settle()?;
                 self.current = self.next_generation()?;
                 Ok(stopped)
@@ -135,15 +135,18 @@ impl Server for Workers {
     }
 
     fn settle(&mut self) -> Result<()> {
-        self.leaving.drain(..).try_for_each(Worker::until_ended)
+        self.leaving.drain(..).try_for_each(WorkerProcess::until_ended)
     }
 
     fn drains(&self) -> bool {
-        matches!(self.how, How::Replace(End::DrainAndClose) | How::Steer(End::DrainAndClose))
+        matches!(
+            self.how,
+            How::Replace(CloseMode::AfterDraining) | How::Steer(CloseMode::AfterDraining)
+        )
     }
 
     fn alive(&mut self) -> Result<()> {
-        self.current.iter_mut().try_for_each(Worker::alive)
+        self.current.iter_mut().try_for_each(WorkerProcess::alive)
     }
 
     fn steered(&self) -> Option<Instant> {

@@ -1,0 +1,319 @@
+//! Memory: after hundreds of migrations nothing is kept of what was closed.
+
+use std::net::Shutdown;
+
+use harness::bpf::{Attach, PASS, Program, detach, select_index};
+use harness::gate::{Kind, Whose};
+use harness::inside::use_every_descriptor;
+use harness::lab::{HELD, Lab};
+use harness::socket::{BACKLOG, Client, Listener, Stream};
+use harness::wire_client::Draft;
+use harness::{Context, wait, witness};
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::fast_open::FAST_OPEN;
+use crate::steps::syn_ack_timer::FIRST;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "accounting/freed/groups",
+        does: "300 times: A and B listen; A is shut down, and listens again; both are shut \
+               down; A listens again, then B; both are closed.",
+        must: "Every group is freed with its last member: the one that both had left, the one \
+               that A founded, and the one that B left for A's.",
+        source: "reuseport_detach_sock(), reuseport_resurrect(), __reuseport_detach_closed_sock()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine],
+        run: |lab, _| often(lab, groups),
+        expect: |_| nothing_is_kept(0, 0),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/accept-queue",
+        does: "300 children wait in A's queue; B listens; A is closed, then B.",
+        must: "All move to B, and are reset by its close. Nothing is left of children and \
+               listeners.",
+        source: "inet_csk_listen_stop(), inet_reqsk_clone(), inet_child_forget()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine],
+        run: |lab, _| often(lab, accept_queue),
+        expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/by-program",
+        does: "As accounting/freed/accept-queue, with a program that passes.",
+        must: "As there; and nothing is left of the empty packets that the program was shown.",
+        source: "reuseport_migrate_sock(): alloc_skb(), kfree_skb()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Programs],
+        run: |lab, _| {
+            often(lab, |lab, times| {
+                let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+                accept_queue_of(lab, times, |a| {
+                    program.attach(a).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_EBPF)".into())
+                })
+            })
+        },
+        expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/classic-programs",
+        does: "300 times: a classic program is attached to A, replaced by another, detached, and \
+               attached again; one is refused by a socket that can be in no group; A is closed.",
+        must: "Of programs that were replaced, detached or refused, and of A's last, nothing is \
+               left.",
+        source: "reuseport_attach_prog(), reuseport_detach_prog(), sk_reuseport_attach_filter(), \
+                 sk_reuseport_prog_free()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine],
+        run: |lab, _| often(lab, classic_programs),
+        expect: |_| nothing_is_kept(0, 0),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/final-ack",
+        does: "300 handshakes are in flight to A behind a gate, and their clients have \
+               sent data; B listens; the gate opens, and A is closed; when all children wait, B is \
+               closed.",
+        must: "All move to B, by their data, and are reset by its close. Nothing is left of \
+               requests, children and listeners.",
+        source: "inet_csk_complete_hashdance(), reqsk_put()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Gate],
+        run: |lab, _| often(lab, final_ack),
+        expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/timer",
+        does: "300 handshakes are in flight to A behind a gate; B listens; A is closed; \
+               when the SYN+ACK timer has moved all, their clients reset them; B is closed.",
+        must: "All move to B, as copies. Nothing is left of requests, copies and listeners.",
+        source: "reqsk_timer_handler(), inet_reqsk_clone()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Gate],
+        waits_for: FIRST,
+        run: |lab, _| often(lab, timer),
+        expect: |_| nothing_is_kept(TIMES, 0),
+    },
+    Case {
+        name: "accounting/freed/fast-open",
+        does: "300 Fast Open children wait in A's queue, their handshakes unfinished behind \
+               a gate; B listens; A is closed, then B.",
+        must: "All move to B, with copies of their requests, and are reset by its close. Nothing \
+               is left of children, requests, copies and listeners.",
+        source: "inet_csk_listen_stop(), inet_reqsk_clone(), reqsk_fastopen_remove()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Gate],
+        run: |lab, _| {
+            lab.sysctl(FAST_OPEN.0, FAST_OPEN_AT_BOTH_ENDS)?;
+            often(lab, fast_open)
+        },
+        expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/orphans",
+        does: "20 children wait in A's queue; A is closed, the only listener. B listens; three \
+               clients come that never acknowledge a FIN; B's children are closed; then the \
+               clients reset.",
+        must: "The children that nobody inherits are no orphans once they are reset: three are \
+               counted while the three clients keep silent, and none in the end.",
+        source: "inet_child_forget(): tcp_orphan_count_inc(); inet_csk_destroy_sock()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine],
+        run: orphans,
+        expect: |_| {
+            Expectation::new().fact("orphans of silent clients", 3).fact("orphans in the end", 0)
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// How often everything is done. What is lost each time is told from what a kernel allocates
+/// for reasons of its own.
+const TIMES: usize = 300;
+
+/// How often before memory is first read: what is allocated once, is.
+const AT_FIRST: usize = 50;
+
+/// [`FAST_OPEN`], and TFO_CLIENT_ENABLE and TFO_CLIENT_NO_COOKIE.
+const FAST_OPEN_AT_BOTH_ENDS: &str = "519";
+
+/// Without cookies, a listener takes no more handshakes than three quarters of this, whatever
+/// its backlog.
+const HANDSHAKES: (&str, &str) = ("net.ipv4.tcp_max_syn_backlog", "4096");
+
+fn nothing_is_kept(moved: usize, failed: usize) -> Expectation {
+    Expectation::new()
+        .fact("migrations", moved as i64)
+        .fact("failed migrations", failed as i64)
+        .fact(HELD, "none")
+}
+
+fn often(lab: &mut Lab, way: fn(&mut Lab, usize) -> harness::Result<()>) -> harness::Result<()> {
+    use_every_descriptor()?;
+    lab.sysctl(HANDSHAKES.0, HANDSHAKES.1)?;
+    lab.unseen(&format!("{AT_FIRST} times"), |lab| way(lab, AT_FIRST))?;
+    let (held, before) = (lab.held()?, lab.counters()?);
+    lab.unseen(&format!("{TIMES} times"), |lab| way(lab, TIMES))?;
+    let now = lab.counters()?;
+    for (fact, counter) in
+        [("migrations", "TCPMigrateReqSuccess"), ("failed migrations", "TCPMigrateReqFailure")]
+    {
+        lab.observe(fact, now.grown(&before, counter).unwrap_or(-1));
+    }
+    lab.observe_held(&held, TIMES)
+}
+
+fn groups(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    for _ in 0..times {
+        let (a, b) = (listen(lab, BACKLOG)?, listen(lab, BACKLOG)?);
+        shut_down(&a)?;
+        listen_again(&a)?;
+        [&a, &b].into_iter().try_for_each(shut_down)?;
+        [&a, &b].into_iter().try_for_each(listen_again)?;
+    }
+    Ok(())
+}
+
+fn accept_queue(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    accept_queue_of(lab, times, |_| Ok(()))
+}
+
+fn accept_queue_of(
+    lab: &mut Lab,
+    times: usize,
+    prepare: impl FnOnce(&Listener) -> harness::Result<()>,
+) -> harness::Result<()> {
+    let a = listen(lab, times as i32)?;
+    prepare(&a)?;
+    let _clients = clients(lab, times)?;
+    until_waiting(&a, times)?;
+    let b = listen(lab, times as i32)?;
+    drop(a);
+    until_waiting(&b, times)
+}
+
+fn classic_programs(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let groupless = Listener::bare("a socket without the option", lab.family())?;
+    for _ in 0..times {
+        let a = listen(lab, BACKLOG)?;
+        for index in [0, 1] {
+            select_index(&a, index).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)".into())?;
+        }
+        detach(&a).tested(|| "setsockopt(A, SO_DETACH_REUSEPORT_BPF)".into())?;
+        select_index(&a, 0).tested(|| "setsockopt(A, SO_ATTACH_REUSEPORT_CBPF)".into())?;
+        if select_index(&groupless, 0).is_ok() {
+            lab.observe("a program at a socket without the option", "ok");
+        }
+    }
+    Ok(())
+}
+
+fn final_ack(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let a = listen(lab, times as i32)?;
+    let gate = lab.close_gate(&a, Whose::Everyone)?;
+    let clients = clients(lab, times)?;
+    until_in_flight(lab, times)?;
+    clients.iter().try_for_each(|client| client.send(b"?"))?;
+    let b = listen(lab, times as i32)?;
+    // A filter would end with its listener.
+    gate.open()?;
+    drop(a);
+    until_waiting(&b, times)
+}
+
+fn timer(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let a = listen(lab, times as i32)?;
+    let mut gate = lab.close_gate(&a, Whose::Everyone)?;
+    let clients = clients(lab, times)?;
+    until_in_flight(lab, times)?;
+    let before = lab.counters()?;
+    let b = listen(lab, times as i32)?;
+    // Of a filter's gate, each listener needs one.
+    let of_b = (gate.kind() == Kind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
+    let _of_b = of_b.transpose()?;
+    lab.close_gated(a, &mut gate)?;
+    wait::until_within(FIRST + wait::deadline(), "the timer to move every request", || {
+        let moved = lab.counters()?.grown(&before, "TCPMigrateReqSuccess").unwrap_or(0);
+        Ok((moved >= times as i64).then_some(()))
+    })?;
+    drop(clients);
+    until_in_flight(lab, 0)
+}
+
+fn fast_open(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let (family, server) = (lab.family(), lab.family().server());
+    let start = |_| Client::start_with_data(family, server, b"?");
+    let a = listen(lab, times as i32)?;
+    a.fast_open(times as i32).tested(|| "setsockopt(A, TCP_FASTOPEN)".into())?;
+    let mut gate = lab.close_gate(&a, Whose::Everyone)?;
+    let _clients = (0..times).map(start).collect::<harness::Result<Vec<Client>>>()?;
+    until_waiting(&a, times)?;
+    let b = listen(lab, times as i32)?;
+    b.fast_open(times as i32).tested(|| "setsockopt(B, TCP_FASTOPEN)".into())?;
+    lab.close_gated(a, &mut gate)?;
+    until_waiting(&b, times)
+}
+
+fn orphans(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    wait::until("orphans of others to end", || Ok((witness::orphans()? == 0).then_some(())))?;
+    let a = listen(lab, BACKLOG)?;
+    let refused = clients(lab, 20)?;
+    until_waiting(&a, 20)?;
+    lab.close(a);
+    drop(refused);
+    let b = lab.listen("B")?;
+    let mut silent = Vec::new();
+    for name in ["W", "X", "Y"] {
+        let mut client = lab.wire_client(name)?;
+        lab.wire_syn(&mut client, &Draft::syn())?;
+        lab.wire_send(&mut client, &Draft::new(".", 1, 1))?;
+        drop(b.accept_now()?);
+        silent.push(client);
+    }
+    lab.observe("orphans of silent clients", witness::orphans()?);
+    for client in &mut silent {
+        lab.wire_send(client, &Draft::new("R", 1, 0))?;
+    }
+    lab.observe("orphans in the end", witness::orphans()?);
+    Ok(())
+}
+
+/// A listener that the trace says nothing of.
+fn listen(lab: &Lab, backlog: i32) -> harness::Result<Listener> {
+    let listener = Listener::bare("a listener", lab.family())?;
+    listener.reuse_port().tested(|| "setsockopt(SO_REUSEPORT)".into())?;
+    listener.bind().tested(|| "bind()".into())?;
+    listener.listen(backlog).tested(|| "listen()".into())?;
+    Ok(listener)
+}
+
+fn listen_again(listener: &Listener) -> harness::Result<()> {
+    listener.listen(BACKLOG).tested(|| "listen(), again".into())
+}
+
+fn shut_down(listener: &Listener) -> harness::Result<()> {
+    listener.shutdown(Shutdown::Both).tested(|| "shutdown(SHUT_RDWR)".into())
+}
+
+fn clients(lab: &Lab, count: usize) -> harness::Result<Vec<Client>> {
+    let (family, server) = (lab.family(), lab.family().server());
+    (0..count).map(|_| Client::start(family, server)).collect()
+}
+
+fn until_waiting(listener: &Listener, children: usize) -> harness::Result<()> {
+    wait::until(&format!("{children} children to wait"), || {
+        Ok((listener.queue()?.waiting as usize == children).then_some(()))
+    })
+}
+
+fn until_in_flight(lab: &Lab, handshakes: usize) -> harness::Result<()> {
+    wait::until(&format!("{handshakes} handshakes in flight"), || {
+        Ok((lab.requests()? == handshakes as i64).then_some(()))
+    })
+}

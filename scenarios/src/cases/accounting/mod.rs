@@ -1,0 +1,12 @@
+//! What is counted and held: the room in queues after many migrations, and the memory.
+
+mod freed;
+mod room;
+
+use crate::prefix::{Prefix, case_files};
+
+pub(super) const PREFIX: Prefix = Prefix {
+    id: "accounting",
+    about: "after many migrations queues have the room of fresh ones, and what was closed is freed",
+    files: case_files![room, freed],
+};

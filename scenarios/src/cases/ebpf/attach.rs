@@ -1,0 +1,211 @@
+//! To which listeners a program can be attached, and when a group loses it.
+
+use std::net::Shutdown;
+
+use harness::Context;
+use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
+use harness::lab::{Lab, outcome};
+use harness::place::Place;
+use harness::socket::{BACKLOG, Listener};
+use harness::wire_client::Draft;
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::cases::ebpf::path::{Path, begin, end};
+use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::expectation::Expectation;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "ebpf/attach/locked",
+        does: "A has SO_LOCK_FILTER. A program is attached to it, and a classic one; then both to \
+               B, of the same group.",
+        must: "A refuses both with EPERM. The lock is the socket's and not the group's: B takes \
+               them.",
+        source: "B-03; sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: locked,
+        expect: |_| {
+            Expectation::new()
+                .fact("to A", "EPERM")
+                .fact("a classic one to A", "EPERM")
+                .fact("to B", "ok")
+                .fact("a classic one to B", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/shut-down-member",
+        does: "W's SYN was A's; B listens; A is shut down, and a program is attached to A; W \
+               sends a bare ACK.",
+        must: "A is split off into a group of its own, where it is the only choice: the ACK makes \
+               a child of A, which no longer listens, and is answered by an RST that acknowledges \
+               it. No migration is counted.",
+        source: "B-16; reuseport_attach_prog(), reuseport_alloc(), reuseport_resurrect()",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Programs],
+        run: attach_to_shut_down,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to the ACK", "S > W  R. 1:1(0) ack 1")
+                .fact("sockets then", "a listener")
+                .fact("accepted by", "none")
+                .fact("received", "none")
+                // It was never established.
+                .counters(&[("PassiveOpens", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/lone-member",
+        does: "A is alone, with a program that counts its runs; A is shut down and listens again; \
+               a client comes.",
+        must: "A founds a new group, and the program is lost, whatever the sysctl.",
+        source: "B-17; inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| listening_again(lab, false),
+        expect: |_| lost_must(true),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/member-of-two",
+        does: "As ebpf/attach/lone-member, but B listens too.",
+        must: "The group lives on with B, and so does its program, to which A comes back.",
+        source: "B-17; reuseport_resurrect(): the group of another listener",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| listening_again(lab, true),
+        expect: |_| lost_must(false),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/without-the-option",
+        does: "A program, and a classic one, is attached to a socket without SO_REUSEPORT, before \
+               it listens and after.",
+        must: "EINVAL each time, and no program is kept.",
+        source: "reuseport_attach_prog(): sk_unhashed() and sk_reuseport, sk_reuseport_cb; \
+                 sk_reuseport_attach_bpf(): bpf_prog_put() on errors",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: without_the_option,
+        expect: |_| {
+            Expectation::new()
+                .fact("before listening", "EINVAL, classic EINVAL")
+                .fact("listening", "EINVAL, classic EINVAL")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/attach/before-listening",
+        does: "A is bound, gets a program, and listens; B is bound, gets another, and listens; C \
+               is bound and listens; a client comes; B is closed.",
+        must: "Who gets a program before listening founds a group. A's is the one that C joins, \
+               and its program is asked. B has a group and so cannot join another: EADDRINUSE; \
+               B's program is freed with B.",
+        source: "reuseport_attach_prog(), reuseport_alloc(); inet_csk_bind_conflict(): \
+                 reuseport_cb_ok; reuseport_free_rcu()",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: attached_before_listening,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen(A)", "ok")
+                .fact("listen(B)", "EADDRINUSE")
+                .fact("listen(C)", "ok")
+                .fact("A's program", "new 1")
+                .fact("B's program", "none")
+                .fact("detaching", "ok")
+        },
+        ..Case::DEFAULT
+    },
+];
+
+fn locked(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b] = [lab.listen("A")?, lab.listen("B")?];
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    lock_filters(&a).tested(|| "setsockopt(A, SO_LOCK_FILTER, 1)".into())?;
+    for listener in [&a, &b] {
+        let name = listener.name();
+        lab.observe(&format!("to {name}"), outcome(program.attach(listener)));
+        let classic = outcome(select_index(listener, 0));
+        lab.observe(&format!("a classic one to {name}"), classic);
+    }
+    Ok(())
+}
+
+fn attach_to_shut_down(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let a = lab.listen("A")?;
+    let mut w = begin(lab, Path::FinalAckShutdown)?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    let a = end(lab, a, Path::FinalAckShutdown)?;
+    if let Some(a) = &a {
+        lab.attach(a, &program)?;
+    }
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to the ACK", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
+    observe_heir(lab, &[&b])
+}
+
+fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    let b = if another { Some(lab.listen("B")?) } else { None };
+    let group: Vec<&Listener> = std::iter::once(&a).chain(&b).collect();
+    lab.who_takes(&group, 0)?;
+    lab.observe("runs before", runs.shown()?);
+    lab.shut_down(&a, Shutdown::Both)?;
+    lab.start_listening(&a, BACKLOG)?;
+    lab.who_takes(&group, 0)?;
+    lab.observe("runs after", runs.shown()?);
+    lab.observe("detaching", outcome(detach(&a)));
+    Ok(())
+}
+
+fn without_the_option(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
+    let a = Listener::bare("A", setting.family)?;
+    for when in ["before listening", "listening"] {
+        let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
+        lab.observe(when, format!("{came}, classic {classic}"));
+        lab.start_listening(&a, BACKLOG)?;
+    }
+    Ok(())
+}
+
+fn attached_before_listening(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let place = Place::usual(setting.family);
+    let [runs, unused] = [Runs::new()?, Runs::new()?];
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let another = Program::load(Attach::SelectOrMigrate, &unused.counted())?;
+    let mut listen = |name: &str, its: Option<&Program>| {
+        let listener = lab.bind_at(name, &place)?;
+        if let Some(its) = its {
+            lab.attach(&listener, its)?;
+        }
+        lab.observe(&format!("listen({name})"), outcome(listener.listen(BACKLOG)));
+        Ok::<_, harness::Error>(listener)
+    };
+    let [a, b, c] =
+        [listen("A", Some(&program))?, listen("B", Some(&another))?, listen("C", None)?];
+    lab.who_takes(&[&a, &c], 0)?;
+    lab.observe("A's program", runs.shown()?);
+    lab.observe("B's program", unused.shown()?);
+    lab.close(b);
+    lab.observe("detaching", outcome(detach(&c)));
+    Ok(())
+}
+
+fn lost_must(lost: bool) -> Expectation {
+    let (runs, detaching) = if lost { ("new 1", "ENOENT") } else { ("new 2", "ok") };
+    Expectation::new()
+        .fact("runs before", "new 1")
+        .fact("runs after", runs)
+        .fact("detaching", detaching)
+}

@@ -1,0 +1,105 @@
+//! Programs that are not asked about migrations.
+
+use harness::bpf::Condition::Migrating;
+use harness::bpf::{Attach, DROP, PASS, Program, when};
+use harness::lab::Lab;
+use harness::socket::Listener;
+
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::cases::ebpf::path::{Path, begin, end, go_on};
+use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::expectation::Expectation;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "ebpf/select-only/close",
+        does: "A program that is only for new connections counts its runs, and would drop what \
+               migrates. W's child waits in A's queue; B, C and D listen; A is closed.",
+        must: "It is not asked about the child. Off: the child is reset, and no failed migration \
+               is counted. On: the hash chooses who accepts the child.",
+        source: "B-05, B-06; reuseport_stop_listen_sock(), reuseport_migrate_sock(): \
+                 expected_attach_type",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| not_asked(lab, Path::Close),
+        expect: |setting| not_asked_must(Path::Close, setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/select-only/final-ack",
+        does: "A program that is only for new connections counts its runs, and would drop what \
+               migrates. W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with \
+               data.",
+        must: "It is not asked about the request. Off: an RST without ACK, and no failed \
+               migration. On: the hash chooses who accepts W's connection.",
+        source: "B-05, B-06; reuseport_migrate_sock(): expected_attach_type",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| not_asked(lab, Path::FinalAck),
+        expect: |setting| not_asked_must(Path::FinalAck, setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/classic/close",
+        does: "A's group has a classic program that always chooses the first member; W's child \
+               waits; B, C and D listen; A is closed.",
+        must: "A classic program does not enable migration, nor is it asked. Off: the child is \
+               reset, and no failed migration is counted. On: the hash chooses.",
+        source: "S-06, B-05; reuseport_migrate_sock(): expected_attach_type",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| {
+            let a = lab.listen("A")?;
+            lab.select_index(&a, 0)?;
+            abandoned(lab, a, Path::Close)
+        },
+        expect: |setting| abandoned_must(Path::Close, setting),
+        ..Case::DEFAULT
+    },
+];
+
+/// A ends with W's connection, in a group whose program is none that is asked.
+fn abandoned(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<()> {
+    let mut w = begin(lab, path)?;
+    let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
+    let before = lab.counters()?;
+    let _kept = end(lab, a, path)?;
+    go_on(lab, &mut w, path)?;
+    lab.observe_sockets("then")?;
+    lab.observe_counters(&before)?;
+    observe_heir(lab, &[&b, &c, &d])
+}
+
+fn abandoned_must(path: Path, setting: Setting) -> Expectation {
+    let three = "a listener, a listener, a listener";
+    let established = i64::from(path == Path::Close);
+    match setting.migration {
+        Migration::Off => Expectation::new()
+            .fact("sockets then", three)
+            .fact("accepted by", "none")
+            .fact("received", "none")
+            .counters(&[("OutRsts", 1), ("EstabResets", established)]),
+        Migration::On => Expectation::new()
+            .fact("sockets then", format!("W's child ESTABLISHED, {three}"))
+            .one_of("accepted by", &["B", "C", "D"])
+            .fact("received", "`Hello World`")
+            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1 - established)]),
+    }
+}
+
+fn not_asked(lab: &mut Lab, path: Path) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let mut statements = runs.counted();
+    statements.extend([when(Migrating, [DROP]), PASS]);
+    let program = Program::load(Attach::Select, &statements)?;
+    let a = lab.listen("A")?;
+    lab.attach(&a, &program)?;
+    abandoned(lab, a, path)?;
+    lab.observe("runs", runs.shown()?);
+    Ok(())
+}
+
+fn not_asked_must(path: Path, setting: Setting) -> Expectation {
+    // A segment that belongs to nothing looks for a listener.
+    let again = path == Path::FinalAck && setting.migration == Migration::Off;
+    abandoned_must(path, setting).fact("runs", if again { "new 2" } else { "new 1" })
+}

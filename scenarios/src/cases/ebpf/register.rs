@@ -1,0 +1,195 @@
+//! The map of listeners: what it takes and tells, and when it loses one.
+
+use std::net::Shutdown;
+
+use harness::Context;
+use harness::attribute::cookie;
+use harness::bpf::{Attach, PASS, Program, Register, Vacancy};
+use harness::lab::{Lab, outcome};
+use harness::place::Place;
+use harness::socket::{BACKLOG, Listener};
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::expectation::Expectation;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "ebpf/register/leaving",
+        does: "A, B and C are in a register, and their group has a program that is asked about \
+               migrations. A is closed; B is shut down, listens again, and is registered again.",
+        must: "Whoever stops listening is out of the register at once, whatever the sysctl, and \
+               does not come back by listening again. C stays, with its cookie.",
+        source: "B-12; reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| leaving(lab, Attach::SelectOrMigrate),
+        expect: |_| leaving_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/leaving-for-good",
+        does: "As ebpf/register/leaving, but the program is not asked about migrations.",
+        must: "The same, also with the sysctl off, when who stops listening leaves its group.",
+        source: "B-12; reuseport_detach_sock(), bpf_sk_reuseport_detach()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Programs],
+        run: |lab, _| leaving(lab, Attach::Select),
+        expect: |_| leaving_must(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/refusals",
+        does: "A register is offered sockets that are not listeners of a group, one that is in \
+               it, one beyond its end; a place is emptied twice; a register of values with four \
+               bytes is asked who is in it.",
+        must: "EINVAL for a socket that does not listen, though a group for migrations may still \
+               know it, and for one without SO_REUSEPORT; EBUSY for one that has a place, in \
+               another register too; E2BIG beyond the end; ENOENT for a place that is empty; \
+               ENOSPC where cookies have no room. A place may be given to another.",
+        source: "B-13; reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: refusals,
+        expect: |_| {
+            Expectation::new()
+                .fact("a listener", "ok")
+                .fact("a socket that does not listen", "EINVAL")
+                .fact("a listener that was shut down", "EINVAL")
+                .fact("a listener without the option", "EINVAL")
+                .fact("the same listener at another place", "EBUSY")
+                .fact("the same listener in another register", "EBUSY")
+                .fact("a place beyond the end", "E2BIG")
+                .fact("another listener at the same place", "ok")
+                .fact("who is there", "B, ENOENT")
+                .fact("emptying the place", "ok")
+                .fact("emptying it again", "ENOENT")
+                .fact("who is in a narrow register", "ENOSPC")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/places",
+        does: "Listeners are put into places that must be empty, or taken; they take each other's \
+               places, are taken out and put back; a place beyond the end is emptied; a register \
+               goes with a listener in it, which is put into another.",
+        must: "EEXIST for a taken place that was to be empty, ENOENT for an empty one that was to \
+               be taken. Who was replaced, was taken out, or lost its register may have another \
+               place. E2BIG beyond the end.",
+        source: "reuseport_array_update_check(), reuseport_array_delete_elem(), \
+                 reuseport_array_free(); bpf_fd_reuseport_array_update_elem(): free_osk",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        run: conditions,
+        expect: |_| {
+            Expectation::new()
+                .fact("A at an empty place that was to be taken", "ENOENT")
+                .fact("A at an empty place that was to be empty", "ok")
+                .fact("B at a taken place that was to be empty", "EEXIST")
+                .fact("B at a taken place that was to be taken", "ok")
+                .fact("A, who was replaced, elsewhere", "ok")
+                .fact("B taken out", "ok")
+                .fact("B put back", "ok")
+                .fact("a place beyond the end emptied", "E2BIG")
+                .fact("who is there", "B, A")
+                .fact("who is there in the end", "B, C")
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// Who has each place of the register, by cookies.
+fn places(register: &Register, names: &[(u64, &str)], number: u32) -> String {
+    let place = |index| match register.cookie(index) {
+        Ok(cookie) => {
+            let known = names.iter().find(|(its, _)| *its == cookie);
+            known.map_or("another", |(_, name)| name).to_owned()
+        }
+        Err(e) => harness::errno_name(&e),
+    };
+    (0..number).map(place).collect::<Vec<_>>().join(", ")
+}
+
+fn leaving(lab: &mut Lab, attach: Attach) -> harness::Result<()> {
+    let register = Register::new(3)?;
+    let program = Program::load(attach, &[PASS])?;
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    lab.attach(&a, &program)?;
+    let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
+    lab.register(&register, &[&a, &b, &c])?;
+    lab.observe("at first", places(&register, &names, 3));
+    lab.close(a);
+    lab.observe("without A", places(&register, &names, 3));
+    lab.shut_down(&b, Shutdown::Both)?;
+    lab.observe("without B", places(&register, &names, 3));
+    lab.start_listening(&b, BACKLOG)?;
+    lab.observe("with B listening again", places(&register, &names, 3));
+    lab.register_at(&register, 1, &b)?;
+    lab.observe("with B registered again", places(&register, &names, 3));
+    Ok(())
+}
+
+fn leaving_must() -> Expectation {
+    Expectation::new()
+        .fact("at first", "A, B, C")
+        .fact("without A", "ENOENT, B, C")
+        .fact("without B", "ENOENT, ENOENT, C")
+        .fact("with B listening again", "ENOENT, ENOENT, C")
+        .fact("with B registered again", "ENOENT, B, C")
+}
+
+fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let [register, other] = [Register::new(2)?, Register::new(1)?];
+    let narrow = Register::narrow(1)?;
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let bound = lab.bind_at("D", &Place::usual(setting.family))?;
+    let former = lab.listen_at("F", &Place::neighbour(setting.family))?;
+    // So it stays in its group.
+    lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
+    lab.shut_down(&former, Shutdown::Both)?;
+    let alone = Listener::bare("E", setting.family)?;
+    // Without SO_REUSEPORT the usual address is not to be had.
+    lab.start_listening(&alone, BACKLOG)?;
+    let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
+    for (what, came) in [
+        ("a listener", register.put(0, &a)),
+        ("a socket that does not listen", register.put(1, &bound)),
+        ("a listener that was shut down", register.put(1, &former)),
+        ("a listener without the option", register.put(1, &alone)),
+        ("the same listener at another place", register.put(1, &a)),
+        ("the same listener in another register", other.put(0, &a)),
+        ("a place beyond the end", register.put(2, &b)),
+        ("another listener at the same place", register.put(0, &b)),
+    ] {
+        lab.observe(what, outcome(came));
+    }
+    lab.observe("who is there", places(&register, &names, 2));
+    lab.observe("emptying the place", outcome(register.take_out(0)));
+    lab.observe("emptying it again", outcome(register.take_out(0)));
+    narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow register, 0, C)".into())?;
+    lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
+    Ok(())
+}
+
+fn conditions(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [register, other] = [Register::new(2)?, Register::new(1)?];
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
+    for (what, came) in [
+        ("A at an empty place that was to be taken", register.put_if(Vacancy::Taken, 0, &a)),
+        ("A at an empty place that was to be empty", register.put_if(Vacancy::Empty, 0, &a)),
+        ("B at a taken place that was to be empty", register.put_if(Vacancy::Empty, 0, &b)),
+        ("B at a taken place that was to be taken", register.put_if(Vacancy::Taken, 0, &b)),
+        ("A, who was replaced, elsewhere", register.put(1, &a)),
+        ("B taken out", register.take_out(0)),
+        ("B put back", register.put(0, &b)),
+        ("a place beyond the end emptied", register.take_out(2)),
+    ] {
+        lab.observe(what, outcome(came));
+    }
+    lab.observe("who is there", places(&register, &names, 2));
+    lab.register_at(&other, 0, &c)?;
+    drop(other);
+    lab.register_when_forgotten(&register, 1, &c)?;
+    lab.observe("who is there in the end", places(&register, &names, 2));
+    Ok(())
+}

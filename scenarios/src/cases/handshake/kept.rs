@@ -1,0 +1,74 @@
+//! What a connection keeps when its handshake, begun with A, ends with B.
+
+use harness::lab::Lab;
+use harness::socket::Stream;
+use harness::wire_client::Draft;
+use harness::witness::round_trip_time;
+use harness::{Family, Result};
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::cookie::observe_cookie_of_child;
+use crate::steps::negotiated::{alike, options};
+use crate::steps::request::{data, request_in_flight};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "handshake/options",
+        does: "W's SYN, which was A's, has every option; B listens; A is closed; W sends data, \
+               which completes the handshake on B. A fresh client does the same on B.",
+        must: "The two children are alike: segment sizes, window scales, SACK, timestamps and ECN.",
+        source: "tcp_create_openreq_child(), inet_reqsk_clone()",
+        settings: Settings::FamiliesOn,
+        run: |lab, _| options(lab, false),
+        expect: |_| alike(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/cookie",
+        does: "sock_diag is asked for W's request at A, and so gives it a cookie. B listens; A is \
+               closed; W sends data, and B accepts.",
+        must: "B's child has the cookie of the request.",
+        source: "inet_csk_complete_hashdance(), inet_csk_clone_lock(): sk_cookie",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::SockDiag],
+        run: |lab, _| {
+            let (a, mut w, b) = request_in_flight(lab)?;
+            let (cookie, before) = (lab.cookie_of(w.local)?, lab.counters()?);
+            lab.close(a);
+            lab.wire_send(&mut w, &data())?;
+            lab.observe_counters(&before)?;
+            observe_cookie_of_child(lab, &b, cookie)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("the child's SO_COOKIE", "as its request's at A")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/round-trip-time",
+        does: "A is closed with W's request; W sends its ACK.",
+        must: "The child has its round-trip time from the handshake, which A began and B ended.",
+        source: "tcp_check_req(): tcp_synack_rtt_meas()",
+        settings: Settings::OnceOn(Family::V4),
+        run: measured_round_trip,
+        expect: |_| Expectation::new().fact("round-trip time", "measured"),
+        ..Case::DEFAULT
+    },
+];
+
+fn measured_round_trip(lab: &mut Lab, _: Setting) -> Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    lab.close(a);
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let child = b.accept()?;
+    child.reset_on_close()?;
+    let measured = round_trip_time(&child)? > 0;
+    lab.observe("round-trip time", if measured { "measured" } else { "not measured" });
+    Ok(())
+}

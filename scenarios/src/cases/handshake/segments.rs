@@ -1,0 +1,428 @@
+//! What each kind of segment does to a handshake in flight whose listener has closed.
+//!
+//! The client is one that is no socket: it sends just what the case says.
+
+use std::time::Duration;
+
+use harness::lab::Lab;
+use harness::socket::Stream;
+use harness::waiter::{Waiter, Way};
+use harness::wire_client::{Draft, WireClient};
+use harness::{Family, Result};
+
+use crate::case::{Case, Migration, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::request::{
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
+    observe_fresh_syn, requested,
+};
+use crate::steps::sleeping_thread::asleep_or_woken;
+use crate::steps::syn_ack_timer::{FIRST, option};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "handshake/ack",
+        does: "W's SYN was A's; B listens; A is closed. W sends a bare ACK, then data.",
+        must: "Off: the ACK meets no request, and is answered by an RST without ACK. On: it \
+               completes the handshake on B, without a packet.",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(), reuseport_migrate_sock(), d4f2c86b2b7e",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new(".", 1, 1)),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
+            Migration::On => lives(NOTHING, "W's child ESTABLISHED, a listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-again",
+        does: "W's SYN was A's; B listens; A is closed. W sends its SYN again, then data.",
+        must: "Off: the request is gone, and the SYN begins anew on B: a SYN+ACK with another \
+               number. On: the same SYN+ACK again; the request stays A's, no migration is \
+               counted. Either way the data completes the handshake on B.",
+        source: "tcp_check_req(): a retransmitted SYN is answered by inet_rtx_syn_ack()",
+        settings: Settings::FamiliesOffAndOn,
+        run: syn_again,
+        expect: |setting| {
+            let (again, moved) = match setting.migration {
+                Migration::Off => ("another number", 0),
+                Migration::On => ("the same number", 1),
+            };
+            Expectation::new()
+                .fact("SYN+ACKs", 2)
+                .fact("the second SYN+ACK", again)
+                .fact("TCPMigrateReqSuccess by the SYN", 0)
+                .fact("sockets then", "W's request, a listener")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[("TCPMigrateReqSuccess", moved), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/wrong-ack",
+        does: "W's SYN was A's; B listens; A is closed. W sends an ACK of something that nobody \
+               sent, then data.",
+        must: "An RST without ACK, at the number that was acknowledged. Off: the request is gone \
+               with it. On: it lives on, and the data completes the handshake on B.",
+        source: "tcp_check_req(): RFC 793, an unacceptable ACK in SYN-RECEIVED",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new(".", 1, 5)),
+        expect: |setting| {
+            let must = match setting.migration {
+                Migration::Off => gone("S > W  R 5:5(0)"),
+                Migration::On => lives("S > W  R 5:5(0)", "W's request, a listener"),
+            };
+            must.counters(&[("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/out-of-window",
+        does: "W's SYN was A's; B listens; A is closed. W sends an ACK from far beyond the \
+               window, then data.",
+        must: "Off: an RST without ACK, and the request is gone. On: an ACK that tells what is \
+               expected; the request lives on, and the data completes the handshake on B.",
+        source: "tcp_check_req(): out of window, send_ack",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new(".", FAR, 1)),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
+            Migration::On => lives(ACK, "W's request, a listener").counters(&[]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/reset",
+        does: "W's SYN was A's; B listens; A is closed. W resets, with just the expected number.",
+        must: "The request is gone without a packet; on, it is counted. B is none the worse for \
+               it, and takes new handshakes.",
+        source: "tcp_check_req(), embryonic_reset",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("R", 1, 0)),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => gone(NOTHING).counters(&[("EmbryonicRsts", 1), ("AttemptFails", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/reset-in-window",
+        does: "W's SYN was A's; B listens; A is closed. W resets with a number that is in the \
+               window and not the expected one, then sends data.",
+        must: "Off: the request is gone without a packet. On: a challenge ACK, as for any \
+               connection; the request lives on, and the data completes the handshake on B.",
+        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in \
+                 SYN-RECEIVED` (CVE-2026-68118)",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => lives(ACK, "W's request, a listener")
+                .counters(&[])
+                .with(&[("TCPChallengeACK".to_owned(), 1.into())]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/reset-out-of-window",
+        does: "W's SYN was A's; B listens; A is closed. W resets with a number far beyond the \
+               window, then sends data.",
+        must: "Off: the request is gone without a packet. On: nothing; the request lives on, and \
+               the data completes the handshake on B.",
+        source: "tcp_check_req(): out of window, no answer to a reset",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("R", FAR, 0)),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => lives(NOTHING, "W's request, a listener").counters(&[]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/hole",
+        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
+               then all of it comes.",
+        must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
+               for what is missing, which an ACK tells.",
+        source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
+            Migration::On => lives(ACK, "W's child ESTABLISHED, a listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/no-ack",
+        does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
+        must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
+               the handshake on B.",
+        source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
+        expect: |setting| match setting.migration {
+            Migration::Off => gone(NOTHING).counters(&[]),
+            Migration::On => lives(NOTHING, "W's request, a listener").counters(&[]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-in-window",
+        does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
+               window.",
+        must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
+               and takes new handshakes.",
+        source: "N-11; tcp_check_req(), embryonic_reset",
+        settings: Settings::FamiliesOn,
+        run: syn_in_window,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer", "S > W  R. 0:0(0) ack 1")
+                .fact("sockets then", "a listener")
+                .fact("accept(B)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[("EmbryonicRsts", 1), ("AttemptFails", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/fin",
+        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with a FIN.",
+        must: "Off: an RST without ACK. On: it completes the handshake on B, which accepts the \
+               child and reads the end.",
+        source: "tcp_check_req(), tcp_child_process()",
+        settings: Settings::FamiliesOffAndOn,
+        run: fin,
+        expect: |setting| match setting.migration {
+            Migration::Off => Expectation::new()
+                .fact("sockets then", "a listener")
+                .fact("accept(B)", "EAGAIN")
+                .counters(&[("OutRsts", 1)])
+                .wire("W", &format!("{IN_FLIGHT}W > S  F. 1:1(0) ack 1\n{RESET}")),
+            Migration::On => Expectation::new()
+                .fact("sockets then", "W's child CLOSE_WAIT, a listener")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "end of stream")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+                .wire(
+                    "W",
+                    &format!(
+                        "{IN_FLIGHT}W > S  F. 1:1(0) ack 1\nS > W  . 1:1(0) ack 2\n-- done --\n..."
+                    ),
+                ),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/wake-up",
+        does: "W's SYN was A's; B listens, and a thread sleeps in accept on it; A is closed. W \
+               sends a bare ACK.",
+        must: "The ACK wakes accept, which returns W's connection; the close does not.",
+        source: "tcp_child_process() calls the listener's sk_data_ready()",
+        settings: Settings::FamiliesOn,
+        run: wake_up,
+        expect: |_| {
+            Expectation::new()
+                .fact("the waiter after the close", "asleep")
+                .fact("the waiter after the ACK", "woken")
+                .fact("whose child", "W")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-again-looks",
+        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
+               their own, B's have others. A is closed with W's request; W sends its SYN again.",
+        must: "The first SYN+ACK looks like A's, the second like B's.",
+        source: "N-05; tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
+        settings: Settings::FamiliesOn,
+        run: syn_again_looks,
+        expect: |_| {
+            Expectation::new()
+                .fact("SYN+ACKs' looks", "tos 0x10 ttl 33 mss 1000; tos 0x20 ttl 44 mss 700")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/syn-again-later",
+        does: "W's request and then V's are A's, which is closed. W repeats its SYN; V's timer \
+               fires.",
+        must: "The repeated SYN puts W's timer off: V's fires first, though V came later.",
+        source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the heir",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: FIRST,
+        run: syn_again_later,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to W's second SYN", SYN_ACK_TO_W)
+                .fact("SYN+ACKs to W when V's timer has fired", 2)
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// A number beyond every window that a listener offers.
+const FAR: u32 = 1 << 30;
+
+const ACK: &str = "S > W  . 1:1(0) ack 1";
+
+/// What `segment` does to W's request; and whether that lives on, by what data does.
+fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, segment)?;
+    lab.observe("answer", answer);
+    lab.observe_counters(&before)?;
+    let challenges = lab.counters()?.grown(&before, "TCPChallengeACK");
+    lab.observe("TCPChallengeACK", challenges.unwrap_or(-1));
+    lab.observe_sockets("then")?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn gone(answer: &str) -> Expectation {
+    Expectation::new()
+        .fact("answer", answer)
+        .fact("TCPChallengeACK", 0)
+        .fact("sockets then", "a listener")
+        .fact("answer to data", RESET)
+        .fact("accept(B)", "EAGAIN")
+        .fact("recv(B's child)", "no child")
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+}
+
+fn lives(answer: &str, sockets: &str) -> Expectation {
+    Expectation::new()
+        .fact("answer", answer)
+        .fact("TCPChallengeACK", 0)
+        .fact("sockets then", sockets)
+        .fact("answer to data", "S > W  . 1:1(0) ack 12")
+        .fact("accept(B)", "W's connection")
+        .fact("recv(B's child)", "`Hello World`")
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+}
+
+fn syn_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    lab.wire_send(&mut w, &Draft::syn())?;
+    let flags = |s: &harness::segment::Segment| s.flags.syn() && s.flags.ack();
+    let numbers: Vec<u32> = lab.trace().segments().filter(|s| flags(s)).map(|s| s.seq).collect();
+    let same = numbers.first() == numbers.last();
+    lab.observe("SYN+ACKs", numbers.len());
+    lab.observe("the second SYN+ACK", if same { "the same number" } else { "another number" });
+    let moved = lab.counters()?.grown(&before, "TCPMigrateReqSuccess").unwrap_or(0);
+    lab.observe("TCPMigrateReqSuccess by the SYN", moved);
+    lab.observe_sockets("then")?;
+    lab.wire_send(&mut w, &data())?;
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn syn_in_window(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &Draft::new("S", 5, 0))?;
+    lab.observe("answer", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    lab.wire_send(&mut w, &Draft::new("F.", 1, 1))?;
+    if setting.migration == Migration::On {
+        // By a timer, perhaps: a FIN by itself may be acknowledged late.
+        lab.until_wire("S > W  . 1:1(0) ack 2")?;
+    }
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
+    if let Some(child) = lab.accept_now(&b)? {
+        lab.observe("recv(B's child)", child.receive_now()?.to_string());
+        lab.act("done");
+        child.reset_on_close()?;
+    }
+    Ok(())
+}
+
+fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w) = requested(lab)?;
+    let b = lab.listen("B")?;
+    let waiter = Waiter::start(&b, Way::Accept)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.settle()?;
+    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let within = Duration::from_millis(harness::socket::NO_WAKE_UP_MS.into());
+    lab.observe("the waiter after the ACK", asleep_or_woken(&waiter, within)?);
+    lab.observe_counters(&before)?;
+    let child = waiter.end()?;
+    let whose = child.as_ref().map_or("nobody's".into(), |c| lab.trace().name_of(c.peer));
+    lab.observe("whose child", whose);
+    child.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    lab.close(a);
+    lab.wire_send(&mut w, &Draft::syn())?;
+    lab.observe_syn_ack_looks(&w);
+    // The request is still A's; it ends with a child.
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    b.accept()?.reset_on_close()
+}
+
+fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
+    // Longer than a timer of a second is late.
+    const APART: Duration = Duration::from_millis(250);
+    let a = lab.listen("A")?;
+    let [mut w, mut v] = [lab.wire_client("W")?, lab.wire_client("V")?];
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.pass(APART);
+    lab.wire_syn(&mut v, &Draft::syn())?;
+    lab.pass(APART);
+    let b = lab.listen("B")?;
+    lab.close(a);
+    let answer = lab.wire_send(&mut w, &Draft::syn())?;
+    lab.observe("answer to W's second SYN", answer);
+    // It has begun anew.
+    lab.timer_has_fired(&w);
+    lab.until_syn_acks(&v, 2, FIRST)?;
+    let syn_acks = syn_acks_to(lab, &w);
+    lab.observe("SYN+ACKs to W when V's timer has fired", syn_acks);
+    for client in [&mut v, &mut w] {
+        lab.timer_has_fired(client);
+        lab.wire_send(client, &Draft::new(".", 1, 1))?;
+        b.accept()?.reset_on_close()?;
+    }
+    Ok(())
+}
+
+fn syn_acks_to(lab: &mut Lab, client: &WireClient) -> usize {
+    let to_client = |s: &&harness::segment::Segment| s.to == client.local;
+    let segments = lab.trace().segments().filter(to_client);
+    segments.filter(|s| s.flags.syn() && s.flags.ack()).count()
+}

@@ -1,0 +1,281 @@
+//! Handshakes in flight, by what has happened to the listeners when W's segment arrives: which
+//! listener is the target, and which cannot be.
+
+use std::net::Shutdown;
+
+use harness::lab::Lab;
+use harness::socket::Stream;
+use harness::wire_client::{Draft, WireClient};
+
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::request::{
+    NOTHING, RESET, SYN_ACK, data, full, observe_child, observe_fresh_syn, requested,
+};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "handshake/full-target",
+        does: "W's SYN was A's; B listens, and its accept queue is full; A is closed. W sends \
+               data; B accepts; W sends its data again.",
+        must: "The first data is dropped, as an overflow of B's and a failed migration; the \
+               request lives on, and the second completes the handshake on B.",
+        source: "N-13, N-15; tcp_check_req(): listen_overflow, 55d444b310c6",
+        settings: Settings::FamiliesOn,
+        run: full_target,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", NOTHING)
+                .fact(
+                    "sockets then",
+                    "C ESTABLISHED, C's child ESTABLISHED, W's request, a listener",
+                )
+                .fact("answer to data again", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[
+                    ("ListenOverflows", 1),
+                    ("ListenDrops", 1),
+                    ("TCPMigrateReqFailure", 1),
+                    ("TCPMigrateReqSuccess", 1),
+                    ("PassiveOpens", 1),
+                ])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/full-target-aborts",
+        does: "As handshake/full-target, with tcp_abort_on_overflow at 1; and after B has \
+               accepted, somebody else begins a handshake.",
+        must: "The data is answered by an RST without ACK, and the request is gone. B takes the \
+               new handshake.",
+        source: "N-14; tcp_check_req(): listen_overflow, embryonic_reset",
+        settings: Settings::FamiliesOn,
+        run: full_target_aborts,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("sockets then", "C ESTABLISHED, C's child ESTABLISHED, a listener")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[
+                    ("ListenOverflows", 1),
+                    ("ListenDrops", 1),
+                    ("TCPMigrateReqFailure", 1),
+                    ("EmbryonicRsts", 1),
+                    ("OutRsts", 1),
+                ])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/no-target",
+        does: "W's SYN was A's, the only listener, which is closed. W sends data.",
+        must: "An RST without ACK; on, a failed migration is counted. Nothing is left.",
+        source: "N-16; reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
+        settings: Settings::FamiliesOffAndOn,
+        run: no_target,
+        expect: |setting| {
+            let failed = i64::from(setting.migration == Migration::On);
+            Expectation::new()
+                .fact("sockets after the close", "W's request")
+                .fact("answer to data", RESET)
+                .fact("sockets at the end", "none")
+                .counters(&[("OutRsts", 1), ("TCPMigrateReqFailure", failed)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/late-target",
+        does: "W's SYN was A's, the only listener, which is closed. Then B listens; W sends data.",
+        must: "B founds a group of its own, and does not inherit: an RST without ACK; on, a \
+               failed migration is counted.",
+        source: "N-17; reuseport_alloc()",
+        settings: Settings::FamiliesOffAndOn,
+        run: late_target,
+        expect: |setting| {
+            let failed = i64::from(setting.migration == Migration::On);
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("accept(B)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .counters(&[("OutRsts", 1), ("TCPMigrateReqFailure", failed)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/listens-again",
+        does: "W's SYN was A's; B listens; A is shut down for reading, and listens again. W sends \
+               data.",
+        must: "A is a listener again, and its request never left it: the data completes the \
+               handshake on A, and no migration is counted.",
+        source: "N-18; reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Gate],
+        run: listens_again,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(A)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("handshakes that A has room for", "as many as a fresh listener")
+                .counters(&[("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/chain",
+        does: "W's SYN was A's; B and C listen; A is closed, then B. W sends data.",
+        must: "Off: an RST without ACK. On: nothing moved before; the data completes the \
+               handshake on C, with one migration.",
+        source: "N-19; reuseport_migrate_sock()",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Gate],
+        run: chain,
+        expect: |setting| match setting.migration {
+            Migration::Off => healthy("C")
+                .fact("answer to data", RESET)
+                .fact("accept(C)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .counters(&[("OutRsts", 1)]),
+            Migration::On => healthy("C")
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(C)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]),
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/two-requests",
+        does: "The SYNs of W and X were A's; B listens; A is shut down for reading. X sends its \
+               ACK, then W. At the end A listens again.",
+        must: "Each moves by its own ACK: B accepts X's child, then W's. Both listeners have room \
+               for as many as a fresh one: no request is left on A's count, or taken off B's.",
+        source: "inet_csk_complete_hashdance(): reqsk_queue_removed() on the old listener",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        run: two_requests,
+        expect: |_| {
+            healthy("B")
+                .fact("sockets after X's ACK", "W's request, X's child ESTABLISHED, a listener")
+                .fact("accepted", "X, W")
+                .fact("handshakes that A has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 2)])
+        },
+        ..Case::DEFAULT
+    },
+];
+
+fn healthy(heir: &str) -> Expectation {
+    Expectation::new()
+        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+}
+
+fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b, _c) = full(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_sockets("then")?;
+    let _child = b.accept()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data again", answer);
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn full_target_aborts(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl("net.ipv4.tcp_abort_on_overflow", "1")?;
+    let (mut w, b, _c) = full(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("then")?;
+    let _child = b.accept()?;
+    observe_fresh_syn(lab)
+}
+
+/// W's request is A's, and A is closed; nobody listens.
+fn orphaned(lab: &mut Lab) -> harness::Result<WireClient> {
+    let (a, w) = requested(lab)?;
+    lab.close(a);
+    Ok(w)
+}
+
+fn no_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let mut w = orphaned(lab)?;
+    lab.observe_sockets("after the close")?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.observe_sockets("at the end")
+}
+
+fn late_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let mut w = orphaned(lab)?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)
+}
+
+fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w) = requested(lab)?;
+    let b = lab.listen("B")?;
+    lab.shut_down(&a, Shutdown::Read)?;
+    lab.start_listening(&a, 8)?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.close(b);
+    observe_child(lab, &a)?;
+    lab.observe_room(a)
+}
+
+fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w) = requested(lab)?;
+    let (b, c) = (lab.listen("B")?, lab.listen_with_backlog("C", 8)?);
+    lab.close(a);
+    lab.close(b);
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    observe_child(lab, &c)?;
+    lab.observe_room(c)
+}
+
+fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let (mut w, mut x) = (lab.wire_client("W")?, lab.wire_client("X")?);
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.wire_syn(&mut x, &Draft::syn())?;
+    let b = lab.listen_with_backlog("B", 8)?;
+    lab.shut_down(&a, Shutdown::Read)?;
+    let before = lab.counters()?;
+    lab.wire_send(&mut x, &Draft::new(".", 1, 1))?;
+    lab.observe_sockets("after X's ACK")?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe_counters(&before)?;
+    let mut accepted = Vec::new();
+    while let Some((whose, child)) = lab.accept_next(&b)? {
+        child.reset_on_close()?;
+        accepted.push(whose);
+    }
+    lab.observe("accepted", accepted.join(", "));
+    lab.observe_room(b)?;
+    lab.start_listening(&a, 8)?;
+    lab.observe_room(a)
+}

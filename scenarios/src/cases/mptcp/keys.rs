@@ -1,0 +1,84 @@
+//! Clients that ask for Multipath TCP, and the keys of both sides.
+//!
+//! A client asks for it by MP_CAPABLE in its SYN; the SYN+ACK brings the server's key, and the
+//! segment that ends the handshake brings both sides' keys. Here the client is no socket.
+
+use harness::lab::{Lab, MULTIPATH_WATCHED};
+use harness::observation::Value;
+use harness::socket::{Child, Listener, Stream};
+use harness::wire_client::{Draft, WireClient};
+
+use crate::expectation::Expectation;
+use crate::steps::request::data;
+
+/// What a listener is.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Tcp,
+    Multipath,
+}
+
+const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
+
+/// The answer to W's `Hello World`.
+pub(super) const ACKNOWLEDGED: &str = "S > W  . 1:1(0) ack 12";
+
+pub(super) fn listen(lab: &mut Lab, kind: Kind, name: &str) -> harness::Result<Listener> {
+    match kind {
+        Kind::Tcp => lab.listen(name),
+        Kind::Multipath => lab.listen_multipath(name),
+    }
+}
+
+/// The SYN that asks for Multipath TCP.
+pub(super) fn syn() -> Draft {
+    Draft::syn().mp_capable(&[], None)
+}
+
+/// Data that ends a handshake of Multipath TCP.
+pub(super) fn data_with(server_key: u64) -> Draft {
+    data().mp_capable(&[CLIENT_KEY, server_key], Some(b"Hello World".len() as u16))
+}
+
+/// A listens, and has a request of W's.
+pub(super) fn asked(
+    lab: &mut Lab,
+    kind: Kind,
+    syn: &Draft,
+) -> harness::Result<(Listener, WireClient)> {
+    let a = listen(lab, kind, "A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, syn)?;
+    let spoken = if lab.server_key(&w).is_some() { "MPTCP" } else { "TCP" };
+    lab.observe("the SYN+ACK speaks", spoken);
+    Ok((a, w))
+}
+
+/// What B accepts, of which protocol, and with which data.
+pub(super) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<Option<Child>> {
+    let child = lab.accept_now(b)?;
+    let (protocol, received) = match &child {
+        None => ("no child".into(), "no child".into()),
+        Some(child) => (child.protocol()?, child.receive_now()?.to_string()),
+    };
+    lab.observe("B's child speaks", protocol);
+    lab.observe("recv(B's child)", received);
+    lab.observe_resets("W");
+    Ok(child)
+}
+
+/// B accepts W's connection, with its data.
+pub(super) fn accepts(agreed: &str, protocol: &str) -> Expectation {
+    Expectation::new()
+        .fact("the SYN+ACK speaks", agreed)
+        .fact("accept(B)", "W's connection")
+        .fact("B's child speaks", protocol)
+        .fact("recv(B's child)", "`Hello World`")
+        .with(&multipath_counters(i64::from(protocol == "MPTCP")))
+}
+
+/// Of [`MULTIPATH_WATCHED`] only accepted connections of Multipath TCP count.
+pub(super) fn multipath_counters(accepted: i64) -> Vec<(String, Value)> {
+    let by = |name: &str| if name == "MPCapableACKRX" { accepted } else { 0 };
+    MULTIPATH_WATCHED.iter().map(|name| ((*name).to_owned(), by(name).into())).collect()
+}

@@ -1,0 +1,356 @@
+//! The order of a group's members, and which of them the kernel chooses.
+
+use std::net::Shutdown;
+
+use harness::attribute;
+use harness::lab::Lab;
+use harness::place::Place;
+use harness::socket::BACKLOG;
+use harness::sysctl::MIGRATE_REQ;
+use harness::wire_client::Draft;
+
+use crate::case::{Case, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::prefix::{CaseFile, Prefix};
+use crate::steps::statistics::binomial_bounds;
+use crate::steps::target::{CHILDREN, FIRST_PORT, by_the_hash, moved, observe_moved};
+
+pub(super) const PREFIX: Prefix = Prefix {
+    id: "order",
+    about: "the order in which the kernel has a group's members, and whom it chooses for \
+            children and for new connections",
+    files: &[CaseFile { module: module_path!(), cases: CASES }],
+};
+
+const CASES: &[Case] = &[
+    Case {
+        name: "order/leaving",
+        does: "D, C, B and A are bound, and listen in the order A, B, C, D. B is closed; A is shut \
+               down, and listens again; A is closed; C is closed. Each time a program chooses the \
+               first member, the second, and so on.",
+        must: "Members stand in the order in which they began to listen. Where one leaves, however \
+               it does, the last one moves into its place; who listens again is the last.",
+        source: "S-02, S-03, S-04; reuseport_add_sock(), __reuseport_detach_sock(), \
+                 reuseport_resurrect()",
+        settings: Settings::FamiliesOffAndOn,
+        run: leaving,
+        expect: |_| {
+            Expectation::new()
+                .fact("order of listening", "A, B, C, D")
+                .fact("order without B", "A, D, C")
+                .fact("order without A", "C, D")
+                .fact("order with A again", "C, D, A")
+                .fact("order without A again", "C, D")
+                .fact("order without C", "D")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/listening-again",
+        does: "A, B, C and D listen; A, B and C are shut down; then B listens again, A, and C. A \
+               program chooses each member in turn.",
+        must: "They stand in the order in which they listened again, behind D; a client is given \
+               to each.",
+        source: "S-04; __reuseport_detach_closed_sock(), reuseport_resurrect()",
+        settings: Settings::FamiliesOffAndOn,
+        run: listening_again,
+        expect: |_| {
+            Expectation::new()
+                .fact("order with D alone", "D")
+                .fact("order with B again", "D, B")
+                .fact("order with A again", "D, B, A")
+                .fact("order with C again", "D, B, A, C")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/no-such-member",
+        does: "A group of three; 16 clients connect when a program returns 2, when one returns 3, \
+               when one returns the largest number, and when there is no program.",
+        must: "2 is the last member. A number that no member has is as good as no program: each \
+               client is given to the listener that its hash says.",
+        source: "S-05; run_bpf_filter(), reuseport_select_sock()",
+        settings: Settings::Families,
+        run: no_such_member,
+        expect: |_| {
+            Expectation::new()
+                .fact("clients not given to C by the program that returns 2", 0)
+                .fact("clients given elsewhere by the program that returns 3", 0)
+                .fact("clients given elsewhere by the program that returns the largest", 0)
+                .between("listeners that were chosen by the hash", (2, 3))
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/closed-member",
+        does: "W's request is A's; B and C listen; A is closed, and kept for its request. 16 \
+               clients connect without a program, and when one returns 127, which is A's place \
+               among the closed.",
+        must: "Closed members cannot be chosen: each client is given to the listener that its \
+               hash says.",
+        source: "run_bpf_filter(): num_socks, and not max_socks, is the bound",
+        settings: Settings::FamiliesOn,
+        run: closed_member,
+        expect: |_| {
+            Expectation::new()
+                .fact("clients given elsewhere by the program", 0)
+                .fact("answer to W's ACK", "nothing")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/program-and-migration",
+        does: "As accept-queue/target, but the group has a classic BPF program that always chooses \
+               the first member when A is closed, and none when the clients connect anew.",
+        must: "As accept-queue/target: the program is for new connections, and says nothing about \
+               those that migrate.",
+        source: "S-06; reuseport_migrate_sock() runs only programs of \
+                 BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.select_index(&heirs[0], 0))?;
+            observe_moved(lab, &moved)
+        },
+        expect: |_| by_the_hash(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu",
+        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to the CPU that closes A.",
+        must: "All children move to C.",
+        source: "S-09; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
+        },
+        expect: |_| all_to_c(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-before-listening",
+        does: "As order/incoming-cpu, but C has the option before it listens.",
+        must: "All children move to C.",
+        source: "__reuseport_add_sock(): reuseport_get_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+                lab.shut_down(&heirs[1], Shutdown::Both)?;
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)?;
+                // Bound before, so that it listens again with the option.
+                lab.start_listening(&heirs[1], BACKLOG)
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
+        },
+        expect: |_| all_to_c(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-after-a-close",
+        does: "As order/incoming-cpu, but E, which has the option too, has listened, and was closed \
+               and freed.",
+        must: "E takes only its own preference with it: all children move to C.",
+        source: "reuseport_stop_listen_sock(): put, get and put again of reuse->incoming_cpu",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+                let e = lab.listen_at("E", &place)?;
+                for listener in [&e, &heirs[1]] {
+                    attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
+                }
+                lab.close(e);
+                // Those that wait in A's queue are nobody's descriptors either.
+                lab.until_freed_but(CHILDREN.into())
+            })?;
+            lab.observe("children that moved to C", moved.to("C"));
+            observe_moved(lab, &moved)
+        },
+        expect: |_| all_to_c(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-of-others",
+        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to another CPU than the one \
+               that closes A.",
+        must: "As accept-queue/target: the hash chooses among all, C too.",
+        source: "S-10; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::usual(setting.family);
+            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
+                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()? + 1)
+            })?;
+            observe_moved(lab, &moved)
+        },
+        expect: |_| by_the_hash(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/wildcard-target",
+        does: "As accept-queue/target, with 96 clients and listeners at the wildcard address.",
+        must: "No rule connects where a child moves and where a new connection with its four-tuple \
+               is given to: a third of them agree by chance. The bounds fail on a correct kernel \
+               less than once in ten million runs.",
+        source: "S-08; __inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has \
+                 the hash of its real address",
+        settings: Settings::FamiliesOn,
+        run: |lab, setting| {
+            let place = Place::any(setting.family);
+            let moved = moved(lab, &place, MANY, |_, _| Ok(()))?;
+            lab.observe("children that moved as a new connection would", moved.alike());
+            lab.observe("children that moved", moved.0.len());
+            Ok(())
+        },
+        expect: |_| {
+            Expectation::new().fact("children that moved", i64::from(MANY)).between(
+                "children that moved as a new connection would",
+                binomial_bounds(MANY.into(), 1.0 / 3.0, 3e-8),
+            )
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/alone-again",
+        does: "A's group has a program that returns 1. A, alone in it, is shut down and listens \
+               again; then B listens; 24 clients connect.",
+        must: "A begins a group of its own, without the program, and B joins it: the hash gives \
+               some clients to each. (All to one, by chance: less than once in eight million \
+               runs.)",
+        source: "reuseport_alloc(), reuseport_resurrect() without a group to join, 333bb73f620e",
+        settings: Settings::FamiliesOn,
+        run: |lab, _| {
+            let a = lab.listen("A")?;
+            lab.select_index(&a, 1)?;
+            lab.shut_down(&a, Shutdown::Both)?;
+            lab.start_listening(&a, BACKLOG)?;
+            let b = lab.listen("B")?;
+            let got = lab.who_takes_each(&[&a, &b], FIRST_PORT..FIRST_PORT + 24)?;
+            let mut names: Vec<String> = got.into_values().collect();
+            names.sort();
+            names.dedup();
+            lab.observe("who got clients", names.join(", "));
+            Ok(())
+        },
+        expect: |_| Expectation::new().fact("who got clients", "A, B"),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/gone-for-good",
+        does: "A is shut down, and listens again, in B's group; migration is switched off; A is \
+               closed; 16 clients connect.",
+        must: "A was taken from the closed when it listened again, and is taken from the living \
+               when it is closed: B gets every client.",
+        source: "reuseport_resurrect() in the same group; reuseport_detach_sock()",
+        settings: Settings::FamiliesOn,
+        run: |lab, _| {
+            let (a, b) = (lab.listen("A")?, lab.listen("B")?);
+            lab.shut_down(&a, Shutdown::Both)?;
+            lab.start_listening(&a, BACKLOG)?;
+            lab.sysctl(MIGRATE_REQ, "0")?;
+            lab.close(a);
+            lab.until_freed_but(0)?;
+            let got = lab.who_takes_each(&[&b], FIRST_PORT..FIRST_PORT + 16)?;
+            lab.observe("clients that B got", got.len());
+            Ok(())
+        },
+        expect: |_| Expectation::new().fact("clients that B got", 16),
+        ..Case::DEFAULT
+    },
+];
+
+const MANY: u16 = 96;
+
+fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let place = Place::usual(setting.family);
+    let (d, c) = (lab.bind_at("D", &place)?, lab.bind_at("C", &place)?);
+    let (b, a) = (lab.bind_at("B", &place)?, lab.bind_at("A", &place)?);
+    for listener in [&a, &b, &c, &d] {
+        lab.start_listening(listener, BACKLOG)?;
+    }
+    lab.observe_order("of listening", &[&a, &b, &c, &d])?;
+    lab.close(b);
+    lab.observe_order("without B", &[&a, &c, &d])?;
+    lab.shut_down(&a, Shutdown::Both)?;
+    lab.observe_order("without A", &[&c, &d])?;
+    lab.start_listening(&a, BACKLOG)?;
+    lab.observe_order("with A again", &[&a, &c, &d])?;
+    lab.close(a);
+    lab.observe_order("without A again", &[&c, &d])?;
+    lab.close(c);
+    lab.observe_order("without C", &[&d])
+}
+
+fn listening_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let d = lab.listen("D")?;
+    for listener in [&a, &b, &c] {
+        lab.shut_down(listener, Shutdown::Both)?;
+    }
+    let mut group = vec![&d];
+    lab.observe_order("with D alone", &group)?;
+    for listener in [&b, &a, &c] {
+        lab.start_listening(listener, BACKLOG)?;
+        group.push(listener);
+        lab.observe_order(&format!("with {} again", listener.name()), &group)?;
+    }
+    Ok(())
+}
+
+fn no_such_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
+    let group = [&a, &b, &c];
+    let ports = FIRST_PORT..FIRST_PORT + CHILDREN;
+    let by_hash = lab.who_takes_each(&group, ports.clone())?;
+    lab.select_index(&a, 2)?;
+    let by_program = lab.who_takes_each(&group, ports.clone())?;
+    let others = by_program.values().filter(|name| *name != "C").count();
+    lab.observe("clients not given to C by the program that returns 2", others);
+    for (index, shown) in [(3, "3"), (u32::MAX, "the largest")] {
+        lab.select_index(&a, index)?;
+        let given = lab.who_takes_each(&group, ports.clone())?;
+        let elsewhere = given.iter().filter(|(port, name)| by_hash.get(port) != Some(name)).count();
+        lab.observe(
+            &format!("clients given elsewhere by the program that returns {shown}"),
+            elsewhere,
+        );
+    }
+    let mut chosen: Vec<String> = by_hash.into_values().collect();
+    chosen.sort();
+    chosen.dedup();
+    lab.observe("listeners that were chosen by the hash", chosen.len());
+    Ok(())
+}
+
+fn closed_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let [b, c] = [lab.listen("B")?, lab.listen("C")?];
+    lab.close(a);
+    let ports = FIRST_PORT..FIRST_PORT + CHILDREN;
+    let by_hash = lab.who_takes_each(&[&b, &c], ports.clone())?;
+    lab.select_index(&b, 127)?;
+    let given = lab.who_takes_each(&[&b, &c], ports)?;
+    let elsewhere = given.iter().filter(|(port, name)| by_hash.get(port) != Some(name)).count();
+    lab.observe("clients given elsewhere by the program", elsewhere);
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to W's ACK", answer);
+    Ok(())
+}
+
+fn all_to_c() -> Expectation {
+    Expectation::new()
+        .fact("children that moved", i64::from(CHILDREN))
+        .fact("children that moved to C", i64::from(CHILDREN))
+        .fact("children that moved elsewhere than a new connection", 0)
+        .fact("listeners that got some", 1)
+        .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
+}

@@ -1,0 +1,327 @@
+//! What can go wrong when descriptors are passed through UNIX sockets: rules that a
+//! hand-over relies on, each with what really happens.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use harness::lab::{Lab, outcome};
+use harness::passing::{Message, Pair, Receive, exact_room, usual_room};
+use harness::socket::Listener;
+use harness::{Context, passing, subprocess, witness};
+
+use crate::case::{Case, Setting};
+use crate::expectation::Expectation;
+use crate::prefix::{CaseFile, Prefix};
+
+pub(super) const PREFIX: Prefix = Prefix {
+    id: "passing",
+    about: "rules of passing descriptors through UNIX sockets",
+    files: &[CaseFile { module: module_path!(), cases: CASES }],
+};
+
+const CASES: &[Case] = &[
+    Case {
+        name: "passing/without-data",
+        does: "A is sent without a byte of data: through a stream, a datagram and a seqpacket \
+               socket.",
+        must: "The stream socket says 0, which is no error, and passes nothing. The others pass A.",
+        source: "the blog post on passing descriptors; unix_stream_sendmsg() loops over bytes",
+        run: without_data,
+        expect: |_| {
+            Expectation::new()
+                .fact("sendmsg(stream)", "0")
+                .fact("recvmsg(stream)", "EAGAIN")
+                .fact("sendmsg(datagram)", "0")
+                .fact("recvmsg(datagram)", "``, descriptors: 1")
+                .fact("sendmsg(seqpacket)", "0")
+                .fact("recvmsg(seqpacket)", "``, descriptors: 1")
+                .fact("descriptors left open", 0)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/little-room",
+        does: "Three descriptors of A are sent in one message, several times; the receiver's \
+               control buffer has room for all, for two exactly, for one as CMSG_SPACE rounds it \
+               up, for a header only, and for nothing.",
+        must: "What there is no room for is closed, with MSG_CTRUNC. The room that CMSG_SPACE adds \
+               counts: two come where one was meant.",
+        source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), scm_max_fds()",
+        run: little_room,
+        expect: |_| {
+            Expectation::new()
+                .fact("room for three", "`A`, descriptors: 3")
+                .fact("exact room for two", "`A`, descriptors: 2, MSG_CTRUNC")
+                .fact("CMSG_SPACE for one", "`A`, descriptors: 2, MSG_CTRUNC")
+                .fact("a header only", "`A`, descriptors: 0, MSG_CTRUNC")
+                .fact("no room", "`A`, descriptors: 0, MSG_CTRUNC")
+                .fact("descriptors left open", 0)
+                .fact("sockets then", "a listener")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/last-one-dropped",
+        does: "A is sent and closed; it is received with no room for a control message.",
+        must: "The data comes with MSG_CTRUNC, and that was A's close: nobody listens any more.",
+        source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are closed",
+        run: last_one_dropped,
+        expect: |_| {
+            Expectation::new()
+                .fact("sockets before", "a listener")
+                .fact("recvmsg", "`A`, descriptors: 0, MSG_CTRUNC")
+                .fact("sockets then", "none")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/descriptor-limit",
+        does: "Eight descriptors of A are sent in one message to a process that may open three \
+               more (RLIMIT_NOFILE).",
+        must: "Three come, with the data and MSG_CTRUNC; the others cannot be had by another recvmsg.",
+        source: "the blog post on passing descriptors; receive_fd(), scm_detach_fds()",
+        run: descriptor_limit,
+        expect: |_| {
+            Expectation::new()
+                .fact("recvmsg", "`A`, descriptors: 3, MSG_CTRUNC")
+                .fact("recvmsg, again", "EAGAIN")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/how-many",
+        does: "A's descriptor is sent no time, 253 times and 254 times in one message; then one \
+               that is not open.",
+        must: "253 are the most: EINVAL for more. EBADF for what is not open. None is no error.",
+        source: "the blog post on passing descriptors; scm_fp_copy(), SCM_MAX_FD",
+        run: how_many,
+        expect: |_| {
+            Expectation::new()
+                .fact("sendmsg(none)", "1")
+                .fact("recvmsg(none)", "`A`, descriptors: 0")
+                .fact("sendmsg(253)", "1")
+                .fact("recvmsg(253)", "`A`, descriptors: 253")
+                .fact("sendmsg(254)", "EINVAL")
+                .fact("recvmsg(254)", "EAGAIN")
+                .fact("sendmsg(one that is not open)", "EBADF")
+                .fact("recvmsg(one that is not open)", "EAGAIN")
+                .fact("descriptors left open", 0)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/glued",
+        does: "A stream socket gets `AA`, `BB` with a descriptor, `CC`, `DD` with a descriptor; \
+               all is read by calls that have room for everything, and once more byte by byte.",
+        must: "A call does not read past the data of a descriptor, but it may begin long before \
+               it. The descriptor comes with the first byte of its own data.",
+        source: "the blog post on passing descriptors, on recvmsg; unix_stream_read_generic()",
+        run: glued,
+        expect: |_| {
+            Expectation::new()
+                .fact("whole", "`AABB`, descriptors: 1; `CCDD`, descriptors: 1")
+                .fact(
+                    "byte by byte",
+                    "`A`, descriptors: 0; `A`, descriptors: 0; \
+                     `B`, descriptors: 1; `B`, descriptors: 0; \
+                     `C`, descriptors: 0; `C`, descriptors: 0; \
+                     `D`, descriptors: 1; `D`, descriptors: 0",
+                )
+                .fact("descriptors left open", 0)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/peek",
+        does: "A is sent and closed; the message is looked at twice (MSG_PEEK), then received; the \
+               copies are closed one after the other.",
+        must: "Every look opens another copy, without close-on-exec unless it is asked for. A \
+               listens until the last one is closed.",
+        source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
+        run: peek,
+        expect: |_| {
+            Expectation::new()
+                .fact("first look", "`A`, descriptors: 1, closed by exec: false")
+                .fact("second look", "`A`, descriptors: 1, closed by exec: false")
+                .fact("recvmsg", "`A`, descriptors: 1, closed by exec: true")
+                .fact("sockets with one copy left", "a listener")
+                .fact("sockets then", "none")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "passing/refused",
+        does: "The receiver wants no descriptors (SO_PASSRIGHTS is 0); A is sent to it.",
+        must: "The sender is told: EPERM, and nothing arrives.",
+        source: "unix_stream_sendmsg(), sk_scm_rights, Linux 6.16",
+        run: refused_by_receiver,
+        expect: |_| {
+            Expectation::new()
+                .fact("setsockopt(SO_PASSRIGHTS, 0)", "ok")
+                .fact("sendmsg(A)", "EPERM")
+                .fact("recvmsg", "EAGAIN")
+                .fact("descriptors left open", 0)
+        },
+        ..Case::DEFAULT
+    },
+];
+
+const EAGAIN: &str = "EAGAIN";
+
+/// `sendmsg` of `A` with this descriptor so many times: bytes taken, or the errno.
+fn send(lab: &mut Lab, what: &str, pair: &Pair, bytes: &[u8], numbers: &[RawFd]) {
+    let sent = passing::send(&pair.from, bytes, numbers);
+    let shown = sent.map_or_else(|e| outcome(Err(e)), |bytes| bytes.to_string());
+    lab.observe(&format!("sendmsg({what})"), shown);
+}
+
+fn receive(pair: &Pair, how: Receive) -> (String, Vec<OwnedFd>) {
+    match passing::receive(&pair.to, how) {
+        Ok(message) => (message.to_string(), message.descriptors),
+        Err(e) => (outcome(Err(e)), vec![]),
+    }
+}
+
+fn number(a: &Listener) -> RawFd {
+    a.as_fd().as_raw_fd()
+}
+
+fn observe_left_open(lab: &mut Lab, before: i64) -> harness::Result<()> {
+    lab.observe("descriptors left open", witness::open_sockets()? - before);
+    Ok(())
+}
+
+fn without_data(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let before = witness::open_sockets()?;
+    for (kind, pair) in [
+        ("stream", Pair::stream()?),
+        ("datagram", Pair::datagram()?),
+        ("seqpacket", Pair::packets()?),
+    ] {
+        send(lab, kind, &pair, b"", &[number(&a)]);
+        lab.observe(&format!("recvmsg({kind})"), receive(&pair, Receive::ALL).0);
+    }
+    observe_left_open(lab, before)
+}
+
+fn little_room(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    let before = witness::open_sockets()?;
+    for (name, control) in [
+        ("room for three", usual_room(3)),
+        ("exact room for two", exact_room(2)),
+        ("CMSG_SPACE for one", usual_room(1)),
+        ("a header only", exact_room(0)),
+        ("no room", 0),
+    ] {
+        passing::send(&pair.from, b"A", &[number(&a); 3]).map_err(refused)?;
+        lab.observe(name, receive(&pair, Receive { control, ..Receive::ALL }).0);
+    }
+    observe_left_open(lab, before)?;
+    lab.observe_sockets("then")
+}
+
+fn refused(source: std::io::Error) -> harness::Error {
+    harness::Error::Tested { call: "sendmsg(SCM_RIGHTS)".into(), source }
+}
+
+fn last_one_dropped(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    passing::send(&pair.from, b"A", &[number(&a)]).map_err(refused)?;
+    lab.close(a);
+    lab.observe_sockets("before")?;
+    lab.observe("recvmsg", receive(&pair, Receive { control: 0, ..Receive::ALL }).0);
+    lab.observe_sockets("then")
+}
+
+fn descriptor_limit(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    passing::send(&pair.from, b"A", &[number(&a); 8]).map_err(refused)?;
+    let (first, again) = subprocess::with_room_for(3, || {
+        let first = receive(&pair, Receive::ALL);
+        (first.0, receive(&pair, Receive::ALL).0)
+    })?;
+    lab.observe("recvmsg", first);
+    lab.observe("recvmsg, again", again);
+    Ok(())
+}
+
+fn how_many(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    let before = witness::open_sockets()?;
+    for (what, numbers) in [
+        ("none", vec![]),
+        ("253", vec![number(&a); 253]),
+        ("254", vec![number(&a); 254]),
+        ("one that is not open", vec![number(&a), NOT_OPEN]),
+    ] {
+        send(lab, what, &pair, b"A", &numbers);
+        lab.observe(&format!("recvmsg({what})"), receive(&pair, Receive::ALL).0);
+    }
+    observe_left_open(lab, before)
+}
+
+/// A number that no descriptor has.
+const NOT_OPEN: RawFd = 0x7fff_fff0;
+
+fn glued(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    let before = witness::open_sockets()?;
+    for (name, bytes) in [("whole", Receive::ALL.bytes), ("byte by byte", 1)] {
+        for (data, numbers) in
+            [(b"AA", vec![]), (b"BB", vec![number(&a)]), (b"CC", vec![]), (b"DD", vec![number(&a)])]
+        {
+            passing::send(&pair.from, data, &numbers).map_err(refused)?;
+        }
+        let reads = std::iter::from_fn(|| {
+            let shown = receive(&pair, Receive { bytes, ..Receive::ALL }).0;
+            (shown != EAGAIN).then_some(shown)
+        });
+        let shown = reads.collect::<Vec<_>>().join("; ");
+        lab.observe(name, shown);
+    }
+    observe_left_open(lab, before)
+}
+
+fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    passing::send(&pair.from, b"A", &[number(&a)]).map_err(refused)?;
+    lab.close(a);
+    let mut copies = Vec::new();
+    let look = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
+    for (name, how) in [("first look", look), ("second look", look), ("recvmsg", Receive::ALL)] {
+        let message = passing::receive(&pair.to, how).tested(|| format!("recvmsg, {name}"))?;
+        let shown = with_flag(&message)?;
+        lab.observe(name, shown);
+        copies.extend(message.descriptors);
+    }
+    copies.truncate(1);
+    lab.observe_sockets("with one copy left")?;
+    drop(copies);
+    lab.observe_sockets("then")
+}
+
+fn with_flag(message: &Message) -> harness::Result<String> {
+    let mut shown = message.to_string();
+    for descriptor in &message.descriptors {
+        let closed = passing::closed_by_exec(descriptor.as_fd())?;
+        shown.push_str(&format!(", closed by exec: {closed}"));
+    }
+    Ok(shown)
+}
+
+fn refused_by_receiver(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let pair = Pair::stream()?;
+    let before = witness::open_sockets()?;
+    lab.observe("setsockopt(SO_PASSRIGHTS, 0)", outcome(passing::refuse(&pair.to)));
+    send(lab, "A", &pair, b"A", &[number(&a)]);
+    lab.observe("recvmsg", receive(&pair, Receive::ALL).0);
+    observe_left_open(lab, before)
+}

@@ -1,0 +1,85 @@
+//! SYN cookies: handshakes of which no listener keeps anything.
+
+use harness::lab::Lab;
+use harness::wire_client::Draft;
+
+use crate::case::{Case, Settings};
+use crate::expectation::Expectation;
+use crate::prefix::{CaseFile, Prefix};
+use crate::steps::request::{RESET, data, observe_child};
+
+pub(super) const PREFIX: Prefix = Prefix {
+    id: "syncookies",
+    about: "handshakes of which no listener keeps anything",
+    files: &[CaseFile { module: module_path!(), cases: CASES }],
+};
+
+const CASES: &[Case] = &[
+    Case {
+        name: "syncookies/heir",
+        does: "tcp_syncookies is 2: A answers W's SYN with a cookie, and keeps no request; B \
+               listens; A is closed; W sends data.",
+        must: "Migration or not, there is nothing to migrate: the cookie is as good for B, which \
+               accepts W's child. That cookies are in use is known to the whole group.",
+        source: "X-01; cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| cookie(lab, true),
+        expect: |_| {
+            Expectation::new()
+                .fact("sockets before the close", "a listener")
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .fact("SyncookiesFailed", 0)
+                .counters(&[("SyncookiesRecv", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "syncookies/new-group",
+        does: "As syncookies/heir, but B listens when A, the last of its group, is closed.",
+        must: "B's group is a new one, which sent no cookies: the data is answered by an RST \
+               without ACK, the cookie not even looked at.",
+        source: "X-02; cookie_tcp_check(): tcp_synq_no_recent_overflow()",
+        settings: Settings::FamiliesOffAndOn,
+        // Mostly it waits for nothing: see the function.
+        waits_for: Lab::TICKS_NEAR_ZERO,
+        run: |lab, _| {
+            lab.until_ticks_are_far_from_zero()?;
+            cookie(lab, false)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("sockets before the close", "a listener")
+                .fact("answer to data", RESET)
+                .fact("accept(B)", "EAGAIN")
+                .fact("recv(B's child)", "no child")
+                .fact("SyncookiesFailed", 0)
+                .counters(&[("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+];
+
+fn cookie(lab: &mut Lab, before_the_close: bool) -> harness::Result<()> {
+    lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
+    let a = lab.listen("A")?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.observe_sockets("before the close")?;
+    let b = if before_the_close {
+        let b = lab.listen("B")?;
+        lab.close(a);
+        b
+    } else {
+        lab.close(a);
+        lab.listen("B")?
+    };
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    let failed = lab.counters()?.grown(&before, "SyncookiesFailed");
+    lab.observe("SyncookiesFailed", failed.unwrap_or(-1));
+    observe_child(lab, &b)
+}

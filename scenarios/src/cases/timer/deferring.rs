@@ -1,0 +1,171 @@
+//! The timer and TCP_DEFER_ACCEPT: whose option decides whether a SYN+ACK is sent.
+
+use harness::lab::Lab;
+use harness::socket::Stream;
+use harness::sysctl::MIGRATE_REQ;
+use harness::wire_client::Draft;
+use harness::witness::Counters;
+use harness::{Family, Result, attribute, wait};
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::request::{NOTHING, data, full};
+use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "timer/deferring-source",
+        does: "A defers accepting, and drops W's bare ACK; B does not. A is closed; the timer \
+               fires; W sends its ACK again.",
+        must: "B's rule counts: the SYN+ACK is sent again, which A would not have done, and the \
+               ACK completes the handshake.",
+        source: "M-08; syn_ack_recalc() with the heir's rskq_defer_accept",
+        settings: Settings::Once,
+        needs: &[Need::Migration],
+        waits_for: FIRST,
+        run: deferring_source,
+        expect: |_| {
+            Expectation::new()
+                .fact("TCPDeferAcceptDrop before the close", 1)
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+                .fact("answer to the ACK", NOTHING)
+                .fact("accept(B)", "W's connection")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/deferring-both",
+        does: "A and B defer accepting. W's bare ACK is dropped by A; A is closed; the timer fires; W \
+               sends data.",
+        must: "The copy knows of the ACK: it moves in silence, without another SYN+ACK, and the \
+               data completes the handshake on B.",
+        source: "syn_ack_recalc(): inet_rsk(req)->acked and the heir's rskq_defer_accept",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        run: deferring_both,
+        expect: |_| {
+            Expectation::new()
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/deferring-ends",
+        does: "A defers accepting for 30 seconds and drops W's bare ACK; B defers for one. A is \
+               closed; the timer fires; W sends its ACK again.",
+        must: "B's time is up with this expiry: the SYN+ACK is sent again, and the bare ACK \
+               completes the handshake.",
+        source: "syn_ack_recalc(): num_timeout and the heir's rskq_defer_accept",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: FIRST,
+        run: deferring_ends,
+        expect: |_| {
+            Expectation::new()
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+                .fact("accept(B)", "W's connection")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/deferring-full",
+        does: "W's request is A's, which is closed; B defers accepting, and its queue is full. W \
+               sends data; the timer fires; B accepts, and W sends its data again.",
+        must: "The data finds no room, but says that W has the SYN+ACK: the request moves in \
+               silence.",
+        source: "tcp_check_req(), listen_overflow: acked; syn_ack_recalc()",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: FIRST,
+        run: deferring_full,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", NOTHING)
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+                .fact("accept(B)", "W's connection")
+        },
+        ..Case::DEFAULT
+    },
+];
+
+fn deferring_both(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TCP_DEFER_ACCEPT", a.defer_accept(30))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let b = lab.listen("B")?;
+    option("B, TCP_DEFER_ACCEPT", b.defer_accept(30))?;
+    let before = lab.counters()?;
+    lab.close(a);
+    wait::until("the timer to move W's request", || {
+        let moved = lab.counters()?.grown(&before, "TCPMigrateReqSuccess").unwrap_or(0);
+        Ok((moved > 0).then_some(()))
+    })?;
+    observe_timer(lab, &before)?;
+    lab.timer_has_fired(&w);
+    let answer = lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+fn deferring_ends(lab: &mut Lab, _: Setting) -> Result<()> {
+    let a = lab.listen("A")?;
+    attribute::defer_accept(&a, 30)?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let b = lab.listen("B")?;
+    attribute::defer_accept(&b, 1)?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
+    let (mut w, b, _c) = full(lab)?;
+    attribute::defer_accept(&b, 30)?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    let before = lab.counters()?;
+    until_moved(lab, &before)?;
+    observe_timer(lab, &before)?;
+    lab.timer_has_fired(&w);
+    b.accept()?.reset_on_close()?;
+    lab.wire_send(&mut w, &data())?;
+    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}
+
+/// Waits for a migration that nothing on the wire tells of.
+fn until_moved(lab: &Lab, before: &Counters) -> Result<()> {
+    wait::until("the timer to move a request", || {
+        let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess").unwrap_or(0);
+        Ok((moved > 0).then_some(()))
+    })
+}
+
+fn deferring_source(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let start = lab.counters()?;
+    let a = lab.listen("A")?;
+    option("A, TCP_DEFER_ACCEPT", a.defer_accept(30))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    let dropped = before.grown(&start, "TCPDeferAcceptDrop").unwrap_or(-1);
+    lab.observe("TCPDeferAcceptDrop before the close", dropped);
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
+    lab.observe("answer to the ACK", answer);
+    lab.observe_counters(&before)?;
+    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+}

@@ -1,0 +1,322 @@
+//! The timer's first expiry: the request moves, or is dropped.
+
+use std::net::Shutdown;
+
+use harness::lab::Lab;
+use harness::socket::{Listener, Stream};
+use harness::sysctl::MIGRATE_REQ;
+use harness::wire_client::{Draft, WireClient};
+use harness::witness::Counters;
+
+use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::expectation::Expectation;
+use crate::steps::request::{
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, full, observe_child, observe_fresh_syn,
+    requested,
+};
+use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "timer/silent-client",
+        does: "W's SYN was A's; B listens; A is closed. W says nothing until the SYN+ACK timer \
+               has fired, then sends data.",
+        must: "Off: the request is dropped in silence, and the data is answered by an RST. On: \
+               the request moves to B, with the same SYN+ACK again; the data completes the \
+               handshake there, and is no second migration.",
+        source: "T-01; reqsk_timer_handler(), c905dee62232",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Gate],
+        waits_for: FIRST,
+        run: silent_client,
+        expect: silent_client_must,
+    },
+    Case {
+        name: "timer/looks",
+        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
+               their own, B's have others. A is closed with W's request; the timer fires.",
+        must: "The first SYN+ACK looks like A's, the second like B's.",
+        source: "T-02; reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        run: looks,
+        expect: |_| {
+            Expectation::new()
+                .fact("SYN+ACKs' looks", "tos 0x10 ttl 33 mss 1000; tos 0x20 ttl 44 mss 700")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/no-retries",
+        does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
+        must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
+               migration is counted. B is none the worse for it, and takes new handshakes.",
+        source: "T-04; reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), \
+                 7eca3292cac7",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
+        waits_for: FIRST,
+        run: no_retries,
+        expect: |_| {
+            dropped()
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1)])
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+        },
+    },
+    Case {
+        name: "timer/full-target",
+        does: "W's SYN was A's; B listens, and its accept queue is full; A is closed; the timer \
+               fires. W sends data; B accepts; W sends its data again.",
+        must: "The timer moves the request: it does not ask for room. The data is dropped as from \
+               any client of B's, until B has accepted.",
+        source: "T-05; reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        run: full_target,
+        expect: |_| {
+            Expectation::new()
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+                .fact("answer to data", NOTHING)
+                .fact("ListenOverflows by the data", 1)
+                .fact(
+                    "sockets then",
+                    "C ESTABLISHED, C's child ESTABLISHED, W's request, a listener",
+                )
+                .fact("answer to data again", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .fact("recv(B's child)", "`Hello World`")
+                .counters(&[
+                    ("TCPMigrateReqSuccess", 1),
+                    ("PassiveOpens", 1),
+                    ("ListenOverflows", 1),
+                    ("ListenDrops", 1),
+                ])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/no-target",
+        does: "W's SYN was A's, the only listener, which is closed. Then B listens; the timer \
+               fires.",
+        must: "B founds a group of its own and does not inherit: the request is dropped in \
+               silence, and one failed migration is counted.",
+        source: "T-07, N-17; reuseport_migrate_sock(): failure; reuseport_alloc()",
+        settings: Settings::Once,
+        needs: &[Need::Migration],
+        waits_for: FIRST,
+        run: no_target,
+        expect: |_| {
+            dropped()
+                .counters(&[("TCPMigrateReqFailure", 1)])
+                .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
+        },
+    },
+    Case {
+        name: "timer/several-closed",
+        does: "W's SYN was A's; B and C listen; A is closed, then B; the timer fires.",
+        must: "Nothing moved before: the request goes from A to C at once, one migration.",
+        source: "T-01, N-19; reuseport_migrate_sock()",
+        settings: Settings::Once,
+        needs: &[Need::Migration, Need::Gate],
+        waits_for: FIRST,
+        run: several_closed,
+        expect: |_| {
+            moved("C")
+                .fact("TCPMigrateReqSuccess by the timer", 1)
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+    Case {
+        name: "timer/shutdown",
+        does: "As timer/silent-client, but A is shut down for reading instead of closed, and \
+               listens again at the end.",
+        must: "As after a close: the request moves to B. A has room for as many as before: the \
+               request is off its count.",
+        source: "T-01; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        settings: Settings::Once,
+        needs: &[Need::Migration, Need::Gate],
+        waits_for: FIRST,
+        run: shutdown,
+        expect: |_| {
+            moved("B")
+                .fact("TCPMigrateReqSuccess by the timer", 1)
+                .fact("handshakes that A has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+    },
+];
+
+fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let (w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    match setting.migration {
+        Migration::Off => lab.until_no_request(&w, FIRST)?,
+        Migration::On => lab.until_syn_acks(&w, 2, FIRST)?,
+    }
+    observe_timer(lab, &before)?;
+    served_after(lab, w, b, &before)
+}
+
+/// What the timer has come to by then; and whether W's data is served by `heir`.
+fn served_after(
+    lab: &mut Lab,
+    mut w: WireClient,
+    heir: Listener,
+    before: &Counters,
+) -> harness::Result<()> {
+    let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess");
+    lab.observe("TCPMigrateReqSuccess by the timer", moved.unwrap_or(0));
+    lab.observe_sockets("after the timer")?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(before)?;
+    observe_child(lab, &heir)?;
+    lab.act("done");
+    observe_fresh_syn(lab)?;
+    lab.observe_room(heir)
+}
+
+fn silent_client_must(setting: Setting) -> Expectation {
+    let served = "W > S  P. 1:12(11) ack 1";
+    match setting.migration {
+        Migration::Off => Expectation::new()
+            .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
+            .fact("TCPMigrateReqSuccess by the timer", 0)
+            .fact("sockets after the timer", "a listener")
+            .fact("answer to data", RESET)
+            .fact("accept(B)", "EAGAIN")
+            .fact("recv(B's child)", "no child")
+            .fact("answer to a fresh SYN", SYN_ACK)
+            .fact("fresh SYNs dropped for a full queue", 0)
+            .fact("handshakes that B has room for", "as many as a fresh listener")
+            .counters(&[("OutRsts", 1)])
+            .wire("W", &format!("{IN_FLIGHT}{served}\n{RESET}\n-- done --\n...")),
+        Migration::On => moved("B")
+            .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
+            .fact("TCPMigrateReqSuccess by the timer", 1)
+            .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+            .wire(
+                "W",
+                &format!(
+                    "{IN_FLIGHT}
+                     S > W  S. 0:0(0) ack 1
+                     {served}
+                     S > W  . 1:1(0) ack 12
+                     ..."
+                ),
+            ),
+    }
+}
+
+/// The request is `heir`'s, and W is served there.
+fn moved(heir: &str) -> Expectation {
+    Expectation::new()
+        .fact("sockets after the timer", "W's request, a listener")
+        .fact("answer to data", "S > W  . 1:1(0) ack 12")
+        .fact(&format!("accept({heir})"), "W's connection")
+        .fact("recv(B's child)", "`Hello World`")
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+}
+
+/// The request is nobody's, and B takes others.
+pub(super) fn dropped() -> Expectation {
+    Expectation::new()
+        .fact("SYN+ACKs' number", 1)
+        .fact("sockets after the timer", "a listener")
+        .fact("answer to data", RESET)
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+}
+
+fn looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    let b = lab.listen("B")?;
+    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    lab.observe_syn_ack_looks(&w);
+    lab.wire_send(&mut w, &data())?;
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)
+}
+
+/// The request is dropped at the timer; what then of W's data, and of B?
+fn observe_dropped(lab: &mut Lab, mut w: WireClient, before: &Counters) -> harness::Result<()> {
+    lab.until_no_request(&w, FIRST)?;
+    observe_timer(lab, before)?;
+    lab.observe_counters(before)?;
+    lab.observe_sockets("after the timer")?;
+    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    lab.observe("SYN+ACKs' number", syn_acks);
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    observe_fresh_syn(lab)
+}
+
+fn no_retries(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl("net.ipv4.tcp_synack_retries", "0")?;
+    let (w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    observe_dropped(lab, w, &before)?;
+    lab.observe_room(b)
+}
+
+fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b, _c) = full(lab)?;
+    let before = lab.counters()?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    let overflows = lab.counters()?.grown(&before, "ListenOverflows").unwrap_or(-1);
+    lab.observe("ListenOverflows by the data", overflows);
+    lab.observe_sockets("then")?;
+    let child = b.accept()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data again", answer);
+    lab.observe_counters(&before)?;
+    child.reset_on_close()?;
+    observe_child(lab, &b)
+}
+
+fn no_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let (a, w) = requested(lab)?;
+    lab.close(a);
+    let _b = lab.listen("B")?;
+    let before = lab.counters()?;
+    observe_dropped(lab, w, &before)
+}
+
+fn several_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let (a, w) = requested(lab)?;
+    let (b, c) = (lab.listen("B")?, lab.listen("C")?);
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.close(b);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    served_after(lab, w, c, &before)
+}
+
+fn shutdown(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.sysctl(MIGRATE_REQ, "1")?;
+    let (a, w) = requested(lab)?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    lab.shut_down(&a, Shutdown::Read)?;
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    served_after(lab, w, b, &before)?;
+    lab.start_listening(&a, 8)?;
+    lab.observe_room(a)
+}
