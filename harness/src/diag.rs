@@ -15,8 +15,9 @@ use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use nix::errno::Errno;
 
 use crate::attribute;
-use crate::error::{Context, Error, Result, errno_name};
+use crate::error::{Context, Error, Result};
 use crate::family::Family;
+use crate::refusal::Refusal;
 use crate::socket::{BACKLOG, Listener};
 
 /// Any socket, whatever its cookie is: INET_DIAG_NOCOOKIE, twice.
@@ -161,14 +162,14 @@ fn request(of: SocketId) -> InetRequest {
 ///
 /// # Errors
 /// There was no listener to try it with.
-pub(crate) fn probe() -> Result<Result<(), String>> {
+pub(crate) fn probe() -> Result<Result<(), Refusal>> {
     let mut diag = match Diag::open() {
         Ok(diag) => diag,
-        Err(Error::Call { source, .. }) => return Ok(Err(errno_name(&source))),
+        Err(Error::Call { source, .. }) => return Ok(Err(source.into())),
         Err(other) => return Err(other),
     };
     let listener = Listener::bare("a listener to try", Family::V4)?;
     listener.bind().call(|| "bind(a listener to try)".into())?;
     listener.listen(BACKLOG).call(|| "listen(a listener to try)".into())?;
-    Ok(diag.destroy_listener(&listener)?.map_err(|e| errno_name(&e)))
+    Ok(diag.destroy_listener(&listener)?.map_err(Refusal::from))
 }

@@ -65,16 +65,6 @@ impl Error {
         Self::Unreadable { what: what.into(), got: got.into() }
     }
 
-    /// In words, with the kernel's answer by its errno's name, for whoever compares it.
-    pub fn by_name(&self) -> String {
-        match self {
-            Self::Call { call, source } | Self::Tested { call, source } => {
-                format!("{call}: {}", errno_name(source))
-            }
-            other => other.to_string(),
-        }
-    }
-
     /// Whether the kernel under test, and not the laboratory, is what went wrong.
     pub fn blames_the_kernel(&self) -> bool {
         matches!(self, Self::NeverHappened { .. } | Self::Tested { .. })

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::family::{Family, PORT};
+use crate::refusal::Refusal;
 use crate::socket::Listener;
 
 /// The environment variable that chooses the kind of gate: `nftables` or `filter`. Labs
@@ -168,23 +169,53 @@ pub fn probe_nftables() -> Result<()> {
     nftables::Rule::set(1, Whose::Everyone)?.lift().map(drop)
 }
 
+/// Why labs on a kernel have no gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NoGate {
+    /// There is neither kind.
+    Neither {
+        /// Why there is no rule of nftables.
+        rule: Refusal,
+        /// Why there is no filter.
+        filter: Refusal,
+    },
+    /// [`CHOICE`] asks for a kind that there is not.
+    Chosen {
+        /// The kind.
+        chosen: Kind,
+        /// Why there is none.
+        why: Refusal,
+    },
+    /// In words, as an older sockmig wrote them.
+    Words(String),
+}
+
+impl fmt::Display for NoGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Neither { rule, filter } => write!(f, "{rule}; {filter}"),
+            Self::Chosen { why, .. } => write!(f, "{CHOICE} asks for what there is not: {why}"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
 /// Which kind of gate labs on this kernel have, if any.
 ///
 /// # Errors
-/// Why they have none, in words; or [`CHOICE`] is unreadable.
-pub fn probe(nftables: &Result<(), String>) -> Result<Result<Kind, String>> {
+/// [`CHOICE`] is unreadable.
+pub fn probe(nftables: &Result<(), Refusal>) -> Result<Result<Kind, NoGate>> {
     let filter = || {
         let listener = Listener::bare("a listener to try", Family::V4)?;
         filter::Filter::set(&listener, Whose::Everyone)?.lift()
     };
-    let filter = || filter().map(|_| Kind::Filter).map_err(|e| e.by_name());
+    let filter = || filter().map(|_| Kind::Filter).map_err(Refusal::from);
     let rule = || nftables.clone().map(|()| Kind::Nftables);
-    let asked = |why: String| format!("{CHOICE} asks for what there is not: {why}");
     Ok(match Kind::chosen()? {
-        Some(Kind::Nftables) => rule().map_err(asked),
-        Some(Kind::Filter) => filter().map_err(asked),
-        None => rule()
-            .or_else(|no_rule| filter().map_err(|no_filter| format!("{no_rule}; {no_filter}"))),
+        Some(chosen @ Kind::Nftables) => rule().map_err(|why| NoGate::Chosen { chosen, why }),
+        Some(chosen @ Kind::Filter) => filter().map_err(|why| NoGate::Chosen { chosen, why }),
+        None => rule().or_else(|rule| filter().map_err(|filter| NoGate::Neither { rule, filter })),
     })
 }
 

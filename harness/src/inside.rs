@@ -18,7 +18,7 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 
 use crate::error::{Context, Error, Result};
 use crate::network::Network;
-use crate::process::{LAB_ARGUMENT, Returned, encode, encode_setup_failure};
+use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
 use crate::wait;
 use crate::worker::WORKER_ARGUMENT;
 
@@ -47,13 +47,16 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     // A session of its own: Ctrl-C is the parent's to hear.
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
-    let code = match set_up() {
+    let code = match enter_namespaces()
+        .map_err(|e| encode_no_namespaces(&e.to_string()))
+        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
+    {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
         Ok(Role::Init) => match furnish() {
             Ok(()) => send(&mut result, &encode(work(&what))),
             Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
         },
-        Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+        Err(failure) => send(&mut result, &failure),
     };
     std::process::exit(code);
 }
@@ -111,7 +114,8 @@ fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
     code
 }
 
-fn set_up() -> Result<Role> {
+/// Namespaces of this lab's own, with a user namespace where this process is not root.
+fn enter_namespaces() -> Result<()> {
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let privileged = geteuid().is_root() && unshare(spaces).is_ok();
@@ -124,6 +128,11 @@ fn set_up() -> Result<Role> {
         // The kernel forgets the wish when credentials change.
         die_with_parent();
     }
+    Ok(())
+}
+
+/// The init, which everything else in the lab descends from.
+fn fork_init() -> Result<Role> {
     let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
     // SAFETY: this process has one thread.
     match unsafe { fork() }.call(|| "fork()".into())? {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
 use crate::error::{Context, Result};
+use crate::gate::NoGate;
+use crate::multipath::NoMultipath;
+use crate::refusal::Refusal;
 use crate::users::uid_is_mapped;
 pub use crate::users::{SECOND_UID, is_root};
 use crate::{bpf, gate, guest, sysctl, witness};
@@ -102,25 +105,25 @@ pub struct Kernel {
     /// IPv6 on `lo`.
     pub has_ipv6: bool,
     /// nftables in the `inet` family; else why not.
-    pub nftables: Result<(), String>,
+    pub nftables: Result<(), Refusal>,
     /// The gate that labs hold final ACKs with; else why they have none.
-    pub gate: Result<gate::Kind, String>,
+    pub gate: Result<gate::Kind, NoGate>,
     /// TCP's MD5 signatures.
     pub has_md5: bool,
     /// TCP's authentication option; nothing in documents that are older than the question.
     #[serde(default)]
     pub has_ao: bool,
-    /// Sockets can be destroyed by netlink; else the errno.
+    /// Sockets can be destroyed by netlink; else the kernel's answer.
     #[serde(default = "not_asked")]
-    pub destroy: Result<(), String>,
+    pub destroy: Result<(), Refusal>,
     /// Multipath TCP in both families that there are; else why not.
-    #[serde(default = "not_asked")]
-    pub multipath: Result<(), String>,
+    #[serde(default = "multipath_not_asked")]
+    pub multipath: Result<(), NoMultipath>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
-    /// eBPF programs can be loaded; else the errno.
+    /// eBPF programs can be loaded; else the kernel's answer.
     #[serde(default = "not_asked")]
-    pub programs: Result<(), String>,
+    pub programs: Result<(), Refusal>,
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]
     pub may_load_programs: bool,
@@ -133,8 +136,13 @@ pub struct Kernel {
 }
 
 /// In documents that are older than the question.
-fn not_asked() -> Result<(), String> {
-    Err("it was not tried".into())
+fn not_asked() -> Result<(), Refusal> {
+    Err(Refusal::not_tried())
+}
+
+/// As [`not_asked`], of Multipath TCP.
+fn multipath_not_asked() -> Result<(), NoMultipath> {
+    Err(NoMultipath::Words(Refusal::not_tried().to_string()))
 }
 
 impl Kernel {
@@ -150,7 +158,7 @@ impl Kernel {
         let build = uname.version().to_string_lossy().into_owned();
         let version = upstream_version(&release, &build)
             .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
-        let nftables = gate::probe_nftables().map_err(|e| e.by_name());
+        let nftables = gate::probe_nftables().map_err(Refusal::from);
         Ok(Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             version,

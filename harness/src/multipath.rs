@@ -1,13 +1,16 @@
 //! Multipath TCP (RFC 8684): sockets of that protocol, and the option by which a handshake
 //! asks for it.
 
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
 use socket2::{Protocol, Socket, Type};
 
-use crate::error::{Context, Result, errno_name};
+use crate::error::{Context, Result};
 use crate::family::Family;
+use crate::refusal::Refusal;
 use crate::segment::MULTIPATH;
 use crate::socket::{Child, Listener, Stream};
 use crate::wire_client::Draft;
@@ -26,13 +29,39 @@ fn socket(family: Family) -> io::Result<Socket> {
     Socket::new(family.domain(), Type::STREAM, Some(Protocol::from(libc::IPPROTO_MPTCP)))
 }
 
-/// Whether this kernel has Multipath TCP; else what `socket` says, and what of the setting
-/// [`ENABLED`] there is, by which the claim can be checked.
-pub(crate) fn probe() -> Result<(), String> {
-    socket(Family::V4).map(drop).map_err(|e| {
-        let enabled = sysctl::read(ENABLED).unwrap_or_else(|_| "not there".into());
-        format!("socket(IPPROTO_MPTCP) is {}, {ENABLED} is {enabled}", errno_name(&e))
-    })
+/// Why there is no Multipath TCP: what `socket` says, and what of the setting [`ENABLED`]
+/// there is, by which the claim can be checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NoMultipath {
+    /// `socket(IPPROTO_MPTCP)` was refused.
+    Refused {
+        /// The kernel's answer.
+        socket: Refusal,
+        /// The value of the setting; nothing where it does not exist.
+        enabled: Option<String>,
+    },
+    /// In words, as an older sockmig wrote them.
+    Words(String),
+}
+
+impl fmt::Display for NoMultipath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { socket, enabled } => {
+                let enabled = enabled.as_deref().unwrap_or("not there");
+                write!(f, "socket(IPPROTO_MPTCP) is {socket}, {ENABLED} is {enabled}")
+            }
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+/// Whether this kernel has Multipath TCP.
+pub(crate) fn probe() -> Result<(), NoMultipath> {
+    socket(Family::V4)
+        .map(drop)
+        .map_err(|e| NoMultipath::Refused { socket: e.into(), enabled: sysctl::read(ENABLED).ok() })
 }
 
 impl Listener {

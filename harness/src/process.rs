@@ -37,9 +37,12 @@ pub struct Returned {
 /// Why a lab returned nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Broken {
-    /// The kernel did not allow the namespaces, or did not let them be furnished.
+    /// The kernel did not let the namespaces be set up.
     #[error("no laboratory: {0}")]
     Setup(String),
+    /// The kernel did not allow the namespaces themselves.
+    #[error("no laboratory: {0}")]
+    Namespaces(String),
     /// The process could not be started.
     #[error("cannot start the laboratory's process: {0}")]
     Start(String),
@@ -285,6 +288,7 @@ mod tag {
     pub const DATA: u8 = b'D';
     pub const PCAPNG: u8 = b'P';
     pub const SETUP_FAILED: u8 = b'E';
+    pub const NO_NAMESPACES: u8 = b'N';
     pub const END: u8 = b'.';
 }
 
@@ -308,6 +312,10 @@ impl Arriving {
             match tag {
                 tag::DATA => self.returned.data = payload,
                 tag::PCAPNG => self.returned.pcapng = payload,
+                tag::NO_NAMESPACES => {
+                    let why = String::from_utf8_lossy(&payload).into();
+                    return Some(Err(Broken::Namespaces(why)));
+                }
                 tag::SETUP_FAILED => {
                     return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
                 }
@@ -331,6 +339,11 @@ pub(crate) fn encode_setup_failure(why: &str) -> Vec<u8> {
     frame(tag::SETUP_FAILED, why.into())
 }
 
+/// What a lab writes when the kernel does not allow its namespaces.
+pub(crate) fn encode_no_namespaces(why: &str) -> Vec<u8> {
+    frame(tag::NO_NAMESPACES, why.into())
+}
+
 fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
     Frame { tag, payload }.encode()
 }
@@ -352,7 +365,9 @@ mod tests {
 
     #[test]
     fn a_failed_setup_is_told_in_its_words() {
-        let told = Arriving::default().push(&encode_setup_failure("unshare: EPERM"));
-        assert_eq!(told, Some(Err(Broken::Setup("unshare: EPERM".into()))));
+        let told = Arriving::default().push(&encode_setup_failure("lo: EPERM"));
+        assert_eq!(told, Some(Err(Broken::Setup("lo: EPERM".into()))));
+        let told = Arriving::default().push(&encode_no_namespaces("unshare: EPERM"));
+        assert_eq!(told, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
     }
 }

@@ -132,7 +132,7 @@ pub enum Need {
     Programs,
     /// Somebody who asks for it by name: it harms kernels with a bug, which warn in their log
     /// and are tainted then, or leak.
-    ToBeNamed,
+    ExplicitOnly,
     /// A second user.
     SecondUid,
     /// IPv6, in a setting that does not say so.

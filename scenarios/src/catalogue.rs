@@ -96,6 +96,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::judge::expectation::Expectation;
     use crate::prefix::CaseFile;
     use rstest::rstest;
 
@@ -129,6 +130,24 @@ mod tests {
             }
             assert!(!case.sources().is_empty(), "{} has no source", case.name);
         }
+    }
+
+    #[test]
+    #[ignore = "until the cases say it"]
+    fn every_case_states_its_wire_or_says_that_any_will_do() {
+        let stated =
+            |must: &Expectation| [!must.wires.is_empty(), must.silent, must.any_wire.is_some()];
+        let wrong: Vec<String> = all()
+            .iter()
+            .filter(|one| stated(&one.expectation()).into_iter().filter(|s| *s).count() != 1)
+            .map(Selected::id)
+            .collect();
+        assert!(
+            wrong.is_empty(),
+            "exactly one of `wire`, `silent` and `any_wire` says what the wire may be, and not \
+             in:\n{}",
+            wrong.join("\n")
+        );
     }
 
     #[test]

@@ -5,9 +5,11 @@ pub mod complaints;
 pub mod expectation;
 pub mod known;
 pub mod requirement;
+pub mod skip;
 pub mod verdict;
 pub mod wire;
 
 pub use compare::judge;
 pub use complaints::Complaints;
+pub use skip::SkipReason;
 pub use verdict::{Mismatch, Verdict};

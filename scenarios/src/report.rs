@@ -50,7 +50,7 @@ pub fn explain(
             &[]
         }
         Verdict::Skip { reason } => {
-            say("skipped", reason);
+            say("skipped", &reason.to_string());
             &[]
         }
         Verdict::Pass { .. } => &[],
@@ -138,7 +138,7 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
 /// Why there can be no lab on this machine, and what to do about it.
 pub fn no_lab(broken: &Broken) -> String {
     let advice = match broken {
-        Broken::Setup(why) if why.contains("unshare(") => {
+        Broken::Namespaces(_) => {
             "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
              namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
              kernel.unprivileged_userns_clone\nmust be 1 and \

@@ -8,9 +8,8 @@ use std::io::{self, Write};
 
 use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, Plan};
-use scenarios::judge::Verdict;
+use scenarios::judge::{SkipReason, Verdict};
 use scenarios::report::wrap;
-use scenarios::requirement;
 
 use crate::cmd::run::{Listeners, execute};
 use crate::exit::Exit;
@@ -151,17 +150,19 @@ impl Text<'_> {
 
     /// What was not checked, by reason.
     fn not_checked(&self, end: &End<'_>) -> String {
-        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
         for (id, verdict) in self.verdicts {
-            if let Verdict::Skip { reason } | Verdict::Error { reason } = verdict {
-                let reason = match requirement::is_about_patience(reason) {
-                    true => "long timers; sockmig run --long waits for them",
-                    false => reason,
-                };
-                match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                    Some((_, ids)) => ids.push(id),
-                    None => reasons.push((reason, vec![id])),
+            let reason = match verdict {
+                Verdict::Skip { reason: SkipReason::LongTimers { .. } } => {
+                    "long timers; sockmig run --long waits for them".to_owned()
                 }
+                Verdict::Skip { reason } => reason.to_string(),
+                Verdict::Error { reason } => reason.clone(),
+                Verdict::Pass { .. } | Verdict::Fail { .. } | Verdict::KnownBug { .. } => continue,
+            };
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, ids)) => ids.push(id),
+                None => reasons.push((reason, vec![id])),
             }
         }
         let mut text = String::new();

@@ -57,7 +57,7 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
             }
             (Err(why), _) => Finding::bad(
                 "gate",
-                why.clone(),
+                why.to_string(),
                 "quiz 2 cannot hold the final ACK and is skipped; try: modprobe nf_tables",
             ),
         },
@@ -76,7 +76,7 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
         match &kernel.multipath {
             Ok(()) => Finding::good("Multipath TCP", "sockets of IPPROTO_MPTCP"),
             Err(why) => {
-                Finding::bad("Multipath TCP", why.clone(), "cases under mptcp/ are skipped")
+                Finding::bad("Multipath TCP", why.to_string(), "cases under mptcp/ are skipped")
             }
         },
         programs(kernel),

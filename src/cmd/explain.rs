@@ -166,7 +166,8 @@ impl Page {
         writeln!(self.to)?;
         for (selected, outcome) in shown.iter().zip(&outcomes) {
             if outcome.seen.trace.events.is_empty() {
-                let (why, id) = (outcome.verdict.reason().unwrap_or("nothing"), selected.id());
+                let (why, id) =
+                    (outcome.verdict.reason().unwrap_or("nothing".into()), selected.id());
                 self.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
             }
         }
@@ -269,7 +270,7 @@ fn described(need: Need) -> &'static str {
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::SockDiag => "sockets that netlink tells of (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ToBeNamed => "to be asked for by name, as it harms kernels with a bug",
+        Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::SecondUid => "a second user: root, or a second mapped uid",

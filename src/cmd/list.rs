@@ -17,7 +17,7 @@ pub fn list(prefixes: &[String]) -> Exit {
         selection.iter().try_for_each(|selected| {
             let does = selected.case.does.split_inclusive(';').next().unwrap_or_default();
             let does = does.trim_end_matches(';');
-            let apart = selected.case.needs.contains(&Need::ToBeNamed);
+            let apart = selected.case.needs.contains(&Need::ExplicitOnly);
             let note = if apart { " (runs only by name)" } else { "" };
             writeln!(to, "{:<ID_COLUMNS$} {does}{note}", selected.id())
         })

@@ -1,6 +1,7 @@
 //! Where everything ran: kernels, what they were built with, and how they were run.
 
 use harness::kernel::Kernel;
+use harness::refusal::Refusal;
 use maud::{Markup, html};
 
 use crate::html::contents::Page;
@@ -86,7 +87,7 @@ fn yes(has: bool) -> &'static str {
     if has { "yes" } else { "no" }
 }
 
-fn yes_or_why(has: &Result<(), String>) -> String {
+fn yes_or_why(has: &Result<(), Refusal>) -> String {
     has.as_ref().map_or_else(|why| format!("no: {why}"), |()| "yes".to_owned())
 }
 

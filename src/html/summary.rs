@@ -280,7 +280,7 @@ fn ended(kernel: &KernelDocument) -> Markup {
     }
 }
 
-fn groups(page: &Page<'_>, heading: &str, groups: &[Group<&str>]) -> Markup {
+fn groups<T: ToString>(page: &Page<'_>, heading: &str, groups: &[Group<T>]) -> Markup {
     if groups.is_empty() {
         return PreEscaped(String::new());
     }
@@ -289,7 +289,7 @@ fn groups(page: &Page<'_>, heading: &str, groups: &[Group<&str>]) -> Markup {
         ul {
             @for group in groups {
                 li {
-                    (code_of(group.what)) " "
+                    (code_of(&group.what.to_string())) " "
                     span class="aside" {
                         @match group.ids.as_slice() {
                             [] => {},

@@ -35,7 +35,7 @@ impl<W: Write> Consumer for Junit<W> {
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
         let explained = run.selected(outcome).map(|selected| {
-            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let capture = finished.capture();
             report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
         });
         let mut status = match &outcome.verdict {
@@ -56,7 +56,7 @@ impl<W: Write> Consumer for Junit<W> {
                 status.set_description(explained.unwrap_or_default());
             }
             Verdict::Skip { reason } => {
-                status.set_message(reason.clone());
+                status.set_message(reason.to_string());
             }
             Verdict::KnownBug { reason, .. } => {
                 status.set_message(format!("known bug: {reason}"));

@@ -60,7 +60,7 @@ impl<W: Write> Consumer for Ktap<W> {
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
         if let Some(selected) = run.selected(outcome) {
-            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let capture = finished.capture();
             let explained = || {
                 report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
             };
@@ -74,7 +74,9 @@ impl<W: Write> Consumer for Ktap<W> {
         let (result, directive) = match &outcome.verdict {
             Verdict::Pass { .. } => ("ok", String::new()),
             Verdict::Fail { .. } => ("not ok", String::new()),
-            Verdict::Skip { reason } => ("ok", format!(" # SKIP {}", one_line(reason))),
+            Verdict::Skip { reason } => {
+                ("ok", format!(" # SKIP {}", one_line(&reason.to_string())))
+            }
             Verdict::KnownBug { reason, fix, .. } => {
                 let fix = fix.as_ref().map_or_else(String::new, |fix| format!(" (fixed by {fix})"));
                 ("ok", format!(" # XFAIL {}{fix}", one_line(reason)))

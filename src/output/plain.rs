@@ -131,7 +131,8 @@ impl Asked<'_> {
             return Found::AsExpected;
         }
         Found::NotChecked(match of_kind().next() {
-            Some((_, Verdict::Skip { reason } | Verdict::Error { reason })) => {
+            Some((_, verdict @ (Verdict::Skip { .. } | Verdict::Error { .. }))) => {
+                let reason = verdict.reason().unwrap_or_default();
                 reason.lines().next().unwrap_or_default().to_owned()
             }
             _ => "no such case was run".into(),

@@ -8,6 +8,7 @@ use super::statement::{PASS, Statement, shown, translate};
 use super::syscall;
 use crate::error::{Context, Error, Result, errno_name};
 use crate::option;
+use crate::refusal::Refusal;
 
 /// When a program is called (`expected_attach_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +75,14 @@ impl Program {
     /// # Errors
     /// The laboratory cannot tell the program's name.
     pub fn try_load(attach: Attach, statements: &[Statement<'_>]) -> Result<String> {
+        let answer = Self::answer(attach, statements)?;
+        Ok(answer.map_or_else(|e| errno_name(&e), |()| "ok".to_owned()))
+    }
+
+    /// The kernel's answer to a program, which is not kept.
+    fn answer(attach: Attach, statements: &[Statement<'_>]) -> Result<io::Result<()>> {
         let name = kernel_name()?;
-        let loaded = syscall::load(&translate(statements), attach.number(), name, &mut []);
-        Ok(loaded.map_or_else(|e| errno_name(&e), |_| "ok".to_owned()))
+        Ok(syscall::load(&translate(statements), attach.number(), name, &mut []).map(drop))
     }
 
     /// Attaches it to the group of `socket`, in the place of what is there
@@ -121,11 +127,8 @@ pub fn lock_filters(socket: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`Program::try_load`].
-pub(crate) fn probe() -> Result<std::result::Result<(), String>> {
-    Ok(match Program::try_load(Attach::SelectOrMigrate, &[PASS])?.as_str() {
-        "ok" => Ok(()),
-        errno => Err(errno.to_owned()),
-    })
+pub(crate) fn probe() -> Result<std::result::Result<(), Refusal>> {
+    Ok(Program::answer(Attach::SelectOrMigrate, &[PASS])?.map_err(Refusal::from))
 }
 
 /// CAP_SYS_ADMIN and CAP_BPF, either of which lets programs be loaded.

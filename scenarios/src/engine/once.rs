@@ -29,7 +29,7 @@ static EXCLUSIVE: RwLock<()> = RwLock::new(());
 /// other of this process does, and nothing is left of their labs.
 ///
 /// # Errors
-/// [`Broken::Interrupted`] and [`Broken::Setup`]; anything else is a verdict.
+/// [`Broken::Interrupted`], [`Broken::Setup`] and [`Broken::Namespaces`]; anything else is a verdict.
 pub fn run_once(
     labs: &Labs,
     kernel: &Kernel,
@@ -52,7 +52,9 @@ pub fn run_once(
         Met::Yes => loop {
             let left = tries.next().is_some_and(|this| this < TRIES);
             match labs.run(&id, deadline) {
-                Err(broken @ (Broken::Interrupted | Broken::Setup(_))) => return Err(broken),
+                Err(broken @ (Broken::Interrupted | Broken::Setup(_) | Broken::Namespaces(_))) => {
+                    return Err(broken);
+                }
                 Err(broken) => break failed(broken.to_string()),
                 Ok(returned) => match returned.parse::<LabResult>() {
                     Ok(Ok(LabRun { seen, slow })) => {

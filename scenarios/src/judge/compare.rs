@@ -1,6 +1,6 @@
 //! The pure part: an observation, an expectation, a verdict.
 
-use harness::observation::Observation;
+use harness::observation::{Fact, Observation};
 use harness::trace::Trace;
 
 use crate::judge::expectation::Expectation;
@@ -9,13 +9,28 @@ use crate::judge::verdict::{Mismatch, Verdict};
 use crate::judge::wire::Wire;
 
 /// Compares what was seen with what must be seen, and with what is known of this kernel.
+///
+/// Nothing observed is ignored: a fact that nobody expects, and that is not said to be only
+/// recorded, is a defect of the case, and an error unless the kernel deviates besides.
 pub fn judge(
     expectation: &Expectation,
     known: &[&Known],
     observation: &Observation,
     trace: &Trace,
 ) -> Verdict {
-    let mismatches = compare(expectation, observation, trace);
+    let mut mismatches = compare(expectation, observation, trace);
+    // TEMPORARY: until the cases name everything that they observe.
+    let unexpected: Vec<Fact> = match option_env!("SOCKMIG_STRICT") {
+        None => vec![],
+        Some(_) => unexpected(expectation, known, observation),
+    };
+    if mismatches.is_empty() && !unexpected.is_empty() {
+        let shown: Vec<String> =
+            unexpected.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
+        return Verdict::Error {
+            reason: format!("observed and not expected: {}", shown.join("; ")),
+        };
+    }
     if mismatches.is_empty() {
         let stale = known.iter().find(|known| !known.by_chance);
         let stale =
@@ -24,10 +39,18 @@ pub fn judge(
     }
     let explains = |known: &&&Known| {
         let there = expectation.clone().with(&known.observed());
-        compare(&there, observation, trace).is_empty()
+        compare(&there, observation, trace).is_empty() && unexpected.is_empty()
     };
     match known.iter().find(explains) {
-        None => Verdict::Fail { mismatches },
+        None => {
+            mismatches.extend(unexpected.into_iter().map(|fact| Mismatch {
+                what: fact.name,
+                expected: vec!["not to be observed".into()],
+                actual: fact.value.to_string(),
+                trace_line: None,
+            }));
+            Verdict::Fail { mismatches }
+        }
         Some(Known { kind: Kind::History, .. }) => Verdict::Pass { stale: None },
         Some(Known { reason, fix, .. }) => {
             Verdict::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches }
@@ -60,8 +83,32 @@ fn compare(expectation: &Expectation, observation: &Observation, trace: &Trace) 
             trace_line: None,
         });
     }
+    if let Some(segment) = expectation.silent.then(|| first_segment(trace)).flatten() {
+        mismatches.push(segment);
+    }
     mismatches.extend(expectation.wires.iter().filter_map(|wire| compare_wire(wire, trace)));
     mismatches
+}
+
+/// The first segment, where there may be none.
+fn first_segment(trace: &Trace) -> Option<Mismatch> {
+    let lines = trace.lines();
+    let at = lines.iter().position(|line| line.actors.is_some())?;
+    Some(Mismatch {
+        what: "the wire".into(),
+        expected: vec!["no segment".into()],
+        actual: lines[at].what.clone(),
+        trace_line: Some(at),
+    })
+}
+
+/// What was observed although neither the case nor a row about this kernel names it.
+fn unexpected(expectation: &Expectation, known: &[&Known], observation: &Observation) -> Vec<Fact> {
+    let is_known = |name: &str| {
+        known.iter().any(|row| row.observed().iter().any(|(observed, _)| observed == name))
+    };
+    let unnamed = |fact: &&Fact| !expectation.names(&fact.name) && !is_known(&fact.name);
+    observation.facts.iter().filter(unnamed).cloned().collect()
 }
 
 fn compare_wire(wire: &Wire, trace: &Trace) -> Option<Mismatch> {
@@ -83,7 +130,7 @@ fn compare_wire(wire: &Wire, trace: &Trace) -> Option<Mismatch> {
 #[cfg(test)]
 mod tests {
     use harness::kernel::Version;
-    use harness::observation::{Fact, Value};
+    use harness::observation::Value;
 
     use super::*;
     use crate::catalogue;

@@ -12,8 +12,48 @@ use crate::judge::wire::Wire;
 pub struct Expectation {
     /// Facts by name, each with what is acceptable.
     pub facts: Vec<(String, Acceptable)>,
+    /// Names of facts that are written down and may have any value.
+    pub recorded: Vec<String>,
     /// The wire of single actors.
     pub wires: Vec<Wire>,
+    /// No segment at all may be on the wire.
+    pub silent: bool,
+    /// Why the wire may be any, where nothing is stated of it.
+    pub any_wire: Option<AnyWire>,
+}
+
+/// Why a case states nothing of its wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyWire {
+    /// The client builds each segment itself, and the answers that matter are facts.
+    AnswersAreFacts,
+    /// Timers of the kernel fire meanwhile, so how many segments there are depends on the
+    /// machine; what matters of them are facts.
+    TimersFire,
+    /// Many connections, spread by hashes over the listeners.
+    ManyConnections,
+    /// It is about sockets, processes or memory: where connections are accepted, and what
+    /// is left of them, are facts.
+    SocketsMatter,
+    /// The segments carry options of TCP, or signatures, that the notation does not show; what
+    /// matters of them are facts.
+    OptionsMatter,
+}
+
+impl fmt::Display for AnyWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AnswersAreFacts => {
+                "the client builds each segment itself, and the answers that matter are facts"
+            }
+            Self::TimersFire => {
+                "timers of the kernel fire meanwhile, and what matters of the segments are facts"
+            }
+            Self::ManyConnections => "there are many connections, spread by hashes",
+            Self::SocketsMatter => "the case is about sockets, and their states are facts",
+            Self::OptionsMatter => "options of the segments matter, and they are facts",
+        })
+    }
 }
 
 /// The acceptable values of a fact.
@@ -77,6 +117,13 @@ impl Expectation {
         self
     }
 
+    /// Has a fact written down that may have any value.
+    #[must_use]
+    pub fn recorded(mut self, name: &str) -> Self {
+        self.recorded.push(name.to_owned());
+        self
+    }
+
     /// Expects these counters to have grown so much, and every other watched one not at
     /// all. A counter that this kernel lacks has not grown.
     #[must_use]
@@ -96,6 +143,25 @@ impl Expectation {
     pub fn wire(mut self, actor: &str, text: &str) -> Self {
         self.wires.push(Wire::parse(actor, text));
         self
+    }
+
+    /// Expects that no segment is on the wire.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.silent = true;
+        self
+    }
+
+    /// Accepts any wire, for this reason.
+    #[must_use]
+    pub fn any_wire(mut self, why: AnyWire) -> Self {
+        self.any_wire = Some(why);
+        self
+    }
+
+    /// Whether a fact of this name may be observed.
+    pub fn names(&self, fact: &str) -> bool {
+        self.facts.iter().any(|(name, _)| name == fact) || self.recorded.iter().any(|r| r == fact)
     }
 
     /// The same with other values for some facts.

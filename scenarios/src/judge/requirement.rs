@@ -1,9 +1,14 @@
 //! Whether a case can say anything about this kernel. A skip is a claim, and checked.
 
+use harness::Errno;
 use harness::configuration::Built;
+use harness::gate::NoGate;
 use harness::kernel::{Kernel, Migration, Version};
+use harness::multipath::NoMultipath;
+use harness::refusal::Refusal;
 
 use crate::case::{Need, Selected, Setting};
+use crate::judge::skip::{Feature, Newer, SkipReason};
 use crate::judge::verdict::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
@@ -13,7 +18,7 @@ pub const MIGRATION_SINCE: Version = Version::new(5, 14, 0);
 const AO_SINCE: Version = Version::new(6, 7, 0);
 
 /// What kernels without nftables' `inet` family answer.
-const WITHOUT_NFTABLES: [&str; 3] = ["EPROTONOSUPPORT", "EOPNOTSUPP", "EINVAL"];
+const WITHOUT_NFTABLES: [Errno; 3] = [Errno::EPROTONOSUPPORT, Errno::EOPNOTSUPP, Errno::EINVAL];
 
 /// The answer to whether a case can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,47 +56,33 @@ impl Patience {
     }
 }
 
-/// What the reason of a skip says when only patience was wanting.
-const FOR_TIMERS: &str = " for the kernel's timers";
-
-/// Whether a case was skipped for nothing but its long timers.
-pub fn is_about_patience(reason: &str) -> bool {
-    reason.contains(FOR_TIMERS)
-}
-
 /// Checks whether a case is to be run here: what it needs, and how long it takes.
 pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
     match requirement(&selected.needs(), selected.setting, kernel) {
-        Met::Yes if selected.case.is_long() && patience == Patience::Short => skip(&format!(
-            "waits {} s{FOR_TIMERS}; run it with --long, or in the matrix, where time \
-             is virtual",
-            selected.case.waits_for.as_millis().div_ceil(1000)
-        )),
-        Met::Yes => apart(selected),
+        Met::Yes if selected.case.is_long() && patience == Patience::Short => {
+            let seconds = selected.case.waits_for.as_millis().div_ceil(1000);
+            skip(SkipReason::LongTimers { seconds: seconds as u64 })
+        }
+        Met::Yes => explicit(selected),
         met => met,
     }
 }
 
-/// Whether a case that is apart was asked for.
-fn apart(selected: &Selected) -> Met {
-    if selected.named || !selected.case.needs.contains(&Need::ToBeNamed) {
+/// Whether somebody asked for a case that runs only for those who do.
+fn explicit(selected: &Selected) -> Met {
+    if selected.named || !selected.case.needs.contains(&Need::ExplicitOnly) {
         return Met::Yes;
     }
-    skip(&format!("harms kernels with a bug, which warn in their log or leak; {BY_NAME}"))
+    skip(SkipReason::OnlyByName)
 }
-
-/// What the reason of a skip says when a case was only not named.
-const BY_NAME: &str = "it runs only by its name, as in sockmig run mptcp/timer";
 
 /// Checks what a case needs against what the kernel has.
 pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
     if setting.family.needs_ipv6() && !kernel.has_ipv6 {
-        return skip(NO_IPV6);
+        return skip(SkipReason::NoIpv6);
     }
     needs.iter().map(|need| check(*need, kernel)).find(|met| *met != Met::Yes).unwrap_or(Met::Yes)
 }
-
-const NO_IPV6: &str = "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set";
 
 fn check(need: Need, kernel: &Kernel) -> Met {
     match need {
@@ -101,135 +92,118 @@ fn check(need: Need, kernel: &Kernel) -> Met {
             Err(why) => gate(why, kernel),
         },
         Need::Md5 if kernel.has_md5 => Met::Yes,
-        Need::Md5 => lacks("no TCP MD5 signatures", &["CONFIG_TCP_MD5SIG"], kernel),
+        Need::Md5 => missing(Feature::Md5, kernel),
         Need::Ao if kernel.has_ao => Met::Yes,
-        Need::Ao if kernel.version < AO_SINCE => {
-            let version = kernel.version;
-            skip(&format!("no TCP-AO: it came with {AO_SINCE}, this is {version}"))
-        }
-        Need::Ao => lacks("no TCP-AO", &["CONFIG_TCP_AO"], kernel),
+        Need::Ao if kernel.version < AO_SINCE => too_old(Newer::Ao, AO_SINCE, kernel),
+        Need::Ao => missing(Feature::Ao, kernel),
         Need::SockDiag => sock_diag(kernel),
         Need::Destroy => destroy(kernel),
         Need::Multipath => multipath(kernel),
-        // It is not about the kernel: see `apart`.
-        Need::ToBeNamed => Met::Yes,
+        // It is not about the kernel: see `explicit`.
+        Need::ExplicitOnly => Met::Yes,
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
-        Need::Ipv6 => skip(NO_IPV6),
+        Need::Ipv6 => skip(SkipReason::NoIpv6),
         Need::Programs => programs(kernel),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
+        Need::SecondUid => skip(SkipReason::NoSecondUid),
         Need::OwnMachine if kernel.machine_is_ours => Met::Yes,
-        Need::OwnMachine => skip(
-            "counts what the whole machine has, and other programs have some of it; run it in the \
-             matrix, where the machine is sockmig's own",
-        ),
-        Need::SecondUid => skip("a second user is needed: run as root, or map a second uid"),
+        Need::OwnMachine => skip(SkipReason::SharedMachine),
     }
 }
 
-/// A skip for what the kernel was built without, as it answers: one of `options`, all of
-/// which are wanted. Where its configuration is told and says otherwise, the answer is not to
-/// be trusted, and nothing is skipped.
-fn lacks(what: &str, options: &[&str], kernel: &Kernel) -> Met {
-    let named = options.join(", ");
-    let Some(told) = &kernel.configuration else {
-        return skip(&format!(
-            "{what}: the kernel is built without {named}, as it answers; its configuration is \
-             not told"
-        ));
+/// A skip for what the kernel was built without, as it answers: one of the feature's options,
+/// all of which are needed. Where its configuration is known and says otherwise, the answer is
+/// not to be trusted, and nothing is skipped.
+fn missing(feature: Feature, kernel: &Kernel) -> Met {
+    let missing = feature;
+    let options = missing.options();
+    let Some(configuration) = &kernel.configuration else {
+        let options = options.iter().map(ToString::to_string).collect();
+        return skip(SkipReason::AnswersAsWithout { missing, options });
     };
-    let find = |built| options.iter().find(|option| told.get(option) == built);
+    let find = |built| options.iter().find(|option| configuration.get(option) == built);
     match (find(Built::Not), find(Built::Module)) {
-        (Some(option), _) => skip(&format!("{what}: the kernel is built without {option}")),
-        (None, Some(option)) => {
-            skip(&format!("{what}: {option} is a module here, and it cannot be loaded"))
-        }
+        (Some(option), _) => skip(SkipReason::BuiltWithout { missing, option: option.to_string() }),
+        (None, Some(option)) => skip(SkipReason::NoModule { missing, option: option.to_string() }),
         (None, None) => Met::No(Verdict::Error {
             reason: format!(
-                "{what}, as the kernel answers, although it is built with {named}; see what \
-                 keeps the laboratory from it"
+                "{missing}, as the kernel answers, although it is built with {}; see what keeps \
+                 the laboratory from it",
+                options.join(", ")
             ),
         }),
     }
 }
 
+fn too_old(missing: Newer, since: Version, kernel: &Kernel) -> Met {
+    skip(SkipReason::TooOld { missing, since, version: kernel.version })
+}
+
 /// Without nftables there is the filter; a skip is about both.
-fn gate(why: &str, kernel: &Kernel) -> Met {
-    let what = format!("nothing to hold the final ACK with ({why})");
+fn gate(why: &NoGate, kernel: &Kernel) -> Met {
     // It is there, and refused, by a container for instance: no claim about the kernel.
-    match &kernel.nftables {
-        Err(answer) if WITHOUT_NFTABLES.iter().any(|errno| answer.contains(errno)) => {
-            lacks(&what, &["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"], kernel)
+    match kernel.nftables.as_ref().map_err(Refusal::errno) {
+        Err(Some(errno)) if WITHOUT_NFTABLES.contains(&errno) => {
+            missing(Feature::Gate(why.clone()), kernel)
         }
-        _ => skip(&what),
+        _ => skip(SkipReason::GateRefused { why: why.clone() }),
     }
 }
 
 fn destroy(kernel: &Kernel) -> Met {
-    match kernel.destroy.as_ref().map_err(String::as_str) {
-        Err(REFUSED_BY_TCP) => {
-            let what = "sockets cannot be destroyed by netlink";
-            lacks(what, &["CONFIG_INET_DIAG_DESTROY"], kernel)
-        }
+    match kernel.destroy.as_ref().map_err(Refusal::errno) {
+        Err(Some(REFUSED_BY_TCP)) => missing(Feature::Destroy, kernel),
         _ => sock_diag(kernel),
     }
 }
 
-/// What SOCK_DESTROY is when TCP tells of its sockets and does not destroy any.
-const REFUSED_BY_TCP: &str = "EOPNOTSUPP";
+/// What SOCK_DESTROY is when TCP shows its sockets and does not destroy any.
+const REFUSED_BY_TCP: Errno = Errno::EOPNOTSUPP;
 
 fn sock_diag(kernel: &Kernel) -> Met {
-    let what = "netlink tells nothing of sockets";
-    match kernel.destroy.as_ref().map_err(String::as_str) {
-        Ok(()) | Err(REFUSED_BY_TCP) => Met::Yes,
+    let Err(why) = &kernel.destroy else { return Met::Yes };
+    match why.errno() {
+        Some(REFUSED_BY_TCP) => Met::Yes,
         // No handler for TCP, or no sock_diag for Internet sockets at all.
-        Err("ENOENT" | "EPROTONOSUPPORT") => {
-            lacks(what, &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"], kernel)
-        }
-        Err(errno) => {
-            Met::No(Verdict::Error { reason: format!("{what}: SOCK_DESTROY is {errno}") })
-        }
+        Some(Errno::ENOENT | Errno::EPROTONOSUPPORT) => missing(Feature::SockDiag, kernel),
+        _ => Met::No(Verdict::Error {
+            reason: format!("{}: SOCK_DESTROY is {why}", Feature::SockDiag),
+        }),
     }
 }
 
 fn migration(kernel: &Kernel) -> Met {
     let found = match kernel.migration() {
         Migration::Works => return Met::Yes,
-        Migration::SysctlOnly => "the sysctl is there and does nothing",
-        Migration::Absent => "there is no tcp_migrate_req",
+        Migration::SysctlOnly => Newer::MigrationBehindSysctl,
+        Migration::Absent => Newer::MigrationAndSysctl,
     };
     let version = kernel.version;
     if version < MIGRATION_SINCE {
-        return skip(&format!("{found}: migration came with {MIGRATION_SINCE}, this is {version}"));
+        return too_old(found, MIGRATION_SINCE, kernel);
     }
-    Met::No(Verdict::Fail {
-        mismatches: vec![Mismatch {
-            what: "net.ipv4.tcp_migrate_req".into(),
-            expected: vec![format!("migration, as on every kernel from {MIGRATION_SINCE} on")],
-            actual: format!("{found}, and this is {version}"),
-            trace_line: None,
-        }],
-    })
+    deviation(
+        "net.ipv4.tcp_migrate_req",
+        format!("migration, as on every kernel from {MIGRATION_SINCE} on"),
+        format!("{found}, and this is {version}"),
+    )
 }
 
 /// A refused socket is explained by the setting: there is none without the code, and 0 turns it
 /// off.
 fn multipath(kernel: &Kernel) -> Met {
-    match &kernel.multipath {
-        Ok(()) => Met::Yes,
-        Err(why) if why.ends_with(" is not there") => {
-            skip(&format!("no Multipath TCP: the kernel is built without CONFIG_MPTCP ({why})"))
+    let Err(why) = &kernel.multipath else { return Met::Yes };
+    let why = why.clone();
+    match &why {
+        NoMultipath::Refused { enabled: None, .. } => skip(SkipReason::NoMultipath { why }),
+        NoMultipath::Refused { enabled: Some(value), .. } if value == "0" => {
+            skip(SkipReason::MultipathOff { why })
         }
-        Err(why) if why.ends_with(" is 0") => {
-            skip(&format!("Multipath TCP is turned off in new network namespaces ({why})"))
-        }
-        Err(why) => Met::No(Verdict::Fail {
-            mismatches: vec![Mismatch {
-                what: "socket(IPPROTO_MPTCP)".into(),
-                expected: vec!["a socket, as the setting says".into()],
-                actual: why.clone(),
-                trace_line: None,
-            }],
-        }),
+        NoMultipath::Refused { .. } | NoMultipath::Words(_) => deviation(
+            "socket(IPPROTO_MPTCP)",
+            "a socket, as the setting says".into(),
+            why.to_string(),
+        ),
     }
 }
 
@@ -237,27 +211,30 @@ fn multipath(kernel: &Kernel) -> Met {
 /// nothing.
 fn programs(kernel: &Kernel) -> Met {
     let found = migration(kernel);
-    let Err(errno) = &kernel.programs else { return found };
-    match errno.as_str() {
+    let Err(why) = &kernel.programs else { return found };
+    match why.errno() {
         _ if found != Met::Yes => found,
-        "ENOSYS" => lacks("no eBPF programs", &["CONFIG_BPF_SYSCALL"], kernel),
-        "EPERM" | "EACCES" if !kernel.may_load_programs => skip(&format!(
-            "loading an eBPF program is {errno}: run as root, outside of containers (CAP_BPF in \
-             the first user namespace)"
-        )),
-        _ => Met::No(Verdict::Fail {
-            mismatches: vec![Mismatch {
-                what: "bpf(BPF_PROG_LOAD, SK_REUSEPORT)".into(),
-                expected: vec!["a program, as CAP_BPF allows".into()],
-                actual: errno.clone(),
-                trace_line: None,
-            }],
-        }),
+        Some(Errno::ENOSYS) => missing(Feature::Programs, kernel),
+        Some(Errno::EPERM | Errno::EACCES) if !kernel.may_load_programs => {
+            skip(SkipReason::MayNotLoadPrograms { why: why.clone() })
+        }
+        _ => deviation(
+            "bpf(BPF_PROG_LOAD, SK_REUSEPORT)",
+            "a program, as CAP_BPF allows".into(),
+            why.to_string(),
+        ),
     }
 }
 
-fn skip(reason: &str) -> Met {
-    Met::No(Verdict::Skip { reason: reason.to_owned() })
+fn skip(reason: SkipReason) -> Met {
+    Met::No(Verdict::Skip { reason })
+}
+
+/// A failure: what the kernel does not have, it should have.
+fn deviation(what: &str, expected: String, actual: String) -> Met {
+    let what = what.to_owned();
+    let mismatch = Mismatch { what, expected: vec![expected], actual, trace_line: None };
+    Met::No(Verdict::Fail { mismatches: vec![mismatch] })
 }
 
 #[cfg(test)]
@@ -292,6 +269,10 @@ pub(crate) mod tests {
         }
     }
 
+    fn no_gate() -> NoGate {
+        NoGate::Neither { rule: Errno::EPROTONOSUPPORT.into(), filter: Errno::EPERM.into() }
+    }
+
     const EVERYTHING: &[Need] =
         &[Need::Migration, Need::Gate, Need::Md5, Need::SecondUid, Need::OwnMachine];
     const V6_ON: Setting = Setting { family: Family::V6, migration: Asked::On };
@@ -304,7 +285,7 @@ pub(crate) mod tests {
 
     #[rstest]
     #[case::no_ipv6(|k: &mut Kernel| k.has_ipv6 = false, "there is no IPv6 on lo")]
-    #[case::no_gate(|k: &mut Kernel| k.gate = Err("EPROTONOSUPPORT; EPERM".into()),
+    #[case::no_gate(|k: &mut Kernel| k.gate = Err(no_gate()),
         "nothing to hold the final ACK with (EPROTONOSUPPORT; EPERM)")]
     #[case::no_md5(|k: &mut Kernel| k.has_md5 = false, "no TCP MD5 signatures")]
     #[case::others_work_here(|k: &mut Kernel| k.machine_is_ours = false,
@@ -323,22 +304,25 @@ pub(crate) mod tests {
         else {
             panic!("not skipped");
         };
-        assert!(given.starts_with(reason), "{given}");
+        assert!(given.to_string().starts_with(reason), "{given}");
     }
 
     #[test]
     fn who_may_not_load_programs_skips_and_who_may_fails() {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        kernel.programs = Err("EPERM".into());
+        kernel.programs = Err(Errno::EPERM.into());
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
         assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
         kernel.may_load_programs = false;
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
-        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
-        assert!(reason.starts_with("loading an eBPF program is EPERM: run as root"), "{reason}");
+        let refused = SkipReason::MayNotLoadPrograms { why: Errno::EPERM.into() };
+        assert_eq!(met, skip(refused.clone()));
+        assert!(refused.to_string().starts_with("loading an eBPF program is EPERM: run as root"));
         (kernel.has_counters, kernel.version) = (false, Version::new(5, 10, 262));
         let met = requirement(&[Need::Programs], V6_ON, &kernel);
-        let Met::No(Verdict::Skip { reason }) = met else { panic!("{met:?}") };
+        assert_eq!(met, too_old(Newer::MigrationBehindSysctl, MIGRATION_SINCE, &kernel));
+        let Met::No(verdict) = met else { panic!("{met:?}") };
+        let reason = verdict.reason().expect("a reason");
         assert!(reason.ends_with("migration came with 5.14, this is 5.10.262"), "{reason}");
     }
 
@@ -347,13 +331,13 @@ pub(crate) mod tests {
     const ANSWERS: &[(Need, Lack)] = &[
         (Need::Md5, |k| k.has_md5 = false),
         (Need::Ao, |k| k.has_ao = false),
-        (Need::Destroy, |k| k.destroy = Err("EOPNOTSUPP".into())),
-        (Need::Destroy, |k| k.destroy = Err("ENOENT".into())),
-        (Need::SockDiag, |k| k.destroy = Err("EPROTONOSUPPORT".into())),
-        (Need::Programs, |k| k.programs = Err("ENOSYS".into())),
+        (Need::Destroy, |k| k.destroy = Err(Errno::EOPNOTSUPP.into())),
+        (Need::Destroy, |k| k.destroy = Err(Errno::ENOENT.into())),
+        (Need::SockDiag, |k| k.destroy = Err(Errno::EPROTONOSUPPORT.into())),
+        (Need::Programs, |k| k.programs = Err(Errno::ENOSYS.into())),
         (Need::Gate, |k| {
-            k.nftables = Err("nftables: add a table: EPROTONOSUPPORT".into());
-            k.gate = Err("neither".into());
+            k.nftables = Err(Errno::EPROTONOSUPPORT.into());
+            k.gate = Err(no_gate());
         }),
     ];
 
@@ -385,19 +369,19 @@ pub(crate) mod tests {
             assert!(contradicted.contains("although it is built with CONFIG_"), "{contradicted}");
             assert!(told(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
             assert!(told(Some("n")).contains(": the kernel is built without CONFIG_"));
-            assert!(told(None).ends_with("its configuration is not told"), "{}", told(None));
+            assert!(told(None).ends_with("its configuration is not known"), "{}", told(None));
         }
     }
 
     #[test]
     fn what_is_refused_is_no_claim_about_the_configuration() {
         let refuse: Lack = |k| {
-            k.nftables = Err("nftables: add a table: EPERM".into());
-            k.gate = Err("EPERM".into());
+            k.nftables = Err(Errno::EPERM.into());
+            k.gate = Err(no_gate());
         };
         let verdict = answered(Need::Gate, refuse, Some("y"));
         assert!(matches!(verdict, Verdict::Skip { .. }), "{verdict:?}");
-        let verdict = answered(Need::Destroy, |k| k.destroy = Err("EPERM".into()), None);
+        let verdict = answered(Need::Destroy, |k| k.destroy = Err(Errno::EPERM.into()), None);
         assert!(matches!(verdict, Verdict::Error { .. }), "{verdict:?}");
     }
 
@@ -419,10 +403,8 @@ pub(crate) mod tests {
             runs(&selected, &kernel, Patience::asked_for(value))
         });
         assert_eq!(met[0], Met::Yes);
-        let Met::No(Verdict::Skip { reason }) = &met[1] else {
-            return assert_eq!((&met[1], long), (&Met::Yes, true));
-        };
-        assert!(!long && reason.starts_with("waits 31 s for the kernel's timers"), "{reason}");
+        let skipped = skip(SkipReason::LongTimers { seconds: 31 });
+        assert_eq!(met[1], if long { Met::Yes } else { skipped });
     }
 
     /// A prefix that is no more than a mechanism asks for everything, and so for nothing that
@@ -440,26 +422,30 @@ pub(crate) mod tests {
         let selection = crate::catalogue::select(&prefixes).expect("cases");
         let apart = selection.iter().find(|one| one.id() == "mptcp/timer/v4").expect("the case");
         let met = runs(apart, &kernel(Version::new(6, 18, 44)), Patience::Short);
-        match met {
-            Met::Yes => assert!(runs_it, "{prefixes:?}"),
-            Met::No(Verdict::Skip { reason }) => {
-                assert!(!runs_it && reason.ends_with("sockmig run mptcp/timer"), "{reason}");
-            }
-            met => panic!("{met:?}"),
-        }
+        let skipped = skip(SkipReason::OnlyByName);
+        assert_eq!(met, if runs_it { Met::Yes } else { skipped }, "{prefixes:?}");
     }
 
     #[rstest]
-    #[case("socket(IPPROTO_MPTCP) is EPROTONOSUPPORT, net.mptcp.enabled is not there", true)]
-    #[case("socket(IPPROTO_MPTCP) is ENOPROTOOPT, net.mptcp.enabled is 0", true)]
-    #[case("socket(IPPROTO_MPTCP) is EPERM, net.mptcp.enabled is 1", false)]
-    fn multipath_that_is_refused_without_reason_fails(#[case] why: &str, #[case] skips: bool) {
+    #[case(Errno::EPROTONOSUPPORT, None, Some("the kernel is built without CONFIG_MPTCP"))]
+    #[case(Errno::ENOPROTOOPT, Some("0"), Some("turned off in new network namespaces"))]
+    #[case(Errno::EPERM, Some("1"), None)]
+    fn multipath_that_is_refused_without_reason_fails(
+        #[case] errno: Errno,
+        #[case] enabled: Option<&str>,
+        #[case] skipped_as: Option<&str>,
+    ) {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        kernel.multipath = Err(why.into());
-        match requirement(&[Need::Multipath], V6_ON, &kernel) {
-            Met::No(Verdict::Skip { reason }) => assert!(skips && reason.contains(why)),
-            Met::No(Verdict::Fail { .. }) => assert!(!skips),
-            met => panic!("{met:?}"),
+        let enabled = enabled.map(str::to_owned);
+        let why = NoMultipath::Refused { socket: errno.into(), enabled };
+        kernel.multipath = Err(why.clone());
+        match (requirement(&[Need::Multipath], V6_ON, &kernel), skipped_as) {
+            (Met::No(Verdict::Skip { reason }), Some(part)) => {
+                let reason = reason.to_string();
+                assert!(reason.contains(part) && reason.contains(&why.to_string()), "{reason}");
+            }
+            (Met::No(Verdict::Fail { .. }), None) => {}
+            (met, _) => panic!("{met:?}"),
         }
     }
 

@@ -1,6 +1,10 @@
 //! What a run of a case results in.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+
+use crate::judge::skip::{SkipReason, written};
 
 /// What a run of a case comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +24,8 @@ pub enum Verdict {
     /// The case says nothing about this kernel.
     Skip {
         /// Why; a claim that was checked.
-        reason: String,
+        #[serde(flatten, with = "written")]
+        reason: SkipReason,
     },
     /// The kernel deviates as it is known to.
     KnownBug {
@@ -58,13 +63,12 @@ impl Verdict {
         }
     }
 
-    /// Why it came so, where that was told.
-    pub fn reason(&self) -> Option<&str> {
+    /// Why, in a sentence, where there is one.
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Skip { reason } | Self::Error { reason } | Self::KnownBug { reason, .. } => {
-                Some(reason)
-            }
-            Self::Pass { stale } => stale.as_deref(),
+            Self::Skip { reason } => Some(reason.to_string().into()),
+            Self::Error { reason } | Self::KnownBug { reason, .. } => Some(reason.into()),
+            Self::Pass { stale } => stale.as_deref().map(Cow::from),
             Self::Fail { .. } => None,
         }
     }

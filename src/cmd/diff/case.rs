@@ -1,5 +1,6 @@
 //! `sockmig diff --case`: two runs of a case next to each other.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
@@ -59,7 +60,7 @@ pub fn compared(arguments: &DiffArguments) -> anyhow::Result<String> {
         }
         DiffFormat::Markdown => markdown(&left, &right, &pair),
         DiffFormat::Json => json(&left, &right, &pair)?,
-        DiffFormat::Svg => svg::pair_alone(&pair, &heading(&left, &right)) + "\n",
+        DiffFormat::Svg => svg::pair_alone(&pair, &heading(&left, &right)).into_string() + "\n",
     })
 }
 
@@ -117,7 +118,7 @@ fn heading(left: &Candidate, right: &Candidate) -> String {
 /// In what each of the two deviates, or why there is nothing of it.
 fn deviations(candidate: &Candidate) -> Vec<String> {
     let verdict = &candidate.case.verdict;
-    let mut told: Vec<String> = verdict.reason().map(str::to_owned).into_iter().collect();
+    let mut told: Vec<String> = verdict.reason().map(Cow::into_owned).into_iter().collect();
     told.extend(verdict.mismatches().iter().map(|mismatch| {
         let expected = mismatch.expected.join(" or ");
         format!("{}: {}, not {expected}", mismatch.what, mismatch.actual)

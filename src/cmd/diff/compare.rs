@@ -248,7 +248,8 @@ fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
             });
             Some(told.collect::<Vec<_>>().join("; "))
         }
-        Verdict::Skip { reason } | Verdict::Error { reason } => Some(reason.clone()),
+        Verdict::Skip { reason } => Some(reason.to_string()),
+        Verdict::Error { reason } => Some(reason.clone()),
         Verdict::KnownBug { reason, fix, .. } => {
             let fix = fix.as_ref().map_or(String::new(), |fix| format!(" Fixed by {fix}."));
             Some(format!("{reason}{fix}"))

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use scenarios::judge::Verdict;
 
 use crate::cli::Sought;
@@ -39,7 +41,7 @@ fn untested(found: &MatrixDocument) -> String {
     let why = kernel.and_then(|kernel| {
         let fate = kernel.fate.why().map(|why| format!("{}: {why}", kernel.fate.word()));
         let cases = kernel.run.iter().flat_map(|run| &run.cases);
-        fate.or_else(|| cases.filter_map(|case| case.verdict.reason()).next().map(str::to_owned))
+        fate.or_else(|| cases.filter_map(|case| case.verdict.reason()).next().map(Cow::into_owned))
     });
     why.unwrap_or_else(|| "no case came to an end".into())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
-use scenarios::judge::{Mismatch, Verdict};
+use scenarios::judge::{Mismatch, SkipReason, Verdict};
 
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
 use crate::output::word::{self, Tally};
@@ -23,7 +23,7 @@ pub struct Findings<'d> {
     /// What the kernels' logs complained of: the first line, and where.
     pub complaints: Vec<(&'d str, Vec<(usize, &'d Complaint)>)>,
     /// Skips by their reason.
-    pub skips: Vec<Group<&'d str>>,
+    pub skips: Vec<Group<&'d SkipReason>>,
     /// What guests had to do without.
     pub lacks: Vec<Group<&'d str>>,
     /// How machines were run: engine and clock.
@@ -113,7 +113,7 @@ impl<'d> Findings<'d> {
             Verdict::Pass { stale: Some(stale) } => {
                 note(&mut self.stale, stale.as_str(), at, Some(&case.id));
             }
-            Verdict::Skip { reason } => note(&mut self.skips, reason.as_str(), at, Some(&case.id)),
+            Verdict::Skip { reason } => note(&mut self.skips, reason, at, Some(&case.id)),
             Verdict::KnownBug { reason, fix, .. } => {
                 self.note_bug(at, case, reason, fix.as_deref());
             }

@@ -108,6 +108,7 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
             status
         }
         Verdict::Skip { reason } => {
+            let reason = reason.to_string();
             let mut status = TestCaseStatus::skipped();
             status.set_message(reason.as_str());
             status

@@ -254,7 +254,7 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
     }
 }
 
-fn groups<T: AsRef<str>>(
+fn groups<T: ToString>(
     text: &mut String,
     found: &MatrixDocument,
     heading: &str,
@@ -265,8 +265,12 @@ fn groups<T: AsRef<str>>(
     }
     let _ = writeln!(text, "\n<details><summary>{heading}</summary>\n");
     for group in groups.iter().take(TOLD) {
-        let _ =
-            writeln!(text, "- {}: {}", escaped(&place(found, group)), escaped(group.what.as_ref()));
+        let _ = writeln!(
+            text,
+            "- {}: {}",
+            escaped(&place(found, group)),
+            escaped(&group.what.to_string())
+        );
     }
     let _ = writeln!(text, "\n</details>");
 }

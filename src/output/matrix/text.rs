@@ -180,13 +180,13 @@ impl Page<'_> {
         }
     }
 
-    fn groups(&mut self, heading: &str, groups: &[Group<&str>]) {
+    fn groups<T: ToString>(&mut self, heading: &str, groups: &[Group<T>]) {
         if groups.is_empty() {
             return;
         }
         self.heading(heading);
         for group in groups {
-            self.say("  ", group.what);
+            self.say("  ", &group.what.to_string());
             self.say("    ", &place(self.found, group));
         }
     }

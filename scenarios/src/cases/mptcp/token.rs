@@ -19,7 +19,7 @@ use crate::expectation::Expectation;
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 
-const NEEDS: &[Need] = &[Need::Multipath, Need::ToBeNamed];
+const NEEDS: &[Need] = &[Need::Multipath, Need::ExplicitOnly];
 
 pub(super) const CASES: &[Case] = &[
     Case {

@@ -1,0 +1,292 @@
+//! Why a case is skipped. A skip is a claim, and each kind of claim is one variant.
+
+use std::fmt;
+
+use harness::gate::NoGate;
+use harness::kernel::Version;
+use harness::multipath::NoMultipath;
+use harness::refusal::Refusal;
+use serde::{Deserialize, Serialize};
+
+/// Why a case is not run here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// It waits for long timers of the kernel, and nobody asked for that.
+    LongTimers {
+        /// For how long, rounded up.
+        seconds: u64,
+    },
+    /// It harms kernels with a bug, and nobody named it.
+    OnlyByName,
+    /// There is no IPv6 on `lo`.
+    NoIpv6,
+    /// The kernel is older than the feature.
+    TooOld {
+        /// What is missing.
+        missing: Newer,
+        /// Which version brought it.
+        since: Version,
+        /// Which version the kernel is of.
+        version: Version,
+    },
+    /// The kernel is built without an option, as its configuration says.
+    BuiltWithout {
+        /// What is missing.
+        missing: Feature,
+        /// The option.
+        option: String,
+    },
+    /// The kernel answers as one does that is built without; its configuration is not known.
+    AnswersAsWithout {
+        /// What is missing.
+        missing: Feature,
+        /// The options, all of which are needed.
+        options: Vec<String>,
+    },
+    /// The option is a module, which cannot be loaded.
+    NoModule {
+        /// What is missing.
+        missing: Feature,
+        /// The option.
+        option: String,
+    },
+    /// A gate is refused, by a container for instance.
+    GateRefused {
+        /// With what answers.
+        why: NoGate,
+    },
+    /// The kernel is built without Multipath TCP.
+    NoMultipath {
+        /// What it answers.
+        why: NoMultipath,
+    },
+    /// Multipath TCP is turned off in new network namespaces.
+    MultipathOff {
+        /// What the kernel answers.
+        why: NoMultipath,
+    },
+    /// This process may not load eBPF programs.
+    MayNotLoadPrograms {
+        /// What the kernel answers.
+        why: Refusal,
+    },
+    /// It counts what the whole machine has, and this machine is shared.
+    SharedMachine,
+    /// There is no second user.
+    NoSecondUid,
+    /// In words, as an older sockmig wrote them.
+    #[serde(skip)]
+    Words(String),
+}
+
+/// What came with some version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Newer {
+    /// TCP's authentication option.
+    Ao,
+    /// The code that migrates; the sysctl alone exists.
+    MigrationBehindSysctl,
+    /// Migration, and its sysctl.
+    MigrationAndSysctl,
+}
+
+impl fmt::Display for Newer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ao => "no TCP-AO",
+            Self::MigrationBehindSysctl => "the sysctl is there and does nothing",
+            Self::MigrationAndSysctl => "there is no tcp_migrate_req",
+        })
+    }
+}
+
+/// What a kernel can be built without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feature {
+    /// TCP's MD5 signatures.
+    Md5,
+    /// TCP's authentication option.
+    Ao,
+    /// A gate of either kind.
+    Gate(NoGate),
+    /// SOCK_DESTROY.
+    Destroy,
+    /// sock_diag.
+    SockDiag,
+    /// eBPF programs.
+    Programs,
+}
+
+impl Feature {
+    /// The options that it needs.
+    pub fn options(&self) -> &'static [&'static str] {
+        match self {
+            Self::Md5 => &["CONFIG_TCP_MD5SIG"],
+            Self::Ao => &["CONFIG_TCP_AO"],
+            Self::Gate(_) => &["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"],
+            Self::Destroy => &["CONFIG_INET_DIAG_DESTROY"],
+            Self::SockDiag => &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"],
+            Self::Programs => &["CONFIG_BPF_SYSCALL"],
+        }
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5 => f.write_str("no TCP MD5 signatures"),
+            Self::Ao => f.write_str("no TCP-AO"),
+            Self::Gate(why) => write!(f, "nothing to hold the final ACK with ({why})"),
+            Self::Destroy => f.write_str("sockets cannot be destroyed by netlink"),
+            Self::SockDiag => f.write_str("netlink says nothing of sockets"),
+            Self::Programs => f.write_str("no eBPF programs"),
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LongTimers { seconds } => write!(
+                f,
+                "waits {seconds} s for the kernel's timers; run it with --long, or in the \
+                 matrix, where time is virtual"
+            ),
+            Self::OnlyByName => f.write_str(
+                "harms kernels with a bug, which warn in their log or leak; it runs only by its \
+                 name, as in sockmig run mptcp/timer",
+            ),
+            Self::NoIpv6 => f.write_str(
+                "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set",
+            ),
+            Self::TooOld { missing: missing @ Newer::Ao, since, version } => {
+                write!(f, "{missing}: it came with {since}, this is {version}")
+            }
+            Self::TooOld { missing, since, version } => {
+                write!(f, "{missing}: migration came with {since}, this is {version}")
+            }
+            Self::BuiltWithout { missing, option } => {
+                write!(f, "{missing}: the kernel is built without {option}")
+            }
+            Self::AnswersAsWithout { missing, options } => write!(
+                f,
+                "{missing}: the kernel is built without {}, as it answers; its configuration is \
+                 not known",
+                options.join(", ")
+            ),
+            Self::NoModule { missing, option } => {
+                write!(f, "{missing}: {option} is a module here, and it cannot be loaded")
+            }
+            Self::GateRefused { why } => {
+                write!(f, "nothing to hold the final ACK with ({why})")
+            }
+            Self::NoMultipath { why } => {
+                write!(f, "no Multipath TCP: the kernel is built without CONFIG_MPTCP ({why})")
+            }
+            Self::MultipathOff { why } => {
+                write!(f, "Multipath TCP is turned off in new network namespaces ({why})")
+            }
+            Self::MayNotLoadPrograms { why } => write!(
+                f,
+                "loading an eBPF program is {why}: run as root, outside of containers (CAP_BPF in \
+                 the first user namespace)"
+            ),
+            Self::SharedMachine => f.write_str(
+                "counts what the whole machine has, and other programs have some of it; run it \
+                 in the matrix, where the machine is sockmig's own",
+            ),
+            Self::NoSecondUid => {
+                f.write_str("a second user is needed: run as root, or map a second uid")
+            }
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+/// A reason as documents have it: its `kind` with what belongs to that, and the sentence
+/// beside it.
+pub(crate) mod written {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::SkipReason;
+
+    #[derive(Serialize)]
+    struct Out<'r> {
+        #[serde(flatten)]
+        typed: Option<&'r SkipReason>,
+        reason: String,
+    }
+
+    #[derive(Deserialize)]
+    struct In {
+        #[serde(flatten)]
+        typed: Option<SkipReason>,
+        reason: String,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(why: &SkipReason, to: S) -> Result<S::Ok, S::Error> {
+        let typed = (!matches!(why, SkipReason::Words(_))).then_some(why);
+        Out { typed, reason: why.to_string() }.serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SkipReason, D::Error> {
+        let In { typed, reason } = In::deserialize(from)?;
+        Ok(typed.unwrap_or(SkipReason::Words(reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use harness::Errno;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::judge::verdict::Verdict;
+
+    fn no_gate() -> NoGate {
+        NoGate::Neither {
+            rule: Refusal::Errno { call: Some("nftables".into()), errno: Errno::EPERM },
+            filter: Refusal::of(Errno::EACCES),
+        }
+    }
+
+    #[rstest]
+    #[case(SkipReason::LongTimers { seconds: 31 }, "long-timers")]
+    #[case(SkipReason::NoSecondUid, "no-second-uid")]
+    #[case(SkipReason::GateRefused { why: no_gate() }, "gate-refused")]
+    #[case(
+        SkipReason::BuiltWithout { missing: Feature::Gate(no_gate()), option: "CONFIG_NF_TABLES".into() },
+        "built-without"
+    )]
+    #[case(
+        SkipReason::TooOld {
+            missing: Newer::Ao,
+            since: Version::new(6, 7, 0),
+            version: Version::new(6, 1, 9),
+        },
+        "too-old"
+    )]
+    fn a_document_has_the_kind_and_the_sentence(#[case] reason: SkipReason, #[case] kind: &str) {
+        let skip = Verdict::Skip { reason: reason.clone() };
+        let written = serde_json::to_value(&skip).expect("JSON");
+        assert_eq!(
+            (written["verdict"].as_str(), written["kind"].as_str()),
+            (Some("skip"), Some(kind))
+        );
+        assert_eq!(written["reason"].as_str(), Some(&reason.to_string()[..]));
+        assert_eq!(serde_json::from_value::<Verdict>(written).expect("a verdict"), skip);
+    }
+
+    #[test]
+    fn a_document_of_an_older_sockmig_has_only_words() {
+        let old = r#"{"verdict": "skip", "reason": "a second user is needed"}"#;
+        let read: Verdict = serde_json::from_str(old).expect("a verdict");
+        let reason = SkipReason::Words("a second user is needed".into());
+        assert_eq!(read, Verdict::Skip { reason: reason.clone() });
+        let again = serde_json::to_value(&read).expect("JSON");
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(old).expect("JSON"));
+    }
+}
