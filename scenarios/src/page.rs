@@ -47,7 +47,7 @@ fn shown(prefix: &Prefix) -> String {
 
 fn entry(case: &Case) -> String {
     let documents = case.documents.iter().map(Citation::to_string);
-    let kernel = Some(case.source).filter(|kernel| !kernel.is_empty()).map(|kernel| plain(kernel));
+    let kernel = Some(case.source).filter(|kernel| !kernel.is_empty()).map(plain);
     let sources: Vec<String> = documents.chain(kernel).collect();
     format!(
         "\n### `{}`\n\n- does: {}\n- must: {}\n- source: {}\n- settings: {}\n",

@@ -37,7 +37,6 @@ const CASES: &[Case] = &[Case {
         Migration::Off => reset(),
         Migration::On => moved(),
     },
-    ..Case::DEFAULT
 }];
 
 fn quiz2(lab: &mut Lab, _: Setting) -> harness::Result<()> {

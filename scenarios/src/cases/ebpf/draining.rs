@@ -44,7 +44,6 @@ pub(super) const CASES: &[Case] = &[
                 .fact("A accepts", "C `Hello World`, W `Hello World`, EAGAIN")
                 .counters(&[("PassiveOpens", 3)])
         },
-        ..Case::DEFAULT
     },
     Case {
         name: "ebpf/draining/until-the-end",
