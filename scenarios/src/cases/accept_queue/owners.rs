@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::subprocess::Copy;
+use harness::subprocess::ForkedHolder;
 use harness::wait;
 use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
@@ -140,7 +140,7 @@ const KILLED: &str = "the other owner of A is killed";
 
 fn owner_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     quiz1_by(lab, |lab, a| {
-        let owner = Copy::fork()?;
+        let owner = ForkedHolder::fork()?;
         // Not the last descriptor of it: nothing happens.
         drop(a);
         lab.observe_waiting("A's child before the kill")?;
@@ -162,7 +162,7 @@ fn owner_of_four_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         let waiting: u32 = four.iter().map(|l| l.queue().map_or(0, |queue| queue.waiting)).sum();
         Ok((waiting >= 24).then_some(()))
     })?;
-    let owner = Copy::fork()?;
+    let owner = ForkedHolder::fork()?;
     drop(four);
     let b = lab.listen_with_backlog("B", 64)?;
     let before = lab.counters()?;
