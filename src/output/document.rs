@@ -99,7 +99,7 @@ impl CaseDocument {
             took_ms: milliseconds(outcome.took),
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
-            source: case.map_or("", |case| case.source).into(),
+            source: case.map_or_else(String::new, Case::sources),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace: lines.iter().map(ToString::to_string).collect(),
             capture,
