@@ -4,9 +4,11 @@
 mod act;
 mod line;
 pub mod observation;
+mod parts;
 mod record;
 mod version1;
 
-pub use act::{Accepted, Act, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
+pub use act::Act;
 pub use line::{Kind, Line, NoLine};
+pub use parts::{Accepted, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
 pub use record::{Event, Trace};

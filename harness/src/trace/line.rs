@@ -171,7 +171,7 @@ impl TryFrom<Written> for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::act::{Accepted, Actor};
+    use crate::trace::parts::{Accepted, Actor};
 
     fn read(document: &str) -> Result<Line, serde_json::Error> {
         serde_json::from_str(document)

@@ -140,7 +140,7 @@ impl InitialNumbers {
 mod tests {
     use super::*;
     use crate::net::segment::Flags;
-    use crate::trace::act::Actor;
+    use crate::trace::parts::Actor;
 
     const CLIENT: &str = "127.0.0.1:40000";
     const SERVER: &str = "127.0.0.1:80";

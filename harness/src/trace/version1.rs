@@ -1,6 +1,7 @@
 //! Acts of documents of version 1, which have only their words.
 
-use crate::trace::act::{Accepted, Act, Actor, Destroyed, Direction, GateKind, Part};
+use crate::trace::act::Act;
+use crate::trace::parts::{Accepted, Actor, Destroyed, Direction, GateKind, Part};
 
 impl Act {
     /// The act that version 1 of the documents wrote in these words; those that a ladder draws
