@@ -213,7 +213,7 @@ pub fn has_warnings(page: &Page<'_>) -> bool {
     !(findings.complaints.is_empty()
         && findings.ends.is_empty()
         && findings.stale.is_empty()
-        && findings.lacks.is_empty()
+        && findings.missing.is_empty()
         && findings.restarts.is_empty()
         && findings.skips.is_empty())
 }
@@ -257,7 +257,7 @@ pub fn warnings(page: &Page<'_>) -> Markup {
                 }
             }
             (groups(page, "Expected bugs that are not there", &findings.stale))
-            (groups(page, "Guests had to do without", &findings.lacks))
+            (groups(page, "Guests had to do without", &findings.missing))
             (groups(page, "Skipped", &findings.skips))
         }
     }
@@ -265,8 +265,8 @@ pub fn warnings(page: &Page<'_>) -> Markup {
 
 fn ended(kernel: &KernelDocument) -> Markup {
     let line = html! {
-        span class="chip e" { "! " (kernel.fate.word()) } " " strong { (kernel.name) } ": "
-        (kernel.fate.why().unwrap_or_default())
+        span class="chip e" { "! " (kernel.end.word()) } " " strong { (kernel.name) } ": "
+        (kernel.end.why().unwrap_or_default())
     };
     html! {
         @if kernel.console.is_empty() {

@@ -31,7 +31,7 @@ pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
     page.complaints(&findings);
     page.groups("Stale expectations: the bug is not there", &findings.stale);
     page.groups("Skipped", &findings.skips);
-    page.groups("Guests had to do without", &findings.lacks);
+    page.groups("Guests had to do without", &findings.missing);
     page.machines(&findings);
     page.totals(&grid);
     page.text
@@ -113,8 +113,8 @@ impl Page<'_> {
         }
         self.heading("Machines that did not complete");
         for kernel in &findings.ends {
-            let why = kernel.fate.why().unwrap_or_default();
-            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.fate.word()));
+            let why = kernel.end.why().unwrap_or_default();
+            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.end.word()));
             for line in kernel.console.lines() {
                 self.line(&format!("    | {line}"));
             }
