@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
-        name: "timer/kept_by_the_clone-refused",
+        name: "timer/belongings-refused",
         does: "tcp_synack_retries is 0. A keeps SYNs, and is closed with W's request; the timer \
                fires. B gives way to C, which keeps SYNs too; eight others come, and C accepts them.",
         must: "The request is dropped together with the clone that was begun, and the SYN is freed \
