@@ -3,6 +3,7 @@
 use harness::observation::Value;
 use maud::{Markup, PreEscaped, html};
 use scenarios::judge::{Mismatch, Verdict};
+use scenarios::report;
 
 use crate::html::contents::Page;
 use crate::html::digest::{Case, Mechanism, Outcome, Place};
@@ -163,7 +164,7 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
     let model = case.model_of(at);
     let is_told = |name: &String, value: &Value| match model {
         Some(model) => case.results[model].first.facts.get(name) != Some(value),
-        None => !matches!(value.to_string().as_str(), "0" | "no such counter"),
+        None => !report::is_idle_counter(name, value),
     };
     let shown: Vec<(&String, &Value)> =
         run.facts.iter().filter(|(name, value)| is_wrong(name) || is_told(name, value)).collect();
@@ -183,7 +184,7 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
         }
         @match model {
             Some(model) => p class="aside" { "all else as in result " (model + 1) },
-            None if others > 0 => p class="aside" { (others) " more that were 0" },
+            None if others > 0 => p class="aside" { (others) " counters that did not move" },
             None => {},
         }
     }

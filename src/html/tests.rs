@@ -297,7 +297,10 @@ fn a_case_says_each_result_once_with_its_witnesses() {
     let facts = wrong.first("table.facts").rows();
     assert!(facts.contains(&"TCPMigrateReqFailure (wrong) | ✗ 1".to_owned()), "{facts:?}");
     assert!(facts.contains(&"recv(C) | ECONNRESET".to_owned()), "{facts:?}");
-    assert_eq!((facts.len(), &*wrong.first("p.aside").text()), (10, "14 more that were 0"));
+    assert_eq!(
+        (facts.len(), &*wrong.first("p.aside").text()),
+        (11, "13 counters that did not move")
+    );
     assert_eq!(wrong.first("details.captures").texts("a"), ["6.x-example v4/off"]);
     assert!(
         results[2].texts("p").contains(
