@@ -1,4 +1,4 @@
-//! A mechanism's cases, and what each of them came to.
+//! A mechanism's cases, and the results of each.
 
 use harness::observation::Value;
 use maud::{Markup, PreEscaped, html};
@@ -151,8 +151,8 @@ fn deviations(mismatches: &[Mismatch]) -> Markup {
     }
 }
 
-/// The witness beside the wire: calls, counters, queues, socket states. As in a terminal,
-/// without counters that did not move; and of a result that came to the same word as an
+/// The witness next to the wire: calls, counters, queues, socket states. As in a terminal,
+/// without counters that did not move; and of a result with the same word as an
 /// earlier one in its settings, only what differs.
 fn facts(case: &Case<'_>, at: usize) -> Markup {
     let run = case.results[at].first;

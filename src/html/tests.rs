@@ -199,7 +199,7 @@ fn the_tables_say_what_was_found() {
     assert_eq!(
         runs.rows(),
         [
-            "kernel | machine | clock | came to | final ACKs held by | tcp_migrate_req | tainted \
+            "kernel | machine | clock | machine ended | final ACKs held by | tcp_migrate_req | tainted \
              | as | rounds | took",
             "6.x-example | this one, no guest | real | completed | nftables | 0 | 0 | root | 1 | \
              0.9 s",
@@ -329,13 +329,13 @@ fn a_case_says_each_result_once_with_its_witnesses() {
 fn a_page_has_every_fate_and_every_verdict() {
     let page = of_matrix(everything(&quizzes()));
     for fate in ["panicked", "cannot fetch", "never booted", "out of memory", "hung", "garbage"] {
-        assert!(page.contains(&format!("! {fate}</span>")), "{fate} is not told");
+        assert!(page.contains(&format!("! {fate}</span>")), "{fate} is not shown");
     }
     for word in ["✗ FAIL", "! error", "? stale", "◆ known bug", "✓ ok", "– skip", "○ not run"]
     {
         assert!(page.contains(&format!("{word}</span></dt>")), "{word} is not in the legend");
     }
-    assert!(page.contains("3864c6ba1e04"), "a bug's fix is not told");
+    assert!(page.contains("3864c6ba1e04"), "a bug's fix is not shown");
     assert!(page.contains("sockmig matrix --kernel 6.12.85-1 quiz1/v4/off --out DIR"));
 }
 
@@ -351,7 +351,7 @@ fn hostile() -> MatrixDocument {
                 Some(verdict.clone())
             });
         kernel.console = text();
-        kernel.lacks = vec![text()];
+        kernel.missing = vec![text()];
         kernel.complaints = vec![Complaint { during: text(), text: text() }];
         let run = kernel.run.as_mut().expect("a run");
         run.environment.kernel.release = text();
@@ -377,7 +377,7 @@ fn nothing_in_a_document_becomes_markup() {
     assert_eq!(page.matches("<img").count(), 0, "a document's image is in the page");
     let tail = page.rfind("<script>").expect("the page's own");
     assert!(!page[tail..].contains("alert"), "a document reaches into the script");
-    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not told");
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not shown");
 }
 
 #[test]

@@ -16,7 +16,7 @@ const MARK_COLUMNS: usize = 2;
 /// A longer name of a client is cut.
 const NAME_COLUMNS: usize = 8;
 
-/// Between the client and the first listener, beside the notation: an arrow's ends.
+/// Between the client and the first listener, next to the notation: an arrow's ends.
 const ARROW_COLUMNS: usize = 8;
 /// And at least so much, for `-- accept(B): C's connection --`.
 const LEAST_GAP: usize = 34;
@@ -32,7 +32,7 @@ const NOTE_COLUMNS: usize = 14;
 pub struct Frame {
     /// In characters.
     pub width: usize,
-    /// Beside another one, so narrow that there is no room for times.
+    /// Next to another one, so narrow that there is no room for times.
     pub narrow: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct Row {
     pub body: Body,
     /// Which of the server's columns have a lane here.
     pub alive: Vec<bool>,
-    /// What stands beside it.
+    /// What stands next to it.
     pub note: Option<Note>,
 }
 
@@ -171,7 +171,7 @@ impl Layout {
         layout
     }
 
-    /// Adds a rung's rows, with the client's `name`, and the first note `beside`, if there is
+    /// Adds a rung's rows, with the client's `name`, and the first note `next to`, if there is
     /// to be one.
     fn add(
         &mut self,

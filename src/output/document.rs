@@ -32,11 +32,11 @@ pub struct RunDocument {
     pub totals: Totals,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// How the kernel was tainted meanwhile, by whomever; nothing in a guest, where that is
+    /// How the kernel was tainted meanwhile, by anything; nothing in a guest, where that is
     /// a complaint.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tainted_meanwhile: Option<String>,
-    /// The runs of cases, in the order in which they came to an end.
+    /// The runs of cases, in the order in which they ended.
     pub cases: Vec<CaseDocument>,
 }
 
@@ -141,12 +141,12 @@ pub struct KernelDocument {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub complaints: Vec<Complaint>,
     /// What the guest had to do without: modules that could not be loaded, and the like.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub lacks: Vec<String>,
+    #[serde(rename = "lacks", skip_serializing_if = "Vec::is_empty", default)]
+    pub missing: Vec<String>,
     /// The last lines of its console, where they matter.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub console: String,
-    /// What its cases came to; nothing if the suite was never reached.
+    /// The results of its cases; nothing if the suite was never reached.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub run: Option<RunDocument>,
 }
@@ -164,7 +164,7 @@ pub struct MachineDocument {
     pub boot_ms: u64,
     /// The machine's whole life, in milliseconds of the host's clock.
     pub took_ms: u64,
-    /// How often it was started again to go on behind a case that had ended it.
+    /// How often it was started again to go on after a case that had ended it.
     pub restarts: u32,
 }
 
@@ -172,7 +172,7 @@ pub struct MachineDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fate", rename_all = "kebab-case")]
 pub enum Fate {
-    /// The suite came to its end, and the machine powered itself off.
+    /// The suite ended, and the machine powered itself off.
     Completed,
     /// The kernel could not be had: the mirror no longer has it, or was not reached.
     CannotFetch {
