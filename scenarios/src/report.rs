@@ -38,7 +38,7 @@ pub fn explain(
     let wrapped = |text: &str| wrap(text, COLUMNS).join("\n");
     say("does", &wrapped(selected.case.does));
     say("must", &wrapped(selected.case.must));
-    say("source", &wrapped(selected.case.source));
+    say("source", &wrapped(&selected.case.sources()));
     let mismatches: &[Mismatch] = match &outcome.verdict {
         Verdict::Fail { mismatches } => mismatches,
         Verdict::KnownBug { mismatches, reason, fix } => {

@@ -88,7 +88,7 @@ impl Page {
         }
         self.label("does", case.does)?;
         self.label("must", case.must)?;
-        self.label("source", case.source)?;
+        self.label("source", &case.sources())?;
         for (name, does) in lesson::functions(case) {
             if let Some(does) = does {
                 self.label("kernel", &format!("{name}() {does}."))?;

@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 use harness::interrupt;
 use scenarios::case::Selected;
 use scenarios::catalogue;
-use vm::bootable::NotBootable;
-use vm::cache::{Cache, Progress};
-use vm::choice::Choice;
-use vm::host::{Host, Shared};
-use vm::qemu::Clock;
+use vm::boot::not_bootable::NotBootable;
+use vm::fetch::cache::{Cache, Progress};
+use vm::fetch::choice::Choice;
+use vm::machine::host::{Host, Shared};
+use vm::machine::qemu::Clock;
 
 use crate::cli::{MatrixArguments, Shard};
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{Row, RowEvent, RunOptions};
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
-use crate::output::document::{Fate, KernelDocument, MatrixDocument, SCHEMA, milliseconds};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::{Matrix, Stage};
 use crate::output::matrix::live::Live;
@@ -179,9 +179,9 @@ impl Plan {
 
     fn row(&self, kernel: &Choice, report: &dyn Fn(RowEvent)) -> KernelDocument {
         let name = kernel.name();
-        let without_machine = |fate| KernelDocument {
+        let without_machine = |end| KernelDocument {
             name: name.clone(),
-            fate,
+            end,
             machine: None,
             complaints: vec![],
             missing: vec![],
@@ -189,19 +189,19 @@ impl Plan {
             run: None,
         };
         if interrupt::caught() {
-            return without_machine(Fate::Interrupted);
+            return without_machine(MachineEnd::Interrupted);
         }
         let mut watch = |progress: Progress<'_>| report(RowEvent::Stage(stage(progress)));
         let (bootable, hardware) = match self.workshop.prepare(kernel, &mut watch) {
             Ok(prepared) => prepared,
             Err(NotBootable::CannotFetch(e)) => {
-                return without_machine(Fate::CannotFetch { why: e.to_string() });
+                return without_machine(MachineEnd::CannotFetch { why: e.to_string() });
             }
-            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };
         let host = match Host::prepare(bootable, hardware, &Shared::default()) {
             Ok(host) => host,
-            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };
         let out = match self.out.as_ref().map(|out| out.subdirectory(&file_name(&name))) {
             None => None,

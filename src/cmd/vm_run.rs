@@ -10,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
 use harness::interrupt;
-use vm::bootable::Bootable;
-use vm::cache::Cache;
-use vm::choice;
-use vm::death::{Death, Kind};
-use vm::host::{Host, NotUp, Shared};
-use vm::machine::Machine;
-use vm::program;
-use vm::qemu::Hardware;
+use vm::boot::bootable::Bootable;
+use vm::fetch::cache::Cache;
+use vm::fetch::choice;
+use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::host::{Host, NotUp, Shared};
+use vm::machine::program;
+use vm::machine::qemu::Hardware;
+use vm::machine::running::Machine;
 
 use crate::cli::VmRunArguments;
 use crate::exit::Exit;
@@ -67,12 +67,12 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
     let name = kernel.name.clone();
     let host = Host::prepare(kernel, hardware, &shared)?;
     let (machine, _) = host.boot().map_err(|e| match e {
-        NotUp::Died(death) => told(&name, &death),
+        NotUp::EndedEarly(end) => ended_early(&name, &end),
         other => other.into(),
     })?;
     let silence = Duration::from_secs(arguments.silence.into());
     converse(machine, &task, silence).map_err(|e| match e {
-        Lost::Machine(death) => told(&name, &death),
+        Lost::Machine(end) => ended_early(&name, &end),
         Lost::Task(why) => anyhow!("{name}: {why}"),
         Lost::Output(e) => e.into(),
     })
@@ -140,7 +140,7 @@ fn workspace(package: &Path) -> PathBuf {
 
 /// Why there is no exit code.
 enum Lost {
-    Machine(Box<Death>),
+    Machine(Box<EarlyEnd>),
     Task(String),
     Output(io::Error),
 }
@@ -168,11 +168,11 @@ fn pass_on(mut to: impl Write, bytes: &[u8]) -> Result<(), Lost> {
     to.write_all(bytes).and_then(|()| to.flush()).map_err(Lost::Output)
 }
 
-fn told(kernel: &str, death: &Death) -> anyhow::Error {
-    let Death { kind, why, console } = death;
-    match (kind, console.as_str()) {
-        (Kind::Interrupted, _) | (_, "") => anyhow!("{kernel}: {why}"),
-        (_, console) => anyhow!("{kernel}: {why}; the console's last lines:\n{console}"),
+fn ended_early(kernel: &str, end: &EarlyEnd) -> anyhow::Error {
+    let EarlyEnd { reason, console } = end;
+    match (reason, console.as_str()) {
+        (EndReason::Interrupted, _) | (_, "") => anyhow!("{kernel}: {reason}"),
+        (_, console) => anyhow!("{kernel}: {reason}; the console's last lines:\n{console}"),
     }
 }
 

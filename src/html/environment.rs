@@ -65,7 +65,7 @@ fn built(kernel: &KernelDocument) -> Markup {
         tr {
             th scope="row" { (kernel.name) }
             @match probed {
-                None => td colspan="10" { "nothing is known: " (kernel.fate.word()) },
+                None => td colspan="10" { "nothing is known: " (kernel.end.word()) },
                 Some(probed) => {
                     td { (probed.version) }
                     td { code { (probed.release) " " (probed.machine) } br; small { (probed.build) } }
@@ -116,7 +116,7 @@ fn ran(kernel: &KernelDocument) -> Markup {
                 }
             }
             td { @match machine { Some(machine) => { (machine.clock) }, None => "real" } }
-            td { (kernel.fate.word()) }
+            td { (kernel.end.word()) }
             @match &kernel.run {
                 None => td colspan="6" {},
                 Some(run) => (run_cells(run)),

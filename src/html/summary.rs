@@ -265,8 +265,8 @@ pub fn warnings(page: &Page<'_>) -> Markup {
 
 fn ended(kernel: &KernelDocument) -> Markup {
     let line = html! {
-        span class="chip e" { "! " (kernel.fate.word()) } " " strong { (kernel.name) } ": "
-        (kernel.fate.why().unwrap_or_default())
+        span class="chip e" { "! " (kernel.end.word()) } " " strong { (kernel.name) } ": "
+        (kernel.end.why().unwrap_or_default())
     };
     html! {
         @if kernel.console.is_empty() {

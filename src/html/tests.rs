@@ -12,7 +12,7 @@ use crate::fixture::matrix::{
 use crate::fixture::run;
 use crate::html::combine::{Combined, Part};
 use crate::html::page::page;
-use crate::output::document::{Complaint, Fate, KernelDocument, MatrixDocument};
+use crate::output::document::{Complaint, KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::read::Document;
 
 /// What a document may say and a page must not do.
@@ -43,7 +43,7 @@ fn small() -> String {
     cases[2].capture = Some("quiz1-v4-off.pcapng".into());
     let real = run(cases, 1);
     let ids = ["quiz1/v4/off", "quiz1/v4/on", "wake-up/epoll/v4"].map(str::to_owned);
-    let mut old = kernel("6.1.174-1", Fate::Completed, &ids, |at, _| match at {
+    let mut old = kernel("6.1.174-1", MachineEnd::Completed, &ids, |at, _| match at {
         0 => Some(pass()),
         1 => Some(known()),
         _ => None,
@@ -326,10 +326,10 @@ fn a_case_says_each_result_once_with_its_witnesses() {
 }
 
 #[test]
-fn a_page_has_every_fate_and_every_verdict() {
+fn a_page_has_every_end_and_every_verdict() {
     let page = of_matrix(everything(&quizzes()));
-    for fate in ["panicked", "cannot fetch", "never booted", "out of memory", "hung", "garbage"] {
-        assert!(page.contains(&format!("! {fate}</span>")), "{fate} is not shown");
+    for end in ["panicked", "cannot fetch", "never booted", "out of memory", "hung", "garbage"] {
+        assert!(page.contains(&format!("! {end}</span>")), "{end} is not shown");
     }
     for word in ["✗ FAIL", "! error", "? stale", "◆ known bug", "✓ ok", "– skip", "○ not run"]
     {
@@ -347,7 +347,7 @@ fn hostile() -> MatrixDocument {
     let mut kernels: Vec<KernelDocument> = vec![];
     for (at, verdict) in verdicts.into_iter().enumerate() {
         let mut kernel =
-            kernel(&format!("{at}{HOSTILE}"), Fate::Died { why: text() }, &ids, |_, _| {
+            kernel(&format!("{at}{HOSTILE}"), MachineEnd::Died { why: text() }, &ids, |_, _| {
                 Some(verdict.clone())
             });
         kernel.console = text();
@@ -395,7 +395,8 @@ fn fifteen_kernels_and_550_cases_stay_under_5_megabytes() {
 fn what_is_alike_is_told_once() {
     let ids = quizzes();
     let kernels = ["6.1", "6.2"];
-    let kernels = kernels.map(|name| kernel(name, Fate::Completed, &ids, |_, _| Some(pass())));
+    let kernels =
+        kernels.map(|name| kernel(name, MachineEnd::Completed, &ids, |_, _| Some(pass())));
     let page = of_matrix(matrix(ids, kernels.into()));
     assert_eq!(page.matches("class=\"result o\"").count(), 2, "one for each quiz");
     assert_eq!(page.matches("A accepts nothing and is closed.").count(), 2, "once a case");

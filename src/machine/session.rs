@@ -6,8 +6,8 @@ use harness::frame::Frame;
 use harness::guest::tag as of_every_guest;
 use scenarios::engine::{Ending, Outcome};
 use serde::de::DeserializeOwned;
-use vm::death::{Death, Kind};
-use vm::machine::Machine;
+use vm::machine::end::EarlyEnd;
+use vm::machine::running::Machine;
 
 use crate::machine::guest::{Task, tag};
 use crate::output::consumer::Environment;
@@ -35,7 +35,7 @@ pub enum End {
     /// The guest could give no laboratories.
     NoLab(String),
     /// The machine ended before its work did.
-    Died(Box<Death>),
+    EndedEarly(Box<EarlyEnd>),
 }
 
 /// Has a machine run cases, and passes on what it reports.
@@ -50,37 +50,36 @@ pub fn run(
     let mut capture = Vec::new();
     let mut failure = None;
     loop {
-        let Frame { tag, payload } = match machine.hear(silence) {
+        let frame = match machine.hear(silence) {
             Ok(frame) => frame,
-            Err(death) => return End::Died(death),
+            Err(end) => return End::EndedEarly(end),
         };
-        let said = match tag {
-            tag::ENVIRONMENT => parse(&payload).map(|report| Report::Environment(Box::new(report))),
-            tag::STARTED => Some(Report::Started(String::from_utf8_lossy(&payload).into_owned())),
-            tag::COMPLAINT => parse(&payload).map(Report::Complaint),
+        let payload = &frame.payload;
+        let report = match frame.tag {
+            tag::ENVIRONMENT => parse(payload).map(|report| Report::Environment(Box::new(report))),
+            tag::STARTED => Some(Report::Started(String::from_utf8_lossy(payload).into_owned())),
+            tag::COMPLAINT => parse(payload).map(Report::Complaint),
             tag::CAPTURE => {
-                capture = payload;
+                capture = frame.payload;
                 continue;
             }
-            tag::OUTCOME => parse(&payload).map(|mut outcome: Box<Outcome>| {
+            tag::OUTCOME => parse(payload).map(|mut outcome: Box<Outcome>| {
                 outcome.pcapng = std::mem::take(&mut capture);
                 Report::Finished(outcome)
             }),
             tag::ENDING => {
-                if let Some(Ending::NoLab { why, .. }) = parse(&payload) {
+                if let Some(Ending::NoLab { why, .. }) = parse(payload) {
                     failure = Some(why);
                 }
                 continue;
             }
             tag::FAILURE => {
-                failure = Some(String::from_utf8_lossy(&payload).into_owned());
+                failure = Some(String::from_utf8_lossy(payload).into_owned());
                 continue;
             }
             of_every_guest::END => {
-                return match (failure, exit_code(&payload)) {
-                    (None, code) if code != 0 => {
-                        End::Died(machine.gave_up(&format!("exit code {code}")))
-                    }
+                return match (failure, exit_code(payload)) {
+                    (None, code) if code != 0 => End::EndedEarly(machine.suite_ended(code)),
                     (failure, _) => {
                         machine.power_off(POWER_OFF);
                         failure.map_or(End::Done, End::NoLab)
@@ -89,9 +88,11 @@ pub fn run(
             }
             _ => None,
         };
-        match said {
+        match report {
             Some(report) => listen(report),
-            None => return End::Died(unreadable(tag, &payload)),
+            None => {
+                return End::EndedEarly(Box::new(EarlyEnd::of_unreadable_message(&frame)));
+            }
         }
     }
 }
@@ -109,13 +110,4 @@ pub fn exit_code(payload: &[u8]) -> i32 {
 
 fn parse<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
     serde_json::from_slice(payload).ok()
-}
-
-fn unreadable(tag: u8, payload: &[u8]) -> Box<Death> {
-    let beginning: String = payload.escape_ascii().take(60).map(char::from).collect();
-    Box::new(Death {
-        kind: Kind::Garbage,
-        why: format!("a message of kind {tag} that cannot be read: {beginning}"),
-        console: String::new(),
-    })
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::output::document::{Fate, KernelDocument, MatrixDocument, RunDocument, SCHEMA};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
 
 /// A document of one of the two kinds.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +104,7 @@ impl Document {
             complete: run.complete,
             kernels: vec![KernelDocument {
                 name: run.environment.kernel.release.clone(),
-                fate: if run.complete { Fate::Completed } else { Fate::Interrupted },
+                end: if run.complete { MachineEnd::Completed } else { MachineEnd::Interrupted },
                 machine: None,
                 complaints: vec![],
                 missing: vec![],

@@ -28,8 +28,8 @@ const CASES: &[Case] = &[
         does: "A keeps SYNs. V's child waits in A's queue, W's request is A's; A is closed; W sends \
                its ACK. Eight others come to B, which keeps SYNs too; B accepts all ten.",
         must: "Each has its own SYN: none was freed with the request that it came with.",
-        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the request \
-                 changes listeners",
+        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the \
+                 request changes listeners",
         settings: Settings::FamiliesOn,
         run: saved_syns,
         expect: |_| {
@@ -46,8 +46,7 @@ const CASES: &[Case] = &[
                another on B. C's child waits in A's queue; A is closed.",
         must: "The child that B accepts has A's values: it was made from A. (Nobody has a \
                listener's SO_PRIORITY.)",
-        source: "M-01, M-02, M-16; inet_csk_listen_stop() moves the child as it is; sk_clone() \
-                 clears sk_priority",
+        source: "inet_csk_listen_stop() moves the child as it is; sk_clone() clears sk_priority",
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let a = of_kind(lab, setting, "A", 0)?;
@@ -65,8 +64,7 @@ const CASES: &[Case] = &[
                comes later.",
         must: "The child that B accepts has B's values: it was made from B. Only SO_MARK is A's, \
                which was put down in the request. (Nobody has a listener's SO_PRIORITY.)",
-        source: "M-01, M-02, M-16; tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is \
-                 ir_mark",
+        source: "tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is ir_mark",
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let a = of_kind(lab, setting, "A", 0)?;
@@ -90,7 +88,7 @@ const CASES: &[Case] = &[
         does: "A keeps SYNs (TCP_SAVE_SYN), B does not. V's child waits in A's queue, W's request is \
                A's; A is closed; W sends its ACK; B accepts both, and asks for their SYNs, twice.",
         must: "Both have theirs, once.",
-        source: "M-03, M-06; inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
+        source: "inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         run: |lab, _| saved_syn(lab, 1, 0),
         expect: |_| saved_syn_must(["its SYN", "nothing"]),
@@ -101,7 +99,7 @@ const CASES: &[Case] = &[
         does: "As attributes/saved-syn, but A keeps SYNs from the link's header on (2), and B from \
                the IP header on (1).",
         must: "Both have theirs as A kept it, with the link's header before it, once.",
-        source: "M-05; tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
+        source: "tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         run: |lab, _| saved_syn(lab, 2, 1),
         expect: |_| saved_syn_must(["its SYN and the link's header", "nothing"]),
@@ -111,7 +109,7 @@ const CASES: &[Case] = &[
         name: "attributes/unsaved-syn",
         does: "As attributes/saved-syn, but B keeps SYNs and A does not.",
         must: "There are none: the SYNs came before B had a say. Asking is no error.",
-        source: "M-04; tcp_reqsk_record_syn() at the SYN",
+        source: "tcp_reqsk_record_syn() at the SYN",
         settings: Settings::FamiliesOn,
         run: |lab, _| saved_syn(lab, 0, 1),
         expect: |_| saved_syn_must(["nothing", "nothing"]),
@@ -123,7 +121,7 @@ const CASES: &[Case] = &[
                sends a bare ACK, then data.",
         must: "B's option counts: the bare ACK is dropped, and counted; the data completes the \
                handshake on B.",
-        source: "M-07, M-09; tcp_check_req(): rskq_defer_accept of the new listener",
+        source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
         run: |lab, _| deferred(lab, 0, 5),
         expect: |_| {
@@ -140,7 +138,7 @@ const CASES: &[Case] = &[
         does: "A waits for data (TCP_DEFER_ACCEPT), B does not. W's bare ACK is dropped by A; A is \
                closed; W sends the bare ACK again, then data.",
         must: "B's option counts: the bare ACK completes the handshake on B.",
-        source: "M-08; tcp_check_req(): rskq_defer_accept of the new listener",
+        source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
         run: |lab, _| deferred(lab, 5, 0),
         expect: |_| {
@@ -155,7 +153,7 @@ const CASES: &[Case] = &[
                sends its ACK; the filter is taken away, and W sends it again.",
         must: "B's filter drops the first ACK, and the request lives on; the second one completes \
                the handshake on B.",
-        source: "M-10; tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOn,
         run: filter_of_the_target,
         expect: |_| {
@@ -175,7 +173,7 @@ const CASES: &[Case] = &[
                dropped; A is closed; W sends the ACK again.",
         must: "Off: an RST without ACK. On: A's filter has no say any more, and the ACK completes \
                the handshake on B.",
-        source: "M-10; tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOffAndOn,
         run: filter_of_the_closed,
         expect: |setting| {

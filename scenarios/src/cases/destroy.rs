@@ -31,7 +31,7 @@ const CASES: &[Case] = &[
         does: "As quiz 1, but A is destroyed by netlink instead of closed, and stays open.",
         must: "As quiz 1; and A accepts no more: EINVAL. Its owner is told by poll, and finds \
                ECONNABORTED, once.",
-        source: "E-06; tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
+        source: "tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
                  tcp_done_with_error()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
@@ -49,7 +49,7 @@ const CASES: &[Case] = &[
         name: "destroy/under-accept",
         does: "A thread sleeps in accept on A; B listens; A is destroyed by netlink.",
         must: "The call returns at once, with EINVAL.",
-        source: "E-06; tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
+        source: "tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: |lab, _| ended_under(lab, Way::Accept, Lab::destroy),
@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
         name: "destroy/under-epoll",
         does: "A thread sleeps in epoll_wait on A; B listens; A is destroyed by netlink.",
         must: "The call returns at once.",
-        source: "E-06; tcp_done(): sk_state_change(), sk_error_report()",
+        source: "tcp_done(): sk_state_change(), sk_error_report()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: |lab, _| ended_under(lab, Way::Epoll, Lab::destroy),
@@ -72,7 +72,7 @@ const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is destroyed by netlink. W sends data.",
         must: "As after a close: nothing at once; then, off, an RST without ACK; on, the data \
                completes the handshake on B. A cannot be destroyed again: it is no listener.",
-        source: "E-06; tcp_abort() leaves requests alone; reuseport_migrate_sock()",
+        source: "tcp_abort() leaves requests alone; reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         run: in_flight,
@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
                closed by its owner. W sends data.",
         must: "The close is nothing to either: off, C was reset, and W is; on, B has both, and each \
                moved once.",
-        source: "E-06; reuseport_detach_sock() of a closed member; tcp_abort()",
+        source: "reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: then_closed,
@@ -103,7 +103,7 @@ const CASES: &[Case] = &[
                listens again.",
         must: "Off, the request is dropped in silence; on, it moves to B. Either way it is off A's \
                count: A has room for as many as before.",
-        source: "E-06; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
@@ -118,13 +118,14 @@ const CASES: &[Case] = &[
                 .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", moved)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/fast-open",
         does: "As fast-open/accept-queue, but A is destroyed by netlink instead of closed.",
         must: "As there: off, the unfinished child is reset; on, it moves to B, and W's ACK ends \
                the handshake.",
-        source: "E-06; tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
+        source: "tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: |lab, _| {
@@ -142,7 +143,7 @@ const CASES: &[Case] = &[
                by netlink; then B accepts.",
         must: "C is reset, by one RST that acknowledges its data. The child stays in B's queue: B \
                accepts it, reads its data, and then finds ECONNABORTED.",
-        source: "E-06; tcp_abort(): tcp_send_active_reset(), tcp_done_with_error()",
+        source: "tcp_abort(): tcp_send_active_reset(), tcp_done_with_error()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         run: child,
@@ -171,7 +172,7 @@ const CASES: &[Case] = &[
                their SYNs.",
         must: "W is reset; B accepts the child, reads its data, and then finds ECONNABORTED. The \
                child is off B's count: the data of one client is taken.",
-        source: "E-06; tcp_done(): reqsk_fastopen_remove(), a0ab2ba83e35",
+        source: "tcp_done(): reqsk_fastopen_remove(), a0ab2ba83e35",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         run: fast_open_child,
@@ -197,8 +198,7 @@ const CASES: &[Case] = &[
                SYN+ACK. At the end A listens again.",
         must: "In silence: W learns of it by the RST without ACK that answers its data, and its \
                SYN+ACK is not repeated. The request is off A's count, and nothing off B's.",
-        source: "E-06; tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), \
-                 timer_delete_sync()",
+        source: "tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), timer_delete_sync()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
@@ -208,6 +208,7 @@ const CASES: &[Case] = &[
                 .fact("SYN+ACKs to W when V had two", 1)
                 .fact("handshakes that A has room for", "as many as a fresh listener")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/moved-request",
@@ -215,19 +216,20 @@ const CASES: &[Case] = &[
                it is destroyed by netlink, by the cookie that it had at A. W sends data.",
         must: "It has kept its cookie. It is off B's count, in silence, and the data is answered by \
                an RST without ACK.",
-        source: "E-06; inet_reqsk_clone(): ir_cookie, rsk_listener; tcp_abort()",
+        source: "inet_reqsk_clone(): ir_cookie, rsk_listener; tcp_abort()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
         run: moved_request,
         expect: |_| destroyed_request_must().fact("requests that moved", 1),
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/moved-child",
         does: "sock_diag is asked for W's request at A; A is closed; W's data completes the \
                handshake on B, which accepts; the child is destroyed by the request's cookie.",
         must: "The child has its request's cookie, whoever's it was: it is found, and W is reset.",
-        source: "E-06; inet_csk_clone_lock(): sk_cookie",
+        source: "inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         run: moved_child,

@@ -23,8 +23,8 @@ const MUST: &str = "Nothing gets lost by the move to a larger array: W's ACK and
                     handshakes on listeners of the group, C's child is at another, the program \
                     chooses as before, and the members stand in the same order.";
 
-const SOURCE: &str = "G-22; reuseport_grow(), reuseport_add_sock(): INIT_SOCKS is 128; \
-                      __reuseport_detach_closed_sock()";
+const SOURCE: &str =
+    "reuseport_grow(), reuseport_add_sock(): INIT_SOCKS is 128; __reuseport_detach_closed_sock()";
 
 const CASES: &[Case] = &[
     Case {

@@ -27,7 +27,7 @@ const CASES: &[Case] = &[
         must: "The signature is checked with A's key, which lives as long as its requests do: the data \
            completes the handshake on B at once.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_md5_destruct_sock(), \
-             9e472d9e84b1",
+                 9e472d9e84b1",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
@@ -41,6 +41,7 @@ const CASES: &[Case] = &[
                 .fact("recv(B's child)", "`Hello World`")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "md5/another-key",
@@ -63,13 +64,14 @@ const CASES: &[Case] = &[
                 .fact("recv(B's child)", "`Hello World`")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "md5/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
            sign.",
-        source: "M-12; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
         run: |lab, _| MD5.child_keeps_its_key(lab, |_, _| Ok(())),
@@ -81,7 +83,7 @@ const CASES: &[Case] = &[
         does: "As md5/child-without-listener-key, but B has another key.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
            sign with it.",
-        source: "M-13; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
         run: |lab, _| MD5.child_keeps_its_key(lab, |_, b| signed("B", b.sign(b"B's own"))),
@@ -107,7 +109,7 @@ const CASES: &[Case] = &[
                sends data, and more of it.",
         must: "The first is checked by A's rule and makes a child of B's, which has B's key: it \
                signs its answer, and drops what comes then without a signature.",
-        source: "M-14; tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
+        source: "tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
                  tcp_md5_do_lookup()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],

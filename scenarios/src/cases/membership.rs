@@ -33,7 +33,7 @@ const fn apart(name: &'static str, does: &'static str, run: Run) -> Case {
         name,
         does,
         must: APART,
-        source: "G-09; inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards; \
+        source: "inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards; \
                  reuseport_migrate_sock(), LINUX_MIB_TCPMIGRATEREQFAILURE",
         settings: Settings::FamiliesOn,
         run,
@@ -46,7 +46,7 @@ const fn apart(name: &'static str, does: &'static str, run: Run) -> Case {
 const fn together(name: &'static str, does: &'static str, run: Run) -> Case {
     Case {
         must: TOGETHER,
-        source: "G-10; inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards",
+        source: "inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards",
         expect: |_| together_must(),
         ..apart(name, does, run)
     }
@@ -146,7 +146,7 @@ const CASES: &[Case] = &[
         },
     ),
     Case {
-        source: "G-17; a group is joined in inet_hash(), by listen",
+        source: "a group is joined in inet_hash(), by listen",
         ..apart(
             "membership/bound-only",
             "As membership/wildcards, but at the loopback address, and B is bound and does not \
@@ -159,7 +159,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        source: "G-18; sk_reuseport is for bind, a group is by its pointer",
+        source: "sk_reuseport is for bind, a group is by its pointer",
         ..together(
             "membership/option-cleared",
             "As membership/wildcards, but at the loopback address, and SO_REUSEPORT is cleared on \
@@ -176,7 +176,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        source: "G-08; sockfs_setattr() changes sk_uid, a group is by its pointer",
+        source: "sockfs_setattr() changes sk_uid, a group is by its pointer",
         needs: &[Need::SecondUid],
         ..together(
             "membership/given-away",
@@ -196,7 +196,7 @@ const CASES: &[Case] = &[
                group, and listens.",
         must: "B's listen fails with EADDRINUSE: by its program it has a group already, and \
                cannot join A's. A serves as before.",
-        source: "G-20; inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
+        source: "inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
         settings: Settings::Families,
         run: program_before_listen,
         expect: |_| {
@@ -212,7 +212,7 @@ const CASES: &[Case] = &[
         does: "A is bound, and attaches a classic BPF program that returns 1; then A, B and C \
                listen, and eight clients come.",
         must: "The program is the group's: all eight are given to B.",
-        source: "G-21; reuseport_add_sock(): who comes gets the group that is there",
+        source: "reuseport_add_sock(): who comes gets the group that is there",
         settings: Settings::Families,
         run: program_of_the_first,
         expect: |_| Expectation::new().fact("served by", "B, B, B, B, B, B, B, B"),
@@ -225,8 +225,8 @@ const CASES: &[Case] = &[
                twelve times, with 6000 addresses.",
         must: "A stays the only one of its group, so that the program's answer is nobody, and A \
                serves each client.",
-        source: "G-09, G-16; inet_reuseport_add_sock(): those of one hash are compared, as there \
-                 will be some where memory is small and the table with it",
+        source: "inet_reuseport_add_sock(): those of one hash are compared, as there will be some \
+                 where memory is small and the table with it",
         settings: Settings::OnceOn(Family::V4),
         run: many_addresses,
         expect: |_| Expectation::new().fact("served by", "A"),
@@ -239,7 +239,7 @@ const CASES: &[Case] = &[
                classic BPF program that returns 1, and a client.",
         must: "A is the only one of its group, so that the program's answer is nobody, and A \
                serves the client.",
-        source: "G-09; inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
+        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
                  port's bits are the place's",
         settings: Settings::FamiliesOn,
         run: two_ports,
@@ -251,7 +251,7 @@ const CASES: &[Case] = &[
         does: "Two datagrams wait in a UDP socket; another one with SO_REUSEPORT is bound to the \
                address; the first is closed.",
         must: "They are lost, and no migration is counted: it is for TCP listeners.",
-        source: "G-24; reuseport_stop_listen_sock() asks for IPPROTO_TCP",
+        source: "reuseport_stop_listen_sock() asks for IPPROTO_TCP",
         settings: Settings::FamiliesOn,
         run: udp,
         expect: |_| {

@@ -45,7 +45,8 @@ const CASES: &[Case] = &[
                up, for a header only, and for nothing.",
         must: "What there is no room for is closed, with MSG_CTRUNC. The room that CMSG_SPACE adds \
                counts: two come where one was meant.",
-        source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), scm_max_fds()",
+        source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), \
+                 scm_max_fds()",
         run: little_room,
         expect: |_| {
             Expectation::new()
@@ -63,7 +64,8 @@ const CASES: &[Case] = &[
         name: "passing/last-one-dropped",
         does: "A is sent and closed; it is received with no room for a control message.",
         must: "The data comes with MSG_CTRUNC, and that was A's close: nobody listens any more.",
-        source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are closed",
+        source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are \
+                 closed",
         run: last_one_dropped,
         expect: |_| {
             Expectation::new()

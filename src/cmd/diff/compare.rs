@@ -152,7 +152,7 @@ pub fn compare(before: &MatrixDocument, after: &MatrixDocument) -> Difference {
 impl Difference {
     fn whole(&mut self, meaning: Meaning, kernel: &KernelDocument) {
         let tally = words(kernel).into_values().collect::<crate::output::word::Tally>();
-        let what = format!("{}, {}", kernel.fate.word(), tally.brief());
+        let what = format!("{}, {}", kernel.end.word(), tally.brief());
         self.kernels.push(KernelChange { meaning, kernel: kernel.name.clone(), what });
     }
 
@@ -162,7 +162,7 @@ impl Difference {
         (first, before): (&MatrixDocument, &KernelDocument),
         (second, after): (&MatrixDocument, &KernelDocument),
     ) {
-        self.fates(name, before, after);
+        self.ends(name, before, after);
         let (old, new) = (cells(first, before), cells(second, after));
         // In the order of the second document, after it what is gone.
         let gone = first.cases.iter().filter(|id| !new.contains_key(id.as_str()));
@@ -188,16 +188,16 @@ impl Difference {
         }
     }
 
-    fn fates(&mut self, name: &str, before: &KernelDocument, after: &KernelDocument) {
+    fn ends(&mut self, name: &str, before: &KernelDocument, after: &KernelDocument) {
         let mut say = |meaning, what| {
             self.kernels.push(KernelChange { meaning, kernel: name.to_owned(), what });
         };
-        let why = after.fate.why().map_or(String::new(), |why| format!(": {why}"));
-        let what = format!("{} -> {}{why}", before.fate.word(), after.fate.word());
+        let why = after.end.why().map_or(String::new(), |why| format!(": {why}"));
+        let what = format!("{} -> {}{why}", before.end.word(), after.end.word());
         // A machine that ends as it did may give another reason: that is no difference.
-        if before.fate.word() != after.fate.word() {
+        if before.end.word() != after.end.word() {
             let wrong = |blame| matches!(blame, Blame::Kernel | Blame::Laboratory);
-            let (was, is) = (before.fate.counts_as(), after.fate.counts_as());
+            let (was, is) = (before.end.counts_as(), after.end.counts_as());
             say(
                 match (wrong(was), wrong(is)) {
                     (false, true) => Meaning::Regression,
@@ -219,7 +219,7 @@ impl Difference {
             (None, Some(line)) => {
                 say(Meaning::Regression, format!("its log complains now: {line}"));
             }
-            (Some(line), None) if after.fate.counts_as() == Blame::Nobody => {
+            (Some(line), None) if after.end.counts_as() == Blame::Nobody => {
                 say(Meaning::Fix, format!("its log no longer complains: {line}"));
             }
             _ => {}

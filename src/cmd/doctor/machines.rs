@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use harness::space;
 use indicatif::DecimalBytes;
-use vm::cache::Cache;
-use vm::kernels::table;
-use vm::{accel, bootable, qemu};
+use vm::boot::prepare;
+use vm::fetch::cache::Cache;
+use vm::fetch::kernels::table;
+use vm::machine::{accel, qemu};
 
 use crate::cmd::doctor::finding::Finding;
 
@@ -67,8 +68,8 @@ fn kvm(cache: &Cache) -> Finding {
 }
 
 fn kernels(cache: &Cache) -> Finding {
-    let place = |kernel| bootable::place(kernel, cache);
-    let ready = table().iter().filter(|kernel| bootable::ready(&place(kernel)).is_some()).count();
+    let place = |kernel| prepare::place(kernel, cache);
+    let ready = table().iter().filter(|kernel| prepare::ready(&place(kernel)).is_some()).count();
     let (all, at) = (table().len(), cache.root().display());
     let found = format!("{ready} of {all} ready, in {at}");
     match ready {

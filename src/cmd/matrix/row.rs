@@ -6,15 +6,15 @@ use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};
-use vm::death::{Death, Kind};
-use vm::host::{Host, NotUp};
-use vm::machine::CONSOLE;
+use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::host::{Host, NotUp};
+use vm::machine::running::CONSOLE;
 
 use crate::machine::guest::Task;
 use crate::machine::session::{self, Report};
 use crate::output::consumer::{End, Run};
 use crate::output::document::{
-    CaseDocument, Complaint, Fate, KernelDocument, MachineDocument, RunDocument, milliseconds,
+    CaseDocument, Complaint, KernelDocument, MachineDocument, MachineEnd, RunDocument, milliseconds,
 };
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::Stage;
@@ -65,7 +65,7 @@ struct Found {
     totals: Totals,
     complaints: Vec<Complaint>,
     missing: Vec<String>,
-    fate: Option<(Fate, String)>,
+    end: Option<(MachineEnd, String)>,
     boot: Option<Duration>,
     restarts: u32,
     hangs: u32,
@@ -102,12 +102,12 @@ impl<'r> Row<'r> {
             Ok((machine, up)) => {
                 self.found.boot.get_or_insert(up.took);
                 if self.found.missing.is_empty() {
-                    self.found.missing = up.lacks;
+                    self.found.missing = up.missing;
                 }
                 machine
             }
             Err(not_up) => {
-                self.settle(fate_of_boot(not_up));
+                self.settle(end_of_boot(not_up));
                 self.keep(host);
                 return false;
             }
@@ -126,16 +126,16 @@ impl<'r> Row<'r> {
         match end {
             session::End::Done => self.options.fresh,
             session::End::NoLab(why) => {
-                self.settle((Fate::CannotBoot { why }, String::new()));
+                self.settle((MachineEnd::CannotBoot { why }, String::new()));
                 false
             }
-            session::End::Died(death) => self.outlive(*death, &running),
+            session::End::EndedEarly(end) => self.outlive(*end, &running),
         }
     }
 
     /// A machine of one case's own has nothing to say unless it died.
     fn keep_console(&self, host: &Host, end: &session::End) {
-        if !self.options.fresh || matches!(end, session::End::Died(_)) {
+        if !self.options.fresh || matches!(end, session::End::EndedEarly(_)) {
             self.keep(host);
         }
     }
@@ -200,20 +200,27 @@ impl<'r> Row<'r> {
         (self.report)(RowEvent::Finished(Box::new(outcome)));
     }
 
-    /// A machine has died while cases ran. Says whether to start another.
-    fn outlive(&mut self, death: Death, running: &[String]) -> bool {
-        let Death { kind, ref why, .. } = death;
+    /// A machine has ended while cases ran. Says whether to start another.
+    fn outlive(&mut self, end: EarlyEnd, running: &[String]) -> bool {
+        let EarlyEnd { reason, console } = end;
         match running {
-            // Nobody knows who it was: each of them alone will report.
+            // Nobody knows who it was: each of them alone will show it.
             [_, _, ..] => self.options.jobs = 1,
-            [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
+            [id] if reason != EndReason::Interrupted => self.take(ended_by(id, &reason)),
             _ => {}
         }
-        self.found.hangs += u32::from(kind == Kind::Hung);
-        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung)
-            && self.found.hangs < HANGS;
+        self.found.hangs += u32::from(matches!(reason, EndReason::Hung { .. }));
+        let goes_on = match reason {
+            EndReason::Panicked { .. } | EndReason::OutOfMemory { .. } | EndReason::Hung { .. } => {
+                self.found.hangs < HANGS
+            }
+            EndReason::NeverBooted(_)
+            | EndReason::Died(_)
+            | EndReason::Garbage(_)
+            | EndReason::Interrupted => false,
+        };
         let suspects = running.to_vec();
-        self.settle((fate_of(kind, death.why), death.console));
+        self.settle((end_of(&reason), console));
         self.left.sort_by_key(|selected| !suspects.contains(&selected.id()));
         if !goes_on || running.is_empty() || self.found.restarts == RESTARTS {
             return false;
@@ -223,18 +230,28 @@ impl<'r> Row<'r> {
         true
     }
 
-    /// The first of a kernel's deaths is the one that it is known for.
-    fn settle(&mut self, fate: (Fate, String)) {
-        self.found.fate.get_or_insert(fate);
+    /// The first end of a kernel's machines is the one that is reported.
+    fn settle(&mut self, end: (MachineEnd, String)) {
+        self.found.end.get_or_insert(end);
     }
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
         let Self { options, found, left, .. } = self;
-        let Found { run, cases, mut totals, complaints, missing, fate, boot, restarts, .. } = found;
-        let (fate, console) = fate.unwrap_or((Fate::Completed, String::new()));
+        let Found {
+            run,
+            cases,
+            mut totals,
+            complaints,
+            missing,
+            end: machine_end,
+            boot,
+            restarts,
+            ..
+        } = found;
+        let (machine_end, console) = machine_end.unwrap_or((MachineEnd::Completed, String::new()));
         let not_run = left.len();
-        let ending = match fate {
-            Fate::Interrupted => Ending::Interrupted { not_run },
+        let ending = match machine_end {
+            MachineEnd::Interrupted => Ending::Interrupted { not_run },
             _ if not_run > 0 && not_run < all => {
                 Ending::NoLab { why: "the machine ended".into(), not_run }
             }
@@ -245,7 +262,7 @@ impl<'r> Row<'r> {
         let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
         KernelDocument {
             name: name.to_owned(),
-            fate,
+            end: machine_end,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
                 clock: host.clock().name().to_owned(),
@@ -263,17 +280,17 @@ impl<'r> Row<'r> {
 }
 
 /// The outcome of a case that its kernel did not survive.
-fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
-    let verdict = match kind {
-        Kind::Panicked => Verdict::Fail {
+fn ended_by(id: &str, reason: &EndReason) -> Outcome {
+    let verdict = match reason {
+        EndReason::Panicked { line } => Verdict::Fail {
             mismatches: vec![Mismatch {
                 what: "the kernel".into(),
                 expected: vec!["to go on".into()],
-                actual: why.to_owned(),
+                actual: line.to_owned(),
                 trace_line: None,
             }],
         },
-        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {why}") },
+        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {reason}") },
     };
     Outcome {
         id: id.to_owned(),
@@ -285,21 +302,22 @@ fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
     }
 }
 
-fn fate_of(kind: Kind, why: String) -> Fate {
-    match kind {
-        Kind::NeverBooted => Fate::NeverBooted { why },
-        Kind::Panicked => Fate::Panicked { why },
-        Kind::OutOfMemory => Fate::OutOfMemory { why },
-        Kind::Hung => Fate::Hung { why },
-        Kind::Died => Fate::Died { why },
-        Kind::Garbage => Fate::Garbage { why },
-        Kind::Interrupted => Fate::Interrupted,
+fn end_of(reason: &EndReason) -> MachineEnd {
+    let why = reason.to_string();
+    match reason {
+        EndReason::NeverBooted(_) => MachineEnd::NeverBooted { why },
+        EndReason::Panicked { .. } => MachineEnd::Panicked { why },
+        EndReason::OutOfMemory { .. } => MachineEnd::OutOfMemory { why },
+        EndReason::Hung { .. } => MachineEnd::Hung { why },
+        EndReason::Died(_) => MachineEnd::Died { why },
+        EndReason::Garbage(_) => MachineEnd::Garbage { why },
+        EndReason::Interrupted => MachineEnd::Interrupted,
     }
 }
 
-fn fate_of_boot(not_up: NotUp) -> (Fate, String) {
+fn end_of_boot(not_up: NotUp) -> (MachineEnd, String) {
     match not_up {
-        NotUp::Died(death) => (fate_of(death.kind, death.why), death.console),
-        other => (Fate::CannotBoot { why: other.to_string() }, String::new()),
+        NotUp::EndedEarly(end) => (end_of(&end.reason), end.console),
+        other => (MachineEnd::CannotBoot { why: other.to_string() }, String::new()),
     }
 }

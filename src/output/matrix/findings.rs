@@ -75,7 +75,7 @@ pub struct Bug<'d> {
 pub fn findings(found: &MatrixDocument) -> Findings<'_> {
     let mut findings = Findings::default();
     for (at, kernel) in found.kernels.iter().enumerate() {
-        if kernel.fate.why().is_some() {
+        if kernel.end.why().is_some() {
             findings.ends.push(kernel);
         }
         for complaint in &kernel.complaints {
@@ -86,8 +86,8 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
                 None => findings.complaints.push((line, vec![(at, complaint)])),
             }
         }
-        for missing in &kernel.missing {
-            note(&mut findings.missing, missing.as_str(), at, None);
+        for what in &kernel.missing {
+            note(&mut findings.missing, what.as_str(), at, None);
         }
         if let Some(machine) = &kernel.machine {
             let fresh = if machine.fresh { ", a fresh kernel for each case" } else { "" };
@@ -253,7 +253,7 @@ pub fn shell_word(name: &str) -> String {
 pub fn kernels_line(found: &MatrixDocument) -> String {
     let mut counts: BTreeMap<(bool, &str), usize> = BTreeMap::new();
     for kernel in &found.kernels {
-        *counts.entry((kernel.fate.why().is_some(), kernel.fate.word())).or_default() += 1;
+        *counts.entry((kernel.end.why().is_some(), kernel.end.word())).or_default() += 1;
     }
     let counted = counts.iter().map(|((_, word), count)| format!("{count} {word}"));
     let counted = counted.collect::<Vec<_>>().join(", ");

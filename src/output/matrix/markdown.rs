@@ -139,9 +139,9 @@ fn table(text: &mut String, found: &MatrixDocument) {
             cell_text(&tally)
         });
         let cells = cells.collect::<Vec<_>>().join(" | ");
-        let (name, fate) = (escaped(&kernel.name), kernel.fate.word());
-        let fate = if kernel.fate.why().is_some() { format!("**{fate}**") } else { fate.into() };
-        let _ = writeln!(text, "| {name} | {fate} | {cells} |");
+        let (name, end) = (escaped(&kernel.name), kernel.end.word());
+        let end = if kernel.end.why().is_some() { format!("**{end}**") } else { end.into() };
+        let _ = writeln!(text, "| {name} | {end} | {cells} |");
     }
     let legend = Word::WORST_FIRST.into_iter().rev().filter(|word| all.of(*word) > 0);
     let legend = legend.map(|word| {
@@ -221,15 +221,15 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
     }
     let _ = writeln!(text, "\n### Machines that did not complete\n");
     for kernel in findings.ends.iter().take(TOLD) {
-        let (name, fate) = (&kernel.name, kernel.fate.word());
-        let why = kernel.fate.why().unwrap_or_default();
+        let (name, end) = (&kernel.name, kernel.end.word());
+        let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
-            let _ = writeln!(text, "- {} **{fate}**: {}\n", escaped(name), escaped(why));
+            let _ = writeln!(text, "- {} **{end}**: {}\n", escaped(name), escaped(why));
             continue;
         }
         let _ = writeln!(
             text,
-            "<details><summary>{} <b>{fate}</b>: {}</summary>\n",
+            "<details><summary>{} <b>{end}</b>: {}</summary>\n",
             html(name),
             html(why)
         );

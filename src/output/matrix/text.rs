@@ -113,8 +113,8 @@ impl Page<'_> {
         }
         self.heading("Machines that did not complete");
         for kernel in &findings.ends {
-            let why = kernel.fate.why().unwrap_or_default();
-            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.fate.word()));
+            let why = kernel.end.why().unwrap_or_default();
+            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.end.word()));
             for line in kernel.console.lines() {
                 self.line(&format!("    | {line}"));
             }

@@ -8,6 +8,7 @@ use harness::socket::{Client, Listener, Stream};
 use harness::wait;
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::REPLY;
 use crate::expectation::Expectation;
 use crate::steps::queued_child::{hello, quiz1_by, quiz1_must_by};
 
@@ -60,7 +61,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/duplicate",
         does: "With a child in A's queue and B listening, a duplicate of A is closed.",
         must: "Nothing happens: A is open as long as one descriptor of it is.",
-        source: "the mailing list, `dup doesn't count`; inet_release() at the last reference",
+        documents: &[REPLY.at("`dup doesn't count`")],
+        source: "inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
             unharmed(lab, |a| a.duplicate().map_or_else(|e| e.to_string(), |_| "ok".into()))

@@ -98,6 +98,7 @@ pub(super) const CASES: &[Case] = &[
         waits_for: FIRST,
         run: |lab, _| often(lab, timer),
         expect: |_| nothing_is_kept(TIMES, 0),
+        ..Case::DEFAULT
     },
     Case {
         name: "accounting/freed/fast-open",

@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As accept-queue/target, with the sysctl at 0 and a program that always passes.",
         must: "As accept-queue/target: each child goes where a new connection with its four-tuple \
                is given to.",
-        source: "B-07, S-07; reuseport_select_sock_by_hash()",
+        source: "reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         needs: &[Need::Programs],
         run: |lab, setting| {
@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
         does: "Children of six clients wait in A's queue; B, C and D listen; when migrating, a \
                program selects index 2; A is closed.",
         must: "All six are C's, in their order.",
-        source: "B-11; inet_csk_listen_stop()",
+        source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: all_in_order,
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
                then index 1 is emptied, and four come.",
         must: "B has the first eight. The four that no selection is made for are given by the \
                hash to a member of the group.",
-        source: "B-10; reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
+        source: "reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
         settings: Settings::Families,
         needs: &[Need::Programs],
         run: choose_for_syns,
@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
                is detached.",
         must: "To drop a SYN is to refuse it, and no silence: an RST that acknowledges it, and \
                ECONNREFUSED. Afterwards A serves a client.",
-        source: "B-09; inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
+        source: "inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: refuse_syn,
@@ -96,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
                SYN was A's; B listens; A is closed; W sends its ACK with data.",
         must: "ENOENT, EBADFD, EAFNOSUPPORT and EPROTOTYPE, and the hash chooses among A's own \
                group: B.",
-        source: "B-10; sk_select_reuseport(), reuseport_id",
+        source: "sk_select_reuseport(), reuseport_id",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::Ipv6],
         run: failing_selections,
@@ -117,7 +117,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with data. When \
                migrating, a program selects D's place, C's, and an empty one; and passes.",
         must: "The last selection that came to something counts: C accepts W's connection.",
-        source: "B-07, B-10; sk_select_reuseport(): selected_sk",
+        source: "sk_select_reuseport(): selected_sk",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: |lab, _| {
@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's child waits in A's queue; B, C and D listen; A is closed. When migrating, a \
                program selects C's place, and ends with 2, which is neither SK_PASS nor SK_DROP.",
         must: "What is not SK_PASS is a drop: the child is reset, and a failed migration counted.",
-        source: "B-08; bpf_run_sk_reuseport(): action == SK_PASS",
+        source: "bpf_run_sk_reuseport(): action == SK_PASS",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: |lab, _| {
@@ -161,7 +161,7 @@ pub(super) const CASES: &[Case] = &[
                nobody sent, an ACK from beyond the window, and its data.",
         must: "The program is asked for each of the four segments, and one migration is counted: \
                the request stays A's until there is a child.",
-        source: "B-18; tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: every_packet,

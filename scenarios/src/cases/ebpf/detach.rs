@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Any member may detach it. ENOENT for a group without, for a socket with \
                SO_REUSEPORT and no group, and for a member that was shut down; EINVAL for a \
                socket without SO_REUSEPORT.",
-        source: "B-14; reuseport_detach_prog()",
+        source: "reuseport_detach_prog()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
         run: who_detaches,
@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
                D listen; B detaches the program; A is closed.",
         must: "As without a program. Off: the child is reset, and no failed migration is counted. \
                On: the hash chooses.",
-        source: "B-15; reuseport_stop_listen_sock()",
+        source: "reuseport_stop_listen_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: detached_before,

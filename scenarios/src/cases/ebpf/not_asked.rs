@@ -17,8 +17,7 @@ pub(super) const CASES: &[Case] = &[
                migrates. W's child waits in A's queue; B, C and D listen; A is closed.",
         must: "It is not asked about the child. Off: the child is reset, and no failed migration \
                is counted. On: the hash chooses who accepts the child.",
-        source: "B-05, B-06; reuseport_stop_listen_sock(), reuseport_migrate_sock(): \
-                 expected_attach_type",
+        source: "reuseport_stop_listen_sock(), reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: |lab, _| not_asked(lab, Path::Close),
@@ -32,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
                data.",
         must: "It is not asked about the request. Off: an RST without ACK, and no failed \
                migration. On: the hash chooses who accepts W's connection.",
-        source: "B-05, B-06; reuseport_migrate_sock(): expected_attach_type",
+        source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         run: |lab, _| not_asked(lab, Path::FinalAck),
@@ -45,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
                waits; B, C and D listen; A is closed.",
         must: "A classic program does not enable migration, nor is it asked. Off: the child is \
                reset, and no failed migration is counted. On: the hash chooses.",
-        source: "S-06, B-05; reuseport_migrate_sock(): expected_attach_type",
+        source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
             let a = lab.listen("A")?;

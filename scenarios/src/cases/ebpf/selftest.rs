@@ -41,12 +41,14 @@ macro_rules! inherits {
                 $must,
                 " E accepts all 25, each with its own data, and no other listener any."
             ),
-            source: "selftests/bpf: prog_tests/migrate_reuseport.c, progs/test_migrate_reuseport.c",
+            source: "selftests/bpf: prog_tests/migrate_reuseport.c, \
+                     progs/test_migrate_reuseport.c",
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: $long,
             run: |lab, _| inherits(lab, State::$state),
             expect: |_| must(State::$state),
+            ..Case::DEFAULT
         }
     };
 }

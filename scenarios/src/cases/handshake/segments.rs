@@ -115,8 +115,8 @@ pub(super) const CASES: &[Case] = &[
                window and not the expected one, then sends data.",
         must: "Off: the request is gone without a packet. On: a challenge ACK, as for any \
                connection; the request lives on, and the data completes the handshake on B.",
-        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in \
-                 SYN-RECEIVED` (CVE-2026-68118)",
+        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in SYN-RECEIVED` \
+                 (CVE-2026-68118)",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
         expect: |setting| match setting.migration {
@@ -148,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
                then all of it comes.",
         must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
                for what is missing, which an ACK tells.",
-        source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
+        source: "tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
         expect: |setting| match setting.migration {
@@ -163,7 +163,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
         must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
                the handshake on B.",
-        source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
+        source: "tcp_check_req(): if ACK is not set, just silently drop the packet",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
         expect: |setting| match setting.migration {
@@ -178,7 +178,7 @@ pub(super) const CASES: &[Case] = &[
                window.",
         must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
                and takes new handshakes.",
-        source: "N-11; tcp_check_req(), embryonic_reset",
+        source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
         run: syn_in_window,
         expect: |_| {
@@ -243,7 +243,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; W sends its SYN again.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "N-05; tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
+        source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
         settings: Settings::FamiliesOn,
         run: syn_again_looks,
         expect: |_| {

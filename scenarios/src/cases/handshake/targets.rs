@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
                data; B accepts; W sends its data again.",
         must: "The first data is dropped, as an overflow of B's and a failed migration; the \
                request lives on, and the second completes the handshake on B.",
-        source: "N-13, N-15; tcp_check_req(): listen_overflow, 55d444b310c6",
+        source: "tcp_check_req(): listen_overflow, 55d444b310c6",
         settings: Settings::FamiliesOn,
         run: full_target,
         expect: |_| {
@@ -51,7 +51,7 @@ pub(super) const CASES: &[Case] = &[
                accepted, somebody else begins a handshake.",
         must: "The data is answered by an RST without ACK, and the request is gone. B takes the \
                new handshake.",
-        source: "N-14; tcp_check_req(): listen_overflow, embryonic_reset",
+        source: "tcp_check_req(): listen_overflow, embryonic_reset",
         settings: Settings::FamiliesOn,
         run: full_target_aborts,
         expect: |_| {
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/no-target",
         does: "W's SYN was A's, the only listener, which is closed. W sends data.",
         must: "An RST without ACK; on, a failed migration is counted. Nothing is left.",
-        source: "N-16; reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
+        source: "reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
         settings: Settings::FamiliesOffAndOn,
         run: no_target,
         expect: |setting| {
@@ -92,7 +92,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's, the only listener, which is closed. Then B listens; W sends data.",
         must: "B founds a group of its own, and does not inherit: an RST without ACK; on, a \
                failed migration is counted.",
-        source: "N-17; reuseport_alloc()",
+        source: "reuseport_alloc()",
         settings: Settings::FamiliesOffAndOn,
         run: late_target,
         expect: |setting| {
@@ -113,7 +113,7 @@ pub(super) const CASES: &[Case] = &[
                data.",
         must: "A is a listener again, and its request never left it: the data completes the \
                handshake on A, and no migration is counted.",
-        source: "N-18; reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
+        source: "reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         run: listens_again,
@@ -132,7 +132,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B and C listen; A is closed, then B. W sends data.",
         must: "Off: an RST without ACK. On: nothing moved before; the data completes the \
                handshake on C, with one migration.",
-        source: "N-19; reuseport_migrate_sock()",
+        source: "reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         run: chain,

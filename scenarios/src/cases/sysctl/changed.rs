@@ -61,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
                 ("TCPMigrateReqFailure", 1),
             ])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "sysctl/set-after-the-close",
@@ -74,6 +75,7 @@ pub(super) const CASES: &[Case] = &[
         waits_for: DATA_RETRANSMISSION,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("1")),
         expect: |_| quiz2_reset_must().counters(&[("OutRsts", 1), ("EstabResets", 1)]),
+        ..Case::DEFAULT
     },
 ];
 

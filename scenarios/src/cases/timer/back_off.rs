@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
                repeated its SYN+ACK to W, which never answers.",
         must: "B's limit counts: two more repetitions, after 2 and 4 seconds, and 8 seconds after \
                the last the request is gone, in silence. B has room for as many as before.",
-        source: "T-03; reqsk_timer_handler(): icsk_syn_retries of the heir",
+        source: "reqsk_timer_handler(): icsk_syn_retries of the heir",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that B has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/ladder",
@@ -41,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
                repetitions that follow.",
         must: "The schedule goes on where A left it: B repeats after 2, 4, 8 and 16 seconds more, \
                and the request moves once. 31 seconds after its SYN, W is served by B.",
-        source: "T-09; reqsk_timer_handler(): num_timeout goes with the clone",
+        source: "reqsk_timer_handler(): num_timeout goes with the clone",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(31),
@@ -56,6 +57,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that B has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/chain",
@@ -63,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
                one of them, found by B's TOS on the wire or C's; that one is closed; the timer \
                fires again.",
         must: "The request moves again, to the last: two migrations, and the schedule goes on.",
-        source: "T-09; reqsk_timer_handler() on a request that was cloned before",
+        source: "reqsk_timer_handler() on a request that was cloned before",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(3),
@@ -78,13 +80,14 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that the last has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/repetition-limit",
         does: "B repeats SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
                is closed with W's request; the timer moves it, and fires again.",
         must: "B's limit counts: the second time is not twice the first.",
-        source: "M-17; reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
+        source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
         run: repetition_limit,

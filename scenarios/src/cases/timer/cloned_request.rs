@@ -134,6 +134,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("the child's SO_COOKIE", "as its request's at A")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/window-clamp",

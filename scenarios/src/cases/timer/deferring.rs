@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
                fires; W sends its ACK again.",
         must: "B's rule counts: the SYN+ACK is sent again, which A would not have done, and the \
                ACK completes the handshake.",
-        source: "M-08; syn_ack_recalc() with the heir's rskq_defer_accept",
+        source: "syn_ack_recalc() with the heir's rskq_defer_accept",
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
@@ -32,6 +32,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("accept(B)", "W's connection")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/deferring-both",

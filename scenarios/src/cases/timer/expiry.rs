@@ -24,19 +24,20 @@ pub(super) const CASES: &[Case] = &[
         must: "Off: the request is dropped in silence, and the data is answered by an RST. On: \
                the request moves to B, with the same SYN+ACK again; the data completes the \
                handshake there, and is no second migration.",
-        source: "T-01; reqsk_timer_handler(), c905dee62232",
+        source: "reqsk_timer_handler(), c905dee62232",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
         run: silent_client,
         expect: silent_client_must,
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/looks",
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; the timer fires.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "T-02; reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
+        source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         run: looks,
@@ -54,8 +55,7 @@ pub(super) const CASES: &[Case] = &[
         does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
         must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
                migration is counted. B is none the worse for it, and takes new handshakes.",
-        source: "T-04; reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), \
-                 7eca3292cac7",
+        source: "reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), 7eca3292cac7",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
@@ -66,6 +66,7 @@ pub(super) const CASES: &[Case] = &[
                 .counters(&[("TCPMigrateReqFailure", 1)])
                 .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/full-target",
@@ -73,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
                fires. W sends data; B accepts; W sends its data again.",
         must: "The timer moves the request: it does not ask for room. The data is dropped as from \
                any client of B's, until B has accepted.",
-        source: "T-05; reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
+        source: "reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         run: full_target,
@@ -104,7 +105,7 @@ pub(super) const CASES: &[Case] = &[
                fires.",
         must: "B founds a group of its own and does not inherit: the request is dropped in \
                silence, and one failed migration is counted.",
-        source: "T-07, N-17; reuseport_migrate_sock(): failure; reuseport_alloc()",
+        source: "reuseport_migrate_sock(): failure; reuseport_alloc()",
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
@@ -114,12 +115,13 @@ pub(super) const CASES: &[Case] = &[
                 .counters(&[("TCPMigrateReqFailure", 1)])
                 .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/several-closed",
         does: "W's SYN was A's; B and C listen; A is closed, then B; the timer fires.",
         must: "Nothing moved before: the request goes from A to C at once, one migration.",
-        source: "T-01, N-19; reuseport_migrate_sock()",
+        source: "reuseport_migrate_sock()",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
@@ -129,6 +131,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("TCPMigrateReqSuccess by the timer", 1)
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/shutdown",
@@ -136,7 +139,7 @@ pub(super) const CASES: &[Case] = &[
                listens again at the end.",
         must: "As after a close: the request moves to B. A has room for as many as before: the \
                request is off its count.",
-        source: "T-01; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
@@ -147,6 +150,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
 ];
 

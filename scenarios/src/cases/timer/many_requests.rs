@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
         must: "All twelve move, though B's backlog is exceeded, and the other client is turned \
                away. At their third expiry a queue that is more than half full lets go of old \
                requests: eight are dropped, the last four stay.",
-        source: "T-06; reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the heir",
+        source: "reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the heir",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
         run: |lab, _| many_requests(lab, false),
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As timer/many-requests, but A is closed when the timers have fired once.",
         must: "As there: a request that has waited through a timer is not young, and counts as old \
                with B too.",
-        source: "T-06; reqsk_queue_migrated(): young; reqsk_timer_handler()",
+        source: "reqsk_queue_migrated(): young; reqsk_timer_handler()",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
         run: |lab, _| many_requests(lab, true),
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
                once more.",
         must: "B's backlog counts for them, not A's: four move, and eight, which find B's queue \
                more than half full, are dropped as failed migrations.",
-        source: "T-06; reqsk_timer_handler(): sk_max_ack_backlog of the heir",
+        source: "reqsk_timer_handler(): sk_max_ack_backlog of the heir",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
         run: many_older_requests,
@@ -65,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
                timers. Shortly before these fire for the third time, twelve others come to B.",
         must: "All stay: B's queue is more than half full, but half of it is young, so that old \
                requests are good for more than two repetitions.",
-        source: "T-06; reqsk_queue_migrated(): young, which the timer lowers then",
+        source: "reqsk_queue_migrated(): young, which the timer lowers then",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
         run: many_young_requests,

@@ -8,7 +8,7 @@ use crate::cmd::matrix::fan_out::{self, FanOut, Files};
 use crate::exit::Exit;
 use crate::fixture::matrix as made;
 use crate::output::buffer::Buffer;
-use crate::output::document::{Fate, KernelDocument, MatrixDocument};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::matrix::event::{Matrix, MatrixConsumer};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::table::Table;
@@ -43,7 +43,7 @@ fn a_consumer_that_cannot_write_spoils_nothing_else() {
     fan_out.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
     let matrix = made::beginning();
     let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
-    let kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |_, _| Some(made::pass()));
+    let kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
     let found = made::matrix(ids, vec![kernel.clone()]);
     fan_out.begin(&matrix);
     fan_out.ended(0, &kernel);
