@@ -36,7 +36,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// What a run that came to these totals ends with, when everything could be written.
+    /// What a run with these totals ends with, when everything could be written.
     ///
     /// A deviation is worth more than a laboratory that broke in another case.
     pub fn of(totals: &Totals, deny_skips: bool) -> Self {
@@ -93,9 +93,9 @@ impl Exit {
     }
 
     /// The same, when something could not be written or kept: that is not good news.
-    pub fn unless_troubled(self, troubled: bool) -> Self {
+    pub fn unless_write_failed(self, write_failed: bool) -> Self {
         match self {
-            Self::Expected | Self::NothingRan if troubled => Self::Unavailable,
+            Self::Expected | Self::NothingRan if write_failed => Self::Unavailable,
             exit => exit,
         }
     }

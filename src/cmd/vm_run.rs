@@ -60,7 +60,7 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
 }
 
 fn run(arguments: &VmRunArguments) -> Result<i32> {
-    // What is wrong with it is told before anything is fetched or unpacked.
+    // What is wrong with it is shown before anything is fetched or unpacked.
     let (task, shared) = task(arguments)?;
     let (kernel, hardware) = prepare(arguments)?;
     interrupt::catch().context("cannot catch Ctrl-C")?;
@@ -105,7 +105,7 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
         environment.insert(name.into(), value.into());
     }
     if let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) {
-        // What a test reads beside its binary, and the programs that it is a test of.
+        // What a test reads next to its binary, and the programs that it is a test of.
         let root = workspace(&package);
         let at = root.display().to_string();
         environment.entry("INSTA_WORKSPACE_ROOT".into()).or_insert(at);
@@ -131,7 +131,7 @@ fn is_passed_on(name: &str) -> bool {
     starts_with(&PASSED_ON) && (name.starts_with(PROGRAM) || !is_secret())
 }
 
-/// The directory with the lock file: tests read what is beside their package, and snapshots
+/// The directory with the lock file: tests read what is next to their package, and snapshots
 /// are named from there.
 fn workspace(package: &Path) -> PathBuf {
     let root = package.ancestors().find(|path| path.join("Cargo.lock").is_file());
@@ -148,16 +148,16 @@ enum Lost {
 /// Passes on what the program writes, until it has ended.
 fn converse(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
     machine.send(&request(task));
-    let mut trouble = None;
+    let mut failure = None;
     loop {
         let frame = machine.hear(silence).map_err(Lost::Machine)?;
         match frame.tag {
             tag::STDOUT => pass_on(io::stdout(), &frame.payload)?,
             tag::STDERR => pass_on(io::stderr(), &frame.payload)?,
-            tag::TROUBLE => trouble = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            tag::FAILURE => failure = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
             of_every_guest::END => {
                 machine.power_off(POWER_OFF);
-                return trouble.map_or(Ok(exit_code(&frame.payload)), |why| Err(Lost::Task(why)));
+                return failure.map_or(Ok(exit_code(&frame.payload)), |why| Err(Lost::Task(why)));
             }
             _ => {}
         }

@@ -43,7 +43,7 @@ pub fn environment(page: &Page<'_>) -> Markup {
                             th scope="col" { "kernel" }
                             th scope="col" { "machine" }
                             th scope="col" { "clock" }
-                            th scope="col" { "came to" }
+                            th scope="col" { "machine ended" }
                             th scope="col" { "final ACKs held by" }
                             th scope="col" { "tcp_migrate_req" }
                             th scope="col" { "tainted" }

@@ -200,7 +200,7 @@ fn the_tables_say_what_was_found() {
     assert_eq!(
         runs.rows(),
         [
-            "kernel | machine | clock | came to | final ACKs held by | tcp_migrate_req | tainted \
+            "kernel | machine | clock | machine ended | final ACKs held by | tcp_migrate_req | tainted \
              | as | rounds | took",
             "6.x-example | this one, no guest | real | completed | nftables | 0 | 0 | root | 1 | \
              0.9 s",
@@ -298,7 +298,10 @@ fn a_case_says_each_result_once_with_its_witnesses() {
     let facts = wrong.first("table.facts").rows();
     assert!(facts.contains(&"TCPMigrateReqFailure (wrong) | ✗ 1".to_owned()), "{facts:?}");
     assert!(facts.contains(&"recv(C) | ECONNRESET".to_owned()), "{facts:?}");
-    assert_eq!((facts.len(), &*wrong.first("p.aside").text()), (10, "14 more that were 0"));
+    assert_eq!(
+        (facts.len(), &*wrong.first("p.aside").text()),
+        (11, "13 counters that did not move")
+    );
     assert_eq!(wrong.first("details.captures").texts("a"), ["6.x-example v4/off"]);
     assert!(
         results[2].texts("p").contains(
@@ -380,7 +383,7 @@ fn nothing_in_a_document_becomes_markup() {
     assert_eq!(page.matches("<img").count(), 0, "a document's image is in the page");
     let tail = page.rfind("<script>").expect("the page's own");
     assert!(!page[tail..].contains("alert"), "a document reaches into the script");
-    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not told");
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not shown");
 }
 
 #[test]

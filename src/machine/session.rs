@@ -16,13 +16,13 @@ use crate::output::document::Complaint;
 /// How long a machine has to power itself off when its work is done.
 const POWER_OFF: Duration = Duration::from_secs(10);
 
-/// What a machine tells while it runs cases.
-pub enum Said {
+/// What a machine reports while it runs cases.
+pub enum Report {
     /// Where they run.
     Environment(Box<Environment>),
     /// One is about to run.
     Started(String),
-    /// One came to its end.
+    /// One ended.
     Finished(Box<Outcome>),
     /// The kernel's log complained.
     Complaint(Complaint),
@@ -38,58 +38,58 @@ pub enum End {
     EndedEarly(Box<EarlyEnd>),
 }
 
-/// Has a machine run cases, and passes on what it tells.
+/// Has a machine run cases, and passes on what it reports.
 /// Nothing may be heard for `silence` at most.
 pub fn run(
     mut machine: Machine,
     task: &Task,
     silence: Duration,
-    mut listen: impl FnMut(Said),
+    mut listen: impl FnMut(Report),
 ) -> End {
     machine.send(&request(task));
     let mut capture = Vec::new();
-    let mut trouble = None;
+    let mut failure = None;
     loop {
         let frame = match machine.hear(silence) {
             Ok(frame) => frame,
             Err(end) => return End::EndedEarly(end),
         };
         let payload = &frame.payload;
-        let said = match frame.tag {
-            tag::ENVIRONMENT => parse(payload).map(|said| Said::Environment(Box::new(said))),
-            tag::STARTED => Some(Said::Started(String::from_utf8_lossy(payload).into_owned())),
-            tag::COMPLAINT => parse(payload).map(Said::Complaint),
+        let report = match frame.tag {
+            tag::ENVIRONMENT => parse(payload).map(|report| Report::Environment(Box::new(report))),
+            tag::STARTED => Some(Report::Started(String::from_utf8_lossy(payload).into_owned())),
+            tag::COMPLAINT => parse(payload).map(Report::Complaint),
             tag::CAPTURE => {
                 capture = frame.payload;
                 continue;
             }
             tag::OUTCOME => parse(payload).map(|mut outcome: Box<Outcome>| {
                 outcome.pcapng = std::mem::take(&mut capture);
-                Said::Finished(outcome)
+                Report::Finished(outcome)
             }),
             tag::ENDING => {
                 if let Some(Ending::NoLab { why, .. }) = parse(payload) {
-                    trouble = Some(why);
+                    failure = Some(why);
                 }
                 continue;
             }
-            tag::TROUBLE => {
-                trouble = Some(String::from_utf8_lossy(payload).into_owned());
+            tag::FAILURE => {
+                failure = Some(String::from_utf8_lossy(payload).into_owned());
                 continue;
             }
             of_every_guest::END => {
-                return match (trouble, exit_code(payload)) {
+                return match (failure, exit_code(payload)) {
                     (None, code) if code != 0 => End::EndedEarly(machine.suite_ended(code)),
-                    (trouble, _) => {
+                    (failure, _) => {
                         machine.power_off(POWER_OFF);
-                        trouble.map_or(End::Done, End::NoLab)
+                        failure.map_or(End::Done, End::NoLab)
                     }
                 };
             }
             _ => None,
         };
-        match said {
-            Some(said) => listen(said),
+        match report {
+            Some(report) => listen(report),
             None => {
                 return End::EndedEarly(Box::new(EarlyEnd::of_unreadable_message(&frame)));
             }

@@ -33,11 +33,11 @@ pub struct RunDocument {
     pub totals: Totals,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// How the kernel was tainted meanwhile, by whomever; nothing in a guest, where that is
+    /// How the kernel was tainted meanwhile, by anything; nothing in a guest, where that is
     /// a complaint.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tainted_meanwhile: Option<String>,
-    /// The runs of cases, in the order in which they came to an end.
+    /// The runs of cases, in the order in which they ended.
     pub cases: Vec<CaseDocument>,
 }
 

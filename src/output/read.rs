@@ -29,7 +29,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// What every document has, whatever its version: enough to tell what it is.
+/// What every document has, whatever its version: enough to say what it is.
 #[derive(Deserialize)]
 struct Header {
     schema: u64,
@@ -90,7 +90,7 @@ impl Document {
         };
         let mut cases: Vec<String> = Vec::new();
         for case in &run.cases {
-            // Rounds come one behind the other.
+            // Rounds come one after the other.
             if case.round == 1 || !cases.contains(&case.id) {
                 cases.push(case.id.clone());
             }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::output::document::{Blame, KernelDocument, MatrixDocument};
 use crate::output::word::{Word, words};
 
-/// What a difference means. In the order in which they are told.
+/// What a difference means. In the order in which they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Meaning {
@@ -63,9 +63,9 @@ pub struct Change {
     pub kernel: String,
     /// The case.
     pub id: String,
-    /// What it came to before; nothing if it is new.
+    /// Its result before; nothing if it is new.
     pub before: Option<Word>,
-    /// What it comes to now; nothing if it is gone.
+    /// Its result now; nothing if it is gone.
     pub after: Option<Word>,
     /// Why it is so now: the deviation, the known bug, the reason of a skip.
     pub detail: Option<String>,
@@ -89,7 +89,7 @@ pub struct Difference {
     pub kernels: Vec<KernelChange>,
     /// Cases.
     pub cases: Vec<Change>,
-    /// How many cells came to the same.
+    /// How many cells have the same result.
     pub same: usize,
 }
 
@@ -101,7 +101,7 @@ impl Difference {
     }
 }
 
-/// What it means that a case came to `before` and now comes to `after`; nothing if it is
+/// What it means that the result of a case was `before` and is now `after`; nothing if it is
 /// the same.
 pub fn meaning(before: Word, after: Word) -> Option<Meaning> {
     use Word::{Error, Fail, Known, NotRun, Ok, Skip, Stale};
@@ -164,7 +164,7 @@ impl Difference {
     ) {
         self.ends(name, before, after);
         let (old, new) = (cells(first, before), cells(second, after));
-        // In the order of the second document, behind it what is gone.
+        // In the order of the second document, after it what is gone.
         let gone = first.cases.iter().filter(|id| !new.contains_key(id.as_str()));
         for id in second.cases.iter().chain(gone) {
             let (was, is) = (old.get(id.as_str()).copied(), new.get(id.as_str()).copied());
@@ -235,7 +235,7 @@ fn cells<'d>(matrix: &'d MatrixDocument, kernel: &'d KernelDocument) -> BTreeMap
     cells
 }
 
-/// Why a case came to its word, from the first round that did.
+/// Why a case has its word, from the first round that has it.
 fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
     let mut cases = kernel.run.iter().flat_map(|run| &run.cases);
     let case = cases.find(|case| case.id == id && Word::of(&case.verdict) == word)?;

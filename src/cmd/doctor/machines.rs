@@ -16,7 +16,7 @@ use crate::cmd::doctor::finding::Finding;
 
 /// What a kernel takes in the cache, with its package, and then some.
 const ROOM_FOR_A_KERNEL: u64 = 200_000_000;
-/// What a machine takes while it runs, even with a saved state beside it.
+/// What a machine takes while it runs, even with a saved state next to it.
 const ROOM_FOR_A_MACHINE: u64 = 500_000_000;
 
 /// Looks at QEMU, KVM, the cache, and the room for both.

@@ -11,7 +11,7 @@ use vm::machine::host::{Host, NotUp};
 use vm::machine::running::CONSOLE;
 
 use crate::machine::guest::Task;
-use crate::machine::session::{self, Said};
+use crate::machine::session::{self, Report};
 use crate::output::consumer::{End, Run};
 use crate::output::document::{
     CaseDocument, Complaint, KernelDocument, MachineDocument, MachineEnd, RunDocument, milliseconds,
@@ -28,7 +28,7 @@ const HANGS: u32 = 3;
 
 /// How cases are run in a guest.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct RunOptions {
     /// How many at a time.
     pub jobs: usize,
     /// When a case hangs, by the guest's clock.
@@ -38,20 +38,20 @@ pub struct Manner {
 }
 
 /// What a row reports while it is filled.
-pub enum Told {
+pub enum RowEvent {
     /// What is being done.
     Stage(Stage),
-    /// A case came to its end.
+    /// A case ended.
     Finished(Box<Outcome>),
     /// Something could not be written.
-    Trouble(anyhow::Error),
+    WriteError(anyhow::Error),
 }
 
 /// A row while it is filled.
 pub struct Row<'r> {
-    manner: Manner,
+    options: RunOptions,
     out: Option<&'r OutDirectory>,
-    tell: &'r dyn Fn(Told),
+    report: &'r dyn Fn(RowEvent),
     found: Found,
     /// Cases that were not run yet, in order.
     left: Vec<Selected>,
@@ -75,11 +75,11 @@ impl<'r> Row<'r> {
     /// An empty row.
     pub fn new(
         selection: Vec<Selected>,
-        manner: Manner,
+        options: RunOptions,
         out: Option<&'r OutDirectory>,
-        tell: &'r dyn Fn(Told),
+        report: &'r dyn Fn(RowEvent),
     ) -> Self {
-        Self { manner, out, tell, found: Found::default(), left: selection }
+        Self { options, out, report, found: Found::default(), left: selection }
     }
 
     /// Runs the cases on machines of `host`'s, until none is left or there is no point in
@@ -87,14 +87,14 @@ impl<'r> Row<'r> {
     pub fn fill(mut self, name: &str, host: &Host) -> KernelDocument {
         let started = Instant::now();
         let all = self.left.len();
-        (self.tell)(Told::Stage(Stage::Booting));
+        (self.report)(RowEvent::Stage(Stage::Booting));
         while !self.left.is_empty() && self.go_on(host) {}
         self.document(name, host, started.elapsed(), all)
     }
 
     /// Boots once and runs what is left. Says whether another machine may do more.
     fn go_on(&mut self, host: &Host) -> bool {
-        let booted = match self.manner.fresh {
+        let booted = match self.options.fresh {
             true => host.restore(),
             false => host.boot(),
         };
@@ -112,11 +112,11 @@ impl<'r> Row<'r> {
                 return false;
             }
         };
-        let ids = match self.manner.fresh {
+        let ids = match self.options.fresh {
             true => vec![self.left[0].id()],
             false => self.left.iter().map(Selected::id).collect(),
         };
-        let Manner { jobs, deadline, .. } = self.manner;
+        let RunOptions { jobs, deadline, .. } = self.options;
         let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
         let task = Task::Cases { ids, named, jobs, deadline };
         let mut running: Vec<String> = Vec::new();
@@ -124,7 +124,7 @@ impl<'r> Row<'r> {
             session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));
         self.keep_console(host, &end);
         match end {
-            session::End::Done => self.manner.fresh,
+            session::End::Done => self.options.fresh,
             session::End::NoLab(why) => {
                 self.settle((MachineEnd::CannotBoot { why }, String::new()));
                 false
@@ -135,7 +135,7 @@ impl<'r> Row<'r> {
 
     /// A machine of one case's own has nothing to say unless it died.
     fn keep_console(&self, host: &Host, end: &session::End) {
-        if !self.manner.fresh || matches!(end, session::End::EndedEarly(_)) {
+        if !self.options.fresh || matches!(end, session::End::EndedEarly(_)) {
             self.keep(host);
         }
     }
@@ -144,7 +144,7 @@ impl<'r> Row<'r> {
         let Some(out) = self.out else { return };
         let printed = std::fs::read(host.directory().join(CONSOLE)).unwrap_or_default();
         if let Err(e) = out.keep_console(&printed) {
-            (self.tell)(Told::Trouble(e));
+            (self.report)(RowEvent::WriteError(e));
         }
     }
 
@@ -152,13 +152,13 @@ impl<'r> Row<'r> {
     fn silence(&self) -> Duration {
         let longest = self.left.iter().map(engine::default_deadline).max().unwrap_or_default();
         // In a guest deadlines are three times as long, since it knows that it is slow.
-        self.manner.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
+        self.options.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
     }
 
-    fn hear(&mut self, said: Said, running: &mut Vec<String>) {
-        match said {
-            Said::Environment(environment) => {
-                let Manner { jobs, .. } = self.manner;
+    fn hear(&mut self, report: Report, running: &mut Vec<String>) {
+        match report {
+            Report::Environment(environment) => {
+                let RunOptions { jobs, .. } = self.options;
                 self.found.run.get_or_insert_with(|| Run {
                     environment: *environment,
                     selection: self.left.clone(),
@@ -166,19 +166,19 @@ impl<'r> Row<'r> {
                     jobs,
                 });
             }
-            Said::Started(id) => {
+            Report::Started(id) => {
                 running.push(id.clone());
-                (self.tell)(Told::Stage(Stage::Running { id }));
+                (self.report)(RowEvent::Stage(Stage::Running { id }));
             }
-            Said::Finished(outcome) => {
+            Report::Finished(outcome) => {
                 running.retain(|id| *id != outcome.id);
                 self.take(*outcome);
             }
-            Said::Complaint(complaint) => self.found.complaints.push(complaint),
+            Report::Complaint(complaint) => self.found.complaints.push(complaint),
         }
     }
 
-    /// Takes down what a case came to.
+    /// Notes the outcome of a case.
     fn take(&mut self, outcome: Outcome) {
         let selected = self.left.iter().find(|selected| selected.id() == outcome.id).copied();
         self.left.retain(|selected| selected.id() != outcome.id);
@@ -187,7 +187,7 @@ impl<'r> Row<'r> {
             Some(out) => out.keep_capture(&outcome.id, &outcome.pcapng).map(Some),
         };
         let capture = kept.unwrap_or_else(|e| {
-            (self.tell)(Told::Trouble(e));
+            (self.report)(RowEvent::WriteError(e));
             None
         });
         self.found.totals.count(&outcome.verdict);
@@ -197,15 +197,15 @@ impl<'r> Row<'r> {
             selected.map(|selected| selected.case),
             capture,
         ));
-        (self.tell)(Told::Finished(Box::new(outcome)));
+        (self.report)(RowEvent::Finished(Box::new(outcome)));
     }
 
     /// A machine has ended while cases ran. Says whether to start another.
     fn outlive(&mut self, end: EarlyEnd, running: &[String]) -> bool {
         let EarlyEnd { reason, console } = end;
         match running {
-            // Nobody knows who it was: each of them alone will tell.
-            [_, _, ..] => self.manner.jobs = 1,
+            // Nobody knows who it was: each of them alone will show it.
+            [_, _, ..] => self.options.jobs = 1,
             [id] if reason != EndReason::Interrupted => self.take(ended_by(id, &reason)),
             _ => {}
         }
@@ -226,7 +226,7 @@ impl<'r> Row<'r> {
             return false;
         }
         self.found.restarts += 1;
-        (self.tell)(Told::Stage(Stage::Restarting));
+        (self.report)(RowEvent::Stage(Stage::Restarting));
         true
     }
 
@@ -236,7 +236,7 @@ impl<'r> Row<'r> {
     }
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
-        let Self { manner, found, left, .. } = self;
+        let Self { options, found, left, .. } = self;
         let Found {
             run,
             cases,
@@ -258,7 +258,7 @@ impl<'r> Row<'r> {
             _ => Ending::Complete,
         };
         totals.end(&ending);
-        // What tainted it is told as a complaint, with the case that did it.
+        // What tainted it is shown as a complaint, with the case that did it.
         let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
         KernelDocument {
             name: name.to_owned(),
@@ -266,7 +266,7 @@ impl<'r> Row<'r> {
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
                 clock: host.clock().name().to_owned(),
-                fresh: manner.fresh,
+                fresh: options.fresh,
                 boot_ms: milliseconds(boot),
                 took_ms: milliseconds(took),
                 restarts,

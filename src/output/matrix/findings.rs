@@ -1,4 +1,4 @@
-//! What a matrix has to tell besides its table, alike things told once.
+//! What a matrix has to say also its table, alike things shown once.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use scenarios::judge::{Mismatch, SkipReason, Verdict};
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
 use crate::output::word::{self, Tally};
 
-/// Everything that wants an explanation. Kernels are told by their place in the document,
+/// Everything that wants an explanation. Kernels are shown by their place in the document,
 /// in its order.
 #[derive(Debug, Default)]
 pub struct Findings<'d> {
@@ -48,7 +48,7 @@ pub struct Group<T> {
 /// A case that did not come out as it must.
 #[derive(Debug)]
 pub struct Wrong<'d> {
-    /// The first run of the case that came to it.
+    /// The first run of the case with it.
     pub case: &'d CaseDocument,
     /// In what it deviates; nothing for an error.
     pub mismatches: &'d [Mismatch],
@@ -63,7 +63,7 @@ pub struct Wrong<'d> {
 pub struct Bug<'d> {
     /// What is wrong.
     pub reason: &'d str,
-    /// The commit that mends it.
+    /// The commit that fixes it.
     pub fix: Option<&'d str>,
     /// The kernels that have it.
     pub kernels: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Kernels x cases, laid out: which columns there are, and which fit beside each other.
+//! Kernels x cases, laid out: which columns there are, and which fit next to each other.
 
 use crate::output::document::MatrixDocument;
 use crate::output::word::{self, Tally};
@@ -50,7 +50,7 @@ pub struct Cell {
     pub width: usize,
 }
 
-/// Some columns that fit beside each other, with the kernels in front of them.
+/// Some columns that fit next to each other, with the kernels in front of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// The headings, a line for each part of the ids.

@@ -47,7 +47,7 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
             suite.add_test_case(one(kernel, case, run.rounds));
         }
     }
-    // A machine that ended early leaves cases behind. They are told, so that the number of
+    // A machine that ended early leaves cases that were not run. They are shown, so that the number of
     // tests is that of the selection.
     for id in cases.iter().filter(|id| !told.contains(id.as_str())) {
         let mut status = TestCaseStatus::skipped();

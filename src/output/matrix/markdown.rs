@@ -11,7 +11,7 @@ use crate::output::word::{self, Tally, Word};
 /// Columns of a table that still fit a page.
 const COLUMNS: usize = 12;
 
-/// Failures that are told one by one; a page is no log.
+/// Failures that are shown one by one; a page is no log.
 const TOLD: usize = 20;
 
 /// Characters of one text that are shown; a pull request's comment has 65,536 in all.
@@ -31,7 +31,7 @@ pub fn markdown(found: &MatrixDocument) -> String {
     complaints(&mut text, found, &findings);
     groups(&mut text, found, "Stale expectations: the bug is not there", &findings.stale);
     groups(&mut text, found, "Skipped", &findings.skips);
-    groups(&mut text, found, "Guests had to do without", &findings.missing);
+    groups(&mut text, found, "Missing in guests", &findings.missing);
     groups(&mut text, found, "Final ACKs were held by", &findings.gates);
     text
 }

@@ -274,7 +274,7 @@ fn junit_has_a_suite_for_each_kernel() {
     ] {
         assert_eq!(message(kernel, case), says, "{case} on {kernel}");
     }
-    // The counts in front are those of the cases behind.
+    // The counts in front are those of the cases after.
     let cases = || report.test_suites.iter().flat_map(|suite| &suite.test_cases);
     let failures = cases().filter(|case| format!("{:?}", case.status).contains("kind: Failure"));
     let skipped = cases().filter(|case| matches!(case.status, TestCaseStatus::Skipped { .. }));

@@ -12,7 +12,7 @@ use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
+use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::sleeping_thread::{asleep_or_woken, ended_under, ended_under_must};
 
 pub(super) const CASES: &[Case] = &[
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         run: owner_killed,
         expect: |setting| {
-            quiz1_must_by(KILLED, setting).fact("A's child before the kill", "1 waiting")
+            ended_by_must(KILLED, setting).fact("A's child before the kill", "1 waiting")
         },
         ..Case::DEFAULT
     },
@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
 const KILLED: &str = "kill(the other owner of A, SIGKILL)";
 
 fn owner_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    quiz1_by(lab, |lab, a| {
+    ended_by(lab, |lab, a| {
         let owner = lab.fork_holder("the other owner of A")?;
         // Not the last descriptor of it: nothing happens.
         lab.close(a);

@@ -1,4 +1,4 @@
-//! What `git bisect run` is told.
+//! What `git bisect run` is shown.
 
 use rstest::rstest;
 use scenarios::judge::Verdict;
