@@ -12,7 +12,7 @@ use harness::{Family, ao};
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
-use crate::steps::request::{NOTHING, data, request_in_flight};
+use crate::steps::request::{NOTHING, data, request_in_flight, syn_acks};
 use crate::steps::signed::{Held, Signing, accept_sooner_or_later, talk, talk_must};
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -160,8 +160,8 @@ const CASES: &[Case] = &[
         source: "tcp_inbound_hash(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
-        run: |lab, _| AO.unasked_for(lab),
-        expect: |_| AO.unasked_for_must("TCPAOBad"),
+        run: |lab, _| AO.unexpected_signature(lab),
+        expect: |_| AO.unexpected_signature_must("TCPAOBad"),
         ..Case::DEFAULT
     },
     Case {
@@ -278,7 +278,7 @@ fn lost(lab: &mut Lab, of_b: Option<Key>) -> harness::Result<()> {
     let client = held.close(lab)?;
     lab.until_no_request_of(client.name(), client.local, FIRST)?;
     lab.observe_counters(&before)?;
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    let syn_acks = syn_acks(lab).count();
     lab.observe("SYN+ACKs", syn_acks);
     lab.observe_sockets("after the timer")?;
     client.send(b"Hello World")?;

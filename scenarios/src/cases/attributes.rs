@@ -6,13 +6,14 @@ use harness::attribute;
 use harness::attribute::Attribute;
 use harness::gate::{Gate, Kind, Whose};
 use harness::lab::Lab;
-use harness::socket::{Child, Listener, Stream};
+use harness::socket::{Listener, Stream};
 use harness::wire_client::Draft;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
+use crate::steps::request::accept_to_reset;
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -204,12 +205,12 @@ fn of_kind(lab: &mut Lab, setting: Setting, name: &str, kind: usize) -> harness:
     }
     for attribute in attribute::all(setting.family) {
         let told = attribute.get(&listener)?;
-        lab.observe(&told_by(name, &attribute), told);
+        lab.observe(&fact_name(name, &attribute), told);
     }
     Ok(listener)
 }
 
-fn told_by(name: &str, attribute: &Attribute) -> String {
+fn fact_name(name: &str, attribute: &Attribute) -> String {
     format!("{} of {name}", attribute.name)
 }
 
@@ -218,7 +219,7 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
     let Some(child) = lab.accept_now(b)? else { return Ok(()) };
     for attribute in attribute::all(setting.family) {
         let told = attribute.get(&child)?.to_string();
-        let of = |name: &str| lab.observed(&told_by(name, &attribute));
+        let of = |name: &str| lab.observed(&fact_name(name, &attribute));
         let whose = match (of("A") == Some(told.clone()), of("B") == Some(told.clone())) {
             (true, false) => "A's".to_owned(),
             (false, true) => "B's".to_owned(),
@@ -262,8 +263,7 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     for client in [&v, &w] {
-        let child: Child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(&b)?;
         let name = client.name();
         let whose = lab.trace().name_of(child.peer);
         lab.observe(&format!("{name}'s place"), whose);
@@ -369,8 +369,7 @@ fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let others = others(lab)?;
     for client in [&v, &w] {
-        let child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(&b)?;
         let syn = attribute::saved_syn(&child)?;
         lab.observe(&format!("whose SYN {}'s child has", client.name()), shown(&syn, client));
     }

@@ -12,8 +12,10 @@ use harness::wire_client::{Draft, WireClient};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
-use crate::steps::fast_open::{accept_queue_by, accept_queue_must_by, both, fast_open_syns};
-use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
+use crate::steps::fast_open::{
+    both, fast_open_syns, unfinished_child_ended_by, unfinished_child_ended_by_must,
+};
+use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::request::{RESET, data, observe_child, request_in_flight};
 use crate::steps::sleeping_thread::{ended_under, ended_under_must};
 use crate::steps::syn_ack_timer::FIRST;
@@ -29,15 +31,15 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/listener",
         does: "As quiz 1, but A is destroyed by netlink instead of closed, and stays open.",
-        must: "As quiz 1; and A accepts no more: EINVAL. Its owner is told by poll, and finds \
+        must: "As quiz 1; and A accepts no more: EINVAL. poll shows it to its owner, who finds \
                ECONNABORTED, once.",
         source: "tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
                  tcp_done_with_error()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
-        run: |lab, _| quiz1_by(lab, destroyed),
+        run: |lab, _| ended_by(lab, destroyed),
         expect: |setting| {
-            quiz1_must_by(DESTROY, setting)
+            ended_by_must(DESTROY, setting)
                 .fact("SOCK_DESTROY(A)", "ok")
                 .fact("accept(A)", "EINVAL")
                 .fact("poll(A)", "POLLIN POLLOUT POLLERR POLLHUP")
@@ -88,7 +90,7 @@ const CASES: &[Case] = &[
         name: "destroy/then-closed",
         does: "C's child and W's request are A's; B listens; A is destroyed by netlink, and then \
                closed by its owner. W sends data.",
-        must: "The close is nothing to either: off, C was reset, and W is; on, B has both, and each \
+        must: "The close changes nothing for either: off, C was reset, and W is; on, B has both, and each \
                moved once.",
         source: "reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
@@ -129,12 +131,12 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: |lab, _| {
-            accept_queue_by(lab, |lab, a| {
+            unfinished_child_ended_by(lab, |lab, a| {
                 lab.destroy(&a)?;
                 Ok(a)
             })
         },
-        expect: |setting| accept_queue_must_by(DESTROY, setting),
+        expect: |setting| unfinished_child_ended_by_must(DESTROY, setting),
         ..Case::DEFAULT
     },
     Case {
@@ -194,10 +196,9 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/request",
         does: "W's SYN was A's; B listens; A is shut down for reading; W's request, which is still \
-               A's, is destroyed by netlink. W sends data. V sends a SYN, and B repeats its \
-               SYN+ACK. At the end A listens again.",
+               A's, is destroyed by netlink. W sends data. V sends a SYN, and B retransmits its SYN+ACK. At the end A listens again.",
         must: "In silence: W learns of it by the RST without ACK that answers its data, and its \
-               SYN+ACK is not repeated. The request is off A's count, and nothing off B's.",
+               SYN+ACK is not retransmitted. The request is off A's count, and nothing off B's.",
         source: "tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), timer_delete_sync()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
@@ -228,7 +229,7 @@ const CASES: &[Case] = &[
         name: "destroy/moved-child",
         does: "sock_diag is asked for W's request at A; A is closed; W's data completes the \
                handshake on B, which accepts; the child is destroyed by the request's cookie.",
-        must: "The child has its request's cookie, whoever's it was: it is found, and W is reset.",
+        must: "The child has its request's cookie, whichever listener had that: it is found, and W is reset.",
         source: "inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],

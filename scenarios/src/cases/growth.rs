@@ -124,7 +124,7 @@ fn name(index: usize) -> String {
     format!("L{index}")
 }
 
-/// So many listeners, in their order, named by it.
+/// `count` listeners, named by their order.
 fn listen_all(lab: &mut Lab, setting: Setting, count: usize) -> harness::Result<Vec<Listener>> {
     let place = Place::usual(setting.family);
     (0..count).map(|index| lab.listen_at(&name(index), &place)).collect()

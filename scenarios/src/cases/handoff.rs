@@ -16,6 +16,7 @@ use crate::document::REPLY;
 use crate::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
+use crate::steps::request::data;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "handoff",
@@ -155,10 +156,6 @@ fn start(lab: &mut Lab, a: &Listener) -> harness::Result<(Client, WireClient)> {
     lab.wire_syn(&mut w, &Draft::syn())?;
     lab.observe("A's accept queue before", a.queue()?.to_string());
     Ok((client, w))
-}
-
-fn data() -> Draft {
-    Draft::new("P.", 1, 1).payload(b"Hello World")
 }
 
 /// A server goes and another one gets its listener, by `hand_over`.

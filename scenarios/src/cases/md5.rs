@@ -10,7 +10,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::data;
-use crate::steps::signed::{Signing, accept_sooner_or_later, observe_in_the_end, talk, talk_must};
+use crate::steps::signed::{Signing, accept_sooner_or_later, observe_accepted, talk, talk_must};
 use crate::steps::syn_ack_timer::{FIRST, option};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
         does: "As md5/same-key, but C signs its data with another key; and later with the right \
                one.",
         must: "What is signed with another key is refused, and moves nothing: the request stays as \
-               it is, and C's repetition, rightly signed, completes the handshake on B.",
+               it is, and C's retransmission, rightly signed, completes the handshake on B.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration, discard_and_relse",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
@@ -99,8 +99,8 @@ const CASES: &[Case] = &[
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_inbound_md5_hash()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
-        run: |lab, _| MD5.unasked_for(lab),
-        expect: |_| MD5.unasked_for_must("TCPMD5Unexpected"),
+        run: |lab, _| MD5.unexpected_signature(lab),
+        expect: |_| MD5.unexpected_signature_must("TCPMD5Unexpected"),
         ..Case::DEFAULT
     },
     Case {
@@ -163,7 +163,7 @@ fn another_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     signed("C", client.sign(lab.family(), KEY))?;
     let child = b.accept()?;
-    observe_in_the_end(lab, &child)?;
+    observe_accepted(lab, &child)?;
     talk(lab, &client, &child)?;
     lab.observe_counters(&before)
 }

@@ -108,7 +108,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.select_index(&heirs[0], 0))?;
+            let moved =
+                moved(lab, &place, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -122,8 +123,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)
+            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
@@ -139,11 +140,11 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
-                lab.shut_down(&heirs[1], Shutdown::Both)?;
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)?;
+            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
+                lab.shut_down(&targets[1], Shutdown::Both)?;
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)?;
                 // Bound before, so that it listens again with the option.
-                lab.start_listening(&heirs[1], BACKLOG)
+                lab.start_listening(&targets[1], BACKLOG)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
@@ -160,9 +161,9 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
                 let e = lab.listen_at("E", &place)?;
-                for listener in [&e, &heirs[1]] {
+                for listener in [&e, &targets[1]] {
                     attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
                 }
                 lab.close(e);
@@ -184,8 +185,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()? + 1)
+            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()? + 1)
             })?;
             observe_moved(lab, &moved)
         },

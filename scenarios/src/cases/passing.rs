@@ -136,7 +136,7 @@ const CASES: &[Case] = &[
         name: "passing/peek",
         does: "A is sent and closed; the message is looked at twice (MSG_PEEK), then received; the \
                copies are closed one after the other.",
-        must: "Every look opens another copy, without close-on-exec unless it is asked for. A \
+        must: "Each peek opens another descriptor, without close-on-exec unless it is asked for. A \
                listens until the last one is closed.",
         source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
         run: peek,

@@ -13,7 +13,7 @@ use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
+use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::sleeping_thread::{asleep_or_woken, ended_under, ended_under_must};
 
 pub(super) const CASES: &[Case] = &[
@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         run: owner_killed,
         expect: |setting| {
-            quiz1_must_by(KILLED, setting).fact("A's child before the kill", "1 waiting")
+            ended_by_must(KILLED, setting).fact("A's child before the kill", "1 waiting")
         },
         ..Case::DEFAULT
     },
@@ -139,7 +139,7 @@ pub(super) const CASES: &[Case] = &[
 const KILLED: &str = "the other owner of A is killed";
 
 fn owner_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    quiz1_by(lab, |lab, a| {
+    ended_by(lab, |lab, a| {
         let owner = ForkedHolder::fork()?;
         // Not the last descriptor of it: nothing happens.
         drop(a);

@@ -6,7 +6,7 @@ use harness::lab::Lab;
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::path::{Path, SHUT_DOWN, begin, end, go_on, listen};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::expectation::Expectation;
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::request::{IN_FLIGHT, RESET, SYN_ACK, observe_fresh_syn};
@@ -211,7 +211,7 @@ fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.observe("runs", runs.shown()?);
     lab.act("done");
-    observe_heir(lab, &[&b, &c, &d])?;
+    observe_accepted_by(lab, &[&b, &c, &d])?;
     observe_fresh_syn(lab)
 }
 

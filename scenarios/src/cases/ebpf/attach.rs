@@ -11,7 +11,7 @@ use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::expectation::Expectation;
 
 pub(super) const CASES: &[Case] = &[
@@ -148,7 +148,7 @@ fn attach_to_shut_down(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("answer to the ACK", answer);
     lab.observe_counters(&before)?;
     lab.observe_sockets("then")?;
-    observe_heir(lab, &[&b])
+    observe_accepted_by(lab, &[&b])
 }
 
 fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {

@@ -13,7 +13,7 @@ use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::expectation::Expectation;
 use crate::steps::request::{data, observe_child};
 use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
@@ -30,7 +30,8 @@ pub(super) const CASES: &[Case] = &[
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.attach(&heirs[0], &program))?;
+            let moved =
+                moved(lab, &place, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -196,7 +197,7 @@ fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn choose_for_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -260,7 +261,7 @@ fn select_and_end<'m>(
     end(lab, a, path)?;
     go_on(lab, &mut w, path)?;
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 /// The place of each selection that fails, and what it is called.

@@ -9,7 +9,7 @@ use harness::socket::Listener;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::expectation::Expectation;
 
 pub(super) const CASES: &[Case] = &[
@@ -82,7 +82,7 @@ fn detached_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.close(a);
     lab.observe_counters(&before)?;
     lab.observe("runs", runs.shown()?);
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn detached_must(setting: Setting) -> Expectation {

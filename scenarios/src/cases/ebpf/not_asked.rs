@@ -7,7 +7,7 @@ use harness::socket::Listener;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::expectation::Expectation;
 
 pub(super) const CASES: &[Case] = &[
@@ -65,7 +65,7 @@ fn abandoned(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<()> {
     go_on(lab, &mut w, path)?;
     lab.observe_sockets("then")?;
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn abandoned_must(path: Path, setting: Setting) -> Expectation {

@@ -13,7 +13,7 @@ use harness::{Family, Result};
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::steps::request::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -84,8 +84,7 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/out-of-window",
         does: "W's SYN was A's; B listens; A is closed. W sends an ACK from far beyond the \
                window, then data.",
-        must: "Off: an RST without ACK, and the request is gone. On: an ACK that tells what is \
-               expected; the request lives on, and the data completes the handshake on B.",
+        must: "Off: an RST without ACK, and the request is gone. On: an ACK with the number that is expected; the request lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, send_ack",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new(".", FAR, 1)),
@@ -98,8 +97,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/reset",
         does: "W's SYN was A's; B listens; A is closed. W resets, with just the expected number.",
-        must: "The request is gone without a packet; on, it is counted. B is none the worse for \
-               it, and takes new handshakes.",
+        must: "The request is gone without a packet; on, it is counted. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new("R", 1, 0)),
@@ -147,7 +145,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
                then all of it comes.",
         must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
-               for what is missing, which an ACK tells.",
+               for what is missing, which an ACK says.",
         source: "tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
@@ -176,8 +174,7 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/syn-in-window",
         does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
                window.",
-        must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
-               and takes new handshakes.",
+        must: "An RST that acknowledges it, and the request is gone. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
         run: syn_in_window,
@@ -243,7 +240,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; W sends its SYN again.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
+        source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the target",
         settings: Settings::FamiliesOn,
         run: syn_again_looks,
         expect: |_| {
@@ -257,7 +254,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's request and then V's are A's, which is closed. W repeats its SYN; V's timer \
                fires.",
         must: "The repeated SYN puts W's timer off: V's fires first, though V came later.",
-        source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the heir",
+        source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
         run: syn_again_later,
@@ -392,7 +389,7 @@ fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_syn_ack_looks(&w);
     // The request is still A's; it ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }
 
 fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -416,7 +413,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
     for client in [&mut v, &mut w] {
         lab.timer_has_fired(client);
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        b.accept()?.reset_on_close()?;
+        drop(accept_to_reset(&b)?);
     }
     Ok(())
 }

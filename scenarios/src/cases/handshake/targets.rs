@@ -90,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/late-target",
         does: "W's SYN was A's, the only listener, which is closed. Then B listens; W sends data.",
-        must: "B founds a group of its own, and does not inherit: an RST without ACK; on, a \
+        must: "B begins a group of its own, and is no target: an RST without ACK; on, a \
                failed migration is counted.",
         source: "reuseport_alloc()",
         settings: Settings::FamiliesOffAndOn,
@@ -171,9 +171,9 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-fn healthy(heir: &str) -> Expectation {
+fn healthy(target: &str) -> Expectation {
     Expectation::new()
-        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+        .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
 fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {

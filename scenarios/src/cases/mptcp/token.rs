@@ -182,7 +182,7 @@ fn accepted(lab: &mut Lab, b: Listener, c: Listener) -> harness::Result<()> {
     Ok(())
 }
 
-/// So many clients come at most until the hash gives one of them to a listener of Multipath TCP.
+/// At most this many clients connect until the hash gives one of them to a listener of Multipath TCP.
 const TRIES: usize = 24;
 
 /// V ends a handshake with a key that is not its own server's: observed as `W's token`, which

@@ -4,23 +4,24 @@
 use std::time::Duration;
 
 use harness::lab::{Lab, outcome};
-use harness::socket::Stream;
 use harness::wire_client::Draft;
 use harness::{Family, Result, attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::expectation::Expectation;
-use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn};
+use crate::steps::request::{
+    SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
+};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/retry-limit",
-        does: "A repeats SYN+ACKs once (TCP_SYNCNT), B three times. A is closed when it has \
-               repeated its SYN+ACK to W, which never answers.",
-        must: "B's limit counts: two more repetitions, after 2 and 4 seconds, and 8 seconds after \
+        does: "A retransmits SYN+ACKs once (TCP_SYNCNT), B three times. A is closed when it has \
+               retransmitted its SYN+ACK to W, which never answers.",
+        must: "B's limit counts: two more retransmissions, after 2 and 4 seconds, and 8 seconds after \
                the last the request is gone, in silence. B has room for as many as before.",
-        source: "reqsk_timer_handler(): icsk_syn_retries of the heir",
+        source: "reqsk_timer_handler(): icsk_syn_retries of the target",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
@@ -38,9 +39,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/ladder",
-        does: "A repeats its SYN+ACK after a second, and is closed. W answers the last of the \
-               repetitions that follow.",
-        must: "The schedule goes on where A left it: B repeats after 2, 4, 8 and 16 seconds more, \
+        does: "A retransmits its SYN+ACK after a second, and is closed. W answers the last of the retransmissions that follow.",
+        must: "The schedule goes on where A left it: B retransmits after 2, 4, 8 and 16 seconds more, \
                and the request moves once. 31 seconds after its SYN, W is served by B.",
         source: "reqsk_timer_handler(): num_timeout goes with the clone",
         settings: Settings::FamiliesOn,
@@ -84,13 +84,13 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/repetition-limit",
-        does: "B repeats SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
+        does: "B retransmits SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
                is closed with W's request; the timer moves it, and fires again.",
         must: "B's limit counts: the second time is not twice the first.",
         source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
-        run: repetition_limit,
+        run: retransmission_limit,
         expect: |_| {
             Expectation::new()
                 .fact("setsockopt(B, TCP_RTO_MAX_MS)", "ok")
@@ -166,11 +166,11 @@ fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn service_of_last_syn_ack(lab: &mut Lab) -> u8 {
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack());
+    let syn_acks = syn_acks(lab);
     syn_acks.last().map_or(0, |segment| segment.service)
 }
 
-fn repetition_limit(lab: &mut Lab, _: Setting) -> Result<()> {
+fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -185,5 +185,5 @@ fn repetition_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
     lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
     lab.wire_send(&mut w, &data())?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }

@@ -12,7 +12,7 @@ use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::expectation::Expectation;
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, full, observe_child, observe_fresh_syn,
-    requested,
+    requested, syn_acks,
 };
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; the timer fires.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
+        source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the target",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         run: looks,
@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/no-retries",
         does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
         must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
-               migration is counted. B is none the worse for it, and takes new handshakes.",
+               migration is counted. B is unaffected, and takes new handshakes.",
         source: "reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), 7eca3292cac7",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/no-target",
         does: "W's SYN was A's, the only listener, which is closed. Then B listens; the timer \
                fires.",
-        must: "B founds a group of its own and does not inherit: the request is dropped in \
+        must: "B begins a group of its own, and is no target: the request is dropped in \
                silence, and one failed migration is counted.",
         source: "reuseport_migrate_sock(): failure; reuseport_alloc()",
         settings: Settings::Once,
@@ -165,11 +165,11 @@ fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     served_after(lab, w, b, &before)
 }
 
-/// What the timer has come to by then; and whether W's data is served by `heir`.
+/// What the timer has come to by then; and whether W's data is served by `target`.
 fn served_after(
     lab: &mut Lab,
     mut w: WireClient,
-    heir: Listener,
+    target: Listener,
     before: &Counters,
 ) -> harness::Result<()> {
     let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess");
@@ -178,10 +178,10 @@ fn served_after(
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
     lab.observe_counters(before)?;
-    observe_child(lab, &heir)?;
+    observe_child(lab, &target)?;
     lab.act("done");
     observe_fresh_syn(lab)?;
-    lab.observe_room(heir)
+    lab.observe_room(target)
 }
 
 fn silent_client_must(setting: Setting) -> Expectation {
@@ -216,16 +216,16 @@ fn silent_client_must(setting: Setting) -> Expectation {
     }
 }
 
-/// The request is `heir`'s, and W is served there.
-fn moved(heir: &str) -> Expectation {
+/// The request is `target`'s, and W is served there.
+fn moved(target: &str) -> Expectation {
     Expectation::new()
         .fact("sockets after the timer", "W's request, a listener")
         .fact("answer to data", "S > W  . 1:1(0) ack 12")
-        .fact(&format!("accept({heir})"), "W's connection")
+        .fact(&format!("accept({target})"), "W's connection")
         .fact("recv(B's child)", "`Hello World`")
         .fact("answer to a fresh SYN", SYN_ACK)
         .fact("fresh SYNs dropped for a full queue", 0)
-        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+        .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
 /// The request is nobody's, and B takes others.
@@ -260,7 +260,7 @@ fn observe_dropped(lab: &mut Lab, mut w: WireClient, before: &Counters) -> harne
     observe_timer(lab, before)?;
     lab.observe_counters(before)?;
     lab.observe_sockets("after the timer")?;
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    let syn_acks = syn_acks(lab).count();
     lab.observe("SYN+ACKs' number", syn_acks);
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
