@@ -105,6 +105,10 @@ impl Exit {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use scenarios::judge::Verdict;
+
+    use crate::fixture::matrix as made;
+    use crate::output::document::{Complaint, Fate, KernelDocument};
 
     #[rstest]
     #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, false, Exit::Expected)]
@@ -118,5 +122,71 @@ mod tests {
     #[case(Totals { passed: 1, no_lab: true, ..Totals::default() }, false, Exit::Unavailable)]
     fn totals_decide(#[case] totals: Totals, #[case] deny_skips: bool, #[case] exit: Exit) {
         assert_eq!(Exit::of(&totals, deny_skips), exit);
+    }
+
+    fn one(fate: Fate, verdicts: &[Verdict]) -> MatrixDocument {
+        let ids: Vec<String> = (0..verdicts.len()).map(|at| format!("case/{at}")).collect();
+        let kernel = made::kernel("6.1", fate, &ids, |at, _| Some(verdicts[at].clone()));
+        made::matrix(ids, vec![kernel])
+    }
+
+    fn why() -> String {
+        "because".into()
+    }
+
+    #[rstest]
+    #[case::passes(one(Fate::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
+    #[case::known(one(Fate::Completed, &[made::known()]), Exit::Expected)]
+    #[case::stale(one(Fate::Completed, &[made::stale()]), Exit::Expected)]
+    #[case::fails(one(Fate::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
+    #[case::fails_and_broke(one(Fate::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
+    #[case::broke(one(Fate::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]
+    #[case::all_skipped(one(Fate::Completed, &[made::skip()]), Exit::NothingRan)]
+    #[case::nothing(one(Fate::Completed, &[]), Exit::NothingRan)]
+    #[case::no_kernels(made::matrix(vec![], vec![]), Exit::NothingRan)]
+    #[case::panicked(one(Fate::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
+    #[case::panicked_and_broke(one(Fate::Panicked { why: why() }, &[made::error()]), Exit::Deviates)]
+    #[case::hung(one(Fate::Hung { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::hung_behind_a_failure(one(Fate::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
+    #[case::died(one(Fate::Died { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::garbage(one(Fate::Garbage { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::never_booted(one(Fate::NeverBooted { why: why() }, &[]), Exit::Unavailable)]
+    #[case::out_of_memory(one(Fate::OutOfMemory { why: why() }, &[]), Exit::Unavailable)]
+    #[case::cannot_boot(one(Fate::CannotBoot { why: why() }, &[]), Exit::Unavailable)]
+    #[case::cannot_fetch(one(Fate::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
+    #[case::interrupted(one(Fate::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
+    fn a_matrix_decides_the_exit_code(#[case] found: MatrixDocument, #[case] exit: Exit) {
+        assert_eq!(Exit::of_matrix(&found, &[]), exit);
+    }
+
+    #[test]
+    fn what_is_more_than_one_kernel_s_decides_the_exit_code() {
+        let mut found = one(Fate::Completed, &[made::pass()]);
+        let missing = Fate::CannotFetch { why: why() };
+        found.kernels.push(made::kernel("6.16", missing, &[], |_, _| None));
+        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected, "it is only counted");
+        assert_eq!(Exit::of_matrix(&found, &["6.1".into()]), Exit::Expected);
+        assert_eq!(
+            Exit::of_matrix(&found, &["6.16".into()]),
+            Exit::Unavailable,
+            "it was asked for"
+        );
+
+        let complain = |kernel: &mut KernelDocument| {
+            let complaint = Complaint { during: "booting".into(), text: "BUG".into() };
+            kernel.complaints.push(complaint);
+        };
+        complain(&mut found.kernels[0]);
+        assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Deviates);
+        found.complete = false;
+        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
+
+        let mut found = one(Fate::Completed, &[made::pass()]);
+        found.cases.push("case/lost".into());
+        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
+
+        let mut found = one(Fate::Completed, &[made::pass()]);
+        found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
+        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
     }
 }

@@ -1,4 +1,5 @@
 //! What the tests of several formats are about: a run and a matrix with one of everything.
 
+pub mod markup;
 pub mod matrix;
 pub mod run;

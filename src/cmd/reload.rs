@@ -84,7 +84,7 @@ fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
         document.json()
     });
     desk.keep("reload.json", || document.json());
-    desk.keep("losses.svg", || plot::losses(&measured.rows));
-    desk.keep("latency.svg", || plot::latencies(&measured.rows));
+    desk.keep("losses.svg", || plot::losses(&measured.rows).into_string());
+    desk.keep("latency.svg", || plot::latencies(&measured.rows).into_string());
     Ok(document.exit().unless_troubled(desk.close()))
 }

@@ -17,7 +17,7 @@ use scenarios::{catalogue, report};
 use crate::cli::{Format, RunArguments};
 use crate::exit::Exit;
 use crate::output::buffer::Buffer;
-use crate::output::consumer::{Consumer, End, Environment, Finished, Run};
+use crate::output::consumer::{Consumer, End, Environment, Finished, NotKept, Run};
 use crate::output::file::{self, OutDirectory};
 use crate::output::json::Json;
 use crate::output::junit::Junit;
@@ -220,26 +220,23 @@ impl Listeners {
     }
 
     /// Keeps a capture if the directory was given, or if the case failed.
-    fn keep_capture<'o>(&mut self, run: &Run, outcome: &'o Outcome) -> Result<PathBuf, &'o str> {
+    fn keep_capture(&mut self, run: &Run, outcome: &Outcome) -> Result<PathBuf, NotKept> {
         let wrong = matches!(outcome.verdict, Verdict::Fail { .. } | Verdict::Error { .. });
         // Later rounds that went as expected would only repeat the first one's capture.
         if outcome.pcapng.is_empty() || (!wrong && (self.out.is_none() || outcome.round > 1)) {
-            return Err("not kept; --out DIR keeps it");
+            return Err(NotKept::NotAskedFor);
         }
         let title = run.title(outcome);
         let directory = match (&self.out, &self.fallback) {
             (Some(out), _) | (None, Some(out)) => out,
-            (None, None) => {
-                let path = env::temp_dir().join(format!("sockmig-{}", std::process::id()));
-                match OutDirectory::open(&path) {
-                    Ok(directory) => self.fallback.insert(directory),
-                    Err(_) => return Err("not kept, no temporary directory; --out DIR keeps it"),
-                }
-            }
+            (None, None) => match OutDirectory::temporary() {
+                Ok(directory) => self.fallback.insert(directory),
+                Err(_) => return Err(NotKept::NoTemporaryDirectory),
+            },
         };
         directory.keep_capture(&title, &outcome.pcapng).map_err(|e| {
             self.trouble(&e);
-            "could not be written"
+            NotKept::CannotWrite
         })
     }
 

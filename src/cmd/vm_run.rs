@@ -32,6 +32,16 @@ const POWER_OFF: Duration = Duration::from_secs(10);
 /// harnesses', Rust's own, and ours.
 const PASSED_ON: [&str; 7] = ["CARGO", "NEXTEST", "RUST", "INSTA", "PROPTEST", "KSFT_", "SOCKMIG_"];
 
+/// What cargo knows of registries and how it reaches them: tokens, and addresses that may
+/// have a password in them. A test in a guest fetches nothing.
+const KEPT_HERE: [&str; 3] = ["CARGO_REGISTRY_", "CARGO_REGISTRIES_", "CARGO_HTTP_"];
+
+/// A variable with one of these in its name is a credential, whoever's it is.
+const CREDENTIALS: [&str; 4] = ["TOKEN", "SECRET", "PASSW", "CREDENTIAL"];
+
+/// Paths of a package's own programs, however these are called.
+const PROGRAM: &str = "CARGO_BIN_EXE_";
+
 /// Where a package's directory has what only the build needs.
 const NOT_SHARED: [&str; 3] = ["target", ".git", "node_modules"];
 
@@ -87,8 +97,9 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
         let place = program::absolute(wanted).and_then(|path| path.metadata().map(|_| path));
         shared.paths.push(place.with_context(|| format!("cannot share {}", wanted.display()))?);
     }
-    let mut environment: BTreeMap<String, String> = env::vars()
-        .filter(|(name, _)| PASSED_ON.iter().any(|beginning| name.starts_with(beginning)))
+    let mut environment: BTreeMap<String, String> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| is_passed_on(name))
         .collect();
     for (name, value) in [("PATH", "/bin:/usr/bin"), ("HOME", "/tmp"), ("TMPDIR", "/tmp")] {
         environment.insert(name.into(), value.into());
@@ -99,15 +110,25 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
         let at = root.display().to_string();
         environment.entry("INSTA_WORKSPACE_ROOT".into()).or_insert(at);
         shared.paths.push(root);
-        let programs = env::vars_os().filter(|(name, _)| {
-            name.to_str().is_some_and(|name| name.starts_with("CARGO_BIN_EXE_"))
-        });
+        let programs = env::vars_os()
+            .filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(PROGRAM)));
         shared.paths.extend(programs.map(|(_, path)| PathBuf::from(path)));
     }
     shared.paths.sort();
     shared.paths.dedup();
     let task = Task::Program { path, arguments: rest.to_vec(), environment, directory };
     Ok((task, shared))
+}
+
+/// Whether the guest gets an environment variable: what a test program may need, and no
+/// credentials.
+fn is_passed_on(name: &str) -> bool {
+    let starts_with = |beginnings: &[&str]| beginnings.iter().any(|with| name.starts_with(with));
+    let is_secret = || {
+        let name = name.to_uppercase();
+        starts_with(&KEPT_HERE) || CREDENTIALS.iter().any(|word| name.contains(word))
+    };
+    starts_with(&PASSED_ON) && (name.starts_with(PROGRAM) || !is_secret())
 }
 
 /// The directory with the lock file: tests read what is beside their package, and snapshots
@@ -152,5 +173,32 @@ fn told(kernel: &str, death: &Death) -> anyhow::Error {
     match (kind, console.as_str()) {
         (Kind::Interrupted, _) | (_, "") => anyhow!("{kernel}: {why}"),
         (_, console) => anyhow!("{kernel}: {why}; the console's last lines:\n{console}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("CARGO_MANIFEST_DIR", true)]
+    #[case("CARGO_BIN_EXE_tokenizer", true)]
+    #[case("CARGO_PKG_VERSION", true)]
+    #[case("RUST_BACKTRACE", true)]
+    #[case("SOCKMIG_LONG", true)]
+    #[case("CARGO_REGISTRY_TOKEN", false)]
+    #[case("CARGO_REGISTRY_CREDENTIAL_PROVIDER", false)]
+    #[case("CARGO_REGISTRIES_INTERNAL_TOKEN", false)]
+    #[case("CARGO_REGISTRIES_INTERNAL_INDEX", false)]
+    #[case("CARGO_REGISTRIES_internal_secret_key", false)]
+    #[case("CARGO_HTTP_PROXY", false)]
+    #[case("CARGO_ALIAS_PUBLISH_TOKEN", false)]
+    #[case("NEXTEST_UPLOAD_SECRET", false)]
+    #[case("SOCKMIG_PASSWORD", false)]
+    #[case("HOME", false)]
+    #[case("GITHUB_TOKEN", false)]
+    fn a_guest_gets_what_a_test_needs_and_no_credentials(#[case] name: &str, #[case] gets: bool) {
+        assert_eq!(is_passed_on(name), gets);
     }
 }

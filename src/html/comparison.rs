@@ -1,6 +1,6 @@
 //! Two results of a case beside each other, the lines that differ marked.
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::html::digest::{Case, Outcome};
 use crate::html::{ladder, mark, table};
@@ -72,7 +72,7 @@ pub fn table(case: &Case<'_>, pair: &Pair, found: &MatrixDocument) -> Markup {
                 p { "The wire and the acts are alike; calls and counters differ." }
             } @else {
                 @if before > 0 { p class="aside" { (before) " lines before are left out." } }
-                (table::scrolled(&label, &PreEscaped(svg::pair(&ladders, &label))))
+                (table::scrolled(&label, &svg::pair(&ladders, &label)))
                 @if behind > 0 { p class="aside" { (behind) " lines more; the captures have them." } }
             }
         }

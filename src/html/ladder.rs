@@ -36,7 +36,7 @@ pub fn shown(case: &Case<'_>, at: usize, most: usize) -> Markup {
     html! {
         h6 { "What the wire shows" }
         @if before > 0 { p class="aside" { (before) " lines before are left out." } }
-        (table::scrolled(&title, &PreEscaped(svg::drawn(&ladder, &title))))
+        (table::scrolled(&title, &svg::drawn(&ladder, &title)))
         @if behind > 0 { p class="aside" { (behind) " lines more; the capture has them." } }
     }
 }

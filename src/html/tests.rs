@@ -1,11 +1,13 @@
 //! The page of documents, against its snapshot and its promises.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use harness::observation::Value;
 
+use crate::fixture::markup;
 use crate::fixture::matrix::{
-    case, documents, error, everything, fail, kernel, known, matrix, pass, quizzes, run, skip,
+    documents, error, everything, fail, kernel, known, large, matrix, pass, quizzes, run, skip,
 };
 use crate::fixture::run;
 use crate::html::combine::{Combined, Part};
@@ -28,15 +30,15 @@ fn of_matrix(matrix: MatrixDocument) -> String {
     of(vec![("matrix.json", Document::Matrix(Box::new(matrix)))])
 }
 
-/// The page's body, an element a line.
-fn body(page: &str) -> String {
+/// The page's body. It is read without the script, whose words are no markup.
+fn body(page: &str) -> &str {
     let from = page.find("<body>").expect("a body");
     let to = page.rfind("<script>").expect("a script");
-    page[from..to].replace("><", ">\n<")
+    &page[from + "<body>".len()..to]
 }
 
-#[test]
-fn a_small_page() {
+/// A run and a matrix of one kernel on one page.
+fn small() -> String {
     let mut cases = documents(&run::outcomes());
     cases[2].capture = Some("quiz1-v4-off.pcapng".into());
     let real = run(cases, 1);
@@ -47,11 +49,277 @@ fn a_small_page() {
         _ => None,
     });
     old.complaints = vec![Complaint { during: ids[0].clone(), text: "WARNING: f\n g".into() }];
-    let page = of(vec![
+    of(vec![
         ("run.json", Document::Run(Box::new(real))),
         ("matrix.json", Document::Matrix(Box::new(matrix(ids.into(), vec![old])))),
-    ]);
-    insta::assert_snapshot!(body(&page));
+    ])
+}
+
+/// What a mechanism's markup is, to the letter; the other tests look at what it says.
+#[test]
+fn a_mechanism() {
+    let page = small();
+    let from = page.find("<details class=\"mechanism\" id=\"mechanism:quiz2\">").expect("quiz2");
+    let to = page[from..].find("<details class=\"mechanism\" id=\"mechanism:wake-up\">");
+    insta::assert_snapshot!(page[from..from + to.expect("wake-up")].replace("><", ">\n<"));
+}
+
+#[test]
+fn the_sections_are_in_order_and_every_link_leads_somewhere() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    let sections = [
+        ("the-answer", "The answer"),
+        ("the-deviations", "Not as expected"),
+        ("the-matrix", "Kernels × cases"),
+        ("the-bugs", "Known bugs"),
+        ("the-warnings", "Warnings"),
+        ("the-environment", "Environment"),
+        ("the-cases", "Every case"),
+    ];
+    let headings = body.all("h2");
+    let found = headings.iter().map(|h2| (h2.attribute("id").unwrap_or(""), h2.text()));
+    assert!(found.eq(sections.map(|(id, text)| (id, text.to_owned()))));
+    let links = body.first("nav").all("a");
+    let found = links.iter().map(|a| (a.attribute("href").unwrap_or(""), a.text()));
+    assert!(
+        found.eq(sections
+            .map(|(id, text)| (format!("#{id}"), text.to_owned()))
+            .iter()
+            .map(|(href, text)| (href.as_str(), text.clone())))
+    );
+
+    let all = body.everything();
+    let ids: Vec<&str> = all.iter().filter_map(|element| element.attribute("id")).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is there twice");
+    for place in body.all("a").into_iter().filter_map(|a| a.attribute("href")) {
+        match place.strip_prefix('#') {
+            Some(id) => assert!(ids.contains(&id), "{place} leads nowhere"),
+            None => assert!(
+                place.starts_with("https://git.kernel.org/torvalds/c/")
+                    || place == "captures/quiz1-v4-off.pcapng",
+                "{place}"
+            ),
+        }
+    }
+    for labelled in all.iter().filter_map(|element| element.attribute("aria-labelledby")) {
+        assert!(ids.contains(&labelled), "{labelled} is no label");
+    }
+}
+
+#[test]
+fn the_head_of_the_page_sums_up() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    let header = body.first("header");
+    assert_eq!(
+        header.first("p.sum").text(),
+        "2 kernels: 2 completed. 8 cases, 10 results: ✗ 2 FAIL ! 1 error ○ 1 not run ? 1 stale \
+         ◆ 2 known bug ✓ 2 ok – 1 skip "
+    );
+    assert_eq!(
+        header.first("p.f").text(),
+        "2 results are not as they must be. The kernels show 2 known bugs. Their logs complain. \
+         In 1 result the laboratory broke. 1 case was not run. "
+    );
+    let footer = body.first("footer").text();
+    for source in ["run.json (", "matrix.json ("] {
+        assert!(footer.contains(source), "{footer}");
+    }
+}
+
+#[test]
+fn the_answers_are_those_of_each_kernel() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    let answers = body.all("article.answer");
+    let kernels: Vec<String> = answers.iter().map(|answer| answer.first("h3").text()).collect();
+    assert_eq!(kernels, ["6.x-example", "6.1.174-1"]);
+    for answer in &answers {
+        assert_eq!(
+            answer.texts("h4"),
+            ["migration off the default", "migration on net.ipv4.tcp_migrate_req = 1"]
+        );
+    }
+    let says = |at: usize| answers[at].texts("li");
+    assert_eq!(
+        says(0)[..2],
+        [
+            "DEVIATES from every healthy kernel: TCPMigrateReqFailure; see sockmig run \
+             quiz1/v4/off",
+            "(not checked: no such case was run)",
+        ]
+    );
+    assert!(says(0)[4].starts_with("but does not wake that listener"), "{:?}", says(0));
+    assert_eq!(says(1)[2], "has a known bug: see sockmig run quiz1/");
+    assert!(says(1)[5].starts_with("Do not rely on net.ipv4.tcp_migrate_req"), "{:?}", says(1));
+    assert_eq!(answers[1].first("summary").text(), "What to do");
+}
+
+/// Every table but those of the environment and of cases: what is in its cells.
+#[test]
+fn the_tables_say_what_was_found() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    assert_eq!(
+        body.first("table.deviations").rows(),
+        [
+            "case | kernels | in | expected | actual",
+            "✗ FAIL quiz1/v4/off | 6.x-example | TCPMigrateReqFailure | 0 or no such counter | 1",
+            "the wire of C | S > C  R. 1:1(0) ack 12 | S > C  R. 1:1(0) ack 1",
+            "✗ FAIL listener/queue-length/v6 | 6.x-example | the case's course | to reach its end \
+             | three children in A's accept queue: not within 10000 ms",
+            "! error quiz2/v4/on | 6.x-example | hung: killed after 30 s",
+        ]
+    );
+    assert_eq!(
+        body.first("table.grid").rows(),
+        [
+            "mechanism | 6.x-example | 6.1.174-1",
+            "quiz1 | ✗ FAIL | ◆ known bug 1/2",
+            "quiz2 | ! error | not asked",
+            "wake-up | ◆ known bug | ○ not run",
+            "listener | ✗ FAIL | not asked",
+            "bind | – skip | not asked",
+            "sysctl | ? stale 1/2 | not asked",
+        ]
+    );
+    let legend = body.first("dl.legend").texts("dt");
+    let words = ["– skip", "✓ ok", "◆ known bug", "? stale", "○ not run", "! error", "✗ FAIL"];
+    assert_eq!(legend[..7], words);
+    assert_eq!(legend[7..], ["3/12", "empty"]);
+    let [kernels, runs] = &body.all("table.list")[1..3] else { panic!("two tables") };
+    assert_eq!(
+        kernels.rows()[1..],
+        ["6.x-example", "6.1.174-1"].map(|kernel| format!(
+            "{kernel} | 6.12.43 | 6.x-example x86_64#1 SMP Debian 6.12.43-1 | yes | yes | yes | \
+             yes | yes | yes | yes | yes"
+        ))
+    );
+    assert_eq!(
+        runs.rows(),
+        [
+            "kernel | machine | clock | came to | final ACKs held by | tcp_migrate_req | tainted \
+             | as | rounds | took",
+            "6.x-example | this one, no guest | real | completed | nftables | 0 | 0 | root | 1 | \
+             0.9 s",
+            "6.1.174-1 | QEMU, TCG | virtual | completed | nftables | 0 | 0 | root | 1 | 0.9 s",
+        ]
+    );
+}
+
+#[test]
+fn bugs_and_warnings_say_where() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    let bugs = body.first("ol.bugs").all("li");
+    let fixed = "https://git.kernel.org/torvalds/c/3864c6ba1e04";
+    for (bug, kernel, case) in
+        [(&bugs[0], "6.x-example", "wake-up/epoll"), (&bugs[1], "6.1.174-1", "quiz1")]
+    {
+        assert_eq!(bug.texts("dd"), ["3864c6ba1e04", kernel, case]);
+        let links: Vec<_> = bug.all("a").iter().filter_map(|a| a.attribute("href")).collect();
+        assert_eq!(links, [fixed, &format!("#{case}")]);
+    }
+    let warnings = body
+        .all("section")
+        .into_iter()
+        .find(|section| section.attribute("aria-labelledby") == Some("the-warnings"));
+    let warnings = warnings.expect("warnings");
+    assert_eq!(
+        warnings.texts("h3"),
+        ["What the kernels' logs complained of", "Expected bugs that are not there", "Skipped"]
+    );
+    assert_eq!(warnings.first("summary").text(), "✗ complaint WARNING: f on 6.1.174-1");
+    assert_eq!(warnings.texts("h4"), ["6.1.174-1, during quiz1/v4/off"]);
+    assert_eq!(warnings.first("pre.log").text(), "WARNING: f\n g");
+    assert_eq!(
+        warnings.texts("li"),
+        [
+            "a bug that is gone sysctl/default, 6.x-example",
+            "a second user is needed bind/other-uid/v4, 6.x-example",
+        ]
+    );
+}
+
+#[test]
+fn a_case_says_each_result_once_with_its_witnesses() {
+    let page = small();
+    let body = markup::parse(body(&page));
+    let quiz1 = body.with_id("quiz1");
+    assert_eq!(
+        quiz1.first("dl.claims").texts("dd"),
+        [
+            "A accepts nothing and is closed.",
+            "B must get the connection.",
+            "inet_csk_listen_stop()"
+        ]
+    );
+    assert_eq!(
+        quiz1.first("table.grid").rows(),
+        [
+            "setting | 6.x-example | 6.1.174-1",
+            "v4/off | ✗ FAIL, result 1 | ✓ ok, result 2",
+            "v4/on | not asked | ◆ known bug, result 3",
+        ]
+    );
+    let results = quiz1.all("section.result");
+    let heads: Vec<String> = results
+        .iter()
+        .map(|result| format!("{}: {}", result.first("h5").text(), result.first("p.places").text()))
+        .collect();
+    assert_eq!(
+        heads,
+        [
+            "✗ FAIL Result 1: v4/off on 6.x-example",
+            "✓ ok Result 2: v4/off on 6.1.174-1",
+            "◆ known bug Result 3: v4/on on 6.1.174-1",
+        ]
+    );
+    let again: Vec<String> = results.iter().map(|result| result.first("p.again").text()).collect();
+    assert_eq!(
+        again,
+        [
+            "again: sockmig run quiz1/v4/off --trace --out DIR",
+            "again: sockmig matrix --kernel 6.1.174-1 quiz1/v4/off --out DIR",
+            "again: sockmig matrix --kernel 6.1.174-1 quiz1/v4/on --out DIR",
+        ]
+    );
+    let wrong = results[0];
+    assert_eq!(
+        wrong.first("table.wrong").rows(),
+        [
+            "in | expected | actual",
+            "TCPMigrateReqFailure | 0 or no such counter | 1",
+            "the wire of C | S > C  R. 1:1(0) ack 12 | S > C  R. 1:1(0) ack 1",
+        ]
+    );
+    let facts = wrong.first("table.facts").rows();
+    assert!(facts.contains(&"TCPMigrateReqFailure (wrong) | ✗ 1".to_owned()), "{facts:?}");
+    assert!(facts.contains(&"recv(C) | ECONNRESET".to_owned()), "{facts:?}");
+    assert_eq!((facts.len(), &*wrong.first("p.aside").text()), (10, "14 more that were 0"));
+    assert_eq!(wrong.first("details.captures").texts("a"), ["6.x-example v4/off"]);
+    assert!(
+        results[2].texts("p").contains(
+            &"A listener that waits is not woken for a child that migrates to it. Fixed by \
+          3864c6ba1e04."
+                .to_owned()
+        )
+    );
+    // Each result has its ladder, and one that differs is compared.
+    for (at, result) in results.iter().enumerate() {
+        let title = result.first("svg.ladder").first("title").text();
+        assert_eq!(title, format!("The packets of quiz1, result {}", at + 1));
+    }
+    let comparison = quiz1.all("details.beside");
+    assert_eq!(comparison.len(), 1);
+    assert_eq!(
+        comparison[0].first("summary").text(),
+        "Side by side: ✓ ok v4/off on 6.1.174-1 | ✗ FAIL v4/off on 6.x-example"
+    );
+    assert_eq!(comparison[0].first("svg").all("g").len(), 4, "two ladders, each below its title");
+    // What a document does not say about a case is said to be missing.
+    assert!(body.with_id("quiz2").texts("p").contains(&"No document says what it does.".into()));
 }
 
 #[test]
@@ -109,39 +377,6 @@ fn nothing_in_a_document_becomes_markup() {
     assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not told");
 }
 
-/// Fifteen kernels and 550 cases, of which every fifth comes to something else on every
-/// kernel, with as many facts and segments as real ones have.
-fn large() -> MatrixDocument {
-    let ids: Vec<String> = (0..92)
-        .flat_map(|at| {
-            let settings = ["v4/off", "v4/on", "v6/off", "v6/on", "v4-mapped/off", "v4-mapped/on"];
-            settings.map(|setting| format!("mechanism-{}/case-{at}/{setting}", at / 5))
-        })
-        .collect();
-    let kernels = (0..15).map(|number| {
-        let name = format!("6.{number}.{number}44-1");
-        let cases = ids.iter().enumerate().map(|(at, id)| {
-            let own = if at % 5 == 0 { number } else { 0 };
-            let verdict = if at % 20 == 0 { fail(&format!("EAGAIN {own}")) } else { pass() };
-            let mut case = case(id, 1, verdict);
-            case.facts = (0..25)
-                .map(|fact| (format!("what was seen {fact}"), Value::Number(fact * own)))
-                .collect();
-            case.trace = (0..30)
-                .map(|line| format!(" 0.0000{line:02}  C > S  P. {line}:{own}(0) ack 1  win 512"))
-                .collect();
-            case
-        });
-        let cases = cases.collect();
-        KernelDocument {
-            run: Some(run(cases, 1)),
-            ..kernel(&name, Fate::Completed, &[], |_, _| None)
-        }
-    });
-    let kernels = kernels.collect();
-    matrix(ids, kernels)
-}
-
 #[test]
 fn fifteen_kernels_and_550_cases_stay_under_5_megabytes() {
     let large = large();
@@ -151,26 +386,6 @@ fn fifteen_kernels_and_550_cases_stay_under_5_megabytes() {
     for id in ["case-0", "case-91"] {
         assert!(page.contains(id), "{id} is not on the page");
     }
-}
-
-/// What GitHub takes as a comment, in characters.
-const COMMENT: usize = 65_536;
-
-#[test]
-fn a_pull_request_can_show_the_largest_matrix_and_its_differences() {
-    let mut before = large();
-    for case in
-        before.kernels.iter_mut().flat_map(|kernel| &mut kernel.run).flat_map(|run| &mut run.cases)
-    {
-        case.verdict = pass();
-    }
-    let after = large();
-    let page = crate::output::matrix::markdown::markdown(&after);
-    assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
-    let page =
-        crate::cmd::diff::show::markdown(&crate::cmd::diff::compare::compare(&before, &after));
-    assert!(page.contains("Regressions (420)"), "{page}");
-    assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
 }
 
 #[test]
@@ -187,4 +402,5 @@ fn what_is_alike_is_told_once() {
 fn a_document_without_anything_makes_a_page_too() {
     let page = of_matrix(matrix(vec![], vec![]));
     assert!(page.contains("Nothing was learned about any kernel."), "{}", body(&page));
+    markup::parse(body(&page));
 }

@@ -5,15 +5,15 @@
 //! (lanes, times), `--ladder-act`, `--ladder-reset`, `--ladder-timer`, `--ladder-mark` (the
 //! ground of what is wrong or differs). What they say is said by signs, too.
 
-#![allow(dead_code, reason = "drawn by pages")]
-
 use std::fmt::Write as _;
+
+use maud::{Markup, PreEscaped, html};
 
 use crate::ladder::layout::{Body, Frame, Layout, Row};
 use crate::ladder::rung::{Change, Ladder, Mark, Note};
 use crate::ladder::side::Pair;
 
-/// What a page needs once, for all its ladders. An SVG of [`alone`] brings it along.
+/// What a page needs once, for all its ladders. [`pair_alone`] brings it along.
 pub const STYLE: &str = "\
 .ladder{--i:var(--ladder-ink,#1b1f24);--f:var(--ladder-faint,#59636e);\
 --a:var(--ladder-act,#0550ae);--r:var(--ladder-reset,#b3261e);--t:var(--ladder-timer,#7a4d00);\
@@ -39,41 +39,29 @@ const ROW: f32 = 22.0;
 const COLUMNS: usize = 80;
 
 /// A ladder for a page that has [`STYLE`]. `title` is what readers of the page hear first.
-pub fn drawn(ladder: &Ladder, title: &str) -> String {
-    svg(ladder, title, "")
-}
-
-/// A ladder as a file of its own.
-pub fn alone(ladder: &Ladder, title: &str) -> String {
-    svg(ladder, title, &own_style())
-}
-
-fn svg(ladder: &Ladder, title: &str, style: &str) -> String {
+pub fn drawn(ladder: &Ladder, title: &str) -> Markup {
     let layout = Layout::new(ladder, Frame::alone(COLUMNS));
-    let (inside, (width, height)) = inside(&layout);
-    wrapped(title, &description(ladder), style, &inside, (width, height))
+    let (inside, size) = inside(&layout);
+    wrapped(title, &description(ladder), &inside, size)
 }
 
 /// The outermost element around what is drawn.
-fn wrapped(title: &str, desc: &str, style: &str, inside: &str, (wide, high): (f32, f32)) -> String {
-    format!(
-        "<svg class=\"ladder\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
-         viewBox=\"0 0 {wide:.0} {high:.0}\" width=\"{wide:.0}\" height=\"{high:.0}\">\
-         <title>{}</title><desc>{}</desc>{style}{inside}</svg>",
-        escaped(title),
-        escaped(desc),
-    )
+fn wrapped(title: &str, description: &str, inside: &Markup, (wide, high): (f32, f32)) -> Markup {
+    let (wide, high) = (pixels(wide), pixels(high));
+    html! {
+        svg class="ladder" xmlns="http://www.w3.org/2000/svg" role="img"
+            viewBox={ "0 0 " (wide) " " (high) } width=(wide) height=(high) {
+            title { (title) }
+            desc { (description) }
+            (inside)
+        }
+    }
 }
 
 /// What is drawn, and how wide and high it is in pixels.
-fn inside(layout: &Layout) -> (String, (f32, f32)) {
-    let mut drawing = Drawing {
-        layout,
-        lanes: vec![],
-        grounds: String::new(),
-        text: String::new(),
-        paths: Paths::default(),
-    };
+fn inside(layout: &Layout) -> (Markup, (f32, f32)) {
+    let mut drawing =
+        Drawing { layout, lanes: vec![], grounds: vec![], words: vec![], paths: Paths::default() };
     drawing.heading();
     for (index, row) in layout.rows.iter().enumerate() {
         drawing.row(index, row);
@@ -81,14 +69,20 @@ fn inside(layout: &Layout) -> (String, (f32, f32)) {
     drawing.draw_lanes();
     let height = ROW * (layout.rows.len() + 1) as f32 + 6.0;
     let columns = layout.rows.iter().map(|row| end(layout, row)).max().unwrap_or(0).max(40);
-    let Drawing { grounds, text, paths, .. } = drawing;
-    let mut drawn = grounds;
-    for (class, path) in [("f", &paths.lanes), ("i", &paths.arrows), ("r", &paths.resets)] {
-        if !path.is_empty() {
-            let _ = write!(drawn, "<path class=\"{class}\" d=\"{path}\"/>");
+    let Drawing { grounds, words, paths, .. } = drawing;
+    let paths = [("f", paths.lanes), ("i", paths.arrows), ("r", paths.resets)];
+    let drawn = html! {
+        @for Ground { top, width } in grounds {
+            rect x="0" y=(pixels(top)) width=(pixels(width)) height=(pixels(ROW)) {}
         }
-    }
-    (drawn + &text, (columns as f32 * CHARACTER, height))
+        @for (class, path) in paths.iter().filter(|(_, path)| !path.is_empty()) {
+            path class=(class) d=(path) {}
+        }
+        @for Words { x, y, class, text } in words {
+            text x=(pixels(x)) y=(pixels(y)) class=[class] { (text) }
+        }
+    };
+    (drawn, (columns as f32 * CHARACTER, height))
 }
 
 /// What is drawn, in a sentence.
@@ -111,38 +105,39 @@ fn description(ladder: &Ladder) -> String {
 
 /// Two ladders next to each other, the rungs that are on both at the same height, for a
 /// page that has [`STYLE`].
-pub fn pair(pair: &Pair, title: &str) -> String {
-    side_by_side(pair, title, "")
+pub fn pair(pair: &Pair, title: &str) -> Markup {
+    let (drawn, size) = side_by_side(pair);
+    wrapped(title, &describe_both(pair), &drawn, size)
 }
 
 /// As [`pair`], as a file of its own.
-pub fn pair_alone(pair: &Pair, title: &str) -> String {
-    side_by_side(pair, title, &own_style())
+pub fn pair_alone(pair: &Pair, title: &str) -> Markup {
+    let (drawn, size) = side_by_side(pair);
+    let drawn = html! { style { (PreEscaped(STYLE)) (PreEscaped(DARK)) } (drawn) };
+    wrapped(title, &describe_both(pair), &drawn, size)
 }
 
-fn side_by_side(pair: &Pair, title: &str, style: &str) -> String {
+fn describe_both(pair: &Pair) -> String {
+    format!("{} {}", description(&pair.left.ladder), description(&pair.right.ladder))
+}
+
+/// What is drawn, and how wide and high it is in pixels.
+fn side_by_side(pair: &Pair) -> (Markup, (f32, f32)) {
     const TITLE: f32 = 20.0;
     const BETWEEN: f32 = 24.0;
     let frame = Frame::alone(COLUMNS);
     let (left, right) = pair.layouts(frame, frame);
     let ((left, size), (right, other)) = (inside(&left), inside(&right));
     let start = size.0 + BETWEEN;
-    let mut drawn = String::new();
-    for (x, side, inside) in [(0.0, &pair.left, left), (start, &pair.right, right)] {
-        let title = escaped(&side.title);
-        let _ = write!(
-            drawn,
-            "<g transform=\"translate({x:.0})\"><text x=\"7\" y=\"15\" class=\"h\">{title}</text>\
-             <g transform=\"translate(0 {TITLE:.0})\">{inside}</g></g>"
-        );
-    }
-    let size = (start + other.0, TITLE + size.1.max(other.1));
-    let desc = format!("{} {}", description(&pair.left.ladder), description(&pair.right.ladder));
-    wrapped(title, &desc, style, &drawn, size)
-}
-
-fn own_style() -> String {
-    format!("<style>{STYLE}{DARK}</style>")
+    let drawn = html! {
+        @for (x, side, inside) in [(0.0, &pair.left, left), (start, &pair.right, right)] {
+            g transform={ "translate(" (pixels(x)) ")" } {
+                text x="7" y="15" class="h" { (side.title) }
+                g transform={ "translate(0 " (pixels(TITLE)) ")" } { (inside) }
+            }
+        }
+    };
+    (drawn, (start + other.0, TITLE + size.1.max(other.1)))
 }
 
 /// How many characters a row takes.
@@ -174,19 +169,29 @@ struct Run {
 struct Drawing<'l> {
     layout: &'l Layout,
     lanes: Vec<Run>,
-    /// Behind everything else: the grounds of rows that are to be looked at.
-    grounds: String,
-    text: String,
+    grounds: Vec<Ground>,
+    words: Vec<Words>,
     paths: Paths,
 }
 
+/// The coloured ground of a row that is to be looked at.
+struct Ground {
+    top: f32,
+    width: f32,
+}
+
+/// A line of text, from the left edge and the base line on.
+struct Words {
+    x: f32,
+    y: f32,
+    class: Option<&'static str>,
+    text: String,
+}
+
 impl Drawing<'_> {
-    fn say(&mut self, x: f32, y: f32, class: &str, text: &str) {
+    fn say(&mut self, x: f32, y: f32, class: impl Into<Option<&'static str>>, text: &str) {
         if !text.is_empty() {
-            let text = escaped(text);
-            let class =
-                if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-            let _ = write!(self.text, "<text x=\"{x:.0}\" y=\"{y:.0}\"{class}>{text}</text>");
+            self.words.push(Words { x, y, class: class.into(), text: text.to_owned() });
         }
     }
 
@@ -206,17 +211,13 @@ impl Drawing<'_> {
         let top = ROW * (index + 1) as f32;
         let base = top + 15.0;
         if row.mark != Mark::None {
-            let width = x(end(layout, row));
-            let _ = write!(
-                self.grounds,
-                "<rect x=\"0\" y=\"{top:.0}\" width=\"{width:.0}\" height=\"{ROW:.0}\"/>"
-            );
+            self.grounds.push(Ground { top, width: x(end(layout, row)) });
             self.say(1.0, base, "h", if row.mark == Mark::Wrong { ">" } else { "*" });
         }
         if let Some(time) = row.time.filter(|_| layout.times) {
             self.say(x(1), base, "f", &format!("{:>9.6}", time.as_secs_f64()));
         }
-        self.say(x(layout.names), base, "", &row.name);
+        self.say(x(layout.names), base, None, &row.name);
         let alive = layout.lanes.iter().zip(&row.alive).filter(|(_, alive)| **alive);
         let lanes = alive.map(|((lane, _), _)| *lane).chain([layout.client]);
         for lane in lanes.collect::<Vec<_>>() {
@@ -224,7 +225,7 @@ impl Drawing<'_> {
         }
         self.body(row, top, base);
         match &row.note {
-            Some(Note::Owner(text)) => self.say(x(layout.notes), base, "", text),
+            Some(Note::Owner(text)) => self.say(x(layout.notes), base, None, text),
             Some(Note::Timer(text)) => self.say(x(layout.notes), base, "t", text),
             None => {}
         }
@@ -259,7 +260,7 @@ impl Drawing<'_> {
                     (true, false) => write!(path, "M{from:.1} {y:.0}H{to:.1}m-5-3l5 3-5 3"),
                     (false, _) => write!(path, "M{to:.1} {y:.0}H{from:.1}m5-3l-5 3 5 3"),
                 };
-                let class = if *reset { "r" } else { "" };
+                let class = reset.then_some("r");
                 let room = middle(layout.lanes[0].0) - from;
                 let long = label.chars().count() as f32 * CHARACTER;
                 self.say(from + (room - long) / 2.0, base, class, label);
@@ -293,6 +294,7 @@ fn middle(column: usize) -> f32 {
     x(column) + CHARACTER / 2.0
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// A length as an attribute has it.
+fn pixels(length: f32) -> String {
+    format!("{length:.0}")
 }

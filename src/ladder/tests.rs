@@ -1,10 +1,9 @@
 //! Ladders of traces as laboratories write them, in characters and as SVG.
 
 use harness::trace::Line;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 use rstest::rstest;
 
+use crate::fixture::markup;
 use crate::ladder::rung::{Ladder, Mark, Note, What};
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::{svg, text};
@@ -209,45 +208,43 @@ fn the_lines_around_the_first_wrong_one() {
     assert!(lines[4].starts_with("> 0.000570"), "{around}");
 }
 
-#[rstest]
-#[case("quiz-1-off", QUIZ1_OFF, &[8])]
-#[case("quiz-2-on", QUIZ2_ON, &[])]
-fn a_ladder_as_svg(#[case] name: &str, #[case] trace: &str, #[case] wrong: &[usize]) {
-    let ladder = Ladder::new(&lines(trace), wrong);
-    let drawn = svg::drawn(&ladder, "quiz <1>");
-    insta::assert_snapshot!(format!("ladder-svg-{name}"), drawn.replace("><", ">\n<"));
-    let alone = svg::alone(&ladder, "quiz <1>");
-    assert!(alone.len() > drawn.len() + svg::STYLE.len() && alone.contains("prefers-color-scheme"));
-    for svg in [&drawn, &alone] {
-        let texts = well_formed(svg);
-        assert!(texts.contains("quiz <1>") && texts.contains("S. 0:0(0) ack 1"), "{texts}");
-        assert!(!svg.contains(" id=") && !svg.contains("<script"), "{svg}");
-    }
+#[test]
+fn a_ladder_as_svg() {
+    let ladder = Ladder::new(&lines(QUIZ1_OFF), &[8]);
+    let drawn = svg::drawn(&ladder, "quiz <1>").into_string();
+    insta::assert_snapshot!(drawn.replace("><", ">\n<"));
+    let texts = markup::parse(&drawn).text();
+    assert!(texts.contains("quiz <1>") && texts.contains("S. 0:0(0) ack 1"), "{texts}");
+    assert!(!drawn.contains(" id=") && !drawn.contains("<script"), "{drawn}");
 }
 
-/// The text of a document in which every element is closed; panics at any other.
-fn well_formed(xml: &str) -> String {
-    let mut reader = Reader::from_str(xml);
-    let (mut depth, mut texts) = (0_i32, String::new());
-    loop {
-        match reader.read_event().expect("well-formed XML") {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth -= 1,
-            Event::Text(text) => texts += &text.decode().expect("UTF-8"),
-            Event::GeneralRef(name) => {
-                texts.push(match &*name.decode().expect("UTF-8") {
-                    "lt" => '<',
-                    "gt" => '>',
-                    "amp" => '&',
-                    other => panic!("&{other}; is not defined"),
-                });
-            }
-            Event::Eof => break,
-            _ => {}
-        }
+/// The rungs of a ladder are in its picture, in their order, each with what a text would say.
+#[rstest]
+#[case(QUIZ1_ON)]
+#[case(QUIZ2_ON)]
+fn a_picture_says_what_a_text_says(#[case] trace: &str) {
+    let ladder = Ladder::new(&lines(trace), &[]);
+    let picture = markup::parse(&svg::drawn(&ladder, "quiz").into_string());
+    let svg = picture.first("svg");
+    assert_eq!((svg.attribute("role"), &*svg.first("title").text()), (Some("img"), "quiz"));
+    let texts = svg.texts("text");
+    let mut left = texts.iter();
+    for rung in &ladder.rungs {
+        let words = match &rung.what {
+            What::Segment { notation, .. } => notation.clone(),
+            What::Act { act, .. } => format!("-- {act} --"),
+            What::Folded { text } => text.clone(),
+            What::End => continue,
+        };
+        assert!(left.any(|text| text.contains(&words)), "{words} is not in its place: {texts:?}");
     }
-    assert_eq!(depth, 0, "an element is not closed");
-    texts
+    let resets = texts.iter().filter(|text| text.starts_with('R')).count();
+    assert_eq!(svg.all("text.r").len(), resets, "resets are coloured, and nothing else is");
+    // As many arrows as segments; every lane is drawn.
+    let arrows = svg.all("path").into_iter().filter(|path| path.attribute("class") != Some("f"));
+    let heads = arrows.flat_map(|path| path.attribute("d")).map(|d| d.matches('H').count());
+    let segments = ladder.rungs.iter().filter(|rung| matches!(rung.what, What::Segment { .. }));
+    assert_eq!(heads.sum::<usize>(), segments.count());
 }
 
 #[test]
@@ -324,10 +321,11 @@ fn what_only_one_ladder_has_is_marked_and_what_is_wrong_stays_so() {
 #[test]
 fn two_ladders_as_svg() {
     let (pair, title) = (pair(), "off & on");
-    let (drawn, alone) = (svg::pair(&pair, title), svg::pair_alone(&pair, title));
-    assert!(alone.len() > drawn.len() + svg::STYLE.len());
+    let (drawn, alone) =
+        (svg::pair(&pair, title).into_string(), svg::pair_alone(&pair, title).into_string());
+    assert!(alone.len() > drawn.len() + svg::STYLE.len() && alone.contains("prefers-color-scheme"));
     for svg in [drawn, alone] {
-        let texts = well_formed(&svg);
+        let texts = markup::parse(&svg).text();
         for part in ["off & on", "quiz1/v4/off on 6.1", "quiz1/v4/on on 6.1", "C: accepted by B"] {
             assert!(texts.contains(part), "{part}: {texts}");
         }

@@ -1,7 +1,7 @@
 //! Who listens to a run: one stream of events, and everything that is made of it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::kernel::Kernel;
@@ -69,7 +69,36 @@ pub struct Finished<'r> {
     /// What came of it.
     pub outcome: &'r Outcome,
     /// The pcapng file; or why there is none.
-    pub capture: Result<PathBuf, &'r str>,
+    pub capture: Result<PathBuf, NotKept>,
+}
+
+impl Finished<'_> {
+    /// The capture's path, or in words why there is none.
+    pub fn capture(&self) -> Result<&Path, &'static str> {
+        self.capture.as_deref().map_err(|why| why.words())
+    }
+}
+
+/// Why a capture was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotKept {
+    /// The case is as it must be, and nobody asked for captures.
+    NotAskedFor,
+    /// No directory could be made for it.
+    NoTemporaryDirectory,
+    /// It could not be written; the error has been reported.
+    CannotWrite,
+}
+
+impl NotKept {
+    /// As a sentence about a failed case has it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotAskedFor => "not kept; --out DIR keeps it",
+            Self::NoTemporaryDirectory => "not kept, no temporary directory; --out DIR keeps it",
+            Self::CannotWrite => "could not be written",
+        }
+    }
 }
 
 /// Makes something of a run. Nothing else prints.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -88,6 +89,18 @@ impl OutDirectory {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// Makes a directory among the machine's temporary ones, which stays when sockmig has
+    /// ended. Nobody can know its name before it is there, and only its owner reads it:
+    /// captures are written by root, and other users can write where it is made.
+    pub fn temporary() -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("sockmig-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .context("cannot make a temporary directory")?;
+        Ok(Self { path: directory.keep() })
+    }
+
     /// A directory in it, without what an earlier run has left there: its captures must
     /// not pass for this one's.
     pub fn subdirectory(&self, name: &str) -> Result<Self> {
@@ -123,5 +136,32 @@ impl OutDirectory {
         file.write_all(pcapng).with_context(|| cannot_write(&path))?;
         file.finish()?;
         Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What another user can do in /tmp: name a directory after a process, and point it
+    /// elsewhere.
+    #[test]
+    fn a_temporary_directory_has_a_name_that_nobody_knows_and_is_its_owners_alone() {
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let guessed = std::env::temp_dir().join(format!("sockmig-{}", std::process::id()));
+        std::os::unix::fs::symlink(elsewhere.path(), &guessed).expect("a planted link");
+        let made = [OutDirectory::temporary(), OutDirectory::temporary()];
+        let [one, other] = made.map(|made| made.expect("a directory"));
+        let kept = one.keep_capture("quiz1/v4/off", b"pcapng").expect("written");
+        fs::remove_file(&guessed).expect("it is still a link");
+        assert_ne!(one.path, other.path);
+        assert_eq!(kept, one.path.join("quiz1-v4-off.pcapng"));
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("a directory").count(), 0);
+        for directory in [one, other] {
+            let status = fs::symlink_metadata(&directory.path).expect("it stays");
+            assert!(status.is_dir());
+            assert_eq!(status.permissions().mode() & 0o777, 0o700);
+            fs::remove_dir_all(&directory.path).expect("removed");
+        }
     }
 }

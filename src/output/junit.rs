@@ -35,7 +35,7 @@ impl<W: Write> Consumer for Junit<W> {
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
         let explained = run.selected(outcome).map(|selected| {
-            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let capture = finished.capture();
             report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
         });
         let mut status = match &outcome.verdict {

@@ -60,7 +60,7 @@ impl<W: Write> Consumer for Ktap<W> {
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
         if let Some(selected) = run.selected(outcome) {
-            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let capture = finished.capture();
             let explained = || {
                 report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
             };

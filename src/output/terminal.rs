@@ -59,7 +59,7 @@ impl<W: Write> Terminal<W> {
         let (word, remark) = self.word(outcome);
         let needs_no_words = matches!(outcome.verdict, Verdict::Pass { .. } | Verdict::Skip { .. });
         if !needs_no_words && let Some(selected) = run.selected(outcome) {
-            let capture = finished.capture.as_deref().map_err(|why| *why);
+            let capture = finished.capture();
             let kernel = &run.environment.kernel;
             let draw = |lines: &[Line], wrong: &[usize]| match self.trace {
                 Some(TraceStyle::Plain) => report::trace(lines, wrong),

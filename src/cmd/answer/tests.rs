@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use harness::taint::Taint;
 use rstest::rstest;
-use scenarios::engine::Ending;
+use scenarios::engine::{Ending, Outcome};
+use scenarios::judge::Verdict;
 
 use crate::cmd::answer::Answer;
-use crate::fixture::run::{all, as_known};
+use crate::fixture::run::{all, all_as_known, as_known};
 use crate::output::buffer::Buffer;
-use crate::output::consumer::{Consumer, End, Finished};
+use crate::output::consumer::{Consumer, End, Finished, NotKept, Run};
 use crate::output::progress::Progress;
 use crate::output::totals::Totals;
 use crate::style::Style;
@@ -31,16 +32,42 @@ fn answer_of_a_kernel(
     #[case] here: &str,
 ) {
     let (run, outcomes) = as_known(version, counters, here);
+    insta::assert_snapshot!(format!("answer-{name}"), answered(&run, &outcomes));
+}
+
+/// Of every case there is, whatever their number: each known bug is in the answer once with
+/// a case that shows it, and each case is counted.
+#[test]
+fn the_answer_of_everything_has_every_known_bug_once() {
+    let (run, outcomes) = all_as_known("6.1.174", true, "0");
+    let answer = answered(&run, &outcomes);
+    let words = answer.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut bugs = 0;
+    for outcome in &outcomes {
+        let Verdict::KnownBug { reason, .. } = &outcome.verdict else { continue };
+        bugs += 1;
+        if !outcome.id.starts_with("wake-up/") {
+            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(words.matches(&*reason).count(), 1, "{reason}: {answer}");
+        }
+    }
+    let counts = answer.lines().find(|line| line.contains(" cases: ")).expect("the counts");
+    assert!(counts.starts_with(&format!("{} cases: ", run.selection.len())), "{counts}");
+    assert!(counts.contains(&format!(" {bugs} known bugs, 0 errors")), "{counts}");
+    assert!(bugs > 10, "{counts}");
+}
+
+fn answered(run: &Run, outcomes: &[Outcome]) -> String {
     let bytes = Buffer::default();
     let mut answer = Answer::new(bytes.clone(), Style::PLAIN, Progress::hidden());
     let mut totals = Totals::default();
-    for outcome in &outcomes {
+    for outcome in outcomes {
         totals.count(&outcome.verdict);
-        let finished = Finished { outcome, capture: Err("not kept") };
-        answer.finished(&run, &finished).expect("finished");
+        let finished = Finished { outcome, capture: Err(NotKept::NotAskedFor) };
+        answer.finished(run, &finished).expect("finished");
     }
     let took = Duration::from_millis(450);
     let end = End { ending: &Ending::Complete, totals: &totals, took, tainted: Taint::default() };
-    answer.end(&run, &end).expect("end");
-    insta::assert_snapshot!(format!("answer-{name}"), bytes.text());
+    answer.end(run, &end).expect("end");
+    bytes.text()
 }

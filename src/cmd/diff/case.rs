@@ -60,7 +60,7 @@ pub fn compared(arguments: &DiffArguments) -> anyhow::Result<String> {
         }
         DiffFormat::Markdown => markdown(&left, &right, &pair),
         DiffFormat::Json => json(&left, &right, &pair)?,
-        DiffFormat::Svg => svg::pair_alone(&pair, &heading(&left, &right)) + "\n",
+        DiffFormat::Svg => svg::pair_alone(&pair, &heading(&left, &right)).into_string() + "\n",
     })
 }
 

@@ -7,6 +7,7 @@ use crate::cmd::diff::compare::{Meaning, compare, meaning};
 use crate::cmd::diff::show;
 use crate::fixture::matrix as made;
 use crate::output::document::{Complaint, Fate, MatrixDocument};
+use crate::output::matrix::markdown::markdown;
 use crate::output::read::{Document, parse};
 use crate::output::word::Word;
 use crate::style::Style;
@@ -195,4 +196,23 @@ fn what_is_no_longer_said_by_many_cases_is_counted() {
     let broken = of(Fate::Completed, || Some(made::error()));
     let text = show::terminal(&compare(&before, &broken), Style::PLAIN);
     assert!(text.contains("select-or-migrate/case-30/v4-mapped"), "bad news have names: {text}");
+}
+
+/// What GitHub takes as a comment, in characters.
+const COMMENT: usize = 65_536;
+
+#[test]
+fn a_pull_request_can_show_the_largest_matrix_and_its_differences() {
+    let mut before = made::large();
+    for case in
+        before.kernels.iter_mut().flat_map(|kernel| &mut kernel.run).flat_map(|run| &mut run.cases)
+    {
+        case.verdict = made::pass();
+    }
+    let after = made::large();
+    let page = markdown(&after);
+    assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
+    let page = show::markdown(&compare(&before, &after));
+    assert!(page.contains("Regressions (420)"), "{page}");
+    assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
 }

@@ -1,5 +1,8 @@
 //! Everybody who listens to a matrix, and the files that are made of it at its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::env;
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -36,7 +36,7 @@ pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
         document.json()
     });
     desk.keep("close-cost.json", || document.json());
-    desk.keep("close-cost.svg", || answer::plot(&document));
+    desk.keep("close-cost.svg", || answer::plot(&document).into_string());
     Ok(document.exit().unless_troubled(desk.close()))
 }
 

@@ -167,12 +167,12 @@ fn the_document_can_be_read_back() {
 #[test]
 fn plots_have_a_panel_for_each_strategy_that_has_something_to_show() {
     let measured = measured(20, 0);
-    let losses = plot::losses(&measured.rows);
+    let losses = plot::losses(&measured.rows).into_string();
     assert_eq!(losses.matches("<g ").count(), 2, "{losses}");
     assert!(losses.contains(">own/naive<") && !losses.contains(">own/passing<"), "{losses}");
-    let latencies = plot::latencies(&measured.rows);
+    let latencies = plot::latencies(&measured.rows).into_string();
     assert_eq!(latencies.matches("<polyline ").count(), 8, "{latencies}");
-    assert!(plot::losses(&[]).contains("Nothing to show"));
+    assert!(plot::losses(&[]).into_string().contains("Nothing to show"));
 }
 
 #[test]

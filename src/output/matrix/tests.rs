@@ -1,27 +1,19 @@
 //! What is made of a matrix, against snapshots.
 
-use std::cell::Cell;
-use std::io;
-use std::rc::Rc;
-
 use proptest::prelude::*;
 use quick_junit::{Report, TestCaseStatus};
 use rstest::rstest;
-use scenarios::judge::Verdict;
 
-use crate::cmd::matrix::fan_out::{self, Files, Gather};
-use crate::exit::Exit;
-use crate::fixture::{matrix as made, run};
+use crate::fixture::{markup, matrix as made, run};
 use crate::output::buffer::Buffer;
-use crate::output::document::{Fate, KernelDocument, MatrixDocument};
-use crate::output::matrix::event::{Matrix, MatrixConsumer, Stage};
+use crate::output::document::{Complaint, Fate, MatrixDocument};
+use crate::output::matrix::event::{MatrixConsumer, Stage};
 use crate::output::matrix::grid::grid;
 use crate::output::matrix::junit::junit;
 use crate::output::matrix::live::Live;
 use crate::output::matrix::markdown::{escaped, fenced, html, markdown};
 use crate::output::matrix::table::Table;
 use crate::output::matrix::text::text;
-use crate::output::read::parse;
 use crate::output::word::Tally;
 use crate::style::Style;
 
@@ -36,32 +28,28 @@ fn fits(text: &str, width: usize) {
     assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
+/// The whole text, once.
 #[test]
-fn table_of_the_quizzes_narrow() {
+fn a_matrix_in_words() {
     let text = narrow(&made::everything(&made::quizzes()));
     fits(&text, 80);
     insta::assert_snapshot!(text);
 }
 
-#[test]
-fn table_of_the_quizzes_wide() {
-    let text = text(&made::everything(&made::quizzes()), Style::PLAIN, 140);
-    fits(&text, 140);
-    insta::assert_snapshot!(text);
-}
-
-#[test]
-fn table_of_many_cases_narrow() {
-    let text = narrow(&made::everything(&made::many()));
-    fits(&text, 80);
-    insta::assert_snapshot!(text);
-}
-
-#[test]
-fn table_of_many_cases_wide() {
-    let text = text(&made::everything(&made::many()), Style::PLAIN, 140);
-    fits(&text, 140);
-    insta::assert_snapshot!(text);
+/// The rest of the text is the same, whatever the width of the terminal and of the table.
+#[rstest]
+#[case::quizzes_wide("quizzes-140", &made::quizzes(), 140)]
+#[case::many_narrow("many-80", &made::many(), 80)]
+#[case::many_wide("many-140", &made::many(), 140)]
+fn a_table(#[case] name: &str, #[case] ids: &[String], #[case] width: usize) {
+    let text = text(&made::everything(ids), Style::PLAIN, width);
+    fits(&text, width);
+    let (table, rest) = text.split_once("\nMachines").expect("machines did not complete");
+    insta::assert_snapshot!(format!("table-{name}"), table);
+    let rest: Vec<&str> = rest.split_whitespace().collect();
+    for heading in ["Not as expected:", "Known bugs:", "Complaints in", "How they were run:"] {
+        assert!(rest.join(" ").contains(heading), "{heading} is missing: {text}");
+    }
 }
 
 #[test]
@@ -96,48 +84,6 @@ proptest! {
         prop_assert_eq!(counted, ids.len());
         prop_assert_eq!(grid.all.total(), ids.len() * found.kernels.len());
     }
-}
-
-/// Cannot write, however often it is asked; counts how often that is.
-struct Full(Rc<Cell<u32>>);
-
-impl MatrixConsumer for Full {
-    fn ended(&mut self, _kernel: usize, _found: &KernelDocument) -> io::Result<()> {
-        self.0.set(self.0.get() + 1);
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn end(&mut self, _matrix: &Matrix, _found: &MatrixDocument) -> io::Result<()> {
-        panic!("it has failed and is not asked again");
-    }
-}
-
-#[test]
-fn a_consumer_that_cannot_write_spoils_nothing_else() {
-    let place = tempfile::tempdir().expect("a directory");
-    let files = Files {
-        json: Some(place.path().join("matrix.json")),
-        junit: Some(place.path().join("missing/junit.xml")),
-        ..Files::default()
-    };
-    let mut gather = Gather::new(files);
-    let (asked, bytes) = (Rc::new(Cell::new(0)), Buffer::default());
-    gather.add(Full(asked.clone()));
-    gather.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
-    let matrix = made::beginning();
-    let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
-    let kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |_, _| Some(made::pass()));
-    let found = made::matrix(ids, vec![kernel.clone()]);
-    gather.begin(&matrix);
-    gather.ended(0, &kernel);
-    gather.ended(0, &kernel);
-    gather.end(&matrix, &found);
-    assert_eq!(asked.get(), 1);
-    assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
-    let json = std::fs::read(place.path().join("matrix.json")).expect("written");
-    assert_eq!(parse(&json).expect("a document").into_matrix(), found);
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
-    assert_eq!(gather.exit(&found, &[]), Exit::Unavailable, "a file is missing");
 }
 
 #[test]
@@ -234,10 +180,21 @@ fn markdown_reads_nothing_that_was_not_meant() {
 }
 
 #[test]
+fn junit_of_a_kernel_that_fails_and_complains() {
+    let ids = ["quiz1/v4/off", "quiz1/v4/on"].map(str::to_owned);
+    let mut kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |at, _| {
+        Some(if at == 0 { made::fail("EAGAIN") } else { made::known() })
+    });
+    let text = "WARNING: f\nCall Trace:\n g".into();
+    kernel.complaints = vec![Complaint { during: ids[1].clone(), text }];
+    let xml = junit(&made::matrix(ids.into(), vec![kernel])).expect("XML");
+    insta::assert_snapshot!(xml);
+}
+
+#[test]
 fn junit_has_a_suite_for_each_kernel() {
     let found = made::everything(&made::quizzes());
     let xml = junit(&found).expect("XML");
-    insta::assert_snapshot!(xml);
     let report = Report::deserialize_from_str(&xml).expect("it parses");
     assert_eq!(report.test_suites.len(), found.kernels.len());
     let boot = |name: &str| {
@@ -264,6 +221,58 @@ fn junit_has_a_suite_for_each_kernel() {
         assert_eq!(count, cases, "{kernel}");
         assert!(said.contains(status), "{kernel}: {said}");
     }
+    let document = markup::parse(&xml);
+    for (suite, kernel) in document.all("testsuite").iter().zip(&found.kernels) {
+        assert_eq!(suite.attribute("name"), Some(&*kernel.name));
+        let cases = suite.all("testcase");
+        assert_eq!(suite.attribute("tests"), Some(&*cases.len().to_string()));
+        let of_suite: Vec<_> = cases.iter().filter_map(|case| case.attribute("name")).collect();
+        if of_suite.len() > 1 {
+            let ids = of_suite.iter().filter(|name| name.contains('/'));
+            assert!(ids.eq(found.cases.iter()), "{of_suite:?}");
+        }
+        // A name with points would be a package of its own.
+        let class = format!("sockmig.{}.", kernel.name.replace('.', "_"));
+        for case in &cases {
+            let found = case.attribute("classname").unwrap_or_default();
+            assert!(found.starts_with(&class), "{found} does not start with {class}");
+        }
+        for (element, counted) in
+            [("failure", "failures"), ("error", "errors"), ("skipped", "skipped")]
+        {
+            let count = suite.all(element).len().to_string();
+            assert_eq!(suite.attribute(counted), Some(&*count), "{counted} of {}", kernel.name);
+        }
+    }
+    let message = |kernel: &str, case: &str| {
+        let suites = document.all("testsuite");
+        let suite = suites.iter().find(|suite| suite.attribute("name") == Some(kernel));
+        let cases = suite.expect("a suite").all("testcase");
+        let case = cases.iter().find(|known| known.attribute("name") == Some(case));
+        let what = case.expect("a case").everything();
+        what[0].attribute("message").unwrap_or_default().to_owned()
+    };
+    for (kernel, case, says) in [
+        (
+            "5.10.100-1",
+            "quiz1/v4/on",
+            "there is no tcp_migrate_req: migration came with 5.14, this is 5.10.100",
+        ),
+        (
+            "6.1.174-1",
+            "quiz1/v6/on",
+            "known bug: A listener that waits is not woken for a child that migrates to it. Fixed by 3864c6ba1e04.",
+        ),
+        ("6.1.176-1", "kernel log", "WARNING: CPU: 0 PID: 1 at net/core/sock.c:1 f+0x1"),
+        ("6.12.85-1", "quiz1/v4/off", "the kernel deviates in: accept(B)"),
+        ("6.12.86-1", "quiz1/v4/on", "hung: killed after 30 s"),
+        ("6.16.12-1", "boot", "cannot fetch: the mirror has it no more"),
+        ("odd.bin", "boot", "cannot boot: no kernel: a PNG image"),
+        ("6.18.27-1", "boot", "panicked: Kernel panic - not syncing: Fatal exception"),
+        ("7.0.4-1", "boot", "hung: nothing was heard for 60 s, in a case"),
+    ] {
+        assert_eq!(message(kernel, case), says, "{case} on {kernel}");
+    }
     // The counts in front are those of the cases behind.
     let cases = || report.test_suites.iter().flat_map(|suite| &suite.test_cases);
     let failures = cases().filter(|case| format!("{:?}", case.status).contains("kind: Failure"));
@@ -282,75 +291,4 @@ fn junit_survives_what_a_console_may_print() {
     kernel.console = "\0\u{8}]]></system-out>\u{fffe}".into();
     let xml = junit(&made::matrix(made::quizzes(), vec![kernel])).expect("XML");
     Report::deserialize_from_str(&xml).expect("it parses");
-}
-
-#[test]
-fn the_document_can_be_read_back() {
-    let found = made::everything(&made::quizzes());
-    let json = fan_out::json(&found).expect("JSON");
-    let again: MatrixDocument = serde_json::from_str(&json).expect("a document");
-    assert_eq!(again, found);
-}
-
-fn one(fate: Fate, verdicts: &[Verdict]) -> MatrixDocument {
-    let ids: Vec<String> = (0..verdicts.len()).map(|at| format!("case/{at}")).collect();
-    let kernel = made::kernel("6.1", fate, &ids, |at, _| Some(verdicts[at].clone()));
-    made::matrix(ids, vec![kernel])
-}
-
-fn why() -> String {
-    "because".into()
-}
-
-#[rstest]
-#[case::passes(one(Fate::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
-#[case::known(one(Fate::Completed, &[made::known()]), Exit::Expected)]
-#[case::stale(one(Fate::Completed, &[made::stale()]), Exit::Expected)]
-#[case::fails(one(Fate::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
-#[case::fails_and_broke(one(Fate::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
-#[case::broke(one(Fate::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]
-#[case::all_skipped(one(Fate::Completed, &[made::skip()]), Exit::NothingRan)]
-#[case::nothing(one(Fate::Completed, &[]), Exit::NothingRan)]
-#[case::no_kernels(made::matrix(vec![], vec![]), Exit::NothingRan)]
-#[case::panicked(one(Fate::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
-#[case::panicked_and_broke(one(Fate::Panicked { why: why() }, &[made::error()]), Exit::Deviates)]
-#[case::hung(one(Fate::Hung { why: why() }, &[made::pass()]), Exit::Unavailable)]
-#[case::hung_behind_a_failure(one(Fate::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
-#[case::died(one(Fate::Died { why: why() }, &[made::pass()]), Exit::Unavailable)]
-#[case::garbage(one(Fate::Garbage { why: why() }, &[made::pass()]), Exit::Unavailable)]
-#[case::never_booted(one(Fate::NeverBooted { why: why() }, &[]), Exit::Unavailable)]
-#[case::out_of_memory(one(Fate::OutOfMemory { why: why() }, &[]), Exit::Unavailable)]
-#[case::cannot_boot(one(Fate::CannotBoot { why: why() }, &[]), Exit::Unavailable)]
-#[case::cannot_fetch(one(Fate::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
-#[case::interrupted(one(Fate::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
-fn a_matrix_decides_the_exit_code(#[case] found: MatrixDocument, #[case] exit: Exit) {
-    assert_eq!(Exit::of_matrix(&found, &[]), exit);
-}
-
-#[test]
-fn what_is_more_than_one_kernel_s_decides_the_exit_code() {
-    let mut found = one(Fate::Completed, &[made::pass()]);
-    let missing = Fate::CannotFetch { why: why() };
-    found.kernels.push(made::kernel("6.16", missing, &[], |_, _| None));
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected, "it is only counted");
-    assert_eq!(Exit::of_matrix(&found, &["6.1".into()]), Exit::Expected);
-    assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Unavailable, "it was asked for");
-
-    let complain = |kernel: &mut KernelDocument| {
-        let complaint =
-            crate::output::document::Complaint { during: "booting".into(), text: "BUG".into() };
-        kernel.complaints.push(complaint);
-    };
-    complain(&mut found.kernels[0]);
-    assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Deviates);
-    found.complete = false;
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
-
-    let mut found = one(Fate::Completed, &[made::pass()]);
-    found.cases.push("case/lost".into());
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
-
-    let mut found = one(Fate::Completed, &[made::pass()]);
-    found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
 }

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
 use scenarios::report::wrap;
 
 use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
 use crate::cmd::reload::close_cost::plan::Plan;
-use crate::cmd::reload::plot::{HEIGHT, Scale, WIDTH, axes, colour, number, page};
+use crate::cmd::reload::plot::{Scale, axes, curve, number, page};
 use crate::output::consumer::Environment;
 use crate::style::Style;
 
@@ -143,28 +144,19 @@ fn bytes(bytes: i64) -> String {
 }
 
 /// The curve, as SVG: both axes logarithmic.
-pub fn plot(document: &ClosingDocument) -> String {
+pub fn plot(document: &ClosingDocument) -> Markup {
     let points = &document.points;
     let across = Scale::of(points.iter().map(|point| f64::from(point.children)));
     let up = Scale::of(points.iter().flat_map(|point| [point.least_us, point.most_us]));
     let tick = |scale: &Scale, value: f64, shown: String| (scale.place(value), shown);
     let below: Vec<_> = across.ends().map(|at| tick(&across, at, format!("{at:.0}"))).into();
     let beside: Vec<_> = up.ends().map(|at| tick(&up, at, number(at / 1e3))).into();
-    let mut drawn = axes(&below, &beside);
-    for on in [false, true] {
-        let curve = points.iter().filter(|point| point.migrate_req == on);
-        let at = |point: &Point| {
-            let x = across.place(f64::from(point.children)) * WIDTH;
-            format!("{x:.1},{:.1}", HEIGHT * (1.0 - up.place(point.close_us)))
-        };
-        let places: Vec<String> = curve.map(at).collect();
-        let _ = writeln!(
-            drawn,
-            r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="1.5"/>"#,
-            places.join(" "),
-            colour(on)
-        );
-    }
+    let of = |on: bool| points.iter().filter(move |point| point.migrate_req == on);
+    let at = |point: &Point| (across.place(f64::from(point.children)), up.place(point.close_us));
+    let drawn = html! {
+        (axes(&below, &beside))
+        @for on in [false, true] { (curve(on, of(on).map(at))) }
+    };
     let panels = match points.is_empty() {
         true => vec![],
         false => vec![("the median of close()".to_owned(), drawn)],

@@ -121,10 +121,10 @@ fn sizes_grow_to_the_most(#[case] line: &[&str], #[case] sizes: &[u32], #[case] 
 
 #[test]
 fn the_curve_has_a_line_for_each_setting() {
-    let plot = answer::plot(&document());
+    let plot = answer::plot(&document()).into_string();
     assert_eq!(plot.matches("<polyline ").count(), 2, "{plot}");
     assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
     let nothing = ClosingDocument { points: vec![], ..document() };
-    assert!(answer::plot(&nothing).contains("Nothing to show"));
+    assert!(answer::plot(&nothing).into_string().contains("Nothing to show"));
     assert_eq!(nothing.exit(), Exit::NothingRan);
 }

@@ -1,0 +1,66 @@
+//! Everybody gets what is found, and nobody who fails spoils it for the others.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use crate::cmd::matrix::fan_out::{self, Files, Gather};
+use crate::exit::Exit;
+use crate::fixture::matrix as made;
+use crate::output::buffer::Buffer;
+use crate::output::document::{Fate, KernelDocument, MatrixDocument};
+use crate::output::matrix::event::{Matrix, MatrixConsumer};
+use crate::output::matrix::live::Live;
+use crate::output::matrix::table::Table;
+use crate::output::read::parse;
+use crate::style::Style;
+
+/// Cannot write, however often it is asked; counts how often that is.
+struct Full(Rc<Cell<u32>>);
+
+impl MatrixConsumer for Full {
+    fn ended(&mut self, _kernel: usize, _found: &KernelDocument) -> io::Result<()> {
+        self.0.set(self.0.get() + 1);
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn end(&mut self, _matrix: &Matrix, _found: &MatrixDocument) -> io::Result<()> {
+        panic!("it has failed and is not asked again");
+    }
+}
+
+#[test]
+fn a_consumer_that_cannot_write_spoils_nothing_else() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files {
+        json: Some(place.path().join("matrix.json")),
+        junit: Some(place.path().join("missing/junit.xml")),
+        ..Files::default()
+    };
+    let mut gather = Gather::new(files);
+    let (asked, bytes) = (Rc::new(Cell::new(0)), Buffer::default());
+    gather.add(Full(asked.clone()));
+    gather.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
+    let matrix = made::beginning();
+    let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
+    let kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |_, _| Some(made::pass()));
+    let found = made::matrix(ids, vec![kernel.clone()]);
+    gather.begin(&matrix);
+    gather.ended(0, &kernel);
+    gather.ended(0, &kernel);
+    gather.end(&matrix, &found);
+    assert_eq!(asked.get(), 1);
+    assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
+    let json = std::fs::read(place.path().join("matrix.json")).expect("written");
+    assert_eq!(parse(&json).expect("a document").into_matrix(), found);
+    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
+    assert_eq!(gather.exit(&found, &[]), Exit::Unavailable, "a file is missing");
+}
+
+#[test]
+fn the_document_can_be_read_back() {
+    let found = made::everything(&made::quizzes());
+    let json = fan_out::json(&found).expect("JSON");
+    let again: MatrixDocument = serde_json::from_str(&json).expect("a document");
+    assert_eq!(again, found);
+}
