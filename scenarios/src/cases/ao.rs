@@ -10,11 +10,12 @@ use harness::wire_client::Draft;
 use harness::{Family, ao};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::{NOTHING, data, request_in_flight};
 use crate::steps::signed::{Held, Signing, accept_sooner_or_later, talk, talk_must};
 use crate::steps::syn_ack_timer::FIRST;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "ao",
@@ -35,6 +36,7 @@ const CASES: &[Case] = &[
         needs: &[Need::Gate, Need::Ao],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: same_key,
         expect: |_| {
             talk_must()
@@ -59,6 +61,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: keys_of_the_target,
         expect: |_| {
             let must = talk_must()
@@ -82,6 +85,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, None),
         expect: |_| lost_must(),
     },
@@ -94,6 +98,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, Some(OTHER)),
         expect: |_| lost_must(),
     },
@@ -106,6 +111,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: another_secret,
         expect: |_| {
             Expectation::new()
@@ -125,6 +131,7 @@ const CASES: &[Case] = &[
         source: "M-15; tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| AO.child_keeps_its_key(lab, |_, _| Ok(())),
         expect: |_| AO.child_keeps_its_key_must(),
         ..Case::DEFAULT
@@ -137,6 +144,7 @@ const CASES: &[Case] = &[
         source: "M-15; tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| {
             AO.child_keeps_its_key(lab, |lab, b| {
                 b.authenticate(lab.family().loopback(), Key { secret: b"B's own", ..KEY })
@@ -155,6 +163,7 @@ const CASES: &[Case] = &[
         source: "M-15; tcp_inbound_hash(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| AO.unasked_for(lab),
         expect: |_| AO.unasked_for_must("TCPAOBad"),
         ..Case::DEFAULT
@@ -168,6 +177,19 @@ const CASES: &[Case] = &[
         source: "M-15; tcp_ao_copy_all_matching(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                W > S  P. 12:17(5) ack 1
+                S > W  . 1:1(0) ack 17
+                S > W  R. 1:1(0) ack 17
+                ...
+            ",
+        )]),
         run: key_of_the_target,
         expect: |_| {
             Expectation::new()

@@ -10,13 +10,14 @@ use harness::waiter::Way;
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{accept_queue_by, accept_queue_must_by, both, fast_open_syns};
 use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
 use crate::steps::request::{RESET, data, observe_child, request_in_flight};
 use crate::steps::sleeping_thread::{ended_under, ended_under_must};
 use crate::steps::syn_ack_timer::FIRST;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "destroy",
@@ -52,6 +53,7 @@ const CASES: &[Case] = &[
         source: "E-06; tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Accept, Lab::destroy),
         expect: |_| ended_under_must("EINVAL"),
         ..Case::DEFAULT
@@ -63,6 +65,7 @@ const CASES: &[Case] = &[
         source: "E-06; tcp_done(): sk_state_change(), sk_error_report()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Epoll, Lab::destroy),
         expect: |_| ended_under_must("no child"),
         ..Case::DEFAULT
@@ -75,6 +78,7 @@ const CASES: &[Case] = &[
         source: "E-06; tcp_abort() leaves requests alone; reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: in_flight,
         expect: |setting| {
             in_flight_must(setting)
@@ -93,6 +97,10 @@ const CASES: &[Case] = &[
         source: "E-06; reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::OffAndOn(
+            &[wires::C_CONNECTS_AND_SENDS, wires::W_REFUSED],
+            &[wires::C_CONNECTS_AND_SENDS, wires::W_SENDS],
+        ),
         run: then_closed,
         expect: then_closed_must,
         ..Case::DEFAULT
@@ -107,6 +115,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: timer,
         expect: |setting| {
             let (sockets, moved) = match setting.migration {
@@ -202,6 +211,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: request,
         expect: |_| {
             destroyed_request_must()
@@ -219,6 +229,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: moved_request,
         expect: |_| destroyed_request_must().fact("requests that moved", 1),
     },
@@ -230,6 +241,7 @@ const CASES: &[Case] = &[
         source: "E-06; inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: moved_child,
         expect: |_| {
             Expectation::new()

@@ -5,7 +5,7 @@ use harness::segment::Segment;
 use harness::socket::{Client, Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::statistics::binomial_bounds;
 
@@ -25,6 +25,7 @@ const CASES: &[Case] = &[
         source: "the talk, `almost evenly (randomly)`; reuseport_select_sock_by_hash(); \
                  against the blog post's `round-robin`",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: even_spread,
         expect: |_| even_spread_must(),
         ..Case::DEFAULT
@@ -36,6 +37,7 @@ const CASES: &[Case] = &[
                four-tuple alone.",
         source: "inet_ehashfn(), reuseport_select_sock_by_hash()",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: same_tuple,
         expect: |_| {
             Expectation::new()

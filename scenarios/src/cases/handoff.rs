@@ -12,7 +12,7 @@ use harness::worker::{Served, WorkerProcess};
 use harness::{Context, passing};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
 

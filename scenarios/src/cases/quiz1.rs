@@ -4,7 +4,7 @@ use harness::lab::Lab;
 use harness::socket::Stream;
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {

@@ -8,7 +8,7 @@ use harness::socket::{NO_WAKE_UP_MS, Stream};
 use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -31,6 +31,7 @@ const CASES: &[Case] = &[Case {
     needs: &[Need::Gate],
     // A client with data in flight retransmits after TCP_RTO_MIN.
     waits_for: Duration::from_millis(200),
+    wire: WireRule::InExpect,
     run: quiz2,
     expect: |setting| match setting.migration {
         Migration::Off => reset(),

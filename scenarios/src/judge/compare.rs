@@ -19,11 +19,7 @@ pub fn judge(
     trace: &Trace,
 ) -> Verdict {
     let mut mismatches = compare(expectation, observation, trace);
-    // TEMPORARY: until the cases name everything that they observe.
-    let unexpected: Vec<Fact> = match option_env!("SOCKMIG_STRICT") {
-        None => vec![],
-        Some(_) => unexpected(expectation, known, observation),
-    };
+    let unexpected = unexpected(expectation, known, observation);
     if mismatches.is_empty() && !unexpected.is_empty() {
         let shown: Vec<String> =
             unexpected.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();

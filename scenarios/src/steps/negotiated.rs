@@ -5,7 +5,7 @@ use harness::segment::TcpOption;
 use harness::socket::{Child, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 

@@ -7,7 +7,7 @@ use harness::segment::TcpOption;
 use harness::socket::{Child, Client, Listener, Stream};
 use harness::witness::Counters;
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::{NOTHING, data, request_in_flight};
 
 /// A way to sign.

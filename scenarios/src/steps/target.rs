@@ -5,7 +5,7 @@ use harness::place::Place;
 use harness::socket::{Client, Listener, Stream};
 use harness::{Context, wait};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 pub(crate) const CHILDREN: u16 = 16;
 

@@ -7,7 +7,7 @@ use harness::lab::Lab;
 use harness::socket::{Received, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::queued_child::{SERVED, hello};
 
 /// A FIN by itself is acknowledged after TCP_DELACK_MIN.

@@ -12,9 +12,10 @@ use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
 use crate::steps::sleeping_thread::{asleep_or_woken, ended_under, ended_under_must};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -39,6 +40,7 @@ pub(super) const CASES: &[Case] = &[
         source: "E-16; do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS \
                  counts hops",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: owner_of_four_killed,
         expect: |setting| match setting.migration {
             Migration::Off => Expectation::new()
@@ -61,6 +63,33 @@ pub(super) const CASES: &[Case] = &[
         must: "B drops SYNs, each counted, until no more children wait than its backlog is.",
         source: "E-12, E-13; sk_acceptq_is_full() in tcp_conn_request()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  P. 1:12(11) ack 1
+                S > D  . 1:1(0) ack 12
+                S > D  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+            (
+                "E",
+                "
+                E > S  S 0:0(0)
+                S > E  S. 0:0(0) ack 1
+                E > S  . 1:1(0) ack 1
+                E > S  P. 1:12(11) ack 1
+                S > E  . 1:1(0) ack 12
+                S > E  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+        ]),
         run: over_full,
         expect: |_| {
             Expectation::new()
@@ -85,6 +114,7 @@ pub(super) const CASES: &[Case] = &[
         run: without_option,
         expect: |_| {
             Expectation::new()
+                .fact("bind and listen without the option", "ok")
                 .fact("recv(C)", "ECONNRESET")
                 .fact("answer to W's ACK", "S > W  R 1:1(0)")
                 .fact("sockets then", "none")
@@ -101,6 +131,7 @@ pub(super) const CASES: &[Case] = &[
                gone, and B is the first member.",
         source: "E-22; the call holds the file: fdget() in __sys_accept4()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
         run: closed_under_accept,
         expect: |_| {
             Expectation::new()
@@ -120,6 +151,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The call returns at once, with EINVAL.",
         source: "E-23; inet_csk_wait_for_connect(): the state is no longer TCP_LISTEN",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Accept, shut_down),
         expect: |_| ended_under_must("EINVAL"),
         ..Case::DEFAULT
@@ -130,6 +162,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The call returns at once.",
         source: "E-23; tcp_set_state(TCP_CLOSE), sk_state_change()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Epoll, shut_down),
         expect: |_| ended_under_must("no child"),
         ..Case::DEFAULT

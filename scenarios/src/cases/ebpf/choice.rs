@@ -14,9 +14,10 @@ use harness::wire_client::Draft;
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_heir};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{data, observe_child};
 use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-07, S-07; reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
             let place = Place::usual(setting.family);
@@ -44,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-11; inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: all_in_order,
         expect: |_| {
             Expectation::new()
@@ -62,6 +65,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-10; reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: choose_for_syns,
         expect: |_| {
             Expectation::new()
@@ -79,6 +83,14 @@ pub(super) const CASES: &[Case] = &[
         source: "B-09; inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  R. 0:0(0) ack 1
+                ...
+            ",
+        )]),
         run: refuse_syn,
         expect: |_| {
             Expectation::new()
@@ -99,6 +111,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-10; sk_select_reuseport(), reuseport_id",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::Ipv6],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: failing_selections,
         expect: |_| {
             Expectation::new()
@@ -120,6 +133,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-07, B-10; sk_select_reuseport(): selected_sk",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let group = Register::new(5)?;
             let selections = [3, 2, 4].map(|index| when(Selected(&group, Index::At(index)), []));
@@ -141,6 +155,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-08; bpf_run_sk_reuseport(): action == SK_PASS",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let group = Register::new(5)?;
             let selection = [when(Selected(&group, Index::At(2)), [])];
@@ -164,6 +179,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-18; tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: every_packet,
         expect: |_| {
             Expectation::new()

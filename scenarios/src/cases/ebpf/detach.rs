@@ -10,7 +10,8 @@ use harness::socket::Listener;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
 use crate::cases::ebpf::runs::{Runs, observe_heir};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -23,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-14; reuseport_detach_prog()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: who_detaches,
         expect: |_| {
             Expectation::new()
@@ -45,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-15; reuseport_stop_listen_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: detached_before,
         expect: detached_must,
         ..Case::DEFAULT

@@ -15,8 +15,9 @@ use harness::socket::{Child, Client, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
+use crate::steps::wires;
 
 const DEFAULT_LAST: Duration = Duration::from_secs(31);
 
@@ -35,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Families,
         needs: &[Need::Programs],
         waits_for: DEFAULT_LAST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| last_moment(lab),
         expect: |_| {
             saved_must()
@@ -55,6 +57,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Programs],
         waits_for: DEFAULT_END,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| until_the_end(lab),
         expect: |_| {
             saved_must()
@@ -76,6 +79,20 @@ pub(super) const CASES: &[Case] = &[
         source: "the talk, workaround 2; the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  R. 1:1(0) ack 1
+                ...
+            ",
+            ),
+            wires::W_SENDS,
+        ]),
         run: |lab, _| short(lab),
         expect: |_| {
             saved_must()
@@ -93,6 +110,7 @@ pub(super) const CASES: &[Case] = &[
         source: "the talk, workaround 2 and quiz 2; H-08",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS, wires::W_REFUSED]),
         run: |lab, _| without_the_wait(lab),
         expect: |_| {
             drained_must()
@@ -112,6 +130,20 @@ pub(super) const CASES: &[Case] = &[
         source: "H-10; the cover letter's recipe: count SYNs and accepts in a map",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  R. 1:1(0) ack 1
+                ...
+            ",
+            ),
+            wires::W_SENDS,
+        ]),
         run: |lab, _| counted(lab),
         expect: |_| {
             saved_must()

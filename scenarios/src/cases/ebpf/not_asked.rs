@@ -8,7 +8,8 @@ use harness::socket::Listener;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_heir};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -21,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
                  expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| not_asked(lab, Path::Close),
         expect: |setting| not_asked_must(Path::Close, setting),
         ..Case::DEFAULT
@@ -35,6 +37,7 @@ pub(super) const CASES: &[Case] = &[
         source: "B-05, B-06; reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| not_asked(lab, Path::FinalAck),
         expect: |setting| not_asked_must(Path::FinalAck, setting),
         ..Case::DEFAULT
@@ -47,6 +50,7 @@ pub(super) const CASES: &[Case] = &[
                reset, and no failed migration is counted. On: the hash chooses.",
         source: "S-06, B-05; reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let a = lab.listen("A")?;
             lab.select_index(&a, 0)?;

@@ -15,7 +15,7 @@ use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::runs::Runs;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -45,6 +45,7 @@ macro_rules! inherits {
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: $long,
+            wire: WireRule::Any(AnyWire::ManyConnections),
             run: |lab, _| inherits(lab, State::$state),
             expect: |_| must(State::$state),
         }

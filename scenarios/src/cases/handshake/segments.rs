@@ -11,13 +11,14 @@ use harness::wire_client::{Draft, WireClient};
 use harness::{Family, Result};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
 use crate::steps::syn_ack_timer::{FIRST, option};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
                completes the handshake on B, without a packet.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(), reuseport_migrate_sock(), d4f2c86b2b7e",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new(".", 1, 1)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -43,6 +45,7 @@ pub(super) const CASES: &[Case] = &[
                counted. Either way the data completes the handshake on B.",
         source: "tcp_check_req(): a retransmitted SYN is answered by inet_rtx_syn_ack()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_again,
         expect: |setting| {
             let (again, moved) = match setting.migration {
@@ -70,6 +73,33 @@ pub(super) const CASES: &[Case] = &[
                with it. On: it lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): RFC 793, an unacceptable ACK in SYN-RECEIVED",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  . 1:1(0) ack 5
+                S > W  R 5:5(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  . 1:1(0) ack 5
+                S > W  R 5:5(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: |lab, _| meets(lab, &Draft::new(".", 1, 5)),
         expect: |setting| {
             let must = match setting.migration {
@@ -88,6 +118,7 @@ pub(super) const CASES: &[Case] = &[
                expected; the request lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, send_ack",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new(".", FAR, 1)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -102,6 +133,7 @@ pub(super) const CASES: &[Case] = &[
                it, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("R", 1, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -118,6 +150,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in \
                  SYN-RECEIVED` (CVE-2026-68118)",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -135,6 +168,31 @@ pub(super) const CASES: &[Case] = &[
                the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, no answer to a reset",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  R 1073741824:1073741824(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  R 1073741824:1073741824(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: |lab, _| meets(lab, &Draft::new("R", FAR, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -150,6 +208,7 @@ pub(super) const CASES: &[Case] = &[
                for what is missing, which an ACK tells.",
         source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -165,6 +224,31 @@ pub(super) const CASES: &[Case] = &[
                the handshake on B.",
         source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P 1:12(11)
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P 1:12(11)
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -180,6 +264,7 @@ pub(super) const CASES: &[Case] = &[
                and takes new handshakes.",
         source: "N-11; tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_in_window,
         expect: |_| {
             Expectation::new()
@@ -228,6 +313,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The ACK wakes accept, which returns W's connection; the close does not.",
         source: "tcp_child_process() calls the listener's sk_data_ready()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: wake_up,
         expect: |_| {
             Expectation::new()
@@ -245,6 +331,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The first SYN+ACK looks like A's, the second like B's.",
         source: "N-05; tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_again_looks,
         expect: |_| {
             Expectation::new()
@@ -260,6 +347,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the heir",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: syn_again_later,
         expect: |_| {
             Expectation::new()

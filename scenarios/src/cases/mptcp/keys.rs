@@ -8,7 +8,7 @@ use harness::observation::Value;
 use harness::socket::{Child, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::data;
 
 /// What a listener is.

@@ -9,7 +9,7 @@ use harness::wire_client::Draft;
 use harness::{Family, Result, attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: retry_limit,
         expect: |_| {
             Expectation::new()
@@ -45,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(31),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: ladder,
         expect: |_| {
             Expectation::new()
@@ -67,6 +69,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: chain,
         expect: |_| {
             Expectation::new()
@@ -87,6 +90,7 @@ pub(super) const CASES: &[Case] = &[
         source: "M-17; reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: repetition_limit,
         expect: |_| {
             Expectation::new()

@@ -9,7 +9,7 @@ use harness::wire_client::{Draft, WireClient};
 use harness::witness::Counters;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, full, observe_child, observe_fresh_syn,
     requested,
@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::InExpect,
         run: silent_client,
         expect: silent_client_must,
     },
@@ -39,6 +40,7 @@ pub(super) const CASES: &[Case] = &[
         source: "T-02; reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: looks,
         expect: |_| {
             Expectation::new()
@@ -59,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: no_retries,
         expect: |_| {
             dropped()
@@ -76,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
         source: "T-05; reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: full_target,
         expect: |_| {
             Expectation::new()
@@ -108,6 +112,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: no_target,
         expect: |_| {
             dropped()
@@ -123,6 +128,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: several_closed,
         expect: |_| {
             moved("C")
@@ -140,6 +146,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: shutdown,
         expect: |_| {
             moved("B")

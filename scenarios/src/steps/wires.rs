@@ -1,0 +1,127 @@
+//! Wires of clients that many cases have, in the notation of [`crate::judge::wire::Wire`].
+
+/// C connects, and closes without having sent anything; the server closes, too.
+pub(crate) const C_CLOSES_FIRST: (&str, &str) = (
+    "C",
+    "
+    C > S  S 0:0(0)
+    S > C  S. 0:0(0) ack 1
+    C > S  . 1:1(0) ack 1
+    S > C  F. 1:1(0) ack 1
+    C > S  F. 1:1(0) ack 2
+    S > C  . 2:2(0) ack 2
+    ...
+    ",
+);
+
+/// V ends its handshake, and sends nothing; the end of the case resets it.
+pub(crate) const V_CONNECTS: (&str, &str) = (
+    "V",
+    "
+    V > S  S 0:0(0)
+    S > V  S. 0:0(0) ack 1
+    V > S  . 1:1(0) ack 1
+    S > V  R. 1:1(0) ack 1
+    ...
+    ",
+);
+
+/// W ends its handshake, and sends nothing; the end of the case resets it.
+pub(crate) const W_CONNECTS: (&str, &str) = (
+    "W",
+    "
+    W > S  S 0:0(0)
+    S > W  S. 0:0(0) ack 1
+    W > S  . 1:1(0) ack 1
+    S > W  R. 1:1(0) ack 1
+    ...
+    ",
+);
+
+/// X ends its handshake, and sends nothing; the end of the case resets it.
+pub(crate) const X_CONNECTS: (&str, &str) = (
+    "X",
+    "
+    X > S  S 0:0(0)
+    S > X  S. 0:0(0) ack 1
+    X > S  . 1:1(0) ack 1
+    S > X  R. 1:1(0) ack 1
+    ...
+    ",
+);
+
+/// C connects and sends a request, which is acknowledged; the end of the case resets it.
+pub(crate) const C_CONNECTS_AND_SENDS: (&str, &str) = (
+    "C",
+    "
+    C > S  S 0:0(0)
+    S > C  S. 0:0(0) ack 1
+    C > S  . 1:1(0) ack 1
+    C > S  P. 1:12(11) ack 1
+    S > C  . 1:1(0) ack 12
+    S > C  R. 1:1(0) ack 12
+    ...
+    ",
+);
+
+/// C connects, sends a request and is answered; the server closes first.
+pub(crate) const C_IS_ANSWERED: (&str, &str) = (
+    "C",
+    "
+    C > S  S 0:0(0)
+    S > C  S. 0:0(0) ack 1
+    C > S  . 1:1(0) ack 1
+    C > S  P. 1:12(11) ack 1
+    S > C  . 1:1(0) ack 12
+    S > C  P. 1:3(2) ack 12
+    C > S  . 12:12(0) ack 3
+    S > C  F. 3:3(0) ack 12
+    C > S  F. 12:12(0) ack 4
+    S > C  . 4:4(0) ack 13
+    ...
+    ",
+);
+
+/// C connects, sends a request, is answered, and sends more; the server closes first.
+pub(crate) const C_IS_ANSWERED_TWICE_ASKED: (&str, &str) = (
+    "C",
+    "
+    C > S  S 0:0(0)
+    S > C  S. 0:0(0) ack 1
+    C > S  . 1:1(0) ack 1
+    C > S  P. 1:12(11) ack 1
+    S > C  . 1:1(0) ack 12
+    S > C  P. 1:3(2) ack 12
+    C > S  . 12:12(0) ack 3
+    C > S  P. 12:17(5) ack 3
+    S > C  F. 3:3(0) ack 17
+    C > S  F. 17:17(0) ack 4
+    S > C  . 4:4(0) ack 18
+    ...
+    ",
+);
+
+/// W sends data with its final ACK, and nobody has its request any more: an RST without ACK.
+pub(crate) const W_REFUSED: (&str, &str) = (
+    "W",
+    "
+    W > S  S 0:0(0)
+    S > W  S. 0:0(0) ack 1
+    W > S  P. 1:12(11) ack 1
+    S > W  R 1:1(0)
+    ...
+    ",
+);
+
+/// W ends its handshake with data, which is acknowledged; the end of the case resets it.
+pub(crate) const W_SENDS: (&str, &str) = (
+    "W",
+    "
+    W > S  S 0:0(0)
+    S > W  S. 0:0(0) ack 1
+    W > S  P. 1:12(11) ack 1
+    S > W  . 1:1(0) ack 12
+    S > W  R. 1:1(0) ack 12
+    ...
+    ",
+);
