@@ -62,6 +62,8 @@ pub struct Lab {
     family: Family,
     capture: Capture,
     facts: Vec<Fact>,
+    /// The first name under which a second fact was observed.
+    observed_twice: Option<String>,
     /// What a connection to this server negotiates, once one was served.
     negotiated: Option<String>,
     /// For clients whose SYN+ACK timer was waited for: when it fired last.
@@ -85,6 +87,7 @@ impl Lab {
             family,
             capture,
             facts: vec![],
+            observed_twice: None,
             negotiated: None,
             fired: vec![],
             echo: None,
@@ -381,9 +384,12 @@ impl Lab {
         self.capture.act(act);
     }
 
-    /// Writes down a fact.
+    /// Writes down a fact. A name is for one fact: a second one of that name is an error, with
+    /// which [`Lab::finish`] ends the case.
     pub fn observe(&mut self, name: &str, value: impl Into<Value>) {
-        debug_assert!(self.facts.iter().all(|fact| fact.name != name), "{name} observed twice");
+        if self.facts.iter().any(|fact| fact.name == name) {
+            self.observed_twice.get_or_insert_with(|| name.to_owned());
+        }
         self.facts.push(Fact { name: name.to_owned(), value: value.into() });
     }
 
@@ -424,6 +430,9 @@ impl Lab {
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);
+        if let Some(fact) = self.observed_twice {
+            return Err(crate::Error::ObservedTwice { fact });
+        }
         self.capture.drain();
         self.capture.check_complete()?;
         let pcapng = self.capture.pcapng()?;
