@@ -38,7 +38,7 @@ Environment:
   SOCKMIG_GATE       how final ACKs are held: `nftables`, or `filter` (a BPF program on the
                      listener); otherwise nftables where the kernel has it
   SOCKMIG_LONG       `1` runs the cases with long timers, as --long does
-  KSFT_MACHINE_SLOW  wait so many times longer
+  KSFT_MACHINE_SLOW  wait this many times longer
 
 Exit codes:
   0    as expected (known bugs are)
@@ -60,7 +60,7 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
-    /// Tell what this machine lets sockmig do, and what to change where it does not.
+    /// Show what this machine lets sockmig do, and what to change where it does not.
     #[command(after_help = help::DOCTOR)]
     Doctor,
     /// List, fetch and forget the kernels that cases can run on in a virtual machine.
@@ -75,13 +75,13 @@ pub enum Command {
     ///
     /// All parts must be of the same selection and of the same sockmig. Kernels stand in
     /// the order in which the parts bring them; a kernel may be in two parts only with
-    /// equal results. A shard that is missing is told, and what is there is shown.
+    /// equal results. A shard that is missing is reported, and what is there is shown.
     Merge(MergeArguments),
     /// Make one HTML page of results.
     ///
-    /// Every kernel of every document gets a column. Two of one name are told apart by
+    /// Every kernel of every document gets a column. Two of one name are distinguished by
     /// their documents' paths. The page needs no network and no script; captures that are
-    /// kept beside the documents are linked to.
+    /// kept next to the documents are linked to.
     Report(ReportArguments),
 }
 
@@ -105,7 +105,7 @@ pub struct MatrixArguments {
     #[command(flatten)]
     pub machine: MachineArguments,
 
-    /// So many machines at a time [default: one for each core].
+    /// How many machines run at a time [default: one for each core].
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 
@@ -118,14 +118,14 @@ pub struct MatrixArguments {
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
 
-    /// Kill a case that has not ended after so many seconds of the guest's clock [default:
+    /// Kill a case that has not ended after this many seconds of the guest's clock [default:
     /// 30 and its timers].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
 
     /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
     /// deviates 1, with one that says nothing 125. `--bisect=fix` looks for the commit that
-    /// mends instead. Needs one kernel.
+    /// fixes it instead. Needs one kernel.
     #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
           default_missing_value = "bug", requires = "kernel", conflicts_with = "shard")]
     pub bisect: Option<Sought>,
@@ -166,7 +166,7 @@ pub struct VmRunArguments {
     #[arg(long, value_name = "PATH")]
     pub share: Vec<PathBuf>,
 
-    /// End the guest if nothing was heard of it for so many seconds.
+    /// End the guest if nothing was heard of it for this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub silence: u32,
@@ -338,7 +338,7 @@ pub struct RunArguments {
     ///
     /// An arrow's label is `flags first:end(bytes) ack n`, numbers relative to the
     /// connection's first ones, as in packetdrill. It goes to the listener that has the
-    /// connection, or to S where that cannot be told. `--trace=plain` shows a line for each
+    /// connection, or to S where that is not known. `--trace=plain` shows a line for each
     /// segment, with window and options.
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true,
           default_missing_value = "ladder")]
@@ -360,17 +360,17 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Run everything so many times.
+    /// Run everything this many times.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub repeat: u32,
 
-    /// So many cases at a time, and three times as many besides of those that wait for the
+    /// How many cases run at a time, and three times as many more of those that wait for the
     /// kernel's timers; 1 is one after the other [default: sixteen for each core].
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 
-    /// Kill a case that has not ended after so many seconds [default: 30 and its timers].
+    /// Kill a case that has not ended after this many seconds [default: 30 and its timers].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub deadline: Option<u32>,
 

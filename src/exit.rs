@@ -36,7 +36,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// What a run that came to these totals ends with, when everything could be written.
+    /// What a run with these totals ends with, when everything could be written.
     ///
     /// A deviation is worth more than a laboratory that broke in another case.
     pub fn of(totals: &Totals, deny_skips: bool) -> Self {
@@ -61,10 +61,10 @@ impl Exit {
         let any = |is: fn(&Verdict) -> bool| {
             runs().flat_map(|run| &run.cases).any(|case| is(&case.verdict))
         };
-        let blamed = |blame| kernels.iter().any(|kernel| kernel.fate.counts_as() == blame);
+        let blamed = |blame| kernels.iter().any(|kernel| kernel.end.counts_as() == blame);
         let missing = kernels
             .iter()
-            .any(|kernel| kernel.fate.counts_as() == Blame::Mirror && named.contains(&kernel.name));
+            .any(|kernel| kernel.end.counts_as() == Blame::Mirror && named.contains(&kernel.name));
         if !found.complete || blamed(Blame::User) || runs().any(|run| run.totals.interrupted) {
             return Self::Interrupted;
         }
@@ -79,7 +79,7 @@ impl Exit {
             || missing
             // A machine that says it has completed and was not heard of every case.
             || kernels.iter().any(|kernel| {
-                kernel.fate.counts_as() == Blame::Nobody
+                kernel.end.counts_as() == Blame::Nobody
                     && word::row(kernel, &found.cases).contains(&Word::NotRun)
             })
             || runs().any(|run| run.totals.no_lab);
@@ -93,9 +93,9 @@ impl Exit {
     }
 
     /// The same, when something could not be written or kept: that is not good news.
-    pub fn unless_troubled(self, troubled: bool) -> Self {
+    pub fn unless_write_failed(self, write_failed: bool) -> Self {
         match self {
-            Self::Expected | Self::NothingRan if troubled => Self::Unavailable,
+            Self::Expected | Self::NothingRan if write_failed => Self::Unavailable,
             exit => exit,
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     use scenarios::judge::Verdict;
 
     use crate::fixture::matrix as made;
-    use crate::output::document::{Complaint, Fate, KernelDocument};
+    use crate::output::document::{Complaint, KernelDocument, MachineEnd};
 
     #[rstest]
     #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, false, Exit::Expected)]
@@ -124,9 +124,9 @@ mod tests {
         assert_eq!(Exit::of(&totals, deny_skips), exit);
     }
 
-    fn one(fate: Fate, verdicts: &[Verdict]) -> MatrixDocument {
+    fn one(end: MachineEnd, verdicts: &[Verdict]) -> MatrixDocument {
         let ids: Vec<String> = (0..verdicts.len()).map(|at| format!("case/{at}")).collect();
-        let kernel = made::kernel("6.1", fate, &ids, |at, _| Some(verdicts[at].clone()));
+        let kernel = made::kernel("6.1", end, &ids, |at, _| Some(verdicts[at].clone()));
         made::matrix(ids, vec![kernel])
     }
 
@@ -135,34 +135,34 @@ mod tests {
     }
 
     #[rstest]
-    #[case::passes(one(Fate::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
-    #[case::known(one(Fate::Completed, &[made::known()]), Exit::Expected)]
-    #[case::stale(one(Fate::Completed, &[made::stale()]), Exit::Expected)]
-    #[case::fails(one(Fate::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
-    #[case::fails_and_broke(one(Fate::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
-    #[case::broke(one(Fate::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]
-    #[case::all_skipped(one(Fate::Completed, &[made::skip()]), Exit::NothingRan)]
-    #[case::nothing(one(Fate::Completed, &[]), Exit::NothingRan)]
+    #[case::passes(one(MachineEnd::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
+    #[case::known(one(MachineEnd::Completed, &[made::known()]), Exit::Expected)]
+    #[case::stale(one(MachineEnd::Completed, &[made::stale()]), Exit::Expected)]
+    #[case::fails(one(MachineEnd::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
+    #[case::fails_and_broke(one(MachineEnd::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
+    #[case::broke(one(MachineEnd::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]
+    #[case::all_skipped(one(MachineEnd::Completed, &[made::skip()]), Exit::NothingRan)]
+    #[case::nothing(one(MachineEnd::Completed, &[]), Exit::NothingRan)]
     #[case::no_kernels(made::matrix(vec![], vec![]), Exit::NothingRan)]
-    #[case::panicked(one(Fate::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
-    #[case::panicked_and_broke(one(Fate::Panicked { why: why() }, &[made::error()]), Exit::Deviates)]
-    #[case::hung(one(Fate::Hung { why: why() }, &[made::pass()]), Exit::Unavailable)]
-    #[case::hung_behind_a_failure(one(Fate::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
-    #[case::died(one(Fate::Died { why: why() }, &[made::pass()]), Exit::Unavailable)]
-    #[case::garbage(one(Fate::Garbage { why: why() }, &[made::pass()]), Exit::Unavailable)]
-    #[case::never_booted(one(Fate::NeverBooted { why: why() }, &[]), Exit::Unavailable)]
-    #[case::out_of_memory(one(Fate::OutOfMemory { why: why() }, &[]), Exit::Unavailable)]
-    #[case::cannot_boot(one(Fate::CannotBoot { why: why() }, &[]), Exit::Unavailable)]
-    #[case::cannot_fetch(one(Fate::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
-    #[case::interrupted(one(Fate::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
+    #[case::panicked(one(MachineEnd::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
+    #[case::panicked_and_broke(one(MachineEnd::Panicked { why: why() }, &[made::error()]), Exit::Deviates)]
+    #[case::hung(one(MachineEnd::Hung { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::hung_behind_a_failure(one(MachineEnd::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
+    #[case::died(one(MachineEnd::Died { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::garbage(one(MachineEnd::Garbage { why: why() }, &[made::pass()]), Exit::Unavailable)]
+    #[case::never_booted(one(MachineEnd::NeverBooted { why: why() }, &[]), Exit::Unavailable)]
+    #[case::out_of_memory(one(MachineEnd::OutOfMemory { why: why() }, &[]), Exit::Unavailable)]
+    #[case::cannot_boot(one(MachineEnd::CannotBoot { why: why() }, &[]), Exit::Unavailable)]
+    #[case::cannot_fetch(one(MachineEnd::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
+    #[case::interrupted(one(MachineEnd::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
     fn a_matrix_decides_the_exit_code(#[case] found: MatrixDocument, #[case] exit: Exit) {
         assert_eq!(Exit::of_matrix(&found, &[]), exit);
     }
 
     #[test]
     fn what_is_more_than_one_kernel_s_decides_the_exit_code() {
-        let mut found = one(Fate::Completed, &[made::pass()]);
-        let missing = Fate::CannotFetch { why: why() };
+        let mut found = one(MachineEnd::Completed, &[made::pass()]);
+        let missing = MachineEnd::CannotFetch { why: why() };
         found.kernels.push(made::kernel("6.16", missing, &[], |_, _| None));
         assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected, "it is only counted");
         assert_eq!(Exit::of_matrix(&found, &["6.1".into()]), Exit::Expected);
@@ -181,11 +181,11 @@ mod tests {
         found.complete = false;
         assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
 
-        let mut found = one(Fate::Completed, &[made::pass()]);
+        let mut found = one(MachineEnd::Completed, &[made::pass()]);
         found.cases.push("case/lost".into());
         assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
 
-        let mut found = one(Fate::Completed, &[made::pass()]);
+        let mut found = one(MachineEnd::Completed, &[made::pass()]);
         found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
         assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
     }

@@ -17,10 +17,11 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::unistd::{Pid, getpid};
 
 use crate::error::{Context, Result};
 use crate::frame::{self, Frame};
+use crate::subprocess::fork_into;
 use crate::wait;
 
 /// The first argument that makes this program the first process of a guest. What follows:
@@ -82,16 +83,11 @@ fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
     }
     port.send(tag::READY, fs::read("/proc/uptime").unwrap_or_default())?;
     let task = port.receive()?;
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
-        ForkResult::Child => std::process::exit(work(&port, &task)),
-        ForkResult::Parent { child } => {
-            let code = reap_until(child)?;
-            port.send(tag::END, code.to_le_bytes().to_vec())?;
-            port.drain();
-            Ok(())
-        }
-    }
+    let child = fork_into(|| work(&port, &task))?;
+    let code = reap_until(child)?;
+    port.send(tag::END, code.to_le_bytes().to_vec())?;
+    port.drain();
+    Ok(())
 }
 
 /// The first process inherits everybody's children.

@@ -19,6 +19,7 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 use crate::error::{Context, Error, Result};
 use crate::network::Network;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
+use crate::subprocess::until_alone;
 use crate::wait;
 use crate::worker::WORKER_ARGUMENT;
 
@@ -134,6 +135,7 @@ fn enter_namespaces() -> Result<()> {
 /// The init, which everything else in the lab descends from.
 fn fork_init() -> Result<Role> {
     let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
+    until_alone()?;
     // SAFETY: this process has one thread.
     match unsafe { fork() }.call(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),

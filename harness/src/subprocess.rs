@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
 use crate::users::{SECOND_UID, uid_is_mapped};
+use crate::wait;
 
 /// Leads to the file that this process runs, wherever that is: also when the file was removed
 /// or replaced since, or is outside of a root directory of before.
@@ -158,27 +161,44 @@ pub fn made_by_second_user<M, T: Serialize + DeserializeOwned>(
     )
 }
 
-/// A process that has a copy of every descriptor that this one had when it was made, and
-/// sleeps.
-pub struct Copy(Pid);
+/// A forked process that holds every descriptor that this one had open when it was made, and
+/// does nothing. Dropping the value kills it.
+pub struct ForkedHolder {
+    child: Option<Pid>,
+}
 
-impl Copy {
+impl ForkedHolder {
     /// Forks.
+    ///
+    /// # Errors
+    /// This process has other threads, or the kernel refuses.
     pub fn fork() -> Result<Self> {
-        // SAFETY: a lab has one thread.
-        match unsafe { fork() }.call(|| "fork()".into())? {
-            ForkResult::Child => loop {
+        let child = fork_into(|| {
+            loop {
                 pause();
-            },
-            ForkResult::Parent { child } => Ok(Self(child)),
-        }
+            }
+        })?;
+        Ok(Self { child: Some(child) })
     }
 
     /// Kills it; returns when its descriptors are closed.
-    pub fn kill(self) -> Result<()> {
-        kill(self.0, Signal::SIGKILL).call(|| "kill(a copy of the lab)".into())?;
-        waitpid(self.0, None).map(drop).call(|| "waitpid(a copy of the lab)".into())
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.take().map_or(Ok(()), kill_and_reap)
     }
+}
+
+impl Drop for ForkedHolder {
+    fn drop(&mut self) {
+        let _ = self.child.take().map(kill_and_reap);
+    }
+}
+
+fn kill_and_reap(child: Pid) -> Result<()> {
+    kill(child, Signal::SIGKILL).call(|| "kill(a forked holder)".into())?;
+    waitpid(child, None).map(drop).call(|| "waitpid(a forked holder)".into())
 }
 
 /// Runs `work` in a network namespace made now, from this one.
@@ -189,7 +209,7 @@ pub fn in_fresh_namespace<T: Serialize + DeserializeOwned>(work: impl FnOnce() -
     run(|| unshare(CloneFlags::CLONE_NEWNET).call(|| "unshare(CLONE_NEWNET)".into()), work)
 }
 
-/// Runs `work` in a process that may open so many descriptors more than it has.
+/// Runs `work` in a process that may open `descriptors` more descriptors than it has.
 ///
 /// # Errors
 /// The limit cannot be set, or the process died.
@@ -207,7 +227,7 @@ pub fn with_room_for<T: Serialize + DeserializeOwned>(
     )
 }
 
-/// Which limit leaves room for so many more: the numbers of open descriptors may have gaps.
+/// The limit that leaves room for that many more: the numbers of open descriptors may have gaps.
 fn limit_for(descriptors: u64) -> Result<u64> {
     let opened = (0..=descriptors)
         .map(|_| File::open("/dev/null").or_else(|_| File::open("/proc/self/stat")))
@@ -217,33 +237,79 @@ fn limit_for(descriptors: u64) -> Result<u64> {
     Ok(opened.last().map_or(0, |file| file.as_raw_fd() as u64))
 }
 
+/// How long a thread that was joined may take until the kernel has taken it off the list.
+const THREAD_END: Duration = Duration::from_secs(1);
+
+/// Returns when this process has one thread. A forked process has only the thread that forked:
+/// whatever lock another one held, of the allocator for example, would be held for ever.
+///
+/// # Errors
+/// Other threads go on.
+pub(crate) fn until_alone() -> Result<()> {
+    let threads = || {
+        let entries =
+            std::fs::read_dir("/proc/self/task").call(|| "readdir(/proc/self/task)".into());
+        entries.map(Iterator::count)
+    };
+    let alone = wait::until_within(THREAD_END, "the end of all other threads", || {
+        Ok((threads()? == 1).then_some(()))
+    });
+    match (alone, threads()?) {
+        (Err(Error::NeverHappened { .. }), count) => Err(Error::Call {
+            call: "fork()".into(),
+            source: io::Error::other(format!(
+                "this process has {count} threads, of which the forked one would have only one; \
+                 join the others first"
+            )),
+        }),
+        (alone, _) => alone,
+    }
+}
+
+/// What a forked process ends with when it has panicked, as a Rust program does.
+const PANICKED: i32 = 101;
+
+/// Forks a process that does `work` and ends with what that returns. Nothing else of this
+/// program goes on in it: no frame of the caller, no destructor, no handler of `atexit`.
+pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
+    until_alone()?;
+    // What is buffered here would be written by both.
+    io::stdout().flush().call(|| "write(stdout)".into())?;
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.call(|| "fork()".into())? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+                // Its destructor could panic.
+                std::mem::forget(payload);
+                PANICKED
+            });
+            let _ = io::stdout().flush();
+            // SAFETY: it ends this process, and does nothing else.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
 /// Forks, prepares, works, and returns the result through a pipe.
 fn run<T: Serialize + DeserializeOwned>(
     prepare: impl FnOnce() -> Result<()>,
     work: impl FnOnce() -> T,
 ) -> Result<T> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
-    // SAFETY: a lab has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
-        ForkResult::Child => {
-            drop(read);
-            let result = prepare().map_err(|e| e.to_string()).map(|()| work());
-            let bytes = serde_json::to_vec(&result).expect("a result can be written as JSON");
-            let sent = File::from(write).write_all(&bytes);
-            std::process::exit(i32::from(sent.is_err()));
-        }
-        ForkResult::Parent { child } => {
-            drop(write);
-            let mut bytes = Vec::new();
-            File::from(read).read_to_end(&mut bytes).call(|| "read(subprocess)".into())?;
-            let status = waitpid(child, None).call(|| "waitpid(subprocess)".into())?;
-            let result: Result<T, String> = serde_json::from_slice(&bytes).map_err(|e| {
-                Error::unreadable("a subprocess's result", format!("{e}; {status:?}"))
-            })?;
-            result.map_err(|why| Error::Call {
-                call: "prepare a subprocess".into(),
-                source: std::io::Error::other(why),
-            })
-        }
-    }
+    // The pipe's end moves along: here it is closed with the closure.
+    let child = fork_into(move || {
+        let result = prepare().map_err(|e| e.to_string()).map(|()| work());
+        let bytes = serde_json::to_vec(&result).expect("a result can be written as JSON");
+        i32::from(File::from(write).write_all(&bytes).is_err())
+    })?;
+    let mut bytes = Vec::new();
+    File::from(read).read_to_end(&mut bytes).call(|| "read(subprocess)".into())?;
+    let status = waitpid(child, None).call(|| "waitpid(subprocess)".into())?;
+    let result: Result<T, String> = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::unreadable("a subprocess's result", format!("{e}; {status:?}")))?;
+    result.map_err(|why| Error::Call {
+        call: "prepare a subprocess".into(),
+        source: io::Error::other(why),
+    })
 }

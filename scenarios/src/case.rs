@@ -7,6 +7,7 @@ use harness::Family;
 use harness::lab::{Lab, PROGRAMS_LEFT};
 use serde::{Deserialize, Serialize};
 
+use crate::document::Citation;
 use crate::judge::expectation::{Expectation, WireRule};
 
 /// A behaviour of the kernel, as something that can be run.
@@ -18,7 +19,9 @@ pub struct Case {
     pub does: &'static str,
     /// What must happen.
     pub must: &'static str,
-    /// Who says so: a document, a kernel function, a commit.
+    /// The documents that say so. What none of them says comes from the kernel's source.
+    pub documents: &'static [Citation],
+    /// The kernel functions and commits that say so.
     pub source: &'static str,
     /// The settings it runs in.
     pub settings: Settings,
@@ -45,11 +48,19 @@ impl Case {
         self.waits_for > LONG
     }
 
+    /// Who says so: documents, kernel functions, commits.
+    pub fn sources(&self) -> String {
+        let documents = self.documents.iter().map(Citation::to_string);
+        let kernel = Some(self.source).filter(|source| !source.is_empty());
+        documents.chain(kernel.map(str::to_owned)).collect::<Vec<_>>().join("; ")
+    }
+
     /// A case without needs or timers, to fill in.
     pub const DEFAULT: Self = Self {
         name: "",
         does: "",
         must: "",
+        documents: &[],
         source: "",
         settings: Settings::Once,
         needs: &[],

@@ -128,7 +128,7 @@ mod tests {
             for text in [case.does, case.must] {
                 assert!(text.ends_with(['.', ')']), "{}: `{text}` is not a sentence", case.name);
             }
-            assert!(!case.source.is_empty(), "{} has no source", case.name);
+            assert!(!case.sources().is_empty(), "{} has no source", case.name);
         }
     }
 

@@ -8,13 +8,14 @@
 pub mod case;
 mod cases;
 pub mod catalogue;
+pub mod document;
 pub mod engine;
 pub mod judge;
 pub mod lesson;
+#[cfg(test)]
+mod page;
 pub mod prefix;
 pub mod report;
-#[cfg(test)]
-mod rows;
 mod steps;
 
 pub use judge::{expectation, known, requirement};

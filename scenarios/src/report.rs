@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use harness::kernel::Kernel;
+use harness::lab::{MULTIPATH_WATCHED, WATCHED};
+use harness::observation::Value;
 use harness::process::Broken;
 use harness::trace::Line;
 
@@ -36,7 +38,7 @@ pub fn explain(
     let wrapped = |text: &str| wrap(text, COLUMNS).join("\n");
     say("does", &wrapped(selected.case.does));
     say("must", &wrapped(selected.case.must));
-    say("source", &wrapped(selected.case.source));
+    say("source", &wrapped(&selected.case.sources()));
     let mismatches: &[Mismatch] = match &outcome.verdict {
         Verdict::Fail { mismatches } => mismatches,
         Verdict::KnownBug { mismatches, reason, fix } => {
@@ -79,15 +81,26 @@ pub fn explain(
     block.trim_end().to_owned()
 }
 
-/// Every fact that was observed and is not zero, the wrong ones marked.
+/// Whether a fact is one of the kernel's counters, which a lab reads all of.
+pub fn is_counter(name: &str) -> bool {
+    WATCHED.contains(&name) || MULTIPATH_WATCHED.contains(&name)
+}
+
+/// Whether a fact is a counter that has not moved, or does not exist: those are many and say
+/// little. Any other fact is worth a line, also if it is 0.
+pub fn is_idle_counter(name: &str, value: &Value) -> bool {
+    is_counter(name) && matches!(value, Value::Number(0) | Value::Text(_))
+}
+
+/// Every fact that was observed but for [idle counters](is_idle_counter), the wrong ones
+/// marked.
 pub fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
     for fact in &outcome.seen.observation.facts {
         let wrong = mismatches.iter().any(|mismatch| mismatch.what == fact.name);
-        let value = fact.value.to_string();
-        if wrong || (value != "0" && value != "no such counter") {
+        if wrong || !is_idle_counter(&fact.name, &fact.value) {
             let mark = if wrong { "  <- wrong" } else { "" };
-            shown.push(format!("{}: {value}{mark}", fact.name));
+            shown.push(format!("{}: {}{mark}", fact.name, fact.value));
         }
     }
     shown

@@ -107,7 +107,7 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = REPORT_HELP)]
 pub struct ReportArguments {
-    /// What to tell of: run.json and matrix.json files.
+    /// What the page is made of: run.json and matrix.json files.
     #[arg(value_name = "DOCUMENT.json", required = true)]
     pub documents: Vec<PathBuf>,
 

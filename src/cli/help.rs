@@ -1,4 +1,4 @@
-//! What stands behind the options in `--help`: examples, and exit codes.
+//! What stands after the options in `--help`: examples, and exit codes.
 
 /// Of `sockmig list`.
 pub const LIST: &str = "\
@@ -16,10 +16,10 @@ Exit codes:
 pub const EXPLAIN: &str = "\
 Examples:
   sockmig explain quiz1                teaches the talk's first quiz, and plays it here
-  sockmig explain quiz2/v4 --no-run    only tells, without running anything
+  sockmig explain quiz2/v4 --no-run    explains, without running anything
 
 Exit codes:
-  0    told, and what was run is as expected (known bugs are)
+  0    explained, and what was run is as expected (known bugs are)
   1    the kernel deviates
   2    the command line is wrong
   4    no case has such an id, or every one was skipped
@@ -62,7 +62,7 @@ pub const MERGE: &str = "\
 Example:
   sockmig merge 1/matrix.json 2/matrix.json --out matrix.json";
 
-/// What the exit codes mean where many kernels are told of.
+/// What the exit codes mean of what is about many kernels.
 pub const MATRIX_EXIT_CODES: &str = "\
 Exit codes:
   0    as expected (known bugs are)

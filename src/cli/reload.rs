@@ -46,11 +46,11 @@ pub struct ReloadArguments {
     #[arg(long, conflicts_with = "reloads")]
     pub quick: bool,
 
-    /// So many reloads of each strategy with each setting [default: 20].
+    /// How often each strategy is reloaded with each setting [default: 20].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub reloads: Option<u32>,
 
-    /// So many clients in a second [default: 1000].
+    /// How many clients connect in a second [default: 1000].
     #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(10..=20_000))]
     pub rate: Option<u32>,
 
@@ -63,12 +63,12 @@ pub struct ReloadArguments {
     #[arg(long, value_enum, default_value_t = WindowChoice::Auto)]
     pub window: WindowChoice,
 
-    /// So many workers in each generation of a server.
+    /// How many workers each generation of a server has.
     #[arg(long, value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(1..=8))]
     pub workers: u32,
 
-    /// Have our own workers be busy for so many microseconds after each accept.
+    /// Have our own workers be busy for this many microseconds after each accept.
     #[arg(long, value_name = "US", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub pause: u32,
@@ -79,7 +79,7 @@ pub struct ReloadArguments {
     #[arg(long, conflicts_with_all = LOAD)]
     pub close_cost: bool,
 
-    /// With --close-cost: so many children at most, instead of 50,000.
+    /// With --close-cost: this many children at most, instead of 50,000.
     #[arg(long, value_name = "CHILDREN", requires = "close_cost",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub most: Option<u32>,

@@ -11,7 +11,7 @@ use scenarios::engine::{Ending, Outcome, Plan};
 use scenarios::judge::{SkipReason, Verdict};
 use scenarios::report::wrap;
 
-use crate::cmd::run::{Listeners, execute};
+use crate::cmd::run::{Consumers, execute};
 use crate::exit::Exit;
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::plain::Plain;
@@ -25,10 +25,10 @@ const COLUMNS: usize = 78;
 /// Runs everything and answers.
 pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
-    let mut listeners = Listeners::default();
-    listeners.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-    match execute(catalogue::all(), Plan::default(), &mut listeners) {
-        Ok(totals) => listeners.exit(&totals, false),
+    let mut consumers = Consumers::default();
+    consumers.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
+    match execute(catalogue::all(), Plan::default(), &mut consumers) {
+        Ok(totals) => consumers.exit(&totals, false),
         Err(exit) => exit,
     }
 }
@@ -119,7 +119,7 @@ impl Text<'_> {
         }
     }
 
-    /// The bugs that this kernel is known for, each once. The lost wake-up is told above.
+    /// The bugs that this kernel is known for, each once. The lost wake-up is shown above.
     fn known_bugs(&self) -> String {
         let mut told: Vec<&str> = Vec::new();
         let mut text = String::new();

@@ -16,7 +16,7 @@ use crate::output::consumer::Environment;
 use crate::output::stdout::Stdout;
 use crate::style::Style;
 
-/// Looks at everything and tells.
+/// Checks everything and reports.
 pub fn doctor() -> Exit {
     let labs = Labs::default();
     let (mut findings, exit) = match engine::probe(&labs) {
@@ -133,7 +133,7 @@ fn programs(kernel: &Kernel) -> Finding {
     }
 }
 
-/// What can be told without a lab.
+/// What can be said without a lab.
 fn without_lab() -> Vec<Finding> {
     let read = |name: &str| harness::sysctl::read(name).unwrap_or_else(|_| "not there".into());
     let proc = Path::new("/proc/self/exe").exists();

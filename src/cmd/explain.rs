@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use harness::interrupt;
+use harness::observation::Value;
 use harness::process::{Broken, Labs};
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, Plan};
@@ -20,7 +21,7 @@ use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
 
-/// How wide sentences run behind their labels.
+/// How wide sentences run after their labels.
 const COLUMNS: usize = 68;
 
 /// Does what the command line asks for.
@@ -77,7 +78,7 @@ impl Page {
         Ok(Exit::Expected)
     }
 
-    /// What can be told without running it.
+    /// What can be said without running it.
     fn told(&mut self, case: &'static Case) -> io::Result<()> {
         let name = self.style.bold(case.name);
         writeln!(self.to, "{name}")?;
@@ -87,7 +88,7 @@ impl Page {
         }
         self.label("does", case.does)?;
         self.label("must", case.must)?;
-        self.label("source", case.source)?;
+        self.label("source", &case.sources())?;
         for (name, does) in lesson::functions(case) {
             if let Some(does) = does {
                 self.label("kernel", &format!("{name}() {does}."))?;
@@ -117,7 +118,7 @@ impl Page {
         Ok(())
     }
 
-    /// A paragraph behind its label.
+    /// A paragraph after its label.
     fn label(&mut self, label: &str, text: &str) -> io::Result<()> {
         let mut label = label;
         for line in wrap(text, COLUMNS) {
@@ -134,10 +135,10 @@ impl Page {
             writeln!(self.to, "\n  {} ({setting}) must observe:", selected.id())?;
             let must = selected.expectation();
             for (name, acceptable) in &must.facts {
-                let shown = acceptable.to_string();
                 // Counters that must not move are many and say little.
-                if !shown.starts_with("0 or") && shown != "0" {
-                    writeln!(self.to, "    {name}: {shown}")?;
+                let stands_still = acceptable.accepts(&Value::Number(0));
+                if !(report::is_counter(name) && stands_still) {
+                    writeln!(self.to, "    {name}: {acceptable}")?;
                 }
             }
             for wire in &must.wires {
@@ -203,7 +204,7 @@ impl Page {
         }
     }
 
-    /// What was observed beside the wire, and what of it is wrong.
+    /// What was observed next to the wire, and what of it is wrong.
     fn facts(&mut self, selected: &Selected, outcome: &Outcome) -> io::Result<()> {
         let facts = &outcome.seen.observation.facts;
         if facts.is_empty() {
@@ -268,7 +269,7 @@ fn described(need: Need) -> &'static str {
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
-        Need::SockDiag => "sockets that netlink tells of (CONFIG_INET_DIAG)",
+        Need::SockDiag => "sockets that netlink lists (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
         Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",

@@ -3,11 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vm::bootable::{self, NotBootable};
-use vm::cache::{Cache, CacheError, Progress};
-use vm::choice::{self, Choice};
-use vm::kernels::{Kernel, table};
-use vm::prune;
+use vm::boot::not_bootable::NotBootable;
+use vm::boot::prepare;
+use vm::boot::prune;
+use vm::fetch::cache::{Cache, CacheError, Progress};
+use vm::fetch::choice::{self, Choice};
+use vm::fetch::kernels::{Kernel, table};
 
 use crate::cli::KernelsCommand;
 use crate::exit::Exit;
@@ -56,11 +57,11 @@ pub fn list(cache: &Cache, to: &mut impl Write) -> io::Result<()> {
 }
 
 fn cached(kernel: &Kernel, cache: &Cache) -> &'static str {
-    let has_package = |package: &vm::kernels::Package| {
+    let has_package = |package: &vm::fetch::kernels::Package| {
         let there = std::fs::metadata(cache.packages().join(package.file_name()));
         there.is_ok_and(|there| there.len() == package.size)
     };
-    if bootable::ready(&bootable::place(kernel, cache)).is_some() {
+    if prepare::ready(&prepare::place(kernel, cache)).is_some() {
         "ready"
     } else if kernel.packages.iter().all(has_package) {
         "package"
@@ -112,7 +113,7 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
 
 fn ready(choice: &Choice, cache: &Cache) -> Result<String, NotBootable> {
     let mut shown = Shown::new();
-    let bootable = bootable::prepare(choice, cache, &mut |progress| shown.show(progress));
+    let bootable = prepare::prepare(choice, cache, &mut |progress| shown.show(progress));
     shown.bar.finish_and_clear();
     let modules = bootable?.modules.len();
     Ok(format!("{:<11} ready, {modules} modules", choice.name()))

@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 use harness::interrupt;
 use scenarios::case::Selected;
 use scenarios::catalogue;
-use vm::bootable::NotBootable;
-use vm::cache::{Cache, Progress};
-use vm::choice::Choice;
-use vm::host::{Host, Shared};
-use vm::qemu::Clock;
+use vm::boot::not_bootable::NotBootable;
+use vm::fetch::cache::{Cache, Progress};
+use vm::fetch::choice::Choice;
+use vm::machine::host::{Host, Shared};
+use vm::machine::qemu::Clock;
 
 use crate::cli::{MatrixArguments, Shard};
-use crate::cmd::matrix::fan_out::{Files, Gather};
-use crate::cmd::matrix::row::{Manner, Row, Told};
+use crate::cmd::matrix::fan_out::{FanOut, Files};
+use crate::cmd::matrix::row::{Row, RowEvent, RunOptions};
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
-use crate::output::document::{Fate, KernelDocument, MatrixDocument, SCHEMA, milliseconds};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::{Matrix, Stage};
 use crate::output::matrix::live::Live;
@@ -66,7 +66,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     if let Err(e) = interrupt::catch() {
         return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
     }
-    let (mut gather, out) = listeners(arguments);
+    let (mut fan_out, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let plan = Plan {
         matrix: Matrix {
@@ -77,40 +77,40 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
         },
         kernels,
         workshop: Workshop::new(cache, &arguments.machine),
-        manner: Manner {
+        options: RunOptions {
             jobs: REAL_JOBS,
             deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
             fresh: arguments.fresh,
         },
         out,
     };
-    let found = plan.run(&mut gather);
+    let found = plan.run(&mut fan_out);
     let named = match arguments.machine.kernel.is_empty() {
         true => &[],
         false => plan.matrix.kernels.as_slice(),
     };
     match arguments.bisect {
-        Some(sought) => bisect::told(bisect::judged(&found, sought), sought),
-        None => gather.exit(&found, named),
+        Some(sought) => bisect::report(bisect::judged(&found, sought), sought),
+        None => fan_out.exit(&found, named),
     }
 }
 
 /// Everybody who was asked to listen, and the directory for what is kept.
-fn listeners(arguments: &MatrixArguments) -> (Gather, Option<OutDirectory>) {
+fn listeners(arguments: &MatrixArguments) -> (FanOut, Option<OutDirectory>) {
     let opened = arguments.out.as_deref().map(OutDirectory::open).transpose();
-    let (out, trouble) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
-    let mut gather = Gather::new(Files {
+    let (out, error) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
+    let mut fan_out = FanOut::new(Files {
         json: out.as_ref().map(|out| out.file("matrix.json")),
         junit: arguments.junit.clone(),
         markdown: arguments.markdown.clone(),
         summary: Files::github_summary(),
     });
-    if let Some(e) = trouble {
-        gather.trouble(&e);
+    if let Some(e) = error {
+        fan_out.write_error(&e);
     }
     let style = Style::of(&std::io::stdout());
-    gather.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
-    (gather, out)
+    fan_out.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
+    (fan_out, out)
 }
 
 fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {
@@ -123,22 +123,22 @@ struct Plan {
     kernels: Vec<Choice>,
     matrix: Matrix,
     workshop: Workshop,
-    manner: Manner,
+    options: RunOptions,
     out: Option<OutDirectory>,
 }
 
 impl Plan {
     /// Fills every row, so many at a time.
-    fn run(&self, gather: &mut Gather) -> MatrixDocument {
+    fn run(&self, fan_out: &mut FanOut) -> MatrixDocument {
         let started = Instant::now();
         let mut rows: Vec<Option<KernelDocument>> = self.kernels.iter().map(|_| None).collect();
-        gather.begin(&self.matrix);
+        fan_out.begin(&self.matrix);
         self.fill(|index, heard| match heard {
-            Heard::Told(Told::Stage(stage)) => gather.stage(index, &stage),
-            Heard::Told(Told::Finished(outcome)) => gather.finished(index, &outcome),
-            Heard::Told(Told::Trouble(e)) => gather.trouble(&e),
-            Heard::Ended(found) => {
-                gather.ended(index, &found);
+            Message::Row(RowEvent::Stage(stage)) => fan_out.stage(index, &stage),
+            Message::Row(RowEvent::Finished(outcome)) => fan_out.finished(index, &outcome),
+            Message::Row(RowEvent::WriteError(e)) => fan_out.write_error(&e),
+            Message::Ended(found) => {
+                fan_out.ended(index, &found);
                 rows[index] = Some(*found);
             }
         });
@@ -151,78 +151,78 @@ impl Plan {
             complete: !interrupt::caught(),
             kernels: rows.into_iter().flatten().collect(),
         };
-        gather.end(&self.matrix, &found);
+        fan_out.end(&self.matrix, &found);
         found
     }
 
-    fn fill(&self, mut listen: impl FnMut(usize, Heard)) {
+    fn fill(&self, mut listen: impl FnMut(usize, Message)) {
         let next = AtomicUsize::new(0);
-        let (tell, told) = mpsc::channel();
+        let (report, reported) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..self.matrix.jobs.min(self.kernels.len()) {
-                let (tell, next) = (tell.clone(), &next);
+                let (report, next) = (report.clone(), &next);
                 // A machine dies with the thread that started it, and that is this one.
                 scope.spawn(move || {
                     while let index = next.fetch_add(1, Ordering::Relaxed)
                         && let Some(kernel) = self.kernels.get(index)
                     {
-                        let tell_row = |what| drop(tell.send((index, Heard::Told(what))));
-                        let found = self.row(kernel, &tell_row);
-                        let _ = tell.send((index, Heard::Ended(Box::new(found))));
+                        let report_row = |what| drop(report.send((index, Message::Row(what))));
+                        let found = self.row(kernel, &report_row);
+                        let _ = report.send((index, Message::Ended(Box::new(found))));
                     }
                 });
             }
-            drop(tell);
-            told.iter().for_each(|(index, heard)| listen(index, heard));
+            drop(report);
+            reported.iter().for_each(|(index, heard)| listen(index, heard));
         });
     }
 
-    fn row(&self, kernel: &Choice, tell: &dyn Fn(Told)) -> KernelDocument {
+    fn row(&self, kernel: &Choice, report: &dyn Fn(RowEvent)) -> KernelDocument {
         let name = kernel.name();
-        let without_machine = |fate| KernelDocument {
+        let without_machine = |end| KernelDocument {
             name: name.clone(),
-            fate,
+            end,
             machine: None,
             complaints: vec![],
-            lacks: vec![],
+            missing: vec![],
             console: String::new(),
             run: None,
         };
         if interrupt::caught() {
-            return without_machine(Fate::Interrupted);
+            return without_machine(MachineEnd::Interrupted);
         }
-        let mut watch = |progress: Progress<'_>| tell(Told::Stage(stage(progress)));
+        let mut watch = |progress: Progress<'_>| report(RowEvent::Stage(stage(progress)));
         let (bootable, hardware) = match self.workshop.prepare(kernel, &mut watch) {
             Ok(prepared) => prepared,
             Err(NotBootable::CannotFetch(e)) => {
-                return without_machine(Fate::CannotFetch { why: e.to_string() });
+                return without_machine(MachineEnd::CannotFetch { why: e.to_string() });
             }
-            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };
         let host = match Host::prepare(bootable, hardware, &Shared::default()) {
             Ok(host) => host,
-            Err(e) => return without_machine(Fate::CannotBoot { why: e.to_string() }),
+            Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };
         let out = match self.out.as_ref().map(|out| out.subdirectory(&file_name(&name))) {
             None => None,
             Some(Ok(out)) => Some(out),
             Some(Err(e)) => {
-                tell(Told::Trouble(e));
+                report(RowEvent::WriteError(e));
                 None
             }
         };
-        let mut manner = self.manner;
+        let mut options = self.options;
         if host.clock() == Clock::Virtual {
             // Waiting costs nothing, and one after the other each has the machine alone.
-            manner.jobs = 1;
+            options.jobs = 1;
         }
-        Row::new(self.matrix.selection.clone(), manner, out.as_ref(), tell).fill(&name, &host)
+        Row::new(self.matrix.selection.clone(), options, out.as_ref(), report).fill(&name, &host)
     }
 }
 
-/// What a row tells, or what came of it.
-enum Heard {
-    Told(Told),
+/// What a row reports, or its result.
+enum Message {
+    Row(RowEvent),
     Ended(Box<KernelDocument>),
 }
 

@@ -64,7 +64,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
         // Nobody interrupted this command; a part of the answer is missing.
         Exit::Interrupted => Exit::Unavailable,
         // A shard that is missing leaves the question unanswered, as trouble does.
-        exit => exit.unless_troubled(missing.is_some() || !errors.is_empty()),
+        exit => exit.unless_write_failed(missing.is_some() || !errors.is_empty()),
     })
 }
 
@@ -97,7 +97,7 @@ pub fn together(parts: Vec<Part>) -> Result<(MatrixDocument, Option<String>)> {
         shards.add(&name, matrix.shard.as_deref())?;
         check_twice(&name, &matrix.kernels)?;
         found.complete &= matrix.complete;
-        // Parts run beside each other, on different machines.
+        // Parts run next to each other, on different machines.
         found.took_ms = found.took_ms.max(matrix.took_ms);
         for kernel in matrix.kernels {
             match found.kernels.iter().position(|there| there.name == kernel.name) {

@@ -25,7 +25,7 @@ use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::ReloadDocument;
 use crate::cmd::reload::plan::Plan;
 use crate::cmd::reload::refusal::Refusal;
-use crate::cmd::reload::session::Desk;
+use crate::cmd::reload::session::Session;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
@@ -66,25 +66,25 @@ fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
     let selection = catalogue::select(&plan::wanted(arguments))
         .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
-    let mut desk = Desk::open(arguments)?;
-    let window = measure::window(&desk.labs, arguments).map_err(|broken| match broken {
+    let mut session = Session::open(arguments)?;
+    let window = measure::window(&session.labs, arguments).map_err(|broken| match broken {
         Ok(broken) => Refusal::of(&broken),
         Err(why) => Refusal::new(Exit::Unavailable, why),
     })?;
-    let plan = Plan::new(arguments, selection, window, &desk.kernel);
+    let plan = Plan::new(arguments, selection, window, &session.kernel);
     if plan.strategies.is_empty() {
         let why: Vec<String> = plan.skipped.iter().map(ToString::to_string).collect();
         return Err(Refusal::new(Exit::NothingRan, why.join("; ")));
     }
-    let environment = Environment::read(desk.kernel.clone());
-    desk.say(&table::heading(&plan, &environment));
-    let measured = measure::measure(&desk.labs, &plan, &mut Progress::on_stderr());
+    let environment = Environment::read(session.kernel.clone());
+    session.say(&table::heading(&plan, &environment));
+    let measured = measure::measure(&session.labs, &plan, &mut Progress::on_stderr());
     let document = ReloadDocument::of(&plan, environment, &measured);
-    desk.show(&answer::text(&document, stdout::width(), Style::of(&io::stdout())), || {
+    session.show(&answer::text(&document, stdout::width(), Style::of(&io::stdout())), || {
         document.json()
     });
-    desk.keep("reload.json", || document.json());
-    desk.keep("losses.svg", || plot::losses(&measured.rows).into_string());
-    desk.keep("latency.svg", || plot::latencies(&measured.rows).into_string());
-    Ok(document.exit().unless_troubled(desk.close()))
+    session.keep("reload.json", || document.json());
+    session.keep("losses.svg", || plot::losses(&measured.rows).into_string());
+    session.keep("latency.svg", || plot::latencies(&measured.rows).into_string());
+    Ok(document.exit().unless_write_failed(session.close()))
 }

@@ -26,7 +26,7 @@ pub fn report(arguments: &ReportArguments) -> Exit {
     }
 }
 
-/// What is wrong with the files' names: a document is not to be written over, nor told
+/// What is wrong with the files' names: a document is not to be written over, nor reported
 /// twice.
 fn taken_twice(arguments: &ReportArguments) -> Option<String> {
     let real = |path: &Path| path.canonicalize().ok();

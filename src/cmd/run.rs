@@ -38,35 +38,35 @@ pub fn run(arguments: &RunArguments) -> Exit {
             return Exit::NothingRan;
         }
     };
-    let mut listeners = Listeners::default();
+    let mut consumers = Consumers::default();
     let stdout = Stdout::new();
     match arguments.format {
         Format::Terminal => {
             let style = Style::of(&std::io::stdout());
             let progress = Progress::on_stderr();
             let (trace, width) = (arguments.trace, stdout::text_width());
-            listeners.add(Terminal::new(stdout, style, trace, width, progress));
+            consumers.add(Terminal::new(stdout, style, trace, width, progress));
         }
-        Format::Ktap => listeners.add(Ktap::new(stdout, Dialect::Ktap, false)),
+        Format::Ktap => consumers.add(Ktap::new(stdout, Dialect::Ktap, false)),
         Format::Tap13 => {
             let nested = env::var_os("KSFT_TAP_LEVEL").is_some();
-            listeners.add(Ktap::new(stdout, Dialect::Tap13, nested));
+            consumers.add(Ktap::new(stdout, Dialect::Tap13, nested));
         }
-        Format::Json => listeners.add(Json::new(stdout)),
+        Format::Json => consumers.add(Json::new(stdout)),
     }
     if let Some(path) = &arguments.junit {
-        listeners.add_file(path.clone(), Junit::new);
+        consumers.add_file(path.clone(), Junit::new);
     }
     if let Some(path) = &arguments.markdown {
-        listeners.add_file(path.clone(), Markdown::new);
+        consumers.add_file(path.clone(), Markdown::new);
     }
     if let Some(path) = &arguments.out {
         match OutDirectory::open(path) {
             Ok(directory) => {
-                listeners.add_file(directory.file("run.json"), Json::new);
-                listeners.out = Some(directory);
+                consumers.add_file(directory.file("run.json"), Json::new);
+                consumers.out = Some(directory);
             }
-            Err(e) => listeners.trouble(&e),
+            Err(e) => consumers.write_error(&e),
         }
     }
     let jobs = arguments.jobs.unwrap_or_else(engine::default_jobs);
@@ -77,18 +77,18 @@ pub fn run(arguments: &RunArguments) -> Exit {
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };
-    match execute(selection, plan, &mut listeners) {
-        Ok(totals) => listeners.exit(&totals, arguments.deny_skips),
+    match execute(selection, plan, &mut consumers) {
+        Ok(totals) => consumers.exit(&totals, arguments.deny_skips),
         Err(exit) => exit,
     }
 }
 
-/// Runs a selection and tells `listeners`. The error is an exit code whose reason has
-/// been told.
+/// Runs a selection and reports it to `consumers`. The error is an exit code whose reason has
+/// been reported.
 pub fn execute(
     selection: Vec<Selected>,
     plan: Plan,
-    listeners: &mut Listeners,
+    consumers: &mut Consumers,
 ) -> Result<Totals, Exit> {
     let started = Instant::now();
     if let Err(e) = interrupt::catch() {
@@ -111,48 +111,48 @@ pub fn execute(
     };
     let mut totals = Totals::default();
     let taint = Taint::read().unwrap_or_default();
-    listeners.tell(|consumer| consumer.begin(&run));
+    consumers.each(|consumer| consumer.begin(&run));
     engine::run(&labs, &run.environment.kernel, &run.selection, plan, |event| match event {
-        Event::Started { id, .. } => listeners.tell(|consumer| {
+        Event::Started { id, .. } => consumers.each(|consumer| {
             consumer.started(&id);
             Ok(())
         }),
         Event::Finished(outcome) => {
             totals.count(&outcome.verdict);
-            let capture = listeners.keep_capture(&run, &outcome);
+            let capture = consumers.keep_capture(&run, &outcome);
             let finished = Finished { outcome: &outcome, capture };
-            listeners.tell(|consumer| consumer.finished(&run, &finished));
+            consumers.each(|consumer| consumer.finished(&run, &finished));
         }
         Event::Ended(ending) => {
             totals.end(&ending);
             let tainted = Taint::read().unwrap_or(taint).gained_since(taint);
             let end = End { ending: &ending, totals: &totals, took: started.elapsed(), tainted };
-            listeners.tell(|consumer| consumer.end(&run, &end));
+            consumers.each(|consumer| consumer.end(&run, &end));
         }
     });
-    listeners.finish();
+    consumers.finish();
     Ok(totals)
 }
 
 /// Everybody who listens to a run, and what could not be written.
 #[derive(Default)]
-pub struct Listeners {
-    consumers: Vec<Box<dyn Listener>>,
+pub struct Consumers {
+    consumers: Vec<Box<dyn Output>>,
     out: Option<OutDirectory>,
     /// Where captures of what went wrong are kept when nobody said where.
     fallback: Option<OutDirectory>,
-    troubled: bool,
+    write_failed: bool,
 }
 
 /// A consumer, and the file that it writes if it writes one.
-trait Listener {
+trait Output {
     fn consumer(&mut self) -> &mut dyn Consumer;
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
 struct ToStdout<C>(C);
 
-impl<C: Consumer> Listener for ToStdout<C> {
+impl<C: Consumer> Output for ToStdout<C> {
     fn consumer(&mut self) -> &mut dyn Consumer {
         &mut self.0
     }
@@ -162,14 +162,14 @@ impl<C: Consumer> Listener for ToStdout<C> {
     }
 }
 
-/// The consumer writes into memory; the file is made when it has come to its end.
+/// The consumer writes into memory; the file is made when it has ended.
 struct ToFile<C> {
     consumer: C,
     bytes: Buffer,
     path: PathBuf,
 }
 
-impl<C: Consumer> Listener for ToFile<C> {
+impl<C: Consumer> Output for ToFile<C> {
     fn consumer(&mut self) -> &mut dyn Consumer {
         &mut self.consumer
     }
@@ -179,7 +179,7 @@ impl<C: Consumer> Listener for ToFile<C> {
     }
 }
 
-impl Listeners {
+impl Consumers {
     /// Adds one that writes to stdout, or nowhere.
     pub fn add(&mut self, consumer: impl Consumer + 'static) {
         self.consumers.push(Box::new(ToStdout(consumer)));
@@ -191,32 +191,32 @@ impl Listeners {
         self.consumers.push(Box::new(ToFile { consumer, bytes, path }));
     }
 
-    /// A consumer that cannot write is told of and not asked again; the others go on.
-    fn tell(&mut self, mut what: impl FnMut(&mut dyn Consumer) -> std::io::Result<()>) {
+    /// A consumer that cannot write is reported and not asked again; the others go on.
+    fn each(&mut self, mut what: impl FnMut(&mut dyn Consumer) -> std::io::Result<()>) {
         let mut failed = Vec::new();
-        self.consumers.retain_mut(|listener| match what(listener.consumer()) {
+        self.consumers.retain_mut(|output| match what(output.consumer()) {
             Ok(()) => true,
             Err(e) => {
                 failed.push(e.to_string());
                 false
             }
         });
-        for trouble in failed {
-            self.trouble(&anyhow::Error::msg(trouble));
+        for error in failed {
+            self.write_error(&anyhow::Error::msg(error));
         }
     }
 
     fn finish(&mut self) {
-        for listener in std::mem::take(&mut self.consumers) {
-            if let Err(e) = listener.finish() {
-                self.trouble(&e);
+        for output in std::mem::take(&mut self.consumers) {
+            if let Err(e) = output.finish() {
+                self.write_error(&e);
             }
         }
     }
 
-    fn trouble(&mut self, error: &anyhow::Error) {
+    fn write_error(&mut self, error: &anyhow::Error) {
         eprintln!("sockmig: {error:#}");
-        self.troubled = true;
+        self.write_failed = true;
     }
 
     /// Keeps a capture if the directory was given, or if the case failed.
@@ -235,13 +235,13 @@ impl Listeners {
             },
         };
         directory.keep_capture(&title, &outcome.pcapng).map_err(|e| {
-            self.trouble(&e);
+            self.write_error(&e);
             NotKept::CannotWrite
         })
     }
 
     /// The exit code, what could not be written considered.
     pub fn exit(&self, totals: &Totals, deny_skips: bool) -> Exit {
-        Exit::of(totals, deny_skips).unless_troubled(self.troubled)
+        Exit::of(totals, deny_skips).unless_write_failed(self.write_failed)
     }
 }

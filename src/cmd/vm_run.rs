@@ -10,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
 use harness::interrupt;
-use vm::bootable::Bootable;
-use vm::cache::Cache;
-use vm::choice;
-use vm::death::{Death, Kind};
-use vm::host::{Host, NotUp, Shared};
-use vm::machine::Machine;
-use vm::program;
-use vm::qemu::Hardware;
+use vm::boot::bootable::Bootable;
+use vm::fetch::cache::Cache;
+use vm::fetch::choice;
+use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::host::{Host, NotUp, Shared};
+use vm::machine::program;
+use vm::machine::qemu::Hardware;
+use vm::machine::running::Machine;
 
 use crate::cli::VmRunArguments;
 use crate::exit::Exit;
@@ -60,19 +60,19 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
 }
 
 fn run(arguments: &VmRunArguments) -> Result<i32> {
-    // What is wrong with it is told before anything is fetched or unpacked.
+    // What is wrong with it is shown before anything is fetched or unpacked.
     let (task, shared) = task(arguments)?;
     let (kernel, hardware) = prepare(arguments)?;
     interrupt::catch().context("cannot catch Ctrl-C")?;
     let name = kernel.name.clone();
     let host = Host::prepare(kernel, hardware, &shared)?;
     let (machine, _) = host.boot().map_err(|e| match e {
-        NotUp::Died(death) => told(&name, &death),
+        NotUp::EndedEarly(end) => ended_early(&name, &end),
         other => other.into(),
     })?;
     let silence = Duration::from_secs(arguments.silence.into());
     converse(machine, &task, silence).map_err(|e| match e {
-        Lost::Machine(death) => told(&name, &death),
+        Lost::Machine(end) => ended_early(&name, &end),
         Lost::Task(why) => anyhow!("{name}: {why}"),
         Lost::Output(e) => e.into(),
     })
@@ -105,7 +105,7 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
         environment.insert(name.into(), value.into());
     }
     if let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) {
-        // What a test reads beside its binary, and the programs that it is a test of.
+        // What a test reads next to its binary, and the programs that it is a test of.
         let root = workspace(&package);
         let at = root.display().to_string();
         environment.entry("INSTA_WORKSPACE_ROOT".into()).or_insert(at);
@@ -131,7 +131,7 @@ fn is_passed_on(name: &str) -> bool {
     starts_with(&PASSED_ON) && (name.starts_with(PROGRAM) || !is_secret())
 }
 
-/// The directory with the lock file: tests read what is beside their package, and snapshots
+/// The directory with the lock file: tests read what is next to their package, and snapshots
 /// are named from there.
 fn workspace(package: &Path) -> PathBuf {
     let root = package.ancestors().find(|path| path.join("Cargo.lock").is_file());
@@ -140,7 +140,7 @@ fn workspace(package: &Path) -> PathBuf {
 
 /// Why there is no exit code.
 enum Lost {
-    Machine(Box<Death>),
+    Machine(Box<EarlyEnd>),
     Task(String),
     Output(io::Error),
 }
@@ -148,16 +148,16 @@ enum Lost {
 /// Passes on what the program writes, until it has ended.
 fn converse(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
     machine.send(&request(task));
-    let mut trouble = None;
+    let mut failure = None;
     loop {
         let frame = machine.hear(silence).map_err(Lost::Machine)?;
         match frame.tag {
             tag::STDOUT => pass_on(io::stdout(), &frame.payload)?,
             tag::STDERR => pass_on(io::stderr(), &frame.payload)?,
-            tag::TROUBLE => trouble = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            tag::FAILURE => failure = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
             of_every_guest::END => {
                 machine.power_off(POWER_OFF);
-                return trouble.map_or(Ok(exit_code(&frame.payload)), |why| Err(Lost::Task(why)));
+                return failure.map_or(Ok(exit_code(&frame.payload)), |why| Err(Lost::Task(why)));
             }
             _ => {}
         }
@@ -168,11 +168,11 @@ fn pass_on(mut to: impl Write, bytes: &[u8]) -> Result<(), Lost> {
     to.write_all(bytes).and_then(|()| to.flush()).map_err(Lost::Output)
 }
 
-fn told(kernel: &str, death: &Death) -> anyhow::Error {
-    let Death { kind, why, console } = death;
-    match (kind, console.as_str()) {
-        (Kind::Interrupted, _) | (_, "") => anyhow!("{kernel}: {why}"),
-        (_, console) => anyhow!("{kernel}: {why}; the console's last lines:\n{console}"),
+fn ended_early(kernel: &str, end: &EarlyEnd) -> anyhow::Error {
+    let EarlyEnd { reason, console } = end;
+    match (reason, console.as_str()) {
+        (EndReason::Interrupted, _) | (_, "") => anyhow!("{kernel}: {reason}"),
+        (_, console) => anyhow!("{kernel}: {reason}; the console's last lines:\n{console}"),
     }
 }
 

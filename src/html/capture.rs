@@ -16,7 +16,7 @@ pub fn directory(file: &Path) -> PathBuf {
     }
 }
 
-/// The capture that a document names, if it is there: beside the document, with as much of
+/// The capture that a document names, if it is there: next to the document, with as much of
 /// its path as exists there, since documents are moved together with their captures; else
 /// where it was written.
 pub fn find(document: &Path, capture: &str) -> Option<PathBuf> {

@@ -1,8 +1,9 @@
-//! A mechanism's cases, and what each of them came to.
+//! A mechanism's cases, and the results of each.
 
 use harness::observation::Value;
 use maud::{Markup, PreEscaped, html};
 use scenarios::judge::{Mismatch, Verdict};
+use scenarios::report;
 
 use crate::html::contents::Page;
 use crate::html::digest::{Case, Mechanism, Outcome, Place};
@@ -150,8 +151,8 @@ fn deviations(mismatches: &[Mismatch]) -> Markup {
     }
 }
 
-/// The witness beside the wire: calls, counters, queues, socket states. As in a terminal,
-/// without counters that did not move; and of a result that came to the same word as an
+/// The witness next to the wire: calls, counters, queues, socket states. As in a terminal,
+/// without counters that did not move; and of a result with the same word as an
 /// earlier one in its settings, only what differs.
 fn facts(case: &Case<'_>, at: usize) -> Markup {
     let run = case.results[at].first;
@@ -163,7 +164,7 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
     let model = case.model_of(at);
     let is_told = |name: &String, value: &Value| match model {
         Some(model) => case.results[model].first.facts.get(name) != Some(value),
-        None => !matches!(value.to_string().as_str(), "0" | "no such counter"),
+        None => !report::is_idle_counter(name, value),
     };
     let shown: Vec<(&String, &Value)> =
         run.facts.iter().filter(|(name, value)| is_wrong(name) || is_told(name, value)).collect();
@@ -183,7 +184,7 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
         }
         @match model {
             Some(model) => p class="aside" { "all else as in result " (model + 1) },
-            None if others > 0 => p class="aside" { (others) " more that were 0" },
+            None if others > 0 => p class="aside" { (others) " counters that did not move" },
             None => {},
         }
     }

@@ -22,9 +22,9 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combined {
     /// Every kernel under its column's name; the cases of all documents, in the order in
-    /// which the catalogue tells them, and behind them those that it does not know.
+    /// which the catalogue lists them, and after them those that it does not know.
     pub found: MatrixDocument,
-    /// What is to be said of each column besides, in the order of the kernels.
+    /// What is to be said of each column also, in the order of the kernels.
     pub columns: Vec<Column>,
     /// What is to be said of each document, in the order of the command line.
     pub sources: Vec<Source>,
@@ -112,7 +112,7 @@ impl Combined {
     }
 }
 
-/// As the catalogue tells them.
+/// As the catalogue lists them.
 fn in_order(mut ids: Vec<String>) -> Vec<String> {
     let all = catalogue::all();
     let places: HashMap<String, usize> = all
@@ -126,7 +126,7 @@ fn in_order(mut ids: Vec<String>) -> Vec<String> {
 }
 
 /// A name for each of `kernels` (its name, and its document), no two alike: where a name
-/// is not enough, what tells the documents' paths apart, and then a number.
+/// is not enough, what distinguishes the documents' paths, and then a number.
 fn names(kernels: &[(String, usize)], paths: &[&Path]) -> Vec<String> {
     let twice = |names: &[String], at: usize| names.iter().filter(|n| **n == names[at]).count() > 1;
     let plain: Vec<String> = kernels.iter().map(|(name, _)| name.clone()).collect();
@@ -159,7 +159,7 @@ fn names(kernels: &[(String, usize)], paths: &[&Path]) -> Vec<String> {
 }
 
 /// The part of `path` in which `alike`, itself among them, differ: `before` of
-/// `before/run.json` beside `after/run.json`. Nothing if there is no such part.
+/// `before/run.json` next to `after/run.json`. Nothing if there is no such part.
 fn distinguishing(path: &Path, alike: &[&Path]) -> Option<String> {
     let parts = |path: &Path| -> Vec<String> {
         let normal = path.components().filter_map(|component| match component {

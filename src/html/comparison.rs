@@ -1,4 +1,4 @@
-//! Two results of a case beside each other, the lines that differ marked.
+//! Two results of a case next to each other, the lines that differ marked.
 
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ const RUNGS: usize = 48;
 pub struct Pair {
     /// The usual one.
     pub one: usize,
-    /// The one that is told by its differences.
+    /// The one that is shown by its differences.
     pub other: usize,
 }
 

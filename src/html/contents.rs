@@ -13,7 +13,7 @@ pub type Links<'l> = &'l dyn Fn(usize, &str) -> Option<String>;
 pub struct Page<'d> {
     /// What was found.
     pub combined: &'d Combined,
-    /// Its cases, what is alike told once.
+    /// Its cases, what is alike shown once.
     pub mechanisms: Vec<Mechanism<'d>>,
     /// What wants an explanation.
     pub findings: Findings<'d>,
@@ -21,11 +21,11 @@ pub struct Page<'d> {
     pub all: Tally,
     /// Where captures are.
     pub links: Links<'d>,
-    /// How much of what is long is told.
+    /// How much of what is long is shown.
     pub limits: Limits,
 }
 
-/// How much a case may tell at length.
+/// How much a case may show at length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Ladders.

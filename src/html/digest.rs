@@ -1,8 +1,8 @@
-//! What a page tells, with what is alike told once. Pure.
+//! The cases of a page; what is alike is shown once. Pure.
 //!
 //! An id is a case's name and a setting: `quiz1` in `v4/on`. The runs of a case, in all
-//! settings and on all kernels, come to few results that differ in more than times and
-//! port numbers; each of these is told once, with the places where it was seen.
+//! settings and on all kernels, have few results that differ in more than times and
+//! port numbers; each of these is shown once, with the places where it was seen.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub struct Case<'d> {
     pub told: Option<&'d CaseDocument>,
     /// Its settings.
     pub settings: Vec<Setting<'d>>,
-    /// What it came to, the order of the first places.
+    /// Its results, in the order of the first places.
     pub results: Vec<Outcome<'d>>,
 }
 
@@ -46,7 +46,7 @@ pub struct Case<'d> {
 pub struct Setting<'d> {
     /// The full id.
     pub id: &'d str,
-    /// What stands behind the case's name: `v4/on`; nothing for a case with one setting.
+    /// What stands after the case's name: `v4/on`; nothing for a case with one setting.
     pub name: &'d str,
     /// A cell for each column.
     pub cells: Vec<Cell>,
@@ -73,7 +73,7 @@ pub enum Cell {
 pub struct Outcome<'d> {
     /// Its word.
     pub word: Word,
-    /// The first run that came to it.
+    /// The first run with it.
     pub first: &'d CaseDocument,
     /// That run's trace.
     pub lines: Vec<Line>,
@@ -81,7 +81,7 @@ pub struct Outcome<'d> {
     pub places: Vec<Place<'d>>,
 }
 
-/// A run that came to a result.
+/// A run that has a result.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'d> {
     /// The setting, by its place among the case's.
@@ -106,13 +106,13 @@ impl Cell {
 }
 
 impl Case<'_> {
-    /// What its settings came to on a kernel.
+    /// The results of its settings on a kernel.
     pub fn tally(&self, column: usize) -> Tally {
         self.settings.iter().filter_map(|setting| setting.cells[column].word()).collect()
     }
 
     /// An earlier result of the same word in all settings of this one: only what differs
-    /// from it is worth telling.
+    /// from it is worth showing.
     pub fn model_of(&self, at: usize) -> Option<usize> {
         let outcome = &self.results[at];
         let covers = |known: &Outcome<'_>| {
@@ -125,7 +125,7 @@ impl Case<'_> {
 }
 
 impl Mechanism<'_> {
-    /// What its cases came to on a kernel.
+    /// The results of its cases on a kernel.
     pub fn tally(&self, column: usize) -> Tally {
         let mut tally = Tally::default();
         self.cases.iter().for_each(|case| tally.add(&case.tally(column)));
@@ -223,10 +223,10 @@ impl<'d> Case<'d> {
 }
 
 impl Outcome<'_> {
-    /// Whether a run came to this, in all that matters: times and windows do not.
+    /// Whether a run has this result, in all that matters: times and windows do not.
     fn is_like(&self, run: &CaseDocument, lines: &[Line]) -> bool {
         match (&self.first.verdict, &run.verdict) {
-            // There is nothing to tell of a skip but its reason.
+            // There is nothing to report a skip but its reason.
             (Verdict::Skip { reason }, Verdict::Skip { reason: other }) => reason == other,
             (one, other) => {
                 one == other

@@ -43,7 +43,7 @@ pub fn environment(page: &Page<'_>) -> Markup {
                             th scope="col" { "kernel" }
                             th scope="col" { "machine" }
                             th scope="col" { "clock" }
-                            th scope="col" { "came to" }
+                            th scope="col" { "machine ended" }
                             th scope="col" { "final ACKs held by" }
                             th scope="col" { "tcp_migrate_req" }
                             th scope="col" { "tainted" }
@@ -65,7 +65,7 @@ fn built(kernel: &KernelDocument) -> Markup {
         tr {
             th scope="row" { (kernel.name) }
             @match probed {
-                None => td colspan="10" { "nothing is known: " (kernel.fate.word()) },
+                None => td colspan="10" { "nothing is known: " (kernel.end.word()) },
                 Some(probed) => {
                     td { (probed.version) }
                     td { code { (probed.release) " " (probed.machine) } br; small { (probed.build) } }
@@ -116,7 +116,7 @@ fn ran(kernel: &KernelDocument) -> Markup {
                 }
             }
             td { @match machine { Some(machine) => { (machine.clock) }, None => "real" } }
-            td { (kernel.fate.word()) }
+            td { (kernel.end.word()) }
             @match &kernel.run {
                 None => td colspan="6" {},
                 Some(run) => (run_cells(run)),

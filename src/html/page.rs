@@ -157,13 +157,13 @@ impl Page<'_> {
             section aria-labelledby="the-cases" {
                 h2 id="the-cases" tabindex="-1" { "Every case" }
                 p {
-                    "A case is told once: what it does, what must happen, and each different result "
-                    "with the settings and kernels that came to it. "
+                    "A case is shown once: what it does, what must happen, and each different result "
+                    "with its settings and kernels. "
                     "Off and on are " code { "net.ipv4.tcp_migrate_req" } "."
                 }
                 @if self.limits != LIMITS[0] {
                     p class="aside" {
-                        "There is much to tell: so that the page stays small, at most "
+                        "There is much to show: so that the page stays small, at most "
                         (self.limits.ladders) " of a case's results are drawn, and "
                         (self.limits.pairs) " compared."
                     }

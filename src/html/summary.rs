@@ -1,4 +1,4 @@
-//! What the page tells in sentences: the answer, what deviates, known bugs, warnings.
+//! What the page says in sentences: the answer, what deviates, known bugs, warnings.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -10,10 +10,10 @@ use crate::output::matrix::findings::{Bug, Group, Wrong};
 use crate::output::plain::Plain;
 use crate::output::word::{self, Word};
 
-/// Deviations that are told before the tables; more are folded.
+/// Deviations that are shown before the tables; more are folded.
 const FIRST: usize = 8;
 
-/// The most that are told one by one; the tables lead to all.
+/// The most that are shown one by one; the tables lead to all.
 const TOLD: usize = 60;
 
 /// What the kernels do, in plain words; kernels of which the same is to be said together.
@@ -21,7 +21,7 @@ pub fn answers(page: &Page<'_>) -> Markup {
     let mut answers: Vec<(Plain, Vec<usize>)> = vec![];
     for (column, kernel) in page.combined.found.kernels.iter().enumerate() {
         let Some(run) = &kernel.run else { continue };
-        // The environment tells the setting. Of a guest it says nothing, since it is the
+        // The environment has the setting. Of a guest it says nothing, since it is the
         // guest's own.
         let plain = Plain {
             off_here: "",
@@ -213,7 +213,7 @@ pub fn has_warnings(page: &Page<'_>) -> bool {
     !(findings.complaints.is_empty()
         && findings.ends.is_empty()
         && findings.stale.is_empty()
-        && findings.lacks.is_empty()
+        && findings.missing.is_empty()
         && findings.restarts.is_empty()
         && findings.skips.is_empty())
 }
@@ -249,7 +249,7 @@ pub fn warnings(page: &Page<'_>) -> Markup {
             }
             @if !findings.restarts.is_empty() {
                 p {
-                    "Started again, to go on behind a case that had ended the machine: "
+                    "Started again, to go on after a case that had ended the machine: "
                     @for (i, (at, times)) in findings.restarts.iter().enumerate() {
                         @if i > 0 { ", " } (found.kernels[*at].name) " (" (times) " times)"
                     }
@@ -257,7 +257,7 @@ pub fn warnings(page: &Page<'_>) -> Markup {
                 }
             }
             (groups(page, "Expected bugs that are not there", &findings.stale))
-            (groups(page, "Guests had to do without", &findings.lacks))
+            (groups(page, "Missing in guests", &findings.missing))
             (groups(page, "Skipped", &findings.skips))
         }
     }
@@ -265,8 +265,8 @@ pub fn warnings(page: &Page<'_>) -> Markup {
 
 fn ended(kernel: &KernelDocument) -> Markup {
     let line = html! {
-        span class="chip e" { "! " (kernel.fate.word()) } " " strong { (kernel.name) } ": "
-        (kernel.fate.why().unwrap_or_default())
+        span class="chip e" { "! " (kernel.end.word()) } " " strong { (kernel.name) } ": "
+        (kernel.end.why().unwrap_or_default())
     };
     html! {
         @if kernel.console.is_empty() {

@@ -21,7 +21,7 @@ pub fn matrix(page: &Page<'_>) -> Markup {
             (legend(page))
             (scrolled("Kernels and mechanisms", &html! {
                 table class="grid" {
-                    caption class="vh" { "What the cases of each mechanism came to on each kernel" }
+                    caption class="vh" { "Results of the cases of each mechanism on each kernel" }
                     (head(page, "mechanism"))
                     tbody {
                         @for mechanism in &page.mechanisms {
@@ -50,7 +50,7 @@ pub fn cases(page: &Page<'_>, mechanism: &Mechanism<'_>) -> Markup {
         &format!("Kernels and cases of {}", mechanism.name),
         &html! {
             table class="grid" {
-                caption class="vh" { "What each case of " (mechanism.name) " came to on each kernel" }
+                caption class="vh" { "Results of each case of " (mechanism.name) " on each kernel" }
                 (head(page, "case"))
                 tbody {
                     @for case in &mechanism.cases {
@@ -73,7 +73,7 @@ pub fn settings(page: &Page<'_>, case: &Case<'_>) -> Markup {
         &format!("Kernels and settings of {}", case.name),
         &html! {
             table class="grid" {
-                caption class="vh" { "Which result " (case.name) " came to in each setting on each kernel" }
+                caption class="vh" { "The result of " (case.name) " in each setting on each kernel" }
                 (head(page, "setting"))
                 tbody {
                     @for setting in &case.settings {
@@ -134,7 +134,7 @@ fn legend(page: &Page<'_>) -> Markup {
             }
             div {
                 dt { "3/12" }
-                dd { "3 of a cell's 12 came to this, the others to what stands before it in this list" }
+                dd { "3 of a cell's 12 have this result, the others one that stands before it in this list" }
             }
             div { dt { "empty" } dd { "not asked for in that document" } }
         }

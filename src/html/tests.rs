@@ -12,7 +12,7 @@ use crate::fixture::matrix::{
 use crate::fixture::run;
 use crate::html::combine::{Combined, Part};
 use crate::html::page::page;
-use crate::output::document::{Complaint, Fate, KernelDocument, MatrixDocument};
+use crate::output::document::{Complaint, KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::read::Document;
 
 /// What a document may say and a page must not do.
@@ -43,7 +43,7 @@ fn small() -> String {
     cases[2].capture = Some("quiz1-v4-off.pcapng".into());
     let real = run(cases, 1);
     let ids = ["quiz1/v4/off", "quiz1/v4/on", "wake-up/epoll/v4"].map(str::to_owned);
-    let mut old = kernel("6.1.174-1", Fate::Completed, &ids, |at, _| match at {
+    let mut old = kernel("6.1.174-1", MachineEnd::Completed, &ids, |at, _| match at {
         0 => Some(pass()),
         1 => Some(known()),
         _ => None,
@@ -199,7 +199,7 @@ fn the_tables_say_what_was_found() {
     assert_eq!(
         runs.rows(),
         [
-            "kernel | machine | clock | came to | final ACKs held by | tcp_migrate_req | tainted \
+            "kernel | machine | clock | machine ended | final ACKs held by | tcp_migrate_req | tainted \
              | as | rounds | took",
             "6.x-example | this one, no guest | real | completed | nftables | 0 | 0 | root | 1 | \
              0.9 s",
@@ -297,7 +297,10 @@ fn a_case_says_each_result_once_with_its_witnesses() {
     let facts = wrong.first("table.facts").rows();
     assert!(facts.contains(&"TCPMigrateReqFailure (wrong) | ✗ 1".to_owned()), "{facts:?}");
     assert!(facts.contains(&"recv(C) | ECONNRESET".to_owned()), "{facts:?}");
-    assert_eq!((facts.len(), &*wrong.first("p.aside").text()), (10, "14 more that were 0"));
+    assert_eq!(
+        (facts.len(), &*wrong.first("p.aside").text()),
+        (11, "13 counters that did not move")
+    );
     assert_eq!(wrong.first("details.captures").texts("a"), ["6.x-example v4/off"]);
     assert!(
         results[2].texts("p").contains(
@@ -323,16 +326,16 @@ fn a_case_says_each_result_once_with_its_witnesses() {
 }
 
 #[test]
-fn a_page_has_every_fate_and_every_verdict() {
+fn a_page_has_every_end_and_every_verdict() {
     let page = of_matrix(everything(&quizzes()));
-    for fate in ["panicked", "cannot fetch", "never booted", "out of memory", "hung", "garbage"] {
-        assert!(page.contains(&format!("! {fate}</span>")), "{fate} is not told");
+    for end in ["panicked", "cannot fetch", "never booted", "out of memory", "hung", "garbage"] {
+        assert!(page.contains(&format!("! {end}</span>")), "{end} is not shown");
     }
     for word in ["✗ FAIL", "! error", "? stale", "◆ known bug", "✓ ok", "– skip", "○ not run"]
     {
         assert!(page.contains(&format!("{word}</span></dt>")), "{word} is not in the legend");
     }
-    assert!(page.contains("3864c6ba1e04"), "a bug's fix is not told");
+    assert!(page.contains("3864c6ba1e04"), "a bug's fix is not shown");
     assert!(page.contains("sockmig matrix --kernel 6.12.85-1 quiz1/v4/off --out DIR"));
 }
 
@@ -344,11 +347,11 @@ fn hostile() -> MatrixDocument {
     let mut kernels: Vec<KernelDocument> = vec![];
     for (at, verdict) in verdicts.into_iter().enumerate() {
         let mut kernel =
-            kernel(&format!("{at}{HOSTILE}"), Fate::Died { why: text() }, &ids, |_, _| {
+            kernel(&format!("{at}{HOSTILE}"), MachineEnd::Died { why: text() }, &ids, |_, _| {
                 Some(verdict.clone())
             });
         kernel.console = text();
-        kernel.lacks = vec![text()];
+        kernel.missing = vec![text()];
         kernel.complaints = vec![Complaint { during: text(), text: text() }];
         let run = kernel.run.as_mut().expect("a run");
         run.environment.kernel.release = text();
@@ -374,7 +377,7 @@ fn nothing_in_a_document_becomes_markup() {
     assert_eq!(page.matches("<img").count(), 0, "a document's image is in the page");
     let tail = page.rfind("<script>").expect("the page's own");
     assert!(!page[tail..].contains("alert"), "a document reaches into the script");
-    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not told");
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "its words are not shown");
 }
 
 #[test]
@@ -392,7 +395,8 @@ fn fifteen_kernels_and_550_cases_stay_under_5_megabytes() {
 fn what_is_alike_is_told_once() {
     let ids = quizzes();
     let kernels = ["6.1", "6.2"];
-    let kernels = kernels.map(|name| kernel(name, Fate::Completed, &ids, |_, _| Some(pass())));
+    let kernels =
+        kernels.map(|name| kernel(name, MachineEnd::Completed, &ids, |_, _| Some(pass())));
     let page = of_matrix(matrix(ids, kernels.into()));
     assert_eq!(page.matches("class=\"result o\"").count(), 2, "one for each quiz");
     assert_eq!(page.matches("A accepts nothing and is closed.").count(), 2, "once a case");

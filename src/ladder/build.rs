@@ -15,7 +15,7 @@ use crate::ladder::rung::{Ladder, Mark, Note, Rung, What};
 const COLUMNS: usize = 4;
 
 impl Ladder {
-    /// The ladder of a trace's lines, those at the indices `wrong` marked; an index behind
+    /// The ladder of a trace's lines, those at the indices `wrong` marked; an index after
     /// the last line says that the trace ends too early.
     pub fn new(lines: &[Line], wrong: &[usize]) -> Self {
         let told = told(lines);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use scenarios::report::wrap;
 
+use crate::ladder::notation::Notation;
 use crate::ladder::rung::{Change, Ladder, Mark, Note, Rung, What};
 
 /// A mark, seconds with six decimals, and a space.
@@ -15,7 +16,7 @@ const MARK_COLUMNS: usize = 2;
 /// A longer name of a client is cut.
 const NAME_COLUMNS: usize = 8;
 
-/// Between the client and the first listener, beside the notation: an arrow's ends.
+/// Between the client and the first listener, next to the notation: an arrow's ends.
 const ARROW_COLUMNS: usize = 8;
 /// And at least so much, for `-- accept(B): C's connection --`.
 const LEAST_GAP: usize = 34;
@@ -31,7 +32,7 @@ const NOTE_COLUMNS: usize = 14;
 pub struct Frame {
     /// In characters.
     pub width: usize,
-    /// Beside another one, so narrow that there is no room for times.
+    /// Next to another one, so narrow that there is no room for times.
     pub narrow: bool,
 }
 
@@ -40,6 +41,15 @@ impl Frame {
     pub fn alone(width: usize) -> Self {
         Self { width, narrow: false }
     }
+}
+
+/// What words in a row are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// What the laboratory did, and which column begins or ends by it.
+    Act(Option<(usize, Change)>),
+    /// Something about the trace itself.
+    Remark,
 }
 
 /// A ladder's place for everything.
@@ -78,7 +88,7 @@ pub struct Row {
     pub body: Body,
     /// Which of the server's columns have a lane here.
     pub alive: Vec<bool>,
-    /// What stands beside it.
+    /// What stands next to it.
     pub note: Option<Note>,
 }
 
@@ -161,7 +171,7 @@ impl Layout {
         layout
     }
 
-    /// Adds a rung's rows, with the client's `name`, and the first note `beside`, if there is
+    /// Adds a rung's rows, with the client's `name`, and the first note `next to`, if there is
     /// to be one.
     fn add(
         &mut self,
@@ -190,7 +200,7 @@ impl Layout {
                     to_server: *to_server,
                     column: *column,
                     dropped: *dropped,
-                    reset: notation.starts_with('R'),
+                    reset: Notation::of(notation).is_some_and(|segment| segment.flags.rst()),
                 };
             }
             What::Act { act, column } => {
@@ -200,12 +210,14 @@ impl Layout {
                 }
                 let beside = beside && !rung.notes.is_empty();
                 let text = format!("-- {act} --");
-                more = self.words(&mut row, &text, self.room(*column, beside), *column);
+                more = self.words(&mut row, &text, self.room(*column, beside), Says::Act(*column));
             }
             What::Folded { text } => {
-                more = self.words(&mut row, &format!("({text})"), self.width, None);
+                more = self.words(&mut row, &format!("({text})"), self.width, Says::Remark);
             }
-            What::End => more = self.words(&mut row, "(the trace ends here)", self.width, None),
+            What::End => {
+                more = self.words(&mut row, "(the trace ends here)", self.width, Says::Remark)
+            }
         }
         let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
         let below = Row { alive: alive.to_vec(), note: None, ..below };
@@ -256,16 +268,13 @@ impl Layout {
 
     /// Puts words that end at the column `to` into a row, and says which lines of them have
     /// to follow it.
-    fn words(
-        &self,
-        row: &mut Row,
-        text: &str,
-        to: usize,
-        column: Option<(usize, Change)>,
-    ) -> Vec<String> {
+    fn words(&self, row: &mut Row, text: &str, to: usize, says: Says) -> Vec<String> {
         let mut lines = wrap(text, to.saturating_sub(self.client + 2).max(1)).into_iter();
-        let (text, act) = (lines.next().unwrap_or_default(), text.starts_with("--"));
-        row.body = Body::Words { text, column, act };
+        let text = lines.next().unwrap_or_default();
+        row.body = match says {
+            Says::Act(column) => Body::Words { text, column, act: true },
+            Says::Remark => Body::Words { text, column: None, act: false },
+        };
         lines.collect()
     }
 

@@ -49,7 +49,7 @@ impl Notation {
         self.flags.has(1)
     }
 
-    /// The number behind its last byte; SYN and FIN count as one.
+    /// The number after its last byte; SYN and FIN count as one.
     pub fn end(self) -> u32 {
         let counted = u32::from(self.flags.syn()) + u32::from(self.is_fin());
         self.seq.wrapping_add(self.len).wrapping_add(counted)

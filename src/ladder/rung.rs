@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What happened in a case, from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ladder {
-    /// The server's columns: listeners by name, behind `S` if segments are drawn to no
+    /// The server's columns: listeners by name, after `S` if segments are drawn to no
     /// listener. `S` alone if there are too many listeners.
     pub columns: Vec<String>,
     /// What happened.
@@ -57,7 +57,7 @@ pub enum What {
         /// A column that begins or ends here, and which of the two.
         column: Option<(usize, Change)>,
     },
-    /// Several lines that tell nothing of the case's own connections.
+    /// Several lines that say nothing about the case's own connections.
     Folded {
         /// How many, and what they are about.
         text: String,
@@ -76,7 +76,7 @@ pub enum Change {
     Ends,
 }
 
-/// A remark beside a rung.
+/// A remark next to a rung.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "text", rename_all = "kebab-case")]
 pub enum Note {

@@ -60,7 +60,7 @@ impl Pair {
     }
 
     /// Keeps `most` rungs around the first that only one of the two has, and says how many
-    /// were before and behind them.
+    /// were before and after them.
     pub fn keep(&mut self, most: usize) -> (usize, usize) {
         let differs = |pair: &(Option<usize>, Option<usize>)| pair.0.is_none() || pair.1.is_none();
         let first = self.rungs.iter().position(differs).unwrap_or(0);

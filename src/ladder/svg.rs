@@ -159,7 +159,7 @@ struct Paths {
     resets: String,
 }
 
-/// Neighbouring rows beside which a lane runs.
+/// Neighbouring rows next to which a lane runs.
 struct Run {
     lane: usize,
     from: usize,
@@ -231,7 +231,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// Draws a lane beside a row, as one line with the one above.
+    /// Draws a lane next to a row, as one line with the one above.
     fn lane(&mut self, lane: usize, row: usize) {
         let above = self.lanes.iter_mut().find(|run| run.lane == lane && run.to == row);
         match above {

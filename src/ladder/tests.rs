@@ -265,7 +265,7 @@ fn whose_a_connection_is_is_never_guessed() {
     let later = "0.0  -- listen(A) --\n0.1  -- SIGKILL --\n0.2  C > S  S 0:0(0)  win 1\n\
                  0.3  S > C  S. 0:0(0) ack 1  win 1";
     assert_eq!(owners(later), ["C: somebody's request"]);
-    // A reset behind the accept is not the close's.
+    // A reset after the accept is not the close's.
     let reset = QUIZ1_ON.replace("S > C  P. 1:3(2) ack 12", "S > C  R. 1:1(0) ack 12");
     assert_eq!(owners(&reset)[2..], ["C: B's child", "C: accepted by B", "C: gone"]);
     // Closing one of several descriptors ends nothing.

@@ -1,4 +1,4 @@
-//! This program inside a virtual machine: it runs what the host asks for, and tells.
+//! This program inside a virtual machine: it runs what the host asks for, and reports.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -45,14 +45,14 @@ pub enum Task {
         path: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
-        /// Its environment, beside what the guest itself was started with.
+        /// Its environment, next to what the guest itself was started with.
         environment: BTreeMap<String, String>,
         /// Where it is started.
         directory: PathBuf,
     },
 }
 
-/// Tags of the frames that come of a task, beside those of [`guest::tag`].
+/// Tags of the frames that come of a task, next to those of [`guest::tag`].
 pub mod tag {
     /// An [`Environment`](crate::Environment): before the first case.
     pub const ENVIRONMENT: u8 = b'e';
@@ -71,11 +71,11 @@ pub mod tag {
     /// What a program wrote to its standard error.
     pub const STDERR: u8 = b'2';
     /// Why the task could not be done.
-    pub const TROUBLE: u8 = b't';
+    pub const FAILURE: u8 = b't';
 }
 
-/// What a guest's worker ends with when [`tag::TROUBLE`] says why.
-const TROUBLED: i32 = 69;
+/// What a guest's worker ends with when [`tag::FAILURE`] says why.
+const FAILED: i32 = 69;
 
 /// Becomes the first process of a guest if this was started as one, and never returns
 /// then.
@@ -83,8 +83,8 @@ pub fn enter_if_guest() {
     guest::enter(|port, task| match work(port, task) {
         Ok(code) => code,
         Err(e) => {
-            let _ = port.send(tag::TROUBLE, format!("{e:#}").into_bytes());
-            TROUBLED
+            let _ = port.send(tag::FAILURE, format!("{e:#}").into_bytes());
+            FAILED
         }
     });
 }
@@ -123,34 +123,34 @@ fn cases(
     let labs = Labs::default();
     let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
     let environment = Environment::read(kernel);
-    tell(port, tag::ENVIRONMENT, &environment)?;
+    send(port, tag::ENVIRONMENT, &environment)?;
     let mut alarm = Alarm::set(port, environment.kernel.version);
     alarm.raised("booting")?;
     let plan = Plan { jobs, waiting: 0, deadline, ..Plan::default() };
-    let mut told: harness::Result<()> = Ok(());
+    let mut sent: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, selection, plan, |event| {
-        let tell_event = || match event {
+        let report = || match event {
             Event::Started { id, .. } => port.send(tag::STARTED, id.into_bytes()),
             Event::Finished(mut outcome) => {
                 let complaints = alarm.raised(&outcome.id)?;
                 outcome.verdict = outcome.verdict.with_complaints(&complaints);
                 port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
-                tell(port, tag::OUTCOME, &outcome)
+                send(port, tag::OUTCOME, &outcome)
             }
             Event::Ended(ending) => {
                 alarm.raised("taking down the laboratories")?;
-                tell::<Ending>(port, tag::ENDING, &ending)
+                send::<Ending>(port, tag::ENDING, &ending)
             }
         };
-        if told.is_ok() {
-            told = tell_event();
+        if sent.is_ok() {
+            sent = report();
         }
     });
-    told?;
+    sent?;
     Ok(0)
 }
 
-/// What tells that a kernel is in distress. The machine is ours: it is a case's doing.
+/// What shows that a kernel is in distress. The machine is ours: it is a case's doing.
 struct Alarm<'p> {
     port: &'p Port,
     version: Version,
@@ -165,7 +165,7 @@ impl<'p> Alarm<'p> {
     }
 
     /// What the log complained of since it was last asked, and what taint the kernel has got.
-    /// What is not known of this kernel is told; taint by itself where the log is silent.
+    /// What is not known of this kernel is shown; taint by itself where the log is silent.
     fn raised(&mut self, during: &str) -> harness::Result<Complaints> {
         let complaints = self.log.as_mut().map(KernelLog::complaints).unwrap_or_default();
         let now = Taint::read().unwrap_or(self.taint);
@@ -175,13 +175,13 @@ impl<'p> Alarm<'p> {
         let silent = complaints.strange.is_empty() && !complaints.taint.is_none();
         let by_itself = silent.then(|| format!("kernel.tainted has gained {}", complaints.taint));
         for text in complaints.strange.iter().cloned().chain(by_itself) {
-            tell(self.port, tag::COMPLAINT, &Complaint { during: during.to_owned(), text })?;
+            send(self.port, tag::COMPLAINT, &Complaint { during: during.to_owned(), text })?;
         }
         Ok(complaints)
     }
 }
 
-fn tell<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
+fn send<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
     let payload = serde_json::to_vec(what).expect("what is told can be written as JSON");
     port.send(tag, payload)
 }

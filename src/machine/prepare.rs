@@ -2,11 +2,13 @@
 
 use std::sync::OnceLock;
 
-use vm::accel;
-use vm::bootable::{self, Bootable, Image, NotBootable};
-use vm::cache::{Cache, Progress};
-use vm::choice::{self, Choice};
-use vm::qemu::{Accel, Clock, Hardware};
+use vm::boot::bootable::{Bootable, Image};
+use vm::boot::not_bootable::NotBootable;
+use vm::boot::prepare::prepare;
+use vm::fetch::cache::{Cache, Progress};
+use vm::fetch::choice::{self, Choice};
+use vm::machine::accel;
+use vm::machine::qemu::{Accel, Clock, Hardware};
 
 use crate::cli::{AccelChoice, ClockChoice, MachineArguments};
 
@@ -60,7 +62,7 @@ impl Workshop {
         choice: &Choice,
         watch: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(Bootable, Hardware), NotBootable> {
-        let kernel = bootable::prepare(choice, &self.cache, watch)?;
+        let kernel = prepare(choice, &self.cache, watch)?;
         let hardware = self.hardware(&kernel);
         Ok((kernel, hardware))
     }

@@ -6,8 +6,8 @@ use harness::frame::Frame;
 use harness::guest::tag as of_every_guest;
 use scenarios::engine::{Ending, Outcome};
 use serde::de::DeserializeOwned;
-use vm::death::{Death, Kind};
-use vm::machine::Machine;
+use vm::machine::end::EarlyEnd;
+use vm::machine::running::Machine;
 
 use crate::machine::guest::{Task, tag};
 use crate::output::consumer::Environment;
@@ -16,13 +16,13 @@ use crate::output::document::Complaint;
 /// How long a machine has to power itself off when its work is done.
 const POWER_OFF: Duration = Duration::from_secs(10);
 
-/// What a machine tells while it runs cases.
-pub enum Said {
+/// What a machine reports while it runs cases.
+pub enum Report {
     /// Where they run.
     Environment(Box<Environment>),
     /// One is about to run.
     Started(String),
-    /// One came to its end.
+    /// One ended.
     Finished(Box<Outcome>),
     /// The kernel's log complained.
     Complaint(Complaint),
@@ -35,63 +35,64 @@ pub enum End {
     /// The guest could give no laboratories.
     NoLab(String),
     /// The machine ended before its work did.
-    Died(Box<Death>),
+    EndedEarly(Box<EarlyEnd>),
 }
 
-/// Has a machine run cases, and passes on what it tells.
+/// Has a machine run cases, and passes on what it reports.
 /// Nothing may be heard for `silence` at most.
 pub fn run(
     mut machine: Machine,
     task: &Task,
     silence: Duration,
-    mut listen: impl FnMut(Said),
+    mut listen: impl FnMut(Report),
 ) -> End {
     machine.send(&request(task));
     let mut capture = Vec::new();
-    let mut trouble = None;
+    let mut failure = None;
     loop {
-        let Frame { tag, payload } = match machine.hear(silence) {
+        let frame = match machine.hear(silence) {
             Ok(frame) => frame,
-            Err(death) => return End::Died(death),
+            Err(end) => return End::EndedEarly(end),
         };
-        let said = match tag {
-            tag::ENVIRONMENT => parse(&payload).map(|said| Said::Environment(Box::new(said))),
-            tag::STARTED => Some(Said::Started(String::from_utf8_lossy(&payload).into_owned())),
-            tag::COMPLAINT => parse(&payload).map(Said::Complaint),
+        let payload = &frame.payload;
+        let report = match frame.tag {
+            tag::ENVIRONMENT => parse(payload).map(|report| Report::Environment(Box::new(report))),
+            tag::STARTED => Some(Report::Started(String::from_utf8_lossy(payload).into_owned())),
+            tag::COMPLAINT => parse(payload).map(Report::Complaint),
             tag::CAPTURE => {
-                capture = payload;
+                capture = frame.payload;
                 continue;
             }
-            tag::OUTCOME => parse(&payload).map(|mut outcome: Box<Outcome>| {
+            tag::OUTCOME => parse(payload).map(|mut outcome: Box<Outcome>| {
                 outcome.pcapng = std::mem::take(&mut capture);
-                Said::Finished(outcome)
+                Report::Finished(outcome)
             }),
             tag::ENDING => {
-                if let Some(Ending::NoLab { why, .. }) = parse(&payload) {
-                    trouble = Some(why);
+                if let Some(Ending::NoLab { why, .. }) = parse(payload) {
+                    failure = Some(why);
                 }
                 continue;
             }
-            tag::TROUBLE => {
-                trouble = Some(String::from_utf8_lossy(&payload).into_owned());
+            tag::FAILURE => {
+                failure = Some(String::from_utf8_lossy(payload).into_owned());
                 continue;
             }
             of_every_guest::END => {
-                return match (trouble, exit_code(&payload)) {
-                    (None, code) if code != 0 => {
-                        End::Died(machine.gave_up(&format!("exit code {code}")))
-                    }
-                    (trouble, _) => {
+                return match (failure, exit_code(payload)) {
+                    (None, code) if code != 0 => End::EndedEarly(machine.suite_ended(code)),
+                    (failure, _) => {
                         machine.power_off(POWER_OFF);
-                        trouble.map_or(End::Done, End::NoLab)
+                        failure.map_or(End::Done, End::NoLab)
                     }
                 };
             }
             _ => None,
         };
-        match said {
-            Some(said) => listen(said),
-            None => return End::Died(unreadable(tag, &payload)),
+        match report {
+            Some(report) => listen(report),
+            None => {
+                return End::EndedEarly(Box::new(EarlyEnd::of_unreadable_message(&frame)));
+            }
         }
     }
 }
@@ -109,13 +110,4 @@ pub fn exit_code(payload: &[u8]) -> i32 {
 
 fn parse<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
     serde_json::from_slice(payload).ok()
-}
-
-fn unreadable(tag: u8, payload: &[u8]) -> Box<Death> {
-    let beginning: String = payload.escape_ascii().take(60).map(char::from).collect();
-    Box::new(Death {
-        kind: Kind::Garbage,
-        why: format!("a message of kind {tag} that cannot be read: {beginning}"),
-        console: String::new(),
-    })
 }

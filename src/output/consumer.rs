@@ -129,7 +129,7 @@ pub struct End<'r> {
     pub totals: &'r Totals,
     /// How long it took.
     pub took: Duration,
-    /// How the kernel was tainted meanwhile, by whomever: on a machine that others use,
+    /// How the kernel was tainted meanwhile, by anything: on a machine that others use,
     /// nobody can say.
     pub tainted: Taint,
 }

@@ -32,11 +32,11 @@ pub struct RunDocument {
     pub totals: Totals,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// How the kernel was tainted meanwhile, by whomever; nothing in a guest, where that is
+    /// How the kernel was tainted meanwhile, by anything; nothing in a guest, where that is
     /// a complaint.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tainted_meanwhile: Option<String>,
-    /// The runs of cases, in the order in which they came to an end.
+    /// The runs of cases, in the order in which they ended.
     pub cases: Vec<CaseDocument>,
 }
 
@@ -99,7 +99,7 @@ impl CaseDocument {
             took_ms: milliseconds(outcome.took),
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
-            source: case.map_or("", |case| case.source).into(),
+            source: case.map_or_else(String::new, Case::sources),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace: lines.iter().map(ToString::to_string).collect(),
             capture,
@@ -127,26 +127,27 @@ pub struct MatrixDocument {
     pub kernels: Vec<KernelDocument>,
 }
 
-/// What came of one kernel.
+/// What was found of one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelDocument {
     /// As it was chosen: `6.1.174-1`, or a file's name.
     pub name: String,
     /// How its machine ended.
-    pub fate: Fate,
+    #[serde(rename = "fate")]
+    pub end: MachineEnd,
     /// How it was run; nothing if it never was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub machine: Option<MachineDocument>,
     /// Complaints of the kernel's log (WARN, BUG, oops), and what it did meanwhile.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub complaints: Vec<Complaint>,
-    /// What the guest had to do without: modules that could not be loaded, and the like.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub lacks: Vec<String>,
+    /// What was missing in the guest: modules that could not be loaded, and the like.
+    #[serde(rename = "lacks", skip_serializing_if = "Vec::is_empty", default)]
+    pub missing: Vec<String>,
     /// The last lines of its console, where they matter.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub console: String,
-    /// What its cases came to; nothing if the suite was never reached.
+    /// What was found of its cases; nothing if the suite was never reached.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub run: Option<RunDocument>,
 }
@@ -164,15 +165,15 @@ pub struct MachineDocument {
     pub boot_ms: u64,
     /// The machine's whole life, in milliseconds of the host's clock.
     pub took_ms: u64,
-    /// How often it was started again to go on behind a case that had ended it.
+    /// How often it was started again to go on after a case that had ended it.
     pub restarts: u32,
 }
 
 /// How a kernel's machine ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fate", rename_all = "kebab-case")]
-pub enum Fate {
-    /// The suite came to its end, and the machine powered itself off.
+pub enum MachineEnd {
+    /// The suite ended, and the machine powered itself off.
     Completed,
     /// The kernel could not be had: the mirror no longer has it, or was not reached.
     CannotFetch {
@@ -199,17 +200,17 @@ pub enum Fate {
         /// The kernel's own line about it.
         why: String,
     },
-    /// Nothing was heard for too long.
+    /// The guest sent nothing for too long.
     Hung {
-        /// How long, and what ran.
+        /// How long.
         why: String,
     },
-    /// The machine ended without a word: killed from outside, or crashed.
+    /// The machine or its suite ended by itself: killed from outside, or crashed.
     Died {
         /// How.
         why: String,
     },
-    /// What came through the port was not sockmig's.
+    /// What came through the port cannot be read.
     Garbage {
         /// What came.
         why: String,
@@ -218,7 +219,7 @@ pub enum Fate {
     Interrupted,
 }
 
-impl Fate {
+impl MachineEnd {
     /// The word for it, as tables have it.
     pub fn word(&self) -> &'static str {
         match self {
@@ -235,7 +236,7 @@ impl Fate {
         }
     }
 
-    /// Why it came so; nothing for a machine that completed.
+    /// Why it ended so; nothing for a machine that completed.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Completed => None,

@@ -116,7 +116,7 @@ impl OutDirectory {
         Ok(directory)
     }
 
-    /// Keeps what a console has printed, behind what it printed before.
+    /// Keeps what a console has printed, after what it printed before.
     pub fn keep_console(&self, printed: &[u8]) -> Result<()> {
         let path = self.file(CONSOLE);
         let file = OpenOptions::new().append(true).create(true).open(&path);

@@ -144,7 +144,7 @@ impl Asked<'_> {
             Migration::Works => {
                 "Where listeners of one port are set up differently, do not close them while \
                  they have connections: pass them on to the new server (SCM_RIGHTS, inherited \
-                 descriptors), or choose the heir with an eBPF program of type \
+                 descriptors), or choose their new listener with an eBPF program of type \
                  sk_reuseport/migrate."
             }
             Migration::SysctlOnly | Migration::Absent => {

@@ -29,7 +29,7 @@ impl Progress {
         Self { bar, running: BTreeMap::new() }
     }
 
-    /// So many runs will come.
+    /// How many runs there will be.
     pub fn begin(&self, runs: usize) {
         self.bar.set_length(runs as u64);
     }

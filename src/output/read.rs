@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::output::document::{Fate, KernelDocument, MatrixDocument, RunDocument, SCHEMA};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
 
 /// A document of one of the two kinds.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// What every document has, whatever its version: enough to tell what it is.
+/// What every document has, whatever its version: enough to say what it is.
 #[derive(Deserialize)]
 struct Header {
     schema: u64,
@@ -90,7 +90,7 @@ impl Document {
         };
         let mut cases: Vec<String> = Vec::new();
         for case in &run.cases {
-            // Rounds come one behind the other.
+            // Rounds come one after the other.
             if case.round == 1 || !cases.contains(&case.id) {
                 cases.push(case.id.clone());
             }
@@ -104,10 +104,10 @@ impl Document {
             complete: run.complete,
             kernels: vec![KernelDocument {
                 name: run.environment.kernel.release.clone(),
-                fate: if run.complete { Fate::Completed } else { Fate::Interrupted },
+                end: if run.complete { MachineEnd::Completed } else { MachineEnd::Interrupted },
                 machine: None,
                 complaints: vec![],
-                lacks: vec![],
+                missing: vec![],
                 console: String::new(),
                 run: Some(*run),
             }],

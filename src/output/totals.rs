@@ -6,7 +6,7 @@ use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// How many runs came to which verdict.
+/// How many runs have which verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// As expected.

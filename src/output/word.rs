@@ -1,4 +1,4 @@
-//! What a case came to on a kernel, in a word; and words counted.
+//! The result of a case on a kernel, in a word; and words counted.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::output::document::KernelDocument;
 use crate::style::Style;
 
-/// What a case came to, its worst round. In the order in which one hides another.
+/// The result of a case, its worst round. In the order in which one hides another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Word {
@@ -71,11 +71,11 @@ impl Word {
         match self {
             Self::Skip => "says nothing about this kernel; the reason is below",
             Self::Ok => "as it must be",
-            Self::Known => "a known bug of this kernel; told below",
+            Self::Known => "a known bug of this kernel; shown below",
             Self::Stale => "as it must be, though a known bug was expected",
             Self::NotRun => "not run",
             Self::Error => "the laboratory broke; nothing was learned about the kernel",
-            Self::Fail => "the kernel deviates; told below",
+            Self::Fail => "the kernel deviates; shown below",
         }
     }
 
@@ -101,7 +101,7 @@ pub fn row(kernel: &KernelDocument, cases: &[String]) -> Vec<Word> {
     cases.iter().map(|id| words.get(id.as_str()).copied().unwrap_or(Word::NotRun)).collect()
 }
 
-/// Colours a word by its meaning, which the word itself also tells.
+/// Colours a word by its meaning, which the word itself also says.
 pub fn coloured(style: Style, word: Word, text: &str) -> String {
     match word {
         Word::Ok => style.green(text),
@@ -111,7 +111,7 @@ pub fn coloured(style: Style, word: Word, text: &str) -> String {
     }
 }
 
-/// How many cases came to which word.
+/// How many cases have which word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally([usize; 7]);
 
@@ -128,7 +128,7 @@ impl Tally {
         }
     }
 
-    /// How many came to this word.
+    /// How many have this word.
     pub fn of(&self, word: Word) -> usize {
         self.0[word.index()]
     }

@@ -9,7 +9,7 @@ use crate::support::{Ended, run};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    ("bisect/git_finds_the_commit_that_mends", Needs::Edge, git_finds_the_commit_that_mends),
+    ("bisect/git_finds_the_commit_that_fixes", Needs::Edge, git_finds_the_commit_that_fixes),
     ("bisect/a_wrong_command_line_ends_it", Needs::Kernel, a_wrong_command_line_ends_it),
 ];
 
@@ -59,7 +59,7 @@ impl Repository {
 
 /// The fix is in the last commit but one; those in the middle cannot be tested, since they
 /// have no kernel.
-fn git_finds_the_commit_that_mends(kernels: &Kernels) {
+fn git_finds_the_commit_that_fixes(kernels: &Kernels) {
     let [bad, good] = kernels.edge().expect("it is needed");
     let repository = Repository::of(&[bad, bad, bad, "./number", "./number", bad, good, good]);
     repository.git(&["bisect", "start", "--term-old=broken", "--term-new=fixed"]);
@@ -67,15 +67,15 @@ fn git_finds_the_commit_that_mends(kernels: &Kernels) {
     repository.git(&["bisect", "broken", "HEAD~7"]);
     let found = repository.bisect("--bisect=fix wake-up/epoll/v4");
     assert_eq!(found.code, Some(0), "{found}");
-    let told = format!("{}{}", found.stdout, found.stderr);
-    assert!(told.contains("is the first fixed commit"), "{found}");
-    assert!(told.contains("    kernel 6"), "{found}");
+    let output = format!("{}{}", found.stdout, found.stderr);
+    assert!(output.contains("is the first fixed commit"), "{found}");
+    assert!(output.contains("    kernel 6"), "{found}");
     for part in [
         "bisect: fixed (exit code 1): everything is as it must be",
         "bisect: skip (exit code 125): cannot be tested: cannot boot: ./number",
         "bisect: not fixed (exit code 0): wake-up/epoll/v4 has a known bug",
     ] {
-        assert!(told.contains(part), "{part}: {found}");
+        assert!(output.contains(part), "{part}: {found}");
     }
 }
 
@@ -89,8 +89,8 @@ fn a_wrong_command_line_ends_it(kernels: &Kernels) {
         repository.git(&["bisect", "start", "HEAD", "HEAD~3"]);
         let ended = repository.bisect(arguments);
         assert_ne!(ended.code, Some(0), "{ended}");
-        let told = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(told.contains(why) && !told.contains("first bad commit"), "{ended}");
+        let output = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(output.contains(why) && !output.contains("first bad commit"), "{ended}");
         repository.git(&["bisect", "reset"]);
     }
 }

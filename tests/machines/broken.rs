@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::hardship;
 
 use crate::kernels::Kernels;
-use crate::matrix::{document, fates, matrix};
+use crate::matrix::{document, ends, matrix};
 use crate::support::{Ended, interrupt, mark, run, sockmig, until_within};
 use crate::{Needs, Test};
 
@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
     ("broken/interrupted_shows_what_there_was", Needs::Two, interrupted_shows_what_there_was),
     ("broken/too_little_memory", Needs::Two, too_little_memory),
     ("broken/what_is_no_kernel", Needs::Machine, what_is_no_kernel),
-    ("broken/a_port_that_babbles", Needs::Kernel, a_port_that_babbles),
+    ("broken/a_port_that_sends_garbage", Needs::Kernel, a_port_that_sends_garbage),
     ("broken/no_room_for_a_machine", Needs::Kernel, no_room_for_a_machine),
     ("broken/an_out_directory_that_cannot_be", Needs::Machine, an_out_directory_that_cannot_be),
 ];
@@ -27,7 +27,7 @@ pub const TESTS: &[Test] = &[
 /// Many enough that a machine still runs when its first capture is here.
 const MANY: [&str; 4] = ["quiz1", "quiz2", "wake-up", "accept-queue"];
 
-/// Waits until a case has come to its end on this kernel.
+/// Waits until a case has ended on this kernel.
 fn a_case_ended(out: &Path, kernel: &str) {
     let (limit, pause) = (Duration::from_secs(180), Duration::from_millis(10));
     until_within(limit, pause, "a capture", || {
@@ -59,7 +59,7 @@ fn killed_from_outside(kernels: &Kernels) {
     let ended = end(child);
     assert_eq!(ended.code, Some(69), "{ended}");
     let document = document(&out.join("matrix.json"));
-    assert_eq!(fates(&document), BTreeMap::from([(victim, "died"), (other, "completed")]));
+    assert_eq!(ends(&document), BTreeMap::from([(victim, "died"), (other, "completed")]));
     assert!(ended.stdout.contains(&format!("{victim} died: the machine ended (signal: 9")));
     let ran = document["kernels"][0]["run"]["cases"].as_array().expect("cases");
     assert!(ran.iter().any(|case| case["verdict"] == "pass"), "what was found is kept: {ended}");
@@ -101,7 +101,7 @@ fn interrupted_shows_what_there_was(kernels: &Kernels) {
     assert_eq!(ended.code, Some(130), "{ended}");
     let document = document(&out.join("matrix.json"));
     assert_eq!(document["complete"], false);
-    assert_eq!(fates(&document)[two[0]], "interrupted");
+    assert_eq!(ends(&document)[two[0]], "interrupted");
     for words in [&format!("{}  interrupted", two[0]), " ok", "Interrupted: this is not everything"]
     {
         assert!(ended.stdout.contains(words), "`{words}`: {ended}");
@@ -119,19 +119,19 @@ fn too_little_memory(kernels: &Kernels) {
     let ended = run(command.arg("--out").arg(&out));
     assert_eq!(ended.code, Some(69), "{ended}");
     let document = document(&out.join("matrix.json"));
-    let fates = fates(&document);
-    assert_eq!(fates.len(), 2, "{ended}");
+    let ends = ends(&document);
+    assert_eq!(ends.len(), 2, "{ended}");
     // The archive has the whole program, twice while it is unpacked.
     let program = fs::metadata(env!("CARGO_BIN_EXE_sockmig")).expect("it is there").len();
     if program > 16 << 20 {
-        assert_eq!(fates, two.map(|kernel| (kernel, "cannot-boot")).into(), "{ended}");
+        assert_eq!(ends, two.map(|kernel| (kernel, "cannot-boot")).into(), "{ended}");
         let words = "64 MiB of memory are too little for the guest's files, which take";
         assert!(flat(&ended).contains(words), "`{words}`: {ended}");
         assert!(flat(&ended).contains("give it more with --memory"), "{ended}");
         return;
     }
-    for (kernel, fate) in fates {
-        assert!(["never-booted", "out-of-memory"].contains(&fate), "{kernel}: {ended}");
+    for (kernel, end) in ends {
+        assert!(["never-booted", "out-of-memory"].contains(&end), "{kernel}: {ended}");
     }
 }
 
@@ -176,23 +176,23 @@ fn what_is_no_kernel(kernels: &Kernels) {
         assert!(alone.stderr.contains(words), "`{words}`: {alone}");
     }
     let document = document(&out.join("matrix.json"));
-    let fates = fates(&document);
-    assert_eq!((fates.len(), fates[kernels.newest()]), (8, "completed"), "{ended}");
+    let ends = ends(&document);
+    assert_eq!((ends.len(), ends[kernels.newest()]), (8, "completed"), "{ended}");
 }
 
-/// A program that is no QEMU plays one that prints what nobody asked for.
-fn a_port_that_babbles(kernels: &Kernels) {
+/// In place of QEMU, a program that prints something else than messages.
+fn a_port_that_sends_garbage(kernels: &Kernels) {
     use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().expect("a directory");
-    let babbler = place.path().join(vm::qemu::PROGRAM);
-    fs::write(&babbler, "#!/bin/sh\necho 'Debian GNU/Linux 12 localhost'\nread never\n")
+    let impostor = place.path().join(vm::machine::qemu::PROGRAM);
+    fs::write(&impostor, "#!/bin/sh\necho 'Debian GNU/Linux 12 localhost'\nread never\n")
         .expect("written");
-    fs::set_permissions(&babbler, fs::Permissions::from_mode(0o755)).expect("chmod");
+    fs::set_permissions(&impostor, fs::Permissions::from_mode(0o755)).expect("chmod");
     let out = place.path().join("out");
     let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
     let ended = run(command.arg("--out").arg(&out).env("PATH", place.path()));
     assert_eq!(ended.code, Some(69), "{ended}");
-    assert_eq!(fates(&document(&out.join("matrix.json")))[kernels.newest()], "garbage");
+    assert_eq!(ends(&document(&out.join("matrix.json")))[kernels.newest()], "garbage");
     let words = "not a message of sockmig's: Debian GNU/Linux 12 localhost";
     assert!(ended.stdout.contains(words), "{ended}");
 }

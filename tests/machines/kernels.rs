@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use vm::bootable::{self, Bootable, Image};
-use vm::cache::Cache;
-use vm::{accel, kernels};
+use vm::boot::bootable::{Bootable, Image};
+use vm::boot::prepare;
+use vm::fetch::cache::Cache;
+use vm::fetch::kernels;
+use vm::machine::accel;
 
 /// Those that are ready in the cache, oldest first.
 #[derive(Clone)]
@@ -13,7 +15,7 @@ pub struct Kernels {
     dead_kvm: bool,
 }
 
-/// 3864c6ba1e04 mends the lost wake-up between these.
+/// 3864c6ba1e04 fixes the lost wake-up between these.
 const EDGE: [&str; 2] = ["6.1.174-1", "6.1.176-1"];
 
 impl Kernels {
@@ -22,7 +24,7 @@ impl Kernels {
         let Ok(cache) = Cache::open() else { return Self { ready: vec![], dead_kvm: false } };
         let ready = kernels::table()
             .iter()
-            .filter_map(|kernel| bootable::ready(&bootable::place(kernel, &cache)))
+            .filter_map(|kernel| prepare::ready(&prepare::place(kernel, &cache)))
             .collect();
         Self { ready, dead_kvm: accel::opens() && accel::tried(&cache) == Some(false) }
     }

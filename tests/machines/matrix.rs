@@ -12,9 +12,13 @@ use crate::support::{Ended, run, sockmig};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    ("matrix/a_known_bug_here_and_mended_there", Needs::Edge, a_known_bug_here_and_mended_there),
+    ("matrix/a_known_bug_here_and_fixed_there", Needs::Edge, a_known_bug_here_and_fixed_there),
     ("matrix/everything_that_was_asked_for_is_kept", Needs::Two, everything_is_kept),
-    ("matrix/the_same_verdicts_in_every_manner", Needs::Machine, the_same_in_every_manner),
+    (
+        "matrix/the_same_verdicts_with_all_run_options",
+        Needs::Machine,
+        the_same_with_all_run_options,
+    ),
     ("matrix/shards_make_the_whole", Needs::Two, shards_make_the_whole),
     ("matrix/two_at_once_on_one_cache", Needs::Two, two_at_once_on_one_cache),
     ("matrix/a_kernel_of_ones_own", Needs::Machine, a_kernel_of_ones_own),
@@ -38,8 +42,8 @@ pub fn document(path: &Path) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The fate of each kernel, by name.
-pub fn fates(document: &Value) -> BTreeMap<&str, &str> {
+/// How each kernel's machine ended, by name.
+pub fn ends(document: &Value) -> BTreeMap<&str, &str> {
     let kernels = document["kernels"].as_array().expect("kernels").iter();
     kernels.map(|kernel| (text(&kernel["name"]), text(&kernel["fate"]["fate"]))).collect()
 }
@@ -63,13 +67,13 @@ fn text(value: &Value) -> &str {
 fn rows<'a>(ended: &'a Ended, kernel: &str) -> Vec<&'a str> {
     let beginning = format!("{kernel} ");
     let lines = ended.stdout.lines().filter(|line| line.starts_with(&beginning));
-    // One line tells that it has come to its end, and in how many seconds.
+    // One line reports its end, and in how many seconds that was.
     let rows: Vec<_> = lines.filter(|line| !line.ends_with(" s")).collect();
     assert!(!rows.is_empty(), "no row of {kernel}: {ended}");
     rows
 }
 
-fn a_known_bug_here_and_mended_there(kernels: &Kernels) {
+fn a_known_bug_here_and_fixed_there(kernels: &Kernels) {
     let edge @ [bad, good] = kernels.edge().expect("it is needed");
     let place = tempfile::tempdir().expect("a directory");
     let out = place.path().join("out");
@@ -134,14 +138,14 @@ fn everything_is_kept(kernels: &Kernels) {
     assert!(read("summary.md").contains(&page), "GitHub's summary gets the page as well");
 }
 
-fn the_same_in_every_manner(kernels: &Kernels) {
+fn the_same_with_all_run_options(kernels: &Kernels) {
     let place = tempfile::tempdir().expect("a directory");
-    let found = |name: &str, manner: &[&str]| {
+    let found = |name: &str, options: &[&str]| {
         let out = place.path().join(name);
         let cases = ["quiz1/v4", "quiz2/v4", "wake-up/epoll/v4", "wake-up/accept/v4"];
         let mut command = matrix(&[kernels.newest()], &cases);
-        let ended = run(command.args(manner).arg("--out").arg(&out));
-        assert_eq!(ended.code, Some(0), "{manner:?}: {ended}");
+        let ended = run(command.args(options).arg("--out").arg(&out));
+        assert_eq!(ended.code, Some(0), "{options:?}: {ended}");
         document(&out.join("matrix.json"))
     };
     let plain = found("plain", &[]);
@@ -167,8 +171,8 @@ fn shards_make_the_whole(kernels: &Kernels) {
     let (whole, whole_json) = matrix_in("whole", &[]);
     let (_, first) = matrix_in("first", &["--shard", "1/2"]);
     let (_, second) = matrix_in("second", &["--shard", "2/2"]);
-    assert_eq!(fates(&document(&first)), BTreeMap::from([(two[0], "completed")]));
-    assert_eq!(fates(&document(&second)), BTreeMap::from([(two[1], "completed")]));
+    assert_eq!(ends(&document(&first)), BTreeMap::from([(two[0], "completed")]));
+    assert_eq!(ends(&document(&second)), BTreeMap::from([(two[1], "completed")]));
 
     let merged_json = place.path().join("merged.json");
     let merge = |parts: &[&Path]| {
@@ -212,7 +216,7 @@ fn a_kernel_of_ones_own(kernels: &Kernels) {
     assert_eq!(ended.code, Some(0), "{ended}");
     let document = document(&out.join("matrix.json"));
     assert_eq!(verdicts(&document).len(), 3, "{ended}");
-    assert_eq!(fates(&document).into_values().collect::<Vec<_>>(), ["completed"]);
+    assert_eq!(ends(&document).into_values().collect::<Vec<_>>(), ["completed"]);
 }
 
 fn without_qemu(kernels: &Kernels) {
@@ -237,7 +241,7 @@ fn kvm_that_runs_nothing(kernels: &Kernels) {
         document(&out.join("matrix.json"))
     };
     let insisted = found("kvm", "kvm", 69);
-    assert_eq!(fates(&insisted), BTreeMap::from([(kernels.newest(), "never-booted")]));
+    assert_eq!(ends(&insisted), BTreeMap::from([(kernels.newest(), "never-booted")]));
     let fell_back = found("auto", "auto", 0);
     assert_eq!(fell_back["kernels"][0]["machine"]["engine"], "QEMU, TCG");
 }

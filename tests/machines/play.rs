@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, raise};
 /// What comes before the part.
 const PLAY: &str = "__play";
 
-/// The command line that plays `part` in a guest, behind `vm-run`'s own arguments.
+/// The command line that plays `part` in a guest, after `vm-run`'s own arguments.
 pub fn command(part: &[&str]) -> Vec<String> {
     let this = env::current_exe().expect("this program").display().to_string();
     let part = part.iter().map(ToString::to_string);
@@ -40,7 +40,7 @@ pub fn play(part: &[String]) -> ExitCode {
             io::stdout().write_all(&much()).expect("written");
             eprintln!("it ends here");
         }
-        ["tell", ..] => {
+        ["show-what-is-here", ..] => {
             println!("arguments {:?}", &part[1..]);
             println!("directory {}", env::current_dir().expect("a directory").display());
             println!("variable {:?}", env::var("RUST_OF_THE_TEST"));

@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
     ("vm_run/output_is_exact_and_apart", Needs::Machine, output_is_exact_and_apart),
     ("vm_run/a_program_finds_what_it_finds_here", Needs::Machine, a_program_finds_what_it_finds),
     ("vm_run/modules_come_when_they_are_needed", Needs::Machine, modules_come_when_needed),
-    ("vm_run/what_cannot_run_is_told", Needs::Kernel, what_cannot_run_is_told),
+    ("vm_run/what_cannot_run_is_refused", Needs::Kernel, what_cannot_run_is_refused),
     ("vm_run/a_panic_ends_with_the_console", Needs::Machine, a_panic_ends_with_the_console),
     ("vm_run/silence_is_not_waited_out", Needs::Machine, silence_is_not_waited_out),
     ("vm_run/garbage_on_the_port_is_shown", Needs::Machine, garbage_on_the_port_is_shown),
@@ -81,16 +81,17 @@ fn a_program_finds_what_it_finds(kernels: &Kernels) {
     ] {
         fs::write(path, text).expect("written");
     }
-    let told = run(vm_run(kernels.newest(), &[], &["tell", "two words", "", "--flag=\"x\""])
-        .current_dir(&here)
-        .env("RUST_OF_THE_TEST", "so it is")
-        .env("CARGO_MANIFEST_DIR", &package));
+    let shown =
+        run(vm_run(kernels.newest(), &[], &["show-what-is-here", "two words", "", "--flag=\"x\""])
+            .current_dir(&here)
+            .env("RUST_OF_THE_TEST", "so it is")
+            .env("CARGO_MANIFEST_DIR", &package));
     let expected = format!(
         "arguments [\"two words\", \"\", \"--flag=\\\"x\\\"\"]\ndirectory {}\n\
          variable Ok(\"so it is\")\ncargo Ok({package:?})\n",
         here.display()
     );
-    assert_eq!((told.code, &*told.stdout, &*told.stderr), (Some(0), &*expected, ""));
+    assert_eq!((shown.code, &*shown.stdout, &*shown.stderr), (Some(0), &*expected, ""));
 
     let files = [
         package.join("Cargo.toml"),
@@ -115,24 +116,24 @@ fn a_program_finds_what_it_finds(kernels: &Kernels) {
     );
 }
 
-fn what_cannot_run_is_told(kernels: &Kernels) {
+fn what_cannot_run_is_refused(kernels: &Kernels) {
     let place = tempfile::tempdir().expect("a directory");
     let script = place.path().join("script");
     fs::write(&script, "#!/bin/sh\n").expect("written");
     let linked = if Path::new("/bin/ls").exists() { "/bin/ls" } else { "/usr/bin/env" };
-    let told = |options: &[&str], program: &str| {
+    let refused = |options: &[&str], program: &str| {
         let mut command = sockmig(&["vm-run", "--kernel", kernels.newest()]);
         let ended = run(command.args(options).args(["--", program]).current_dir(&place));
         assert_eq!(ended.stderr.lines().count(), 1, "one sentence: {ended}");
         ended
     };
-    says(&told(&[], "./missing"), 69, &["./missing cannot be read: No such file"]);
-    says(&told(&[], "../missing"), 69, &["../missing: No such file"]);
-    says(&told(&[], "/"), 69, &["/ is not a program"]);
-    says(&told(&[], "./script"), 69, &["./script is not a program for x86_64"]);
-    says(&told(&[], linked), 69, &["is linked dynamically", "crt-static"]);
+    says(&refused(&[], "./missing"), 69, &["./missing cannot be read: No such file"]);
+    says(&refused(&[], "../missing"), 69, &["../missing: No such file"]);
+    says(&refused(&[], "/"), 69, &["/ is not a program"]);
+    says(&refused(&[], "./script"), 69, &["./script is not a program for x86_64"]);
+    says(&refused(&[], linked), 69, &["is linked dynamically", "crt-static"]);
     let own = env!("CARGO_BIN_EXE_sockmig");
-    says(&told(&["--share", "./missing"], own), 69, &["cannot share ./missing: No such file"]);
+    says(&refused(&["--share", "./missing"], own), 69, &["cannot share ./missing: No such file"]);
 }
 
 fn a_panic_ends_with_the_console(kernels: &Kernels) {

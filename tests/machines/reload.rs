@@ -8,7 +8,11 @@ use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
     ("reload/who_loses_in_a_guest", Needs::Machine, who_loses_in_a_guest),
-    ("reload/what_a_guest_has_not_is_told", Needs::Machine, what_a_guest_has_not_is_told),
+    (
+        "reload/what_is_missing_in_a_guest_is_reported",
+        Needs::Machine,
+        what_is_missing_in_a_guest_is_reported,
+    ),
 ];
 
 fn reload(kernel: &str, more: &[&str]) -> Ended {
@@ -43,7 +47,7 @@ fn who_loses_in_a_guest(kernels: &Kernels) {
     }
 }
 
-fn what_a_guest_has_not_is_told(kernels: &Kernels) {
+fn what_is_missing_in_a_guest_is_reported(kernels: &Kernels) {
     let ended = reload(kernels.newest(), &["nginx/hup"]);
     assert_eq!(ended.code, Some(4), "{ended}");
     assert!(ended.stderr.contains("there is no nginx on the PATH"), "{ended}");

@@ -56,7 +56,9 @@ fn printed(arguments: &str) -> Result<Vec<String>, String> {
         .split_whitespace()
         .map(|argument| if argument == FILE { path.as_str() } else { argument })
         .collect();
-    let ended = run(sockmig(&arguments).env("COLUMNS", "80"));
+    let mut command = sockmig(&arguments);
+    command.env("COLUMNS", "80").env_remove("SOCKMIG_LONG").env_remove("SOCKMIG_GATE");
+    let ended = run(&mut command);
     // 4: there is nothing but skips on this kernel.
     if !matches!(ended.code, Some(0 | 4)) {
         return Err(format!("{ended}"));

@@ -34,10 +34,6 @@ const KNOWN_OFFENDERS: &[&str] = &[
     "harness/src/md5.rs",
     "harness/src/socket.rs",
     "scenarios/src/case.rs",
-    "vm/src/apt.rs",
-    "vm/src/bootable.rs",
-    "vm/src/fetch.rs",
-    "vm/src/manifest.rs",
 ];
 
 /// Where [`ROOMS`] is.

@@ -14,11 +14,12 @@ use harness::frame::Frame;
 use harness::guest::{self, Port, tag};
 use harness::wait;
 use libtest_mimic::{Arguments, Failed, Trial};
-use vm::bootable::{Bootable, Image};
-use vm::death::Kind;
-use vm::host::{Host, Shared};
-use vm::machine::Machine;
-use vm::qemu::{Accel, Clock, Hardware};
+use serial_test::fs_serial_core_with_return;
+use vm::boot::bootable::{Bootable, Image};
+use vm::machine::end::EndReason;
+use vm::machine::host::{Host, Shared};
+use vm::machine::qemu::{Accel, Clock, Hardware};
+use vm::machine::running::Machine;
 
 /// Names the binary.
 const VARIABLE: &str = "SOCKMIG_UML";
@@ -39,22 +40,28 @@ mod ask {
 /// host can hold.
 const TIMES: usize = 200;
 
-type Test = fn(&Path) -> Result<(), Failed>;
+/// The file to lock while a machine runs: one of those that the command's own tests with
+/// machines lock. They are locked as `#[file_serial]` does it, which is for libtest's tests;
+/// libtest cannot ignore a test at run time and say why, nor be a guest's first process.
+const MACHINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/machine-1");
+
+type Test = fn() -> Result<(), Failed>;
 
 fn main() -> ExitCode {
     guest::enter(work);
     let arguments = Arguments::from_args();
-    let binary = env::var_os(VARIABLE).map(PathBuf::from);
     let tests: [(&str, Test); 6] = [
         ("bytes_pass_as_they_are", bytes_pass_as_they_are),
         ("an_idle_guest_costs_no_time", an_idle_guest_costs_no_time),
         ("every_guest_is_a_fresh_one", every_guest_is_a_fresh_one),
-        ("a_panic_is_told_from_the_console", a_panic_is_told_from_the_console),
+        ("a_panic_is_seen_on_the_console", a_panic_is_seen_on_the_console),
         ("silence_is_noticed", silence_is_noticed),
         ("nothing_is_left_of_a_guest", nothing_is_left_of_a_guest),
     ];
-    let trials = tests.map(|(name, test)| match binary.clone() {
-        Some(binary) => Trial::test(name, move || test(&binary)),
+    let trials = tests.map(|(name, test)| match binary() {
+        Some(_) => Trial::test(name, move || {
+            fs_serial_core_with_return(vec!["machine"], Some(MACHINE), test)
+        }),
         // libtest's own list has no place for a reason but the name.
         None => Trial::test(format!("{name} ({VARIABLE} names no binary)"), || Ok(()))
             .with_ignored_flag(true),
@@ -73,11 +80,16 @@ fn work(port: &Port, task: &Frame) -> i32 {
     i32::from(port.send(task.tag, task.payload.repeat(TIMES)).is_err())
 }
 
-fn host(binary: &Path, clock: Clock) -> Result<Host, Failed> {
+/// The kernel that the environment names.
+fn binary() -> Option<PathBuf> {
+    env::var_os(VARIABLE).map(PathBuf::from)
+}
+
+fn host(clock: Clock) -> Result<Host, Failed> {
     let kernel = Bootable {
         name: "uml".into(),
         release: None,
-        image: Image::Uml(binary.into()),
+        image: Image::Uml(binary().ok_or("no binary is named")?),
         modules: vec![],
         built_in: vec![],
         absent: vec![],
@@ -91,26 +103,26 @@ fn host(binary: &Path, clock: Clock) -> Result<Host, Failed> {
 fn asked(host: &Host, what: u8, payload: Vec<u8>) -> Result<(Machine, Frame), Box<dyn Error>> {
     let (mut machine, _) = host.boot()?;
     machine.send(&Frame { tag: what, payload });
-    let answer = machine.hear(wait::deadline()).map_err(|death| format!("{death:?}"))?;
+    let answer = machine.hear(wait::deadline()).map_err(|end| format!("{end:?}"))?;
     Ok((machine, answer))
 }
 
-fn bytes_pass_as_they_are(binary: &Path) -> Result<(), Failed> {
+fn bytes_pass_as_they_are() -> Result<(), Failed> {
     for clock in [Clock::Virtual, Clock::Real] {
-        let host = host(binary, clock)?;
+        let host = host(clock)?;
         // All that a terminal would take for something else is among them.
         let sent: Vec<u8> = (0..=255).chain((0..=255).rev()).cycle().take(5000).collect();
         let (mut machine, answer) = asked(&host, ask::ECHO, sent.clone())?;
         assert!(answer.payload == sent.repeat(TIMES), "other bytes than were sent");
-        let end = machine.hear(wait::deadline()).map_err(|death| format!("{death:?}"))?;
+        let end = machine.hear(wait::deadline()).map_err(|end| format!("{end:?}"))?;
         assert_eq!((end.tag, end.payload), (tag::END, vec![0; 4]));
         machine.power_off(wait::deadline());
     }
     Ok(())
 }
 
-fn an_idle_guest_costs_no_time(binary: &Path) -> Result<(), Failed> {
-    let host = host(binary, Clock::Virtual)?;
+fn an_idle_guest_costs_no_time() -> Result<(), Failed> {
+    let host = host(Clock::Virtual)?;
     if host.clock() == Clock::Real {
         return Ok(());
     }
@@ -120,40 +132,41 @@ fn an_idle_guest_costs_no_time(binary: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn every_guest_is_a_fresh_one(binary: &Path) -> Result<(), Failed> {
-    let host = host(binary, Clock::Virtual)?;
+fn every_guest_is_a_fresh_one() -> Result<(), Failed> {
+    let host = host(Clock::Virtual)?;
     for _ in 0..3 {
         let (mut machine, _) = host.restore()?;
         machine.send(&Frame { tag: ask::ECHO, payload: b"once".into() });
-        let answer = machine.hear(wait::deadline()).map_err(|death| format!("{death:?}"))?;
+        let answer = machine.hear(wait::deadline()).map_err(|end| format!("{end:?}"))?;
         assert_eq!(answer.payload, b"once".repeat(TIMES));
     }
     Ok(())
 }
 
-fn a_panic_is_told_from_the_console(binary: &Path) -> Result<(), Failed> {
-    let host = host(binary, Clock::Virtual)?;
+fn a_panic_is_seen_on_the_console() -> Result<(), Failed> {
+    let host = host(Clock::Virtual)?;
     let (mut machine, _) = host.boot()?;
     machine.send(&Frame { tag: ask::PANIC, payload: vec![] });
-    let death = machine.hear(wait::deadline()).expect_err("a panic");
-    assert_eq!(death.kind, Kind::Panicked, "{death:?}");
-    assert!(death.why.contains("sysrq triggered crash"), "{}", death.why);
+    let end = machine.hear(wait::deadline()).expect_err("a panic");
+    let EndReason::Panicked { line } = &end.reason else { panic!("{end:?}") };
+    assert!(line.contains("sysrq triggered crash"), "{line}");
     let files: Vec<_> = fs::read_dir(host.directory())?.flatten().collect();
     assert!(files.iter().all(|file| file.file_name() != "core"), "{files:?}");
     Ok(())
 }
 
-fn silence_is_noticed(binary: &Path) -> Result<(), Failed> {
-    let host = host(binary, Clock::Real)?;
+fn silence_is_noticed() -> Result<(), Failed> {
+    let host = host(Clock::Real)?;
     let (mut machine, _) = host.boot()?;
     machine.send(&Frame { tag: ask::SILENCE, payload: vec![] });
-    let death = machine.hear(Duration::from_millis(300)).expect_err("silence");
-    assert_eq!(death.kind, Kind::Hung, "{death:?}");
+    let silence = Duration::from_millis(300);
+    let end = machine.hear(silence).expect_err("silence");
+    assert_eq!(end.reason, EndReason::Hung { silence });
     Ok(())
 }
 
-fn nothing_is_left_of_a_guest(binary: &Path) -> Result<(), Failed> {
-    let host = host(binary, Clock::Virtual)?;
+fn nothing_is_left_of_a_guest() -> Result<(), Failed> {
+    let host = host(Clock::Virtual)?;
     let directory = host.directory().to_owned();
     let (machine, _) = host.boot()?;
     // One is the kernel, and one at least a process of the guest.

@@ -12,7 +12,7 @@ use harness::{Family, ao};
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
-use crate::steps::request::{NOTHING, data, request_in_flight};
+use crate::steps::request::{NOTHING, data, request_in_flight, syn_acks};
 use crate::steps::signed::{Held, Signing, accept_sooner_or_later, talk, talk_must};
 use crate::steps::syn_ack_timer::FIRST;
 use crate::steps::wires;
@@ -30,8 +30,8 @@ const CASES: &[Case] = &[
                then C sends data.",
         must: "The signature is good by the key that A had and B has: the data completes the \
                handshake on B at once, and both sides go on to sign.",
-        source: "M-15; tcp_v4_rcv(): tcp_inbound_hash() before the migration; \
-                 tcp_inbound_ao_hash(): a listener in TCP_CLOSE",
+        source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_inbound_ao_hash(): a \
+                 listener in TCP_CLOSE",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
@@ -48,6 +48,7 @@ const CASES: &[Case] = &[
                 .fact("segments without a signature", 0)
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "ao/keys-of-the-target",
@@ -56,7 +57,7 @@ const CASES: &[Case] = &[
                errors. C's final ACK is held; A is closed; the SYN+ACK timer fires.",
         must: "B signs the SYN+ACK with the key that the SYN named, which C answers. The child has \
                B's three keys for C, goes on with the one of its SYN, and has B's rules.",
-        source: "M-15; tcp_make_synack(): ao_keyid; tcp_ao_copy_all_matching(): tcp_ao_key_cmp(), \
+        source: "tcp_make_synack(): ao_keyid; tcp_ao_copy_all_matching(): tcp_ao_key_cmp(), \
                  current_key, rnext_key, ao_required, accept_icmps",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
@@ -74,13 +75,14 @@ const CASES: &[Case] = &[
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)]);
             AO.counters.iter().fold(must, |must, counter| must.fact(counter, 0))
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "ao/request-without-listener-key",
         does: "A and C have the same key, B has none. C's final ACK is held; A is closed; the \
                SYN+ACK timer fires; C sends data.",
         must: LOST,
-        source: "M-15; reqsk_timer_handler(): tcp_rtx_synack(), tcp_make_synack(): no ao_key; \
+        source: "reqsk_timer_handler(): tcp_rtx_synack(), tcp_make_synack(): no ao_key; \
                  tcp_inbound_ao_hash(): no ao_info",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
@@ -88,12 +90,13 @@ const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, None),
         expect: |_| lost_must(),
+        ..Case::DEFAULT
     },
     Case {
         name: "ao/request-with-other-listener-key",
         does: "As ao/request-without-listener-key, but B has a key for C with another id.",
         must: LOST,
-        source: "M-15; reqsk_timer_handler(): tcp_rtx_synack(), tcp_make_synack(): ao_keyid; \
+        source: "reqsk_timer_handler(): tcp_rtx_synack(), tcp_make_synack(): ao_keyid; \
                  tcp_inbound_ao_hash(): tcp_ao_inbound_lookup()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
@@ -101,13 +104,14 @@ const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, Some(OTHER)),
         expect: |_| lost_must(),
+        ..Case::DEFAULT
     },
     Case {
         name: "ao/request-with-another-secret",
         does: "As ao/request-without-listener-key, but B has a key of the same id that is another.",
         must: "B signs the SYN+ACK with its own, which C refuses, as B does C's data: neither is \
                answered, and the request stays.",
-        source: "M-15; tcp_v4_rcv(): tcp_inbound_hash() of a request; tcp_ao_verify_hash()",
+        source: "tcp_v4_rcv(): tcp_inbound_hash() of a request; tcp_ao_verify_hash()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
@@ -122,13 +126,14 @@ const CASES: &[Case] = &[
                 .fact("segments without a signature", 0)
                 .counters(&[("TCPMigrateReqSuccess", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "ao/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
                sign.",
-        source: "M-15; tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
+        source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
@@ -141,7 +146,7 @@ const CASES: &[Case] = &[
         does: "As ao/child-without-listener-key, but B has a key of the same id that is another.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
                sign with it.",
-        source: "M-15; tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
+        source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
@@ -160,12 +165,12 @@ const CASES: &[Case] = &[
         must: "Whether a connection is signed is settled by its SYN: signed data is refused before \
                any key is looked for, and moves nothing. Unsigned data completes the handshake on \
                B.",
-        source: "M-15; tcp_inbound_hash(): tcp_rsk_used_ao()",
+        source: "tcp_inbound_hash(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
         wire: WireRule::Any(AnyWire::OptionsMatter),
-        run: |lab, _| AO.unasked_for(lab),
-        expect: |_| AO.unasked_for_must("TCPAOBad"),
+        run: |lab, _| AO.unexpected_signature(lab),
+        expect: |_| AO.unexpected_signature_must("TCPAOBad"),
         ..Case::DEFAULT
     },
     Case {
@@ -174,7 +179,7 @@ const CASES: &[Case] = &[
                sends data, and more of it.",
         must: "Whether a connection is signed is settled by its SYN: the child is B's without a \
                key, and answers unsigned, although B takes no unsigned SYN from there.",
-        source: "M-15; tcp_ao_copy_all_matching(): tcp_rsk_used_ao()",
+        source: "tcp_ao_copy_all_matching(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
         wire: WireRule::Shows(&[(
@@ -295,7 +300,7 @@ fn lost(lab: &mut Lab, of_b: Option<Key>) -> harness::Result<()> {
     let client = held.close(lab)?;
     lab.until_no_request_of(client.name(), client.local, FIRST)?;
     lab.observe_counters(&before)?;
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    let syn_acks = syn_acks(lab).count();
     lab.observe("SYN+ACKs", syn_acks);
     lab.observe_sockets("after the timer")?;
     client.send(b"Hello World")?;

@@ -6,13 +6,14 @@ use harness::attribute;
 use harness::attribute::Attribute;
 use harness::gate::{Gate, Kind, Whose};
 use harness::lab::Lab;
-use harness::socket::{Child, Listener, Stream};
+use harness::socket::{Listener, Stream};
 use harness::wire_client::Draft;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
+use crate::steps::request::accept_to_reset;
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::wires;
 
@@ -29,8 +30,8 @@ const CASES: &[Case] = &[
         does: "A keeps SYNs. V's child waits in A's queue, W's request is A's; A is closed; W sends \
                its ACK. Eight others come to B, which keeps SYNs too; B accepts all ten.",
         must: "Each has its own SYN: none was freed with the request that it came with.",
-        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the request \
-                 changes listeners",
+        source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the \
+                 request changes listeners",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: saved_syns,
@@ -48,8 +49,7 @@ const CASES: &[Case] = &[
                another on B. C's child waits in A's queue; A is closed.",
         must: "The child that B accepts has A's values: it was made from A. (Nobody has a \
                listener's SO_PRIORITY.)",
-        source: "M-01, M-02, M-16; inet_csk_listen_stop() moves the child as it is; sk_clone() \
-                 clears sk_priority",
+        source: "inet_csk_listen_stop() moves the child as it is; sk_clone() clears sk_priority",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS]),
         run: |lab, setting| {
@@ -68,8 +68,7 @@ const CASES: &[Case] = &[
                comes later.",
         must: "The child that B accepts has B's values: it was made from B. Only SO_MARK is A's, \
                which was put down in the request. (Nobody has a listener's SO_PRIORITY.)",
-        source: "M-01, M-02, M-16; tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is \
-                 ir_mark",
+        source: "tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is ir_mark",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: |lab, setting| {
@@ -94,7 +93,7 @@ const CASES: &[Case] = &[
         does: "A keeps SYNs (TCP_SAVE_SYN), B does not. V's child waits in A's queue, W's request is \
                A's; A is closed; W sends its ACK; B accepts both, and asks for their SYNs, twice.",
         must: "Both have theirs, once.",
-        source: "M-03, M-06; inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
+        source: "inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 1, 0),
@@ -106,7 +105,7 @@ const CASES: &[Case] = &[
         does: "As attributes/saved-syn, but A keeps SYNs from the link's header on (2), and B from \
                the IP header on (1).",
         must: "Both have theirs as A kept it, with the link's header before it, once.",
-        source: "M-05; tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
+        source: "tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 2, 1),
@@ -117,7 +116,7 @@ const CASES: &[Case] = &[
         name: "attributes/unsaved-syn",
         does: "As attributes/saved-syn, but B keeps SYNs and A does not.",
         must: "There are none: the SYNs came before B had a say. Asking is no error.",
-        source: "M-04; tcp_reqsk_record_syn() at the SYN",
+        source: "tcp_reqsk_record_syn() at the SYN",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 0, 1),
@@ -130,7 +129,7 @@ const CASES: &[Case] = &[
                sends a bare ACK, then data.",
         must: "B's option counts: the bare ACK is dropped, and counted; the data completes the \
                handshake on B.",
-        source: "M-07, M-09; tcp_check_req(): rskq_defer_accept of the new listener",
+        source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[(
             "W",
@@ -159,7 +158,7 @@ const CASES: &[Case] = &[
         does: "A waits for data (TCP_DEFER_ACCEPT), B does not. W's bare ACK is dropped by A; A is \
                closed; W sends the bare ACK again, then data.",
         must: "B's option counts: the bare ACK completes the handshake on B.",
-        source: "M-08; tcp_check_req(): rskq_defer_accept of the new listener",
+        source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| deferred(lab, 5, 0),
@@ -175,7 +174,7 @@ const CASES: &[Case] = &[
                sends its ACK; the filter is taken away, and W sends it again.",
         must: "B's filter drops the first ACK, and the request lives on; the second one completes \
                the handshake on B.",
-        source: "M-10; tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: filter_of_the_target,
@@ -196,7 +195,7 @@ const CASES: &[Case] = &[
                dropped; A is closed; W sends the ACK again.",
         must: "Off: an RST without ACK. On: A's filter has no say any more, and the ACK completes \
                the handshake on B.",
-        source: "M-10; tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: filter_of_the_closed,
@@ -228,12 +227,12 @@ fn of_kind(lab: &mut Lab, setting: Setting, name: &str, kind: usize) -> harness:
     }
     for attribute in attribute::all(setting.family) {
         let told = attribute.get(&listener)?;
-        lab.observe(&option_of(name, &attribute), told);
+        lab.observe(&fact_name(name, &attribute), told);
     }
     Ok(listener)
 }
 
-fn option_of(name: &str, attribute: &Attribute) -> String {
+fn fact_name(name: &str, attribute: &Attribute) -> String {
     format!("{} of {name}", attribute.name)
 }
 
@@ -242,7 +241,7 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
     let Some(child) = lab.accept_now(b)? else { return Ok(()) };
     for attribute in attribute::all(setting.family) {
         let told = attribute.get(&child)?.to_string();
-        let of = |name: &str| lab.observed(&option_of(name, &attribute));
+        let of = |name: &str| lab.observed(&fact_name(name, &attribute));
         let whose = match (of("A") == Some(told.clone()), of("B") == Some(told.clone())) {
             (true, false) => "A's".to_owned(),
             (false, true) => "B's".to_owned(),
@@ -265,8 +264,8 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
 fn must_be(setting: Setting, whose: impl Fn(&str) -> &'static str) -> Expectation {
     let attributes = attribute::all(setting.family);
     let of_the_listeners = attributes.iter().fold(Expectation::new(), |must, attribute| {
-        must.fact(&option_of("A", attribute), attribute.shown(0))
-            .fact(&option_of("B", attribute), attribute.shown(1))
+        must.fact(&fact_name("A", attribute), attribute.shown(0))
+            .fact(&fact_name("B", attribute), attribute.shown(1))
     });
     attributes.iter().map(|attribute| attribute.name).chain(["TCP_CONGESTION"]).fold(
         of_the_listeners,
@@ -290,8 +289,7 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     for client in [&v, &w] {
-        let child: Child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(&b)?;
         let name = client.name();
         let whose = lab.trace().name_of(child.peer);
         lab.observe(&format!("{name}'s place"), whose);
@@ -397,8 +395,7 @@ fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let others = others(lab)?;
     for client in [&v, &w] {
-        let child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(&b)?;
         let syn = attribute::saved_syn(&child)?;
         lab.observe(&format!("whose SYN {}'s child has", client.name()), shown(&syn, client));
     }

@@ -9,6 +9,7 @@ use harness::socket::{BACKLOG, Client, Listener};
 use harness::subprocess::{as_second_user, made_by_second_user};
 
 use crate::case::{Case, Need, Setting, Settings};
+use crate::document::TALK;
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
@@ -26,7 +27,7 @@ const CASES: &[Case] = &[
                the port that A had; A listens again.",
         must: "A port that the kernel chose is given back by the shutdown: the other socket may have \
                it, and A listens on another.",
-        source: "X-09; tcp_disconnect() and inet_unhash(): the port is kept only with \
+        source: "tcp_disconnect() and inet_unhash(): the port is kept only with \
                  SOCK_BINDPORT_LOCK",
         settings: Settings::FamiliesOn,
         wire: WireRule::Silent,
@@ -43,7 +44,7 @@ const CASES: &[Case] = &[
         name: "bind/unix-socket",
         does: "A UNIX socket gets SO_REUSEPORT.",
         must: "EOPNOTSUPP: the option is for sockets of IPv4 and IPv6.",
-        source: "G-19; sk_setsockopt(): sk_is_inet()",
+        source: "sk_setsockopt(): sk_is_inet()",
         settings: Settings::Once,
         wire: WireRule::Silent,
         run: |lab, _| {
@@ -60,7 +61,8 @@ const CASES: &[Case] = &[
         name: "bind/without-option",
         does: "A listens; B binds to the same address; neither has SO_REUSEPORT.",
         must: "B's bind fails with EADDRINUSE, and A keeps the port.",
-        source: "the talk; inet_csk_get_port(), inet_csk_bind_conflict()",
+        documents: &[TALK.at("")],
+        source: "inet_csk_get_port(), inet_csk_bind_conflict()",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, NOT_SET, NOT_SET),
@@ -93,7 +95,8 @@ const CASES: &[Case] = &[
         name: "bind/option-on-both",
         does: "A and B bind and listen on the same address, both with SO_REUSEPORT.",
         must: "Both listen.",
-        source: "the talk; c617f398edd4 (Linux 3.9)",
+        documents: &[TALK.at("")],
+        source: "c617f398edd4 (Linux 3.9)",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, SET, SET),

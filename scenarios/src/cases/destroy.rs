@@ -12,8 +12,10 @@ use harness::wire_client::{Draft, WireClient};
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
-use crate::steps::fast_open::{accept_queue_by, accept_queue_must_by, both, fast_open_syns};
-use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
+use crate::steps::fast_open::{
+    both, fast_open_syns, unfinished_child_ended_by, unfinished_child_ended_by_must,
+};
+use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::request::{RESET, data, observe_child, request_in_flight};
 use crate::steps::sleeping_thread::{ended_under, ended_under_must};
 use crate::steps::syn_ack_timer::FIRST;
@@ -30,15 +32,15 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/listener",
         does: "As quiz 1, but A is destroyed by netlink instead of closed, and stays open.",
-        must: "As quiz 1; and A accepts no more: EINVAL. Its owner is told by poll, and finds \
+        must: "As quiz 1; and A accepts no more: EINVAL. poll shows it to its owner, who finds \
                ECONNABORTED, once.",
-        source: "E-06; tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
+        source: "tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
                  tcp_done_with_error()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
-        run: |lab, _| quiz1_by(lab, destroyed),
+        run: |lab, _| ended_by(lab, destroyed),
         expect: |setting| {
-            quiz1_must_by(DESTROY, setting)
+            ended_by_must(DESTROY, setting)
                 .fact("SOCK_DESTROY(A)", "ok")
                 .fact("accept(A)", "EINVAL")
                 .fact("poll(A)", "POLLIN POLLOUT POLLERR POLLHUP")
@@ -50,7 +52,7 @@ const CASES: &[Case] = &[
         name: "destroy/under-accept",
         does: "A thread sleeps in accept on A; B listens; A is destroyed by netlink.",
         must: "The call returns at once, with EINVAL.",
-        source: "E-06; tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
+        source: "tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -62,7 +64,7 @@ const CASES: &[Case] = &[
         name: "destroy/under-epoll",
         does: "A thread sleeps in epoll_wait on A; B listens; A is destroyed by netlink.",
         must: "The call returns at once.",
-        source: "E-06; tcp_done(): sk_state_change(), sk_error_report()",
+        source: "tcp_done(): sk_state_change(), sk_error_report()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -75,7 +77,7 @@ const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is destroyed by netlink. W sends data.",
         must: "As after a close: nothing at once; then, off, an RST without ACK; on, the data \
                completes the handshake on B. A cannot be destroyed again: it is no listener.",
-        source: "E-06; tcp_abort() leaves requests alone; reuseport_migrate_sock()",
+        source: "tcp_abort() leaves requests alone; reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
@@ -92,9 +94,9 @@ const CASES: &[Case] = &[
         name: "destroy/then-closed",
         does: "C's child and W's request are A's; B listens; A is destroyed by netlink, and then \
                closed by its owner. W sends data.",
-        must: "The close is nothing to either: off, C was reset, and W is; on, B has both, and each \
+        must: "The close changes nothing for either: off, C was reset, and W is; on, B has both, and each \
                moved once.",
-        source: "E-06; reuseport_detach_sock() of a closed member; tcp_abort()",
+        source: "reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         wire: WireRule::OffAndOn(
@@ -111,7 +113,7 @@ const CASES: &[Case] = &[
                listens again.",
         must: "Off, the request is dropped in silence; on, it moves to B. Either way it is off A's \
                count: A has room for as many as before.",
-        source: "E-06; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
@@ -127,22 +129,23 @@ const CASES: &[Case] = &[
                 .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", moved)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/fast-open",
         does: "As fast-open/accept-queue, but A is destroyed by netlink instead of closed.",
         must: "As there: off, the unfinished child is reset; on, it moves to B, and W's ACK ends \
                the handshake.",
-        source: "E-06; tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
+        source: "tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
         run: |lab, _| {
-            accept_queue_by(lab, |lab, a| {
+            unfinished_child_ended_by(lab, |lab, a| {
                 lab.destroy(&a)?;
                 Ok(a)
             })
         },
-        expect: |setting| accept_queue_must_by(DESTROY, setting),
+        expect: |setting| unfinished_child_ended_by_must(DESTROY, setting),
         ..Case::DEFAULT
     },
     Case {
@@ -151,7 +154,7 @@ const CASES: &[Case] = &[
                by netlink; then B accepts.",
         must: "C is reset, by one RST that acknowledges its data. The child stays in B's queue: B \
                accepts it, reads its data, and then finds ECONNABORTED.",
-        source: "E-06; tcp_abort(): tcp_send_active_reset(), tcp_done_with_error()",
+        source: "tcp_abort(): tcp_send_active_reset(), tcp_done_with_error()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         run: child,
@@ -180,7 +183,7 @@ const CASES: &[Case] = &[
                their SYNs.",
         must: "W is reset; B accepts the child, reads its data, and then finds ECONNABORTED. The \
                child is off B's count: the data of one client is taken.",
-        source: "E-06; tcp_done(): reqsk_fastopen_remove(), a0ab2ba83e35",
+        source: "tcp_done(): reqsk_fastopen_remove(), a0ab2ba83e35",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         run: fast_open_child,
@@ -202,12 +205,10 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/request",
         does: "W's SYN was A's; B listens; A is shut down for reading; W's request, which is still \
-               A's, is destroyed by netlink. W sends data. V sends a SYN, and B repeats its \
-               SYN+ACK. At the end A listens again.",
+               A's, is destroyed by netlink. W sends data. V sends a SYN, and B retransmits its SYN+ACK. At the end A listens again.",
         must: "In silence: W learns of it by the RST without ACK that answers its data, and its \
-               SYN+ACK is not repeated. The request is off A's count, and nothing off B's.",
-        source: "E-06; tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), \
-                 timer_delete_sync()",
+               SYN+ACK is not retransmitted. The request is off A's count, and nothing off B's.",
+        source: "tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), timer_delete_sync()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
@@ -218,6 +219,7 @@ const CASES: &[Case] = &[
                 .fact("SYN+ACKs to W when V had two", 1)
                 .fact("handshakes that A has room for", "as many as a fresh listener")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/moved-request",
@@ -225,20 +227,21 @@ const CASES: &[Case] = &[
                it is destroyed by netlink, by the cookie that it had at A. W sends data.",
         must: "It has kept its cookie. It is off B's count, in silence, and the data is answered by \
                an RST without ACK.",
-        source: "E-06; inet_reqsk_clone(): ir_cookie, rsk_listener; tcp_abort()",
+        source: "inet_reqsk_clone(): ir_cookie, rsk_listener; tcp_abort()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: moved_request,
         expect: |_| destroyed_request_must().fact("requests that moved", 1),
+        ..Case::DEFAULT
     },
     Case {
         name: "destroy/moved-child",
         does: "sock_diag is asked for W's request at A; A is closed; W's data completes the \
                handshake on B, which accepts; the child is destroyed by the request's cookie.",
-        must: "The child has its request's cookie, whoever's it was: it is found, and W is reset.",
-        source: "E-06; inet_csk_clone_lock(): sk_cookie",
+        must: "The child has its request's cookie, whichever listener had that: it is found, and W is reset.",
+        source: "inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
         wire: WireRule::Shows(&[wires::W_SENDS]),

@@ -10,7 +10,8 @@ use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{
-    FAST_OPEN, accept_queue_by, accept_queue_must_by, both, fast_open_syns, listen, syn_with_data,
+    FAST_OPEN, both, fast_open_syns, listen, syn_with_data, unfinished_child_ended_by,
+    unfinished_child_ended_by_must,
 };
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -30,7 +31,7 @@ const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), a child in SYN_RECV, 54b92e841937",
         settings: Settings::FamiliesOffAndOn,
         run: accept_queue,
-        expect: |setting| accept_queue_must_by("close(A)", setting),
+        expect: |setting| unfinished_child_ended_by_must("close(A)", setting),
         ..Case::DEFAULT
     },
     Case {
@@ -237,7 +238,7 @@ const CASES: &[Case] = &[
 ];
 
 fn accept_queue(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    accept_queue_by(lab, |lab, a| {
+    unfinished_child_ended_by(lab, |lab, a| {
         lab.close(a);
         Ok(())
     })

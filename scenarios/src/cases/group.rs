@@ -5,6 +5,7 @@ use harness::segment::Segment;
 use harness::socket::{Client, Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
+use crate::document::TALK;
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::statistics::binomial_bounds;
@@ -22,8 +23,8 @@ const CASES: &[Case] = &[
         must: "Each listener gets about a quarter, and the next client's listener is the same \
                as the last one's about every fourth time: not in turn, whatever is said. Each \
                bound fails on a correct kernel less than once in ten million runs.",
-        source: "the talk, `almost evenly (randomly)`; reuseport_select_sock_by_hash(); \
-                 against the blog post's `round-robin`",
+        documents: &[TALK.at("`almost evenly (randomly)`")],
+        source: "reuseport_select_sock_by_hash(); against the blog post's `round-robin`",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: even_spread,

@@ -24,8 +24,8 @@ const MUST: &str = "Nothing gets lost by the move to a larger array: W's ACK and
                     handshakes on listeners of the group, C's child is at another, the program \
                     chooses as before, and the members stand in the same order.";
 
-const SOURCE: &str = "G-22; reuseport_grow(), reuseport_add_sock(): INIT_SOCKS is 128; \
-                      __reuseport_detach_closed_sock()";
+const SOURCE: &str =
+    "reuseport_grow(), reuseport_add_sock(): INIT_SOCKS is 128; __reuseport_detach_closed_sock()";
 
 const CASES: &[Case] = &[
     Case {
@@ -146,7 +146,7 @@ fn name(index: usize) -> String {
     format!("L{index}")
 }
 
-/// So many listeners, in their order, named by it.
+/// `count` listeners, named by their order.
 fn listen_all(lab: &mut Lab, setting: Setting, count: usize) -> harness::Result<Vec<Listener>> {
     let place = Place::usual(setting.family);
     (0..count).map(|index| lab.listen_at(&name(index), &place)).collect()

@@ -12,9 +12,11 @@ use harness::worker::{Served, WorkerProcess};
 use harness::{Context, passing};
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::REPLY;
 use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
+use crate::steps::request::data;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "handoff",
@@ -34,7 +36,8 @@ const CASES: &[Case] = &[
                waits in A's queue, and W's request is in flight; the parent forks another \
                worker.",
         must: NOTHING_IS_LOST,
-        source: "the mailing list, first way: a parent that holds the sockets; fork(), execve()",
+        documents: &[REPLY.at("first way: a parent that holds the sockets")],
+        source: "fork(), execve()",
         settings: Settings::Families,
         run: new_worker,
         expect: |_| {
@@ -51,7 +54,8 @@ const CASES: &[Case] = &[
         does: "A server with C's child in A's queue and W's request in flight starts a new server \
                that inherits A, and closes A itself.",
         must: NOTHING_IS_LOST,
-        source: "the mailing list, second way: fork and exec; no close-on-exec",
+        documents: &[REPLY.at("second way: fork and exec")],
+        source: "no close-on-exec",
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
@@ -68,7 +72,7 @@ const CASES: &[Case] = &[
         does: "A server with C's child in A's queue and W's request in flight, the only one that \
                has A open, replaces itself by a new program.",
         must: NOTHING_IS_LOST,
-        source: "the mailing list, second way: exec alone",
+        documents: &[REPLY.at("second way: exec alone")],
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
@@ -88,8 +92,8 @@ const CASES: &[Case] = &[
         does: "A server with C's child in A's queue and W's request in flight sends A, by \
                SCM_RIGHTS, to a process that was started before there was an A, and closes it.",
         must: NOTHING_IS_LOST,
-        source: "the mailing list, third way: descriptors through UNIX sockets; scm_fp_copy(), \
-                 scm_detach_fds()",
+        documents: &[REPLY.at("third way: descriptors through UNIX sockets")],
+        source: "scm_fp_copy(), scm_detach_fds()",
         settings: Settings::Families,
         run: unrelated,
         expect: |_| handed_over_must("close(A)"),
@@ -101,7 +105,8 @@ const CASES: &[Case] = &[
                socket and closed; D connects; then A is received.",
         must: "A listens on while no process has it open: D's handshake is done, nothing is \
                reset, and the receiver accepts C, D and W.",
-        source: "the blog post on passing descriptors: sending adds a reference; unix_scm_to_skb()",
+        source: "the blog post on passing descriptors: sending adds a reference; \
+                 unix_scm_to_skb()",
         settings: Settings::Families,
         run: in_flight,
         expect: |_| {
@@ -151,10 +156,6 @@ fn start(lab: &mut Lab, a: &Listener) -> harness::Result<(Client, WireClient)> {
     lab.wire_syn(&mut w, &Draft::syn())?;
     lab.observe("A's accept queue before", a.queue()?.to_string());
     Ok((client, w))
-}
-
-fn data() -> Draft {
-    Draft::new("P.", 1, 1).payload(b"Hello World")
 }
 
 /// A server goes and another one gets its listener, by `hand_over`.

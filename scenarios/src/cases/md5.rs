@@ -10,7 +10,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::data;
-use crate::steps::signed::{Signing, accept_sooner_or_later, observe_in_the_end, talk, talk_must};
+use crate::steps::signed::{Signing, accept_sooner_or_later, observe_accepted, talk, talk_must};
 use crate::steps::syn_ack_timer::{FIRST, option};
 use crate::steps::wires;
 
@@ -28,7 +28,7 @@ const CASES: &[Case] = &[
         must: "The signature is checked with A's key, which lives as long as its requests do: the data \
            completes the handshake on B at once.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_md5_destruct_sock(), \
-             9e472d9e84b1",
+                 9e472d9e84b1",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
@@ -43,13 +43,14 @@ const CASES: &[Case] = &[
                 .fact("recv(B's child)", "`Hello World`")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "md5/another-key",
         does: "As md5/same-key, but C signs its data with another key; and later with the right \
                one.",
         must: "What is signed with another key is refused, and moves nothing: the request stays as \
-               it is, and C's repetition, rightly signed, completes the handshake on B.",
+               it is, and C's retransmission, rightly signed, completes the handshake on B.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration, discard_and_relse",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
@@ -66,13 +67,14 @@ const CASES: &[Case] = &[
                 .fact("recv(B's child)", "`Hello World`")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "md5/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
            sign.",
-        source: "M-12; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
@@ -85,7 +87,7 @@ const CASES: &[Case] = &[
         does: "As md5/child-without-listener-key, but B has another key.",
         must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
            sign with it.",
-        source: "M-13; tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
+        source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
@@ -103,8 +105,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
         wire: WireRule::Any(AnyWire::OptionsMatter),
-        run: |lab, _| MD5.unasked_for(lab),
-        expect: |_| MD5.unasked_for_must("TCPMD5Unexpected"),
+        run: |lab, _| MD5.unexpected_signature(lab),
+        expect: |_| MD5.unexpected_signature_must("TCPMD5Unexpected"),
         ..Case::DEFAULT
     },
     Case {
@@ -113,7 +115,7 @@ const CASES: &[Case] = &[
                sends data, and more of it.",
         must: "The first is checked by A's rule and makes a child of B's, which has B's key: it \
                signs its answer, and drops what comes then without a signature.",
-        source: "M-14; tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
+        source: "tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
                  tcp_md5_do_lookup()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
@@ -179,7 +181,7 @@ fn another_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     signed("C", client.sign(lab.family(), KEY))?;
     let child = b.accept()?;
-    observe_in_the_end(lab, &child)?;
+    observe_accepted(lab, &child)?;
     talk(lab, &client, &child)?;
     lab.observe_counters(&before)
 }

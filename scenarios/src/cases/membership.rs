@@ -33,7 +33,7 @@ const fn apart(name: &'static str, does: &'static str, run: Run) -> Case {
         name,
         does,
         must: APART,
-        source: "G-09; inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards; \
+        source: "inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards; \
                  reuseport_migrate_sock(), LINUX_MIB_TCPMIGRATEREQFAILURE",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -47,7 +47,7 @@ const fn apart(name: &'static str, does: &'static str, run: Run) -> Case {
 const fn together(name: &'static str, does: &'static str, run: Run) -> Case {
     Case {
         must: TOGETHER,
-        source: "G-10; inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards",
+        source: "inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards",
         expect: |_| together_must(),
         ..apart(name, does, run)
     }
@@ -147,7 +147,7 @@ const CASES: &[Case] = &[
         },
     ),
     Case {
-        source: "G-17; a group is joined in inet_hash(), by listen",
+        source: "a group is joined in inet_hash(), by listen",
         ..apart(
             "membership/bound-only",
             "As membership/wildcards, but at the loopback address, and B is bound and does not \
@@ -160,7 +160,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        source: "G-18; sk_reuseport is for bind, a group is by its pointer",
+        source: "sk_reuseport is for bind, a group is by its pointer",
         expect: |_| {
             together_must()
                 .fact("clear SO_REUSEPORT of A", "ok")
@@ -182,7 +182,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        source: "G-08; sockfs_setattr() changes sk_uid, a group is by its pointer",
+        source: "sockfs_setattr() changes sk_uid, a group is by its pointer",
         needs: &[Need::SecondUid],
         ..together(
             "membership/given-away",
@@ -202,7 +202,7 @@ const CASES: &[Case] = &[
                group, and listens.",
         must: "B's listen fails with EADDRINUSE: by its program it has a group already, and \
                cannot join A's. A serves as before.",
-        source: "G-20; inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
+        source: "inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: program_before_listen,
@@ -219,7 +219,7 @@ const CASES: &[Case] = &[
         does: "A is bound, and attaches a classic BPF program that returns 1; then A, B and C \
                listen, and eight clients come.",
         must: "The program is the group's: all eight are given to B.",
-        source: "G-21; reuseport_add_sock(): who comes gets the group that is there",
+        source: "reuseport_add_sock(): who comes gets the group that is there",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: program_of_the_first,
@@ -233,8 +233,8 @@ const CASES: &[Case] = &[
                twelve times, with 6000 addresses.",
         must: "A stays the only one of its group, so that the program's answer is nobody, and A \
                serves each client.",
-        source: "G-09, G-16; inet_reuseport_add_sock(): those of one hash are compared, as there \
-                 will be some where memory is small and the table with it",
+        source: "inet_reuseport_add_sock(): those of one hash are compared, as there will be some \
+                 where memory is small and the table with it",
         settings: Settings::OnceOn(Family::V4),
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: many_addresses,
@@ -248,7 +248,7 @@ const CASES: &[Case] = &[
                classic BPF program that returns 1, and a client.",
         must: "A is the only one of its group, so that the program's answer is nobody, and A \
                serves the client.",
-        source: "G-09; inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
+        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
                  port's bits are the place's",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -261,7 +261,7 @@ const CASES: &[Case] = &[
         does: "Two datagrams wait in a UDP socket; another one with SO_REUSEPORT is bound to the \
                address; the first is closed.",
         must: "They are lost, and no migration is counted: it is for TCP listeners.",
-        source: "G-24; reuseport_stop_listen_sock() asks for IPPROTO_TCP",
+        source: "reuseport_stop_listen_sock() asks for IPPROTO_TCP",
         settings: Settings::FamiliesOn,
         wire: WireRule::Silent,
         run: udp,

@@ -31,8 +31,7 @@ const CASES: &[Case] = &[
                first member, the second, and so on.",
         must: "Members stand in the order in which they began to listen. Where one leaves, however \
                it does, the last one moves into its place; who listens again is the last.",
-        source: "S-02, S-03, S-04; reuseport_add_sock(), __reuseport_detach_sock(), \
-                 reuseport_resurrect()",
+        source: "reuseport_add_sock(), __reuseport_detach_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: leaving,
@@ -53,7 +52,7 @@ const CASES: &[Case] = &[
                program chooses each member in turn.",
         must: "They stand in the order in which they listened again, behind D; a client is given \
                to each.",
-        source: "S-04; __reuseport_detach_closed_sock(), reuseport_resurrect()",
+        source: "__reuseport_detach_closed_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: listening_again,
@@ -72,7 +71,7 @@ const CASES: &[Case] = &[
                when one returns the largest number, and when there is no program.",
         must: "2 is the last member. A number that no member has is as good as no program: each \
                client is given to the listener that its hash says.",
-        source: "S-05; run_bpf_filter(), reuseport_select_sock()",
+        source: "run_bpf_filter(), reuseport_select_sock()",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: no_such_member,
@@ -109,13 +108,14 @@ const CASES: &[Case] = &[
                the first member when A is closed, and none when the clients connect anew.",
         must: "As accept-queue/target: the program is for new connections, and says nothing about \
                those that migrate.",
-        source: "S-06; reuseport_migrate_sock() runs only programs of \
+        source: "reuseport_migrate_sock() runs only programs of \
                  BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.select_index(&heirs[0], 0))?;
+            let moved =
+                moved(lab, &place, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -125,13 +125,13 @@ const CASES: &[Case] = &[
         name: "order/incoming-cpu",
         does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to the CPU that closes A.",
         must: "All children move to C.",
-        source: "S-09; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)
+            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
@@ -148,11 +148,11 @@ const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
-                lab.shut_down(&heirs[1], Shutdown::Both)?;
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()?)?;
+            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
+                lab.shut_down(&targets[1], Shutdown::Both)?;
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)?;
                 // Bound before, so that it listens again with the option.
-                lab.start_listening(&heirs[1], BACKLOG)
+                lab.start_listening(&targets[1], BACKLOG)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
             observe_moved(lab, &moved)
@@ -170,9 +170,9 @@ const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| {
+            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
                 let e = lab.listen_at("E", &place)?;
-                for listener in [&e, &heirs[1]] {
+                for listener in [&e, &targets[1]] {
                     attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
                 }
                 lab.close(e);
@@ -190,13 +190,13 @@ const CASES: &[Case] = &[
         does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to another CPU than the one \
                that closes A.",
         must: "As accept-queue/target: the hash chooses among all, C too.",
-        source: "S-10; reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
+        source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, heirs| {
-                attribute::incoming_cpu(&heirs[1], attribute::this_cpu()? + 1)
+            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+                attribute::incoming_cpu(&targets[1], attribute::this_cpu()? + 1)
             })?;
             observe_moved(lab, &moved)
         },
@@ -209,8 +209,8 @@ const CASES: &[Case] = &[
         must: "No rule connects where a child moves and where a new connection with its four-tuple \
                is given to: a third of them agree by chance. The bounds fail on a correct kernel \
                less than once in ten million runs.",
-        source: "S-08; __inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has \
-                 the hash of its real address",
+        source: "__inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has the \
+                 hash of its real address",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {

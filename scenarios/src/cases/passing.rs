@@ -46,7 +46,8 @@ const CASES: &[Case] = &[
                up, for a header only, and for nothing.",
         must: "What there is no room for is closed, with MSG_CTRUNC. The room that CMSG_SPACE adds \
                counts: two come where one was meant.",
-        source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), scm_max_fds()",
+        source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), \
+                 scm_max_fds()",
         wire: WireRule::Silent,
         run: little_room,
         expect: |_| {
@@ -65,7 +66,8 @@ const CASES: &[Case] = &[
         name: "passing/last-one-dropped",
         does: "A is sent and closed; it is received with no room for a control message.",
         must: "The data comes with MSG_CTRUNC, and that was A's close: nobody listens any more.",
-        source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are closed",
+        source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are \
+                 closed",
         wire: WireRule::Silent,
         run: last_one_dropped,
         expect: |_| {
@@ -140,7 +142,7 @@ const CASES: &[Case] = &[
         name: "passing/peek",
         does: "A is sent and closed; the message is looked at twice (MSG_PEEK), then received; the \
                copies are closed one after the other.",
-        must: "Every look opens another copy, without close-on-exec unless it is asked for. A \
+        must: "Each peek opens another descriptor, without close-on-exec unless it is asked for. A \
                listens until the last one is closed.",
         source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
         wire: WireRule::Silent,

@@ -4,6 +4,7 @@ use harness::lab::Lab;
 use harness::socket::Stream;
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::TALK;
 use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 
@@ -19,7 +20,8 @@ const CASES: &[Case] = &[Case {
            to listen; A is closed.",
     must: "Off: the child is reset, by one RST that acknowledges the data, and B has nothing to \
            accept. On: B accepts the child with its data, and the close is not seen on the wire.",
-    source: "the talk, quiz 1; inet_csk_listen_stop(), 54b92e841937; counters: 55d444b310c6",
+    documents: &[TALK.at("quiz 1")],
+    source: "inet_csk_listen_stop(), 54b92e841937; counters: 55d444b310c6",
     settings: Settings::FamiliesOffAndOn,
     run: quiz1,
     expect: |setting| match setting.migration {

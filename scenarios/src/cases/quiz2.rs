@@ -8,6 +8,7 @@ use harness::socket::{NO_WAKE_UP_MS, Stream};
 use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
+use crate::document::TALK;
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
@@ -25,8 +26,8 @@ const CASES: &[Case] = &[Case {
            sequence number is the segment's ack. On: it completes the handshake, and B accepts \
            the child with its data. Either way closing A changes nothing by itself: the request \
            stays in flight.",
-    source: "the talk, quiz 2; tcp_v4_rcv(), tcp_v6_rcv(), inet_csk_complete_hashdance(), \
-             d4f2c86b2b7e",
+    documents: &[TALK.at("quiz 2")],
+    source: "tcp_v4_rcv(), tcp_v6_rcv(), inet_csk_complete_hashdance(), d4f2c86b2b7e",
     settings: Settings::FamiliesOffAndOn,
     needs: &[Need::Gate],
     // A client with data in flight retransmits after TCP_RTO_MIN.

@@ -7,6 +7,7 @@ use harness::wire_client::Draft;
 use harness::worker::WorkerProcess;
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::{COVER_LETTER, REPLY, TALK};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
@@ -26,8 +27,8 @@ const CASES: &[Case] = &[
                queue; W's SYN comes; then B binds and listens.",
         must: "B may bind and listen at once, and still there is a gap: C is reset, and so is W. \
                Who comes later is served.",
-        source: "the mailing list: SO_REUSEADDR by itself does not prevent an RST; \
-                 inet_csk_listen_stop(), tcp_v4_send_reset()",
+        documents: &[REPLY.at("SO_REUSEADDR by itself does not prevent an RST")],
+        source: "inet_csk_listen_stop(), tcp_v4_send_reset()",
         settings: Settings::Families,
         run: reuse_address,
         expect: |_| {
@@ -48,7 +49,8 @@ const CASES: &[Case] = &[
                until EAGAIN and is closed; then W sends its ACK with data.",
         must: "Draining saves the child, and not the request. Off: W is answered by an RST without \
                ACK. On: B has its connection.",
-        source: "the talk and the cover letter on draining; inet_csk_accept(); tcp_v4_rcv()",
+        documents: &[TALK.at("draining"), COVER_LETTER.at("draining")],
+        source: "inet_csk_accept(); tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::OffAndOn(
             &[wires::C_IS_ANSWERED, wires::W_REFUSED],
@@ -65,7 +67,8 @@ const CASES: &[Case] = &[
         must: "Every connect succeeds. B gets about half, and the other half waits for A, not for \
                B, until A goes on. The bounds fail on a correct kernel less than once in ten \
                million runs.",
-        source: "the blog post's test with two servers, 46 of 100; reuseport_select_sock_by_hash()",
+        source: "the blog post's test with two servers, 46 of 100; \
+                 reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: stopped_member,

@@ -22,7 +22,7 @@ const CASES: &[Case] = &[
                listens; A is closed; W sends data.",
         must: "Migration or not, there is nothing to migrate: the cookie is as good for B, which \
                accepts W's child. That cookies are in use is known to the whole group.",
-        source: "X-01; cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
+        source: "cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| cookie(lab, true),
@@ -42,7 +42,7 @@ const CASES: &[Case] = &[
         does: "As syncookies/heir, but B listens when A, the last of its group, is closed.",
         must: "B's group is a new one, which sent no cookies: the data is answered by an RST \
                without ACK, the cookie not even looked at.",
-        source: "X-02; cookie_tcp_check(): tcp_synq_no_recent_overflow()",
+        source: "cookie_tcp_check(): tcp_synq_no_recent_overflow()",
         settings: Settings::FamiliesOffAndOn,
         // Mostly it waits for nothing: see the function.
         waits_for: Lab::TICKS_NEAR_ZERO,

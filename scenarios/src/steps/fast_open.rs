@@ -35,7 +35,7 @@ pub(crate) fn both(lab: &mut Lab) -> harness::Result<(Listener, Listener, WireCl
 
 /// An unfinished child waits in A's queue, and A is ended. What is returned lives on until
 /// everything was observed.
-pub(crate) fn accept_queue_by<Kept>(
+pub(crate) fn unfinished_child_ended_by<Kept>(
     lab: &mut Lab,
     end: impl FnOnce(&mut Lab, Listener) -> harness::Result<Kept>,
 ) -> harness::Result<()> {
@@ -58,8 +58,8 @@ pub(crate) fn accept_queue_by<Kept>(
     lab.observe_service(&b)
 }
 
-/// What that must come to when A is ended by `act`.
-pub(crate) fn accept_queue_must_by(act: &str, setting: Setting) -> Expectation {
+/// What must be observed then when A is ended by `act`.
+pub(crate) fn unfinished_child_ended_by_must(act: &str, setting: Setting) -> Expectation {
     let common = Expectation::new()
         .fact("A's accept queue before the close", "1 of 32")
         .fact("B serves a fresh client", "yes");

@@ -2,11 +2,11 @@
 
 use harness::lab::Lab;
 use harness::segment::TcpOption;
-use harness::socket::{Child, Listener, Stream};
+use harness::socket::{Child, Listener};
 use harness::wire_client::{Draft, WireClient};
 
 use crate::judge::expectation::Expectation;
-use crate::steps::request::data;
+use crate::steps::request::{accept_to_reset, data, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 
 pub(crate) fn alike() -> Expectation {
@@ -53,7 +53,7 @@ pub(crate) fn options(lab: &mut Lab, by_timer: bool) -> harness::Result<()> {
     let is_echo = |option: &TcpOption| matches!(option, TcpOption::Timestamps(_, LATER));
     let echoed = answer.is_some_and(|options| options.iter().any(is_echo));
     lab.observe("timestamp of the answer", if echoed { "echoed" } else { "not echoed" });
-    // Each connection's clock begins at random; the copy goes on with the same.
+    // Each connection's clock begins at random; the clone goes on with the same.
     let times = times_of_syn_acks(lab, &w);
     let goes_on = times.windows(2).all(|two| two[1].wrapping_sub(two[0]) < 1 << 20);
     lab.observe("clock of W's SYN+ACKs", if goes_on { "one" } else { "several" });
@@ -76,8 +76,7 @@ fn finish(lab: &mut Lab, w: &mut WireClient, b: &Listener) -> harness::Result<Ch
     let echo = times_of_syn_acks(lab, w).first().copied().unwrap_or(0);
     let timestamps = [LATER.to_be_bytes(), echo.to_be_bytes()].concat();
     lab.wire_send(w, &data().option(TIMESTAMPS, &timestamps))?;
-    let child = b.accept()?;
-    child.reset_on_close()?;
+    let child = accept_to_reset(b)?;
     Ok(child)
 }
 
@@ -95,7 +94,7 @@ fn times_of_syn_acks(lab: &mut Lab, w: &WireClient) -> Vec<u32> {
 
 /// Observes whether all SYN+ACKs have the same options; the server's clock aside.
 fn observe_syn_acks(lab: &mut Lab) {
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack());
+    let syn_acks = syn_acks(lab);
     let mut shown: Vec<String> = syn_acks
         .map(|s| {
             let timeless = s.options.iter().map(|option| match option {

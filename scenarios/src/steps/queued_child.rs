@@ -8,7 +8,7 @@ use crate::judge::expectation::Expectation;
 
 /// Quiz 1, with A ended by other means than its close. What is returned lives on until
 /// everything was observed.
-pub(crate) fn quiz1_by<Kept>(
+pub(crate) fn ended_by<Kept>(
     lab: &mut Lab,
     end: impl FnOnce(&mut Lab, Listener) -> harness::Result<Kept>,
 ) -> harness::Result<()> {
@@ -57,7 +57,7 @@ pub(crate) fn resolve(
 }
 
 /// What quiz 1 must come to when A is ended by `act`.
-pub(crate) fn quiz1_must_by(act: &str, setting: Setting) -> Expectation {
+pub(crate) fn ended_by_must(act: &str, setting: Setting) -> Expectation {
     let common = Expectation::new()
         .fact("A's accept queue before the close", "1 of 32")
         .fact("B's accept queue at the end", "0 of 32")

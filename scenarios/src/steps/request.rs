@@ -1,7 +1,8 @@
 //! A request of W's that A has, and what W and the listeners do next.
 
 use harness::lab::Lab;
-use harness::socket::{Client, Listener, Stream};
+use harness::segment::Segment;
+use harness::socket::{Child, Client, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
 pub(crate) const NOTHING: &str = "nothing";
@@ -82,3 +83,16 @@ pub(crate) fn request_in_flight(
 
 /// The answer to W's SYN.
 pub(crate) const SYN_ACK_TO_W: &str = "S > W  S. 0:0(0) ack 1";
+
+/// The SYN+ACKs that were sent until now.
+pub(crate) fn syn_acks(lab: &mut Lab) -> impl Iterator<Item = &Segment> {
+    lab.trace().segments().filter(|segment| segment.flags.syn() && segment.flags.ack())
+}
+
+/// Accepts a child of a client that is no socket. Such a client would never acknowledge a FIN,
+/// so the child is reset when it is closed.
+pub(crate) fn accept_to_reset(listener: &Listener) -> harness::Result<Child> {
+    let child = listener.accept()?;
+    child.reset_on_close()?;
+    Ok(child)
+}

@@ -2,8 +2,10 @@
 
 use harness::attribute;
 use harness::lab::Lab;
-use harness::socket::{Listener, Stream};
+use harness::socket::Listener;
 use harness::wire_client::{Draft, WireClient};
+
+use crate::steps::request::accept_to_reset;
 
 /// Whether it is just the SYN that `client` has sent: an IP header, and the TCP header with
 /// the maximum segment size; an Ethernet header before them, perhaps.
@@ -25,7 +27,7 @@ pub(crate) fn shown(syn: &[u8], client: &WireClient) -> String {
 /// How many clients come after a migration, to get the memory that was freed by it.
 pub(crate) const OTHERS: usize = 8;
 
-/// So many clients come, and end their handshakes when all have begun.
+/// [`OTHERS`] clients send their SYNs; then each ends its handshake.
 pub(crate) fn others(lab: &mut Lab) -> harness::Result<Vec<WireClient>> {
     let mut others = Vec::new();
     for index in 0..OTHERS {
@@ -47,8 +49,7 @@ pub(crate) fn observe_others(
 ) -> harness::Result<()> {
     let mut own = 0;
     for other in others {
-        let child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(b)?;
         own += i64::from(shown(&attribute::saved_syn(&child)?, other) == "its SYN");
     }
     lab.observe("others with their own SYNs", own);

@@ -73,7 +73,7 @@ impl Signing {
         Ok(())
     }
 
-    /// What that must come to.
+    /// What must be observed then.
     pub fn child_keeps_its_key_must(&self) -> Expectation {
         let must = talk_must()
             .fact("accept(B)", "C's connection")
@@ -85,7 +85,7 @@ impl Signing {
 
     /// W's request is A's, which is closed, and unsigned; W sends data with a signature that
     /// nobody can check, and then without.
-    pub fn unasked_for(&self, lab: &mut Lab) -> harness::Result<()> {
+    pub fn unexpected_signature(&self, lab: &mut Lab) -> harness::Result<()> {
         let (a, mut w, b) = request_in_flight(lab)?;
         let before = lab.counters()?;
         lab.close(a);
@@ -104,8 +104,8 @@ impl Signing {
         Ok(())
     }
 
-    /// What that must come to; one of the counters tells of the signature.
-    pub fn unasked_for_must(&self, counted: &str) -> Expectation {
+    /// What must be observed then; one of the counters tells of the signature.
+    pub fn unexpected_signature_must(&self, counted: &str) -> Expectation {
         let must = Expectation::new()
             .fact("answer to signed data", NOTHING)
             .fact("answer to data", "S > W  . 1:1(0) ack 12")
@@ -164,12 +164,12 @@ pub(crate) fn accept_sooner_or_later(
         lab.check_syn_ack_timer(client.local)?;
     }
     let child = child.map_or_else(|| b.accept(), Ok)?;
-    observe_in_the_end(lab, &child)?;
+    observe_accepted(lab, &child)?;
     Ok(child)
 }
 
-/// Whom B has accepted at last, and what it reads.
-pub(crate) fn observe_in_the_end(lab: &mut Lab, child: &Child) -> harness::Result<()> {
+/// Whose connection B has accepted, and what it reads.
+pub(crate) fn observe_accepted(lab: &mut Lab, child: &Child) -> harness::Result<()> {
     let whose = lab.trace().name_of(child.peer);
     lab.observe("accept(B) in the end", format!("{whose}'s connection"));
     lab.observe("recv(B's child)", child.receive()?.to_string());

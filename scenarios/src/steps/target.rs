@@ -25,7 +25,7 @@ impl Moved {
     }
 }
 
-/// So many children wait in A's queue; B, C and D listen, and are prepared; A is closed.
+/// `children` children wait in A's queue; B, C and D listen, and are prepared; A is closed.
 /// Then, without a program, the same clients connect anew.
 pub(crate) fn moved(
     lab: &mut Lab,
@@ -35,7 +35,7 @@ pub(crate) fn moved(
 ) -> harness::Result<Moved> {
     let ports = FIRST_PORT..FIRST_PORT + children;
     let a = lab.listen_at("A", place)?;
-    // Its backlog does not hold so many.
+    // The usual backlog is too small for them.
     listen_with_backlog(&a, children)?;
     let mut clients = Vec::new();
     for port in ports.clone() {
@@ -46,24 +46,24 @@ pub(crate) fn moved(
     wait::until("every child in A's accept queue", || {
         Ok((a.queue()?.waiting >= children.into()).then_some(()))
     })?;
-    let heirs =
+    let targets =
         [lab.listen_at("B", place)?, lab.listen_at("C", place)?, lab.listen_at("D", place)?];
-    prepare(lab, &heirs)?;
+    prepare(lab, &targets)?;
     let before = lab.counters()?;
     lab.close(a);
     if children == CHILDREN {
         lab.observe_counters(&before)?;
     }
     let mut went = std::collections::BTreeMap::new();
-    for heir in &heirs {
-        while let Some(child) = heir.accept_now()? {
-            went.insert(child.peer.port(), heir.name().to_owned());
+    for target in &targets {
+        while let Some(child) = target.accept_now()? {
+            went.insert(child.peer.port(), target.name().to_owned());
         }
     }
     drop(clients);
     // There may be none to take away.
-    let _ = lab.select_by_hash(&heirs[0]);
-    let group: Vec<&Listener> = heirs.iter().collect();
+    let _ = lab.select_by_hash(&targets[0]);
+    let group: Vec<&Listener> = targets.iter().collect();
     let anew = lab.who_takes_each(&group, ports)?;
     let both = |(port, moved): (u16, String)| (moved, anew.get(&port).cloned().unwrap_or_default());
     Ok(Moved(went.into_iter().map(both).collect()))

@@ -17,7 +17,7 @@ use crate::output::stdout;
 use crate::output::word::Word;
 use crate::style::Style;
 
-/// So many candidates are named in a refusal.
+/// How many candidates are named in a refusal.
 const NAMED: usize = 8;
 
 /// One run of a case that was asked for.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::output::document::{Blame, KernelDocument, MatrixDocument};
 use crate::output::word::{Word, words};
 
-/// What a difference means. In the order in which they are told.
+/// What a difference means. In the order in which they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Meaning {
@@ -63,9 +63,9 @@ pub struct Change {
     pub kernel: String,
     /// The case.
     pub id: String,
-    /// What it came to before; nothing if it is new.
+    /// Its result before; nothing if it is new.
     pub before: Option<Word>,
-    /// What it comes to now; nothing if it is gone.
+    /// Its result now; nothing if it is gone.
     pub after: Option<Word>,
     /// Why it is so now: the deviation, the known bug, the reason of a skip.
     pub detail: Option<String>,
@@ -89,7 +89,7 @@ pub struct Difference {
     pub kernels: Vec<KernelChange>,
     /// Cases.
     pub cases: Vec<Change>,
-    /// How many cells came to the same.
+    /// How many cells have the same result.
     pub same: usize,
 }
 
@@ -101,7 +101,7 @@ impl Difference {
     }
 }
 
-/// What it means that a case came to `before` and now comes to `after`; nothing if it is
+/// What it means that the result of a case was `before` and is now `after`; nothing if it is
 /// the same.
 pub fn meaning(before: Word, after: Word) -> Option<Meaning> {
     use Word::{Error, Fail, Known, NotRun, Ok, Skip, Stale};
@@ -152,7 +152,7 @@ pub fn compare(before: &MatrixDocument, after: &MatrixDocument) -> Difference {
 impl Difference {
     fn whole(&mut self, meaning: Meaning, kernel: &KernelDocument) {
         let tally = words(kernel).into_values().collect::<crate::output::word::Tally>();
-        let what = format!("{}, {}", kernel.fate.word(), tally.brief());
+        let what = format!("{}, {}", kernel.end.word(), tally.brief());
         self.kernels.push(KernelChange { meaning, kernel: kernel.name.clone(), what });
     }
 
@@ -162,9 +162,9 @@ impl Difference {
         (first, before): (&MatrixDocument, &KernelDocument),
         (second, after): (&MatrixDocument, &KernelDocument),
     ) {
-        self.fates(name, before, after);
+        self.ends(name, before, after);
         let (old, new) = (cells(first, before), cells(second, after));
-        // In the order of the second document, behind it what is gone.
+        // In the order of the second document, after it what is gone.
         let gone = first.cases.iter().filter(|id| !new.contains_key(id.as_str()));
         for id in second.cases.iter().chain(gone) {
             let (was, is) = (old.get(id.as_str()).copied(), new.get(id.as_str()).copied());
@@ -188,16 +188,16 @@ impl Difference {
         }
     }
 
-    fn fates(&mut self, name: &str, before: &KernelDocument, after: &KernelDocument) {
+    fn ends(&mut self, name: &str, before: &KernelDocument, after: &KernelDocument) {
         let mut say = |meaning, what| {
             self.kernels.push(KernelChange { meaning, kernel: name.to_owned(), what });
         };
-        let why = after.fate.why().map_or(String::new(), |why| format!(": {why}"));
-        let what = format!("{} -> {}{why}", before.fate.word(), after.fate.word());
+        let why = after.end.why().map_or(String::new(), |why| format!(": {why}"));
+        let what = format!("{} -> {}{why}", before.end.word(), after.end.word());
         // A machine that ends as it did may give another reason: that is no difference.
-        if before.fate.word() != after.fate.word() {
+        if before.end.word() != after.end.word() {
             let wrong = |blame| matches!(blame, Blame::Kernel | Blame::Laboratory);
-            let (was, is) = (before.fate.counts_as(), after.fate.counts_as());
+            let (was, is) = (before.end.counts_as(), after.end.counts_as());
             say(
                 match (wrong(was), wrong(is)) {
                     (false, true) => Meaning::Regression,
@@ -219,7 +219,7 @@ impl Difference {
             (None, Some(line)) => {
                 say(Meaning::Regression, format!("its log complains now: {line}"));
             }
-            (Some(line), None) if after.fate.counts_as() == Blame::Nobody => {
+            (Some(line), None) if after.end.counts_as() == Blame::Nobody => {
                 say(Meaning::Fix, format!("its log no longer complains: {line}"));
             }
             _ => {}
@@ -235,7 +235,7 @@ fn cells<'d>(matrix: &'d MatrixDocument, kernel: &'d KernelDocument) -> BTreeMap
     cells
 }
 
-/// Why a case came to its word, from the first round that did.
+/// Why a case has its word, from the first round that has it.
 fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
     let mut cases = kernel.run.iter().flat_map(|run| &run.cases);
     let case = cases.find(|case| case.id == id && Word::of(&case.verdict) == word)?;

@@ -15,10 +15,10 @@ use crate::style::Style;
 /// How wide the text is.
 const COLUMNS: usize = 80;
 
-/// So many cases that changed alike are told by their names.
+/// How many cases that changed alike are shown by their names.
 const NAMED: usize = 12;
 
-/// In Markdown, so many groups of cases that changed alike are told.
+/// In Markdown, so many groups of cases that changed alike are shown.
 const TOLD: usize = 20;
 
 /// And so many regressions of a group by their names.

@@ -6,7 +6,7 @@ use scenarios::judge::Verdict;
 use crate::cmd::diff::compare::{Meaning, compare, meaning};
 use crate::cmd::diff::show;
 use crate::fixture::matrix as made;
-use crate::output::document::{Complaint, Fate, MatrixDocument};
+use crate::output::document::{Complaint, MachineEnd, MatrixDocument};
 use crate::output::matrix::markdown::markdown;
 use crate::output::read::{Document, parse};
 use crate::output::word::Word;
@@ -40,14 +40,15 @@ fn every_pair_of_words_has_its_meaning() {
 
 fn one(name: &str, verdicts: &[(&str, Verdict)]) -> MatrixDocument {
     let ids: Vec<String> = verdicts.iter().map(|(id, _)| (*id).to_owned()).collect();
-    let kernel = made::kernel(name, Fate::Completed, &ids, |at, _| Some(verdicts[at].1.clone()));
+    let kernel =
+        made::kernel(name, MachineEnd::Completed, &ids, |at, _| Some(verdicts[at].1.clone()));
     made::matrix(ids, vec![kernel])
 }
 
 #[test]
 fn a_case_is_as_bad_as_its_worst_round() {
     let rounds = |verdicts: Vec<Verdict>| {
-        let mut kernel = made::kernel("6.1", Fate::Completed, &[], |_, _| None);
+        let mut kernel = made::kernel("6.1", MachineEnd::Completed, &[], |_, _| None);
         let cases = (1..).zip(verdicts).map(|(round, v)| made::case("quiz1/v4/on", round, v));
         kernel.run = Some(made::run(cases.collect(), 2));
         made::matrix(vec!["quiz1/v4/on".into()], vec![kernel])
@@ -93,23 +94,23 @@ fn why() -> String {
 }
 
 #[rstest]
-#[case(Fate::Completed, Fate::Panicked { why: why() }, Regression)]
-#[case(Fate::Completed, Fate::Hung { why: why() }, Regression)]
-#[case(Fate::CannotFetch { why: why() }, Fate::NeverBooted { why: why() }, Regression)]
-#[case(Fate::Hung { why: why() }, Fate::Panicked { why: why() }, Regression)]
-#[case(Fate::Completed, Fate::CannotFetch { why: why() }, NoLongerSaid)]
-#[case(Fate::Completed, Fate::Interrupted, NoLongerSaid)]
-#[case(Fate::CannotFetch { why: why() }, Fate::Completed, NowSaid)]
-#[case(Fate::Died { why: why() }, Fate::Completed, Fix)]
-#[case(Fate::Panicked { why: why() }, Fate::Completed, Fix)]
-#[case(Fate::Panicked { why: why() }, Fate::Hung { why: why() }, Otherwise)]
-#[case(Fate::Panicked { why: why() }, Fate::CannotFetch { why: why() }, Otherwise)]
+#[case(MachineEnd::Completed, MachineEnd::Panicked { why: why() }, Regression)]
+#[case(MachineEnd::Completed, MachineEnd::Hung { why: why() }, Regression)]
+#[case(MachineEnd::CannotFetch { why: why() }, MachineEnd::NeverBooted { why: why() }, Regression)]
+#[case(MachineEnd::Hung { why: why() }, MachineEnd::Panicked { why: why() }, Regression)]
+#[case(MachineEnd::Completed, MachineEnd::CannotFetch { why: why() }, NoLongerSaid)]
+#[case(MachineEnd::Completed, MachineEnd::Interrupted, NoLongerSaid)]
+#[case(MachineEnd::CannotFetch { why: why() }, MachineEnd::Completed, NowSaid)]
+#[case(MachineEnd::Died { why: why() }, MachineEnd::Completed, Fix)]
+#[case(MachineEnd::Panicked { why: why() }, MachineEnd::Completed, Fix)]
+#[case(MachineEnd::Panicked { why: why() }, MachineEnd::Hung { why: why() }, Otherwise)]
+#[case(MachineEnd::Panicked { why: why() }, MachineEnd::CannotFetch { why: why() }, Otherwise)]
 fn a_machine_that_ends_otherwise_is_told(
-    #[case] before: Fate,
-    #[case] after: Fate,
+    #[case] before: MachineEnd,
+    #[case] after: MachineEnd,
     #[case] meant: Meaning,
 ) {
-    let of = |fate| made::matrix(vec![], vec![made::kernel("6.1", fate, &[], |_, _| None)]);
+    let of = |end| made::matrix(vec![], vec![made::kernel("6.1", end, &[], |_, _| None)]);
     let difference = compare(&of(before), &of(after));
     let meanings: Vec<Meaning> = difference.kernels.iter().map(|change| change.meaning).collect();
     assert_eq!(meanings, [meant]);
@@ -123,7 +124,7 @@ fn before_and_after() -> (MatrixDocument, MatrixDocument) {
     let of = |matrix: &mut MatrixDocument, name: &str, verdict: fn(usize) -> Verdict| {
         let at = matrix.kernels.iter().position(|kernel| kernel.name == name).expect("a kernel");
         matrix.kernels[at] =
-            made::kernel(name, Fate::Completed, &made::quizzes(), |at, _| Some(verdict(at)));
+            made::kernel(name, MachineEnd::Completed, &made::quizzes(), |at, _| Some(verdict(at)));
         at
     };
     let worse = |at| match at {
@@ -146,7 +147,9 @@ fn before_and_after() -> (MatrixDocument, MatrixDocument) {
     before.cases.push("gone/v4".into());
     after.cases.push("fresh/v4".into());
     after.kernels.retain(|kernel| kernel.name != "odd.bin");
-    after.kernels.push(made::kernel("7.4-1", Fate::Completed, &ids, |_, _| Some(made::pass())));
+    after
+        .kernels
+        .push(made::kernel("7.4-1", MachineEnd::Completed, &ids, |_, _| Some(made::pass())));
     (before, after)
 }
 
@@ -185,15 +188,15 @@ fn no_difference_is_one_line() {
 #[test]
 fn what_is_no_longer_said_by_many_cases_is_counted() {
     let ids = made::many();
-    let of = |fate, verdict: fn() -> Option<Verdict>| {
-        made::matrix(ids.clone(), vec![made::kernel("6.1", fate, &ids, |_, _| verdict())])
+    let of = |end, verdict: fn() -> Option<Verdict>| {
+        made::matrix(ids.clone(), vec![made::kernel("6.1", end, &ids, |_, _| verdict())])
     };
-    let before = of(Fate::Completed, || Some(made::pass()));
-    let after = of(Fate::CannotFetch { why: why() }, || None);
+    let before = of(MachineEnd::Completed, || Some(made::pass()));
+    let after = of(MachineEnd::CannotFetch { why: why() }, || None);
     let text = show::terminal(&compare(&before, &after), Style::PLAIN);
     assert!(text.contains("380 cases: 120 accept-queue, 36 back-off"), "{text}");
     assert!(text.lines().count() < 12, "{text}");
-    let broken = of(Fate::Completed, || Some(made::error()));
+    let broken = of(MachineEnd::Completed, || Some(made::error()));
     let text = show::terminal(&compare(&before, &broken), Style::PLAIN);
     assert!(text.contains("select-or-migrate/case-30/v4-mapped"), "bad news have names: {text}");
 }

@@ -7,15 +7,16 @@ use std::process::{Command, Stdio};
 
 use harness::space;
 use indicatif::DecimalBytes;
-use vm::cache::Cache;
-use vm::kernels::table;
-use vm::{accel, bootable, qemu};
+use vm::boot::prepare;
+use vm::fetch::cache::Cache;
+use vm::fetch::kernels::table;
+use vm::machine::{accel, qemu};
 
 use crate::cmd::doctor::finding::Finding;
 
 /// What a kernel takes in the cache, with its package, and then some.
 const ROOM_FOR_A_KERNEL: u64 = 200_000_000;
-/// What a machine takes while it runs, even with a saved state beside it.
+/// What a machine takes while it runs, even with a saved state next to it.
 const ROOM_FOR_A_MACHINE: u64 = 500_000_000;
 
 /// Looks at QEMU, KVM, the cache, and the room for both.
@@ -67,8 +68,8 @@ fn kvm(cache: &Cache) -> Finding {
 }
 
 fn kernels(cache: &Cache) -> Finding {
-    let place = |kernel| bootable::place(kernel, cache);
-    let ready = table().iter().filter(|kernel| bootable::ready(&place(kernel)).is_some()).count();
+    let place = |kernel| prepare::place(kernel, cache);
+    let ready = table().iter().filter(|kernel| prepare::ready(&place(kernel)).is_some()).count();
     let (all, at) = (table().len(), cache.root().display());
     let found = format!("{ready} of {all} ready, in {at}");
     match ready {

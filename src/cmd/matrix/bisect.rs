@@ -39,15 +39,15 @@ pub fn judged(found: &MatrixDocument, sought: Sought) -> (Exit, String) {
 fn untested(found: &MatrixDocument) -> String {
     let kernel = found.kernels.first();
     let why = kernel.and_then(|kernel| {
-        let fate = kernel.fate.why().map(|why| format!("{}: {why}", kernel.fate.word()));
+        let end = kernel.end.why().map(|why| format!("{}: {why}", kernel.end.word()));
         let cases = kernel.run.iter().flat_map(|run| &run.cases);
-        fate.or_else(|| cases.filter_map(|case| case.verdict.reason()).next().map(Cow::into_owned))
+        end.or_else(|| cases.filter_map(|case| case.verdict.reason()).next().map(Cow::into_owned))
     });
-    why.unwrap_or_else(|| "no case came to an end".into())
+    why.unwrap_or_else(|| "no case ended".into())
 }
 
-/// Tells `git bisect run`, and whoever reads along.
-pub fn told((exit, why): (Exit, String), sought: Sought) -> Exit {
+/// Reports `git bisect run`, and people.
+pub fn report((exit, why): (Exit, String), sought: Sought) -> Exit {
     let meaning = match (exit, sought) {
         (Exit::Expected, Sought::Bug) => "good",
         (Exit::Deviates, Sought::Bug) => "bad",

@@ -70,16 +70,16 @@ impl Files {
     }
 }
 
-/// Passes everything on to those who listen. What cannot be written is told, and spoils
+/// Passes everything on to those who listen. What cannot be written is shown, and spoils
 /// nothing else.
 #[derive(Default)]
-pub struct Gather {
+pub struct FanOut {
     consumers: Vec<Box<dyn MatrixConsumer>>,
     files: Files,
-    troubled: bool,
+    write_failed: bool,
 }
 
-impl Gather {
+impl FanOut {
     /// Listens for nobody yet, and writes `files` at the end.
     pub fn new(files: Files) -> Self {
         Self { files, ..Self::default() }
@@ -92,45 +92,45 @@ impl Gather {
 
     /// Before the first kernel.
     pub fn begin(&mut self, matrix: &Matrix) {
-        self.tell(|consumer| consumer.begin(matrix));
+        self.report(|consumer| consumer.begin(matrix));
     }
 
     /// Something is being done for a kernel.
     pub fn stage(&mut self, kernel: usize, stage: &Stage) {
-        self.tell(|consumer| consumer.stage(kernel, stage));
+        self.report(|consumer| consumer.stage(kernel, stage));
     }
 
-    /// A case has come to its end on a kernel.
+    /// A case has ended on a kernel.
     pub fn finished(&mut self, kernel: usize, outcome: &Outcome) {
-        self.tell(|consumer| consumer.finished(kernel, outcome));
+        self.report(|consumer| consumer.finished(kernel, outcome));
     }
 
     /// Nothing more will be done for a kernel.
     pub fn ended(&mut self, kernel: usize, found: &KernelDocument) {
-        self.tell(|consumer| consumer.ended(kernel, found));
+        self.report(|consumer| consumer.ended(kernel, found));
     }
 
     /// After the last kernel: the files are written.
     pub fn end(&mut self, matrix: &Matrix, found: &MatrixDocument) {
         for error in self.files.write(found) {
-            self.trouble(&error);
+            self.write_error(&error);
         }
-        self.tell(|consumer| consumer.end(matrix, found));
+        self.report(|consumer| consumer.end(matrix, found));
     }
 
-    /// Tells what could not be written or kept.
-    pub fn trouble(&mut self, error: &anyhow::Error) {
+    /// Reports what could not be written or kept.
+    pub fn write_error(&mut self, error: &anyhow::Error) {
         eprintln!("sockmig: {error:#}");
-        self.troubled = true;
+        self.write_failed = true;
     }
 
     /// The exit code; `named` are the kernels that were asked for by name.
     pub fn exit(&self, found: &MatrixDocument, named: &[String]) -> Exit {
-        Exit::of_matrix(found, named).unless_troubled(self.troubled)
+        Exit::of_matrix(found, named).unless_write_failed(self.write_failed)
     }
 
-    /// A consumer that cannot write is told of and not asked again; the others go on.
-    fn tell(&mut self, mut what: impl FnMut(&mut dyn MatrixConsumer) -> io::Result<()>) {
+    /// A consumer that cannot write is reported and not asked again; the others go on.
+    fn report(&mut self, mut what: impl FnMut(&mut dyn MatrixConsumer) -> io::Result<()>) {
         let mut failed = Vec::new();
         self.consumers.retain_mut(|consumer| match what(consumer.as_mut()) {
             Ok(()) => true,
@@ -140,7 +140,7 @@ impl Gather {
             }
         });
         for e in failed {
-            self.trouble(&anyhow::Error::new(e));
+            self.write_error(&anyhow::Error::new(e));
         }
     }
 }

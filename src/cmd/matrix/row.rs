@@ -1,4 +1,4 @@
-//! One kernel of a matrix: booted, and booted again behind a case that ended it.
+//! One kernel of a matrix: booted, and booted again after a case that ended it.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};
-use vm::death::{Death, Kind};
-use vm::host::{Host, NotUp};
-use vm::machine::CONSOLE;
+use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::host::{Host, NotUp};
+use vm::machine::running::CONSOLE;
 
 use crate::machine::guest::Task;
-use crate::machine::session::{self, Said};
+use crate::machine::session::{self, Report};
 use crate::output::consumer::{End, Run};
 use crate::output::document::{
-    CaseDocument, Complaint, Fate, KernelDocument, MachineDocument, RunDocument, milliseconds,
+    CaseDocument, Complaint, KernelDocument, MachineDocument, MachineEnd, RunDocument, milliseconds,
 };
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::Stage;
@@ -28,7 +28,7 @@ const HANGS: u32 = 3;
 
 /// How cases are run in a guest.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct RunOptions {
     /// How many at a time.
     pub jobs: usize,
     /// When a case hangs, by the guest's clock.
@@ -37,21 +37,21 @@ pub struct Manner {
     pub fresh: bool,
 }
 
-/// What a row tells while it is filled.
-pub enum Told {
+/// What a row reports while it is filled.
+pub enum RowEvent {
     /// What is being done.
     Stage(Stage),
-    /// A case came to its end.
+    /// A case ended.
     Finished(Box<Outcome>),
     /// Something could not be written.
-    Trouble(anyhow::Error),
+    WriteError(anyhow::Error),
 }
 
 /// A row while it is filled.
 pub struct Row<'r> {
-    manner: Manner,
+    options: RunOptions,
     out: Option<&'r OutDirectory>,
-    tell: &'r dyn Fn(Told),
+    report: &'r dyn Fn(RowEvent),
     found: Found,
     /// Cases that were not run yet, in order.
     left: Vec<Selected>,
@@ -64,8 +64,8 @@ struct Found {
     cases: Vec<CaseDocument>,
     totals: Totals,
     complaints: Vec<Complaint>,
-    lacks: Vec<String>,
-    fate: Option<(Fate, String)>,
+    missing: Vec<String>,
+    end: Option<(MachineEnd, String)>,
     boot: Option<Duration>,
     restarts: u32,
     hangs: u32,
@@ -75,11 +75,11 @@ impl<'r> Row<'r> {
     /// An empty row.
     pub fn new(
         selection: Vec<Selected>,
-        manner: Manner,
+        options: RunOptions,
         out: Option<&'r OutDirectory>,
-        tell: &'r dyn Fn(Told),
+        report: &'r dyn Fn(RowEvent),
     ) -> Self {
-        Self { manner, out, tell, found: Found::default(), left: selection }
+        Self { options, out, report, found: Found::default(), left: selection }
     }
 
     /// Runs the cases on machines of `host`'s, until none is left or there is no point in
@@ -87,36 +87,36 @@ impl<'r> Row<'r> {
     pub fn fill(mut self, name: &str, host: &Host) -> KernelDocument {
         let started = Instant::now();
         let all = self.left.len();
-        (self.tell)(Told::Stage(Stage::Booting));
+        (self.report)(RowEvent::Stage(Stage::Booting));
         while !self.left.is_empty() && self.go_on(host) {}
         self.document(name, host, started.elapsed(), all)
     }
 
     /// Boots once and runs what is left. Says whether another machine may do more.
     fn go_on(&mut self, host: &Host) -> bool {
-        let booted = match self.manner.fresh {
+        let booted = match self.options.fresh {
             true => host.restore(),
             false => host.boot(),
         };
         let machine = match booted {
             Ok((machine, up)) => {
                 self.found.boot.get_or_insert(up.took);
-                if self.found.lacks.is_empty() {
-                    self.found.lacks = up.lacks;
+                if self.found.missing.is_empty() {
+                    self.found.missing = up.missing;
                 }
                 machine
             }
             Err(not_up) => {
-                self.settle(fate_of_boot(not_up));
+                self.settle(end_of_boot(not_up));
                 self.keep(host);
                 return false;
             }
         };
-        let ids = match self.manner.fresh {
+        let ids = match self.options.fresh {
             true => vec![self.left[0].id()],
             false => self.left.iter().map(Selected::id).collect(),
         };
-        let Manner { jobs, deadline, .. } = self.manner;
+        let RunOptions { jobs, deadline, .. } = self.options;
         let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
         let task = Task::Cases { ids, named, jobs, deadline };
         let mut running: Vec<String> = Vec::new();
@@ -124,18 +124,18 @@ impl<'r> Row<'r> {
             session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));
         self.keep_console(host, &end);
         match end {
-            session::End::Done => self.manner.fresh,
+            session::End::Done => self.options.fresh,
             session::End::NoLab(why) => {
-                self.settle((Fate::CannotBoot { why }, String::new()));
+                self.settle((MachineEnd::CannotBoot { why }, String::new()));
                 false
             }
-            session::End::Died(death) => self.outlive(*death, &running),
+            session::End::EndedEarly(end) => self.outlive(*end, &running),
         }
     }
 
     /// A machine of one case's own has nothing to say unless it died.
     fn keep_console(&self, host: &Host, end: &session::End) {
-        if !self.manner.fresh || matches!(end, session::End::Died(_)) {
+        if !self.options.fresh || matches!(end, session::End::EndedEarly(_)) {
             self.keep(host);
         }
     }
@@ -144,7 +144,7 @@ impl<'r> Row<'r> {
         let Some(out) = self.out else { return };
         let printed = std::fs::read(host.directory().join(CONSOLE)).unwrap_or_default();
         if let Err(e) = out.keep_console(&printed) {
-            (self.tell)(Told::Trouble(e));
+            (self.report)(RowEvent::WriteError(e));
         }
     }
 
@@ -152,13 +152,13 @@ impl<'r> Row<'r> {
     fn silence(&self) -> Duration {
         let longest = self.left.iter().map(engine::default_deadline).max().unwrap_or_default();
         // In a guest deadlines are three times as long, since it knows that it is slow.
-        self.manner.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
+        self.options.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
     }
 
-    fn hear(&mut self, said: Said, running: &mut Vec<String>) {
-        match said {
-            Said::Environment(environment) => {
-                let Manner { jobs, .. } = self.manner;
+    fn hear(&mut self, report: Report, running: &mut Vec<String>) {
+        match report {
+            Report::Environment(environment) => {
+                let RunOptions { jobs, .. } = self.options;
                 self.found.run.get_or_insert_with(|| Run {
                     environment: *environment,
                     selection: self.left.clone(),
@@ -166,19 +166,19 @@ impl<'r> Row<'r> {
                     jobs,
                 });
             }
-            Said::Started(id) => {
+            Report::Started(id) => {
                 running.push(id.clone());
-                (self.tell)(Told::Stage(Stage::Running { id }));
+                (self.report)(RowEvent::Stage(Stage::Running { id }));
             }
-            Said::Finished(outcome) => {
+            Report::Finished(outcome) => {
                 running.retain(|id| *id != outcome.id);
                 self.take(*outcome);
             }
-            Said::Complaint(complaint) => self.found.complaints.push(complaint),
+            Report::Complaint(complaint) => self.found.complaints.push(complaint),
         }
     }
 
-    /// Takes down what a case came to.
+    /// Notes the outcome of a case.
     fn take(&mut self, outcome: Outcome) {
         let selected = self.left.iter().find(|selected| selected.id() == outcome.id).copied();
         self.left.retain(|selected| selected.id() != outcome.id);
@@ -187,7 +187,7 @@ impl<'r> Row<'r> {
             Some(out) => out.keep_capture(&outcome.id, &outcome.pcapng).map(Some),
         };
         let capture = kept.unwrap_or_else(|e| {
-            (self.tell)(Told::Trouble(e));
+            (self.report)(RowEvent::WriteError(e));
             None
         });
         self.found.totals.count(&outcome.verdict);
@@ -197,65 +197,82 @@ impl<'r> Row<'r> {
             selected.map(|selected| selected.case),
             capture,
         ));
-        (self.tell)(Told::Finished(Box::new(outcome)));
+        (self.report)(RowEvent::Finished(Box::new(outcome)));
     }
 
-    /// A machine has died while cases ran. Says whether to start another.
-    fn outlive(&mut self, death: Death, running: &[String]) -> bool {
-        let Death { kind, ref why, .. } = death;
+    /// A machine has ended while cases ran. Says whether to start another.
+    fn outlive(&mut self, end: EarlyEnd, running: &[String]) -> bool {
+        let EarlyEnd { reason, console } = end;
         match running {
-            // Nobody knows who it was: each of them alone will tell.
-            [_, _, ..] => self.manner.jobs = 1,
-            [id] if kind != Kind::Interrupted => self.take(ended_by(id, kind, why)),
+            // Nobody knows who it was: each of them alone will show it.
+            [_, _, ..] => self.options.jobs = 1,
+            [id] if reason != EndReason::Interrupted => self.take(ended_by(id, &reason)),
             _ => {}
         }
-        self.found.hangs += u32::from(kind == Kind::Hung);
-        let goes_on = matches!(kind, Kind::Panicked | Kind::OutOfMemory | Kind::Hung)
-            && self.found.hangs < HANGS;
+        self.found.hangs += u32::from(matches!(reason, EndReason::Hung { .. }));
+        let goes_on = match reason {
+            EndReason::Panicked { .. } | EndReason::OutOfMemory { .. } | EndReason::Hung { .. } => {
+                self.found.hangs < HANGS
+            }
+            EndReason::NeverBooted(_)
+            | EndReason::Died(_)
+            | EndReason::Garbage(_)
+            | EndReason::Interrupted => false,
+        };
         let suspects = running.to_vec();
-        self.settle((fate_of(kind, death.why), death.console));
+        self.settle((end_of(&reason), console));
         self.left.sort_by_key(|selected| !suspects.contains(&selected.id()));
         if !goes_on || running.is_empty() || self.found.restarts == RESTARTS {
             return false;
         }
         self.found.restarts += 1;
-        (self.tell)(Told::Stage(Stage::Restarting));
+        (self.report)(RowEvent::Stage(Stage::Restarting));
         true
     }
 
-    /// The first of a kernel's deaths is the one that it is known for.
-    fn settle(&mut self, fate: (Fate, String)) {
-        self.found.fate.get_or_insert(fate);
+    /// The first end of a kernel's machines is the one that is reported.
+    fn settle(&mut self, end: (MachineEnd, String)) {
+        self.found.end.get_or_insert(end);
     }
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
-        let Self { manner, found, left, .. } = self;
-        let Found { run, cases, mut totals, complaints, lacks, fate, boot, restarts, .. } = found;
-        let (fate, console) = fate.unwrap_or((Fate::Completed, String::new()));
+        let Self { options, found, left, .. } = self;
+        let Found {
+            run,
+            cases,
+            mut totals,
+            complaints,
+            missing,
+            end: machine_end,
+            boot,
+            restarts,
+            ..
+        } = found;
+        let (machine_end, console) = machine_end.unwrap_or((MachineEnd::Completed, String::new()));
         let not_run = left.len();
-        let ending = match fate {
-            Fate::Interrupted => Ending::Interrupted { not_run },
+        let ending = match machine_end {
+            MachineEnd::Interrupted => Ending::Interrupted { not_run },
             _ if not_run > 0 && not_run < all => {
                 Ending::NoLab { why: "the machine ended".into(), not_run }
             }
             _ => Ending::Complete,
         };
         totals.end(&ending);
-        // What tainted it is told as a complaint, with the case that did it.
+        // What tainted it is shown as a complaint, with the case that did it.
         let end = End { ending: &ending, totals: &totals, took, tainted: Taint::default() };
         KernelDocument {
             name: name.to_owned(),
-            fate,
+            end: machine_end,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
                 clock: host.clock().name().to_owned(),
-                fresh: manner.fresh,
+                fresh: options.fresh,
                 boot_ms: milliseconds(boot),
                 took_ms: milliseconds(took),
                 restarts,
             }),
             complaints,
-            lacks,
+            missing,
             console,
             run: run.map(|run| RunDocument::of(&run, &end, cases)),
         }
@@ -263,17 +280,17 @@ impl<'r> Row<'r> {
 }
 
 /// The outcome of a case that its kernel did not survive.
-fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
-    let verdict = match kind {
-        Kind::Panicked => Verdict::Fail {
+fn ended_by(id: &str, reason: &EndReason) -> Outcome {
+    let verdict = match reason {
+        EndReason::Panicked { line } => Verdict::Fail {
             mismatches: vec![Mismatch {
                 what: "the kernel".into(),
                 expected: vec!["to go on".into()],
-                actual: why.to_owned(),
+                actual: line.to_owned(),
                 trace_line: None,
             }],
         },
-        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {why}") },
+        _ => Verdict::Error { reason: format!("the machine was lost while it ran: {reason}") },
     };
     Outcome {
         id: id.to_owned(),
@@ -285,21 +302,22 @@ fn ended_by(id: &str, kind: Kind, why: &str) -> Outcome {
     }
 }
 
-fn fate_of(kind: Kind, why: String) -> Fate {
-    match kind {
-        Kind::NeverBooted => Fate::NeverBooted { why },
-        Kind::Panicked => Fate::Panicked { why },
-        Kind::OutOfMemory => Fate::OutOfMemory { why },
-        Kind::Hung => Fate::Hung { why },
-        Kind::Died => Fate::Died { why },
-        Kind::Garbage => Fate::Garbage { why },
-        Kind::Interrupted => Fate::Interrupted,
+fn end_of(reason: &EndReason) -> MachineEnd {
+    let why = reason.to_string();
+    match reason {
+        EndReason::NeverBooted(_) => MachineEnd::NeverBooted { why },
+        EndReason::Panicked { .. } => MachineEnd::Panicked { why },
+        EndReason::OutOfMemory { .. } => MachineEnd::OutOfMemory { why },
+        EndReason::Hung { .. } => MachineEnd::Hung { why },
+        EndReason::Died(_) => MachineEnd::Died { why },
+        EndReason::Garbage(_) => MachineEnd::Garbage { why },
+        EndReason::Interrupted => MachineEnd::Interrupted,
     }
 }
 
-fn fate_of_boot(not_up: NotUp) -> (Fate, String) {
+fn end_of_boot(not_up: NotUp) -> (MachineEnd, String) {
     match not_up {
-        NotUp::Died(death) => (fate_of(death.kind, death.why), death.console),
-        other => (Fate::CannotBoot { why: other.to_string() }, String::new()),
+        NotUp::EndedEarly(end) => (end_of(&end.reason), end.console),
+        other => (MachineEnd::CannotBoot { why: other.to_string() }, String::new()),
     }
 }

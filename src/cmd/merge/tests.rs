@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use crate::cmd::merge::{Part, together};
 use crate::fixture::matrix as made;
-use crate::output::document::{Fate, MatrixDocument};
+use crate::output::document::{MachineEnd, MatrixDocument};
 use crate::output::matrix::text::text;
 use crate::output::read::parse;
 use crate::style::Style;
@@ -107,7 +107,7 @@ fn a_kernel_comes_twice_only_with_equal_results() {
     let (found, _) = together(parts.clone()).expect("the same results");
     assert_eq!(found.kernels.len(), 14);
     let last = parts[1].matrix.kernels.last_mut().expect("a kernel");
-    last.fate = Fate::Interrupted;
+    last.end = MachineEnd::Interrupted;
     assert_eq!(
         refused(parts.clone()),
         "the kernel 5.10.100-1 is in shard-1.json and in shard-2.json, with different results"

@@ -14,7 +14,7 @@ use crate::style::Style;
 /// The widest that sentences become.
 const COLUMNS: usize = 92;
 
-/// Everything that is told when nothing more is measured.
+/// Everything that is shown when nothing more is measured.
 pub fn text(document: &ReloadDocument, width: usize, style: Style) -> String {
     let width = width.min(COLUMNS);
     let mut text = String::new();
@@ -35,8 +35,8 @@ pub fn text(document: &ReloadDocument, width: usize, style: Style) -> String {
             text.push_str(&indented(&skipped.to_string(), width));
         }
     }
-    for trouble in &document.troubles {
-        let _ = write!(text, "\n{} {trouble}\n", style.red("error"));
+    for error in &document.errors {
+        let _ = write!(text, "\n{} {error}\n", style.red("error"));
     }
     if !document.rows.is_empty() {
         let _ = writeln!(text, "\n{}", style.bold("What to do"));
@@ -168,7 +168,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         Validity::Unproven => {
             return vec![
                 "Nothing that was measured could have lost a client, so that the zeros prove \
-                 little. Measure own/naive beside it."
+                 little. Measure own/naive next to it."
                     .into(),
             ];
         }

@@ -18,26 +18,26 @@ use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
 use crate::cmd::reload::close_cost::plan::Plan;
 use crate::cmd::reload::document::SCHEMA;
 use crate::cmd::reload::refusal::Refusal;
-use crate::cmd::reload::session::Desk;
+use crate::cmd::reload::session::Session;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 use crate::output::progress::Progress;
 use crate::output::stdout;
 use crate::style::Style;
 
-/// Measures, and tells.
+/// Measures, and reports.
 pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let mut desk = Desk::open(arguments)?;
-    let plan = Plan::new(arguments, desk.kernel.migration() != Migration::Absent);
-    let environment = Environment::read(desk.kernel.clone());
-    desk.say(&answer::heading(&plan, &environment));
-    let document = measure(&desk.labs, &plan, environment, &mut Progress::on_stderr());
-    desk.show(&answer::text(&document, stdout::width(), Style::of(&std::io::stdout())), || {
+    let mut session = Session::open(arguments)?;
+    let plan = Plan::new(arguments, session.kernel.migration() != Migration::Absent);
+    let environment = Environment::read(session.kernel.clone());
+    session.say(&answer::heading(&plan, &environment));
+    let document = measure(&session.labs, &plan, environment, &mut Progress::on_stderr());
+    session.show(&answer::text(&document, stdout::width(), Style::of(&std::io::stdout())), || {
         document.json()
     });
-    desk.keep("close-cost.json", || document.json());
-    desk.keep("close-cost.svg", || answer::plot(&document).into_string());
-    Ok(document.exit().unless_troubled(desk.close()))
+    session.keep("close-cost.json", || document.json());
+    session.keep("close-cost.svg", || answer::plot(&document).into_string());
+    Ok(document.exit().unless_write_failed(session.close()))
 }
 
 fn measure(
@@ -48,7 +48,7 @@ fn measure(
 ) -> ClosingDocument {
     let started = Instant::now();
     let mut found: BTreeMap<(u32, bool), Vec<Cost>> = BTreeMap::new();
-    let (mut skipped, mut troubles) = (BTreeMap::new(), Vec::new());
+    let (mut skipped, mut errors) = (BTreeMap::new(), Vec::new());
     let mut complete = true;
     let closings = plan.closings();
     progress.begin(closings.len());
@@ -66,12 +66,12 @@ fn measure(
             Ok(Ok(Closed::Impossible(why))) => {
                 skipped.insert(children, why);
             }
-            Ok(Err(why)) => troubles.push(format!("{shown}: {why}")),
+            Ok(Err(why)) => errors.push(format!("{shown}: {why}")),
             Err(Broken::Interrupted) => {
                 complete = false;
                 break;
             }
-            Err(broken) => troubles.push(format!("{shown}: {broken}")),
+            Err(broken) => errors.push(format!("{shown}: {broken}")),
         }
     }
     progress.end();
@@ -86,7 +86,7 @@ fn measure(
         complete,
         points: found.iter().filter_map(point).collect(),
         skipped,
-        troubles,
+        errors,
         took_ms: started.elapsed().as_millis() as u64,
     }
 }

@@ -42,7 +42,8 @@ pub struct ReloadDocument {
     /// What could not be measured here.
     pub skipped: Vec<Skipped>,
     /// What went wrong in the laboratory.
-    pub troubles: Vec<String>,
+    #[serde(rename = "troubles")]
+    pub errors: Vec<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
@@ -92,7 +93,7 @@ impl ReloadDocument {
             },
             rows,
             skipped: plan.skipped.clone(),
-            troubles: measured.troubles.clone(),
+            errors: measured.errors.clone(),
             took_ms: measured.took.as_millis() as u64,
         }
     }
@@ -132,7 +133,7 @@ impl ReloadDocument {
         if self.rows.iter().any(|row| self.deviates(row)) {
             return Exit::Deviates;
         }
-        match (&self.validity, self.troubles.is_empty()) {
+        match (&self.validity, self.errors.is_empty()) {
             (Validity::Invalid { .. }, _) | (_, false) => Exit::Unavailable,
             _ if self.rows.is_empty() => Exit::NothingRan,
             _ => Exit::Expected,

@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(guest.command[1], "reload");
         assert_eq!(guest.command[2..], *told);
         assert_eq!(guest.machine.clock, Some(ClockChoice::Real));
-        // What a guest is told must not start another guest.
+        // What a guest is shown must not start another guest.
         let inner = Arguments::try_parse_from(&guest.command).expect("a command line");
         let Some(Command::Reload(inner)) = inner.command else { panic!("{:?}", guest.command) };
         assert_eq!(inner.kernel, None);

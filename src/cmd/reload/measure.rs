@@ -21,7 +21,7 @@ pub struct Measured {
     /// Off and on of each strategy, in the plan's order.
     pub rows: Vec<Row>,
     /// What went wrong in the laboratory, a sentence each.
-    pub troubles: Vec<String>,
+    pub errors: Vec<String>,
     /// Whether it was interrupted.
     pub interrupted: bool,
     /// The measured windows, in microseconds.
@@ -72,10 +72,10 @@ pub fn measure(labs: &Labs, plan: &Plan, progress: &mut Progress) -> Measured {
                 measured.interrupted = true;
                 break;
             }
-            Err(broken) => measured.troubles.push(format!("{}: {broken}", strategy.id)),
+            Err(broken) => measured.errors.push(format!("{}: {broken}", strategy.id)),
             Ok(returned) => match read(&returned) {
                 Ok(found) => measured.add(strategy.id, &found),
-                Err(why) => measured.troubles.push(format!("{}: {why}", strategy.id)),
+                Err(why) => measured.errors.push(format!("{}: {why}", strategy.id)),
             },
         }
     }

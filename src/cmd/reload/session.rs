@@ -1,4 +1,4 @@
-//! What every measurement needs: labs and a kernel to begin with, and somewhere to tell of
+//! What every measurement needs: labs and a kernel to begin with, and somewhere to report
 //! it in the end.
 
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::output::file::{self, OutDirectory};
 use crate::output::stdout::Stdout;
 
 /// A measurement's beginning and end.
-pub struct Desk {
+pub struct Session {
     /// Where to measure.
     pub labs: Labs,
     /// The kernel, as probed in a lab.
@@ -28,7 +28,7 @@ pub struct Desk {
     written: Vec<Result<()>>,
 }
 
-impl Desk {
+impl Session {
     /// Catches Ctrl-C, makes the directory for results, and asks a lab for the kernel.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Desk {
         }
         let stdout = &mut self.stdout;
         let said = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        // What cannot be said once is not tried again, nor told twice.
+        // What cannot be said once is not tried again, nor shown twice.
         self.mute |= said.is_err();
         self.written.push(said.map_err(Into::into));
     }
@@ -85,13 +85,13 @@ impl Desk {
         }
     }
 
-    /// Tells what could not be written; says whether there was anything.
+    /// Reports what could not be written; says whether there was anything.
     pub fn close(self) -> bool {
-        let mut troubled = false;
-        for trouble in self.written.into_iter().filter_map(Result::err) {
-            eprintln!("sockmig: {trouble:#}");
-            troubled = true;
+        let mut failed = false;
+        for error in self.written.into_iter().filter_map(Result::err) {
+            eprintln!("sockmig: {error:#}");
+            failed = true;
         }
-        troubled
+        failed
     }
 }

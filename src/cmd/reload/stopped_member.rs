@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::SCHEMA;
 use crate::cmd::reload::refusal::Refusal;
-use crate::cmd::reload::session::Desk;
+use crate::cmd::reload::session::Session;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 
@@ -28,7 +28,8 @@ pub struct StoppedDocument {
     environment: Environment,
     complete: bool,
     groups: Vec<Group>,
-    troubles: Vec<String>,
+    #[serde(rename = "troubles")]
+    errors: Vec<String>,
 }
 
 /// Clients of one group.
@@ -54,7 +55,7 @@ impl Group {
     }
 
     /// Whether it is as it must be: half of the clients are the stopped one's, within four
-    /// standard deviations, and each of them meets what befalls its listener.
+    /// standard deviations, and each of them meets the end that its listener.
     fn is_expected(&self, migrates: bool) -> bool {
         if self.killed && self.migrate_req && migrates {
             return self.failed == 0;
@@ -84,11 +85,11 @@ impl Group {
     }
 }
 
-/// Measures, and tells.
+/// Measures, and reports.
 pub(super) fn stopped_member(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let mut desk = Desk::open(arguments)?;
-    let environment = Environment::read(desk.kernel.clone());
-    desk.say(&format!(
+    let mut session = Session::open(arguments)?;
+    let environment = Environment::read(session.kernel.clone());
+    session.say(&format!(
         "{}\ntwo servers in a group, one of them stopped (SIGSTOP), {CLIENTS} clients that wait; \
          about 7 s\n\n",
         environment.kernel
@@ -98,31 +99,31 @@ pub(super) fn stopped_member(arguments: &ReloadArguments) -> Result<Exit, Refusa
         sockmig: env!("CARGO_PKG_VERSION").into(),
         complete: true,
         groups: vec![],
-        troubles: vec![],
+        errors: vec![],
         environment,
     };
     let settings: &[bool] =
-        if desk.kernel.migration() == Migration::Absent { &[false] } else { &[false, true] };
+        if session.kernel.migration() == Migration::Absent { &[false] } else { &[false, true] };
     let groups = [false, true].into_iter().flat_map(|killed| {
         settings.iter().map(move |on| Stopped { clients: CLIENTS, on: *on, killed })
     });
     for stopped in groups {
-        match desk.labs.run(&stopped.work(), stopped.deadline()) {
+        match session.labs.run(&stopped.work(), stopped.deadline()) {
             Ok(returned) => match returned.parse::<Result<Outcomes, String>>() {
                 Ok(Ok(outcomes)) => document.groups.push(Group::of(stopped, outcomes)),
-                Ok(Err(why)) => document.troubles.push(why),
-                Err(e) => document.troubles.push(e.to_string()),
+                Ok(Err(why)) => document.errors.push(why),
+                Err(e) => document.errors.push(e.to_string()),
             },
             Err(Broken::Interrupted) => {
                 document.complete = false;
                 break;
             }
-            Err(broken) => document.troubles.push(broken.to_string()),
+            Err(broken) => document.errors.push(broken.to_string()),
         }
     }
-    desk.show(&document.text(), || document.json());
-    desk.keep("stopped-member.json", || document.json());
-    Ok(document.exit().unless_troubled(desk.close()))
+    session.show(&document.text(), || document.json());
+    session.keep("stopped-member.json", || document.json());
+    Ok(document.exit().unless_write_failed(session.close()))
 }
 
 impl StoppedDocument {
@@ -143,8 +144,8 @@ impl StoppedDocument {
                 text.push_str("THE KERNEL DEVIATES: that is not what must become of them.\n");
             }
         }
-        for trouble in &self.troubles {
-            let _ = writeln!(text, "error: {trouble}");
+        for error in &self.errors {
+            let _ = writeln!(text, "error: {error}");
         }
         if !self.complete {
             text.push_str("Interrupted; this is not everything.\n");
@@ -163,7 +164,7 @@ impl StoppedDocument {
         if self.groups.iter().any(|group| !group.is_expected(self.migrates())) {
             return Exit::Deviates;
         }
-        match (self.troubles.is_empty(), self.groups.is_empty()) {
+        match (self.errors.is_empty(), self.groups.is_empty()) {
             (false, _) => Exit::Unavailable,
             (true, true) => Exit::NothingRan,
             (true, false) => Exit::Expected,
@@ -180,9 +181,9 @@ mod tests {
     fn an_interruption_is_told() {
         let environment = crate::fixture::run::run().environment;
         let (schema, sockmig) = (SCHEMA, "0.0.0".into());
-        let (groups, troubles) = (vec![], vec![]);
+        let (groups, errors) = (vec![], vec![]);
         let document =
-            StoppedDocument { schema, sockmig, environment, complete: false, groups, troubles };
+            StoppedDocument { schema, sockmig, environment, complete: false, groups, errors };
         assert!(document.text().starts_with("Interrupted; this is not everything.\n"));
         assert_eq!(document.exit(), Exit::Interrupted);
     }

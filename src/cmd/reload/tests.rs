@@ -1,4 +1,4 @@
-//! What is told of measurements, without measuring.
+//! What is shown of measurements, without measuring.
 
 use std::collections::BTreeMap;
 
@@ -130,7 +130,7 @@ fn what_a_run_ends_with() {
     assert_eq!(document(&measured(20, 10)).exit(), Exit::Deviates);
     let interrupted = Measured { interrupted: true, ..measured(20, 10) };
     assert_eq!(document(&interrupted).exit(), Exit::Interrupted);
-    let troubled = Measured { troubles: vec!["own/exec: it hung".into()], ..measured(20, 0) };
+    let troubled = Measured { errors: vec!["own/exec: it hung".into()], ..measured(20, 0) };
     assert_eq!(document(&troubled).exit(), Exit::Unavailable);
     assert_eq!(document(&Measured::default()).exit(), Exit::NothingRan);
     let program = |lost| Measured {

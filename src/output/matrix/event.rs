@@ -1,4 +1,4 @@
-//! What a matrix tells while it goes, and who listens.
+//! The events of a matrix, and who consumes them.
 
 use std::io;
 
@@ -51,7 +51,7 @@ pub trait MatrixConsumer {
         Ok(())
     }
 
-    /// A case has come to its end on a kernel.
+    /// A case has ended on a kernel.
     fn finished(&mut self, kernel: usize, outcome: &Outcome) -> io::Result<()> {
         let _ = (kernel, outcome);
         Ok(())

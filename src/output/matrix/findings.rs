@@ -1,4 +1,4 @@
-//! What a matrix has to tell besides its table, alike things told once.
+//! What a matrix has to say also its table, alike things shown once.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use scenarios::judge::{Mismatch, SkipReason, Verdict};
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
 use crate::output::word::{self, Tally};
 
-/// Everything that wants an explanation. Kernels are told by their place in the document,
+/// Everything that wants an explanation. Kernels are shown by their place in the document,
 /// in its order.
 #[derive(Debug, Default)]
 pub struct Findings<'d> {
@@ -25,7 +25,7 @@ pub struct Findings<'d> {
     /// Skips by their reason.
     pub skips: Vec<Group<&'d SkipReason>>,
     /// What guests had to do without.
-    pub lacks: Vec<Group<&'d str>>,
+    pub missing: Vec<Group<&'d str>>,
     /// How machines were run: engine and clock.
     pub machines: Vec<Group<String>>,
     /// What held the final ACKs.
@@ -48,7 +48,7 @@ pub struct Group<T> {
 /// A case that did not come out as it must.
 #[derive(Debug)]
 pub struct Wrong<'d> {
-    /// The first run of the case that came to it.
+    /// The first run of the case with it.
     pub case: &'d CaseDocument,
     /// In what it deviates; nothing for an error.
     pub mismatches: &'d [Mismatch],
@@ -63,7 +63,7 @@ pub struct Wrong<'d> {
 pub struct Bug<'d> {
     /// What is wrong.
     pub reason: &'d str,
-    /// The commit that mends it.
+    /// The commit that fixes it.
     pub fix: Option<&'d str>,
     /// The kernels that have it.
     pub kernels: Vec<usize>,
@@ -75,7 +75,7 @@ pub struct Bug<'d> {
 pub fn findings(found: &MatrixDocument) -> Findings<'_> {
     let mut findings = Findings::default();
     for (at, kernel) in found.kernels.iter().enumerate() {
-        if kernel.fate.why().is_some() {
+        if kernel.end.why().is_some() {
             findings.ends.push(kernel);
         }
         for complaint in &kernel.complaints {
@@ -86,8 +86,8 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
                 None => findings.complaints.push((line, vec![(at, complaint)])),
             }
         }
-        for lack in &kernel.lacks {
-            note(&mut findings.lacks, lack.as_str(), at, None);
+        for what in &kernel.missing {
+            note(&mut findings.missing, what.as_str(), at, None);
         }
         if let Some(machine) = &kernel.machine {
             let fresh = if machine.fresh { ", a fresh kernel for each case" } else { "" };
@@ -253,7 +253,7 @@ pub fn shell_word(name: &str) -> String {
 pub fn kernels_line(found: &MatrixDocument) -> String {
     let mut counts: BTreeMap<(bool, &str), usize> = BTreeMap::new();
     for kernel in &found.kernels {
-        *counts.entry((kernel.fate.why().is_some(), kernel.fate.word())).or_default() += 1;
+        *counts.entry((kernel.end.why().is_some(), kernel.end.word())).or_default() += 1;
     }
     let counted = counts.iter().map(|((_, word), count)| format!("{count} {word}"));
     let counted = counted.collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! Kernels x cases, laid out: which columns there are, and which fit beside each other.
+//! Kernels x cases, laid out: which columns there are, and which fit next to each other.
 
 use crate::output::document::MatrixDocument;
 use crate::output::word::{self, Tally};
@@ -9,7 +9,7 @@ const GAP: usize = 2;
 /// What the column of the kernels is called.
 const KERNEL: &str = "kernel";
 
-/// What the column of their fates is called.
+/// What the column of their machines' ends is called.
 const MACHINE: &str = "machine";
 
 /// More blocks than this, and cases are taken together.
@@ -42,7 +42,7 @@ pub fn columns(cases: &[String], depth: usize) -> Vec<Column> {
 /// A cell, and how wide it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// What it counts; none for a name or a fate.
+    /// What it counts; none for a name or an end.
     pub tally: Option<Tally>,
     /// What it says.
     pub text: String,
@@ -50,7 +50,7 @@ pub struct Cell {
     pub width: usize,
 }
 
-/// Some columns that fit beside each other, with the kernels in front of them.
+/// Some columns that fit next to each other, with the kernels in front of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// The headings, a line for each part of the ids.
@@ -74,7 +74,7 @@ pub struct Grid {
 struct Table {
     names: Vec<String>,
     /// How each machine ended, if one of them did not just complete.
-    fates: Option<Vec<String>>,
+    ends: Option<Vec<String>>,
     columns: Vec<Column>,
     /// By column, then by kernel.
     tallies: Vec<Vec<Tally>>,
@@ -97,7 +97,7 @@ pub fn grid(found: &MatrixDocument, width: usize) -> Grid {
             .iter()
             .map(|column| rows.iter().map(|row| tally(row, column)).collect())
             .collect();
-        let table = Table { names: names(found), fates: fates(found), columns, tallies };
+        let table = Table { names: names(found), ends: ends(found), columns, tallies };
         let parts = table.parts(width, if depth > 1 { BLOCKS } else { usize::MAX });
         let Some(parts) = parts else {
             depth -= 1;
@@ -115,11 +115,11 @@ fn names(found: &MatrixDocument) -> Vec<String> {
     found.kernels.iter().map(|kernel| kernel.name.clone()).collect()
 }
 
-fn fates(found: &MatrixDocument) -> Option<Vec<String>> {
-    let fates: Vec<String> =
-        found.kernels.iter().map(|kernel| kernel.fate.word().to_owned()).collect();
-    let all_completed = found.kernels.iter().all(|kernel| kernel.fate.why().is_none());
-    (!all_completed).then_some(fates)
+fn ends(found: &MatrixDocument) -> Option<Vec<String>> {
+    let ends: Vec<String> =
+        found.kernels.iter().map(|kernel| kernel.end.word().to_owned()).collect();
+    let all_completed = found.kernels.iter().all(|kernel| kernel.end.why().is_none());
+    (!all_completed).then_some(ends)
 }
 
 impl Table {
@@ -159,11 +159,11 @@ impl Table {
         boundary.filter(|at| 2 * (at - from) >= to - from).unwrap_or(to)
     }
 
-    /// How wide the kernels' names, and their fates in the first block, are.
+    /// How wide the kernels' names, and their ends in the first block, are.
     fn side(&self, first: bool) -> usize {
         let names = widest(&self.names).max(KERNEL.len());
-        let fates = self.fates.as_ref().filter(|_| first);
-        names + fates.map_or(0, |fates| GAP + widest(fates).max(MACHINE.len()))
+        let ends = self.ends.as_ref().filter(|_| first);
+        names + ends.map_or(0, |ends| GAP + widest(ends).max(MACHINE.len()))
     }
 
     /// How wide the columns must be for their cells, and for their headings together.
@@ -211,8 +211,8 @@ impl Table {
     fn block(&self, columns: std::ops::Range<usize>, first: bool) -> Block {
         let widths = self.widths(columns.clone());
         let names = widest(&self.names).max(KERNEL.len());
-        let fates = self.fates.as_ref().filter(|_| first);
-        let fates_width = fates.map(|fates| widest(fates).max(MACHINE.len()));
+        let ends = self.ends.as_ref().filter(|_| first);
+        let fates_width = ends.map(|ends| widest(ends).max(MACHINE.len()));
         let levels = self.levels(columns.clone()).max(1);
         let head = (0..levels).map(|level| {
             let last = level + 1 == levels;
@@ -232,8 +232,8 @@ impl Table {
         let rows = (0..self.names.len()).map(|kernel| {
             let text = |text: &str, width| Cell { tally: None, text: text.into(), width };
             let mut row = vec![text(&self.names[kernel], names)];
-            if let (Some(fates), Some(width)) = (fates, fates_width) {
-                row.push(text(&fates[kernel], width));
+            if let (Some(ends), Some(width)) = (ends, fates_width) {
+                row.push(text(&ends[kernel], width));
             }
             row.extend(columns.clone().zip(&widths).map(|(at, width)| {
                 let tally = self.tallies[at][kernel];

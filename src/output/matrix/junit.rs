@@ -34,7 +34,7 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
         suite.add_property(("machine", probed.machine.as_str()));
     }
     suite.add_test_case(boot(kernel));
-    if kernel.fate.counts_as() == Blame::Mirror {
+    if kernel.end.counts_as() == Blame::Mirror {
         return suite;
     }
     if !kernel.complaints.is_empty() {
@@ -47,11 +47,11 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
             suite.add_test_case(one(kernel, case, run.rounds));
         }
     }
-    // A machine that ended early leaves cases behind. They are told, so that the number of
+    // A machine that ended early leaves cases that were not run. They are shown, so that the number of
     // tests is that of the selection.
     for id in cases.iter().filter(|id| !told.contains(id.as_str())) {
         let mut status = TestCaseStatus::skipped();
-        status.set_message(format!("not run: {}", kernel.fate.word()));
+        status.set_message(format!("not run: {}", kernel.end.word()));
         suite.add_test_case(named(kernel, id, id, status));
     }
     suite
@@ -59,14 +59,14 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
 
 /// How the machine came up, and how it ended.
 fn boot(kernel: &KernelDocument) -> TestCase {
-    let mut status = match kernel.fate.counts_as() {
+    let mut status = match kernel.end.counts_as() {
         Blame::Nobody => TestCaseStatus::success(),
         Blame::Mirror | Blame::User => TestCaseStatus::skipped(),
         Blame::Kernel => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Blame::Laboratory => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
-    if let Some(why) = kernel.fate.why() {
-        status.set_message(format!("{}: {why}", kernel.fate.word()));
+    if let Some(why) = kernel.end.why() {
+        status.set_message(format!("{}: {why}", kernel.end.word()));
         if !kernel.console.is_empty() {
             status.set_description(kernel.console.as_str());
         }

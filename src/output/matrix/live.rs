@@ -58,7 +58,7 @@ impl Live {
         self.show(kernel);
     }
 
-    /// A case has come to its end on a kernel.
+    /// A case has ended on a kernel.
     pub fn finished(&mut self, kernel: usize, word: Word) {
         if let Some(running) = self.running.get_mut(&kernel) {
             running.tally.count(word);

@@ -11,7 +11,7 @@ use crate::output::word::{self, Tally, Word};
 /// Columns of a table that still fit a page.
 const COLUMNS: usize = 12;
 
-/// Failures that are told one by one; a page is no log.
+/// Failures that are shown one by one; a page is no log.
 const TOLD: usize = 20;
 
 /// Characters of one text that are shown; a pull request's comment has 65,536 in all.
@@ -31,7 +31,7 @@ pub fn markdown(found: &MatrixDocument) -> String {
     complaints(&mut text, found, &findings);
     groups(&mut text, found, "Stale expectations: the bug is not there", &findings.stale);
     groups(&mut text, found, "Skipped", &findings.skips);
-    groups(&mut text, found, "Guests had to do without", &findings.lacks);
+    groups(&mut text, found, "Missing in guests", &findings.missing);
     groups(&mut text, found, "Final ACKs were held by", &findings.gates);
     text
 }
@@ -139,9 +139,9 @@ fn table(text: &mut String, found: &MatrixDocument) {
             cell_text(&tally)
         });
         let cells = cells.collect::<Vec<_>>().join(" | ");
-        let (name, fate) = (escaped(&kernel.name), kernel.fate.word());
-        let fate = if kernel.fate.why().is_some() { format!("**{fate}**") } else { fate.into() };
-        let _ = writeln!(text, "| {name} | {fate} | {cells} |");
+        let (name, end) = (escaped(&kernel.name), kernel.end.word());
+        let end = if kernel.end.why().is_some() { format!("**{end}**") } else { end.into() };
+        let _ = writeln!(text, "| {name} | {end} | {cells} |");
     }
     let legend = Word::WORST_FIRST.into_iter().rev().filter(|word| all.of(*word) > 0);
     let legend = legend.map(|word| {
@@ -221,15 +221,15 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
     }
     let _ = writeln!(text, "\n### Machines that did not complete\n");
     for kernel in findings.ends.iter().take(TOLD) {
-        let (name, fate) = (&kernel.name, kernel.fate.word());
-        let why = kernel.fate.why().unwrap_or_default();
+        let (name, end) = (&kernel.name, kernel.end.word());
+        let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
-            let _ = writeln!(text, "- {} **{fate}**: {}\n", escaped(name), escaped(why));
+            let _ = writeln!(text, "- {} **{end}**: {}\n", escaped(name), escaped(why));
             continue;
         }
         let _ = writeln!(
             text,
-            "<details><summary>{} <b>{fate}</b>: {}</summary>\n",
+            "<details><summary>{} <b>{end}</b>: {}</summary>\n",
             html(name),
             html(why)
         );

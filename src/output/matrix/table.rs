@@ -70,13 +70,13 @@ impl<W: Write> MatrixConsumer for Table<W> {
         };
         let took = found.machine.as_ref().map(|machine| machine.took_ms);
         let took = took.map_or(String::new(), |ms| format!("; {:.1} s", ms as f64 / 1000.0));
-        let (name, names, fate) = (&found.name, self.names, found.fate.word());
+        let (name, names, end) = (&found.name, self.names, found.end.word());
         let complaints = match found.complaints.len() {
             0 => String::new(),
             1 => "; 1 complaint in its log".into(),
             many => format!("; {many} complaints in its log"),
         };
-        self.write(&format!("{name:<names$}  {fate:<13}  {brief}{complaints}{took}\n"))
+        self.write(&format!("{name:<names$}  {end:<13}  {brief}{complaints}{took}\n"))
     }
 
     fn end(&mut self, _matrix: &Matrix, found: &MatrixDocument) -> io::Result<()> {

@@ -6,7 +6,7 @@ use rstest::rstest;
 
 use crate::fixture::{markup, matrix as made, run};
 use crate::output::buffer::Buffer;
-use crate::output::document::{Complaint, Fate, MatrixDocument};
+use crate::output::document::{Complaint, KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::matrix::event::{MatrixConsumer, Stage};
 use crate::output::matrix::grid::grid;
 use crate::output::matrix::junit::junit;
@@ -97,7 +97,7 @@ fn a_table_of_nothing_is_a_table() {
 fn what_fails_in_some_rounds_says_in_how_many() {
     let cases = [made::pass(), made::fail("EAGAIN"), made::fail("EAGAIN"), made::pass()];
     let cases = (1..).zip(cases).map(|(round, verdict)| made::case("quiz1/v4/on", round, verdict));
-    let mut kernel = made::kernel("6.1", Fate::Completed, &[], |_, _| None);
+    let mut kernel = made::kernel("6.1", MachineEnd::Completed, &[], |_, _| None);
     kernel.run = Some(made::run(cases.collect(), 4));
     let text = narrow(&made::matrix(vec!["quiz1/v4/on".into()], vec![kernel]));
     assert!(text.contains("on        6.1 (2 of 4 rounds)"), "{text}");
@@ -106,9 +106,10 @@ fn what_fails_in_some_rounds_says_in_how_many() {
 
 #[test]
 fn names_that_a_shell_would_read_are_quoted() {
-    let kernel = made::kernel("it's a vmlinux", Fate::Completed, &made::quizzes(), |at, _| {
-        (at == 0).then(|| made::fail("EAGAIN"))
-    });
+    let kernel =
+        made::kernel("it's a vmlinux", MachineEnd::Completed, &made::quizzes(), |at, _| {
+            (at == 0).then(|| made::fail("EAGAIN"))
+        });
     let text = narrow(&made::matrix(made::quizzes(), vec![kernel]));
     let again = r"again     sockmig matrix --kernel 'it'\''s a vmlinux' quiz1/v4/off";
     assert!(text.contains(again), "{text}");
@@ -136,8 +137,8 @@ fn rows_come_as_their_kernels_end() {
     let outcomes = run::outcomes();
     let ids: Vec<String> = outcomes.iter().map(|outcome| outcome.id.clone()).collect();
     let why = "the mirror has it no more".into();
-    let gone = made::kernel("6.16.12-1", Fate::CannotFetch { why }, &ids, |_, _| None);
-    let mut ran = made::kernel("6.1.174-1", Fate::Completed, &[], |_, _| None);
+    let gone = made::kernel("6.16.12-1", MachineEnd::CannotFetch { why }, &ids, |_, _| None);
+    let mut ran = made::kernel("6.1.174-1", MachineEnd::Completed, &[], |_, _| None);
     ran.run = Some(made::run(made::documents(&outcomes), 1));
     table.begin(&matrix).expect("begin");
     table.stage(1, &Stage::Fetching("12 of 26 MB".into())).expect("stage");
@@ -182,7 +183,7 @@ fn markdown_reads_nothing_that_was_not_meant() {
 #[test]
 fn junit_of_a_kernel_that_fails_and_complains() {
     let ids = ["quiz1/v4/off", "quiz1/v4/on"].map(str::to_owned);
-    let mut kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |at, _| {
+    let mut kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |at, _| {
         Some(if at == 0 { made::fail("EAGAIN") } else { made::known() })
     });
     let text = "WARNING: f\nCall Trace:\n g".into();
@@ -273,7 +274,7 @@ fn junit_has_a_suite_for_each_kernel() {
     ] {
         assert_eq!(message(kernel, case), says, "{case} on {kernel}");
     }
-    // The counts in front are those of the cases behind.
+    // The counts in front are those of the cases after.
     let cases = || report.test_suites.iter().flat_map(|suite| &suite.test_cases);
     let failures = cases().filter(|case| format!("{:?}", case.status).contains("kind: Failure"));
     let skipped = cases().filter(|case| matches!(case.status, TestCaseStatus::Skipped { .. }));
@@ -286,9 +287,23 @@ fn junit_has_a_suite_for_each_kernel() {
 
 #[test]
 fn junit_survives_what_a_console_may_print() {
-    let fate = Fate::Hung { why: "\u{1}\u{1b}[31m]]> & <no>".into() };
-    let mut kernel = made::kernel("6.1", fate, &made::quizzes(), |_, _| None);
+    let end = MachineEnd::Hung { why: "\u{1}\u{1b}[31m]]> & <no>".into() };
+    let mut kernel = made::kernel("6.1", end, &made::quizzes(), |_, _| None);
     kernel.console = "\0\u{8}]]></system-out>\u{fffe}".into();
     let xml = junit(&made::matrix(made::quizzes(), vec![kernel])).expect("XML");
     Report::deserialize_from_str(&xml).expect("it parses");
+}
+
+#[test]
+fn a_kernel_is_read_and_written_with_the_names_of_schema_1() {
+    let text = serde_json::json!({
+        "name": "6.1",
+        "fate": { "fate": "out-of-memory", "why": "Out of memory: Killed process 7" },
+        "lacks": ["the module veth"],
+    });
+    let read: KernelDocument = serde_json::from_value(text.clone()).expect("of schema 1");
+    let why = "Out of memory: Killed process 7".into();
+    assert_eq!(read.end, MachineEnd::OutOfMemory { why });
+    assert_eq!(read.missing, ["the module veth"]);
+    assert_eq!(serde_json::to_value(&read).expect("written"), text);
 }

@@ -1,5 +1,5 @@
 //! A matrix in words: the table, its legend, everything that wants an explanation, and
-//! what it all comes to. A pure function of the document.
+//! the totals. A pure function of the document.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
     page.complaints(&findings);
     page.groups("Stale expectations: the bug is not there", &findings.stale);
     page.groups("Skipped", &findings.skips);
-    page.groups("Guests had to do without", &findings.lacks);
+    page.groups("Missing in guests", &findings.missing);
     page.machines(&findings);
     page.totals(&grid);
     page.text
@@ -101,7 +101,7 @@ impl Page<'_> {
         }
         if grid.counts {
             let what =
-                "n of a cell's m cases came to this, the others to words above it in this list";
+                "n of a cell's m cases have this result, the others one above it in this list";
             self.say("  n/m    ", what);
         }
     }
@@ -113,8 +113,8 @@ impl Page<'_> {
         }
         self.heading("Machines that did not complete");
         for kernel in &findings.ends {
-            let why = kernel.fate.why().unwrap_or_default();
-            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.fate.word()));
+            let why = kernel.end.why().unwrap_or_default();
+            self.say(&format!("  {} ", kernel.name), &format!("{}: {why}", kernel.end.word()));
             for line in kernel.console.lines() {
                 self.line(&format!("    | {line}"));
             }

@@ -1,7 +1,7 @@
 //! What the kernel's own parsers ask of KTAP, as rules.
 //!
 //! From `Documentation/dev-tools/ktap.rst` and from how `tools/testing/kunit/kunit.py
-//! parse` and NIPA read: a version line; a plan behind it; as many results as planned,
+//! parse` and NIPA read: a version line; a plan after it; as many results as planned,
 //! numbered from 1; `ok` or `not ok`, a number, a description without `#`, and perhaps
 //! a directive; everything else is a diagnostic line that starts with `#`.
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use vm::bootable::{Bootable, Image};
+use vm::boot::bootable::{Bootable, Image};
 
-use crate::Desk;
+use crate::Sandbox;
 use crate::synthetic::{X86_64, kernel, vmlinux, whole_deb};
 
 static DEBS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| ["gz", "xz", "zst"].map(whole_deb));
@@ -29,10 +29,10 @@ proptest! {
         let kept = (deb.len() as f64 * share) as usize;
         // The last byte may be there only to make the length even.
         let kept = kept.min(deb.len() - 2);
-        let desk = Desk::new();
-        let path = desk.put("linux.deb", &deb[..kept]);
-        prop_assert!(desk.prepare(&path).is_err());
-        prop_assert_eq!(desk.ready(), 0, "nothing is left behind");
+        let sandbox = Sandbox::new();
+        let path = sandbox.put("linux.deb", &deb[..kept]);
+        prop_assert!(sandbox.prepare(&path).is_err());
+        prop_assert_eq!(sandbox.ready(), 0, "nothing is left");
     }
 
     #[test]
@@ -42,9 +42,9 @@ proptest! {
         let mut deb = DEBS[which].clone();
         let at = ((deb.len() - 1) as f64 * share) as usize;
         deb[at] ^= flip;
-        let desk = Desk::new();
-        let path = desk.put("linux.deb", &deb);
-        if let Ok(bootable) = desk.prepare(&path) {
+        let sandbox = Sandbox::new();
+        let path = sandbox.put("linux.deb", &deb);
+        if let Ok(bootable) = sandbox.prepare(&path) {
             prop_assert!(!gives_another(&bootable), "byte {at} ^ {flip}");
         }
     }
@@ -52,9 +52,9 @@ proptest! {
     #[test]
     fn a_truncated_bzimage_is_refused(share in 0.0..1.0_f64) {
         let kernel = kernel();
-        let desk = Desk::new();
-        let path = desk.put("bzImage", &kernel[..((kernel.len() - 1) as f64 * share) as usize]);
-        prop_assert!(desk.prepare(&path).is_err());
+        let sandbox = Sandbox::new();
+        let path = sandbox.put("bzImage", &kernel[..((kernel.len() - 1) as f64 * share) as usize]);
+        prop_assert!(sandbox.prepare(&path).is_err());
     }
 
     #[test]
@@ -64,9 +64,9 @@ proptest! {
         for mut image in [kernel(), vmlinux(X86_64, true)] {
             let at = ((image.len() - bytes.len()) as f64 * share * share * share) as usize;
             image[at..at + bytes.len()].copy_from_slice(&bytes);
-            let desk = Desk::new();
-            let path = desk.put("image", &image);
-            let _ = desk.prepare(&path);
+            let sandbox = Sandbox::new();
+            let path = sandbox.put("image", &image);
+            let _ = sandbox.prepare(&path);
         }
     }
 }

@@ -11,20 +11,22 @@ use std::thread;
 
 use rstest::rstest;
 use tempfile::TempDir;
-use vm::bootable::{Bootable, Image, NotBootable, prepare};
-use vm::cache::Cache;
-use vm::choice::Choice;
-use vm::prune::prune;
+use vm::boot::bootable::{Bootable, Image};
+use vm::boot::not_bootable::NotBootable;
+use vm::boot::prepare::prepare;
+use vm::boot::prune::prune;
+use vm::fetch::cache::Cache;
+use vm::fetch::choice::Choice;
 
 use crate::synthetic::{RELEASE, X86_64, bzimage, kernel, payload, uml, vmlinux, whole_deb};
 
-/// A cache, and a place for the user's files.
-struct Desk {
+/// A cache, and a directory for the user's files.
+struct Sandbox {
     dir: TempDir,
     cache: Cache,
 }
 
-impl Desk {
+impl Sandbox {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let cache = Cache::at(&dir.path().join("cache")).expect("a cache");
@@ -53,58 +55,58 @@ fn choice(image: &Path, modules: Option<&Path>) -> Choice {
 
 #[rstest]
 fn a_bzimage_gives_what_is_in_it(#[values("gz", "xz", "lzma", "zst", "lz4")] with: &str) {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let inside = vmlinux(X86_64, true);
-    let image = desk.put("bzImage", &bzimage(&payload(with, &inside)));
-    let bootable = desk.prepare(&image).expect("a kernel");
+    let image = sandbox.put("bzImage", &bzimage(&payload(with, &inside)));
+    let bootable = sandbox.prepare(&image).expect("a kernel");
     assert_eq!(bootable.release.as_deref(), Some(RELEASE));
     let Image::Pvh(path) = &bootable.image else { panic!("{bootable:?}") };
     assert!(fs::read(path).expect("a file") == inside);
-    assert_eq!(desk.prepare(&image).expect("the same again"), bootable);
+    assert_eq!(sandbox.prepare(&image).expect("the same again"), bootable);
 }
 
 #[rstest]
 #[case::without_an_entry(payload("xz", &vmlinux(X86_64, false)))]
 #[case::compressed_in_an_unknown_way(b"BZh9, says bzip2".to_vec())]
 fn some_boot_as_they_are(#[case] payload: Vec<u8>) {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &bzimage(&payload));
-    let bootable = desk.prepare(&image).expect("a kernel");
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &bzimage(&payload));
+    let bootable = sandbox.prepare(&image).expect("a kernel");
     assert!(matches!(bootable.image, Image::BzImage(_)), "{bootable:?}");
 }
 
 #[test]
 fn a_rebuilt_kernel_is_another_one() {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &kernel());
-    let old = desk.prepare(&image).expect("a kernel");
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &kernel());
+    let old = sandbox.prepare(&image).expect("a kernel");
     let mut inside = vmlinux(X86_64, true);
     *inside.last_mut().expect("bytes") ^= 1;
-    desk.put("bzImage", &bzimage(&payload("zst", &inside)));
-    let new = desk.prepare(&image).expect("a kernel");
+    sandbox.put("bzImage", &bzimage(&payload("zst", &inside)));
+    let new = sandbox.prepare(&image).expect("a kernel");
     assert_ne!(old.image, new.image);
-    let freed = prune(&desk.cache, false).expect("pruned");
-    assert_eq!((freed.things, desk.ready()), (1, 1), "the old one goes");
-    assert_eq!(desk.prepare(&image).expect("still there"), new);
+    let freed = prune(&sandbox.cache, false).expect("pruned");
+    assert_eq!((freed.things, sandbox.ready()), (1, 1), "the old one goes");
+    assert_eq!(sandbox.prepare(&image).expect("still there"), new);
 }
 
 #[test]
 fn a_vmlinux_and_a_uml_binary_stay_where_they_are() {
-    let desk = Desk::new();
-    let image = desk.put("vmlinux", &vmlinux(X86_64, true));
-    desk.put(".config", b"CONFIG_PVH=y\n");
-    let bootable = desk.prepare(&image).expect("a kernel");
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("vmlinux", &vmlinux(X86_64, true));
+    sandbox.put(".config", b"CONFIG_PVH=y\n");
+    let bootable = sandbox.prepare(&image).expect("a kernel");
     assert_eq!(bootable.image, Image::Pvh(image));
     assert!(fs::read(bootable.config.expect("a config")).expect("a file").starts_with(b"CONFIG"));
-    let image = desk.put("linux", &uml());
-    assert_eq!(desk.prepare(&image).expect("a kernel").image, Image::Uml(image));
+    let image = sandbox.put("linux", &uml());
+    assert_eq!(sandbox.prepare(&image).expect("a kernel").image, Image::Uml(image));
 }
 
 #[rstest]
 fn a_package_gives_kernel_config_and_modules(#[values("", "gz", "xz", "zst")] with: &str) {
-    let desk = Desk::new();
-    let deb = desk.put("linux.deb", &whole_deb(with));
-    let bootable = desk.prepare(&deb).expect("a kernel");
+    let sandbox = Sandbox::new();
+    let deb = sandbox.put("linux.deb", &whole_deb(with));
+    let bootable = sandbox.prepare(&deb).expect("a kernel");
     let modules: Vec<_> = bootable.modules.iter().map(|module| &*module.name).collect();
     assert_eq!(modules, ["nfnetlink", "nf_tables"]);
     assert_eq!(bootable.built_in, ["virtio_console"]);
@@ -116,51 +118,51 @@ fn a_package_gives_kernel_config_and_modules(#[values("", "gz", "xz", "zst")] wi
 }
 
 #[test]
-fn what_a_kill_left_behind_is_not_taken_for_a_kernel() {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &kernel());
-    let bootable = desk.prepare(&image).expect("a kernel");
+fn what_a_killed_run_left_is_not_taken_for_a_kernel() {
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &kernel());
+    let bootable = sandbox.prepare(&image).expect("a kernel");
     let Image::Pvh(path) = &bootable.image else { panic!("{bootable:?}") };
     let place = path.parent().expect("a directory");
 
     fs::write(path, b"half").expect("written");
-    assert_eq!(desk.prepare(&image).expect("made again"), bootable);
+    assert_eq!(sandbox.prepare(&image).expect("made again"), bootable);
     assert!(fs::metadata(path).expect("a file").len() > 4);
 
     let name = place.file_name().expect("a name").to_str().expect("text");
     fs::rename(place, place.with_file_name(format!(".{name}.part"))).expect("renamed");
-    assert_eq!(desk.prepare(&image).expect("made again"), bootable);
-    assert_eq!(desk.ready(), 1, "the leftover is gone");
+    assert_eq!(sandbox.prepare(&image).expect("made again"), bootable);
+    assert_eq!(sandbox.ready(), 1, "the leftover is gone");
 
     fs::write(place.join("kernel.json"), b"{").expect("written");
-    assert_eq!(desk.prepare(&image).expect("made again"), bootable);
+    assert_eq!(sandbox.prepare(&image).expect("made again"), bootable);
 }
 
 #[test]
 fn many_at_once_make_one() {
-    let desk = Desk::new();
-    let image = desk.put("linux.deb", &whole_deb("xz"));
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("linux.deb", &whole_deb("xz"));
     let made = thread::scope(|scope| {
-        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| desk.prepare(&image))).collect();
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| sandbox.prepare(&image))).collect();
         all.into_iter().map(|one| one.join().expect("no panic")).collect::<Result<Vec<_>, _>>()
     });
     let made = made.expect("kernels");
     assert!(made.iter().all(|one| *one == made[0]));
-    assert_eq!(desk.ready(), 1);
+    assert_eq!(sandbox.ready(), 1);
 }
 
 #[test]
 fn pruning_everything_leaves_nothing() {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &kernel());
-    desk.prepare(&image).expect("a kernel");
-    let stray = desk.cache.packages().join("linux-image-old_1_amd64.deb");
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &kernel());
+    sandbox.prepare(&image).expect("a kernel");
+    let stray = sandbox.cache.packages().join("linux-image-old_1_amd64.deb");
     fs::write(&stray, b"old").expect("written");
-    let freed = prune(&desk.cache, false).expect("pruned");
+    let freed = prune(&sandbox.cache, false).expect("pruned");
     assert_eq!((freed.things, freed.bytes, freed.busy), (1, 3, 0));
-    let lock = desk.cache.lock("6.1.174-1", &mut |_| {}).expect("a lock");
-    let freed = prune(&desk.cache, true).expect("pruned");
+    let lock = sandbox.cache.lock("6.1.174-1", &mut |_| {}).expect("a lock");
+    let freed = prune(&sandbox.cache, true).expect("pruned");
     assert_eq!((freed.things, freed.busy), (1, 1));
-    assert_eq!(desk.ready(), 0);
+    assert_eq!(sandbox.ready(), 0);
     drop(lock);
 }

@@ -1,23 +1,25 @@
 //! Directories of modules.
 
-use vm::bootable::{Bootable, NotBootable, prepare};
+use vm::boot::bootable::Bootable;
+use vm::boot::not_bootable::NotBootable;
+use vm::boot::prepare::prepare;
 
 use crate::synthetic::{AARCH64, RELEASE, X86_64, compressed, kernel, module};
-use crate::{Desk, choice};
+use crate::{Sandbox, choice};
 
 /// Prepares a kernel with modules: file name, machine, dependencies, release.
 fn with(modules: &[(&str, u16, &str, &str)]) -> Result<Bootable, String> {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &kernel());
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &kernel());
     for (file, machine, depends, release) in modules {
         let end = file.rsplit_once(".ko.").map_or("", |(_, end)| end);
         let bytes = compressed(end, &module(*machine, depends, release));
-        desk.put(&format!("modules/{file}"), &bytes);
+        sandbox.put(&format!("modules/{file}"), &bytes);
     }
-    let dir = desk.dir.path().join("modules");
-    let prepared = prepare(&choice(&image, Some(&dir)), &desk.cache, &mut |_| {});
-    let shown = desk.dir.path().display().to_string();
-    prepared.map_err(|error| error.to_string().replace(&shown, "/desk"))
+    let dir = sandbox.dir.path().join("modules");
+    let prepared = prepare(&choice(&image, Some(&dir)), &sandbox.cache, &mut |_| {});
+    let shown = sandbox.dir.path().display().to_string();
+    prepared.map_err(|error| error.to_string().replace(&shown, "/sandbox"))
 }
 
 #[test]
@@ -58,25 +60,25 @@ fn modules_that_need_each_other_do_not_go_on_forever() {
 fn modules_of_another_kernel_are_refused() {
     assert_eq!(
         with(&[("veth.ko", X86_64, "", "6.1.0-other")]).expect_err("refused"),
-        "the module /desk/modules/veth.ko is for the kernel 6.1.0-other and not \
+        "the module /sandbox/modules/veth.ko is for the kernel 6.1.0-other and not \
          6.12.86-synthetic; give the modules of this build"
     );
     assert_eq!(
         with(&[("veth.ko", AARCH64, "", RELEASE)]).expect_err("refused"),
-        "the module /desk/modules/veth.ko is not for x86_64"
+        "the module /sandbox/modules/veth.ko is not for x86_64"
     );
 }
 
 #[test]
 fn a_changed_module_is_seen() {
-    let desk = Desk::new();
-    let image = desk.put("bzImage", &kernel());
-    let dir = desk.dir.path().join("modules");
-    let prepare = || prepare(&choice(&image, Some(&dir)), &desk.cache, &mut |_| {});
+    let sandbox = Sandbox::new();
+    let image = sandbox.put("bzImage", &kernel());
+    let dir = sandbox.dir.path().join("modules");
+    let prepare = || prepare(&choice(&image, Some(&dir)), &sandbox.cache, &mut |_| {});
     assert!(matches!(prepare(), Err(NotBootable::Modules { .. })), "there is no directory yet");
-    desk.put("modules/veth.ko", &module(X86_64, "", RELEASE));
+    sandbox.put("modules/veth.ko", &module(X86_64, "", RELEASE));
     let old = prepare().expect("a kernel");
-    desk.put("modules/tun.ko", &module(X86_64, "", RELEASE));
+    sandbox.put("modules/tun.ko", &module(X86_64, "", RELEASE));
     let new = prepare().expect("a kernel");
     assert_eq!((old.modules.len(), new.modules.len()), (1, 2));
 }

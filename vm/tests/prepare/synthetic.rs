@@ -97,7 +97,7 @@ pub fn module(machine: u16, depends: &str, release: &str) -> Vec<u8> {
     Elf { machine, segments: Vec::new(), sections }.bytes()
 }
 
-/// A `bzImage` around a payload that already is compressed and has its size behind it.
+/// A `bzImage` around a payload that already is compressed and has its size after it.
 pub fn bzimage(payload: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 1024 + 64];
     image[0x1f1] = 1;
@@ -122,7 +122,7 @@ pub fn kernel() -> Vec<u8> {
     bzimage(&payload("zst", &vmlinux(X86_64, true)))
 }
 
-/// Compressed data with its size behind it, as the kernel's build makes them.
+/// Compressed data with its size after it, as the kernel's build makes them.
 pub fn payload(with: &str, data: &[u8]) -> Vec<u8> {
     let mut payload = compressed(with, data);
     if with != "gz" {

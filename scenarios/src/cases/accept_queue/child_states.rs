@@ -7,6 +7,7 @@ use harness::lab::Lab;
 use harness::socket::{Received, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::TALK;
 use crate::judge::expectation::Expectation;
 use crate::steps::queued_child::{SERVED, hello};
 
@@ -19,7 +20,8 @@ pub(super) const CASES: &[Case] = &[
         does: "The child of a client that has sent nothing waits in A's queue; B listens; A is \
                closed; then the client sends.",
         must: "Off: one RST when A is closed. On: B accepts the child, and gets what is sent later.",
-        source: "inet_csk_listen_stop(); the talk: acceptable connections",
+        documents: &[TALK.at("acceptable connections")],
+        source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         run: without_data,
         expect: without_data_must,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::subprocess::Copy;
+use harness::subprocess::ForkedHolder;
 use harness::wait;
 use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::queued_child::{SERVED, hello, quiz1_by, quiz1_must_by};
+use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::sleeping_thread::{asleep_or_woken, ended_under, ended_under_must};
 use crate::steps::wires;
 
@@ -23,11 +23,11 @@ pub(super) const CASES: &[Case] = &[
         does: "As quiz 1, but a second process has A open too: A is closed here, and then that \
                process is killed.",
         must: "As quiz 1, and only by the death of the last process that has A open.",
-        source: "E-07, E-08; do_exit() closes files, inet_release() at the last reference",
+        source: "do_exit() closes files, inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
         run: owner_killed,
         expect: |setting| {
-            quiz1_must_by(KILLED, setting).fact("A's child before the kill", "1 waiting")
+            ended_by_must(KILLED, setting).fact("A's child before the kill", "1 waiting")
         },
         ..Case::DEFAULT
     },
@@ -37,8 +37,8 @@ pub(super) const CASES: &[Case] = &[
                B listens here; that process is killed.",
         must: "Off: 24 resets. On: all children reach B; those that moved to a listener which was \
                about to close went on from there, and each hop is counted.",
-        source: "E-16; do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS \
-                 counts hops",
+        source: "do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS counts \
+                 hops",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: owner_of_four_killed,
@@ -61,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
         does: "Three children migrate to B, whose backlog is 1. W sends a SYN; one child is \
                accepted, and W tries again; another one is, and W tries once more.",
         must: "B drops SYNs, each counted, until no more children wait than its backlog is.",
-        source: "E-12, E-13; sk_acceptq_is_full() in tcp_conn_request()",
+        source: "sk_acceptq_is_full() in tcp_conn_request()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[
             wires::C_CONNECTS_AND_SENDS,
@@ -109,7 +109,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A listener without SO_REUSEPORT has C's child in its queue, and W's request; it is \
                closed; W sends its ACK.",
         must: "One reset each, and no failed migration is counted: A was never in a group.",
-        source: "E-18; reuseport_migrate_sock(): no sk_reuseport_cb, no count",
+        source: "reuseport_migrate_sock(): no sk_reuseport_cb, no count",
         settings: Settings::FamiliesOn,
         run: without_option,
         expect: |_| {
@@ -129,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
                connects while a program chooses the group's first member.",
         must: "The call keeps A open: A gets C's connection, and the call returns it. Then A is \
                gone, and B is the first member.",
-        source: "E-22; the call holds the file: fdget() in __sys_accept4()",
+        source: "the call holds the file: fdget() in __sys_accept4()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
         run: closed_under_accept,
@@ -149,7 +149,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/shutdown-under-accept",
         does: "A thread sleeps in accept on A; B listens; A is shut down.",
         must: "The call returns at once, with EINVAL.",
-        source: "E-23; inet_csk_wait_for_connect(): the state is no longer TCP_LISTEN",
+        source: "inet_csk_wait_for_connect(): the state is no longer TCP_LISTEN",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Accept, shut_down),
@@ -160,7 +160,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/shutdown-under-epoll",
         does: "A thread sleeps in epoll_wait on A; B listens; A is shut down.",
         must: "The call returns at once.",
-        source: "E-23; tcp_set_state(TCP_CLOSE), sk_state_change()",
+        source: "tcp_set_state(TCP_CLOSE), sk_state_change()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Epoll, shut_down),
@@ -172,8 +172,8 @@ pub(super) const CASES: &[Case] = &[
 const KILLED: &str = "the other owner of A is killed";
 
 fn owner_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    quiz1_by(lab, |lab, a| {
-        let owner = Copy::fork()?;
+    ended_by(lab, |lab, a| {
+        let owner = ForkedHolder::fork()?;
         // Not the last descriptor of it: nothing happens.
         drop(a);
         lab.observe_waiting("A's child before the kill")?;
@@ -195,7 +195,7 @@ fn owner_of_four_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         let waiting: u32 = four.iter().map(|l| l.queue().map_or(0, |queue| queue.waiting)).sum();
         Ok((waiting >= 24).then_some(()))
     })?;
-    let owner = Copy::fork()?;
+    let owner = ForkedHolder::fork()?;
     drop(four);
     let b = lab.listen_with_backlog("B", 64)?;
     let before = lab.counters()?;

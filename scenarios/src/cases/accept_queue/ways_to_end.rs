@@ -1,15 +1,16 @@
 //! Every way in which a listener with children can end, and where the children go.
 
-use std::collections::BTreeMap;
 use std::net::Shutdown;
 
 use harness::lab::{Lab, outcome};
-use harness::socket::{Client, Listener, Stream};
-use harness::wait;
+use harness::place::Place;
+use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
+use crate::document::REPLY;
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::queued_child::{hello, quiz1_by, quiz1_must_by};
+use crate::steps::queued_child::{ended_by, ended_by_must, hello};
+use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
 use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
@@ -20,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_shutdown(), tcp_disconnect(), inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
-            quiz1_by(lab, |lab, a| ended(lab, a, SHUT_RDWR, |a| a.shutdown(Shutdown::Both)))
+            ended_by(lab, |lab, a| ended(lab, a, SHUT_RDWR, |a| a.shutdown(Shutdown::Both)))
         },
         expect: |setting| ended_must(SHUT_RDWR, setting),
         ..Case::DEFAULT
@@ -32,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_shutdown(), case TCP_LISTEN: RCV_SHUTDOWN disconnects",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
-            quiz1_by(lab, |lab, a| ended(lab, a, SHUT_RD, |a| a.shutdown(Shutdown::Read)))
+            ended_by(lab, |lab, a| ended(lab, a, SHUT_RD, |a| a.shutdown(Shutdown::Read)))
         },
         expect: |setting| ended_must(SHUT_RD, setting),
         ..Case::DEFAULT
@@ -43,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         must: "As quiz 1; and A, which is still open, accepts no more: EINVAL.",
         source: "inet_stream_connect(), tcp_disconnect(), inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
-        run: |lab, _| quiz1_by(lab, |lab, a| ended(lab, a, DISCONNECT, Listener::disconnect)),
+        run: |lab, _| ended_by(lab, |lab, a| ended(lab, a, DISCONNECT, Listener::disconnect)),
         expect: |setting| ended_must(DISCONNECT, setting),
         ..Case::DEFAULT
     },
@@ -54,21 +55,22 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_shutdown(), case TCP_LISTEN: only RCV_SHUTDOWN matters",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED]),
-        run: |lab, _| unharmed(lab, |a| outcome(a.shutdown(Shutdown::Write))),
-        expect: |_| unharmed_must(),
+        run: |lab, _| has_no_effect(lab, |a| outcome(a.shutdown(Shutdown::Write))),
+        expect: |_| has_no_effect_must(),
         ..Case::DEFAULT
     },
     Case {
         name: "accept-queue/duplicate",
         does: "With a child in A's queue and B listening, a duplicate of A is closed.",
         must: "Nothing happens: A is open as long as one descriptor of it is.",
-        source: "the mailing list, `dup doesn't count`; inet_release() at the last reference",
+        documents: &[REPLY.at("`dup doesn't count`")],
+        source: "inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED]),
         run: |lab, _| {
-            unharmed(lab, |a| a.duplicate().map_or_else(|e| e.to_string(), |_| "ok".into()))
+            has_no_effect(lab, |a| a.duplicate().map_or_else(|e| e.to_string(), |_| "ok".into()))
         },
-        expect: |_| unharmed_must(),
+        expect: |_| has_no_effect_must(),
         ..Case::DEFAULT
     },
     Case {
@@ -94,15 +96,11 @@ pub(super) const CASES: &[Case] = &[
                  reuseport_select_sock_by_hash()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
-        run: target,
-        expect: |_| {
-            Expectation::new()
-                .fact("children that moved", 16)
-                .fact("children that moved elsewhere than a new connection", 0)
-                // All 16 by chance on one of three: less than once in ten million runs.
-                .between("listeners that got some", (2, 3))
-                .counters(&[("TCPMigrateReqSuccess", 16)])
+        run: |lab, setting| {
+            let moved = moved(lab, &Place::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
+            observe_moved(lab, &moved)
         },
+        expect: |_| by_the_hash(),
         ..Case::DEFAULT
     },
     Case {
@@ -181,14 +179,14 @@ fn ended(
 }
 
 fn ended_must(act: &str, setting: Setting) -> Expectation {
-    quiz1_must_by(act, setting)
+    ended_by_must(act, setting)
         .fact(act, "ok")
         .fact("accept(A)", "EINVAL")
         .fact("poll(A)", "POLLOUT POLLHUP")
 }
 
 /// Does something to A that must not matter.
-fn unharmed(lab: &mut Lab, does: impl FnOnce(&Listener) -> String) -> harness::Result<()> {
+fn has_no_effect(lab: &mut Lab, does: impl FnOnce(&Listener) -> String) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let client = hello(lab, "C")?;
     let b = lab.listen("B")?;
@@ -206,7 +204,7 @@ fn unharmed(lab: &mut Lab, does: impl FnOnce(&Listener) -> String) -> harness::R
     Ok(())
 }
 
-fn unharmed_must() -> Expectation {
+fn has_no_effect_must() -> Expectation {
     Expectation::new()
         .fact("the call", "ok")
         .fact("sockets then", "C ESTABLISHED, C's child ESTABLISHED, a listener, a listener")
@@ -265,65 +263,13 @@ fn order_must(setting: Setting) -> Expectation {
     }
 }
 
-/// The clients' ports, outside of the range that the kernel chooses from by itself.
-const PORTS: std::ops::Range<u16> = 20_000..20_016;
-
-fn target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = lab.listen("A")?;
-    let connect = |lab: &mut Lab| -> harness::Result<Vec<Client>> {
-        PORTS
-            .map(|port| {
-                let client = Client::bare("a client", lab.family(), port)?;
-                client.reset_on_close()?;
-                lab.connect_client(client)
-            })
-            .collect()
-    };
-    let clients = connect(lab)?;
-    let heirs = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
-    wait::until(
-        "16 children in A's accept queue",
-        || Ok((a.queue()?.waiting >= 16).then_some(())),
-    )?;
-    let before = lab.counters()?;
-    lab.close(a);
-    lab.observe_counters(&before)?;
-    let moved = accept_all(&heirs)?;
-    drop(clients);
-    let _clients = connect(lab)?;
-    let anew = wait::until("16 new connections", || {
-        let waiting: u32 = heirs.iter().map(|heir| heir.queue().map_or(0, |q| q.waiting)).sum();
-        Ok((waiting >= 16).then_some(()))
-    })
-    .and_then(|()| accept_all(&heirs))?;
-    let elsewhere = moved.iter().filter(|(port, heir)| anew.get(port) != Some(heir)).count();
-    let mut some: Vec<usize> = moved.values().copied().collect();
-    some.sort_unstable();
-    some.dedup();
-    lab.observe("children that moved", moved.len());
-    lab.observe("children that moved elsewhere than a new connection", elsewhere);
-    lab.observe("listeners that got some", some.len());
-    Ok(())
-}
-
-/// Everything that waits, by the client's port: which listener it waits on.
-fn accept_all(listeners: &[Listener]) -> harness::Result<BTreeMap<u16, usize>> {
-    let mut taken = BTreeMap::new();
-    for (index, listener) in listeners.iter().enumerate() {
-        while let Some(child) = listener.accept_now()? {
-            taken.insert(child.peer.port(), index);
-        }
-    }
-    Ok(taken)
-}
-
 fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut holder = lab.listen("A")?;
     let _client = hello(lab, "C")?;
     let before = lab.counters()?;
     for next in ["B", "C", "D"] {
-        let heir = lab.listen(next)?;
-        lab.close(std::mem::replace(&mut holder, heir));
+        let target = lab.listen(next)?;
+        lab.close(std::mem::replace(&mut holder, target));
     }
     if let Some(child) = lab.accept_now(&holder)? {
         lab.observe("recv(D's child)", child.receive_now()?.to_string());

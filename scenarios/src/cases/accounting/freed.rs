@@ -104,6 +104,7 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Silent,
         run: |lab, _| often(lab, timer),
         expect: |_| nothing_is_kept(TIMES, 0),
+        ..Case::DEFAULT
     },
     Case {
         name: "accounting/freed/fast-open",
@@ -127,7 +128,7 @@ pub(super) const CASES: &[Case] = &[
         does: "20 children wait in A's queue; A is closed, the only listener. B listens; three \
                clients come that never acknowledge a FIN; B's children are closed; then the \
                clients reset.",
-        must: "The children that nobody inherits are no orphans once they are reset: three are \
+        must: "The children that have no target are no orphans once they are reset: three are \
                counted while the three clients keep silent, and none in the end.",
         source: "inet_child_forget(): tcp_orphan_count_inc(); inet_csk_destroy_sock()",
         settings: Settings::FamiliesOn,

@@ -109,8 +109,8 @@ fn accept_queue(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 /// Another listener starts, and the last one is closed.
 fn next(lab: &mut Lab, last: &mut Listener) -> harness::Result<()> {
-    let heir = lab.listen("the last one")?;
-    lab.close(std::mem::replace(last, heir));
+    let target = lab.listen("the last one")?;
+    lab.close(std::mem::replace(last, target));
     Ok(())
 }
 
@@ -155,8 +155,8 @@ fn fast_open(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     for _ in 0..TIMES {
         let mut w = lab.wire_client("W")?;
         lab.wire_syn(&mut w, &syn_with_data())?;
-        let heir = listen(lab, "the last one")?;
-        lab.close(std::mem::replace(&mut last, heir));
+        let target = listen(lab, "the last one")?;
+        lab.close(std::mem::replace(&mut last, target));
         lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
         if let Some(child) = last.accept_now()? {
             child.reset_on_close()?;

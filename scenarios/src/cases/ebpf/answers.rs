@@ -6,7 +6,7 @@ use harness::lab::Lab;
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::path::{Path, SHUT_DOWN, begin, end, go_on, listen};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::request::{IN_FLIGHT, RESET, SYN_ACK, observe_fresh_syn};
@@ -49,6 +49,7 @@ macro_rules! asked {
             wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, _| asked(lab, Path::$path, Answer::$answer),
             expect: |_| must(Path::$path, Answer::$answer),
+            ..Case::DEFAULT
         }
     };
 }
@@ -61,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
         "W's child with data waits; A is closed. When migrating, the program selects index 2.",
         "C accepts the child with its data, whatever the sysctl; the close is not seen on the \
          wire, and the program ran once for the SYN and once for the child.",
-        "B-04, B-11; inet_csk_listen_stop(), bpf_run_sk_reuseport(), d5e4ddaeb6ab"
+        "inet_csk_listen_stop(), bpf_run_sk_reuseport(), d5e4ddaeb6ab"
     ),
     asked!(
         "ebpf/close/pass",
@@ -70,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
         "W's child with data waits; A is closed. The program always passes.",
         "One of B, C and D accepts the child with its data: the hash chooses, with the sysctl \
          at 0 too.",
-        "B-07; reuseport_migrate_sock(): select_by_hash"
+        "reuseport_migrate_sock(): select_by_hash"
     ),
     asked!(
         "ebpf/close/drop",
@@ -79,7 +80,7 @@ pub(super) const CASES: &[Case] = &[
         "W's child with data waits; A is closed. When migrating, the program drops.",
         "The child is reset, with the sysctl at 1 too, by an RST that acknowledges the data; one \
          failed migration is counted.",
-        "B-08; reuseport_migrate_sock(): failure"
+        "reuseport_migrate_sock(): failure"
     ),
     asked!(
         "ebpf/shutdown/select",
@@ -87,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
         Select,
         "W's child with data waits; A is shut down. When migrating, the program selects index 2.",
         "C accepts the child with its data; nothing is seen on the wire.",
-        "B-04, B-11; inet_csk_listen_stop(); the upstream selftest does it so"
+        "inet_csk_listen_stop(); the upstream selftest does it so"
     ),
     asked!(
         "ebpf/shutdown/pass",
@@ -95,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
         Pass,
         "W's child with data waits; A is shut down. The program always passes.",
         "One of B, C and D accepts the child with its data.",
-        "B-07; reuseport_migrate_sock(): select_by_hash"
+        "reuseport_migrate_sock(): select_by_hash"
     ),
     asked!(
         "ebpf/shutdown/drop",
@@ -103,7 +104,7 @@ pub(super) const CASES: &[Case] = &[
         Drop,
         "W's child with data waits; A is shut down. When migrating, the program drops.",
         "The child is reset, and one failed migration is counted.",
-        "B-08; reuseport_migrate_sock(): failure"
+        "reuseport_migrate_sock(): failure"
     ),
     asked!(
         "ebpf/fast-open/select",
@@ -111,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         Select,
         "W's Fast Open child waits; A is closed. When migrating, the program selects index 2.",
         "C accepts the child with the data of its SYN, and W's ACK ends the handshake there.",
-        "B-04, B-11; inet_csk_listen_stop(), a child in SYN_RECV"
+        "inet_csk_listen_stop(), a child in SYN_RECV"
     ),
     asked!(
         "ebpf/fast-open/pass",
@@ -119,7 +120,7 @@ pub(super) const CASES: &[Case] = &[
         Pass,
         "W's Fast Open child waits; A is closed. The program always passes.",
         "One of B, C and D accepts the child with the data of its SYN.",
-        "B-07; reuseport_migrate_sock(): select_by_hash"
+        "reuseport_migrate_sock(): select_by_hash"
     ),
     asked!(
         "ebpf/fast-open/drop",
@@ -128,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
         "W's Fast Open child waits; A is closed. When migrating, the program drops.",
         "The child is reset by an RST that acknowledges its SYN's data; one failed migration is \
          counted.",
-        "B-08; inet_child_forget()"
+        "inet_child_forget()"
     ),
     asked!(
         "ebpf/final-ack/select",
@@ -136,7 +137,7 @@ pub(super) const CASES: &[Case] = &[
         Select,
         "A is closed, and W sends its ACK with data. When migrating, the program selects index 2.",
         "The ACK completes the handshake on C, which has the data.",
-        "B-04, B-11; tcp_v4_rcv(), tcp_v6_rcv(), inet_csk_complete_hashdance()"
+        "tcp_v4_rcv(), tcp_v6_rcv(), inet_csk_complete_hashdance()"
     ),
     asked!(
         "ebpf/final-ack/pass",
@@ -144,7 +145,7 @@ pub(super) const CASES: &[Case] = &[
         Pass,
         "A is closed, and W sends its ACK with data. The program always passes.",
         "The ACK completes the handshake on one of B, C and D.",
-        "B-07; reuseport_migrate_sock(): select_by_hash"
+        "reuseport_migrate_sock(): select_by_hash"
     ),
     asked!(
         "ebpf/final-ack/drop",
@@ -153,7 +154,7 @@ pub(super) const CASES: &[Case] = &[
         "A is closed, and W sends its ACK with data. When migrating, the program drops.",
         "The request is dropped, the ACK looks for a listener as any segment does, and is \
          answered by an RST without ACK; one failed migration is counted.",
-        "B-08; tcp_v4_rcv(), tcp_v6_rcv(): inet_csk_reqsk_queue_drop_and_put(), goto lookup"
+        "tcp_v4_rcv(), tcp_v6_rcv(): inet_csk_reqsk_queue_drop_and_put(), goto lookup"
     ),
     asked!(
         "ebpf/timer/select",
@@ -163,7 +164,7 @@ pub(super) const CASES: &[Case] = &[
          migrating, the program selects index 2.",
         "The request moves to C with the same SYN+ACK again, and the data completes the \
          handshake there; the program ran for the timer, and not again.",
-        "B-04, B-11; reqsk_timer_handler()"
+        "reqsk_timer_handler()"
     ),
     asked!(
         "ebpf/timer/pass",
@@ -172,7 +173,7 @@ pub(super) const CASES: &[Case] = &[
         "A is closed, W is silent, and the SYN+ACK timer fires; then W sends data. The program \
          always passes.",
         "The request moves to one of B, C and D, which the data completes the handshake on.",
-        "B-07; reqsk_timer_handler()"
+        "reqsk_timer_handler()"
     ),
     asked!(
         "ebpf/timer/drop",
@@ -182,7 +183,7 @@ pub(super) const CASES: &[Case] = &[
          migrating, the program drops.",
         "The request is dropped in silence, and one failed migration is counted; the data is \
          answered by an RST without ACK.",
-        "B-08, T-08; reqsk_timer_handler(): drop"
+        "reqsk_timer_handler(): drop"
     ),
 ];
 
@@ -211,7 +212,7 @@ fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     lab.observe("runs", runs.shown()?);
     lab.act("done");
-    observe_heir(lab, &[&b, &c, &d])?;
+    observe_accepted_by(lab, &[&b, &c, &d])?;
     observe_fresh_syn(lab)
 }
 

@@ -11,7 +11,7 @@ use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::wires;
 
@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
                B, of the same group.",
         must: "A refuses both with EPERM. The lock is the socket's and not the group's: B takes \
                them.",
-        source: "B-03; sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
+        source: "sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Silent,
@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
         must: "A is split off into a group of its own, where it is the only choice: the ACK makes \
                a child of A, which no longer listens, and is answered by an RST that acknowledges \
                it. No migration is counted.",
-        source: "B-16; reuseport_attach_prog(), reuseport_alloc(), reuseport_resurrect()",
+        source: "reuseport_attach_prog(), reuseport_alloc(), reuseport_resurrect()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_CONNECTS]),
@@ -64,7 +64,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A is alone, with a program that counts its runs; A is shut down and listens again; \
                a client comes.",
         must: "A founds a new group, and the program is lost, whatever the sysctl.",
-        source: "B-17; inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
+        source: "inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/attach/member-of-two",
         does: "As ebpf/attach/lone-member, but B listens too.",
         must: "The group lives on with B, and so does its program, to which A comes back.",
-        source: "B-17; reuseport_resurrect(): the group of another listener",
+        source: "reuseport_resurrect(): the group of another listener",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -155,7 +155,7 @@ fn attach_to_shut_down(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("answer to the ACK", answer);
     lab.observe_counters(&before)?;
     lab.observe_sockets("then")?;
-    observe_heir(lab, &[&b])
+    observe_accepted_by(lab, &[&b])
 }
 
 fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {

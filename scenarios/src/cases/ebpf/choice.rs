@@ -13,7 +13,7 @@ use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{data, observe_child};
 use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
@@ -25,14 +25,15 @@ pub(super) const CASES: &[Case] = &[
         does: "As accept-queue/target, with the sysctl at 0 and a program that always passes.",
         must: "As accept-queue/target: each child goes where a new connection with its four-tuple \
                is given to.",
-        source: "B-07, S-07; reuseport_select_sock_by_hash()",
+        source: "reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
             let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, heirs| lab.attach(&heirs[0], &program))?;
+            let moved =
+                moved(lab, &place, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -43,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         does: "Children of six clients wait in A's queue; B, C and D listen; when migrating, a \
                program selects index 2; A is closed.",
         must: "All six are C's, in their order.",
-        source: "B-11; inet_csk_listen_stop()",
+        source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -62,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
                then index 1 is emptied, and four come.",
         must: "B has the first eight. The four that no selection is made for are given by the \
                hash to a member of the group.",
-        source: "B-10; reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
+        source: "reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -80,7 +81,7 @@ pub(super) const CASES: &[Case] = &[
                is detached.",
         must: "To drop a SYN is to refuse it, and no silence: an RST that acknowledges it, and \
                ECONNREFUSED. Afterwards A serves a client.",
-        source: "B-09; inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
+        source: "inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[(
@@ -108,7 +109,7 @@ pub(super) const CASES: &[Case] = &[
                SYN was A's; B listens; A is closed; W sends its ACK with data.",
         must: "ENOENT, EBADFD, EAFNOSUPPORT and EPROTOTYPE, and the hash chooses among A's own \
                group: B.",
-        source: "B-10; sk_select_reuseport(), reuseport_id",
+        source: "sk_select_reuseport(), reuseport_id",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::Ipv6],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -130,7 +131,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with data. When \
                migrating, a program selects D's place, C's, and an empty one; and passes.",
         must: "The last selection that came to something counts: C accepts W's connection.",
-        source: "B-07, B-10; sk_select_reuseport(): selected_sk",
+        source: "sk_select_reuseport(): selected_sk",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -152,7 +153,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's child waits in A's queue; B, C and D listen; A is closed. When migrating, a \
                program selects C's place, and ends with 2, which is neither SK_PASS nor SK_DROP.",
         must: "What is not SK_PASS is a drop: the child is reset, and a failed migration counted.",
-        source: "B-08; bpf_run_sk_reuseport(): action == SK_PASS",
+        source: "bpf_run_sk_reuseport(): action == SK_PASS",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -176,7 +177,7 @@ pub(super) const CASES: &[Case] = &[
                nobody sent, an ACK from beyond the window, and its data.",
         must: "The program is asked for each of the four segments, and one migration is counted: \
                the request stays A's until there is a child.",
-        source: "B-18; tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
+        source: "tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -212,7 +213,7 @@ fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn choose_for_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -276,7 +277,7 @@ fn select_and_end<'m>(
     end(lab, a, path)?;
     go_on(lab, &mut w, path)?;
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 /// The place of each selection that fails, and what it is called.

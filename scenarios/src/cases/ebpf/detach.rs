@@ -9,7 +9,7 @@ use harness::socket::Listener;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::wires;
 
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Any member may detach it. ENOENT for a group without, for a socket with \
                SO_REUSEPORT and no group, and for a member that was shut down; EINVAL for a \
                socket without SO_REUSEPORT.",
-        source: "B-14; reuseport_detach_prog()",
+        source: "reuseport_detach_prog()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
         wire: WireRule::Silent,
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
                D listen; B detaches the program; A is closed.",
         must: "As without a program. Off: the child is reset, and no failed migration is counted. \
                On: the hash chooses.",
-        source: "B-15; reuseport_stop_listen_sock()",
+        source: "reuseport_stop_listen_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -85,7 +85,7 @@ fn detached_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.close(a);
     lab.observe_counters(&before)?;
     lab.observe("runs", runs.shown()?);
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn detached_must(setting: Setting) -> Expectation {

@@ -15,6 +15,7 @@ use harness::socket::{Child, Client, Listener, Stream};
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
+use crate::document::{COVER_LETTER, TALK};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
 use crate::steps::wires;
@@ -31,8 +32,8 @@ pub(super) const CASES: &[Case] = &[
                clients come; W answers A's last SYN+ACK, 31 seconds after the first; A accepts \
                until EAGAIN and is closed.",
         must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
-        source: "the talk, workaround 2: 1 + 2 + 4 + 8 + 16 = 31 seconds; \
-                 reqsk_timer_handler(), tcp_synack_retries",
+        documents: &[TALK.at("workaround 2: 1 + 2 + 4 + 8 + 16 = 31 seconds")],
+        source: "reqsk_timer_handler(), tcp_synack_retries",
         settings: Settings::Families,
         needs: &[Need::Programs],
         waits_for: DEFAULT_LAST,
@@ -52,8 +53,8 @@ pub(super) const CASES: &[Case] = &[
                is gone.",
         must: "That takes 63 seconds by default, not 31: the last repetition is waited for too. \
                Nobody is lost, and no request is left.",
-        source: "H-09; reqsk_timer_handler(): the request is given up at the expiry after the \
-                 last repetition",
+        source: "reqsk_timer_handler(): the request is given up at the expiry after the last \
+                 repetition",
         settings: Settings::Once,
         needs: &[Need::Programs],
         waits_for: DEFAULT_END,
@@ -70,13 +71,15 @@ pub(super) const CASES: &[Case] = &[
                 .fact("A accepts", "C `Hello World`, EAGAIN")
                 .counters(&[("PassiveOpens", 2)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "ebpf/draining/short",
         does: "As ebpf/draining/last-moment, with tcp_synack_retries at 0: W answers within a \
                second of its SYN.",
         must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
-        source: "the talk, workaround 2; the wait is as long as tcp_synack_retries makes it",
+        documents: &[TALK.at("workaround 2")],
+        source: "the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[
@@ -107,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As ebpf/draining/short, but A accepts until EAGAIN and is closed while W's request \
                is in flight; then W sends its data.",
         must: "That is quiz 2: C is saved, and W is answered by an RST without ACK.",
-        source: "the talk, workaround 2 and quiz 2; H-08",
+        documents: &[TALK.at("workaround 2 and quiz 2")],
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS, wires::W_REFUSED]),
@@ -127,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
                sends its data. A accepts just as many as were counted, and is closed.",
         must: "The count says when nothing is in flight any more, without waiting for timers: two \
                were given to A, and none since. Nobody is lost.",
-        source: "H-10; the cover letter's recipe: count SYNs and accepts in a map",
+        documents: &[COVER_LETTER.at("the recipe that counts SYNs and accepts in a map")],
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[

@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
                and 1.",
         must: "0, 39 and 40 are taken: 0 means 39, which selects, and 40 migrates too. All others \
                are EINVAL.",
-        source: "B-01; bpf_prog_load_check_attach(), bpf_prog_load_fixup_attach_type()",
+        source: "bpf_prog_load_check_attach(), bpf_prog_load_fixup_attach_type()",
         settings: Settings::Once,
         needs: &[Need::Programs],
         wire: WireRule::Silent,
@@ -52,7 +52,7 @@ pub(super) const CASES: &[Case] = &[
         does: "The second user, without capabilities, loads a program; attaches one that root \
                loaded; and attaches a classic one.",
         must: "To load is EPERM. To attach asks for no privilege, of either kind.",
-        source: "B-02; bpf_prog_load(); sk_reuseport_attach_bpf(), sk_reuseport_attach_filter()",
+        source: "bpf_prog_load(); sk_reuseport_attach_bpf(), sk_reuseport_attach_filter()",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::SecondUid],
         wire: WireRule::Silent,

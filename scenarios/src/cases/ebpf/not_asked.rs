@@ -7,7 +7,7 @@ use harness::socket::Listener;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::cases::ebpf::runs::{Runs, observe_heir};
+use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::wires;
 
@@ -18,8 +18,7 @@ pub(super) const CASES: &[Case] = &[
                migrates. W's child waits in A's queue; B, C and D listen; A is closed.",
         must: "It is not asked about the child. Off: the child is reset, and no failed migration \
                is counted. On: the hash chooses who accepts the child.",
-        source: "B-05, B-06; reuseport_stop_listen_sock(), reuseport_migrate_sock(): \
-                 expected_attach_type",
+        source: "reuseport_stop_listen_sock(), reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -34,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
                data.",
         must: "It is not asked about the request. Off: an RST without ACK, and no failed \
                migration. On: the hash chooses who accepts W's connection.",
-        source: "B-05, B-06; reuseport_migrate_sock(): expected_attach_type",
+        source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
@@ -48,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
                waits; B, C and D listen; A is closed.",
         must: "A classic program does not enable migration, nor is it asked. Off: the child is \
                reset, and no failed migration is counted. On: the hash chooses.",
-        source: "S-06, B-05; reuseport_migrate_sock(): expected_attach_type",
+        source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
@@ -70,7 +69,7 @@ fn abandoned(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<()> {
     go_on(lab, &mut w, path)?;
     lab.observe_sockets("then")?;
     lab.observe_counters(&before)?;
-    observe_heir(lab, &[&b, &c, &d])
+    observe_accepted_by(lab, &[&b, &c, &d])
 }
 
 fn abandoned_must(path: Path, setting: Setting) -> Expectation {

@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
                migrations. A is closed; B is shut down, listens again, and is registered again.",
         must: "Whoever stops listening is out of the register at once, whatever the sysctl, and \
                does not come back by listening again. C stays, with its cookie.",
-        source: "B-12; reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
+        source: "reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Silent,
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/register/leaving-for-good",
         does: "As ebpf/register/leaving, but the program is not asked about migrations.",
         must: "The same, also with the sysctl off, when who stops listening leaves its group.",
-        source: "B-12; reuseport_detach_sock(), bpf_sk_reuseport_detach()",
+        source: "reuseport_detach_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
         wire: WireRule::Silent,
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
                know it, and for one without SO_REUSEPORT; EBUSY for one that has a place, in \
                another register too; E2BIG beyond the end; ENOENT for a place that is empty; \
                ENOSPC where cookies have no room. A place may be given to another.",
-        source: "B-13; reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
+        source: "reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Silent,

@@ -64,12 +64,12 @@ impl Runs {
     }
 }
 
-/// Observes which of `heirs` accept a connection, and what that brings.
-pub(super) fn observe_heir(lab: &mut Lab, heirs: &[&Listener]) -> harness::Result<()> {
+/// Observes which of `targets` accept a connection, and what that brings.
+pub(super) fn observe_accepted_by(lab: &mut Lab, targets: &[&Listener]) -> harness::Result<()> {
     let (mut names, mut received) = (Vec::new(), Vec::new());
-    for heir in heirs {
-        while let Some((_, child)) = lab.accept_next(heir)? {
-            names.push(heir.name());
+    for target in targets {
+        while let Some((_, child)) = lab.accept_next(target)? {
+            names.push(target.name());
             received.push(child.receive_now()?.to_string());
             // A wire client would never acknowledge a FIN.
             child.reset_on_close()?;

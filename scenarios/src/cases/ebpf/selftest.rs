@@ -1,5 +1,5 @@
 //! The kernel's own selftest of migration by a program, from prog_tests/migrate_reuseport.c,
-//! state by state: five servers, of which the last inherits from the other four what 25
+//! state by state: five servers, of which the last is the target of the other four for what 25
 //! clients have begun.
 
 use std::net::Shutdown;
@@ -28,32 +28,33 @@ enum State {
     BySegment,
 }
 
-macro_rules! inherits {
+macro_rules! selftest {
     ($name:literal, $state:ident, $long:expr, $does:literal, $must:literal) => {
         Case {
             name: $name,
             does: concat!(
-                "A to D listen, with a program that looks up who inherits from whom by the \
-                 listener's cookie; 25 clients come. E listens, and is everybody's heir. ",
+                "A to D listen, with a program that looks up the target of each listener by its cookie; 25 clients come. E listens, and is the target of all. ",
                 $does
             ),
             must: concat!(
                 $must,
                 " E accepts all 25, each with its own data, and no other listener any."
             ),
-            source: "selftests/bpf: prog_tests/migrate_reuseport.c, progs/test_migrate_reuseport.c",
+            source: "selftests/bpf: prog_tests/migrate_reuseport.c, \
+                     progs/test_migrate_reuseport.c",
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: $long,
             wire: WireRule::Any(AnyWire::ManyConnections),
-            run: |lab, _| inherits(lab, State::$state),
+            run: |lab, _| selftest(lab, State::$state),
             expect: |_| must(State::$state),
+            ..Case::DEFAULT
         }
     };
 }
 
 pub(super) const CASES: &[Case] = &[
-    inherits!(
+    selftest!(
         "ebpf/selftest/established",
         Established,
         Duration::ZERO,
@@ -61,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
          down; E listens again and B is shut down.",
         "The program ran three times for each child."
     ),
-    inherits!(
+    selftest!(
         "ebpf/selftest/syn-recv",
         SynRecv,
         Duration::ZERO,
@@ -69,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
          are shut down; B listens again and E is shut down; E listens again and B is shut down.",
         "The program ran three times for each child."
     ),
-    inherits!(
+    selftest!(
         "ebpf/selftest/timer",
         ByTimer,
         FIRST,
@@ -77,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
          then the clients send their data.",
         "The program ran once for each request, without a packet."
     ),
-    inherits!(
+    selftest!(
         "ebpf/selftest/segment",
         BySegment,
         Duration::ZERO,
@@ -91,8 +92,8 @@ const CLIENTS: usize = 25;
 
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "E"];
 
-/// The index of E, that inherits.
-const HEIR: u32 = 4;
+/// The index of E, the target.
+const TARGET: u32 = 4;
 
 /// Twelve bytes, as the kernel's own test writes.
 fn message(number: usize) -> String {
@@ -127,13 +128,13 @@ fn send(lab: &mut Lab, client: &mut WireClient, number: usize) -> harness::Resul
     lab.wire_send(client, &data).map(drop)
 }
 
-fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
+fn selftest(lab: &mut Lab, state: State) -> harness::Result<()> {
     lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
-    let (group, heirs, runs) = (Register::new(5)?, Heirs::new(5)?, Runs::new()?);
+    let (group, targets, runs) = (Register::new(5)?, Heirs::new(5)?, Runs::new()?);
     let chosen = Counts::new(1)?;
     let mut statements = runs.counted();
-    let heir = Index::OfHeir(&heirs);
-    statements.push(when(Selected(&group, heir), [count(&chosen, 0), PASS]));
+    let target = Index::OfHeir(&targets);
+    statements.push(when(Selected(&group, target), [count(&chosen, 0), PASS]));
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let mut servers = vec![listen(lab, "A")?];
     lab.attach(&servers[0], &program)?;
@@ -145,7 +146,7 @@ fn inherits(lab: &mut Lab, state: State) -> harness::Result<()> {
     let all: Vec<&Listener> = servers.iter().collect();
     lab.register(&group, &all)?;
     for server in &servers[..4] {
-        heirs.set(cookie(server)?, HEIR)?;
+        targets.set(cookie(server)?, TARGET)?;
     }
     let before = lab.counters()?;
     for server in &servers[..4] {
@@ -207,7 +208,7 @@ fn must(state: State) -> Expectation {
     let finished = matches!(state, State::ByTimer | State::BySegment);
     Expectation::new()
         .fact("runs", runs)
-        // E has no heir, and is in the register no more when B is shut down.
+        // E has no target, and is in the register no more when B is shut down.
         .fact("chosen by the program", clients)
         .fact("accept by the others", "EINVAL, EINVAL, EINVAL, EINVAL")
         .fact("messages that E has", "all 25, each once")

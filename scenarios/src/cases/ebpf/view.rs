@@ -28,13 +28,15 @@ macro_rules! shown {
             name: $name,
             does: concat!("A program keeps what it is shown; W's SYN was A's; B listens. ", $does),
             must: $must,
-            source: "struct sk_reuseport_md; bpf_init_reuseport_kern(), sk_reuseport_is_valid_access()",
+            source: "struct sk_reuseport_md; bpf_init_reuseport_kern(), \
+                     sk_reuseport_is_valid_access()",
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: Path::$path.waits_for(),
             wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, setting| shown(lab, Path::$path, &Place::$place(setting.family)),
             expect: |setting| must(Path::$path, Place::$place(setting.family), setting),
+            ..Case::DEFAULT
         }
     };
 }
@@ -93,8 +95,8 @@ pub(super) const CASES: &[Case] = &[
                another 128 listeners there, so that the group outgrows its array; and when A was \
                shut down, and listens again.",
         must: "bind_inany is 0 for the one address and 1 for each of the others.",
-        source: "struct sk_reuseport_md; reuseport_alloc(), reuseport_grow(), reuseport_resurrect(): \
-                 bind_inany",
+        source: "struct sk_reuseport_md; reuseport_alloc(), reuseport_grow(), \
+                 reuseport_resurrect(): bind_inany",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::SocketsMatter),

@@ -13,7 +13,7 @@ use harness::{Family, Result};
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -114,8 +114,7 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/out-of-window",
         does: "W's SYN was A's; B listens; A is closed. W sends an ACK from far beyond the \
                window, then data.",
-        must: "Off: an RST without ACK, and the request is gone. On: an ACK that tells what is \
-               expected; the request lives on, and the data completes the handshake on B.",
+        must: "Off: an RST without ACK, and the request is gone. On: an ACK with the number that is expected; the request lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, send_ack",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -129,8 +128,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/reset",
         does: "W's SYN was A's; B listens; A is closed. W resets, with just the expected number.",
-        must: "The request is gone without a packet; on, it is counted. B is none the worse for \
-               it, and takes new handshakes.",
+        must: "The request is gone without a packet; on, it is counted. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -147,8 +145,8 @@ pub(super) const CASES: &[Case] = &[
                window and not the expected one, then sends data.",
         must: "Off: the request is gone without a packet. On: a challenge ACK, as for any \
                connection; the request lives on, and the data completes the handshake on B.",
-        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in \
-                 SYN-RECEIVED` (CVE-2026-68118)",
+        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in SYN-RECEIVED` \
+                 (CVE-2026-68118)",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
@@ -205,8 +203,8 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
                then all of it comes.",
         must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
-               for what is missing, which an ACK tells.",
-        source: "N-04; tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
+               for what is missing, which an ACK says.",
+        source: "tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
@@ -222,7 +220,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
         must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
                the handshake on B.",
-        source: "N-12; tcp_check_req(): if ACK is not set, just silently drop the packet",
+        source: "tcp_check_req(): if ACK is not set, just silently drop the packet",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::OffAndOn(
             &[(
@@ -260,9 +258,8 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/syn-in-window",
         does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
                window.",
-        must: "An RST that acknowledges it, and the request is gone. B is none the worse for it, \
-               and takes new handshakes.",
-        source: "N-11; tcp_check_req(), embryonic_reset",
+        must: "An RST that acknowledges it, and the request is gone. B is unaffected, and takes new handshakes.",
+        source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_in_window,
@@ -329,7 +326,7 @@ pub(super) const CASES: &[Case] = &[
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; W sends its SYN again.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "N-05; tcp_check_req(): tcp_rtx_synack(sk, req) with the heir",
+        source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the target",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_again_looks,
@@ -344,7 +341,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's request and then V's are A's, which is closed. W repeats its SYN; V's timer \
                fires.",
         must: "The repeated SYN puts W's timer off: V's fires first, though V came later.",
-        source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the heir",
+        source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -480,7 +477,7 @@ fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_syn_ack_looks(&w);
     // The request is still A's; it ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }
 
 fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -504,7 +501,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
     for client in [&mut v, &mut w] {
         lab.timer_has_fired(client);
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        b.accept()?.reset_on_close()?;
+        drop(accept_to_reset(&b)?);
     }
     Ok(())
 }

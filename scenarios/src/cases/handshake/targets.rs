@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
                data; B accepts; W sends its data again.",
         must: "The first data is dropped, as an overflow of B's and a failed migration; the \
                request lives on, and the second completes the handshake on B.",
-        source: "N-13, N-15; tcp_check_req(): listen_overflow, 55d444b310c6",
+        source: "tcp_check_req(): listen_overflow, 55d444b310c6",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
         run: full_target,
@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
                accepted, somebody else begins a handshake.",
         must: "The data is answered by an RST without ACK, and the request is gone. B takes the \
                new handshake.",
-        source: "N-14; tcp_check_req(): listen_overflow, embryonic_reset",
+        source: "tcp_check_req(): listen_overflow, embryonic_reset",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: full_target_aborts,
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         name: "handshake/no-target",
         does: "W's SYN was A's, the only listener, which is closed. W sends data.",
         must: "An RST without ACK; on, a failed migration is counted. Nothing is left.",
-        source: "N-16; reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
+        source: "reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_REFUSED]),
         run: no_target,
@@ -94,9 +94,9 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/late-target",
         does: "W's SYN was A's, the only listener, which is closed. Then B listens; W sends data.",
-        must: "B founds a group of its own, and does not inherit: an RST without ACK; on, a \
+        must: "B begins a group of its own, and is no target: an RST without ACK; on, a \
                failed migration is counted.",
-        source: "N-17; reuseport_alloc()",
+        source: "reuseport_alloc()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_REFUSED]),
         run: late_target,
@@ -118,7 +118,7 @@ pub(super) const CASES: &[Case] = &[
                data.",
         must: "A is a listener again, and its request never left it: the data completes the \
                handshake on A, and no migration is counted.",
-        source: "N-18; reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
+        source: "reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
         does: "W's SYN was A's; B and C listen; A is closed, then B. W sends data.",
         must: "Off: an RST without ACK. On: nothing moved before; the data completes the \
                handshake on C, with one migration.",
-        source: "N-19; reuseport_migrate_sock()",
+        source: "reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
@@ -179,9 +179,9 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-fn healthy(heir: &str) -> Expectation {
+fn healthy(target: &str) -> Expectation {
     Expectation::new()
-        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+        .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
 fn full_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {

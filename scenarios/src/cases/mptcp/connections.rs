@@ -22,8 +22,8 @@ pub(super) const CASES: &[Case] = &[
                before TCP sees to the queue. On: what is left of the child moves all the same, \
                and counts as a success: B accepts a TCP connection without data, whose client is \
                gone.",
-        source: "X-03, C-22; mptcp_subflow_queue_clean(), mptcp_do_fastclose(), \
-                 inet_csk_listen_stop(); fff0c8799667",
+        source: "mptcp_subflow_queue_clean(), mptcp_do_fastclose(), inet_csk_listen_stop(); \
+                 fff0c8799667",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
         wire: WireRule::Any(AnyWire::OptionsMatter),
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As mptcp/child, but W does not ask for Multipath TCP.",
         must: "A listener of Multipath TCP has an ordinary child then. Off: it is reset. On: B \
                accepts it, as a TCP connection with its data, and nothing is seen on the wire.",
-        source: "X-04; subflow_ulp_clone(), mptcp_subflow_queue_clean(): sk_is_mptcp()",
+        source: "subflow_ulp_clone(), mptcp_subflow_queue_clean(): sk_is_mptcp()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As mptcp/request, but W does not ask for Multipath TCP.",
         must: "Off: an RST without ACK. On: the data completes the handshake on B, which accepts \
                a TCP connection.",
-        source: "X-04; subflow_check_req(), subflow_syn_recv_sock()",
+        source: "subflow_check_req(), subflow_syn_recv_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
@@ -108,7 +108,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As mptcp/request, but tcp_syncookies is 2: A keeps no request.",
         must: "Migration or not, nothing has to migrate: the keys come back with the data, and \
                B accepts a connection of Multipath TCP.",
-        source: "X-01; mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
+        source: "mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -133,7 +133,7 @@ pub(super) const CASES: &[Case] = &[
                TCP: V's child waits in A's queue, W's request is A's; A is closed; W sends data.",
         must: "A has answered in TCP, so both are plain, and stay so: B accepts both as TCP \
                connections.",
-        source: "X-05; reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
+        source: "reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[
@@ -160,7 +160,7 @@ pub(super) const CASES: &[Case] = &[
                Multipath TCP, has its child in A's queue, with data; A is closed.",
         must: "A group does not ask what its members speak: B accepts the child, as a TCP \
                connection with its data.",
-        source: "X-05; inet_csk_listen_stop(), reuseport_migrate_sock()",
+        source: "inet_csk_listen_stop(), reuseport_migrate_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[wires::W_SENDS]),

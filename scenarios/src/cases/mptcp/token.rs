@@ -29,28 +29,28 @@ pub(super) const CASES: &[Case] = &[
                handshake.",
         must: "The second SYN+ACK brings the same key. The token moved with the request, so that V \
                is refused; W's connection is one of Multipath TCP, on B. The kernel does not warn.",
-        source: "X-06, C-08; reqsk_timer_handler(), inet_reqsk_clone(): token_node; \
-                 mptcp_token_accept()",
+        source: "reqsk_timer_handler(), inet_reqsk_clone(): token_node; mptcp_token_accept()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| timer(lab, Kind::Multipath),
         expect: |_| timer_must("MPTCP"),
+        ..Case::DEFAULT
     },
     Case {
         name: "mptcp/timer-to-tcp",
         does: "As mptcp/timer, but B is a listener of TCP, and V meets another one.",
         must: "The second SYN+ACK, B's, brings A's key all the same. The token moved with the \
                request, so that V is refused; W's connection is one of TCP.",
-        source: "X-05, X-06, C-08; tcp_synack_options(): rsk_is_mptcp(); \
-                 mptcp_token_destroy_request()",
+        source: "tcp_synack_options(): rsk_is_mptcp(); mptcp_token_destroy_request()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| timer(lab, Kind::Tcp),
         expect: |_| timer_must("TCP"),
+        ..Case::DEFAULT
     },
     Case {
         name: "mptcp/plain-request-to-tcp",
@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
                request of W, which does not ask for Multipath TCP; W sends data.",
         must: "Nothing of Multipath TCP counts any more: the data completes the handshake on B, \
                which accepts a TCP connection.",
-        source: "X-05; subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
+        source: "subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
@@ -88,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
                for it; W ends its handshake with both keys and data. V claims the server's key.",
         must: "W's child is plain, and waits in B's queue. Its request has the token until B \
                accepts: V is refused.",
-        source: "X-05, C-08; inet_csk_complete_hashdance(), inet_reqsk_clone(): token_node",
+        source: "inet_csk_complete_hashdance(), inet_reqsk_clone(): token_node",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
@@ -111,8 +111,8 @@ pub(super) const CASES: &[Case] = &[
                server's key.",
         must: "The child migrates as a plain one. Its request has the token until B accepts: V is \
                refused.",
-        source: "C-08; subflow_syn_recv_sock(): fallback; inet_csk_listen_stop(), \
-                 inet_reqsk_clone(): token_node",
+        source: "subflow_syn_recv_sock(): fallback; inet_csk_listen_stop(), inet_reqsk_clone(): \
+                 token_node",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
@@ -187,7 +187,7 @@ fn accepted(lab: &mut Lab, b: Listener, c: Listener) -> harness::Result<()> {
     Ok(())
 }
 
-/// So many clients come at most until the hash gives one of them to a listener of Multipath TCP.
+/// At most this many clients connect until the hash gives one of them to a listener of Multipath TCP.
 const TRIES: usize = 24;
 
 /// V ends a handshake with a key that is not its own server's: observed as `W's token`, which

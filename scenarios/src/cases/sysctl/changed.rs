@@ -10,7 +10,7 @@ use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
-use crate::steps::queued_child::{quiz1_by, quiz1_must_by, resolve};
+use crate::steps::queued_child::{ended_by, ended_by_must, resolve};
 
 /// A client with data in flight retransmits after TCP_RTO_MIN.
 pub(super) const DATA_RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -23,9 +23,9 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_stop_listen_sock() reads sysctl_tcp_migrate_req",
         settings: Settings::Families,
         needs: &[Need::Migration],
-        run: |lab, _| quiz1_by(lab, |lab, a| set_and_close(lab, "1", a)),
+        run: |lab, _| ended_by(lab, |lab, a| set_and_close(lab, "1", a)),
         expect: |setting| {
-            quiz1_must_by("close(A)", Setting { migration: Migration::On, ..setting })
+            ended_by_must("close(A)", Setting { migration: Migration::On, ..setting })
         },
         ..Case::DEFAULT
     },
@@ -37,9 +37,9 @@ pub(super) const CASES: &[Case] = &[
                is counted.",
         source: "reuseport_stop_listen_sock() reads sysctl_tcp_migrate_req",
         settings: Settings::FamiliesOn,
-        run: |lab, _| quiz1_by(lab, |lab, a| set_and_close(lab, "0", a)),
+        run: |lab, _| ended_by(lab, |lab, a| set_and_close(lab, "0", a)),
         expect: |setting| {
-            quiz1_must_by("close(A)", Setting { migration: Migration::Off, ..setting })
+            ended_by_must("close(A)", Setting { migration: Migration::Off, ..setting })
         },
         ..Case::DEFAULT
     },
@@ -62,6 +62,7 @@ pub(super) const CASES: &[Case] = &[
                 ("TCPMigrateReqFailure", 1),
             ])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "sysctl/set-after-the-close",
@@ -76,6 +77,7 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::InExpect,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("1")),
         expect: |_| quiz2_reset_must().counters(&[("OutRsts", 1), ("EstabResets", 1)]),
+        ..Case::DEFAULT
     },
 ];
 

@@ -4,23 +4,24 @@
 use std::time::Duration;
 
 use harness::lab::{Lab, outcome};
-use harness::socket::Stream;
 use harness::wire_client::Draft;
 use harness::{Family, Result, attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn};
+use crate::steps::request::{
+    SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
+};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/retry-limit",
-        does: "A repeats SYN+ACKs once (TCP_SYNCNT), B three times. A is closed when it has \
-               repeated its SYN+ACK to W, which never answers.",
-        must: "B's limit counts: two more repetitions, after 2 and 4 seconds, and 8 seconds after \
+        does: "A retransmits SYN+ACKs once (TCP_SYNCNT), B three times. A is closed when it has \
+               retransmitted its SYN+ACK to W, which never answers.",
+        must: "B's limit counts: two more retransmissions, after 2 and 4 seconds, and 8 seconds after \
                the last the request is gone, in silence. B has room for as many as before.",
-        source: "T-03; reqsk_timer_handler(): icsk_syn_retries of the heir",
+        source: "reqsk_timer_handler(): icsk_syn_retries of the target",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
@@ -35,14 +36,14 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that B has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/ladder",
-        does: "A repeats its SYN+ACK after a second, and is closed. W answers the last of the \
-               repetitions that follow.",
-        must: "The schedule goes on where A left it: B repeats after 2, 4, 8 and 16 seconds more, \
+        does: "A retransmits its SYN+ACK after a second, and is closed. W answers the last of the retransmissions that follow.",
+        must: "The schedule goes on where A left it: B retransmits after 2, 4, 8 and 16 seconds more, \
                and the request moves once. 31 seconds after its SYN, W is served by B.",
-        source: "T-09; reqsk_timer_handler(): num_timeout goes with the clone",
+        source: "reqsk_timer_handler(): num_timeout goes with the clone",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(31),
@@ -58,6 +59,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that B has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/chain",
@@ -65,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
                one of them, found by B's TOS on the wire or C's; that one is closed; the timer \
                fires again.",
         must: "The request moves again, to the last: two migrations, and the schedule goes on.",
-        source: "T-09; reqsk_timer_handler() on a request that was cloned before",
+        source: "reqsk_timer_handler() on a request that was cloned before",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(3),
@@ -81,17 +83,18 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that the last has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 2), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/repetition-limit",
-        does: "B repeats SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
+        does: "B retransmits SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
                is closed with W's request; the timer moves it, and fires again.",
         must: "B's limit counts: the second time is not twice the first.",
-        source: "M-17; reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
+        source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: repetition_limit,
+        run: retransmission_limit,
         expect: |_| {
             Expectation::new()
                 .fact("setsockopt(B, TCP_RTO_MAX_MS)", "ok")
@@ -167,11 +170,11 @@ fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn service_of_last_syn_ack(lab: &mut Lab) -> u8 {
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack());
+    let syn_acks = syn_acks(lab);
     syn_acks.last().map_or(0, |segment| segment.service)
 }
 
-fn repetition_limit(lab: &mut Lab, _: Setting) -> Result<()> {
+fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -186,5 +189,5 @@ fn repetition_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
     lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
     lab.wire_send(&mut w, &data())?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }

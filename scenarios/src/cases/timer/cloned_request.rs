@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::place::Place;
-use harness::socket::{Listener, Stream};
+use harness::socket::Listener;
 use harness::wire_client::Draft;
 use harness::witness::retransmissions;
 use harness::{Family, Result, attribute};
@@ -13,7 +13,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
-use crate::steps::request::{NOTHING, SYN_ACK_TO_W, data, request_in_flight};
+use crate::steps::request::{NOTHING, SYN_ACK_TO_W, accept_to_reset, data, request_in_flight};
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::syn_ack_timer::{FIRST, option};
 
@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: belongings,
+        run: kept_by_the_clone,
         expect: |_| {
             Expectation::new()
                 .fact("answer to the ACK", NOTHING)
@@ -58,13 +58,13 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/belongings-refused",
         does: "tcp_synack_retries is 0. A keeps SYNs, and is closed with W's request; the timer \
                fires. B gives way to C, which keeps SYNs too; eight others come, and C accepts them.",
-        must: "The request is dropped together with the copy that was begun, and the SYN is freed \
+        must: "The request is dropped together with the clone that was begun, and the SYN is freed \
                once: the others have their own SYNs.",
         source: "reqsk_timer_handler(): reqsk_migrate_reset(nreq)",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: belongings_refused,
+        run: clone_dropped,
         expect: |_| {
             Expectation::new()
                 .fact("others with their own SYNs", OTHERS as i64)
@@ -110,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/hops",
         does: "A and B keep the hop limits of SYNs. W's is 33. A is closed; the timer moves the \
                request. Eight others come to B, with 44; W sends its ACK.",
-        must: "W's child tells of 33: the SYN went with the request, and was not freed with the \
+        must: "W's child reports 33: the SYN went with the request, and was not freed with the \
                old one.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): pktopts",
         settings: Settings::OnceOn(Family::V6),
@@ -142,6 +142,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("the child's SO_COOKIE", "as its request's at A")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/window-clamp",
@@ -157,13 +158,13 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/retransmissions",
-        does: "A repeats its SYN+ACK and is closed; B repeats it; W sends data.",
-        must: "The child tells of both.",
+        does: "A retransmits its SYN+ACK and is closed; B retransmits it; W sends data.",
+        must: "The child reports both.",
         source: "inet_reqsk_clone(): num_retrans; tcp_create_openreq_child(): total_retrans",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: told_retransmissions,
+        run: reported_retransmissions,
         expect: |_| Expectation::new().fact("retransmissions that W's child tells", 2),
         ..Case::DEFAULT
     },
@@ -199,7 +200,7 @@ fn listen_marked(
     Ok(listener)
 }
 
-fn belongings(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn kept_by_the_clone(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let a = listen_marked(lab, setting, "A", 0)?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -213,8 +214,7 @@ fn belongings(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the ACK", answer);
     observe_others(lab, &b, &others)?;
-    let child = b.accept()?;
-    child.reset_on_close()?;
+    let child = accept_to_reset(&b)?;
     let mark = attribute::named(setting.family, "SO_MARK").get(&child)?;
     lab.observe("mark of W's child", mark);
     lab.observe("device of W's child", attribute::device(&child)?);
@@ -222,7 +222,7 @@ fn belongings(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-fn belongings_refused(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn clone_dropped(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.sysctl("net.ipv4.tcp_synack_retries", "0")?;
     let a = listen_marked(lab, setting, "A", 0)?;
     let mut w = lab.wire_client("W")?;
@@ -264,7 +264,7 @@ fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.observe_syn_ack_looks(&w);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }
 
 /// W's SYN goes to A, which is closed; its request is moved to B by the timer. Then others
@@ -294,8 +294,7 @@ fn moved_among_others(
     let mut all = Vec::new();
     for client in &mut clients {
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        let child = b.accept()?;
-        child.reset_on_close()?;
+        let child = accept_to_reset(&b)?;
         all.push(told(&child)?);
     }
     let of_w = all.pop().unwrap_or(-1);
@@ -330,7 +329,7 @@ fn window_clamp(lab: &mut Lab, _: Setting) -> Result<()> {
     Ok(())
 }
 
-fn told_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
+fn reported_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
@@ -339,8 +338,7 @@ fn told_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
     lab.wire_send(&mut w, &data())?;
-    let child = b.accept()?;
-    child.reset_on_close()?;
+    let child = accept_to_reset(&b)?;
     lab.observe("retransmissions that W's child tells", i64::from(retransmissions(&child)?));
     Ok(())
 }
@@ -361,5 +359,5 @@ fn rate_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let skipped = lab.counters()?.grown(&before, "TCPACKSkippedSynRecv").unwrap_or(-1);
     lab.observe("TCPACKSkippedSynRecv", skipped);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    b.accept()?.reset_on_close()
+    accept_to_reset(&b).map(drop)
 }

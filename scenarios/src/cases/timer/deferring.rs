@@ -9,7 +9,7 @@ use harness::{Family, Result, attribute, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{NOTHING, data, full};
+use crate::steps::request::{NOTHING, accept_to_reset, data, full};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
                fires; W sends its ACK again.",
         must: "B's rule counts: the SYN+ACK is sent again, which A would not have done, and the \
                ACK completes the handshake.",
-        source: "M-08; syn_ack_recalc() with the heir's rskq_defer_accept",
+        source: "syn_ack_recalc() with the target's rskq_defer_accept",
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
@@ -33,14 +33,15 @@ pub(super) const CASES: &[Case] = &[
                 .fact("accept(B)", "W's connection")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/deferring-both",
         does: "A and B defer accepting. W's bare ACK is dropped by A; A is closed; the timer fires; W \
                sends data.",
-        must: "The copy knows of the ACK: it moves in silence, without another SYN+ACK, and the \
+        must: "The clone knows of the ACK: it moves in silence, without another SYN+ACK, and the \
                data completes the handshake on B.",
-        source: "syn_ack_recalc(): inet_rsk(req)->acked and the heir's rskq_defer_accept",
+        source: "syn_ack_recalc(): inet_rsk(req)->acked and the target's rskq_defer_accept",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -60,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
                closed; the timer fires; W sends its ACK again.",
         must: "B's time is up with this expiry: the SYN+ACK is sent again, and the bare ACK \
                completes the handshake.",
-        source: "syn_ack_recalc(): num_timeout and the heir's rskq_defer_accept",
+        source: "syn_ack_recalc(): num_timeout and the target's rskq_defer_accept",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -140,7 +141,7 @@ fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
     until_moved(lab, &before)?;
     observe_timer(lab, &before)?;
     lab.timer_has_fired(&w);
-    b.accept()?.reset_on_close()?;
+    drop(accept_to_reset(&b)?);
     lab.wire_send(&mut w, &data())?;
     lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
 }

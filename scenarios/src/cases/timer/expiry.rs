@@ -12,7 +12,7 @@ use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, full, observe_child, observe_fresh_syn,
-    requested,
+    requested, syn_acks,
 };
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
@@ -24,20 +24,21 @@ pub(super) const CASES: &[Case] = &[
         must: "Off: the request is dropped in silence, and the data is answered by an RST. On: \
                the request moves to B, with the same SYN+ACK again; the data completes the \
                handshake there, and is no second migration.",
-        source: "T-01; reqsk_timer_handler(), c905dee62232",
+        source: "reqsk_timer_handler(), c905dee62232",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
         wire: WireRule::InExpect,
         run: silent_client,
         expect: silent_client_must,
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/looks",
         does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
                their own, B's have others. A is closed with W's request; the timer fires.",
         must: "The first SYN+ACK looks like A's, the second like B's.",
-        source: "T-02; reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the heir",
+        source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the target",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -55,9 +56,8 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/no-retries",
         does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
         must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
-               migration is counted. B is none the worse for it, and takes new handshakes.",
-        source: "T-04; reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), \
-                 7eca3292cac7",
+               migration is counted. B is unaffected, and takes new handshakes.",
+        source: "reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), 7eca3292cac7",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
@@ -69,6 +69,7 @@ pub(super) const CASES: &[Case] = &[
                 .counters(&[("TCPMigrateReqFailure", 1)])
                 .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/full-target",
@@ -76,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
                fires. W sends data; B accepts; W sends its data again.",
         must: "The timer moves the request: it does not ask for room. The data is dropped as from \
                any client of B's, until B has accepted.",
-        source: "T-05; reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
+        source: "reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -106,9 +107,9 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/no-target",
         does: "W's SYN was A's, the only listener, which is closed. Then B listens; the timer \
                fires.",
-        must: "B founds a group of its own and does not inherit: the request is dropped in \
+        must: "B begins a group of its own, and is no target: the request is dropped in \
                silence, and one failed migration is counted.",
-        source: "T-07, N-17; reuseport_migrate_sock(): failure; reuseport_alloc()",
+        source: "reuseport_migrate_sock(): failure; reuseport_alloc()",
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
@@ -119,12 +120,13 @@ pub(super) const CASES: &[Case] = &[
                 .counters(&[("TCPMigrateReqFailure", 1)])
                 .fact("timer", "TCPTimeouts 0, TCPSynRetrans 0, RetransSegs 0")
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/several-closed",
         does: "W's SYN was A's; B and C listen; A is closed, then B; the timer fires.",
         must: "Nothing moved before: the request goes from A to C at once, one migration.",
-        source: "T-01, N-19; reuseport_migrate_sock()",
+        source: "reuseport_migrate_sock()",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
@@ -135,6 +137,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("TCPMigrateReqSuccess by the timer", 1)
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
     Case {
         name: "timer/shutdown",
@@ -142,7 +145,7 @@ pub(super) const CASES: &[Case] = &[
                listens again at the end.",
         must: "As after a close: the request moves to B. A has room for as many as before: the \
                request is off its count.",
-        source: "T-01; reqsk_timer_handler(): the listener is not in LISTEN any more",
+        source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
@@ -154,6 +157,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("handshakes that A has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
+        ..Case::DEFAULT
     },
 ];
 
@@ -168,11 +172,11 @@ fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     served_after(lab, w, b, &before)
 }
 
-/// What the timer has come to by then; and whether W's data is served by `heir`.
+/// What the timer has come to by then; and whether W's data is served by `target`.
 fn served_after(
     lab: &mut Lab,
     mut w: WireClient,
-    heir: Listener,
+    target: Listener,
     before: &Counters,
 ) -> harness::Result<()> {
     let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess");
@@ -181,10 +185,10 @@ fn served_after(
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
     lab.observe_counters(before)?;
-    observe_child(lab, &heir)?;
+    observe_child(lab, &target)?;
     lab.act("done");
     observe_fresh_syn(lab)?;
-    lab.observe_room(heir)
+    lab.observe_room(target)
 }
 
 fn silent_client_must(setting: Setting) -> Expectation {
@@ -219,16 +223,16 @@ fn silent_client_must(setting: Setting) -> Expectation {
     }
 }
 
-/// The request is `heir`'s, and W is served there.
-fn moved(heir: &str) -> Expectation {
+/// The request is `target`'s, and W is served there.
+fn moved(target: &str) -> Expectation {
     Expectation::new()
         .fact("sockets after the timer", "W's request, a listener")
         .fact("answer to data", "S > W  . 1:1(0) ack 12")
-        .fact(&format!("accept({heir})"), "W's connection")
+        .fact(&format!("accept({target})"), "W's connection")
         .fact("recv(B's child)", "`Hello World`")
         .fact("answer to a fresh SYN", SYN_ACK)
         .fact("fresh SYNs dropped for a full queue", 0)
-        .fact(&format!("handshakes that {heir} has room for"), "as many as a fresh listener")
+        .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
 /// The request is nobody's, and B takes others.
@@ -263,7 +267,7 @@ fn observe_dropped(lab: &mut Lab, mut w: WireClient, before: &Counters) -> harne
     observe_timer(lab, before)?;
     lab.observe_counters(before)?;
     lab.observe_sockets("after the timer")?;
-    let syn_acks = lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    let syn_acks = syn_acks(lab).count();
     lab.observe("SYN+ACKs' number", syn_acks);
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);

@@ -8,7 +8,7 @@ use harness::{Family, wait};
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::NOTHING;
+use crate::steps::request::{NOTHING, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 
 /// When the timer fires for the third time.
@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
         must: "All twelve move, though B's backlog is exceeded, and the other client is turned \
                away. At their third expiry a queue that is more than half full lets go of old \
                requests: eight are dropped, the last four stay.",
-        source: "T-06; reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the heir",
+        source: "reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the target",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As timer/many-requests, but A is closed when the timers have fired once.",
         must: "As there: a request that has waited through a timer is not young, and counts as old \
                with B too.",
-        source: "T-06; reqsk_queue_migrated(): young; reqsk_timer_handler()",
+        source: "reqsk_queue_migrated(): young; reqsk_timer_handler()",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
                once more.",
         must: "B's backlog counts for them, not A's: four move, and eight, which find B's queue \
                more than half full, are dropped as failed migrations.",
-        source: "T-06; reqsk_timer_handler(): sk_max_ack_backlog of the heir",
+        source: "reqsk_timer_handler(): sk_max_ack_backlog of the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -67,8 +67,8 @@ pub(super) const CASES: &[Case] = &[
         does: "A and B have a backlog of 32. A is closed with twelve requests, which move by their \
                timers. Shortly before these fire for the third time, twelve others come to B.",
         must: "All stay: B's queue is more than half full, but half of it is young, so that old \
-               requests are good for more than two repetitions.",
-        source: "T-06; reqsk_queue_migrated(): young, which the timer lowers then",
+               requests are good for more than two retransmissions.",
+        source: "reqsk_queue_migrated(): young, which the timer lowers then",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
         wire: WireRule::Any(AnyWire::TimersFire),
@@ -89,7 +89,7 @@ const MANY: usize = 12;
 /// for a long queue, which is 8.
 const KEPT: usize = 4;
 
-/// So many clients send a SYN and nothing else.
+/// [`MANY`] clients send a SYN and nothing else.
 fn many_clients(lab: &mut Lab, name: &str) -> harness::Result<Vec<WireClient>> {
     let mut clients = Vec::new();
     for index in 0..MANY {
@@ -186,8 +186,7 @@ fn many_requests(lab: &mut Lab, close_late: bool) -> harness::Result<()> {
     let dropped = lab.counters()?.grown(&now, "TCPReqQFullDrop").unwrap_or(-1);
     lab.observe("TCPReqQFullDrop", dropped);
     // Which of them stay is for the order of the timers to say.
-    let syn_acks =
-        |lab: &mut Lab| lab.trace().segments().filter(|s| s.flags.syn() && s.flags.ack()).count();
+    let syn_acks = |lab: &mut Lab| syn_acks(lab).count();
     let enough = 3 * MANY + KEPT;
     wait::until("the fourth SYN+ACKs", || Ok((syn_acks(lab) >= enough).then_some(())))?;
     lab.settle()?;

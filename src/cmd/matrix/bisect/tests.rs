@@ -1,4 +1,4 @@
-//! What `git bisect run` is told.
+//! What `git bisect run` is shown.
 
 use rstest::rstest;
 use scenarios::judge::Verdict;
@@ -7,11 +7,11 @@ use crate::cli::Sought;
 use crate::cmd::matrix::bisect::{judged, of_usage};
 use crate::exit::Exit;
 use crate::fixture::matrix as made;
-use crate::output::document::{Complaint, Fate, MatrixDocument};
+use crate::output::document::{Complaint, MachineEnd, MatrixDocument};
 
-fn one(fate: Fate, verdicts: &[Verdict]) -> MatrixDocument {
+fn one(end: MachineEnd, verdicts: &[Verdict]) -> MatrixDocument {
     let ids: Vec<String> = (0..verdicts.len()).map(|index| format!("case/{index}")).collect();
-    let kernel = made::kernel("bzImage", fate, &ids, |at, _| Some(verdicts[at].clone()));
+    let kernel = made::kernel("bzImage", end, &ids, |at, _| Some(verdicts[at].clone()));
     made::matrix(ids, vec![kernel])
 }
 
@@ -20,21 +20,21 @@ fn why() -> String {
 }
 
 #[rstest]
-#[case::passes(one(Fate::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
-#[case::stale(one(Fate::Completed, &[made::stale()]), Exit::Expected)]
-#[case::known(one(Fate::Completed, &[made::pass(), made::known()]), Exit::Deviates)]
-#[case::known_and_broke(one(Fate::Completed, &[made::error(), made::known()]), Exit::Deviates)]
-#[case::fails(one(Fate::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
-#[case::fails_and_hung(one(Fate::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
-#[case::panicked(one(Fate::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
-#[case::broke(one(Fate::Completed, &[made::pass(), made::error()]), Exit::CannotTest)]
-#[case::hung(one(Fate::Hung { why: why() }, &[made::pass()]), Exit::CannotTest)]
-#[case::all_skipped(one(Fate::Completed, &[made::skip()]), Exit::CannotTest)]
-#[case::never_booted(one(Fate::NeverBooted { why: why() }, &[]), Exit::CannotTest)]
-#[case::cannot_boot(one(Fate::CannotBoot { why: why() }, &[]), Exit::CannotTest)]
-#[case::cannot_fetch(one(Fate::CannotFetch { why: why() }, &[]), Exit::CannotTest)]
+#[case::passes(one(MachineEnd::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
+#[case::stale(one(MachineEnd::Completed, &[made::stale()]), Exit::Expected)]
+#[case::known(one(MachineEnd::Completed, &[made::pass(), made::known()]), Exit::Deviates)]
+#[case::known_and_broke(one(MachineEnd::Completed, &[made::error(), made::known()]), Exit::Deviates)]
+#[case::fails(one(MachineEnd::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
+#[case::fails_and_hung(one(MachineEnd::Hung { why: why() }, &[made::fail("x")]), Exit::Deviates)]
+#[case::panicked(one(MachineEnd::Panicked { why: why() }, &[made::pass()]), Exit::Deviates)]
+#[case::broke(one(MachineEnd::Completed, &[made::pass(), made::error()]), Exit::CannotTest)]
+#[case::hung(one(MachineEnd::Hung { why: why() }, &[made::pass()]), Exit::CannotTest)]
+#[case::all_skipped(one(MachineEnd::Completed, &[made::skip()]), Exit::CannotTest)]
+#[case::never_booted(one(MachineEnd::NeverBooted { why: why() }, &[]), Exit::CannotTest)]
+#[case::cannot_boot(one(MachineEnd::CannotBoot { why: why() }, &[]), Exit::CannotTest)]
+#[case::cannot_fetch(one(MachineEnd::CannotFetch { why: why() }, &[]), Exit::CannotTest)]
 #[case::nothing(made::matrix(vec![], vec![]), Exit::CannotTest)]
-#[case::interrupted(one(Fate::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
+#[case::interrupted(one(MachineEnd::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
 fn a_kernel_is_good_bad_or_cannot_be_tested(#[case] found: MatrixDocument, #[case] exit: Exit) {
     assert_eq!(judged(&found, Sought::Bug).0, exit);
     let sought = match exit {
@@ -47,16 +47,16 @@ fn a_kernel_is_good_bad_or_cannot_be_tested(#[case] found: MatrixDocument, #[cas
 
 #[test]
 fn a_kernel_that_complains_is_bad() {
-    let mut found = one(Fate::Completed, &[made::pass()]);
+    let mut found = one(MachineEnd::Completed, &[made::pass()]);
     found.kernels[0].complaints.push(Complaint { during: "booting".into(), text: "BUG".into() });
     let (exit, told) = judged(&found, Sought::Bug);
     assert_eq!((exit, told.as_str()), (Exit::Deviates, "the kernel panics or complains"));
 }
 
 #[rstest]
-#[case(one(Fate::Completed, &[made::fail("x")]), "case/0 deviates")]
-#[case(one(Fate::Completed, &[made::known()]), "case/0 has a known bug")]
-#[case(one(Fate::NeverBooted { why: why() }, &[]), "cannot be tested: never booted: because")]
+#[case(one(MachineEnd::Completed, &[made::fail("x")]), "case/0 deviates")]
+#[case(one(MachineEnd::Completed, &[made::known()]), "case/0 has a known bug")]
+#[case(one(MachineEnd::NeverBooted { why: why() }, &[]), "cannot be tested: never booted: because")]
 fn the_reason_is_told(#[case] found: MatrixDocument, #[case] told: &str) {
     assert_eq!(judged(&found, Sought::Bug).1, told);
 }

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use crate::cmd::matrix::fan_out::{self, Files, Gather};
+use crate::cmd::matrix::fan_out::{self, FanOut, Files};
 use crate::exit::Exit;
 use crate::fixture::matrix as made;
 use crate::output::buffer::Buffer;
-use crate::output::document::{Fate, KernelDocument, MatrixDocument};
+use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::matrix::event::{Matrix, MatrixConsumer};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::table::Table;
@@ -37,24 +37,24 @@ fn a_consumer_that_cannot_write_spoils_nothing_else() {
         junit: Some(place.path().join("missing/junit.xml")),
         ..Files::default()
     };
-    let mut gather = Gather::new(files);
+    let mut fan_out = FanOut::new(files);
     let (asked, bytes) = (Rc::new(Cell::new(0)), Buffer::default());
-    gather.add(Full(asked.clone()));
-    gather.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
+    fan_out.add(Full(asked.clone()));
+    fan_out.add(Table::new(bytes.clone(), Style::PLAIN, 80, Live::hidden()));
     let matrix = made::beginning();
     let ids: Vec<String> = matrix.selection.iter().map(scenarios::case::Selected::id).collect();
-    let kernel = made::kernel("6.1.174-1", Fate::Completed, &ids, |_, _| Some(made::pass()));
+    let kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
     let found = made::matrix(ids, vec![kernel.clone()]);
-    gather.begin(&matrix);
-    gather.ended(0, &kernel);
-    gather.ended(0, &kernel);
-    gather.end(&matrix, &found);
+    fan_out.begin(&matrix);
+    fan_out.ended(0, &kernel);
+    fan_out.ended(0, &kernel);
+    fan_out.end(&matrix, &found);
     assert_eq!(asked.get(), 1);
     assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
     let json = std::fs::read(place.path().join("matrix.json")).expect("written");
     assert_eq!(parse(&json).expect("a document").into_matrix(), found);
     assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
-    assert_eq!(gather.exit(&found, &[]), Exit::Unavailable, "a file is missing");
+    assert_eq!(fan_out.exit(&found, &[]), Exit::Unavailable, "a file is missing");
 }
 
 #[test]

@@ -33,12 +33,12 @@ const LEGEND: &str = "  \
             part of it
   a child   the median, divided by the children
   lost      clients that were reset in all rounds: all of them, or nobody
-  held      what TCP had charged for the children's data, before and behind the close; other
+  held      what TCP had charged for the children's data, before and after the close; other
             sockets of this machine are counted, too
   slab      what children, their requests and segments took as objects; for root alone
 ";
 
-/// Everything that is told when nothing more is measured.
+/// Everything that is shown when nothing more is measured.
 pub fn text(document: &ClosingDocument, width: usize, style: Style) -> String {
     let mut text = String::new();
     if !document.points.is_empty() {
@@ -60,8 +60,8 @@ pub fn text(document: &ClosingDocument, width: usize, style: Style) -> String {
     for (children, why) in &document.skipped {
         say(&format!("{children} children are not measured: {why}."));
     }
-    for trouble in &document.troubles {
-        say(&format!("{} {trouble}", style.red("error")));
+    for error in &document.errors {
+        say(&format!("{} {error}", style.red("error")));
     }
     for point in document.points.iter().filter(|point| document.deviates(point)) {
         say(&deviation(point));
@@ -100,7 +100,7 @@ fn line(point: &Point) -> String {
     )
 }
 
-/// In words: what the longest queue that was measured comes to.
+/// In words: the cost of the longest queue that was measured.
 fn ending(document: &ClosingDocument) -> String {
     let mut text = match (document.complete, document.points.is_empty()) {
         (true, _) => "",

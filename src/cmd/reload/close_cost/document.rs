@@ -27,7 +27,8 @@ pub struct ClosingDocument {
     /// Sizes that there is no room for, and why.
     pub skipped: BTreeMap<u32, String>,
     /// What went wrong in the laboratory.
-    pub troubles: Vec<String>,
+    #[serde(rename = "troubles")]
+    pub errors: Vec<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
@@ -47,7 +48,7 @@ pub struct Point {
     pub least_us: f64,
     /// and the longest.
     pub most_us: f64,
-    /// Clients that were reset, as the wire tells, of all rounds.
+    /// Clients that were reset, as the wire says, of all rounds.
     pub reset: u64,
     /// The same, as the kernel counts (`OutRsts`).
     pub resets_sent: i64,
@@ -60,7 +61,7 @@ pub struct Point {
     /// What TCP had charged for the children's segments, in bytes, before the close; the
     /// median.
     pub held_bytes: i64,
-    /// The same behind the close.
+    /// The same after the close.
     pub left_bytes: i64,
     /// What children, requests and segments took of slabs, in bytes, before the close; the
     /// median. Nothing for a user who may not know.
@@ -139,7 +140,7 @@ impl ClosingDocument {
         if self.points.iter().any(|point| self.deviates(point)) {
             return Exit::Deviates;
         }
-        match (self.troubles.is_empty(), self.points.is_empty()) {
+        match (self.errors.is_empty(), self.points.is_empty()) {
             (false, _) => Exit::Unavailable,
             (true, true) => Exit::NothingRan,
             (true, false) => Exit::Expected,

@@ -1,4 +1,4 @@
-//! What is told of closes, without closing anything.
+//! What is shown of closes, without closing anything.
 
 use clap::Parser;
 use rstest::rstest;
@@ -44,7 +44,7 @@ fn document() -> ClosingDocument {
         ],
         skipped: [(50_000, "it takes up to 390 MiB of memory, and 256 MiB can be had".into())]
             .into(),
-        troubles: vec![],
+        errors: vec![],
         took_ms: 4_200,
     }
 }
@@ -89,7 +89,7 @@ fn nothing_is_said_to_migrate_where_nothing_does() {
     assert!(told(&document).contains("To reset 10000 children"));
 }
 
-/// What a witness tells otherwise than the others is a deviation, whichever it is.
+/// What a witness says otherwise than the others is a deviation, whichever it is.
 #[rstest]
 #[case::the_wire(|point: &mut Point| point.reset += 1)]
 #[case::the_count_of_resets(|point: &mut Point| point.resets_sent += 1)]

@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use harness::guest::modules::normal;
 
-use crate::modules::{AT_START, Info};
+use crate::boot::modules::{AT_START, Info};
 
 /// Modules and what they say of themselves, in an order in which they can be loaded.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct LoadOrder {
     modules: Vec<(String, Info)>,
 }
 
-impl Plan {
+impl LoadOrder {
     /// Adds a module, after those that it needs.
     pub fn add(&mut self, name: &str, info: Info) {
         self.modules.push((name.to_owned(), info));
@@ -42,7 +42,8 @@ impl Plan {
     /// Those of `wanted` that are there, and what they need, in order.
     fn with_needs(&self, wanted: &[&str]) -> Vec<&str> {
         let mut needed: Vec<&str> = wanted.to_vec();
-        // What a module needs stands before it, so that one look from the end sees all.
+        // What a module needs comes before it, so that going through them once, from the
+        // end, finds everything.
         for (name, info) in self.modules.iter().rev() {
             if needed.contains(&name.as_str()) {
                 needed.extend(info.depends.iter().map(String::as_str));
@@ -55,11 +56,11 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::Plan;
-    use crate::modules::Info;
+    use super::LoadOrder;
+    use crate::boot::modules::Info;
 
-    fn plan() -> Plan {
-        let mut plan = Plan::default();
+    fn order() -> LoadOrder {
+        let mut order = LoadOrder::default();
         let modules: [(&str, &[&str], &[&str]); 6] = [
             ("nfnetlink", &[], &["net-pf-16-proto-12"]),
             ("nf_tables", &["nfnetlink"], &["nfnetlink-subsys-10"]),
@@ -71,20 +72,20 @@ mod tests {
         for (name, depends, aliases) in modules {
             let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let info = Info { depends: owned(depends), aliases: owned(aliases), release: None };
-            plan.add(name, info);
+            order.add(name, info);
         }
-        plan
+        order
     }
 
     #[test]
     fn ports_and_gate_are_loaded_at_the_start() {
-        assert_eq!(plan().at_start(), "nfnetlink\nnf_tables\nvirtio_pci\n");
+        assert_eq!(order().at_start(), "nfnetlink\nnf_tables\nvirtio_pci\n");
     }
 
     #[test]
     fn for_an_alias_everything_is_loaded_that_its_module_needs() {
         assert_eq!(
-            plan().aliases(),
+            order().aliases(),
             "net_pf_16_proto_12 nfnetlink\n\
              nfnetlink nfnetlink\n\
              nfnetlink_subsys_10 nfnetlink nf_tables\n\

@@ -8,9 +8,9 @@ use std::path::{Component, Path};
 
 use harness::guest::modules::{ALIASES, AT_START, CONFIGURATION, MODPROBE, MODULES};
 
-use crate::bootable::Module;
-use crate::modules::Info;
-use crate::plan::Plan;
+use crate::boot::bootable::Module;
+use crate::boot::load_order::LoadOrder;
+use crate::boot::modules::Info;
 
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
@@ -40,14 +40,14 @@ impl Initramfs {
     /// # Errors
     /// A module cannot be read, or the archive not written.
     pub fn modules(&mut self, modules: &[Module]) -> io::Result<()> {
-        let mut plan = Plan::default();
+        let mut order = LoadOrder::default();
         for module in modules {
             let bytes = fs::read(&module.path)?;
-            plan.add(&module.name, Info::of(&bytes).map_err(io::Error::other)?);
+            order.add(&module.name, Info::of(&bytes).map_err(io::Error::other)?);
             self.file(&name_in(&format!("{MODULES}/{}.ko", module.name)), 0o644, &bytes)?;
         }
-        self.file(&name_in(AT_START), 0o644, plan.at_start().as_bytes())?;
-        self.file(&name_in(ALIASES), 0o644, plan.aliases().as_bytes())?;
+        self.file(&name_in(AT_START), 0o644, order.at_start().as_bytes())?;
+        self.file(&name_in(ALIASES), 0o644, order.aliases().as_bytes())?;
         let modprobe = name_in(MODPROBE);
         self.directory(modprobe.rsplit_once('/').map_or("", |(parent, _)| parent))?;
         self.entry(&modprobe, LINK | 0o777, b"/init")

@@ -9,7 +9,7 @@ use object::elf::{EM_386, EM_AARCH64, EM_RISCV, EM_X86_64, FileHeader64, PT_LOAD
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 
-use crate::compression::Compression;
+use crate::boot::compression::Compression;
 
 /// The note of the entry point that QEMU jumps to: `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PVH_NOTE: object::elf::NoteType = object::elf::NoteType(18);
@@ -17,12 +17,12 @@ const PVH_NOTE: object::elf::NoteType = object::elf::NoteType(18);
 /// A kernel's virtual addresses have the top bit; a process has no such address.
 const KERNEL_HALF: u64 = 1 << 63;
 
-/// Enough of a file's start to tell what it is.
+/// Enough of a file's beginning to see what it is.
 const START: usize = 0x300;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ImageKind {
     /// A compressed kernel with the code that unpacks it.
     BzImage,
     /// A kernel's ELF, with the entry point that QEMU needs.
@@ -53,7 +53,7 @@ pub enum NoKernel {
     Truncated {
         /// Bytes that are there.
         has: u64,
-        /// Bytes that its header tells of.
+        /// Bytes that there must be by its header.
         needs: u64,
     },
     /// Its compressed part does not decompress, or not to a kernel.
@@ -64,11 +64,11 @@ pub enum NoKernel {
     NoEntry,
 }
 
-/// Tells what a file is, from its headers alone.
+/// Finds out what a file is, from its headers alone.
 ///
 /// # Errors
 /// It is no kernel for x86_64, or cannot be read.
-pub fn identify(path: &Path) -> Result<Kind, NoKernel> {
+pub fn identify(path: &Path) -> Result<ImageKind, NoKernel> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
@@ -80,16 +80,16 @@ pub fn identify(path: &Path) -> Result<Kind, NoKernel> {
     let mut start = Vec::new();
     (&file).take(START as u64).read_to_end(&mut start)?;
     if start.starts_with(b"!<arch>\n") {
-        return Ok(Kind::Deb);
+        return Ok(ImageKind::Deb);
     }
     if start.starts_with(b"\x7fELF") {
         return elf(&ReadCache::new(file));
     }
-    BzImage::read(&start, metadata.len()).map(|_| Kind::BzImage)
+    BzImage::read(&start, metadata.len()).map(|_| ImageKind::BzImage)
 }
 
 /// What an ELF file is.
-fn elf<'data>(data: impl ReadRef<'data>) -> Result<Kind, NoKernel> {
+fn elf<'data>(data: impl ReadRef<'data>) -> Result<ImageKind, NoKernel> {
     let ident: &[u8] = data.read_bytes_at(0, 20).map_err(|()| NoKernel::SomethingElse)?;
     let machine = u16::from_le_bytes([ident[18], ident[19]]);
     let other = match object::elf::Machine(machine) {
@@ -116,7 +116,7 @@ fn elf<'data>(data: impl ReadRef<'data>) -> Result<Kind, NoKernel> {
             let Some(mut notes) = segment.notes(LE, data).map_err(damaged)? else { continue };
             while let Some(note) = notes.next().map_err(damaged)? {
                 if note.name() == b"Xen" && note.n_type(LE) == PVH_NOTE {
-                    return Ok(Kind::Vmlinux);
+                    return Ok(ImageKind::Vmlinux);
                 }
             }
         }
@@ -124,7 +124,7 @@ fn elf<'data>(data: impl ReadRef<'data>) -> Result<Kind, NoKernel> {
     }
     let sections = header.sections(LE, data).map_err(damaged)?;
     match sections.section_by_name(LE, b".uml.setup.init") {
-        Some(_) => Ok(Kind::Uml),
+        Some(_) => Ok(ImageKind::Uml),
         None => Err(NoKernel::SomethingElse),
     }
 }
@@ -198,7 +198,7 @@ pub struct Inside {
 /// Takes a `bzImage` apart.
 ///
 /// # Errors
-/// It is none, or it is damaged.
+/// It is no `bzImage`, or it is damaged.
 pub fn open(bzimage: &[u8]) -> Result<Inside, NoKernel> {
     let start = &bzimage[..bzimage.len().min(START)];
     let header = BzImage::read(start, bzimage.len() as u64)?;
@@ -212,14 +212,14 @@ pub fn open(bzimage: &[u8]) -> Result<Inside, NoKernel> {
     let mut vmlinux = Vec::new();
     let mut reader = compression.open(payload).map_err(|e| NoKernel::Damaged(e.to_string()))?;
     reader.read_to_end(&mut vmlinux).map_err(|e| NoKernel::Damaged(e.to_string()))?;
-    // The build writes the size behind every payload; gzip has it there of itself.
+    // The build writes the size after every payload; gzip has it there of itself.
     let size = payload.last_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
     if vmlinux.len() != size {
         let has = vmlinux.len();
         return Err(NoKernel::Damaged(format!("{has} bytes are in it and {size} should be")));
     }
     match elf(&vmlinux[..]) {
-        Ok(Kind::Vmlinux) => Ok(Inside { release, vmlinux: Some(vmlinux) }),
+        Ok(ImageKind::Vmlinux) => Ok(Inside { release, vmlinux: Some(vmlinux) }),
         Err(NoKernel::NoEntry) => Ok(Inside { release, vmlinux: None }),
         Err(other @ NoKernel::Machine(_)) => Err(other),
         Ok(_) | Err(_) => Err(NoKernel::Damaged("what is in it is no kernel".into())),

@@ -19,7 +19,7 @@ pub enum Progress<'a> {
         /// The suite's name.
         suite: &'a str,
     },
-    /// A package comes in. Told again and again while it does.
+    /// A package comes in. Reported again and again while it does.
     Fetching {
         /// The package's name.
         package: &'a str,
@@ -238,23 +238,23 @@ mod tests {
         let other = Cache::at(dir.path()).expect("a cache");
         std::thread::scope(|scope| {
             let second = scope.spawn(|| {
-                let mut told = Vec::new();
+                let mut seen = Vec::new();
                 let lock =
-                    other.lock("6.1.174-1", &mut |progress| told.push(format!("{progress:?}")));
+                    other.lock("6.1.174-1", &mut |progress| seen.push(format!("{progress:?}")));
                 lock.expect("a lock, later");
-                told
+                seen
             });
             while !second.is_finished() && cache.try_lock("6.12.86-1").is_err() {}
             std::thread::sleep(std::time::Duration::from_millis(50));
             assert!(!second.is_finished());
             first.discard();
-            let told = second.join().expect("no panic");
-            assert_eq!(told, [r#"Waiting { what: "6.1.174-1" }"#]);
+            let seen = second.join().expect("no panic");
+            assert_eq!(seen, [r#"Waiting { what: "6.1.174-1" }"#]);
         });
     }
 
     #[test]
-    fn a_full_disk_is_told_with_what_to_do() {
+    fn a_full_disk_is_reported_with_what_to_do() {
         let full: io::Result<()> = Err(io::ErrorKind::StorageFull.into());
         assert_eq!(
             full.at("write", Path::new("/cache/ready/x")).expect_err("full").to_string(),

@@ -10,8 +10,8 @@ use std::process::Command;
 
 use harness::guest::{GUEST_ARGUMENT, VIRTIO_PORT};
 
-use crate::bootable::Image;
-use crate::machine::CONSOLE;
+use crate::boot::bootable::Image;
+use crate::machine::running::CONSOLE;
 
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -98,13 +98,13 @@ pub fn command(image: &Image, hardware: Hardware) -> Command {
     qemu
 }
 
-/// Adds a monitor, through which the machine can be told to save itself.
+/// Adds a monitor, through which the machine can be made to save itself.
 pub fn with_monitor(qemu: &mut Command) {
     qemu.args(["-chardev", &format!("socket,id=monitor,path={MONITOR},server=on,wait=off")]);
     qemu.args(["-mon", "chardev=monitor,mode=control"]);
 }
 
-/// What the kernel is told, and through it its first process.
+/// The command line of the kernel, and through it of its first process.
 ///
 /// Warnings reach the console; a panic ends the machine at once; and there is no wait
 /// for entropy. Without randomised addresses, the emulator's translation of a program is

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernels::{self, Kernel};
+use crate::fetch::kernels::{self, Kernel};
 
 /// A kernel that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_told_the_known_ones() {
+    fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = choose("6.13", None).expect_err("6.13 is not listed").to_string();
         assert!(error.starts_with("no kernel `6.13`: neither a file nor one of 5.10."), "{error}");
         assert!(error.contains(", 6.1.176-1, "), "{error}");

@@ -85,7 +85,7 @@ impl Source {
 }
 
 /// The most likely of the machine's sources for a suite. The archive of security updates
-/// is beside the main one on mirrors, and each can stand for where the other is.
+/// is next to the main one on mirrors, so that where one is says where the other is.
 pub fn for_suite(suite: &str, sources: &[Source]) -> Option<Source> {
     let security = is_security(suite);
     let best = |security| {

@@ -10,7 +10,7 @@ use object::LittleEndian as LE;
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 
-use crate::compression::Compression;
+use crate::boot::compression::Compression;
 
 /// The modules to look for: the gate, the witnesses, the wires, and the ports through
 /// which results come out. Each kernel has some of them built in.
@@ -30,7 +30,7 @@ pub const WANTED: [&str; 12] = [
 ];
 
 /// Those of them that a guest loads when it starts: the ports, since the kernel does not
-/// know that it lacks their driver, and the gate, which a snapshot has then. The kernel asks
+/// know that their driver is missing, and the gate, which a snapshot has then. The kernel asks
 /// for the others when it needs them.
 pub const AT_START: [&str; 4] = ["virtio_pci", "virtio_console", "nf_tables", "nft_counter"];
 
@@ -41,7 +41,32 @@ pub struct BadModule {
     /// The module's file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub why: String,
+    pub why: NoModule,
+}
+
+/// What is wrong with a module.
+#[derive(Debug, thiserror::Error)]
+pub enum NoModule {
+    /// Its file cannot be read or decompressed.
+    #[error("is damaged or out of reach: {0}")]
+    Unreadable(#[from] io::Error),
+    /// It is not an ELF file, or a damaged one.
+    #[error("is damaged or no module: {0}")]
+    Damaged(#[from] object::read::Error),
+    /// It is for another processor.
+    #[error("is not for x86_64")]
+    OtherMachine,
+    /// It is an ELF file of another kind.
+    #[error("is no module: it has no .modinfo")]
+    NoModinfo,
+    /// It was built for another kernel.
+    #[error("is for the kernel {module} and not {kernel}; give the modules of this build")]
+    OtherKernel {
+        /// The release it was built for.
+        module: String,
+        /// The release of the kernel that is prepared.
+        kernel: String,
+    },
 }
 
 /// The module files of a directory.
@@ -135,16 +160,14 @@ impl Loading<'_> {
         let there = match self.found.files.get(name) {
             None => self.found.built_in.contains(name),
             Some(path) => {
-                let bad = |why: String| BadModule { path: path.clone(), why };
-                let bytes =
-                    read(path).map_err(|e| bad(format!("is damaged or out of reach: {e}")))?;
+                let bad = |why: NoModule| BadModule { path: path.clone(), why };
+                let bytes = read(path).map_err(|e| bad(e.into()))?;
                 let info = Info::of(&bytes).map_err(bad)?;
                 if let (Some(kernel), Some(module)) = (self.release, &info.release)
                     && kernel != module
                 {
-                    return Err(bad(format!(
-                        "is for the kernel {module} and not {kernel}; give the modules of this build"
-                    )));
+                    let (module, kernel) = (module.clone(), kernel.to_owned());
+                    return Err(bad(NoModule::OtherKernel { module, kernel }));
                 }
                 let mut there = true;
                 for dependency in &info.depends {
@@ -177,7 +200,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub struct Info {
     /// The modules that it needs, `-` written as `_`.
     pub depends: Vec<String>,
-    /// What the kernel may ask for to get it, beside its name.
+    /// What the kernel may ask for to get it, apart from its name.
     pub aliases: Vec<String>,
     /// The kernel that it was built for.
     pub release: Option<String>,
@@ -188,17 +211,16 @@ impl Info {
     ///
     /// # Errors
     /// Why this is no module for x86_64.
-    pub fn of(module: &[u8]) -> Result<Self, String> {
-        let damaged = |e: object::read::Error| format!("is damaged or no module: {e}");
-        let header = FileHeader64::<LE>::parse(module).map_err(damaged)?;
+    pub fn of(module: &[u8]) -> Result<Self, NoModule> {
+        let header = FileHeader64::<LE>::parse(module)?;
         if header.e_machine.get(LE) != EM_X86_64 {
-            return Err("is not for x86_64".into());
+            return Err(NoModule::OtherMachine);
         }
-        let sections = header.sections(LE, module).map_err(damaged)?;
+        let sections = header.sections(LE, module)?;
         let Some((_, section)) = sections.section_by_name(LE, b".modinfo") else {
-            return Err("is no module: it has no .modinfo".into());
+            return Err(NoModule::NoModinfo);
         };
-        let text = section.data(LE, module).map_err(damaged)?;
+        let text = section.data(LE, module)?;
         let values = |key: &'static str| {
             let entries = text.split(|byte| *byte == 0);
             let found = entries.filter_map(|entry| entry.strip_prefix(key.as_bytes()));

@@ -6,6 +6,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::unix::process::ExitStatusExt;
@@ -17,8 +18,8 @@ use harness::Context;
 use harness::{subprocess, wait};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::machine::CONSOLE;
-use crate::qemu::{Clock, INITRAMFS, kernel_arguments};
+use crate::machine::qemu::{Clock, INITRAMFS, kernel_arguments};
+use crate::machine::running::CONSOLE;
 
 /// The guest's end of the port: the first serial line.
 const PORT: &str = "/dev/ttyS0";
@@ -62,9 +63,9 @@ pub enum Unfit {
     Mute {
         /// The binary.
         path: PathBuf,
-        /// What it did.
-        how: String,
-        /// What it said.
+        /// What it did instead.
+        how: Instead,
+        /// The first line that it wrote to its standard error.
         said: String,
     },
     /// Parts of the kernel are missing.
@@ -78,6 +79,27 @@ pub enum Unfit {
     /// No file system is fit for the guest's memory.
     #[error("User-Mode Linux keeps its memory in a file, and {}; set TMPDIR", .0.join(", "))]
     NoMemory(Vec<String>),
+}
+
+/// What a binary did instead of printing its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// It ended with this exit code.
+    Ended(i32),
+    /// It did not end, and was killed.
+    WentOn,
+    /// A signal ended it.
+    Crashed(ExitStatus),
+}
+
+impl fmt::Display for Instead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(code) => write!(f, "ended with {code}"),
+            Self::WentOn => f.write_str("went on and on"),
+            Self::Crashed(status) => write!(f, "crashed ({status})"),
+        }
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -135,7 +157,7 @@ impl Uml {
         self.time_travel
     }
 
-    /// The command that boots it in `directory`, beside the initial RAM file system. It is
+    /// The command that boots it in `directory`, where the initial RAM file system is. It is
     /// to be started there, with the port at its standard input and output.
     ///
     /// # Errors
@@ -189,7 +211,7 @@ impl Config {
         // Who says it is known already.
         let name = format!("{}: ", binary.display());
         let said = said.strip_prefix(&name).unwrap_or(said).to_owned();
-        Err(Unfit::Mute { path: binary.into(), how: ended(status), said })
+        Err(Unfit::Mute { path: binary.into(), how: instead(status), said })
     }
 
     fn has(&self, option: &str) -> bool {
@@ -236,11 +258,11 @@ fn content(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn ended(status: ExitStatus) -> String {
+fn instead(status: ExitStatus) -> Instead {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with {code}"),
-        (None, Some(KILLED)) => "went on and on".into(),
-        (None, _) => format!("crashed ({status})"),
+        (Some(code), _) => Instead::Ended(code),
+        (None, Some(KILLED)) => Instead::WentOn,
+        (None, _) => Instead::Crashed(status),
     }
 }
 
@@ -262,7 +284,7 @@ fn place_for(memory: u32, places: impl Iterator<Item = PathBuf>) -> Result<PathB
     Err(Unfit::NoMemory(flaws))
 }
 
-/// Why a directory is no place for so many MiB of memory.
+/// Why a directory is no place for this many MiB of memory.
 fn flaw(place: &Path, memory: u32) -> Option<String> {
     let system = match statvfs(place) {
         Ok(system) => system,
@@ -346,7 +368,7 @@ mod tests {
         let mut sleeper = Command::new(env::current_exe().expect("a name"));
         sleeper.arg("a_binary_that_does_not_end_is_killed").env(SLEEPER, "");
         let output = run_briefly(&mut sleeper, Duration::from_millis(20)).expect("it ran");
-        assert_eq!(ended(output.status), "went on and on");
+        assert_eq!(instead(output.status), Instead::WentOn);
     }
 
     #[test]

@@ -9,34 +9,34 @@ use std::time::{Duration, Instant};
 use harness::guest::tag;
 use harness::wait;
 
-use crate::bootable::{Bootable, Image};
-use crate::console;
-use crate::death::Death;
-use crate::initramfs::Initramfs;
-use crate::machine::{CONSOLE, Machine, NotStarted};
-use crate::monitor::Monitor;
-use crate::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
-use crate::scratch::Scratch;
-use crate::uml::{Uml, Unfit};
+use crate::boot::bootable::{Bootable, Image};
+use crate::boot::initramfs::Initramfs;
+use crate::machine::console::{self, KernelReport};
+use crate::machine::end::EarlyEnd;
+use crate::machine::monitor::Monitor;
+use crate::machine::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
+use crate::machine::running::{CONSOLE, Machine, NotStarted};
+use crate::machine::scratch::Scratch;
+use crate::machine::uml::{Uml, Unfit};
 
 /// How long a machine may take until its suite is up: sixty times what a quiet host needs.
 fn boot_deadline(accel: Accel) -> Duration {
     let seconds = match accel {
         Accel::Tcg => 120,
-        // There are hosts whose KVM never runs a guest, and tells nobody.
+        // There are hosts whose KVM never runs a guest, and reports no error.
         Accel::Kvm => 20,
     };
     Duration::from_secs(seconds) * wait::slowness()
 }
 
-/// Memory, in MiB, that a guest needs for files beside its own. While it unpacks them it
+/// Memory, in MiB, that a guest needs for files in addition to its own. While it unpacks them it
 /// has them twice, and a file system in memory may have half of what the archive leaves.
 fn memory_for(bytes: usize) -> u32 {
     u32::try_from((3 * bytes).div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
-/// Memory, in MiB, without which no guest comes up that has so many bytes of files: the
-/// archive, what is unpacked of it, and a kernel beside them. One that has less may hang
+/// Memory, in MiB, without which no guest comes up whose archive has this many bytes: for the
+/// archive, what is unpacked of it, and a kernel. One that has less may hang
 /// before it says anything.
 fn least_memory(archive_bytes: usize) -> u32 {
     const KERNEL: u32 = 32;
@@ -84,8 +84,8 @@ pub enum NotUp {
         line: String,
     },
     /// It was started, and ended before its suite was up.
-    #[error("{}", .0.why)]
-    Died(Box<Death>),
+    #[error("{}", .0.reason)]
+    EndedEarly(Box<EarlyEnd>),
 }
 
 /// What a guest said when it was up.
@@ -93,8 +93,8 @@ pub enum NotUp {
 pub struct Up {
     /// From the start of the machine, by the host's clock.
     pub took: Duration,
-    /// What it does without.
-    pub lacks: Vec<String>,
+    /// What is missing in it: modules that could not be loaded, and the like.
+    pub missing: Vec<String>,
 }
 
 /// The file with a saved machine's state, in the machines' directory.
@@ -140,7 +140,7 @@ impl Host {
         };
         let (own_bytes, shared_bytes) = write().map_err(no_room)?;
         let needed = least_memory(own_bytes);
-        // User-Mode Linux is small, and tells when it has no room.
+        // User-Mode Linux is small, and reports it when it has no room.
         if hardware.memory < needed && !matches!(bootable.image, Image::Uml(_)) {
             return Err(NotUp::LittleMemory { memory: hardware.memory, needed });
         }
@@ -212,8 +212,8 @@ impl Host {
         qemu::with_monitor(&mut command);
         command.args(["-incoming", &format!("exec:cat {STATE}")]);
         let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
-        machine.is_ready();
-        Ok((machine, Up { took: up.took + started.elapsed(), lacks: up.lacks }))
+        machine.set_ready();
+        Ok((machine, Up { took: up.took + started.elapsed(), missing: up.missing }))
     }
 
     fn save(&self) -> Result<Up, NotUp> {
@@ -244,22 +244,20 @@ impl Host {
     fn start(&self, command: Command, deadline: Duration) -> Result<(Machine, Up), NotUp> {
         let started = Instant::now();
         let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
-        let mut lacks = Vec::new();
+        let mut missing = Vec::new();
         loop {
             let left = deadline.saturating_sub(started.elapsed());
-            let frame = machine.hear(left).map_err(NotUp::Died)?;
+            let frame = machine.hear(left).map_err(NotUp::EndedEarly)?;
             match frame.tag {
                 tag::READY => break,
-                tag::LACKS => lacks.push(String::from_utf8_lossy(&frame.payload).into_owned()),
+                tag::LACKS => missing.push(String::from_utf8_lossy(&frame.payload).into_owned()),
                 _ => {}
             }
         }
-        machine.is_ready();
-        // A kernel that could not unpack everything goes on with what there is: files cut
-        // short, and others missing.
-        match console::line_with(&self.console(), "Initramfs unpacking failed") {
+        machine.set_ready();
+        match KernelReport::of(&self.console()).not_unpacked {
             Some(line) => Err(NotUp::NotUnpacked { line }),
-            None => Ok((machine, Up { took: started.elapsed(), lacks })),
+            None => Ok((machine, Up { took: started.elapsed(), missing })),
         }
     }
 }

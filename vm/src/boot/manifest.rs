@@ -1,4 +1,4 @@
-//! What was prepared, written beside it, last of all.
+//! What was prepared, written into its directory last of all.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootable::{Bootable, Image, Module};
-use crate::cache::{At, CacheError};
+use crate::boot::bootable::{Bootable, Image, Module};
+use crate::fetch::cache::{At, CacheError};
 
 /// The file in the directory of a prepared kernel.
 const FILE: &str = "kernel.json";

@@ -30,7 +30,7 @@ pub fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// The lines that tell how a machine ended: from the kernel's complaint on if there is one
+/// The lines that show how a machine ended: from the kernel's complaint on if there is one
 /// at the end, else the last ones. Lines without content are left out.
 pub fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -42,15 +42,45 @@ pub fn last_lines(text: &str) -> String {
 }
 
 /// A line of the console without the time that printk may put in front.
-pub fn without_time(line: &str) -> &str {
+fn without_time(line: &str) -> &str {
     match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
         Some((time, message)) if time.trim().parse::<f64>().is_ok() => message,
         _ => line,
     }
 }
 
-/// The last line that says this, without its time.
-pub fn line_with(text: &str, words: &str) -> Option<String> {
+/// What the kernel's own messages on a console say, each its last line about the matter
+/// without its time. Nothing else decides by the wording of a kernel's messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelReport {
+    /// The kernel panicked.
+    pub panic: Option<String>,
+    /// There was no memory left.
+    pub out_of_memory: Option<String>,
+    /// The initial RAM file system could not be unpacked whole. The kernel goes on with what
+    /// there is: files cut short, and others missing.
+    pub not_unpacked: Option<String>,
+}
+
+const PANIC: &[&str] = &["Kernel panic - not syncing: "];
+const NO_MEMORY: &[&str] =
+    &["System is deadlocked on memory", "Out of memory and no killable", "Out of memory: "];
+const NOT_UNPACKED: &[&str] = &["Initramfs unpacking failed"];
+
+impl KernelReport {
+    /// Reads a console's text.
+    pub fn of(text: &str) -> Self {
+        let line = |wordings: &[&str]| wordings.iter().find_map(|words| line_with(text, words));
+        Self {
+            panic: line(PANIC),
+            out_of_memory: line(NO_MEMORY),
+            not_unpacked: line(NOT_UNPACKED),
+        }
+    }
+}
+
+/// The last line with these words, without its time.
+fn line_with(text: &str, words: &str) -> Option<String> {
     text.lines().map(without_time).rfind(|line| line.contains(words)).map(str::to_owned)
 }
 
@@ -79,6 +109,22 @@ mod tests {
         let shown = last_lines(&log);
         assert!(shown.starts_with("[    2.1] BUG: kernel NULL pointer\n"), "{shown}");
         assert_eq!(shown.lines().count(), SHOWN_LINES);
+    }
+
+    #[test]
+    fn the_kernel_s_messages_are_recognised() {
+        let log = "[    1.0] Initramfs unpacking failed: write error\n\
+                   [    2.0] Out of memory: Killed process 1 (a)\n\
+                   [    3.0] Kernel panic - not syncing: first\n\
+                   [    4.0] Kernel panic - not syncing: System is deadlocked on memory\n";
+        let panic = "Kernel panic - not syncing: System is deadlocked on memory";
+        let report = KernelReport {
+            panic: Some(panic.into()),
+            out_of_memory: Some(panic.into()),
+            not_unpacked: Some("Initramfs unpacking failed: write error".into()),
+        };
+        assert_eq!(KernelReport::of(log), report);
+        assert_eq!(KernelReport::of("Linux version 7\n"), KernelReport::default());
     }
 
     #[rstest]

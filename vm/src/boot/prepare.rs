@@ -1,64 +1,26 @@
-//! Kernels that are ready to boot.
+//! From what a user names to a kernel that is ready to boot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
-use crate::choice::Choice;
-use crate::fetch;
-use crate::image::{self, Kind};
-use crate::kernels::Kernel;
-use crate::manifest::{Manifest, Stamp};
-use crate::modules::{self, Found, WANTED};
-pub use crate::not_bootable::NotBootable;
-use crate::package::{self, BadPackage, Unpacked};
+use crate::boot::bootable::{Bootable, Image, Module};
+use crate::boot::image::{self, ImageKind};
+use crate::boot::manifest::{Manifest, Stamp};
+use crate::boot::modules::{self, Found, WANTED};
+use crate::boot::not_bootable::NotBootable;
+use crate::boot::package::{self, BadPackage, Unpacked};
+use crate::fetch::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
+use crate::fetch::choice::Choice;
+use crate::fetch::kernels::Kernel;
+use crate::fetch::packages;
 
 /// Goes up whenever the same kernel would be prepared in another way.
 const RECIPE: u32 = 1;
 
-/// A kernel that can be booted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bootable {
-    /// As [`Choice::name`] says.
-    pub name: String,
-    /// What `uname -r` will say, where that can be told without a boot.
-    pub release: Option<String>,
-    /// What to boot.
-    pub image: Image,
-    /// The modules of [`WANTED`] that it has, and what they need, in load order.
-    pub modules: Vec<Module>,
-    /// Those of [`WANTED`] that it has built in, as far as its packages tell.
-    pub built_in: Vec<String>,
-    /// Those of [`WANTED`] that are neither: there is no such module, or nobody tells.
-    pub absent: Vec<String>,
-    /// The kernel's build configuration.
-    pub config: Option<PathBuf>,
-}
-
-/// What to boot, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// An ELF with a PVH entry point, which QEMU enters without a boot loader's detour.
-    Pvh(PathBuf),
-    /// A kernel that unpacks itself in the guest.
-    BzImage(PathBuf),
-    /// A User-Mode Linux binary: a process, and no matter for QEMU.
-    Uml(PathBuf),
-}
-
-/// A kernel module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
-    /// Its name, `-` written as `_`.
-    pub name: String,
-    /// Its file, not compressed.
-    pub path: PathBuf,
-}
-
 /// Makes a kernel ready: fetches what is not in the cache, unpacks it, and keeps the
-/// result, so that the next time costs no more than a look.
+/// result, so that the next time takes no time.
 ///
 /// # Errors
 /// The packages cannot be had, the file is no kernel, or the cache cannot be used.
@@ -100,13 +62,13 @@ fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, 
     if let Some(ready) = ready(&place) {
         return Ok(ready);
     }
-    let debs = fetch::fetch(kernel, cache, watch)?;
+    let debs = packages::fetch(kernel, cache, watch)?;
     watch(Progress::Unpacking { kernel: &kernel.name });
     make(&place, None, |dir| {
         let unpacked = unpack(&debs, dir)?;
         let vmlinuz = vmlinuz(&unpacked, &debs)?;
         let found = find_modules(&unpacked.modules())?;
-        build(&kernel.name, Kind::BzImage, &vmlinuz, &found, unpacked.config(), dir)
+        build(&kernel.name, ImageKind::BzImage, &vmlinuz, &found, unpacked.config(), dir)
     })
 }
 
@@ -139,7 +101,7 @@ fn theirs(
     }
     watch(Progress::Unpacking { kernel: name });
     make(&place, Some(source.clone()), |dir| {
-        if kind != Kind::Deb {
+        if kind != ImageKind::Deb {
             let found = found.unwrap_or_default();
             let config = config_beside(&source.path);
             return build(name, kind, &source.path, &found, config, dir);
@@ -148,7 +110,7 @@ fn theirs(
         let unpacked = unpack(&debs, dir)?;
         let vmlinuz = vmlinuz(&unpacked, &debs)?;
         let found = found.map_or_else(|| find_modules(&unpacked.modules()), Ok)?;
-        let built = build(name, Kind::BzImage, &vmlinuz, &found, unpacked.config(), dir);
+        let built = build(name, ImageKind::BzImage, &vmlinuz, &found, unpacked.config(), dir);
         // The user knows the package, and not where it was unpacked to.
         built.map_err(|error| match error {
             NotBootable::NoKernel { why, .. } => refused(why),
@@ -179,7 +141,7 @@ fn make(
         ready(place).ok_or_else(|| NotBootable::Changed { path: place.into() })
     });
     if made.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = remove(&part);
     }
     made
@@ -205,11 +167,7 @@ fn vmlinuz(unpacked: &Unpacked, debs: &[PathBuf]) -> Result<PathBuf, NotBootable
         // Debian's own split from 6.19 on: `linux-image` is empty, `linux-binary` is not.
         let with = depends.iter().find(|name| name.starts_with("linux-binary"));
         let with = with.or_else(|| depends.iter().find(|name| name.starts_with("linux-image-")));
-        let hint = match with {
-            Some(with) => format!("the kernel is in {with}, on which it depends"),
-            None => "give one with a vmlinuz in it".into(),
-        };
-        NotBootable::EmptyPackage { path, hint }
+        NotBootable::EmptyPackage { path, depends_on: with.cloned() }
     })
 }
 
@@ -217,10 +175,10 @@ fn find_modules(dir: &Path) -> Result<Found, NotBootable> {
     modules::find(dir).map_err(|source| NotBootable::Modules { path: dir.into(), source })
 }
 
-/// Puts into `dir` what a boot needs, and tells where everything is.
+/// Puts into `dir` what a boot needs, and says where everything is.
 fn build(
     name: &str,
-    kind: Kind,
+    kind: ImageKind,
     image: &Path,
     found: &Found,
     config: Option<PathBuf>,
@@ -228,9 +186,9 @@ fn build(
 ) -> Result<Bootable, NotBootable> {
     let refused = |why| NotBootable::NoKernel { path: image.into(), why };
     let (image, release) = match kind {
-        Kind::Vmlinux => (Image::Pvh(image.into()), None),
-        Kind::Uml => (Image::Uml(image.into()), None),
-        Kind::BzImage | Kind::Deb => {
+        ImageKind::Vmlinux => (Image::Pvh(image.into()), None),
+        ImageKind::Uml => (Image::Uml(image.into()), None),
+        ImageKind::BzImage | ImageKind::Deb => {
             let bytes = fs::read(image).map_err(|e| refused(e.into()))?;
             let inside = image::open(&bytes).map_err(refused)?;
             let image = match inside.vmlinux {
@@ -268,7 +226,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {
     Ok(path.into())
 }
 
-/// A build leaves its `.config` at the top of its tree: beside `vmlinux` and `linux`, and
+/// A build leaves its `.config` at the top of its tree: next to `vmlinux` and `linux`, and
 /// three levels above `arch/x86/boot/bzImage`.
 fn config_beside(image: &Path) -> Option<PathBuf> {
     let above = [1, 4].into_iter().filter_map(|levels| image.ancestors().nth(levels));
@@ -283,5 +241,5 @@ fn key<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
         hash.update([0]);
         hash.update(part);
     }
-    fetch::hex(&hash.finalize()[..6])
+    packages::hex(&hash.finalize()[..6])
 }

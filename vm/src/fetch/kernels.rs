@@ -56,7 +56,7 @@ pub fn table() -> &'static [Kernel] {
         struct Table {
             kernel: Vec<Kernel>,
         }
-        let table: Table = toml::from_str(include_str!("../kernels.toml"))
+        let table: Table = toml::from_str(include_str!("../../kernels.toml"))
             .expect("the table is part of the source and read by a test");
         table.kernel
     });

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use harness::wait;
 
-use crate::bootable::Bootable;
-use crate::cache::Cache;
-use crate::host::{Host, Shared};
-use crate::qemu::{Accel, Clock, Hardware};
+use crate::boot::bootable::Bootable;
+use crate::fetch::cache::Cache;
+use crate::machine::host::{Host, Shared};
+use crate::machine::qemu::{Accel, Clock, Hardware};
 
 /// KVM boots a kernel within a second. Where it is there and runs nothing, this is lost.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub fn opens() -> bool {
     OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
-/// What the trial came to, if there was one since this machine was started.
+/// Whether KVM worked when it was tried, if it was tried since this machine was started.
 pub fn tried(cache: &Cache) -> Option<bool> {
     match std::fs::read_to_string(kept(cache)).as_deref() {
         Ok(WORKS) => Some(true),

@@ -12,7 +12,7 @@ const PREFIX: &str = "sockmig-machine-";
 /// The file that is locked for as long as somebody needs the directory.
 const LOCK: &str = "in-use";
 
-/// A directory that goes with the value. One that a killed process left behind goes when
+/// A directory that goes with the value. One that a killed process left goes when
 /// the next one is made.
 #[derive(Debug)]
 pub struct Scratch {
@@ -27,7 +27,7 @@ impl Scratch {
     /// There is no room, or no permission.
     pub fn make(parent: &Path) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        // It gets its name when it is locked: nobody must find it free before.
+        // It gets its name once it is locked: nobody must find it unlocked before.
         let unnamed = directory.path().join("in-use.new");
         let lock = File::create(&unnamed)?;
         lock.lock()?;
@@ -43,7 +43,7 @@ impl Scratch {
     }
 
     /// Removes this user's directories that nobody holds any more. What cannot be removed
-    /// is left to those who look after the place.
+    /// stays.
     fn remove_abandoned(&self, parent: &Path) {
         let Ok(mine) = fs::metadata(self.path()) else { return };
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {

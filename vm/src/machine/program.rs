@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_more_than_itself_is_told() {
+    fn what_needs_more_than_itself_is_refused() {
         let why = |path: &str| check(Path::new(path)).expect_err("no program").to_string();
         assert!(check(&std::env::current_exe().expect("this program")).is_ok());
         assert!(why("/").starts_with("is not a program"));

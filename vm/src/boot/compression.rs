@@ -1,4 +1,4 @@
-//! The compressions of kernels, modules and packages, told apart by their first bytes.
+//! The compressions of kernels, modules and packages, recognised by their first bytes.
 
 use std::io::{self, Cursor, Read};
 
@@ -58,7 +58,7 @@ impl Compression {
 }
 
 /// Blocks with their compressed lengths before them. A length that is more than what is
-/// left is the size that the kernel's build adds behind the last block.
+/// left is the size that the kernel's build adds after the last block.
 fn legacy_lz4(mut input: impl Read) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     input.read_to_end(&mut all)?;

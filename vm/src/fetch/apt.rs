@@ -7,13 +7,14 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::cache::{At, Cache, CacheError, Lock, Progress, Watch, make_dir};
-use crate::fetch::CannotFetch;
-use crate::kernels::Package;
-use crate::sources::{self, Source};
+use crate::fetch::apt_output::{Problem, message, problem};
+use crate::fetch::cache::{At, Cache, CacheError, Lock, Progress, Watch, make_dir};
+use crate::fetch::cannot_fetch::CannotFetch;
+use crate::fetch::kernels::Package;
+use crate::fetch::sources::{self, Source};
 
-/// How often a download is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the size of a download is reported.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// apt for one suite. Others wait while it lives.
 #[derive(Debug)]
@@ -64,19 +65,19 @@ impl Apt {
             if output.status.success() {
                 return Ok(());
             }
-            let said = said(&output);
-            if is_full(&said) {
-                let _ = fs::remove_file(to);
-                return Err(CacheError::Full { path: to.into() }.into());
+            match problem(&output) {
+                Some(Problem::DiskFull) => {
+                    let _ = fs::remove_file(to);
+                    return Err(CacheError::Full { path: to.into() }.into());
+                }
+                // The lists may be older than the mirror's last clean-up.
+                Some(Problem::NotOnMirror) if !self.refreshed => self.refresh(watch)?,
+                Some(Problem::NotOnMirror) => return Err(self.gone(package)),
+                Some(Problem::NotSigned | Problem::Other) | None => {
+                    let (what, message) = (package.name.clone(), message(&output));
+                    return Err(CannotFetch::Mirror { what, message });
+                }
             }
-            // The lists may be older than the mirror's last clean-up.
-            if !said.contains("404  Not Found") {
-                return Err(CannotFetch::Mirror { what: package.name.clone(), said });
-            }
-            if self.refreshed {
-                return Err(self.gone(package));
-            }
-            self.refresh(watch)?;
         }
     }
 
@@ -105,21 +106,24 @@ impl Apt {
         let mut command = self.command("apt-get".as_ref())?;
         command.arg("update");
         let output = run(command)?;
-        let said = said(&output);
-        if is_full(&said) {
-            let _ = fs::remove_dir_all(self.config.with_file_name("lists"));
-            return Err(CacheError::Full { path: self.config.clone() }.into());
+        match problem(&output) {
+            None => {
+                self.refreshed = true;
+                Ok(())
+            }
+            Some(Problem::DiskFull) => {
+                let _ = fs::remove_dir_all(self.config.with_file_name("lists"));
+                Err(CacheError::Full { path: self.config.clone() }.into())
+            }
+            Some(Problem::NotSigned) => {
+                let (suite, message) = (self.suite.clone(), message(&output));
+                Err(CannotFetch::NotSigned { suite, message })
+            }
+            Some(Problem::NotOnMirror | Problem::Other) => {
+                let what = format!("the package lists of {}", self.suite);
+                Err(CannotFetch::Mirror { what, message: message(&output) })
+            }
         }
-        if said.contains("GPG error") || said.contains("is not signed") {
-            return Err(CannotFetch::NotSigned { suite: self.suite.clone(), said });
-        }
-        // Some failures are warnings to apt, which would go on with old lists.
-        if !output.status.success() || said.contains("Failed to fetch") {
-            let what = format!("the package lists of {}", self.suite);
-            return Err(CannotFetch::Mirror { what, said });
-        }
-        self.refreshed = true;
-        Ok(())
     }
 
     fn fetch(
@@ -140,7 +144,7 @@ impl Apt {
                 if finished {
                     return child.join().expect("running apt does not panic");
                 }
-                thread::sleep(LOOK);
+                thread::sleep(INTERVAL);
             }
         })
     }
@@ -253,23 +257,4 @@ fn run(mut command: Command) -> Result<Output, CannotFetch> {
             CacheError::Refused { call, source: e }.into()
         }
     })
-}
-
-/// Whether apt complains of a full disk.
-fn is_full(said: &str) -> bool {
-    said.contains("No space left") || said.contains("enough free space")
-}
-
-/// apt's own words on what went wrong, on one line.
-fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("E: ").or_else(|| line.strip_prefix("W: ")))
-        .map(str::trim)
-        .collect();
-    match said.first() {
-        None => format!("apt ended with {}", output.status),
-        Some(first) => (*first).to_owned(),
-    }
 }

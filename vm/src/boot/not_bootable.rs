@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cache::CacheError;
-use crate::fetch::CannotFetch;
-use crate::image::NoKernel;
-use crate::modules::BadModule;
-use crate::package::BadPackage;
+use crate::boot::image::NoKernel;
+use crate::boot::modules::BadModule;
+use crate::boot::package::BadPackage;
+use crate::fetch::cache::CacheError;
+use crate::fetch::cannot_fetch::CannotFetch;
 
 /// A kernel cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +41,12 @@ pub enum NotBootable {
         why: BadPackage,
     },
     /// The package is whole, and there is no kernel in it.
-    #[error("the package {} holds no kernel; {hint}", .path.display())]
+    #[error("the package {} holds no kernel; {}", .path.display(), instead(.depends_on.as_deref()))]
     EmptyPackage {
         /// The package.
         path: PathBuf,
-        /// What to give instead.
-        hint: String,
+        /// The package that it depends on and that has the kernel, if it names one.
+        depends_on: Option<String>,
     },
     /// The directory of modules cannot be read.
     #[error("cannot look for modules in {}: {source}", .path.display())]
@@ -59,6 +59,14 @@ pub enum NotBootable {
     /// A module is damaged, or is another kernel's.
     #[error(transparent)]
     BadModule(#[from] BadModule),
+}
+
+/// What to give instead of a package without a kernel.
+fn instead(depends_on: Option<&str>) -> String {
+    match depends_on {
+        Some(package) => format!("the kernel is in {package}, on which it depends"),
+        None => "give one with a vmlinuz in it".into(),
+    }
 }
 
 impl From<CannotFetch> for NotBootable {

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use crate::cache::{At, CacheError, make_dir};
-use crate::compression::Compression;
-use crate::modules;
+use crate::boot::compression::Compression;
+use crate::boot::modules;
+use crate::fetch::cache::{At, CacheError, make_dir};
 
 /// A package cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,8 @@ impl Unpacked {
 
     fn keep(&self, from: &mut impl Read, to: &Path) -> Result<(), BadPackage> {
         let mut file = File::create(to).at("create", to)?;
-        // Told apart because a damaged package and a full disk need different deeds.
+        // Kept apart because the user must do something else about a damaged package than
+        // about a full disk.
         let mut buffer = vec![0; 1 << 16];
         loop {
             match from.read(&mut buffer)? {
@@ -161,8 +162,8 @@ fn member(deb: &Path, name: &str) -> Result<Archive, BadPackage> {
         };
         let end = at + 60 + length;
         if end > size {
-            let lacks = end - size;
-            return Err(BadPackage::Damaged(format!("its last {lacks} bytes are missing")));
+            let missing = end - size;
+            return Err(BadPackage::Damaged(format!("its last {missing} bytes are missing")));
         }
         if text(0..16).trim_end().trim_end_matches('/').starts_with(name) {
             let mut data = file.take(length);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::bootable;
-use crate::cache::{At, Cache, CacheError, remove};
-use crate::fetch;
-use crate::kernels;
-use crate::manifest::Manifest;
+use crate::boot::manifest::Manifest;
+use crate::boot::prepare;
+use crate::fetch::cache::{At, Cache, CacheError, remove};
+use crate::fetch::kernels;
+use crate::fetch::packages;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub struct Freed {
     pub busy: usize,
 }
 
-/// Removes what is of no use any more: packages and kernels that the table does not name,
+/// Removes what is no longer of use: packages and kernels that the table does not name,
 /// leftovers of runs that were killed, and kernels prepared from files that are gone or
 /// have changed since. With `all`, removes everything.
 ///
@@ -34,7 +34,7 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
             freed.busy += 1;
             continue;
         };
-        let ready = bootable::place(kernel, cache);
+        let ready = prepare::place(kernel, cache);
         for path in entries(&cache.ready())? {
             let name = file_name(&path);
             let of_this = name.trim_start_matches('.').starts_with(&format!("{}-", kernel.name));
@@ -44,9 +44,10 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
         }
         for package in &kernel.packages {
             let deb = cache.packages().join(package.file_name());
-            // A part beside the whole was left by a kill; alone, it is the start of one.
+            // A part of a package that is there whole was left by a killed run; without the
+            // package, it is the beginning of a download.
             if all || deb.exists() {
-                freed.remove(&fetch::part(&deb))?;
+                freed.remove(&packages::part(&deb))?;
             }
             if all {
                 freed.remove(&deb)?;

@@ -1,0 +1,13 @@
+//! Kernels made ready to boot: taken out of packages or images, with their modules.
+
+pub mod bootable;
+pub mod compression;
+pub mod image;
+pub mod initramfs;
+pub mod load_order;
+pub mod manifest;
+pub mod modules;
+pub mod not_bootable;
+pub mod package;
+pub mod prepare;
+pub mod prune;

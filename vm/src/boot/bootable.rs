@@ -1,0 +1,43 @@
+//! Kernels that are ready to boot.
+
+use std::path::PathBuf;
+
+/// A kernel that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootable {
+    /// As [`Choice::name`](crate::fetch::choice::Choice::name) says.
+    pub name: String,
+    /// What `uname -r` will say, where that is known without a boot.
+    pub release: Option<String>,
+    /// What to boot.
+    pub image: Image,
+    /// The modules of [`WANTED`](crate::boot::modules::WANTED) that it has, and what they need, in load order.
+    pub modules: Vec<Module>,
+    /// Those of the wanted modules that it has built in, as far as its packages say.
+    pub built_in: Vec<String>,
+    /// Those of the wanted modules that are neither: there is no such module, or nothing says
+    /// that it is built in.
+    pub absent: Vec<String>,
+    /// The kernel's build configuration.
+    pub config: Option<PathBuf>,
+}
+
+/// What to boot, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// An ELF with a PVH entry point, which QEMU enters without a boot loader's detour.
+    Pvh(PathBuf),
+    /// A kernel that unpacks itself in the guest.
+    BzImage(PathBuf),
+    /// A User-Mode Linux binary: a process, and no matter for QEMU.
+    Uml(PathBuf),
+}
+
+/// A kernel module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name, `-` written as `_`.
+    pub name: String,
+    /// Its file, not compressed.
+    pub path: PathBuf,
+}

@@ -1,0 +1,197 @@
+//! A running machine: started, talked to, and seen to its end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::frame::{Frame, Frames};
+use harness::{interrupt, subprocess, wait};
+
+use crate::machine::console;
+use crate::machine::end::{EarlyEnd, Noticed, ProcessEnd};
+
+/// The file in a machine's directory that takes what its console prints.
+pub const CONSOLE: &str = "console.log";
+/// The file that takes what the machine's own process writes to its standard error.
+const STDERR: &str = "machine.log";
+
+/// Why a machine could not even be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStarted {
+    /// The program is not on this machine.
+    #[error("{program} is not installed: apt install {package}")]
+    Missing {
+        /// What was looked for.
+        program: String,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// Anything else.
+    #[error("cannot start {program}: {why}")]
+    Refused {
+        /// What was to be started.
+        program: String,
+        /// The system's answer.
+        why: String,
+    },
+}
+
+/// A machine that runs. It is killed when the value goes, and when this program dies.
+pub struct Machine {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: ChildStdout,
+    frames: Frames,
+    directory: PathBuf,
+    ready: bool,
+}
+
+impl Machine {
+    /// Starts `command` in `directory`, with the guest's port at its standard input and
+    /// output. The thread that calls this must outlive the machine.
+    ///
+    /// # Errors
+    /// [`NotStarted`].
+    pub fn start(
+        mut command: Command,
+        package: &'static str,
+        directory: &Path,
+    ) -> Result<Self, NotStarted> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let refused = |e: &io::Error| match e.kind() {
+            io::ErrorKind::NotFound => NotStarted::Missing { program: program.clone(), package },
+            _ => NotStarted::Refused { program: program.clone(), why: e.to_string() },
+        };
+        let stderr = File::create(directory.join(STDERR)).map_err(|e| refused(&e))?;
+        subprocess::die_with_parent(&mut command);
+        let mut child = command
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|e| refused(&e))?;
+        Ok(Self {
+            to: child.stdin.take(),
+            from: child.stdout.take().expect("stdout is piped"),
+            child,
+            frames: Frames::default(),
+            directory: directory.to_owned(),
+            ready: false,
+        })
+    }
+
+    /// Where its console is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The guest has said that it is up: if it ends from now on, that is for other reasons.
+    pub fn set_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// Sends the guest something. A guest that is gone is noticed when it is heard.
+    pub fn send(&mut self, frame: &Frame) {
+        let _ = self.to.as_mut().map(|to| frame.send(to));
+    }
+
+    /// What the guest says next.
+    ///
+    /// # Errors
+    /// Its [`EarlyEnd`]; by then the machine is gone.
+    pub fn hear(&mut self, within: Duration) -> Result<Frame, Box<EarlyEnd>> {
+        let end = Instant::now() + within;
+        loop {
+            match self.frames.next_whole() {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(garbage) => return Err(self.kill_because(Noticed::Garbage(garbage))),
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.kill_because(Noticed::Silence(within)));
+            }
+            let announced = interrupt::announced();
+            let fds: Vec<BorrowedFd<'_>> =
+                [Some(self.from.as_fd()), announced].into_iter().flatten().collect();
+            let ready = match wait::ready(&fds, left) {
+                Ok(ready) => ready,
+                Err(e) => return Err(self.kill_because(Noticed::PortLost(e.to_string()))),
+            };
+            if ready.get(1) == Some(&true) {
+                return Err(self.kill_because(Noticed::Interrupted));
+            }
+            if ready[0] {
+                let mut bytes = vec![0; 256 * 1024];
+                match self.from.read(&mut bytes) {
+                    Ok(0) => return Err(self.ended()),
+                    Ok(len) => self.frames.push(&bytes[..len]),
+                    Err(e) => return Err(self.kill_because(Noticed::PortLost(e.to_string()))),
+                }
+            }
+        }
+    }
+
+    /// The end of a machine whose suite ended without a result, by `exit_code` as the guest
+    /// reports it.
+    pub fn suite_ended(mut self, exit_code: i32) -> Box<EarlyEnd> {
+        self.kill();
+        Box::new(EarlyEnd::of_suite(exit_code, &self.console()))
+    }
+
+    /// Waits for the machine to power itself off, and kills it if it does not.
+    pub fn power_off(mut self, within: Duration) {
+        let end = Instant::now() + within;
+        // Its end of the port closes when it ends.
+        while let left = end.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let mut bytes = [0; 4096];
+            match wait::ready(&[self.from.as_fd()], left) {
+                Ok(ready) if ready == [true] => match self.from.read(&mut bytes) {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                },
+                _ => break,
+            }
+        }
+        self.kill();
+    }
+
+    /// Kills a machine that is of no use any more, and works out why.
+    fn kill_because(&mut self, noticed: Noticed) -> Box<EarlyEnd> {
+        self.kill();
+        Box::new(EarlyEnd::find_out(noticed, self.ready, &self.console()))
+    }
+
+    /// Waits for a machine that is ending by itself, and works out why.
+    fn ended(&mut self) -> Box<EarlyEnd> {
+        let status = self.child.wait().ok();
+        let stderr = String::from_utf8_lossy(&self.read(STDERR)).trim().to_owned();
+        let noticed = Noticed::End(ProcessEnd { status, stderr });
+        Box::new(EarlyEnd::find_out(noticed, self.ready, &self.console()))
+    }
+
+    fn console(&self) -> String {
+        console::text(&self.read(CONSOLE))
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.directory.join(file)).unwrap_or_default()
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
