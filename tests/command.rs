@@ -96,7 +96,7 @@ fn list_and_doctor_tell() {
 fn explain_teaches_a_case_and_runs_it() {
     let told = [
         "  talk      A handshake whose final ACK has not come",
-        "  must      Off: the retransmission meets no request",
+        "  must      Off: the retransmission finds no request",
         "  kernel    inet_csk_complete_hashdance() puts a child",
         "  since     As old as SO_REUSEPORT",
         "  do        Draining does not help",

@@ -216,7 +216,7 @@ impl Layout {
                 more = self.words(&mut row, &format!("({text})"), self.width, Says::Remark);
             }
             What::End => {
-                more = self.words(&mut row, "(the trace ends here)", self.width, Says::Remark)
+                more = self.words(&mut row, "(the trace ends here)", self.width, Says::Remark);
             }
         }
         let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
