@@ -116,3 +116,32 @@ pub(crate) const W_SENDS: (&str, &str) = (
     ...
     ",
 );
+
+/// W acknowledges what was never sent, then sends data; nobody has its request any more.
+pub(crate) const W_ACKS_WRONGLY_AND_IS_REFUSED: (&str, &str) = (
+    "W",
+    "
+    W > S  S 0:0(0)
+    S > W  S. 0:0(0) ack 1
+    W > S  . 1:1(0) ack 5
+    S > W  R 5:5(0)
+    W > S  P. 1:12(11) ack 1
+    S > W  R 1:1(0)
+    ...
+    ",
+);
+
+/// W acknowledges what was never sent, then ends its handshake with data.
+pub(crate) const W_ACKS_WRONGLY_AND_SENDS: (&str, &str) = (
+    "W",
+    "
+    W > S  S 0:0(0)
+    S > W  S. 0:0(0) ack 1
+    W > S  . 1:1(0) ack 5
+    S > W  R 5:5(0)
+    W > S  P. 1:12(11) ack 1
+    S > W  . 1:1(0) ack 12
+    S > W  R. 1:1(0) ack 12
+    ...
+    ",
+);

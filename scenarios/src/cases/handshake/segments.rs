@@ -74,31 +74,8 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(): RFC 793, an unacceptable ACK in SYN-RECEIVED",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::OffAndOn(
-            &[(
-                "W",
-                "
-                W > S  S 0:0(0)
-                S > W  S. 0:0(0) ack 1
-                W > S  . 1:1(0) ack 5
-                S > W  R 5:5(0)
-                W > S  P. 1:12(11) ack 1
-                S > W  R 1:1(0)
-                ...
-            ",
-            )],
-            &[(
-                "W",
-                "
-                W > S  S 0:0(0)
-                S > W  S. 0:0(0) ack 1
-                W > S  . 1:1(0) ack 5
-                S > W  R 5:5(0)
-                W > S  P. 1:12(11) ack 1
-                S > W  . 1:1(0) ack 12
-                S > W  R. 1:1(0) ack 12
-                ...
-            ",
-            )],
+            &[wires::W_ACKS_WRONGLY_AND_IS_REFUSED],
+            &[wires::W_ACKS_WRONGLY_AND_SENDS],
         ),
         run: |lab, _| meets(lab, &Draft::new(".", 1, 5)),
         expect: |setting| {
