@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::family::{Family, PORT};
+use crate::net::family::{Family, PORT};
 use crate::refusal::Refusal;
 use crate::socket::Listener;
 
@@ -46,40 +46,21 @@ pub enum Whose {
     Mark(u32),
 }
 
-/// How a gate is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A rule of nftables.
-    Nftables,
-    /// A classic BPF program on the listener (`SO_ATTACH_FILTER`).
-    Filter,
-}
+pub use crate::trace::GateKind as Kind;
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Nftables => "nftables",
-            Self::Filter => "a filter on the listener",
-        })
-    }
-}
-
-impl Kind {
-    /// The kind that the environment asks for, if it does.
-    ///
-    /// # Errors
-    /// [`CHOICE`] is neither of the two.
-    pub fn chosen() -> Result<Option<Self>> {
-        match std::env::var(CHOICE).as_deref() {
-            Err(std::env::VarError::NotPresent) | Ok("") => Ok(None),
-            Ok("nftables") => Ok(Some(Self::Nftables)),
-            Ok("filter") => Ok(Some(Self::Filter)),
-            other => Err(Error::unreadable(
-                format!("{CHOICE}, which may be `nftables` or `filter`"),
-                format!("{other:?}"),
-            )),
-        }
+/// The kind that the environment asks for, if it does.
+///
+/// # Errors
+/// [`CHOICE`] is neither of the two.
+pub fn chosen() -> Result<Option<Kind>> {
+    match std::env::var(CHOICE).as_deref() {
+        Err(std::env::VarError::NotPresent) | Ok("") => Ok(None),
+        Ok("nftables") => Ok(Some(Kind::Nftables)),
+        Ok("filter") => Ok(Some(Kind::Filter)),
+        other => Err(Error::unreadable(
+            format!("{CHOICE}, which may be `nftables` or `filter`"),
+            format!("{other:?}"),
+        )),
     }
 }
 
@@ -98,7 +79,7 @@ impl Gate {
     /// # Errors
     /// The kernel refuses. There can be one gate at a time.
     pub fn close(listener: &Listener, whose: Whose) -> Result<Self> {
-        match Kind::chosen()? {
+        match chosen()? {
             Some(kind) => Self::close_as(kind, listener, whose),
             None => Self::close_as(Kind::Nftables, listener, whose)
                 .or_else(|_| Self::close_as(Kind::Filter, listener, whose)),
@@ -207,12 +188,12 @@ impl fmt::Display for NoGate {
 /// [`CHOICE`] is unreadable.
 pub fn probe(nftables: &Result<(), Refusal>) -> Result<Result<Kind, NoGate>> {
     let filter = || {
-        let listener = Listener::bare("a listener to try", Family::V4)?;
+        let listener = Listener::unrecorded("a listener to try", Family::V4)?;
         filter::Filter::set(&listener, Whose::Everyone)?.lift()
     };
     let filter = || filter().map(|_| Kind::Filter).map_err(Refusal::from);
     let rule = || nftables.clone().map(|()| Kind::Nftables);
-    Ok(match Kind::chosen()? {
+    Ok(match chosen()? {
         Some(chosen @ Kind::Nftables) => rule().map_err(|why| NoGate::Chosen { chosen, why }),
         Some(chosen @ Kind::Filter) => filter().map_err(|why| NoGate::Chosen { chosen, why }),
         None => rule().or_else(|rule| filter().map_err(|filter| NoGate::Neither { rule, filter })),

@@ -20,8 +20,8 @@ use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
 use nix::unistd::{Pid, getpid};
 
 use crate::error::{Context, Result};
-use crate::frame::{self, Frame};
-use crate::subprocess::fork_into;
+use crate::process::frame::{self, Frame};
+use crate::process::subprocess::fork_into;
 use crate::wait;
 
 /// The first argument that makes this program the first process of a guest. What follows:

@@ -1,39 +1,42 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
+pub mod blocked_thread;
 mod diag;
+pub mod epoll_watch;
 mod group;
 mod handshakes;
 mod memory;
 mod multipath;
+mod processes;
 mod program;
 mod timer;
 mod wire;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::capture::Capture;
-use crate::diag::Diag;
-use crate::error::{Context, Result, errno_name};
-use crate::family::{Family, PORT};
-use crate::observation::{Fact, Observation, Value};
+use crate::capture::{Capture, Recorder};
+use crate::error::{Context, Error, Result, errno_name};
+use crate::net::family::{Family, PORT};
+use crate::net::segment::Segment;
+use crate::net::sysctl;
+use crate::net::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
 use crate::process::Returned;
-use crate::segment::Segment;
+use crate::socket::diag::Diag;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
-use crate::trace::{Line, Trace};
-use crate::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
-use crate::{sysctl, wait};
+use crate::trace::observation::{Fact, Observation, Value};
+use crate::trace::{Accepted, Act, Line, Part, Trace};
+use crate::wait;
 
 pub use memory::HELD;
 pub use multipath::MULTIPATH_WATCHED;
+pub use processes::{Holder, PairKind};
 pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
-
-const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// The counters that a case watches, all of which a correct kernel moves by known amounts.
 ///
@@ -60,7 +63,9 @@ pub const WATCHED: &[&str] = &[
 /// A lab in use by one case.
 pub struct Lab {
     family: Family,
-    capture: Capture,
+    recorder: Recorder,
+    /// What of the record was read so far.
+    trace: Trace,
     facts: Vec<Fact>,
     /// The first name under which a second fact was observed.
     observed_twice: Option<String>,
@@ -80,12 +85,13 @@ impl Lab {
         let mut capture = Capture::start()?;
         capture.trace_mut().name(family.server(), SERVER);
         // Cookies would hide a listener whose count of requests has gone wrong.
-        if sysctl::path(SYNCOOKIES).exists() {
-            sysctl::write(SYNCOOKIES, "0")?;
+        if sysctl::path(sysctl::SYNCOOKIES).exists() {
+            sysctl::write(sysctl::SYNCOOKIES, "0")?;
         }
         Ok(Self {
             family,
-            capture,
+            recorder: Recorder::of(capture),
+            trace: Trace::default(),
             facts: vec![],
             observed_twice: None,
             negotiated: None,
@@ -102,14 +108,19 @@ impl Lab {
 
     /// Sets a sysctl of the lab.
     pub fn sysctl(&mut self, name: &str, value: &str) -> Result<()> {
-        sysctl::write(name, value)?;
-        self.act(&format!("{name} = {value}"));
-        Ok(())
+        self.record(Act::Sysctl { name: name.to_owned(), value: value.to_owned() });
+        sysctl::write(name, value)
     }
 
     /// As [`Lab::sysctl`], for a value that may be refused: `ok`, or the errno.
     pub fn try_sysctl(&mut self, name: &str, value: &str) -> String {
-        outcome(sysctl::try_write(name, value))
+        let act = || Act::Sysctl { name: name.to_owned(), value: value.to_owned() };
+        outcome(self.recorder.act(act, || sysctl::try_write(name, value)))
+    }
+
+    /// A socket for TCP without options, neither bound nor listening.
+    pub fn socket(&self, name: &str) -> Result<Listener> {
+        Listener::new(name, self.family, self.recorder.clone())
     }
 
     /// A listener with `SO_REUSEPORT`, bound and listening.
@@ -119,25 +130,14 @@ impl Lab {
 
     /// As [`Lab::listen`], with a backlog of its own.
     pub fn listen_with_backlog(&mut self, name: &str, backlog: i32) -> Result<Listener> {
-        self.listen_on(Listener::bare(name, self.family)?, backlog)
-    }
-
-    fn listen_on(&mut self, listener: Listener, backlog: i32) -> Result<Listener> {
-        let name = listener.name();
-        listener.reuse_port().tested(|| format!("setsockopt({name}, SO_REUSEPORT, 1)"))?;
-        listener.bind().tested(|| format!("bind({name}, {})", self.family.server()))?;
-        listener.listen(backlog).tested(|| format!("listen({name}, {backlog})"))?;
-        let act = format!("listen({name})");
-        self.act(&act);
+        let listener = self.socket(name)?;
+        listener.listen_as_usual(backlog)?;
         Ok(listener)
     }
 
-    /// Closes a listener's only descriptor.
+    /// Closes a listener's descriptor.
     pub fn close(&mut self, listener: Listener) {
-        let name = listener.name().to_owned();
-        // Written down first: what the kernel sends while closing belongs behind it.
-        self.act(&format!("close({name})"));
-        drop(listener);
+        listener.close();
     }
 
     /// Shuts a listener down.
@@ -145,14 +145,7 @@ impl Lab {
     /// # Errors
     /// The kernel refuses.
     pub fn shut_down(&mut self, listener: &Listener, how: Shutdown) -> Result<()> {
-        let ends = match how {
-            Shutdown::Read => "SHUT_RD",
-            Shutdown::Write => "SHUT_WR",
-            Shutdown::Both => "SHUT_RDWR",
-        };
-        let call = format!("shutdown({}, {ends})", listener.name());
-        self.act(&call);
-        listener.shutdown(how).tested(|| call)
+        listener.shutdown(how).tested(|| format!("shutdown({}, {how:?})", listener.name()))
     }
 
     /// Has a socket listen that is bound, or was shut down.
@@ -160,21 +153,38 @@ impl Lab {
     /// # Errors
     /// The kernel refuses.
     pub fn start_listening(&mut self, listener: &Listener, backlog: i32) -> Result<()> {
-        let call = format!("listen({})", listener.name());
-        self.act(&call);
-        listener.listen(backlog).tested(|| call)
+        listener.listen(backlog).tested(|| format!("listen({}, {backlog})", listener.name()))
+    }
+
+    /// A client that is not connected yet, bound to `port` of the loopback address if that is
+    /// not 0.
+    pub fn client(&self, name: &str, port: u16) -> Result<Client> {
+        let mut client = Client::new(name, self.family, self.recorder.clone())?;
+        if port != 0 {
+            client.bind(self.family.loopback(), port)?;
+        }
+        Ok(client)
+    }
+
+    /// As [`Lab::client`], bound to `address` and `port`.
+    pub fn client_at(&self, name: &str, address: IpAddr, port: u16) -> Result<Client> {
+        let mut client = Client::new(name, self.family, self.recorder.clone())?;
+        client.bind(address, port)?;
+        Ok(client)
     }
 
     /// A connected client.
     pub fn connect(&mut self, name: &str) -> Result<Client> {
-        let client = Client::bare(name, self.family, 0)?;
+        let client = self.client(name, 0)?;
         self.connect_client(client)
     }
 
     /// Connects a client that was prepared by hand.
     pub fn connect_client(&mut self, mut client: Client) -> Result<Client> {
         client.connect(self.family.server())?;
-        self.capture.trace_mut().name(client.local, client.name());
+        self.recorder.with_capture(|capture| {
+            capture.trace_mut().name(client.local, client.name());
+        });
         Ok(client)
     }
 
@@ -196,8 +206,8 @@ impl Lab {
         let what = format!("an answer to `{line}` on the wire");
         self.until_lines(&what, |lines| {
             let mut lines = lines.iter().skip_while(|seen| seen.what != line);
-            let asker = lines.next().and_then(|seen| seen.actors.as_ref()).map(|(from, _)| from);
-            lines.any(|seen| seen.actors.as_ref().map(|(_, to)| to) == asker)
+            let asker = lines.next().and_then(Line::ends).map(|(from, _)| from);
+            lines.any(|seen| seen.ends().is_some_and(|(_, to)| Some(to) == asker))
         })
     }
 
@@ -205,7 +215,8 @@ impl Lab {
     fn until_lines(&mut self, what: &str, enough: impl Fn(&[Line]) -> bool) -> Result<()> {
         self.until_captured(what, |trace| {
             let lines = trace.lines();
-            let last_act = lines.iter().rposition(|line| line.actors.is_none());
+            let begins = |line: &Line| line.act().is_some_and(Act::begins_a_wait);
+            let last_act = lines.iter().rposition(begins);
             enough(&lines[last_act.map_or(0, |act| act + 1)..])
         })
     }
@@ -221,37 +232,36 @@ impl Lab {
         what: &str,
         enough: impl Fn(&Trace) -> bool,
     ) -> Result<()> {
-        let wire =
-            self.capture.as_fd().try_clone_to_owned().call(|| "dup(packet socket)".into())?;
+        let wire = self.recorder.with_capture(|capture| capture.as_fd().try_clone_to_owned());
+        let wire = wire.call(|| "dup(packet socket)".into())?;
         wait::until_readable_within(within, wire.as_fd(), what, || {
-            self.capture.drain();
-            Ok(enough(self.capture.trace()).then_some(()))
+            Ok(self.recorder.with_capture(|capture| {
+                capture.drain();
+                enough(capture.trace()).then_some(())
+            }))
         })
     }
 
     /// The connection's child, if `accept` on `listener` returns at once; observed as
     /// `accept(B)`: whose connection it is, or EAGAIN.
     pub fn accept_now(&mut self, listener: &Listener) -> Result<Option<Child>> {
-        let name = listener.name();
-        let accepted = self.accept_next(listener)?;
-        let whose = match &accepted {
-            Some((whose, _)) => format!("{whose}'s connection"),
-            None => {
-                self.act(&format!("accept({name}): EAGAIN"));
-                "EAGAIN".to_owned()
-            }
+        let accepted = listener.accept_now()?;
+        let got = match &accepted {
+            Some(child) => Accepted::Connection(child.client().to_owned()),
+            None => Accepted::Nothing,
         };
-        self.observe(&format!("accept({name})"), whose);
-        Ok(accepted.map(|(_, child)| child))
+        self.observe(&format!("accept({})", listener.name()), got.to_string());
+        if got == Accepted::Nothing {
+            listener.record_accepted(got);
+        }
+        Ok(accepted)
     }
 
-    /// The next child that waits on `listener`, if one does, and whose it is. It is written
-    /// down as an act, and nothing is observed: for a case that accepts more than one.
+    /// The next child that waits on `listener`, if one does, and whose it is. Nothing is
+    /// observed: for a case that accepts more than one.
     pub fn accept_next(&mut self, listener: &Listener) -> Result<Option<(String, Child)>> {
-        let Some(child) = listener.accept_now()? else { return Ok(None) };
-        let whose = self.capture.trace().name_of(child.peer);
-        self.act(&format!("accept({}): {whose}'s connection", listener.name()));
-        Ok(Some((whose, child)))
+        let accepted = listener.accept_now()?;
+        Ok(accepted.map(|child| (child.client().to_owned(), child)))
     }
 
     /// The next connection that any of `listeners` accepts, and which one did.
@@ -264,7 +274,7 @@ impl Lab {
         loop {
             let ready = wait::ready(&fds, wait::deadline())?;
             // Many connections in a row would fill the buffer.
-            self.capture.drain();
+            self.recorder.with_capture(Capture::drain);
             let index = ready.iter().position(|ready| *ready).ok_or_else(|| {
                 crate::Error::NeverHappened { what: what.into(), waited: wait::deadline() }
             })?;
@@ -295,7 +305,7 @@ impl Lab {
     }
 
     fn serve(&mut self, listener: &Listener) -> Result<String> {
-        self.act("a fresh client comes");
+        self.begin(Part::FreshClient);
         let client = self.connect("fresh")?;
         let child = listener.accept()?;
         if child.peer != client.local {
@@ -362,7 +372,7 @@ impl Lab {
 
     fn sockets(&self) -> Result<String> {
         let server = self.family.server().port();
-        let name = |address: SocketAddr| self.capture.trace().name_of(address);
+        let name = |address: SocketAddr| self.recorder.name_of(address);
         let mut lines: Vec<String> = sockets(self.family)?
             .into_iter()
             .filter(|socket| socket.local.port() == server || socket.remote.port() == server)
@@ -379,9 +389,14 @@ impl Lab {
         Ok(if lines.is_empty() { "none".to_owned() } else { lines.join(", ") })
     }
 
-    /// Writes down an act, behind everything captured so far.
-    pub fn act(&mut self, act: &str) {
-        self.capture.act(act);
+    /// Records an act that is no socket's.
+    pub(crate) fn record(&self, act: Act) {
+        self.recorder.record(|| act);
+    }
+
+    /// Begins a part of the case: what came before is over.
+    pub fn begin(&mut self, part: Part) {
+        self.record(Act::Begin(part));
     }
 
     /// Writes down a fact. A name is for one fact: a second one of that name is an error, with
@@ -400,8 +415,14 @@ impl Lab {
 
     /// The trace up to now.
     pub fn trace(&mut self) -> &Trace {
-        self.capture.drain();
-        self.capture.trace()
+        let (read, trace) = (self.trace.events.len(), &mut self.trace);
+        self.recorder.with_capture(|capture| {
+            capture.drain();
+            let recorded = capture.trace();
+            trace.events.extend_from_slice(&recorded.events[read..]);
+            trace.names.clone_from(&recorded.names);
+        });
+        trace
     }
 
     /// Waits until no more than `left` of the sockets that were closed are still there: those
@@ -431,13 +452,15 @@ impl Lab {
         };
         self.observe("sockets never freed", left);
         if let Some(fact) = self.observed_twice {
-            return Err(crate::Error::ObservedTwice { fact });
+            return Err(Error::ObservedTwice { fact });
         }
-        self.capture.drain();
-        self.capture.check_complete()?;
-        let pcapng = self.capture.pcapng()?;
+        let over = || Error::unreadable("the lab's record", "it is over");
+        let mut capture = self.recorder.end().ok_or_else(over)?;
+        capture.drain();
+        capture.check_complete()?;
+        let pcapng = capture.pcapng()?;
         let observation = Observation { facts: self.facts, stopped };
-        Ok((observation, self.capture.leave_open(), pcapng))
+        Ok((observation, capture.leave_open(), pcapng))
     }
 }
 

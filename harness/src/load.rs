@@ -9,7 +9,10 @@ mod attempt;
 mod clients;
 mod connection;
 mod control;
+pub mod delay_line;
 mod driver;
+pub mod flood;
+pub mod listener_monitor;
 
 pub use attempt::{Attempt, Outcome, Record};
 pub use clients::{Held, Load};

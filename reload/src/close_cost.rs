@@ -206,7 +206,7 @@ fn accept_all(listener: &Listener, clients: u32) -> Result<u32> {
 }
 
 fn listen(name: &str, backlog: u32) -> Result<Listener> {
-    let listener = Listener::bare(name, Family::V4)?;
+    let listener = Listener::unrecorded(name, Family::V4)?;
     listener.reuse_port().call(|| format!("setsockopt({name}, SO_REUSEPORT)"))?;
     listener.bind().call(|| format!("bind({name})"))?;
     listener.listen(backlog.cast_signed()).call(|| format!("listen({name}, {backlog})"))?;

@@ -12,7 +12,6 @@ use scenarios::catalogue;
 use scenarios::judge::Verdict;
 
 use crate::html::combine::Combined;
-use crate::ladder::rung;
 use crate::output::document::CaseDocument;
 use crate::output::word::{Tally, Word};
 
@@ -76,7 +75,7 @@ pub struct Outcome<'d> {
     /// The first run with it.
     pub first: &'d CaseDocument,
     /// That run's trace.
-    pub lines: Vec<Line>,
+    pub lines: &'d [Line],
     /// Every run, in the order of the settings and then of the columns.
     pub places: Vec<Place<'d>>,
 }
@@ -209,8 +208,8 @@ impl<'d> Case<'d> {
             if self.told.is_none_or(|told| told.does.is_empty()) {
                 self.told = Some(run);
             }
-            let lines = rung::read(&run.trace);
-            let at = self.results.iter().position(|known| known.is_like(run, &lines));
+            let lines = &run.trace;
+            let at = self.results.iter().position(|known| known.is_like(run, lines));
             let at = at.unwrap_or_else(|| {
                 self.results.push(Outcome { word, first: run, lines, places: vec![] });
                 self.results.len() - 1

@@ -43,7 +43,7 @@ pub fn shown(case: &Case<'_>, at: usize, most: usize) -> Markup {
 
 /// All of a result's ladder, what is wrong marked.
 pub fn whole(outcome: &Outcome<'_>) -> Ladder {
-    Ladder::new(&outcome.lines, &wrong_lines(outcome.first.verdict.mismatches()))
+    Ladder::new(outcome.lines, &wrong_lines(outcome.first.verdict.mismatches()))
 }
 
 /// The models, and of the others the worst first.

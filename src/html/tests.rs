@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use harness::observation::Value;
+use harness::trace::Line;
 
 use crate::fixture::markup;
 use crate::fixture::matrix::{
@@ -339,6 +340,11 @@ fn a_page_has_every_end_and_every_verdict() {
     assert!(page.contains("sockmig matrix --kernel 6.12.85-1 quiz1/v4/off --out DIR"));
 }
 
+/// A line of a trace, as it is shown.
+fn line(text: &str) -> Line {
+    text.parse().expect("a line of a trace")
+}
+
 /// Every text of every field.
 fn hostile() -> MatrixDocument {
     let text = || HOSTILE.to_owned();
@@ -361,8 +367,8 @@ fn hostile() -> MatrixDocument {
             (case.does, case.must, case.source) = (text(), text(), text());
             case.facts.insert(text(), Value::Text(text()));
             case.trace = vec![
-                format!(" 0.000001  {HOSTILE} > S  S 0:0(0)  win 1"),
-                format!(" 0.000002  -- {HOSTILE} --"),
+                line(&format!(" 0.000001  {HOSTILE} > S  S 0:0(0)  win 1")),
+                line(&format!(" 0.000002  -- {HOSTILE} --")),
             ];
         }
         kernels.push(kernel);

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use harness::lab::SERVER;
-use harness::trace::Line;
+use harness::trace::{Act, Actor, Kind, Line};
 
-use crate::ladder::act::act_of;
 use crate::ladder::fold::{Fold, folded};
 use crate::ladder::notation::Notation;
-use crate::ladder::owner::{Tenure, Told, told};
+use crate::ladder::owner::{Annotation, Ownership, annotations};
 use crate::ladder::rung::{Ladder, Mark, Note, Rung, What};
 
 /// More listeners than this have one column together.
@@ -18,12 +17,30 @@ impl Ladder {
     /// The ladder of a trace's lines, those at the indices `wrong` marked; an index after
     /// the last line says that the trace ends too early.
     pub fn new(lines: &[Line], wrong: &[usize]) -> Self {
-        let told = told(lines);
-        let mut drawing = Drawing { lines, told: &told, wrong, columns: columns(lines, &told) };
+        let all = annotations(lines);
+        // Numbers below are those of the lines that are drawn.
+        let drawn: Vec<usize> =
+            (0..lines.len()).filter(|at| is_drawn(&lines[*at]) || wrong.contains(at)).collect();
+        let position = |at: &usize| drawn.iter().position(|index| index == at);
+        let mut wrong_drawn: Vec<usize> = wrong.iter().filter_map(position).collect();
+        let ends_too_early = wrong.contains(&lines.len());
+        if ends_too_early {
+            wrong_drawn.push(drawn.len());
+        }
+        let shown: Vec<Line> = drawn.iter().map(|at| lines[*at].clone()).collect();
+        let annotations: Vec<Annotation> = drawn.iter().map(|at| all[*at].clone()).collect();
+        let columns = columns(&shown, &annotations);
+        let drawing = Drawing {
+            lines: &shown,
+            indices: &drawn,
+            annotations: &annotations,
+            wrong: &wrong_drawn,
+            columns,
+        };
         let mut rungs = Vec::new();
         let mut at = 0;
-        let folds = folded(lines, wrong);
-        while at < lines.len() {
+        let folds = folded(&shown, &wrong_drawn);
+        while at < shown.len() {
             match folds.iter().find(|fold| fold.from == at) {
                 Some(fold) => {
                     rungs.push(drawing.folded(fold));
@@ -35,7 +52,7 @@ impl Ladder {
                 }
             }
         }
-        if wrong.contains(&lines.len()) {
+        if ends_too_early {
             let since_start = lines.last().map_or(Duration::ZERO, |line| line.since_start);
             let (line, notes, mark) = (lines.len(), vec![], Mark::Wrong);
             rungs.push(Rung { since_start, line, what: What::End, notes, mark });
@@ -44,22 +61,70 @@ impl Ladder {
     }
 }
 
+/// Whether a line is drawn. An act is not if the segments that it sends show it, or if it only
+/// looks at what is there.
+fn is_drawn(line: &Line) -> bool {
+    let Some(act) = line.act() else { return true };
+    match act {
+        Act::Connect { .. } | Act::Send { .. } | Act::SendSegment { .. } | Act::Receive { .. } => {
+            false
+        }
+        Act::Close { socket: Actor::Client(_) | Actor::Child(_), at_scope_end, .. } => {
+            !at_scope_end
+        }
+        Act::CloseUnixSockets { closes } => !closes.is_empty(),
+        Act::Accept { .. }
+        | Act::Attach { .. }
+        | Act::Begin(_)
+        | Act::Bind { .. }
+        | Act::ClearEntry { .. }
+        | Act::Close { socket: Actor::Listener(_) | Actor::Datagram(_), .. }
+        | Act::CloseGate(_)
+        | Act::Continue { .. }
+        | Act::Destroy(_)
+        | Act::Disconnect { .. }
+        | Act::Duplicate { .. }
+        | Act::EndProcess { .. }
+        | Act::Exec { .. }
+        | Act::GiveTo { .. }
+        | Act::Kill { .. }
+        | Act::Listen { .. }
+        | Act::OpenGate
+        | Act::ReadMemory { .. }
+        | Act::ReceiveDescriptors { .. }
+        | Act::SelectByHash { .. }
+        | Act::SelectIndex { .. }
+        | Act::SendDescriptors { .. }
+        | Act::Serve { .. }
+        | Act::SetEntry { .. }
+        | Act::SetOption { .. }
+        | Act::Shutdown { .. }
+        | Act::StartProcess { .. }
+        | Act::Stop { .. }
+        | Act::Sysctl { .. }
+        | Act::Unrecorded { .. }
+        | Act::Wait { .. }
+        | Act::Words(_) => true,
+    }
+}
+
 /// The columns that the lines outside of folds need.
-fn columns(lines: &[Line], told: &[Told]) -> Vec<String> {
+fn columns(lines: &[Line], annotations: &[Annotation]) -> Vec<String> {
     let folds = folded(lines, &[]);
     let hidden = |at: &usize| folds.iter().any(|fold| (fold.from..fold.to).contains(at));
     let shown = || (0..lines.len()).filter(|at| !hidden(at));
     let mut listeners: Vec<String> = Vec::new();
     for at in shown() {
-        let told = &told[at];
-        let named = told.column.iter().chain(told.change.as_ref().map(|(listener, _)| listener));
+        let annotation = &annotations[at];
+        let changed = annotation.changes.iter().map(|(listener, _)| listener);
+        let named = annotation.column.iter().chain(changed);
         for listener in named {
             if !listeners.contains(listener) {
                 listeners.push(listener.clone());
             }
         }
     }
-    let ownerless = |at: usize| lines[at].actors.is_some() && told[at].column.is_none();
+    let ownerless = |at: usize| lines[at].ends().is_some() && annotations[at].column.is_none();
     if listeners.len() > COLUMNS {
         return vec![SERVER.into()];
     }
@@ -71,7 +136,9 @@ fn columns(lines: &[Line], told: &[Told]) -> Vec<String> {
 
 struct Drawing<'l> {
     lines: &'l [Line],
-    told: &'l [Told],
+    /// The index of each in the whole trace.
+    indices: &'l [usize],
+    annotations: &'l [Annotation],
     wrong: &'l [usize],
     columns: Vec<String>,
 }
@@ -82,15 +149,20 @@ impl Drawing<'_> {
     }
 
     fn rung(&self, at: usize) -> Rung {
-        let (line, told) = (&self.lines[at], &self.told[at]);
-        let what = match &line.actors {
-            None => What::Act {
-                act: act_of(line).to_owned(),
-                column: told.change.as_ref().and_then(|(listener, change)| {
-                    self.column(listener).map(|column| (column, *change))
-                }),
+        let (line, annotation) = (&self.lines[at], &self.annotations[at]);
+        let what = match &line.kind {
+            Kind::Act { act, refused } => What::Act {
+                act: match refused {
+                    None => act.to_string(),
+                    Some(errno) => format!("{act}: {errno}"),
+                },
+                columns: annotation
+                    .changes
+                    .iter()
+                    .filter_map(|(listener, change)| Some((self.column(listener)?, *change)))
+                    .collect(),
             },
-            Some((from, to)) => {
+            Kind::Segment { from, to } => {
                 let to_server = to == SERVER;
                 let client = if to_server { from } else { to }.clone();
                 What::Segment {
@@ -98,25 +170,29 @@ impl Drawing<'_> {
                     to_server,
                     notation: Notation::text_of(&line.what).to_owned(),
                     detail: line.detail.clone(),
-                    column: told.column.as_ref().and_then(|name| self.column(name)).unwrap_or(0),
-                    dropped: told.dropped,
+                    column: annotation
+                        .column
+                        .as_ref()
+                        .and_then(|name| self.column(name))
+                        .unwrap_or(0),
+                    dropped: annotation.dropped,
                 }
             }
         };
-        let timer = told.timer.clone().map(Note::Timer);
+        let timer = annotation.timer.clone().map(Note::Timer);
         Rung {
             since_start: line.since_start,
-            line: at,
+            line: self.indices[at],
             what,
-            notes: timer.into_iter().chain(owners(told)).collect(),
+            notes: timer.into_iter().chain(owners(annotation)).collect(),
             mark: if self.wrong.contains(&at) { Mark::Wrong } else { Mark::None },
         }
     }
 
-    fn folded(&mut self, fold: &Fold) -> Rung {
+    fn folded(&self, fold: &Fold) -> Rung {
         Rung {
             since_start: self.lines[fold.from].since_start,
-            line: fold.from,
+            line: self.indices[fold.from],
             what: What::Folded { text: fold.text.clone() },
             notes: vec![],
             mark: Mark::None,
@@ -125,16 +201,16 @@ impl Drawing<'_> {
 }
 
 /// Whose connections are from here on, in words; those that have become alike together.
-fn owners(told: &Told) -> Vec<Note> {
-    let mut alike: Vec<(Vec<&str>, &Option<Tenure>)> = Vec::new();
-    for (client, tenure) in &told.owners {
-        match alike.iter_mut().find(|(_, other)| *other == tenure) {
+fn owners(annotation: &Annotation) -> Vec<Note> {
+    let mut alike: Vec<(Vec<&str>, &Option<Ownership>)> = Vec::new();
+    for (client, ownership) in &annotation.owners {
+        match alike.iter_mut().find(|(_, other)| *other == ownership) {
             Some((clients, _)) => clients.push(client),
-            None => alike.push((vec![client], tenure)),
+            None => alike.push((vec![client], ownership)),
         }
     }
-    let words = alike.into_iter().map(|(clients, tenure)| {
-        let whose = tenure.as_ref().map_or_else(|| "gone".into(), ToString::to_string);
+    let words = alike.into_iter().map(|(clients, ownership)| {
+        let whose = ownership.as_ref().map_or_else(|| "gone".into(), ToString::to_string);
         Note::Owner(format!("{}: {whose}", clients.join(", ")))
     });
     words.collect()

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use harness::lab::SERVER;
-use harness::trace::Line;
-
-use crate::ladder::act::act_of;
+use harness::trace::{Act, Line, Part};
 
 /// So many acts of the same kind in a row are taken together.
 const ALIKE: usize = 5;
@@ -28,21 +26,22 @@ pub fn folded(lines: &[Line], wrong: &[usize]) -> Vec<Fold> {
     let mut folds = Vec::new();
     let mut at = 0;
     while at < epilogue {
-        let same = |kind: fn(&Line) -> Option<&str>, at: usize| {
-            let first = kind(&lines[at])?;
-            let like =
-                |index: &usize| kind(&lines[*index]) == Some(first) && !wrong.contains(index);
-            Some((at..epilogue).take_while(like).count()).filter(|count| *count > 0)
+        let run = |like: &dyn Fn(&Line) -> bool| {
+            let mut lines = (at..epilogue).map(|index| (index, &lines[index]));
+            let end = lines.find(|(index, line)| !like(line) || wrong.contains(index));
+            end.map_or(epilogue, |(index, _)| index) - at
         };
-        if let Some(count) = same(|line| nameless(line).then_some(""), at).filter(|n| *n > 1) {
-            let text = segments(&lines[at..at + count]);
-            folds.push(Fold { from: at, to: at + count, text });
-            at += count;
-        } else if let Some(count) = same(verb, at).filter(|count| *count >= ALIKE) {
-            let (first, last) = (act(&lines[at]), act(&lines[at + count - 1]));
-            let text = format!("{first} to {last}: {count} acts");
-            folds.push(Fold { from: at, to: at + count, text });
-            at += count;
+        let unnamed = run(&nameless);
+        let acts = run(&|line| alike(&lines[at], line));
+        if unnamed > 1 {
+            let text = segments(&lines[at..at + unnamed]);
+            folds.push(Fold { from: at, to: at + unnamed, text });
+            at += unnamed;
+        } else if acts >= ALIKE {
+            let shown = |at: usize| lines[at].act().map_or_else(String::new, ToString::to_string);
+            let text = format!("{} to {}: {acts} acts", shown(at), shown(at + acts - 1));
+            folds.push(Fold { from: at, to: at + acts, text });
+            at += acts;
         } else {
             at += 1;
         }
@@ -54,24 +53,32 @@ pub fn folded(lines: &[Line], wrong: &[usize]) -> Vec<Fold> {
     folds
 }
 
-/// Where the laboratory begins to try whether the listeners are none the worse.
+/// Where the case is over: the laboratory tries whether the listeners are unaffected, or
+/// everything comes to the end of its scope.
 fn epilogue(lines: &[Line], wrong: &[usize]) -> usize {
-    let behind_wrong = wrong.iter().max().map_or(0, |last| last + 1).min(lines.len());
+    let after_wrong = wrong.iter().max().map_or(0, |last| last + 1).min(lines.len());
     let named_later = |at: usize| {
-        lines[at..].iter().any(|line| line.actors.is_some() && !nameless(line) && !fresh(line))
+        lines[at..].iter().any(|line| line.ends().is_some() && !nameless(line) && !fresh(line))
     };
-    let begins = |at: &usize| {
-        let line = &lines[*at];
-        let gate = line.what.starts_with("-- gate closed") || line.what.starts_with("-- listen(");
-        let tried = || lines[*at..].iter().any(nameless);
-        line.what == "-- a fresh client comes --" || (gate && tried() && !named_later(*at))
+    let begins = |at: &usize| match lines[*at].act() {
+        Some(Act::Begin(Part::FreshClient)) => true,
+        Some(Act::CloseGate(_) | Act::Listen { .. }) => {
+            lines[*at..].iter().any(nameless) && !named_later(*at)
+        }
+        Some(Act::Close { at_scope_end: true, .. }) => lines[*at..].iter().all(is_at_scope_end),
+        _ => false,
     };
-    (behind_wrong..lines.len()).find(begins).unwrap_or(lines.len())
+    (after_wrong..lines.len()).find(begins).unwrap_or(lines.len())
+}
+
+/// Whether a line shows that something comes to the end of its scope, or what is sent then.
+fn is_at_scope_end(line: &Line) -> bool {
+    line.act().is_none_or(|act| matches!(act, Act::Close { at_scope_end: true, .. }))
 }
 
 /// The client of a segment.
 fn client(line: &Line) -> Option<&str> {
-    let (from, to) = line.actors.as_ref()?;
+    let (from, to) = line.ends()?;
     Some(if to == SERVER { from } else { to })
 }
 
@@ -83,21 +90,17 @@ fn fresh(line: &Line) -> bool {
     client(line) == Some("fresh")
 }
 
-fn act(line: &Line) -> &str {
-    act_of(line)
-}
-
-/// What an act does, without to whom.
-fn verb(line: &Line) -> Option<&str> {
-    if line.actors.is_some() {
-        return None;
+/// Whether two lines are acts of one kind.
+fn alike(one: &Line, other: &Line) -> bool {
+    match (one.act(), other.act()) {
+        (Some(one), Some(other)) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        _ => false,
     }
-    act(line).split_once('(').map(|(verb, _)| verb)
 }
 
 /// `13 segments of fresh, C`.
 fn segments(lines: &[Line]) -> String {
-    let count = lines.iter().filter(|line| line.actors.is_some()).count();
+    let count = lines.iter().filter(|line| line.ends().is_some()).count();
     let acts = lines.len() - count;
     let clients: BTreeSet<&str> = lines.iter().filter_map(client).collect();
     let (named, others): (Vec<&str>, Vec<&str>) =

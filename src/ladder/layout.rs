@@ -44,10 +44,10 @@ impl Frame {
 }
 
 /// What words in a row are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Says {
-    /// What the laboratory did, and which column begins or ends by it.
-    Act(Option<(usize, Change)>),
+    /// What the laboratory did, and which columns begin or end by it.
+    Act(Vec<(usize, Change)>),
     /// Something about the trace itself.
     Remark,
 }
@@ -112,8 +112,8 @@ pub enum Body {
     Words {
         /// They.
         text: String,
-        /// A column that begins or ends here.
-        column: Option<(usize, Change)>,
+        /// The columns that begin or end here.
+        columns: Vec<(usize, Change)>,
         /// An act of the laboratory's.
         act: bool,
     },
@@ -203,14 +203,19 @@ impl Layout {
                     reset: Notation::of(notation).is_some_and(|segment| segment.flags.rst()),
                 };
             }
-            What::Act { act, column } => {
-                if let Some((index, change)) = column {
+            What::Act { act, columns } => {
+                for (index, change) in columns {
                     alive[*index] = *change == Change::Begins;
                     row.alive[*index] = false;
                 }
                 let beside = beside && !rung.notes.is_empty();
                 let text = format!("-- {act} --");
-                more = self.words(&mut row, &text, self.room(*column, beside), Says::Act(*column));
+                more = self.words(
+                    &mut row,
+                    &text,
+                    self.room(columns, beside),
+                    Says::Act(columns.clone()),
+                );
             }
             What::Folded { text } => {
                 more = self.words(&mut row, &format!("({text})"), self.width, Says::Remark);
@@ -229,7 +234,7 @@ impl Layout {
         for line in more {
             let body = Body::Words {
                 text: line,
-                column: None,
+                columns: vec![],
                 act: matches!(rung.what, What::Act { .. }),
             };
             self.rows.push(Row { body, ..below.clone() });
@@ -260,9 +265,10 @@ impl Layout {
         }
     }
 
-    /// Where words have to end: before the column that changes, and before a note.
-    fn room(&self, column: Option<(usize, Change)>, beside: bool) -> usize {
-        let lane = column.map_or(self.width, |(index, _)| self.lanes[index].0 - 1);
+    /// Where words have to end: before the first column that changes, and before a note.
+    fn room(&self, columns: &[(usize, Change)], beside: bool) -> usize {
+        let lanes = columns.iter().map(|(index, _)| self.lanes[*index].0 - 1);
+        let lane = lanes.min().unwrap_or(self.width);
         if beside { lane.min(self.notes - 1) } else { lane }
     }
 
@@ -272,8 +278,8 @@ impl Layout {
         let mut lines = wrap(text, to.saturating_sub(self.client + 2).max(1)).into_iter();
         let text = lines.next().unwrap_or_default();
         row.body = match says {
-            Says::Act(column) => Body::Words { text, column, act: true },
-            Says::Remark => Body::Words { text, column: None, act: false },
+            Says::Act(columns) => Body::Words { text, columns, act: true },
+            Says::Remark => Body::Words { text, columns: vec![], act: false },
         };
         lines.collect()
     }
@@ -293,9 +299,10 @@ impl Layout {
 /// Columns that no rung begins are there from the start.
 fn begin_alive(ladder: &Ladder) -> Vec<bool> {
     let begins = |index: usize| {
-        ladder.rungs.iter().find_map(|rung| match rung.what {
-            What::Act { column: Some((column, change)), .. } if column == index => {
-                Some(change == Change::Begins)
+        ladder.rungs.iter().find_map(|rung| match &rung.what {
+            What::Act { columns, .. } => {
+                let change = columns.iter().find(|(column, _)| *column == index);
+                change.map(|(_, change)| *change == Change::Begins)
             }
             _ => None,
         })

@@ -1,4 +1,4 @@
-//! Whose a connection is at each moment, as far as a trace tells.
+//! Whose a connection is at each moment, as far as a trace shows.
 //!
 //! The kernel shows nobody which listener a request or a waiting child belongs to. What is
 //! said here is concluded from what the trace shows and from what a kernel can do at all:
@@ -14,7 +14,7 @@ use std::time::Duration;
 use harness::lab::SERVER;
 use harness::trace::Line;
 
-use crate::ladder::act::act_of;
+use crate::ladder::effect::Effect;
 use crate::ladder::notation::Notation;
 use crate::ladder::rung::Change;
 
@@ -25,7 +25,7 @@ const DATA_TIMER: Duration = Duration::from_millis(180);
 
 /// How far a connection has come, and with whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenure {
+pub struct Ownership {
     stage: Stage,
     listener: Option<String>,
     /// The listener has ended since.
@@ -44,7 +44,7 @@ enum Stage {
     Accepted,
 }
 
-impl fmt::Display for Tenure {
+impl fmt::Display for Ownership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listener = self.listener.as_deref().unwrap_or("somebody");
         match self.stage {
@@ -57,7 +57,7 @@ impl fmt::Display for Tenure {
     }
 }
 
-impl Tenure {
+impl Ownership {
     /// What is left when a reset has come: of a child that nobody has accepted yet, its
     /// place in the queue.
     fn after_reset(self) -> Option<Self> {
@@ -65,28 +65,28 @@ impl Tenure {
     }
 }
 
-/// What a line of a trace tells.
+/// What there is to say of a line of a trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Annotation {
     /// The listener that a segment goes to or comes from.
     pub column: Option<String>,
-    /// The listener that begins or ends.
-    pub change: Option<(String, Change)>,
+    /// The listeners that begin or end.
+    pub changes: Vec<(String, Change)>,
     /// Clients whose connections have changed hands; nothing for one that is gone.
-    pub owners: Vec<(String, Option<Tenure>)>,
+    pub owners: Vec<(String, Option<Ownership>)>,
     /// The gate dropped it.
     pub dropped: bool,
     /// The timer that sent it, or that it came again.
     pub timer: Option<String>,
 }
 
-/// What each line tells.
-pub fn told(lines: &[Line]) -> Vec<Told> {
-    let mut follower = Follower::new(lines);
-    (0..lines.len()).map(|at| follower.next(at)).collect()
+/// What there is to say of each line.
+pub fn annotations(lines: &[Line]) -> Vec<Annotation> {
+    let mut tracker = OwnerTracker::new(lines);
+    (0..lines.len()).map(|at| tracker.next(at)).collect()
 }
 
-struct Follower<'l> {
+struct OwnerTracker<'l> {
     lines: &'l [Line],
     notations: Vec<Option<Notation>>,
     live: Vec<String>,
@@ -96,13 +96,13 @@ struct Follower<'l> {
     program: bool,
     gate_closed: bool,
     cookies: bool,
-    /// Something ended that the trace does not name.
+    /// Something may have ended of which nobody knows.
     uncertain: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Connection {
-    tenure: Option<Tenure>,
+    ownership: Option<Ownership>,
     /// Number behind the last byte that the client sent.
     end: u32,
     /// The client is a socket of a kernel, which has timers.
@@ -119,9 +119,9 @@ struct Sent {
     dropped: bool,
 }
 
-impl<'l> Follower<'l> {
+impl<'l> OwnerTracker<'l> {
     fn new(lines: &'l [Line]) -> Self {
-        let notation = |line: &Line| line.actors.as_ref().and_then(|_| Notation::of(&line.what));
+        let notation = |line: &Line| line.ends().and_then(|_| Notation::of(&line.what));
         Self {
             lines,
             notations: lines.iter().map(notation).collect(),
@@ -135,19 +135,19 @@ impl<'l> Follower<'l> {
         }
     }
 
-    fn next(&mut self, at: usize) -> Told {
+    fn next(&mut self, at: usize) -> Annotation {
         match (self.client_of(at), self.notations[at]) {
             (Some((client, true)), Some(notation)) => self.client_sent(at, &client, notation),
             (Some((client, false)), Some(notation)) => self.server_sent(at, &client, notation),
-            (Some(_), None) => Told::default(),
+            (Some(_), None) => Annotation::default(),
             (None, _) => self.act(at),
         }
     }
 
     /// The client of a segment, and whether it is the sender.
     fn client_of(&self, at: usize) -> Option<(String, bool)> {
-        let (from, to) = self.lines[at].actors.as_ref()?;
-        Some(if to == SERVER { (from.clone(), true) } else { (to.clone(), false) })
+        let (from, to) = self.lines[at].ends()?;
+        Some(if to == SERVER { (from.to_owned(), true) } else { (to.to_owned(), false) })
     }
 
     /// What follows, up to the next SYN of the same client that opens another connection.
@@ -158,26 +158,24 @@ impl<'l> Follower<'l> {
                 true => (index, Later::FromClient(notation)),
                 false => (index, Later::FromServer(notation)),
             }),
-            None => Some((index, Later::Act(act_of(&self.lines[index])))),
+            None => self.lines[index].done().map(|act| (index, Later::Act(Effect::of(act)))),
         })
     }
 
     /// Who will accept a connection, if no other listener's end can have moved it before.
-    fn heir(&self, at: usize, client: &str) -> Option<String> {
+    fn target(&self, at: usize, client: &str) -> Option<String> {
         let (mut ended, mut destroyed) = (Vec::new(), false);
         for (_, later) in self.later(at, client) {
             match later {
-                Later::Act(act) => {
-                    if let Some(listener) = accepts(act, client) {
-                        let moved = ended.iter().any(|other| *other != listener);
-                        return (!moved).then(|| listener.to_owned());
-                    }
-                    ended.extend(ended_by(act));
-                    destroyed |= destroys(act, client);
+                Later::Act(Effect::Accepts { listener, client: whose }) if whose == client => {
+                    let moved = ended.iter().any(|other| *other != listener);
+                    return (!moved).then(|| listener.to_owned());
                 }
+                Later::Act(Effect::Ends(listeners)) => ended.extend(listeners),
+                Later::Act(Effect::DestroysChild(whose)) => destroyed |= whose == client,
                 Later::FromClient(syn) if syn.is_syn() && syn.seq == 0 => {}
                 Later::FromServer(n) if n.flags.rst() && !destroyed => return None,
-                Later::FromClient(_) | Later::FromServer(_) => {}
+                Later::FromClient(_) | Later::FromServer(_) | Later::Act(_) => {}
             }
         }
         None
@@ -191,8 +189,8 @@ impl<'l> Follower<'l> {
         }
     }
 
-    fn is_live(&self, listener: Option<&String>) -> bool {
-        listener.is_some_and(|listener| self.live.contains(listener))
+    fn is_live(&self, listener: Option<&str>) -> bool {
+        listener.is_some_and(|listener| self.live.iter().any(|live| live == listener))
     }
 
     /// Whether a segment of the client completes the handshake: then the server says
@@ -205,7 +203,9 @@ impl<'l> Follower<'l> {
                 // A reset that acknowledges is a child's; another one is nobody's.
                 Later::FromServer(n) if n.flags.rst() => return n.flags.ack(),
                 Later::FromServer(_) => return true,
-                Later::Act(act) if accepts(act, client).is_some() => return true,
+                Later::Act(Effect::Accepts { client: whose, .. }) if whose == client => {
+                    return true;
+                }
                 Later::FromClient(next) if next.is_syn() => return false,
                 Later::FromClient(next) if next == n && n.len > 0 => return false,
                 Later::Act(_) | Later::FromClient(_) => {}
@@ -214,8 +214,8 @@ impl<'l> Follower<'l> {
         false
     }
 
-    fn client_sent(&mut self, at: usize, client: &str, n: Notation) -> Told {
-        let mut told = Told::default();
+    fn client_sent(&mut self, at: usize, client: &str, n: Notation) -> Annotation {
+        let mut annotation = Annotation::default();
         let now = self.lines[at].since_start;
         let before = self.connections.get(client).cloned().unwrap_or_default();
         let again = before.sent.iter().rfind(|sent| sent.by_client && sent.segment == n);
@@ -231,37 +231,37 @@ impl<'l> Follower<'l> {
             let waited = now.saturating_sub(when);
             let timer = connection.has_timers && waited >= DATA_TIMER;
             let what = if timer { "retransmission" } else { "again" };
-            told.timer = Some(format!("{what}, {} later", seconds(waited)));
+            annotation.timer = Some(format!("{what}, {} later", seconds(waited)));
         }
-        let tenure = connection.tenure.clone();
-        let after = self.tenure_after(at, client, n, &connection);
-        told.dropped = self.gate_closed && !n.flags.syn() && !n.flags.rst();
-        let holds = after.as_ref().or(tenure.as_ref());
-        told.column = holds.and_then(|tenure| tenure.listener.clone());
-        if after != tenure {
-            told.owners.push((client.to_owned(), after.clone()));
+        let ownership = connection.ownership.clone();
+        let after = self.ownership_after(at, client, n, &connection);
+        annotation.dropped = self.gate_closed && !n.flags.syn() && !n.flags.rst();
+        let holds = after.as_ref().or(ownership.as_ref());
+        annotation.column = holds.and_then(|ownership| ownership.listener.clone());
+        if after != ownership {
+            annotation.owners.push((client.to_owned(), after.clone()));
         }
         connection.end = connection.end.max(n.end());
-        connection.tenure = after;
+        connection.ownership = after;
         connection.sent.push(Sent {
             by_client: true,
             segment: n,
             when: now,
-            dropped: told.dropped,
+            dropped: annotation.dropped,
         });
         self.connections.insert(client.to_owned(), connection);
-        told
+        annotation
     }
 
     /// Whose the connection is when a segment of the client has been dealt with.
-    fn tenure_after(
+    fn ownership_after(
         &self,
         at: usize,
         client: &str,
         n: Notation,
         connection: &Connection,
-    ) -> Option<Tenure> {
-        let held = connection.tenure.clone();
+    ) -> Option<Ownership> {
+        let held = connection.ownership.clone();
         if n.is_syn() {
             let mut answers = self.later(at, client).filter_map(|(_, later)| match later {
                 Later::FromServer(n) => Some(n),
@@ -271,32 +271,32 @@ impl<'l> Follower<'l> {
             if held.is_some() || !taken || self.cookies {
                 return held;
             }
-            let listener = self.sole().or_else(|| self.heir(at, client));
-            return Some(Tenure { stage: Stage::Request, listener, ended: false, reset: false });
+            let listener = self.sole().or_else(|| self.target(at, client));
+            return Some(Ownership { stage: Stage::Request, listener, ended: false, reset: false });
         }
         if n.flags.rst() {
             let exact = n.seq == connection.end;
-            return if exact { held.and_then(Tenure::after_reset) } else { held };
+            return if exact { held.and_then(Ownership::after_reset) } else { held };
         }
-        let waits = held.as_ref().is_none_or(|tenure| tenure.stage == Stage::Request);
+        let waits = held.as_ref().is_none_or(|ownership| ownership.stage == Stage::Request);
         let cookie = held.is_none() && self.cookies;
         let gets_through = n.flags.ack() && !self.gate_closed && (held.is_some() || cookie);
         if !waits || !gets_through || !self.completes(at, client, n) {
             return held;
         }
-        let listener = held.and_then(|tenure| tenure.listener);
-        let listener = match self.is_live(listener.as_ref()) {
+        let listener = held.and_then(|ownership| ownership.listener);
+        let listener = match self.is_live(listener.as_deref()) {
             true => listener,
-            false => self.heir(at, client).or_else(|| self.sole()),
+            false => self.target(at, client).or_else(|| self.sole()),
         };
-        Some(Tenure { stage: Stage::Child, listener, ended: false, reset: false })
+        Some(Ownership { stage: Stage::Child, listener, ended: false, reset: false })
     }
 
-    fn server_sent(&mut self, at: usize, client: &str, n: Notation) -> Told {
-        let mut told = Told::default();
+    fn server_sent(&mut self, at: usize, client: &str, n: Notation) -> Annotation {
+        let mut annotation = Annotation::default();
         let now = self.lines[at].since_start;
         let mut connection = self.connections.get(client).cloned().unwrap_or_default();
-        let before = connection.tenure.clone();
+        let before = connection.ownership.clone();
         // What the gate dropped the server has not seen, and cannot answer.
         let last = connection.sent.iter().rfind(|sent| !sent.dropped).copied();
         if n.is_syn_ack()
@@ -304,126 +304,119 @@ impl<'l> Follower<'l> {
             && now.saturating_sub(when) >= SYN_ACK_TIMER
         {
             let waited = seconds(now.saturating_sub(when));
-            told.timer = Some(format!("SYN+ACK timer, {waited} later"));
+            annotation.timer = Some(format!("SYN+ACK timer, {waited} later"));
             // Nobody sends one for a listener that has ended: the timer moved the request.
-            if let Some(tenure) = &mut connection.tenure
-                && !self.is_live(tenure.listener.as_ref())
+            if let Some(ownership) = &mut connection.ownership
+                && !self.is_live(ownership.listener.as_deref())
             {
-                let listener = self.sole().or_else(|| self.heir(at, client));
-                *tenure = Tenure { stage: Stage::Request, listener, ended: false, reset: false };
+                let listener = self.sole().or_else(|| self.target(at, client));
+                *ownership =
+                    Ownership { stage: Stage::Request, listener, ended: false, reset: false };
             }
         }
         let takes_data = n.is_syn_ack() && n.ack.is_some_and(|ack| ack > 1);
-        if takes_data && let Some(tenure) = &mut connection.tenure {
-            tenure.stage = Stage::Child;
+        if takes_data && let Some(ownership) = &mut connection.ownership {
+            ownership.stage = Stage::Child;
         }
-        let holds = connection.tenure.clone();
+        let holds = connection.ownership.clone();
         if n.flags.rst() {
-            let held = connection.tenure.take().filter(|_| self.was_destroyed(at, client));
-            connection.tenure = held.and_then(Tenure::after_reset);
+            let held = connection.ownership.take().filter(|_| self.was_destroyed(at, client));
+            connection.ownership = held.and_then(Ownership::after_reset);
         }
-        told.column = holds.and_then(|tenure| tenure.listener);
-        if connection.tenure != before {
-            told.owners.push((client.to_owned(), connection.tenure.clone()));
+        annotation.column = holds.and_then(|ownership| ownership.listener);
+        if connection.ownership != before {
+            annotation.owners.push((client.to_owned(), connection.ownership.clone()));
         }
         connection.sent.push(Sent { by_client: false, segment: n, when: now, dropped: false });
         self.connections.insert(client.to_owned(), connection);
-        told
+        annotation
     }
 
     /// Whether the last act was to destroy the client's child.
     fn was_destroyed(&self, at: usize, client: &str) -> bool {
-        let act = self.lines[..at].iter().rfind(|line| line.actors.is_none()).map(act_of);
-        act.is_some_and(|act| destroys(act, client))
+        let act = self.lines[..at].iter().rev().find_map(Line::done).map(Effect::of);
+        matches!(act, Some(Effect::DestroysChild(whose)) if whose == client)
     }
 
-    fn act(&mut self, at: usize) -> Told {
-        let lines = self.lines;
-        let act = act_of(&lines[at]);
-        let mut told = Told::default();
-        match act.split_once(" = ") {
-            Some((harness::sysctl::MIGRATE_REQ, value)) => self.migration = value == "1",
-            Some(("net.ipv4.tcp_syncookies", value)) => self.cookies = value == "2",
-            _ => {}
-        }
-        self.program |= act.contains("'s group runs: ");
-        if act.starts_with("gate closed") {
-            self.gate_closed = true;
-        } else if act.starts_with("gate opens") {
-            self.gate_closed = false;
-        } else if act.contains("kill") || act.contains("KILL") || act.contains("exec") {
-            self.uncertain = true;
-        }
-        if let Some(listener) = argument(act, "listen(") {
-            self.live.push(listener.to_owned());
-            told.change = Some((listener.to_owned(), Change::Begins));
-        }
-        if let Some(listener) = ended_by(act).filter(|name| self.ends(at, name)) {
-            self.live.retain(|live| live != listener);
-            told.change = Some((listener.to_owned(), Change::Ends));
-            told.owners = self.left_by(at, listener);
-        }
-        for (client, connection) in &mut self.connections {
-            if let Some(listener) = accepts(act, client) {
-                let listener = Some(listener.to_owned());
-                connection.tenure =
-                    Some(Tenure { stage: Stage::Accepted, listener, ended: false, reset: false });
-                told.owners.push((client.clone(), connection.tenure.clone()));
+    fn act(&mut self, at: usize) -> Annotation {
+        let mut annotation = Annotation::default();
+        let Some(effect) = self.lines[at].done().map(Effect::of) else { return annotation };
+        match effect {
+            Effect::Migration(on) => self.migration = on,
+            Effect::Cookies(always) => self.cookies = always,
+            Effect::Program => self.program = true,
+            Effect::Gate { closed } => self.gate_closed = closed,
+            Effect::Begins(listener) => {
+                if !self.is_live(Some(listener)) {
+                    self.live.push(listener.to_owned());
+                    annotation.changes.push((listener.to_owned(), Change::Begins));
+                }
             }
+            Effect::Ends(listeners) => {
+                for listener in listeners {
+                    if self.is_live(Some(listener)) {
+                        self.live.retain(|live| live != listener);
+                        annotation.changes.push((listener.to_owned(), Change::Ends));
+                        annotation.owners.extend(self.left_by(at, listener));
+                    }
+                }
+            }
+            Effect::Accepts { listener, client } => {
+                let ownership = Ownership {
+                    stage: Stage::Accepted,
+                    listener: Some(listener.to_owned()),
+                    ended: false,
+                    reset: false,
+                };
+                self.connections.entry(client.to_owned()).or_default().ownership =
+                    Some(ownership.clone());
+                annotation.owners.push((client.to_owned(), Some(ownership)));
+            }
+            Effect::Unknown => self.uncertain = true,
+            Effect::DestroysChild(_) | Effect::None => {}
         }
-        told
-    }
-
-    /// Whether a listener listens no more: it is one, and accepts nothing afterwards.
-    fn ends(&self, at: usize, listener: &str) -> bool {
-        let accepted = format!("accept({listener}): ");
-        let mut acts = self.lines[at + 1..].iter().filter(|line| line.actors.is_none()).map(act_of);
-        let later = acts.find(|act| {
-            argument(act, "listen(") == Some(listener)
-                || (act.starts_with(&accepted) && act.ends_with("'s connection"))
-        });
-        let goes_on = later.is_some_and(|act| act.starts_with(&accepted));
-        self.live.iter().any(|live| live == listener) && !goes_on
+        annotation
     }
 
     /// What becomes of a listener's connections when it has ended.
-    fn left_by(&mut self, at: usize, listener: &str) -> Vec<(String, Option<Tenure>)> {
-        let its = |tenure: &Tenure| {
-            tenure.stage != Stage::Accepted && tenure.listener.as_deref() == Some(listener)
+    fn left_by(&mut self, at: usize, listener: &str) -> Vec<(String, Option<Ownership>)> {
+        let its = |ownership: &Ownership| {
+            ownership.stage != Stage::Accepted && ownership.listener.as_deref() == Some(listener)
         };
         let left: Vec<String> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.tenure.as_ref().is_some_and(its))
+            .filter(|(_, connection)| connection.ownership.as_ref().is_some_and(its))
             .map(|(client, _)| client.clone())
             .collect();
         let mut changed = Vec::new();
         for client in left {
             let was_reset = self.later(at, &client).find_map(|(_, later)| match later {
                 Later::FromServer(n) => Some(n.flags.rst()),
-                Later::Act(act) if destroys(act, &client) => Some(false),
+                Later::Act(Effect::DestroysChild(whose)) if whose == client => Some(false),
                 _ => None,
             });
-            let heir = self.heir(at, &client);
+            let target = self.target(at, &client);
             let stays = !self.migration && !self.program;
             let sole = self.sole().filter(|_| self.migration);
-            let Some(tenure) = self.connections.get_mut(&client).and_then(|c| c.tenure.as_mut())
+            let Some(ownership) =
+                self.connections.get_mut(&client).and_then(|c| c.ownership.as_mut())
             else {
                 continue;
             };
-            match tenure.stage {
-                Stage::Request => tenure.ended = true,
-                // It is freed with the queue, and nobody is left to be told.
-                _ if tenure.reset && stays && heir.is_none() => {
-                    self.connections.entry(client.clone()).or_default().tenure = None;
+            match ownership.stage {
+                Stage::Request => ownership.ended = true,
+                // It is freed with the queue, and nobody is left to be annotation.
+                _ if ownership.reset && stays && target.is_none() => {
+                    self.connections.entry(client.clone()).or_default().ownership = None;
                     changed.push((client, None));
                     continue;
                 }
                 // The reset's own line says it.
-                _ if heir.is_none() && was_reset == Some(true) => continue,
-                _ => tenure.listener = heir.or(sole),
+                _ if target.is_none() && was_reset == Some(true) => continue,
+                _ => ownership.listener = target.or(sole),
             }
-            changed.push((client, Some(tenure.clone())));
+            changed.push((client, Some(ownership.clone())));
         }
         changed
     }
@@ -432,34 +425,7 @@ impl<'l> Follower<'l> {
 enum Later<'l> {
     FromClient(Notation),
     FromServer(Notation),
-    Act(&'l str),
-}
-
-/// `A`, if an act is `verb(A)`.
-fn argument<'a>(act: &'a str, verb: &str) -> Option<&'a str> {
-    act.strip_prefix(verb)?.strip_suffix(')')
-}
-
-/// Whether an act destroys the client's child, which its queue keeps.
-fn destroys(act: &str, client: &str) -> bool {
-    argument(act, "SOCK_DESTROY(").and_then(|what| what.strip_suffix("'s child")) == Some(client)
-}
-
-/// The listener that an act ends.
-fn ended_by(act: &str) -> Option<&str> {
-    let ends = [", SHUT_RD)", ", SHUT_RDWR)"];
-    let shut = act.strip_prefix("shutdown(");
-    let destroyed = argument(act, "SOCK_DESTROY(").filter(|what| !what.contains("'s "));
-    argument(act, "close(")
-        .or(destroyed)
-        .or_else(|| act.strip_prefix("connect(")?.strip_suffix(", AF_UNSPEC)"))
-        .or_else(|| ends.iter().find_map(|end| shut?.strip_suffix(end)))
-}
-
-/// The listener that accepts `client`'s connection by this act.
-fn accepts<'a>(act: &'a str, client: &str) -> Option<&'a str> {
-    let (listener, whose) = act.strip_prefix("accept(")?.split_once("): ")?;
-    (whose.strip_suffix("'s connection")? == client).then_some(listener)
+    Act(Effect<'l>),
 }
 
 fn seconds(duration: Duration) -> String {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use harness::trace::Line;
 use serde::Serialize;
 
 /// What happened in a case, from top to bottom.
@@ -54,8 +53,8 @@ pub enum What {
     Act {
         /// Its words, without dashes.
         act: String,
-        /// A column that begins or ends here, and which of the two.
-        column: Option<(usize, Change)>,
+        /// The columns that begin or end here, and which of the two.
+        columns: Vec<(usize, Change)>,
     },
     /// Several lines that say nothing about the case's own connections.
     Folded {
@@ -105,9 +104,4 @@ pub enum Mark {
     Wrong,
     /// It is not on the other ladder.
     Differs,
-}
-
-/// Lines of a document; none for those that no trace has written.
-pub fn read(lines: &[String]) -> Vec<Line> {
-    lines.iter().filter_map(|line| line.parse().ok()).collect()
 }

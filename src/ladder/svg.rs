@@ -265,10 +265,10 @@ impl Drawing<'_> {
                 let long = label.chars().count() as f32 * CHARACTER;
                 self.say(from + (room - long) / 2.0, base, class, label);
             }
-            Body::Words { text, column, act } => {
+            Body::Words { text, columns, act } => {
                 let class = if *act { "a" } else { "f" };
                 self.say(x(layout.client + 2), base, class, text);
-                if let Some((index, change)) = column {
+                for (index, change) in columns {
                     let (at, y) = (middle(layout.lanes[*index].0), top + ROW / 2.0);
                     let path = &mut self.paths.lanes;
                     let _ = match change {

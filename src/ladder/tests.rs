@@ -268,16 +268,13 @@ fn whose_a_connection_is_is_never_guessed() {
     // A reset after the accept is not the close's.
     let reset = QUIZ1_ON.replace("S > C  P. 1:3(2) ack 12", "S > C  R. 1:1(0) ack 12");
     assert_eq!(owners(&reset)[2..], ["C: B's child", "C: accepted by B", "C: gone"]);
-    // Closing one of several descriptors ends nothing.
-    let duplicate = QUIZ1_ON.replace("accept(B)", "accept(A)");
-    assert_eq!(owners(&duplicate), ["C: A's request", "C: A's child", "C: accepted by A"]);
     // A SYN that nobody answers is nobody's request.
     assert_eq!(owners("0.0  -- listen(A) --\n0.1  C > S  S 0:0(0)  win 1"), [""; 0]);
 }
 
 #[test]
-fn what_no_trace_has_written_is_left_out() {
-    let lines = crate::ladder::rung::read(&["nonsense".into(), "0.1  -- close(A) --".into()]);
+fn no_lines_are_an_empty_ladder() {
+    let lines = lines("0.1  -- close(A) --");
     let ladder = Ladder::new(&lines, &[]);
     assert!(matches!(&ladder.rungs[0].what, What::Act { act, .. } if act == "close(A)"));
     assert_eq!(Ladder::new(&[], &[]).rungs, []);

@@ -64,9 +64,9 @@ fn line(layout: &Layout, row: &Row, style: Style) -> String {
             let to = if *dropped { layout.lanes[0].0 - 1 } else { to };
             canvas.put(from, &arrow(to - from, label, *to_server, *dropped));
         }
-        Body::Words { text, column, .. } => {
+        Body::Words { text, columns, .. } => {
             canvas.put(layout.client + 2, text);
-            if let Some((index, change)) = column {
+            for (index, change) in columns {
                 let sign = if *change == Change::Begins { "+" } else { "x" };
                 canvas.put(layout.lanes[*index].0, sign);
             }

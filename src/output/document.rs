@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use harness::observation::Value;
+use harness::trace::Line;
 use scenarios::case::Case;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
@@ -13,7 +14,7 @@ use crate::output::consumer::{End, Environment, Run};
 use crate::output::totals::Totals;
 
 /// The version of the documents' form. A reader refuses those that it does not know.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What `sockmig run` found: `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,8 +78,9 @@ pub struct CaseDocument {
     pub source: String,
     /// What was seen, by name.
     pub facts: BTreeMap<String, Value>,
-    /// The wire and the laboratory's acts, a line each.
-    pub trace: Vec<String>,
+    /// The wire and the laboratory's acts, a line each. Acts of version 1 are known by their words
+    /// alone.
+    pub trace: Vec<Line>,
     /// The capture, if it was kept: its path as it was written, from where sockmig was run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capture: Option<String>,
@@ -101,7 +103,7 @@ impl CaseDocument {
             must: case.map_or("", |case| case.must).into(),
             source: case.map_or_else(String::new, Case::sources),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
-            trace: lines.iter().map(ToString::to_string).collect(),
+            trace: lines,
             capture,
         }
     }

@@ -31,8 +31,6 @@ const KNOWN_OFFENDERS: &[&str] = &[
     "harness/src/gate.rs",
     "harness/src/gate/filter.rs",
     "harness/src/gate/nftables.rs",
-    "harness/src/md5.rs",
-    "harness/src/socket.rs",
     "scenarios/src/case.rs",
 ];
 

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::ids::kernel_name;
 use super::syscall::{create_map, delete, look_up, update};
 use crate::error::{Context, Result};
+use crate::socket::Recorded;
+use crate::trace::Act;
 
 /// Kinds of maps, by their numbers in `linux/bpf.h`.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +69,7 @@ impl Register {
     /// # Errors
     /// EINVAL for a socket that does not listen or is in no group, EBUSY for one that is in
     /// a register already, E2BIG for an index beyond the end.
-    pub fn put(&self, index: u32, socket: impl AsFd) -> io::Result<()> {
+    pub fn put(&self, index: u32, socket: &impl Recorded) -> io::Result<()> {
         self.put_if(Vacancy::Any, index, socket)
     }
 
@@ -76,8 +78,22 @@ impl Register {
     /// # Errors
     /// As [`Register::put`]; EEXIST for a taken place that was to be empty, ENOENT for an
     /// empty one that was to be taken.
-    pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: impl AsFd) -> io::Result<()> {
-        let descriptor = socket.as_fd().as_raw_fd() as u32;
+    pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: &impl Recorded) -> io::Result<()> {
+        let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
+        socket.recorder().act(act, || self.update(vacancy, index, socket.as_fd()))
+    }
+
+    /// As [`Register::put`], for a socket that is no lab's: by its descriptor, and without a
+    /// record.
+    ///
+    /// # Errors
+    /// As [`Register::put`].
+    pub fn put_unrecorded(&self, index: u32, socket: impl AsFd) -> io::Result<()> {
+        self.update(Vacancy::Any, index, socket.as_fd())
+    }
+
+    fn update(&self, vacancy: Vacancy, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd() as u32;
         let value = u64::from(descriptor).to_ne_bytes();
         let narrow = descriptor.to_ne_bytes();
         let value = if self.value_bytes == 8 { &value[..] } else { &narrow[..] };

@@ -7,8 +7,10 @@ use super::ids::kernel_name;
 use super::statement::{PASS, Statement, shown, translate};
 use super::syscall;
 use crate::error::{Context, Error, Result, errno_name};
-use crate::option;
+use crate::net::sockopt;
 use crate::refusal::Refusal;
+use crate::socket::{Recorded, set_recorded};
+use crate::trace::Act;
 
 /// When a program is called (`expected_attach_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +89,17 @@ impl Program {
 
     /// Attaches it to the group of `socket`, in the place of what is there
     /// (`SO_ATTACH_REUSEPORT_EBPF`).
-    pub fn attach(&self, socket: impl AsFd) -> io::Result<()> {
+    pub fn attach(&self, socket: &impl Recorded) -> io::Result<()> {
+        let (listener, program) = (socket.actor().to_string(), self.shown.clone());
+        socket
+            .recorder()
+            .act(|| Act::Attach { listener, program }, || self.attach_unrecorded(socket))
+    }
+
+    /// As [`Program::attach`], to the group of a socket that is no lab's, without a record.
+    pub fn attach_unrecorded(&self, socket: impl AsFd) -> io::Result<()> {
         let descriptor = self.descriptor.as_raw_fd();
-        option::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor)
+        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor)
     }
 
     /// The program as it was written.
@@ -108,18 +118,22 @@ fn end_of(log: &[u8]) -> String {
 }
 
 /// Detaches the program of the group of `socket` (`SO_DETACH_REUSEPORT_BPF`).
-pub fn detach(socket: impl AsFd) -> io::Result<()> {
-    option::select_by_hash(socket)
+pub fn detach(socket: &impl Recorded) -> io::Result<()> {
+    let act = || Act::SelectByHash { listener: socket.actor().to_string() };
+    socket.recorder().act(act, || sockopt::select_by_hash(socket))
 }
 
 /// Attaches a classic program that always gives `index` (`SO_ATTACH_REUSEPORT_CBPF`).
-pub fn select_index(socket: impl AsFd, index: u32) -> io::Result<()> {
-    option::select_index(socket, index)
+pub fn select_index(socket: &impl Recorded, index: u32) -> io::Result<()> {
+    let act = || Act::SelectIndex { listener: socket.actor().to_string(), index };
+    socket.recorder().act(act, || sockopt::select_index(socket, index))
 }
 
 /// Sets `SO_LOCK_FILTER`: from now on nothing may be attached to `socket`.
-pub fn lock_filters(socket: impl AsFd) -> io::Result<()> {
-    option::set(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1)
+pub fn lock_filters(socket: &impl Recorded) -> io::Result<()> {
+    set_recorded(socket, "SO_LOCK_FILTER", 1, |socket| {
+        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1)
+    })
 }
 
 /// Whether a program can be loaded here; else the errno. That it can be says nothing about

@@ -6,7 +6,7 @@ use super::instruction::Width::{self, Double, Word};
 use super::instruction::{Assembler, FRAME, Helper, Instruction, Jump, R0, R1, R2, R3, R4, R6};
 use super::map::{Counts, Heirs, Register};
 use super::sighting::{Sightings, note_everything};
-use crate::witness::State;
+use crate::net::witness::State;
 
 /// Offsets in `struct sk_reuseport_md`, which programs get.
 pub(super) mod context {

@@ -11,7 +11,7 @@ use libc::sock_filter;
 
 use super::{ACK, FLAGS_OFFSET, SYN_RST_ACK, Whose};
 use crate::error::{Context, Result};
-use crate::option;
+use crate::net::sockopt;
 use crate::socket::Listener;
 
 /// Where the kernel counts what a socket drops, in the array that `SO_MEMINFO` reads.
@@ -35,7 +35,7 @@ impl Filter {
     pub(super) fn set(listener: &Listener, whose: Whose) -> Result<Self> {
         let listener = listener.duplicate()?;
         let before = drops(&listener)?;
-        option::attach_filter(&listener, &mut program(whose))
+        sockopt::attach_filter(&listener, &mut program(whose))
             .call(|| format!("setsockopt({}, SO_ATTACH_FILTER)", listener.name()))?;
         Ok(Self { listener: Some(listener), before, dropped: 0 })
     }
@@ -53,7 +53,7 @@ impl Filter {
     /// Detaches the filter and says how many packets it dropped.
     pub(super) fn lift(mut self) -> Result<u64> {
         if let Some(listener) = &self.listener {
-            option::detach_filter(listener)
+            sockopt::detach_filter(listener)
                 .call(|| format!("setsockopt({}, SO_DETACH_FILTER)", listener.name()))?;
         }
         self.let_listener_go()?;
@@ -75,14 +75,14 @@ impl Drop for Filter {
     fn drop(&mut self) {
         if let Some(listener) = &self.listener {
             // Nobody can be told; a listener that is closed takes it along.
-            let _ = option::detach_filter(listener);
+            let _ = sockopt::detach_filter(listener);
         }
     }
 }
 
 fn drops(listener: &Listener) -> Result<u32> {
     let mut numbers = [0; SK_MEMINFO_DROPS + 1];
-    option::numbers(listener, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut numbers)
+    sockopt::numbers(listener, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut numbers)
         .call(|| format!("getsockopt({}, SO_MEMINFO)", listener.name()))?;
     Ok(numbers[SK_MEMINFO_DROPS])
 }
@@ -90,11 +90,11 @@ fn drops(listener: &Listener) -> Result<u32> {
 /// Passes whatever differs from what is dropped.
 fn program(whose: Whose) -> Vec<sock_filter> {
     let mut tests = vec![(
-        vec![option::load_byte(FLAGS_OFFSET), option::and(SYN_RST_ACK.into())],
+        vec![sockopt::load_byte(FLAGS_OFFSET), sockopt::and(SYN_RST_ACK.into())],
         u32::from(ACK),
     )];
-    let network = |offset: i32| option::load_word((libc::SKF_NET_OFF + offset) as u32);
-    let extra = |what: i32| option::load_word((libc::SKF_AD_OFF + what) as u32);
+    let network = |offset: i32| sockopt::load_word((libc::SKF_NET_OFF + offset) as u32);
+    let extra = |what: i32| sockopt::load_word((libc::SKF_AD_OFF + what) as u32);
     let mut words_at = |first: i32, octets: &[u8]| {
         for (offset, word) in (first..).step_by(4).zip(octets.chunks(4)) {
             let word = word.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
@@ -103,7 +103,7 @@ fn program(whose: Whose) -> Vec<sock_filter> {
     };
     match whose {
         Whose::Everyone => {}
-        Whose::Port(port) => tests.push((vec![option::load_half(0)], port.into())),
+        Whose::Port(port) => tests.push((vec![sockopt::load_half(0)], port.into())),
         Whose::Mark(mark) => tests.push((vec![extra(libc::SKF_AD_MARK)], mark)),
         Whose::Address(address) => match address.to_canonical() {
             IpAddr::V4(v4) => {
@@ -120,8 +120,8 @@ fn program(whose: Whose) -> Vec<sock_filter> {
     for (load, value) in tests {
         program.extend(load);
         // The skip goes over the answer that stands there.
-        program.extend([option::unless_equal(value, 1), option::skip(1), option::PASS]);
+        program.extend([sockopt::unless_equal(value, 1), sockopt::skip(1), sockopt::PASS]);
     }
-    program.push(option::DROP);
+    program.push(sockopt::DROP);
     program
 }

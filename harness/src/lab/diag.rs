@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::{Lab, outcome};
-use crate::diag::Diag;
 use crate::error::Result;
 use crate::socket::Listener;
+use crate::socket::diag::Diag;
+use crate::trace::{Act, Destroyed};
 
 impl Lab {
     /// Has the kernel destroy a listener (`SOCK_DESTROY`), which stays open: `ok`, or the
@@ -15,35 +16,52 @@ impl Lab {
     /// # Errors
     /// The laboratory broke.
     pub fn destroy(&mut self, listener: &Listener) -> Result<String> {
-        self.destroying(listener.name().to_owned(), |diag| diag.destroy_listener(listener))
+        let what = Destroyed::Listener(listener.traced());
+        self.destroying(what, |diag| diag.destroy_listener(listener))
     }
 
-    /// Has the kernel destroy a client's child, or its request, as `what` says; only the one
-    /// with `cookie`, if there is one: `ok`, or the errno.
+    /// Has the kernel destroy a client's child; only the one with `cookie`, if there is one:
+    /// `ok`, or the errno.
     ///
     /// # Errors
     /// The laboratory broke.
-    pub fn destroy_connection(
-        &mut self,
-        client: SocketAddr,
-        what: &str,
-        cookie: Option<u64>,
-    ) -> Result<String> {
-        let family = self.family;
-        let name = self.trace().name_of(client);
-        self.destroying(format!("{name}'s {what}"), |diag| {
+    pub fn destroy_child(&mut self, client: SocketAddr, cookie: Option<u64>) -> Result<String> {
+        let (family, name) = (self.family, self.recorder.name_of(client));
+        self.destroying(Destroyed::Child(name), |diag| {
+            diag.destroy_connection(family, client, cookie)
+        })
+    }
+
+    /// As [`Lab::destroy_child`], a client's request.
+    ///
+    /// # Errors
+    /// The laboratory broke.
+    pub fn destroy_request(&mut self, client: SocketAddr, cookie: Option<u64>) -> Result<String> {
+        let (family, name) = (self.family, self.recorder.name_of(client));
+        self.destroying(Destroyed::Request(name), |diag| {
             diag.destroy_connection(family, client, cookie)
         })
     }
 
     fn destroying(
         &mut self,
-        what: String,
+        what: Destroyed,
         destroy: impl FnOnce(&mut Diag) -> Result<io::Result<()>>,
     ) -> Result<String> {
-        // Written down first: what the kernel sends belongs behind it.
-        self.act(&format!("SOCK_DESTROY({what})"));
-        Ok(outcome(destroy(self.diag()?)?))
+        let recorder = self.recorder.clone();
+        let diag = self.diag()?;
+        let mut broken = None;
+        let done = recorder.act(
+            || Act::Destroy(what),
+            || match destroy(diag) {
+                Ok(done) => done,
+                Err(e) => {
+                    broken = Some(e);
+                    Ok(())
+                }
+            },
+        );
+        broken.map_or_else(|| Ok(outcome(done)), Err)
     }
 
     /// The cookie by which sock_diag knows a client's request or child.

@@ -1,29 +1,25 @@
 //! Groups of listeners: where they are, in which order, and who of them is chosen.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
-
-use socket2::{Domain, Socket, Type};
 
 use super::Lab;
+use crate::bpf;
 use crate::error::{Context, Result};
-use crate::option;
-use crate::place::Place;
-use crate::socket::{BACKLOG, Client, Listener, Stream};
-use crate::witness::{State, sockets};
+use crate::net::witness::{State, sockets};
+use crate::socket::bind_spec::Place;
+use crate::socket::{BACKLOG, Client, Datagram, Listener, Stream};
 
 impl Lab {
     /// As [`Lab::listen`], at a place of its own.
     pub fn listen_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
         let listener = self.bind_at(name, place)?;
         listener.listen(BACKLOG).tested(|| format!("listen({name}, {BACKLOG})"))?;
-        self.act(&format!("listen({name})"));
         Ok(listener)
     }
 
     /// A socket that is bound with `SO_REUSEPORT`, and does not listen.
     pub fn bind_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
-        let listener = Listener::bare(name, place.family)?;
+        let listener = Listener::new(name, place.family, self.recorder.clone())?;
         place.bind(&listener).tested(|| format!("bind({name}, {})", place.address))?;
         Ok(listener)
     }
@@ -31,20 +27,15 @@ impl Lab {
     /// Has a classic BPF program give every connection to the member of `listener`'s group
     /// that stands at `index`; the hash decides where there is none.
     pub fn select_index(&mut self, listener: &Listener, index: u32) -> Result<()> {
-        let name = listener.name();
-        option::select_index(listener, index)
-            .tested(|| format!("setsockopt({name}, SO_ATTACH_REUSEPORT_CBPF, {index})"))?;
-        self.act(&format!("the program of {name}'s group returns {index}"));
-        Ok(())
+        bpf::select_index(listener, index).tested(|| {
+            format!("setsockopt({}, SO_ATTACH_REUSEPORT_CBPF, {index})", listener.name())
+        })
     }
 
     /// Takes the program away, so that the hash decides again.
     pub fn select_by_hash(&mut self, listener: &Listener) -> Result<()> {
-        let name = listener.name();
-        option::select_by_hash(listener)
-            .tested(|| format!("setsockopt({name}, SO_DETACH_REUSEPORT_BPF)"))?;
-        self.act(&format!("{name}'s group has no program"));
-        Ok(())
+        bpf::detach(listener)
+            .tested(|| format!("setsockopt({}, SO_DETACH_REUSEPORT_BPF)", listener.name()))
     }
 
     /// Observes under the name `order {when}` in which order the kernel has the members of
@@ -79,7 +70,7 @@ impl Lab {
     }
 
     fn bare_client(&mut self, port: u16) -> Result<Client> {
-        let mut client = Client::bare("a client", self.family(), port)?;
+        let mut client = self.client("a client", port)?;
         client.reset_on_close()?;
         client.connect(self.family().server())?;
         Ok(client)
@@ -96,15 +87,7 @@ impl Lab {
     }
 
     /// A UDP socket with `SO_REUSEPORT` at the server's address.
-    pub fn udp(&mut self) -> Result<UdpSocket> {
-        let server = self.family().server();
-        let bound = || {
-            let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
-            socket.set_reuse_port(true)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&server.into())?;
-            Ok::<_, std::io::Error>(socket.into())
-        };
-        bound().call(|| format!("a UDP socket at {server}"))
+    pub fn udp(&mut self, name: &str) -> Result<Datagram> {
+        Datagram::bound(name, self.family(), self.recorder.clone())
     }
 }

@@ -4,16 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Error, Result};
-use crate::family::PORT;
 use crate::gate::{Gate, Kind, Whose};
-use crate::segment::Segment;
+use crate::net::family::PORT;
+use crate::net::segment::Segment;
+use crate::net::witness::{Counters, Queue, State, sockets};
 use crate::socket::{Client, Listener};
-use crate::trace::{Event, Trace};
+use crate::trace::{Act, Actor, Event, Trace};
 use crate::wait;
-use crate::witness::{Counters, Queue, State, sockets};
-
-const GATE_CLOSED: &str = "gate closed";
-const GATE_OPENS: &str = "gate opens";
 
 /// A client retransmits no sooner than TCP_RTO_MIN, 200 ms, after it sent; opening the
 /// gate takes less than the rest, on an emulated machine too.
@@ -25,8 +22,23 @@ fn is_final_ack(segment: &Segment) -> bool {
     segment.to.port() == PORT && flags.ack() && !flags.syn() && !flags.rst()
 }
 
-fn is_act(event: &Event, start: &str) -> bool {
-    matches!(event, Event::Act { act, .. } if act.starts_with(start))
+fn act(event: &Event) -> Option<&Act> {
+    match event {
+        Event::Act { act, .. } => Some(act),
+        Event::Segment(_) => None,
+    }
+}
+
+fn closes_gate(event: &Event) -> bool {
+    matches!(act(event), Some(Act::CloseGate(_)))
+}
+
+fn opens_gate(event: &Event) -> bool {
+    matches!(act(event), Some(Act::OpenGate))
+}
+
+fn closes_listener(event: &Event) -> bool {
+    matches!(act(event), Some(Act::Close { socket: Actor::Listener(_), .. }))
 }
 
 fn segment(event: &Event) -> Option<&Segment> {
@@ -44,7 +56,7 @@ impl Lab {
     /// Closes a gate in front of `listener` for the final ACKs of `whose`.
     pub fn close_gate(&mut self, listener: &Listener, whose: Whose) -> Result<Gate> {
         let gate = Gate::close(listener, whose)?;
-        self.act(&format!("{GATE_CLOSED} ({})", gate.kind()));
+        self.record(Act::CloseGate(gate.kind()));
         Ok(gate)
     }
 
@@ -89,7 +101,7 @@ impl Lab {
         let last = final_acks(self.trace()).last().cloned();
         if gate.is_gone() {
             let events = &self.trace().events;
-            let closed = events.iter().rposition(|event| is_act(event, "close("));
+            let closed = events.iter().rposition(closes_listener);
             if events[closed.unwrap_or(0)..].iter().filter_map(segment).any(is_final_ack) {
                 let what = "a retransmission came between the close and what had to follow it";
                 return Err(Error::TooSlow { what: what.into() });
@@ -100,7 +112,7 @@ impl Lab {
                 self.until_next_final_ack(Some(last.at))?;
             }
         }
-        self.act(GATE_OPENS);
+        self.record(Act::OpenGate);
         gate.open()
     }
 
@@ -112,7 +124,7 @@ impl Lab {
 
     fn captured_since_gate_closed(&mut self) -> u64 {
         let events = &self.trace().events;
-        let closed = events.iter().rposition(|event| is_act(event, GATE_CLOSED));
+        let closed = events.iter().rposition(closes_gate);
         let since = &events[closed.unwrap_or(events.len())..];
         since.iter().filter_map(segment).filter(|segment| is_final_ack(segment)).count() as u64
     }
@@ -121,10 +133,9 @@ impl Lab {
     /// were captured before the one that was answered. Call it when that was.
     pub fn observe_dropped(&mut self, dropped: u64) {
         let events = &self.trace().events;
-        let act = |name: &str| {
-            events.iter().position(|event| is_act(event, name)).unwrap_or(events.len())
-        };
-        let (closed, opens) = (act(GATE_CLOSED), act(GATE_OPENS));
+        let first =
+            |is_it: fn(&Event) -> bool| events.iter().position(is_it).unwrap_or(events.len());
+        let (closed, opens) = (first(closes_gate), first(opens_gate));
         let answered = |s: &Segment| s.from.port() == PORT && !s.flags.syn();
         let behind: Vec<&Segment> = events[opens..]
             .iter()

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Lab;
 use crate::error::Result;
-use crate::memory::{Held, More};
+use crate::kernel::memory::{Held, More};
+use crate::trace::Act;
 use crate::wait;
 
 /// How often it is looked whether memory was freed. Each look shrinks caches.
@@ -14,8 +15,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub const HELD: &str = "kept by the kernel";
 
 impl Lab {
-    /// Does something so often that its packets would fill the record: they are not
-    /// captured. What was done stands in the trace, as the act `what`.
+    /// Does something so often that it would fill the record: neither are its packets captured,
+    /// nor its acts recorded one by one. What was done stands in the trace, as the act `what`.
     ///
     /// # Errors
     /// Those of `work`, and the kernel's refusals.
@@ -24,9 +25,10 @@ impl Lab {
         what: &str,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        self.capture.pause(&format!("{what}, without a capture"))?;
+        self.record(Act::Unrecorded { what: what.to_owned() });
+        self.recorder.pause(true)?;
         let done = work(self);
-        self.capture.resume()?;
+        self.recorder.pause(false)?;
         done
     }
 
@@ -47,7 +49,7 @@ impl Lab {
             // Others are always at work: it is as good as it gets.
             _ => {}
         }
-        self.act(&format!("the kernel's memory is read, by {}", held.counted_by()));
+        self.record(Act::ReadMemory { by: held.counted_by() });
         Ok(held)
     }
 

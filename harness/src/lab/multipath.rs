@@ -2,10 +2,10 @@
 
 use super::Lab;
 use crate::error::Result;
-use crate::segment::{Segment, TcpOption};
+use crate::net::segment::{Segment, TcpOption};
+use crate::net::witness::Counters;
+use crate::socket::wire_client::WireClient;
 use crate::socket::{BACKLOG, Listener};
-use crate::wire_client::WireClient;
-use crate::witness::Counters;
 
 /// Counters of `MPTcpExt` that a case of Multipath TCP watches: SYNs that ask for it, children
 /// that were accepted with it, final ACKs that gave it up.
@@ -18,8 +18,9 @@ impl Lab {
     /// # Errors
     /// As [`Lab::listen`].
     pub fn listen_multipath(&mut self, name: &str) -> Result<Listener> {
-        let listener = Listener::multipath(name, self.family)?;
-        self.listen_on(listener, BACKLOG)
+        let listener = Listener::multipath(name, self.family, self.recorder.clone())?;
+        listener.listen_as_usual(BACKLOG)?;
+        Ok(listener)
     }
 
     /// The server's key, if the last SYN+ACK to `client` agreed to Multipath TCP.

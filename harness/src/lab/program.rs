@@ -4,6 +4,7 @@ use super::Lab;
 use crate::bpf::{Left, Program, Register, left};
 use crate::error::{Context, Result};
 use crate::socket::Listener;
+use crate::trace::Act;
 use crate::wait;
 
 /// The fact that tells whether the kernel still has programs or maps of a lab.
@@ -16,12 +17,9 @@ fn putting(index: u32, listener: &Listener) -> String {
 impl Lab {
     /// Has a program choose for the group of `listener`.
     pub fn attach(&mut self, listener: &Listener, program: &Program) -> Result<()> {
-        let name = listener.name();
         program
             .attach(listener)
-            .tested(|| format!("setsockopt({name}, SO_ATTACH_REUSEPORT_EBPF)"))?;
-        self.act(&format!("{name}'s group runs: {}", program.shown()));
-        Ok(())
+            .tested(|| format!("setsockopt({}, SO_ATTACH_REUSEPORT_EBPF)", listener.name()))
     }
 
     /// Puts listeners into a register, the first at index 0.
@@ -39,9 +37,7 @@ impl Lab {
         index: u32,
         listener: &Listener,
     ) -> Result<()> {
-        register.put(index, listener).tested(|| putting(index, listener))?;
-        self.act(&format!("register[{index}] = {}", listener.name()));
-        Ok(())
+        register.put(index, listener).tested(|| putting(index, listener))
     }
 
     /// As [`Lab::register_at`], with a listener of another register, which was dropped: the
@@ -58,9 +54,7 @@ impl Lab {
                 Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(None),
                 other => other.map(Some).tested(|| putting(index, listener)),
             }
-        })?;
-        self.act(&format!("register[{index}] = {name}"));
-        Ok(())
+        })
     }
 
     /// Takes what is at `index` out of a register.
@@ -68,7 +62,7 @@ impl Lab {
         register
             .take_out(index)
             .tested(|| format!("bpf(BPF_MAP_DELETE_ELEM, the register, {index})"))?;
-        self.act(&format!("register[{index}] is empty"));
+        self.record(Act::ClearEntry { index });
         Ok(())
     }
 

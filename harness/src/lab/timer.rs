@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Context, Error, Result};
-use crate::segment::Segment;
+use crate::net::segment::Segment;
+use crate::net::witness::{State, sockets};
+use crate::socket::wire_client::WireClient;
+use crate::trace::Act;
 use crate::wait;
-use crate::wire_client::WireClient;
-use crate::witness::{State, sockets};
 
 /// How often a request that may be gone is looked for. Nothing announces its end, and
 /// reading the table of sockets is dear.
@@ -71,7 +72,8 @@ impl Lab {
     /// is waited for in this way.
     pub fn pass(&mut self, time: Duration) {
         wait::pause(time);
-        self.act(&format!("{} ms pass", time.as_millis()));
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.record(Act::Wait { milliseconds });
     }
 
     /// Waits until there is no request of `client`, which is to take so `long`.
@@ -99,8 +101,9 @@ impl Lab {
         wait::pause(long.mul_f64(NOT_BEFORE));
         let what = format!("the end of {name}'s request");
         wait::until_every(LOOK, long + wait::deadline(), &what, || {
-            let is_its =
-                |s: &crate::witness::SocketLine| s.state == State::SynRecv && s.remote == of_client;
+            let is_its = |s: &crate::net::witness::SocketLine| {
+                s.state == State::SynRecv && s.remote == of_client
+            };
             Ok((!sockets(family)?.iter().any(is_its)).then_some(()))
         })?;
         self.fired.push((of_client, now()));

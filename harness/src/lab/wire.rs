@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Context, Error, Result};
-use crate::segment::Segment;
+use crate::net::draft::Draft;
+use crate::net::segment::Segment;
+use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
 use crate::wait;
-use crate::wire_client::{Draft, WireClient};
 
 /// The first SYN+ACK retransmission comes after TCP_TIMEOUT_INIT, a second; the kernel's
 /// timers may fire a little early as seen by the wire's clock.
@@ -18,8 +19,8 @@ const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
 impl Lab {
     /// A client that sends just the segments that it is told to send. It has sent none.
     pub fn wire_client(&mut self, name: &str) -> Result<WireClient> {
-        let client = WireClient::new(name, self.family)?;
-        self.capture.trace_mut().name(client.local, name);
+        let client = WireClient::new(name, self.family, self.recorder.clone())?;
+        self.recorder.with_capture(|capture| capture.trace_mut().name(client.local, name));
         Ok(client)
     }
 
@@ -54,9 +55,9 @@ impl Lab {
         }
         let name = client.name();
         let lines = self.trace().lines();
-        let to_client = lines[before..].iter().filter(|line| {
-            line.actors.as_ref().is_some_and(|(from, to)| to == name && from != name)
-        });
+        let to_client = lines[before..]
+            .iter()
+            .filter(|line| line.ends().is_some_and(|(from, to)| to == name && from != name));
         let answers: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
         Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use harness::lab::Lab;
 use harness::segment::Segment;
 use harness::socket::Stream;
+use harness::trace::Act;
 use harness::witness::{State, sockets};
 use harness::{Capture, Error, Family, wait};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
@@ -193,14 +194,14 @@ fn packets(capture: &Capture) -> Vec<Packet> {
 /// packet behind it; those that no packet followed are on the last.
 fn pcapng() {
     let mut capture = Capture::start().expect("a capture");
-    capture.act("first");
-    capture.act("second");
+    capture.act(Act::Words("first".into()));
+    capture.act(Act::Words("second".into()));
     let ends = connected_once(&mut capture);
-    capture.act("third");
+    capture.act(Act::Words("third".into()));
     drop(ends);
     capture.drain();
-    capture.act("fourth");
-    capture.act("fünfter \u{1f980}");
+    capture.act(Act::Words("fourth".into()));
+    capture.act(Act::Words("fünfter \u{1f980}".into()));
 
     let packets = packets(&capture);
     let segments: Vec<&Segment> = capture.trace().segments().collect();

@@ -177,10 +177,10 @@ fn whose(family: Family, by: By) -> Whose {
 fn connect_chosen(lab: &mut Lab, by: By, name: &str) -> Client {
     let family = lab.family();
     let client = match by {
-        By::Everyone => Client::bare(name, family, 0),
-        By::Port => Client::bare(name, family, CHOSEN_PORT),
-        By::Address => Client::bound(name, family, other_address(family), 0),
-        By::Mark => Client::bare(name, family, 0).inspect(|client| {
+        By::Everyone => lab.client(name, 0),
+        By::Port => lab.client(name, CHOSEN_PORT),
+        By::Address => lab.client_at(name, other_address(family), 0),
+        By::Mark => lab.client(name, 0).inspect(|client| {
             client.mark(CHOSEN_MARK).expect("SO_MARK");
         }),
     };
@@ -189,9 +189,8 @@ fn connect_chosen(lab: &mut Lab, by: By, name: &str) -> Client {
 
 /// As similar to the chosen one as can be.
 fn connect_other(lab: &mut Lab, by: By, name: &str) -> Client {
-    let family = lab.family();
     let port = if matches!(by, By::Port) { CHOSEN_PORT + 1 } else { 0 };
-    let client = Client::bare(name, family, port).expect("a socket");
+    let client = lab.client(name, port).expect("a socket");
     if matches!(by, By::Mark) {
         client.mark(OTHER_MARK).expect("SO_MARK");
     }

@@ -11,7 +11,7 @@ use harness::bpf::{
 };
 use harness::lab::Lab;
 use harness::process::{Labs, Returned};
-use harness::socket::{Client, Stream};
+use harness::socket::Stream;
 use harness::witness::State;
 use harness::{Family, bpf, wait};
 
@@ -58,7 +58,7 @@ fn chooses(family: Family) {
     assert_eq!(cookies, [&a, &b, &c].map(|listener| cookie(listener).expect("a cookie")));
     register.take_out(1).expect("taken out");
     assert_eq!(register.cookie(1).expect_err("empty").raw_os_error(), Some(libc::ENOENT));
-    let mut refused = Client::bare("a client", family, 0).expect("a client");
+    let mut refused = lab.client("a client", 0).expect("a client");
     let error = refused.connect(family.server()).expect_err("nobody there");
     assert!(error.to_string().contains("refused"), "{error}");
 }

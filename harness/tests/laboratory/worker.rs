@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use harness::Family;
+use harness::capture::Recorder;
 use harness::lab::Lab;
 use harness::process::{Labs, Returned};
 use harness::socket::Stream;
@@ -49,7 +50,7 @@ pub fn work() -> Returned {
 fn serve() -> harness::Result<()> {
     let mut lab = Lab::open(Family::V4)?;
     let listener = lab.listen("A")?;
-    let mut worker = WorkerProcess::inheriting(&listener)?;
+    let mut worker = WorkerProcess::inheriting("a worker", &listener)?;
     for _ in 0..2 {
         let client = lab.connect("C")?;
         client.send(b"Hello")?;
@@ -63,7 +64,8 @@ fn serve() -> harness::Result<()> {
 }
 
 fn says_why_it_ends() {
-    let (mut worker, point) = WorkerProcess::unrelated(Family::V4).expect("a worker");
+    let (mut worker, point) =
+        WorkerProcess::unrelated("a worker", Family::V4, Recorder::none()).expect("a worker");
     // It is handed nothing.
     point.hand_over(&[]).expect("a message");
     worker.until_ready().expect("ready");

@@ -33,7 +33,10 @@ impl Steering {
         let steering = Self { register, program };
         steering.give_to(names)?;
         let attached = listener_at(&names[0])?;
-        steering.program.attach(&attached).call(|| "attach a program to the workers".into())?;
+        steering
+            .program
+            .attach_unrecorded(&attached)
+            .call(|| "attach a program to the workers".into())?;
         Ok(steering)
     }
 
@@ -42,7 +45,7 @@ impl Steering {
         for (index, name) in names.iter().enumerate() {
             // Only for this moment: a listener is open as long as anybody has it.
             let listener = listener_at(name)?;
-            let put = self.register.put(index as u32, &listener);
+            let put = self.register.put_unrecorded(index as u32, &listener);
             put.call(|| format!("put the listener of {name} into a register at {index}"))?;
         }
         Ok(())

@@ -5,8 +5,7 @@ use std::net::Shutdown;
 use harness::Context;
 use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
-use harness::socket::{BACKLOG, Client, Listener};
-use harness::subprocess::{as_second_user, made_by_second_user};
+use harness::socket::{BACKLOG, Listener};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::document::TALK;
@@ -215,7 +214,7 @@ fn listen(socket: &Listener) -> std::io::Result<()> {
 
 /// A is prepared and listens; then B is prepared and tries to.
 fn two_binds(lab: &mut Lab, prepare_a: Prepare, prepare_b: Prepare) -> harness::Result<()> {
-    let (a, b) = (Listener::bare("A", lab.family())?, Listener::bare("B", lab.family())?);
+    let (a, b) = (lab.socket("A")?, lab.socket("B")?);
     let mut listening = Vec::new();
     for (socket, prepare) in [(&a, prepare_a), (&b, prepare_b)] {
         let came = prepare(socket)
@@ -244,7 +243,7 @@ fn both_listen() -> Expectation {
 }
 
 fn reuseaddr_only(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (a, b) = (Listener::bare("A", lab.family())?, Listener::bare("B", lab.family())?);
+    let (a, b) = (lab.socket("A")?, lab.socket("B")?);
     for socket in [&a, &b] {
         let bound = socket.reuse_address().and_then(|()| socket.bind());
         lab.observe(&format!("bind({})", socket.name()), outcome(bound));
@@ -256,60 +255,58 @@ fn reuseaddr_only(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_sockets("then")
 }
 
+/// Sets SO_REUSEPORT on a fresh socket, binds it and listens.
+fn attempt(lab: &mut Lab, name: &str) -> String {
+    lab.socket(name).map_or_else(
+        |e| e.to_string(),
+        |socket| outcome(socket.reuse_port().and_then(|()| listen(&socket))),
+    )
+}
+
 fn other_uid(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let family = lab.family();
-    let attempt = |socket: &Listener| outcome(socket.reuse_port().and_then(|()| listen(socket)));
     // To be bound is enough to keep others out.
-    let bound = Listener::bare("A", family)?;
+    let bound = lab.socket("A")?;
     let came = outcome(bound.reuse_port().and_then(|()| bound.bind()));
     lab.observe("bind(root's)", came);
-    let refused = as_second_user(|| {
-        Listener::bare("B", family).map_or_else(|e| e.to_string(), |b| attempt(&b))
-    })?;
+    let refused = lab.as_second_user(|lab| attempt(lab, "B"))?;
     lab.observe("bind(the other user's), while root's is bound", refused);
-    drop(bound);
+    lab.close(bound);
     let a = lab.listen("A")?;
-    let refused = as_second_user(|| {
-        Listener::bare("B", family).map_or_else(|e| e.to_string(), |b| attempt(&b))
-    })?;
+    let refused = lab.as_second_user(|lab| attempt(lab, "B"))?;
     lab.observe("bind(the other user's)", refused);
     lab.observe_sockets("meanwhile")?;
     lab.close(a);
-    let allowed =
-        as_second_user(|| match (Listener::bare("B", family), Listener::bare("C", family)) {
-            (Ok(b), Ok(c)) => format!("{}, {}", attempt(&b), attempt(&c)),
-            (Err(e), _) | (_, Err(e)) => e.to_string(),
-        })?;
+    let allowed = lab.as_second_user(|lab| match (lab.socket("B"), lab.socket("C")) {
+        (Ok(b), Ok(c)) => {
+            let [b, c] = [b, c].map(|socket| {
+                let came = outcome(socket.reuse_port().and_then(|()| listen(&socket)));
+                (socket, came)
+            });
+            format!("{}, {}", b.1, c.1)
+        }
+        (Err(e), _) | (_, Err(e)) => e.to_string(),
+    })?;
     lab.observe("bind(the other user's), without root's", allowed);
     Ok(())
 }
 
 fn given_away(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let family = lab.family();
-    let attempt = |socket: &Listener| outcome(socket.reuse_port().and_then(|()| listen(socket)));
     let a = lab.listen("A")?;
     a.give_to(SECOND_UID)?;
-    let by_the_other = as_second_user(|| {
-        Listener::bare("C", family).map_or_else(|e| e.to_string(), |c| attempt(&c))
-    })?;
+    let by_the_other = lab.as_second_user(|lab| attempt(lab, "C"))?;
     lab.observe("bind(the other user's)", by_the_other);
-    let by_root = attempt(&Listener::bare("B", family)?);
+    let by_root = attempt(lab, "B");
     lab.observe("bind(root's)", by_root);
     lab.observe_sockets("then")
 }
 
 fn uid_of_the_socket(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let family = lab.family();
     let _a = lab.listen("A")?;
-    let refused = made_by_second_user(
-        || Listener::bare("B", family),
-        |b| match b {
-            Ok(b) => outcome(b.reuse_port().and_then(|()| b.bind())),
-            Err(e) => e.to_string(),
-        },
-    )?;
+    let refused =
+        lab.with_socket_of_second_user("B", |b| outcome(b.reuse_port().and_then(|()| b.bind())))?;
+    let refused = refused.unwrap_or_else(|e| e);
     lab.observe("bind(created by the other user)", refused);
-    let c = Listener::bare("C", family)?;
+    let c = lab.socket("C")?;
     let allowed = c.reuse_port().and_then(|()| listen(&c));
     lab.observe("bind(created by root)", outcome(allowed));
     lab.observe_sockets("then")
@@ -317,13 +314,13 @@ fn uid_of_the_socket(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn kernel_chosen_port(lab: &mut Lab, _: crate::case::Setting) -> harness::Result<()> {
     let family = lab.family();
-    let a = Listener::bare("A", family)?;
+    let a = lab.socket("A")?;
     let chosen = a.reuse_port().and_then(|()| a.bind_port(0));
     chosen.tested(|| "bind(A, 0)".into())?;
     lab.start_listening(&a, BACKLOG)?;
     let port = a.port()?;
     lab.shut_down(&a, Shutdown::Both)?;
-    let other = Client::bound("another", family, family.loopback(), port);
+    let other = lab.client_at("another", family.loopback(), port);
     let bound = other.as_ref().map_or_else(ToString::to_string, |_| "ok".into());
     lab.observe("bind(another, A's port)", bound);
     lab.observe("listen(A), again", outcome(a.listen(BACKLOG)));

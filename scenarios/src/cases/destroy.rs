@@ -363,7 +363,7 @@ fn child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let b = lab.listen("B")?;
     let before = lab.counters()?;
     lab.close(a);
-    let came = lab.destroy_connection(client.local, "child", None)?;
+    let came = lab.destroy_child(client.local, None)?;
     lab.observe("SOCK_DESTROY(C's child)", came);
     lab.observe("B's accept queue then", b.queue()?.to_string());
     lab.observe("recv(C)", client.receive()?.to_string());
@@ -375,7 +375,7 @@ fn child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn fast_open_child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, b, w) = both(lab)?;
     lab.close(a);
-    let came = lab.destroy_connection(w.local, "child", None)?;
+    let came = lab.destroy_child(w.local, None)?;
     lab.observe("SOCK_DESTROY(W's child)", came);
     // A close would take it off the count as well.
     let _open = observe_destroyed_child(lab, &b)?;
@@ -436,7 +436,7 @@ fn moved_request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// W's request is destroyed; what of its data then?
 fn destroy_request(lab: &mut Lab, mut w: WireClient, cookie: Option<u64>) -> harness::Result<()> {
     let before = lab.counters()?;
-    let came = lab.destroy_connection(w.local, "request", cookie)?;
+    let came = lab.destroy_request(w.local, cookie)?;
     lab.observe("SOCK_DESTROY(W's request)", came);
     lab.observe_sockets("then")?;
     let answer = lab.wire_send(&mut w, &data())?;
@@ -461,7 +461,7 @@ fn moved_child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let child = b.accept()?;
     let kept = attribute::cookie(&child)? == cookie;
     lab.observe("the child's SO_COOKIE", if kept { "its request's" } else { "another one" });
-    let came = lab.destroy_connection(w.local, "child", Some(cookie))?;
+    let came = lab.destroy_child(w.local, Some(cookie))?;
     lab.observe("SOCK_DESTROY(W's child)", came);
     lab.observe("recv(B's child)", child.receive_now()?.to_string());
     lab.observe("recv(B's child), again", child.receive_now()?.to_string());

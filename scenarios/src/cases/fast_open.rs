@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::socket::{Listener, Stream};
+use harness::trace::Part;
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
@@ -280,7 +281,7 @@ fn accepted_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.observe("recv(A's child)", child.receive_now()?.to_string());
         child.reset_on_close()?;
         lab.observe_counters(&before)?;
-        lab.act("done");
+        lab.begin(Part::TakingDown);
     }
     Ok(())
 }
@@ -316,7 +317,7 @@ fn finished(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
         lab.observe("recv(B's child), again", child.receive_now()?.to_string());
         child.reset_on_close()?;
         lab.observe_counters(&before)?;
-        lab.act("done");
+        lab.begin(Part::TakingDown);
         return Ok(());
     }
     lab.observe_counters(&before)

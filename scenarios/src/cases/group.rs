@@ -2,7 +2,7 @@
 
 use harness::lab::Lab;
 use harness::segment::Segment;
-use harness::socket::{Client, Listener, Stream};
+use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
 use crate::document::TALK;
@@ -118,7 +118,7 @@ fn group(lab: &mut Lab) -> harness::Result<Vec<Listener>> {
 /// Connects from `port` (0: any) and says which listener of the group accepted. Nothing
 /// of the connection stays behind.
 fn connect_once(lab: &mut Lab, group: &[Listener], port: u16) -> harness::Result<usize> {
-    let mut client = Client::bare("a client", lab.family(), port)?;
+    let mut client = lab.client("a client", port)?;
     client.reset_on_close()?;
     client.connect(lab.family().server())?;
     let group: Vec<&Listener> = group.iter().collect();

@@ -1,15 +1,14 @@
 //! Doing without migration: listeners that are handed over to another process instead of
 //! closed.
 
-use std::os::fd::{AsFd, AsRawFd};
-
-use harness::lab::Lab;
-use harness::passing::{Pair, Receive};
-use harness::socket::{Client, Listener, Stream};
+use harness::Context;
+use harness::lab::{Lab, PairKind};
+use harness::passing::Receive;
+use harness::socket::{Client, Listener, Stream, UnixPair};
+use harness::trace::Part;
 use harness::wire_client::{Draft, WireClient};
 use harness::witness::Counters;
 use harness::worker::{Served, WorkerProcess};
-use harness::{Context, passing};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::REPLY;
@@ -43,7 +42,7 @@ const CASES: &[Case] = &[
         expect: |_| {
             // The first worker's own connection ends with it.
             let ended = [("OutRsts", 1), ("EstabResets", 2), ("TCPAbortOnData", 1)];
-            handed_over_must("kill(the first worker)")
+            handed_over_must("kill(the first worker, SIGKILL)")
                 .fact("the first worker serves", "first `?`")
                 .with(&ended.map(|(name, by)| (name.to_owned(), by.into())))
         },
@@ -59,7 +58,7 @@ const CASES: &[Case] = &[
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
-                let server = WorkerProcess::inheriting(&a)?;
+                let server = lab.start_server("the new server", &a)?;
                 lab.close(a);
                 Ok(server)
             })
@@ -76,10 +75,9 @@ const CASES: &[Case] = &[
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
-                let mut server = WorkerProcess::inheriting(&a)?;
+                let mut server = lab.start_server("the new server", &a)?;
                 // The server's copy is left, which nothing on the wire may show.
-                drop(a);
-                lab.act(EXEC);
+                lab.close(a);
                 server.exec()?;
                 Ok(server)
             })
@@ -142,12 +140,12 @@ const CASES: &[Case] = &[
         source: "do_exit(), exit_files(); inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         run: killed,
-        expect: |setting| closed_must("-- SIGKILL --", setting),
+        expect: |setting| closed_must("-- kill(the server, SIGKILL) --", setting),
         ..Case::DEFAULT
     },
 ];
 
-const EXEC: &str = "execve";
+const EXEC: &str = "execve(the new server)";
 
 /// C's child waits in A's queue, and W's request is in flight to A.
 fn start(lab: &mut Lab, a: &Listener) -> harness::Result<(Client, WireClient)> {
@@ -181,13 +179,12 @@ fn finish(
     lab.observe_sockets("then")?;
     let answer = lab.wire_send(w, &data())?;
     lab.observe("answer to W's data", answer);
-    lab.act("the new server serves");
     let served = server.serve(2)?;
     let served = told(lab, served);
     lab.observe("the new server serves", served);
     lab.observe("recv(C)", client.receive()?.to_string());
     lab.observe_counters(before)?;
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     server.end()
 }
 
@@ -237,7 +234,7 @@ fn handed_over_must(act: &str) -> Expectation {
 
 fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let mut worker = WorkerProcess::inheriting(&a)?;
+    let mut worker = lab.start_server("the first worker", &a)?;
     let first = lab.connect("first")?;
     first.send(b"?")?;
     let served = worker.serve(1)?;
@@ -245,27 +242,24 @@ fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("the first worker serves", served);
     let (client, mut w) = start(lab, &a)?;
     let before = lab.counters()?;
-    lab.act("kill(the first worker)");
     worker.kill()?;
-    let server = WorkerProcess::inheriting(&a)?;
+    let server = lab.start_server("the new server", &a)?;
     finish(lab, server, &client, &mut w, &before)
 }
 
 fn unrelated(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (mut server, point) = WorkerProcess::unrelated(lab.family())?;
+    let (mut server, point) = lab.start_unrelated_server("the new server")?;
     handed_over(lab, |lab, a| {
-        point.hand_over(&[&a]).tested(|| "sendmsg(SCM_RIGHTS, A)".into())?;
-        server.until_ready()?;
+        lab.hand_over(&point, &a, &mut server)?;
         lab.close(a);
         Ok(server)
     })
 }
 
 /// Sends A into one of two UNIX sockets, and closes it.
-fn send_away(lab: &mut Lab, a: Listener) -> harness::Result<Pair> {
-    let pair = Pair::stream()?;
-    passing::send(&pair.from, b"A", &[a.as_fd().as_raw_fd()])
-        .tested(|| "sendmsg(SCM_RIGHTS, A)".into())?;
+fn send_away(lab: &mut Lab, a: Listener) -> harness::Result<UnixPair> {
+    let pair = lab.unix_pair(PairKind::Stream)?;
+    pair.send(b"A", &[&a]).tested(|| "sendmsg(SCM_RIGHTS, A)".into())?;
     lab.close(a);
     Ok(pair)
 }
@@ -282,15 +276,12 @@ fn in_flight(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.settle()?;
     lab.wire_send(&mut w, &data())?;
     lab.observe_sockets("meanwhile")?;
-    lab.act("recvmsg");
-    let message =
-        passing::receive(&pair.to, Receive::ALL).tested(|| "recvmsg(SCM_RIGHTS)".into())?;
+    let message = pair.receive(Receive::ALL).tested(|| "recvmsg(SCM_RIGHTS)".into())?;
     let mut accepted = Vec::new();
     let mut children = Vec::new();
-    for descriptor in message.descriptors {
-        let a = Listener::adopted("A", descriptor, lab.family());
+    for a in &message.listeners {
         while let Some(child) = a.accept_now()? {
-            accepted.push(format!("{} {}", lab.trace().name_of(child.peer), child.receive_now()?));
+            accepted.push(format!("{} {}", child.client(), child.receive_now()?));
             child.reset_on_close()?;
             children.push(child);
         }
@@ -306,7 +297,6 @@ fn lost_in_flight(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let pair = send_away(lab, a)?;
     let b = lab.listen("B")?;
     lab.observe_sockets("before")?;
-    lab.act("close(the UNIX sockets)");
     drop(pair);
     moved_or_reset(lab, &b, &client)?;
     lab.observe_counters(&before)?;
@@ -315,15 +305,13 @@ fn lost_in_flight(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let server = WorkerProcess::inheriting(&a)?;
-    drop(a);
+    let server = lab.start_server("the server", &a)?;
+    lab.close(a);
     let client = hello(lab, "C")?;
     let b = lab.listen("B")?;
     let before = lab.counters()?;
-    lab.act("SIGSTOP");
     server.stop()?;
     lab.observe_sockets("before")?;
-    lab.act("SIGKILL");
     server.kill()?;
     moved_or_reset(lab, &b, &client)?;
     lab.observe_counters(&before)?;
@@ -339,7 +327,7 @@ fn moved_or_reset(lab: &mut Lab, b: &Listener, client: &Client) -> harness::Resu
         child.send(b"Hi")?;
     }
     lab.observe("recv(C)", client.receive()?.to_string());
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     Ok(())
 }
 

@@ -395,13 +395,12 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-fn two_ports(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn two_ports(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let other = Listener::bare("another", setting.family)?;
+    let other = lab.socket("another")?;
     let bound = other.reuse_port().and_then(|()| other.bind_port(SAME_PLACE));
     let listening = bound.and_then(|()| other.listen(BACKLOG));
     listening.tested(|| format!("listen(another, port {SAME_PLACE})"))?;
-    lab.act(&format!("another listens at port {SAME_PLACE}"));
     lab.select_index(&a, 1)?;
     let served = lab.who_takes(&[&a, &other], 0)?;
     lab.observe("served by", served);
@@ -409,7 +408,7 @@ fn two_ports(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 }
 
 fn udp(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let a = lab.udp()?;
+    let a = lab.udp("A")?;
     let send = |what: &[u8]| {
         let sender = UdpSocket::bind((setting.family.loopback(), 0));
         let sent = sender.and_then(|sender| sender.send_to(what, setting.family.server()));
@@ -417,14 +416,13 @@ fn udp(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     };
     send(b"one")?;
     send(b"two")?;
-    let b = lab.udp()?;
+    let b = lab.udp("B")?;
     let before = lab.counters()?;
     drop(a);
     lab.settle()?;
-    let waiting = || std::iter::from_fn(|| b.recv(&mut [0; 8]).ok()).count();
-    lab.observe("datagrams in the second socket", waiting());
+    lab.observe("datagrams in the second socket", b.take_all());
     send(b"three")?;
     lab.settle()?;
-    lab.observe("datagrams in the second socket, sent later", waiting());
+    lab.observe("datagrams in the second socket, sent later", b.take_all());
     lab.observe_counters(&before)
 }

@@ -1,12 +1,12 @@
 //! What can go wrong when descriptors are passed through UNIX sockets: rules that a
 //! hand-over relies on, each with what really happens.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsFd;
 
-use harness::lab::{Lab, outcome};
-use harness::passing::{Message, Pair, Receive, exact_room, usual_room};
-use harness::socket::Listener;
-use harness::{Context, passing, subprocess, witness};
+use harness::lab::{Lab, PairKind, outcome};
+use harness::passing::{self, Receive, exact_room, usual_room};
+use harness::socket::{Listener, Message, UnixPair};
+use harness::{Context, witness};
 
 use crate::case::{Case, Setting};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -177,22 +177,21 @@ const CASES: &[Case] = &[
 
 const EAGAIN: &str = "EAGAIN";
 
-/// `sendmsg` of `A` with this descriptor so many times: bytes taken, or the errno.
-fn send(lab: &mut Lab, what: &str, pair: &Pair, bytes: &[u8], numbers: &[RawFd]) {
-    let sent = passing::send(&pair.from, bytes, numbers);
+/// `sendmsg` of these listeners: bytes taken, or the errno.
+fn send(lab: &mut Lab, what: &str, pair: &UnixPair, bytes: &[u8], listeners: &[&Listener]) {
+    observe_sent(lab, what, pair.send(bytes, listeners));
+}
+
+fn observe_sent(lab: &mut Lab, what: &str, sent: std::io::Result<usize>) {
     let shown = sent.map_or_else(|e| outcome(Err(e)), |bytes| bytes.to_string());
     lab.observe(&format!("sendmsg({what})"), shown);
 }
 
-fn receive(pair: &Pair, how: Receive) -> (String, Vec<OwnedFd>) {
-    match passing::receive(&pair.to, how) {
-        Ok(message) => (message.to_string(), message.descriptors),
+fn receive(pair: &UnixPair, how: Receive) -> (String, Vec<Listener>) {
+    match pair.receive(how) {
+        Ok(message) => (message.to_string(), message.listeners),
         Err(e) => (outcome(Err(e)), vec![]),
     }
-}
-
-fn number(a: &Listener) -> RawFd {
-    a.as_fd().as_raw_fd()
 }
 
 fn observe_left_open(lab: &mut Lab, before: i64) -> harness::Result<()> {
@@ -204,11 +203,11 @@ fn without_data(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let before = witness::open_sockets()?;
     for (kind, pair) in [
-        ("stream", Pair::stream()?),
-        ("datagram", Pair::datagram()?),
-        ("seqpacket", Pair::packets()?),
+        ("stream", lab.unix_pair(PairKind::Stream)?),
+        ("datagram", lab.unix_pair(PairKind::Datagram)?),
+        ("seqpacket", lab.unix_pair(PairKind::SeqPacket)?),
     ] {
-        send(lab, kind, &pair, b"", &[number(&a)]);
+        send(lab, kind, &pair, b"", &[&a]);
         lab.observe(&format!("recvmsg({kind})"), receive(&pair, Receive::ALL).0);
     }
     observe_left_open(lab, before)
@@ -216,7 +215,7 @@ fn without_data(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn little_room(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
     let before = witness::open_sockets()?;
     for (name, control) in [
         ("room for three", usual_room(3)),
@@ -225,7 +224,7 @@ fn little_room(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         ("a header only", exact_room(0)),
         ("no room", 0),
     ] {
-        passing::send(&pair.from, b"A", &[number(&a); 3]).map_err(refused)?;
+        pair.send(b"A", &[&a; 3]).map_err(refused)?;
         lab.observe(name, receive(&pair, Receive { control, ..Receive::ALL }).0);
     }
     observe_left_open(lab, before)?;
@@ -238,8 +237,8 @@ fn refused(source: std::io::Error) -> harness::Error {
 
 fn last_one_dropped(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
-    passing::send(&pair.from, b"A", &[number(&a)]).map_err(refused)?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
+    pair.send(b"A", &[&a]).map_err(refused)?;
     lab.close(a);
     lab.observe_sockets("before")?;
     lab.observe("recvmsg", receive(&pair, Receive { control: 0, ..Receive::ALL }).0);
@@ -248,9 +247,9 @@ fn last_one_dropped(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn descriptor_limit(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
-    passing::send(&pair.from, b"A", &[number(&a); 8]).map_err(refused)?;
-    let (first, again) = subprocess::with_room_for(3, || {
+    let pair = lab.unix_pair(PairKind::Stream)?;
+    pair.send(b"A", &[&a; 8]).map_err(refused)?;
+    let (first, again) = lab.with_room_for(3, || {
         let first = receive(&pair, Receive::ALL);
         (first.0, receive(&pair, Receive::ALL).0)
     })?;
@@ -261,32 +260,28 @@ fn descriptor_limit(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn how_many(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
     let before = witness::open_sockets()?;
-    for (what, numbers) in [
-        ("none", vec![]),
-        ("253", vec![number(&a); 253]),
-        ("254", vec![number(&a); 254]),
-        ("one that is not open", vec![number(&a), NOT_OPEN]),
-    ] {
-        send(lab, what, &pair, b"A", &numbers);
+    for (what, count) in [("none", 0), ("253", 253), ("254", 254)] {
+        send(lab, what, &pair, b"A", &vec![&a; count]);
         lab.observe(&format!("recvmsg({what})"), receive(&pair, Receive::ALL).0);
     }
+    let sent = pair.send_with_a_closed_one(b"A", &[&a]);
+    observe_sent(lab, "one that is not open", sent);
+    let received = receive(&pair, Receive::ALL).0;
+    lab.observe("recvmsg(one that is not open)", received);
     observe_left_open(lab, before)
 }
 
-/// A number that no descriptor has.
-const NOT_OPEN: RawFd = 0x7fff_fff0;
-
 fn glued(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
     let before = witness::open_sockets()?;
     for (name, bytes) in [("whole", Receive::ALL.bytes), ("byte by byte", 1)] {
-        for (data, numbers) in
-            [(b"AA", vec![]), (b"BB", vec![number(&a)]), (b"CC", vec![]), (b"DD", vec![number(&a)])]
+        for (data, listeners) in
+            [(b"AA", vec![]), (b"BB", vec![&a]), (b"CC", vec![]), (b"DD", vec![&a])]
         {
-            passing::send(&pair.from, data, &numbers).map_err(refused)?;
+            pair.send(data, &listeners).map_err(refused)?;
         }
         let reads = std::iter::from_fn(|| {
             let shown = receive(&pair, Receive { bytes, ..Receive::ALL }).0;
@@ -300,16 +295,16 @@ fn glued(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
-    passing::send(&pair.from, b"A", &[number(&a)]).map_err(refused)?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
+    pair.send(b"A", &[&a]).map_err(refused)?;
     lab.close(a);
     let mut copies = Vec::new();
     let look = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
     for (name, how) in [("first look", look), ("second look", look), ("recvmsg", Receive::ALL)] {
-        let message = passing::receive(&pair.to, how).tested(|| format!("recvmsg, {name}"))?;
+        let message = pair.receive(how).tested(|| format!("recvmsg, {name}"))?;
         let shown = with_flag(&message)?;
         lab.observe(name, shown);
-        copies.extend(message.descriptors);
+        copies.extend(message.listeners);
     }
     copies.truncate(1);
     lab.observe_sockets("with one copy left")?;
@@ -319,7 +314,7 @@ fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn with_flag(message: &Message) -> harness::Result<String> {
     let mut shown = message.to_string();
-    for descriptor in &message.descriptors {
+    for descriptor in &message.listeners {
         let closed = passing::closed_by_exec(descriptor.as_fd())?;
         shown.push_str(&format!(", closed by exec: {closed}"));
     }
@@ -328,10 +323,10 @@ fn with_flag(message: &Message) -> harness::Result<String> {
 
 fn refused_by_receiver(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let pair = Pair::stream()?;
+    let pair = lab.unix_pair(PairKind::Stream)?;
     let before = witness::open_sockets()?;
-    lab.observe("setsockopt(SO_PASSRIGHTS, 0)", outcome(passing::refuse(&pair.to)));
-    send(lab, "A", &pair, b"A", &[number(&a)]);
+    lab.observe("setsockopt(SO_PASSRIGHTS, 0)", outcome(pair.refuse()));
+    send(lab, "A", &pair, b"A", &[&a]);
     lab.observe("recvmsg", receive(&pair, Receive::ALL).0);
     observe_left_open(lab, before)
 }

@@ -2,6 +2,7 @@
 
 use harness::lab::Lab;
 use harness::socket::Stream;
+use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::TALK;
@@ -52,7 +53,7 @@ fn quiz1(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     }
     lab.observe("recv(C)", client.receive()?.to_string());
     if child.is_some() {
-        lab.act("done");
+        lab.begin(Part::TakingDown);
     }
     lab.observe("B's accept queue at the end", b.queue()?.to_string());
     lab.observe_counters(&before)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use harness::gate::Whose;
 use harness::lab::Lab;
 use harness::socket::{NO_WAKE_UP_MS, Stream};
+use harness::trace::Part;
 use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
@@ -73,7 +74,7 @@ fn quiz2(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     }
     lab.observe("recv(C)", client.receive()?.to_string());
     if child.is_some() {
-        lab.act("done");
+        lab.begin(Part::TakingDown);
     }
     lab.observe("B's accept queue at the end", b.queue()?.to_string());
     lab.observe_counters(&before)?;

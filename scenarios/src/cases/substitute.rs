@@ -2,9 +2,8 @@
 
 use harness::Context;
 use harness::lab::{Lab, outcome};
-use harness::socket::{BACKLOG, Listener, Stream};
+use harness::socket::{BACKLOG, Stream};
 use harness::wire_client::Draft;
-use harness::worker::WorkerProcess;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::{COVER_LETTER, REPLY, TALK};
@@ -92,7 +91,7 @@ const CLIENTS: usize = 100;
 const RISK: f64 = 3e-8;
 
 fn reuse_address(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = Listener::bare("A", lab.family())?;
+    let a = lab.socket("A")?;
     let ready = a.reuse_address().and_then(|()| a.bind()).and_then(|()| a.listen(BACKLOG));
     ready.tested(|| "bind(A), listen(A)".into())?;
     let client = hello(lab, "C")?;
@@ -103,7 +102,7 @@ fn reuse_address(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::syn())?;
     lab.observe("answer to W", answer);
     lab.observe_counters(&before)?;
-    let b = Listener::bare("B", lab.family())?;
+    let b = lab.socket("B")?;
     lab.observe("bind(B)", outcome(b.reuse_address().and_then(|()| b.bind())));
     lab.observe("listen(B)", outcome(b.listen(BACKLOG)));
     lab.observe_service(&b)
@@ -156,7 +155,7 @@ fn draining_must(setting: Setting) -> Expectation {
 
 fn stopped_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen_with_backlog("A", CLIENTS as i32)?;
-    let mut server = WorkerProcess::inheriting(&a)?;
+    let mut server = lab.start_server("the server", &a)?;
     let b = lab.listen_with_backlog("B", CLIENTS as i32)?;
     server.stop()?;
     let before = lab.counters()?;
@@ -169,7 +168,7 @@ fn stopped_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.settle()?;
     let [waiting, others] = [a.queue()?, b.queue()?].map(|queue| i64::from(queue.waiting));
     // The process is the only one that has A open.
-    drop(a);
+    lab.close(a);
     lab.observe("connections", clients.len());
     lab.observe("connections to A", waiting);
     lab.observe("connections to B", others);

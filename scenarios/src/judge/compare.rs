@@ -91,7 +91,7 @@ fn compare(expectation: &Expectation, observation: &Observation, trace: &Trace) 
 /// The first segment, where there may be none.
 fn first_segment(trace: &Trace) -> Option<Mismatch> {
     let lines = trace.lines();
-    let at = lines.iter().position(|line| line.actors.is_some())?;
+    let at = lines.iter().position(|line| line.ends().is_some())?;
     Some(Mismatch {
         what: "the wire".into(),
         expected: vec!["no segment".into()],

@@ -88,7 +88,7 @@ impl Wire {
         };
         lines
             .iter()
-            .filter(|line| match &line.actors {
+            .filter(|line| match line.ends() {
                 Some((from, to)) => *from == self.actor || *to == self.actor,
                 None => named(&line.what),
             })
@@ -97,7 +97,7 @@ impl Wire {
 
     /// Where `compared` parts from what is expected, if it does.
     pub fn parts_from(&self, compared: &[&Line]) -> Option<Parting> {
-        let start = compared.iter().find(|line| line.actors.is_some()).map(|line| line.since_start);
+        let start = compared.iter().find(|line| line.ends().is_some()).map(|line| line.since_start);
         // Every step that may be the next, as in a simulated automaton.
         let mut next = self.skip_repeated(vec![0]);
         for (at, line) in compared.iter().enumerate() {
@@ -160,13 +160,8 @@ mod tests {
     use rstest::rstest;
 
     fn line(text: &str, millis: u64) -> Line {
-        let actors = text.split_once("  ").and_then(|(ends, _)| ends.split_once(" > "));
-        Line {
-            since_start: Duration::from_millis(millis),
-            what: text.to_owned(),
-            detail: String::new(),
-            actors: actors.map(|(from, to)| (from.to_owned(), to.to_owned())),
-        }
+        let line: Line = format!("0.0  {text}").parse().expect("a line of a trace");
+        Line { since_start: Duration::from_millis(millis), ..line }
     }
 
     const GATED: &str = "

@@ -2,6 +2,7 @@
 
 use harness::lab::Lab;
 use harness::socket::{Listener, Stream};
+use harness::trace::Part;
 use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Migration, Setting};
@@ -53,7 +54,7 @@ pub(crate) fn unfinished_child_ended_by<Kept>(
     }
     lab.observe_counters(&before)?;
     lab.observe_sockets("at the end")?;
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     drop(child);
     lab.observe_service(&b)
 }

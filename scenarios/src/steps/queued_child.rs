@@ -2,6 +2,7 @@
 
 use harness::lab::Lab;
 use harness::socket::{Child, Client, Listener, Stream};
+use harness::trace::Part;
 
 use crate::case::{Migration, Setting};
 use crate::judge::expectation::Expectation;
@@ -48,7 +49,7 @@ pub(crate) fn resolve(
         lab.observe("recv(B's child), again", child.receive_now()?.to_string());
         child.send(b"Hi")?;
         lab.observe("recv(C)", client.receive()?.to_string());
-        lab.act("done");
+        lab.begin(Part::TakingDown);
     } else {
         lab.observe("recv(C)", client.receive()?.to_string());
     }

@@ -31,7 +31,7 @@ impl Signing {
     }
 
     fn bare_client(&self, lab: &Lab) -> harness::Result<Client> {
-        let client = Client::bare("C", lab.family(), 0)?;
+        let client = lab.client("C", 0)?;
         (self.client)(lab, &client)?;
         Ok(client)
     }

@@ -2,7 +2,7 @@
 
 use harness::lab::Lab;
 use harness::place::Place;
-use harness::socket::{Client, Listener, Stream};
+use harness::socket::{Listener, Stream};
 use harness::{Context, wait};
 
 use crate::judge::expectation::Expectation;
@@ -39,7 +39,7 @@ pub(crate) fn moved(
     listen_with_backlog(&a, children)?;
     let mut clients = Vec::new();
     for port in ports.clone() {
-        let client = Client::bare("a client", lab.family(), port)?;
+        let client = lab.client("a client", port)?;
         client.reset_on_close()?;
         clients.push(lab.connect_client(client)?);
     }

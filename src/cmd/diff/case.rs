@@ -8,7 +8,7 @@ use scenarios::report::wrong_lines;
 use serde::Serialize;
 
 use crate::cli::{DiffArguments, DiffFormat};
-use crate::ladder::rung::{self, Ladder};
+use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::svg;
 use crate::output::document::{CaseDocument, SCHEMA};
@@ -39,8 +39,8 @@ impl Candidate {
     /// Its ladder, what is wrong marked.
     fn side(&self) -> Side {
         let mismatches = self.case.verdict.mismatches();
-        let lines = rung::read(&self.case.trace);
-        Side { title: self.title(), ladder: Ladder::new(&lines, &wrong_lines(mismatches)) }
+        let lines = &self.case.trace;
+        Side { title: self.title(), ladder: Ladder::new(lines, &wrong_lines(mismatches)) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use crate::error::{Context, Result};
-use crate::passing::{self, Receive};
+use crate::net::scm_rights::{self, Receive};
 use crate::socket::Listener;
 use crate::wait;
 
@@ -38,7 +38,7 @@ impl HandoverPoint {
         let (stream, _) = self.socket.accept()?;
         let descriptors: Vec<RawFd> =
             listeners.iter().map(|listener| listener.as_fd().as_raw_fd()).collect();
-        passing::send(&stream, b"L", &descriptors).map(drop)
+        scm_rights::send(&stream, b"L", &descriptors).map(drop)
     }
 }
 
@@ -57,13 +57,15 @@ impl AsFd for HandoverPoint {
 pub fn fetch(name: &str) -> Result<Vec<OwnedFd>> {
     let stream = UnixStream::connect_addr(&address(name)?);
     let stream = stream.call(|| format!("connect(AF_UNIX, {name})"))?;
-    wait::until_readable(stream.as_fd(), "listeners to be handed out", || {
-        match passing::receive(&stream, Receive::ALL) {
+    wait::until_readable(
+        stream.as_fd(),
+        "listeners to be handed out",
+        || match scm_rights::receive(&stream, Receive::ALL) {
             Ok(message) => Ok(Some(message.descriptors)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e).call(|| "recvmsg(AF_UNIX)".into()),
-        }
-    })
+        },
+    )
 }
 
 fn address(name: &str) -> Result<SocketAddr> {

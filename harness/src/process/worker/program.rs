@@ -18,9 +18,9 @@ use super::protocol::{
 use super::worker_process::command;
 use crate::Family;
 use crate::error::{Context, Error, Result};
-use crate::place::Place;
+use crate::process::subprocess::inherited;
+use crate::socket::bind_spec::Place;
 use crate::socket::{Child, Listener, Received, Stream};
-use crate::subprocess::inherited;
 
 /// How many children the queue of a listener takes before it is full.
 const BACKLOG: i32 = 4096;
@@ -42,7 +42,7 @@ const AT_A_TIME: usize = 64;
 /// # Errors
 /// The kernel refuses.
 pub fn listen(family: Family) -> Result<Listener> {
-    let listener = Listener::bare("a worker's listener", family)?;
+    let listener = Listener::unrecorded("a worker's listener", family)?;
     let place = Place::any(family);
     place.bind(&listener).call(|| format!("bind({})", place.address))?;
     listener.listen(BACKLOG).call(|| format!("listen({BACKLOG})"))?;

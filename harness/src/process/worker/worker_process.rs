@@ -11,9 +11,11 @@ use super::handover::HandoverPoint;
 use super::protocol::{
     Answer, CloseMode, Command, Messages, Orders, Served, Service, Source, send, to_argument,
 };
+use crate::capture::Recorder;
 use crate::error::{Context, Error, Result};
-use crate::socket::Listener;
-use crate::subprocess::{die_with_parent, inherit, this_program};
+use crate::process::subprocess::{die_with_parent, inherit, this_program};
+use crate::socket::{Listener, Recorded};
+use crate::trace::Act;
 use crate::wait;
 
 /// The first argument that makes this program a worker. What follows: its [`Orders`].
@@ -28,6 +30,9 @@ pub struct WorkerProcess {
     commands: Option<ChildStdin>,
     answers: ChildStdout,
     arrived: Messages,
+    recorder: Recorder,
+    /// As the lab's trace calls it.
+    name: String,
 }
 
 impl WorkerProcess {
@@ -41,30 +46,52 @@ impl WorkerProcess {
         Ok(worker)
     }
 
-    /// Starts one that inherits `listener` by fork and exec, and serves on command.
+    /// Starts one of a lab that inherits `listener` by fork and exec, and serves on command.
     ///
     /// # Errors
     /// As [`WorkerProcess::start`].
-    pub fn inheriting(listener: &Listener) -> Result<Self> {
-        Self::start(&Orders {
+    pub fn inheriting(name: &str, listener: &Listener) -> Result<Self> {
+        let recorder = listener.recorder().clone();
+        let holds = vec![listener.traced()];
+        recorder.holds(name, holds.clone());
+        recorder.record(|| Act::StartProcess { process: name.to_owned(), holds });
+        let worker = Self::start(&Orders {
             source: Source::Inherited(vec![listener.as_fd().as_raw_fd()]),
             family: listener.family(),
             hands_out_at: None,
             service: Service::OnCommand,
-        })
+        })?;
+        Ok(worker.recorded(name, recorder))
     }
 
-    /// Starts one that has no listener yet, and waits to be handed one at the returned point;
-    /// it is ready when that is done. It serves on command.
+    /// Starts one of a lab that has no listener yet, and waits to be handed one at the returned
+    /// point; it is ready when that is done. It serves on command.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn unrelated(family: crate::Family) -> Result<(Self, HandoverPoint)> {
+    pub fn unrelated(
+        name: &str,
+        family: crate::Family,
+        recorder: Recorder,
+    ) -> Result<(Self, HandoverPoint)> {
         let point = HandoverPoint::open(HANDOVER_POINT)?;
         let source = Source::HandedOutAt(HANDOVER_POINT.into());
         let service = Service::OnCommand;
+        recorder.record(|| Act::StartProcess { process: name.to_owned(), holds: vec![] });
         let worker = Self::spawn(&Orders { source, family, hands_out_at: None, service })?;
-        Ok((worker, point))
+        Ok((worker.recorded(name, recorder), point))
+    }
+
+    /// The same, recorded in a lab's trace under a name.
+    fn recorded(mut self, name: &str, recorder: Recorder) -> Self {
+        self.name = name.to_owned();
+        self.recorder = recorder;
+        self
+    }
+
+    /// As the lab's trace calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     fn spawn(orders: &Orders) -> Result<Self> {
@@ -77,7 +104,8 @@ impl WorkerProcess {
         let mut process = program.spawn().call(|| "start a worker".into())?;
         let commands = process.stdin.take();
         let answers = process.stdout.take().expect("stdout is piped");
-        Ok(Self { process, commands, answers, arrived: Messages::default() })
+        let (recorder, name) = (Recorder::none(), String::new());
+        Ok(Self { process, commands, answers, arrived: Messages::default(), recorder, name })
     }
 
     /// Waits until it has its listeners.
@@ -96,6 +124,7 @@ impl WorkerProcess {
     /// # Errors
     /// It is gone, or not all of them come.
     pub fn serve(&mut self, clients: usize) -> Result<Vec<Served>> {
+        self.recorder.record(|| Act::Serve { process: self.name.clone() });
         self.send(Command::Serve { clients })?;
         match self.answer()? {
             Some(Answer::Served(served)) => Ok(served),
@@ -117,6 +146,7 @@ impl WorkerProcess {
     /// # Errors
     /// It is gone, or the other one is not ready.
     pub fn exec(&mut self) -> Result<()> {
+        self.recorder.record(|| Act::Exec { process: self.name.clone() });
         self.send(Command::Exec)?;
         self.until_ready()
     }
@@ -127,6 +157,7 @@ impl WorkerProcess {
     /// # Errors
     /// It is gone.
     pub fn stop(&self) -> Result<()> {
+        self.recorder.record(|| Act::Stop { process: self.name.clone() });
         self.signal(Signal::SIGSTOP)?;
         match waitpid(self.pid(), Some(WaitPidFlag::WUNTRACED)).call(|| "waitpid()".into())? {
             WaitStatus::Stopped(..) => Ok(()),
@@ -139,6 +170,7 @@ impl WorkerProcess {
     /// # Errors
     /// It is gone.
     pub fn resume(&self) -> Result<()> {
+        self.recorder.record(|| Act::Continue { process: self.name.clone() });
         self.signal(Signal::SIGCONT)
     }
 
@@ -147,6 +179,8 @@ impl WorkerProcess {
     /// # Errors
     /// It cannot be waited for.
     pub fn kill(mut self) -> Result<()> {
+        let closes = self.recorder.releases(&self.name);
+        self.recorder.record(|| Act::Kill { process: self.name.clone(), closes });
         self.process.kill().call(|| "kill(SIGKILL)".into())?;
         self.process.wait().map(drop).call(|| "waitpid(worker)".into())
     }
@@ -156,6 +190,8 @@ impl WorkerProcess {
     /// # Errors
     /// It cannot be waited for.
     pub fn end(mut self) -> Result<()> {
+        let closes = self.recorder.releases(&self.name);
+        self.recorder.record(|| Act::EndProcess { process: self.name.clone(), closes });
         self.commands = None;
         self.process.wait().map(drop).call(|| "waitpid(worker)".into())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::socket::{Received, Stream};
+use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::TALK;
@@ -68,7 +69,7 @@ fn without_data(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     } else {
         lab.observe("recv(C)", client.receive()?.to_string());
     }
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     lab.observe_counters(&before)?;
     lab.observe_service(&b)
 }
@@ -114,7 +115,7 @@ fn finished(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         child.send(b"Hi")?;
     }
     lab.observe("recv(C)", client.receive()?.to_string());
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     lab.observe_counters(&before)?;
     lab.observe_service(&b)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::subprocess::ForkedHolder;
 use harness::wait;
 use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
@@ -169,15 +168,14 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-const KILLED: &str = "the other owner of A is killed";
+const KILLED: &str = "kill(the other owner of A, SIGKILL)";
 
 fn owner_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     ended_by(lab, |lab, a| {
-        let owner = ForkedHolder::fork()?;
+        let owner = lab.fork_holder("the other owner of A")?;
         // Not the last descriptor of it: nothing happens.
-        drop(a);
+        lab.close(a);
         lab.observe_waiting("A's child before the kill")?;
-        lab.act(KILLED);
         owner.kill()
     })
 }
@@ -195,11 +193,10 @@ fn owner_of_four_killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         let waiting: u32 = four.iter().map(|l| l.queue().map_or(0, |queue| queue.waiting)).sum();
         Ok((waiting >= 24).then_some(()))
     })?;
-    let owner = ForkedHolder::fork()?;
+    let owner = lab.fork_holder("the owner of A1 to A4")?;
     drop(four);
     let b = lab.listen_with_backlog("B", 64)?;
     let before = lab.counters()?;
-    lab.act("the owner of A1 to A4 is killed");
     owner.kill()?;
     lab.settle()?;
     let mut reached = Vec::new();
@@ -241,7 +238,7 @@ fn over_full(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn without_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let a = Listener::bare("A", lab.family())?;
+    let a = lab.socket("A")?;
     let listening = a.bind().and_then(|()| a.listen(BACKLOG));
     lab.observe("bind and listen without the option", outcome(listening));
     let client = hello(lab, "C")?;
@@ -275,7 +272,6 @@ fn closed_under_accept(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)
 }
 
-fn shut_down(lab: &mut Lab, a: &Listener) -> harness::Result<String> {
-    lab.act("shutdown(A, SHUT_RDWR)");
+fn shut_down(_: &mut Lab, a: &Listener) -> harness::Result<String> {
     Ok(outcome(a.shutdown(Shutdown::Both)))
 }

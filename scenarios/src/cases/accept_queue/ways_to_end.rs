@@ -169,7 +169,6 @@ fn ended(
     act: &str,
     end: impl FnOnce(&Listener) -> std::io::Result<()>,
 ) -> harness::Result<Listener> {
-    lab.act(act);
     let came = outcome(end(&a));
     lab.observe(act, came);
     let accepted = a.try_accept();

@@ -242,7 +242,7 @@ fn accept_queue_of(
 }
 
 fn classic_programs(lab: &mut Lab, times: usize) -> harness::Result<()> {
-    let groupless = Listener::bare("a socket without the option", lab.family())?;
+    let groupless = lab.socket("a socket without the option")?;
     for _ in 0..times {
         let a = listen(lab, BACKLOG)?;
         for index in [0, 1] {
@@ -329,7 +329,7 @@ fn orphans(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 /// A listener that the trace says nothing of.
 fn listen(lab: &Lab, backlog: i32) -> harness::Result<Listener> {
-    let listener = Listener::bare("a listener", lab.family())?;
+    let listener = lab.socket("a listener")?;
     listener.reuse_port().tested(|| "setsockopt(SO_REUSEPORT)".into())?;
     listener.bind().tested(|| "bind()".into())?;
     listener.listen(backlog).tested(|| "listen()".into())?;

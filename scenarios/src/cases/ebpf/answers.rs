@@ -3,6 +3,7 @@
 use harness::bpf::Condition::Migrating;
 use harness::bpf::{Attach, DROP, PASS, Program, Register, Statement, select, when};
 use harness::lab::Lab;
+use harness::trace::Part;
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::path::{Path, SHUT_DOWN, begin, end, go_on, listen};
@@ -211,7 +212,7 @@ fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     lab.observe_counters(&before)?;
     lab.observe("runs", runs.shown()?);
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     observe_accepted_by(lab, &[&b, &c, &d])?;
     observe_fresh_syn(lab)
 }

@@ -175,9 +175,9 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
     Ok(())
 }
 
-fn without_the_option(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn without_the_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
-    let a = Listener::bare("A", setting.family)?;
+    let a = lab.socket("A")?;
     for when in ["before listening", "listening"] {
         let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
         lab.observe(when, format!("{came}, classic {classic}"));

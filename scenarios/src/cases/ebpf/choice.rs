@@ -295,7 +295,7 @@ fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let other = if setting.family == Family::V4 { Family::V6 } else { Family::V4 };
     let neighbour = lab.listen_at("N", &Place::neighbour(setting.family))?;
     let stranger = lab.listen_at("X", &Place::any(other).v6_only())?;
-    let udp = lab.udp()?;
+    let udp = lab.udp("U")?;
     lab.register_at(&group, 1, &neighbour)?;
     lab.register_at(&group, 2, &stranger)?;
     group.put(3, &udp).map_err(|source| harness::Error::Tested {

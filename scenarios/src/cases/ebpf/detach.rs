@@ -5,7 +5,6 @@ use std::net::Shutdown;
 use harness::bpf::{Attach, PASS, Program, detach};
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
-use harness::socket::Listener;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
@@ -64,7 +63,7 @@ fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("by B", outcome(detach(&b)));
     let bound = lab.bind_at("C", &Place::usual(setting.family))?;
     lab.observe("by a socket with the option and no group", outcome(detach(&bound)));
-    let bare = Listener::bare("D", setting.family)?;
+    let bare = lab.socket("D")?;
     lab.observe("by a socket without the option", outcome(detach(&bare)));
     lab.attach(&a, &program)?;
     lab.shut_down(&b, Shutdown::Both)?;

@@ -7,7 +7,7 @@ use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS, Program, Register, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::place::Place;
-use harness::socket::{BACKLOG, Listener};
+use harness::socket::BACKLOG;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -150,7 +150,7 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     // So it stays in its group.
     lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
     lab.shut_down(&former, Shutdown::Both)?;
-    let alone = Listener::bare("E", setting.family)?;
+    let alone = lab.socket("E")?;
     // Without SO_REUSEPORT the usual address is not to be had.
     lab.start_listening(&alone, BACKLOG)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::socket::Stream;
+use harness::trace::Part;
 use harness::waiter::{Waiter, Way};
 use harness::wire_client::{Draft, WireClient};
 use harness::{Family, Result};
@@ -418,7 +419,7 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        lab.act("done");
+        lab.begin(Part::TakingDown);
         child.reset_on_close()?;
     }
     Ok(())

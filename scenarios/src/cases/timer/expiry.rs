@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use harness::lab::Lab;
 use harness::socket::{Listener, Stream};
 use harness::sysctl::MIGRATE_REQ;
+use harness::trace::Part;
 use harness::wire_client::{Draft, WireClient};
 use harness::witness::Counters;
 
@@ -186,7 +187,7 @@ fn served_after(
     lab.observe("answer to data", answer);
     lab.observe_counters(before)?;
     observe_child(lab, &target)?;
-    lab.act("done");
+    lab.begin(Part::TakingDown);
     observe_fresh_syn(lab)?;
     lab.observe_room(target)
 }

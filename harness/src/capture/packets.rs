@@ -1,0 +1,242 @@
+//! The packet socket that a lab's wire is captured with.
+//!
+//! It has no memory-mapped ring: setting one up waits for an RCU grace period, which is
+//! as long as the rest of a case.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use libc::sock_filter;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg, setsockopt,
+    socket,
+};
+use nix::sys::time::TimeSpec;
+
+use crate::error::{Context, Error, Result};
+use crate::net::sockopt;
+
+/// How much of a packet is kept: every header, and more payload than a case sends.
+const SNAP_BYTES: usize = 512;
+
+/// Room for packets that wait to be read. The kernel charges about 1 KiB for a small one.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// A packet as the kernel handed it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The kernel's timestamp, since the Unix epoch.
+    pub at: Duration,
+    /// The frame from its link-layer header on, perhaps cut short.
+    pub bytes: Vec<u8>,
+    /// Its whole length on the wire, bytes.
+    pub original_len: u32,
+}
+
+/// A packet socket on one interface.
+pub struct Packets {
+    fd: OwnedFd,
+    lost: u32,
+    failed: Option<Errno>,
+}
+
+impl Packets {
+    /// Opens a packet socket on the interface `ifindex` of this network namespace. Nothing
+    /// that the interface receives after this call is missed.
+    pub fn open(ifindex: u32) -> Result<Self> {
+        Self::open_for(ifindex, &mut once())
+    }
+
+    /// As [`Packets::open`], for what a program lets through.
+    pub(crate) fn open_for(ifindex: u32, program: &mut [sock_filter]) -> Result<Self> {
+        // Protocol 0: nothing is received before the filter is in place.
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
+            .call(|| "socket(AF_PACKET, SOCK_RAW)".into())?;
+        setsockopt(&fd, ReceiveTimestampns, &true).call(|| "setsockopt(SO_TIMESTAMPNS)".into())?;
+        // Without the capability the system's own limit holds; a loss is noticed anyway.
+        let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)
+            .or_else(|_| setsockopt(&fd, RcvBuf, &BUFFER_BYTES));
+        let packets = Self { fd, lost: 0, failed: None };
+        packets.let_through(program)?;
+        packets.bind(ifindex)?;
+        Ok(packets)
+    }
+
+    fn let_through(&self, program: &mut [sock_filter]) -> Result<()> {
+        sockopt::attach_filter(&self.fd, program)
+            .call(|| "setsockopt(packet socket, SO_ATTACH_FILTER)".into())
+    }
+
+    /// From now on, counts what `program` lets through, and keeps next to nothing of it.
+    pub(crate) fn count_only(&mut self, program: &mut [sock_filter]) -> Result<()> {
+        self.let_through(program)?;
+        // The kernel makes it the least that it allows. What has no room is counted, too.
+        setsockopt(&self.fd, RcvBuf, &0)
+            .call(|| "setsockopt(packet socket, SO_RCVBUF, 0)".into())?;
+        self.counted().map(drop)
+    }
+
+    /// How many packets were let through since the last call, or [`Packets::count_only`].
+    pub(crate) fn counted(&mut self) -> Result<u32> {
+        self.statistics().map(|statistics| statistics.tp_packets)
+    }
+
+    fn bind(&self, ifindex: u32) -> Result<()> {
+        // SAFETY: all-zero bytes are a valid sockaddr_ll.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_ifindex = ifindex as i32;
+        // SAFETY: the address is a sockaddr_ll and its length is said.
+        let bound = unsafe {
+            libc::bind(
+                self.fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        nix::errno::Errno::result(bound)
+            .map(drop)
+            .call(|| format!("bind(AF_PACKET, ETH_P_ALL, interface {ifindex})"))
+    }
+
+    /// Takes no packet any more, until [`Packets::listen_again`].
+    pub fn ignore_all(&self) -> Result<()> {
+        self.let_through(&mut [sockopt::DROP])
+    }
+
+    /// Undoes [`Packets::ignore_all`].
+    pub fn listen_again(&self) -> Result<()> {
+        self.let_through(&mut once())
+    }
+
+    /// The next packet that the kernel has captured, if there is one. A failure is told by
+    /// [`Packets::check_complete`].
+    pub fn take(&mut self) -> Option<Frame> {
+        let mut bytes = vec![0; SNAP_BYTES];
+        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        // With MSG_TRUNC the whole length is told, however much of it there was room for.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags);
+        let (original_len, at) = match received {
+            Ok(message) => (message.bytes, timestamp(&message)),
+            Err(Errno::EAGAIN) => return None,
+            Err(e) => {
+                self.failed.get_or_insert(e);
+                return None;
+            }
+        };
+        bytes.truncate(original_len);
+        Some(Frame { at, bytes, original_len: original_len as u32 })
+    }
+
+    /// Checks that no packet was lost.
+    ///
+    /// # Errors
+    /// [`Error::CaptureLost`] when one was, now or earlier; a failed [`Packets::take`].
+    pub fn check_complete(&mut self) -> Result<()> {
+        if let Some(failed) = self.failed {
+            return Err(failed).call(|| "recvmsg(AF_PACKET)".into());
+        }
+        let statistics = self.statistics()?;
+        // The kernel counts from the last call on.
+        self.lost = self.lost.saturating_add(statistics.tp_drops);
+        match self.lost {
+            0 => Ok(()),
+            lost => Err(Error::CaptureLost { lost }),
+        }
+    }
+
+    fn statistics(&self) -> Result<libc::tpacket_stats> {
+        // SAFETY: all-zero bytes are valid statistics.
+        let mut statistics: libc::tpacket_stats = unsafe { std::mem::zeroed() };
+        let mut len = size_of::<libc::tpacket_stats>() as u32;
+        // SAFETY: the buffer has the length that is said.
+        let got = unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut statistics).cast(),
+                &raw mut len,
+            )
+        };
+        nix::errno::Errno::result(got).call(|| "getsockopt(PACKET_STATISTICS)".into())?;
+        Ok(statistics)
+    }
+}
+
+impl AsFd for Packets {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Keeps the kernel's packet timestamps on while the value lives.
+///
+/// They are off until some socket of the machine asks for them, and the kernel needs a
+/// moment to turn them on. A lab that were the first to ask would find its first packets
+/// stamped with the time at which it read them.
+pub(crate) struct Timestamps {
+    _asking: Option<OwnedFd>,
+}
+
+impl Default for Timestamps {
+    fn default() -> Self {
+        let asking =
+            socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok();
+        let asking = asking.filter(|socket| setsockopt(socket, ReceiveTimestampns, &true).is_ok());
+        Self { _asking: asking }
+    }
+}
+
+/// The kernel's timestamp; now, should it have given none.
+fn timestamp(message: &RecvMsg<'_, '_, ()>) -> Duration {
+    let stamps = message.cmsgs().into_iter().flatten();
+    let stamp = stamps.into_iter().find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+        _ => None,
+    });
+    stamp.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// `lo` shows each packet twice, going out and coming in; the filter keeps the second,
+/// which is what the receiver is about to see.
+fn once() -> Vec<sock_filter> {
+    let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+    vec![
+        sockopt::load_byte(packet_type),
+        sockopt::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
+        sockopt::DROP,
+        sockopt::PASS,
+    ]
+}
+
+/// Keeps, once, the TCP segments of IPv4 that come from `port` and have of the flags `mask`
+/// just `flags`. Their IP headers must have no options, as those of the kernel's own.
+pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
+    const PROTOCOL: i32 = 9;
+    const TCP: i32 = 20;
+    let network = |offset: i32| (libc::SKF_NET_OFF + offset) as u32;
+    let ethertype = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
+    let tests = [
+        (vec![sockopt::load_word(ethertype)], libc::ETH_P_IP as u32),
+        (vec![sockopt::load_byte(network(PROTOCOL))], libc::IPPROTO_TCP as u32),
+        (vec![sockopt::load_half(network(TCP))], port.into()),
+        (vec![sockopt::load_byte(network(TCP + 13)), sockopt::and(mask.into())], flags.into()),
+    ];
+    let mut program = once();
+    // What is kept once is looked at further.
+    program.pop();
+    for (load, value) in tests {
+        program.extend(load);
+        program.extend([sockopt::unless_equal(value, 1), sockopt::skip(1), sockopt::DROP]);
+    }
+    program.push(sockopt::PASS);
+    program
+}

@@ -1,0 +1,227 @@
+//! Where the sockets of a lab record what is done to them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::unistd::{Pid, getpid};
+
+use crate::capture::wire::Capture;
+use crate::error::errno_name;
+use crate::trace::{Act, Actor};
+
+/// A lab's record, shared by everything in the lab that is worth recording. Each socket has
+/// one, and writes down what is done to it; so nothing that is done can be missing.
+///
+/// [`Recorder::none`] records nothing: for sockets outside of labs.
+#[derive(Clone, Default)]
+pub struct Recorder(Option<Arc<Shared>>);
+
+struct Shared {
+    /// The process that has the lab. A process forked from it must not read the capture,
+    /// which the two have in common.
+    process: Pid,
+    notes: Mutex<Notes>,
+}
+
+struct Notes {
+    /// Nothing once the case is over.
+    capture: Option<Capture>,
+    holders: Holders,
+    /// Acts are not recorded one by one.
+    paused: bool,
+    /// What a forked process did, which cannot write it into the trace.
+    by_fork: Vec<(Duration, Act, Option<String>)>,
+}
+
+/// Who has which listener open, and with how many descriptors.
+#[derive(Default)]
+struct Holders {
+    own: BTreeMap<String, usize>,
+    others: BTreeMap<String, Vec<String>>,
+}
+
+impl Holders {
+    fn has(&self, listener: &str) -> bool {
+        self.own.get(listener).is_some_and(|count| *count > 0)
+            || self.others.values().flatten().any(|held| held == listener)
+    }
+
+    fn release(&mut self, listener: &str) {
+        if let Some(count) = self.own.get_mut(listener) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// What a forked process did: when, what, and the errno if it was refused.
+pub(crate) type ByFork = Vec<(Duration, Act, Option<String>)>;
+
+/// A record is not shown.
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Recorder" } else { "Recorder(none)" })
+    }
+}
+
+impl Recorder {
+    /// Records into `capture`.
+    pub(crate) fn of(capture: Capture) -> Self {
+        let (holders, by_fork) = (Holders::default(), vec![]);
+        let notes = Notes { capture: Some(capture), holders, paused: false, by_fork };
+        Self(Some(Arc::new(Shared { process: getpid(), notes: Mutex::new(notes) })))
+    }
+
+    /// Records nothing.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    fn notes(&self) -> Option<MutexGuard<'_, Notes>> {
+        self.0.as_ref().map(|shared| shared.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_fork(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.process != getpid())
+    }
+
+    /// Records an act and does it. What the kernel sends because of it stands after it in the
+    /// trace; if it is refused, the errno stands beside it.
+    pub(crate) fn act<T>(
+        &self,
+        act: impl FnOnce() -> Act,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let entry = self.record(act);
+        let done = work();
+        if let (Some(entry), Err(e)) = (entry, &done) {
+            self.refuse(entry, errno_name(e));
+        }
+        done
+    }
+
+    /// Records an act that is about to be done, or was; says where it stands.
+    pub(crate) fn record(&self, act: impl FnOnce() -> Act) -> Option<usize> {
+        let fork = self.is_fork();
+        let mut notes = self.notes()?;
+        if notes.paused {
+            return None;
+        }
+        if fork {
+            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            notes.by_fork.push((at, act(), None));
+            return Some(notes.by_fork.len() - 1);
+        }
+        notes.capture.as_mut().map(|capture| capture.act(act()))
+    }
+
+    fn refuse(&self, entry: usize, errno: String) {
+        let fork = self.is_fork();
+        let Some(mut notes) = self.notes() else { return };
+        match (&mut notes.capture, fork) {
+            (_, true) => {
+                if let Some((_, _, refused)) = notes.by_fork.get_mut(entry) {
+                    *refused = Some(errno);
+                }
+            }
+            (Some(capture), false) => capture.refuse(entry, errno),
+            (None, false) => {}
+        }
+    }
+
+    /// What this process, forked from the lab's, has done.
+    pub(crate) fn done_by_fork(&self) -> ByFork {
+        self.notes().map_or_else(Vec::new, |mut notes| std::mem::take(&mut notes.by_fork))
+    }
+
+    /// Writes down what a forked process has done.
+    pub(crate) fn record_fork(&self, done: ByFork) {
+        let Some(mut notes) = self.notes() else { return };
+        let Some(capture) = &mut notes.capture else { return };
+        capture.drain();
+        for (at, act, refused) in done {
+            capture.act_at(at, act, refused);
+        }
+    }
+
+    /// Records nothing and captures nothing while `paused`.
+    pub(crate) fn pause(&self, paused: bool) -> crate::Result<()> {
+        let Some(mut notes) = self.notes() else { return Ok(()) };
+        notes.paused = paused;
+        match &mut notes.capture {
+            Some(capture) if paused => capture.pause(),
+            Some(capture) => capture.resume(),
+            None => Ok(()),
+        }
+    }
+
+    /// The lab's capture, for whoever reads it. Nothing may be recorded meanwhile.
+    ///
+    /// # Panics
+    /// There is none: the lab is over, or never was.
+    pub(crate) fn with_capture<T>(&self, work: impl FnOnce(&mut Capture) -> T) -> T {
+        let mut notes = self.notes().expect("a lab's recorder");
+        work(notes.capture.as_mut().expect("the lab is not over"))
+    }
+
+    /// Takes the capture; nothing is recorded any more.
+    pub(crate) fn end(&self) -> Option<Capture> {
+        self.notes()?.capture.take()
+    }
+
+    /// The name of the endpoint at `address`, as traces show it.
+    pub(crate) fn name_of(&self, address: SocketAddr) -> String {
+        let notes = self.notes();
+        let capture = notes.as_ref().and_then(|notes| notes.capture.as_ref());
+        capture.map_or_else(|| address.to_string(), |capture| capture.trace().name_of(address))
+    }
+
+    /// This process has a descriptor more of a listener.
+    pub(crate) fn opened(&self, listener: &str) {
+        if let Some(mut notes) = self.notes() {
+            *notes.holders.own.entry(listener.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Records that this process closes a descriptor.
+    pub(crate) fn closed(&self, socket: &Actor, at_scope_end: bool) {
+        let fork = self.is_fork();
+        let last = match (self.notes(), socket.listener()) {
+            (Some(mut notes), Some(listener)) => {
+                notes.holders.release(listener);
+                !notes.holders.has(listener) && !fork
+            }
+            _ => true,
+        };
+        self.record(|| Act::Close { socket: socket.clone(), last, at_scope_end });
+    }
+
+    /// Every listener that this process has open.
+    pub(crate) fn own_listeners(&self) -> Vec<String> {
+        let open = |notes: MutexGuard<'_, Notes>| {
+            let own = notes.holders.own.iter().filter(|(_, count)| **count > 0);
+            own.map(|(name, _)| name.clone()).collect()
+        };
+        self.notes().map_or_else(Vec::new, open)
+    }
+
+    /// Somebody else (a process, or the queue of a UNIX socket) has listeners open, besides.
+    pub(crate) fn holds(&self, holder: &str, listeners: impl IntoIterator<Item = String>) {
+        if let Some(mut notes) = self.notes() {
+            notes.holders.others.entry(holder.to_owned()).or_default().extend(listeners);
+        }
+    }
+
+    /// Somebody else has nothing open any more; says which listeners nobody has from now on.
+    pub(crate) fn releases(&self, holder: &str) -> Vec<String> {
+        let Some(mut notes) = self.notes() else { return vec![] };
+        let mut held = notes.holders.others.remove(holder).unwrap_or_default();
+        held.sort();
+        held.dedup();
+        held.retain(|listener| !notes.holders.has(listener));
+        held
+    }
+}

@@ -1,0 +1,212 @@
+//! Which kernel this is, and what it offers to a lab.
+
+use std::fmt;
+use std::fs;
+
+use nix::errno::Errno;
+use nix::unistd::{SysconfVar, Uid, sysconf};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Result};
+use crate::gate::NoGate;
+use crate::kernel::configuration::Configuration;
+use crate::kernel::version::Version;
+use crate::net::family::Family;
+use crate::net::{sysctl, witness};
+use crate::process::users::{SECOND_UID, uid_is_mapped};
+use crate::refusal::Refusal;
+use crate::socket::Listener;
+use crate::socket::multipath::NoMultipath;
+use crate::{bpf, gate, guest};
+
+/// How many processors this machine says that it has, as the C library tells programs: those
+/// that this one may not use are counted, too.
+///
+/// # Errors
+/// It does not tell.
+pub fn processors() -> Result<usize> {
+    let told =
+        sysconf(SysconfVar::_NPROCESSORS_ONLN).call(|| "sysconf(_NPROCESSORS_ONLN)".into())?;
+    let none = || crate::Error::unreadable("sysconf(_NPROCESSORS_ONLN)", "no answer");
+    told.and_then(|count| usize::try_from(count).ok()).ok_or_else(none)
+}
+
+/// The kernel that runs, and what a lab on it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -v`, where distributions put the version of their package.
+    pub build: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// The upstream version that the source is of. A distribution's `uname -r` does not
+    /// always tell (Debian's 6.1.0-49 is 6.1.174).
+    pub version: Version,
+    /// `tcp_migrate_req` can be written.
+    pub has_sysctl: bool,
+    /// The kernel counts migrations; it has the code, then (Linux 5.14, 55d444b310c6).
+    pub has_counters: bool,
+    /// IPv6 on `lo`.
+    pub has_ipv6: bool,
+    /// nftables in the `inet` family; else why not.
+    pub nftables: Result<(), Refusal>,
+    /// The gate that labs hold final ACKs with; else why they have none.
+    pub gate: Result<gate::Kind, NoGate>,
+    /// TCP's MD5 signatures.
+    pub has_md5: bool,
+    /// TCP's authentication option; nothing in documents that are older than the question.
+    #[serde(default)]
+    pub has_ao: bool,
+    /// Sockets can be destroyed by netlink; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub destroy: Result<(), Refusal>,
+    /// Multipath TCP in both families that there are; else why not.
+    #[serde(default = "multipath_not_asked")]
+    pub multipath: Result<(), NoMultipath>,
+    /// A second uid exists in the lab's user namespace.
+    pub has_second_uid: bool,
+    /// eBPF programs can be loaded; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub programs: Result<(), Refusal>,
+    /// Nothing but the kernel should keep a lab from loading them.
+    #[serde(default)]
+    pub may_load_programs: bool,
+    /// This is a guest of ours: whatever the whole machine counts is a lab's doing.
+    #[serde(default)]
+    pub machine_is_ours: bool,
+    /// What it was built with, if that is told.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
+}
+
+/// In documents that are older than the question.
+fn not_asked() -> Result<(), Refusal> {
+    Err(Refusal::not_tried())
+}
+
+/// As [`not_asked`], of Multipath TCP.
+fn multipath_not_asked() -> Result<(), NoMultipath> {
+    Err(NoMultipath::Words(Refusal::not_tried().to_string()))
+}
+
+impl Kernel {
+    /// Probes the running kernel. Must run inside a lab: it writes a sysctl and a rule.
+    ///
+    /// # Errors
+    /// The laboratory broke; a feature that is not there is not an error.
+    pub fn probe() -> Result<Self> {
+        // Without a packet socket there is no witness, and so no lab.
+        crate::Capture::start()?.leave_open();
+        let uname = nix::sys::utsname::uname().call(|| "uname()".into())?;
+        let release = uname.release().to_string_lossy().into_owned();
+        let build = uname.version().to_string_lossy().into_owned();
+        let version = upstream_version(&release, &build)
+            .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
+        let nftables = gate::probe_nftables().map_err(Refusal::from);
+        Ok(Self {
+            machine: uname.machine().to_string_lossy().into_owned(),
+            version,
+            has_sysctl: sysctl::try_write(sysctl::MIGRATE_REQ, "1").is_ok(),
+            has_counters: witness::Counters::read()?.get("TCPMigrateReqSuccess").is_some(),
+            has_ipv6: fs::read_to_string("/proc/net/if_inet6")
+                .is_ok_and(|addresses| addresses.lines().any(|line| line.ends_with(" lo"))),
+            gate: gate::probe(&nftables)?,
+            nftables,
+            has_md5: md5_is_there()?,
+            has_ao: crate::socket::ao::probe()?,
+            destroy: crate::socket::diag::probe()?,
+            multipath: crate::socket::multipath::probe(),
+            has_second_uid: uid_is_mapped(Uid::from_raw(SECOND_UID)),
+            programs: bpf::probe()?,
+            may_load_programs: bpf::is_privileged()?,
+            machine_is_ours: guest::is_here(),
+            configuration: Configuration::of(&release),
+            release,
+            build,
+        })
+    }
+
+    /// What this kernel makes of `tcp_migrate_req`.
+    pub fn migration(&self) -> Migration {
+        match (self.has_sysctl, self.has_counters) {
+            (true, true) => Migration::Works,
+            (true, false) => Migration::SysctlOnly,
+            (false, _) => Migration::Absent,
+        }
+    }
+}
+
+/// What a kernel makes of `tcp_migrate_req`.
+///
+/// Neither the setting nor a program's attach type proves that migration is there: Linux
+/// 5.10.188 got the setting alone, and 5.10 loads programs of any attach type. The
+/// counters came with the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migration {
+    /// The setting, and the code behind it.
+    Works,
+    /// The setting is there and does nothing.
+    SysctlOnly,
+    /// Not even the setting.
+    Absent,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {} ({})", self.release, self.machine)?;
+        if !self.release.starts_with(&self.version.to_string()) {
+            write!(f, ", source {}", self.version)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this kernel has signatures.
+///
+/// # Errors
+/// It has them and refuses a key.
+fn md5_is_there() -> Result<bool> {
+    let listener = Listener::unrecorded("a listener to try", Family::V4)?;
+    match listener.sign(b"key") {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => Ok(false),
+        Err(e) => Err(e).call(|| "setsockopt(TCP_MD5SIG)".into()),
+    }
+}
+
+/// Debian writes `#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1 (2026-05-30)` into the build.
+fn upstream_version(release: &str, build: &str) -> Option<Version> {
+    let package = build.split_once("Debian ").map(|(_, package)| package);
+    package.and_then(|package| package.parse().ok()).or_else(|| release.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("6.18.44-fc-v669", "#1 SMP PREEMPT_DYNAMIC @0", Version::new(6, 18, 44))]
+    #[case("6.1.0-49-amd64", "#1 SMP Debian 6.1.174-1 (2026-05-30)", Version::new(6, 1, 174))]
+    #[case(
+        "6.12.85+deb13-amd64",
+        "#1 SMP Debian 6.12.85-1~bpo12+1 (2026)",
+        Version::new(6, 12, 85)
+    )]
+    #[case("7.3-rc7", "#1 SMP", Version::new(7, 3, 0))]
+    fn the_source_counts_not_the_name(
+        #[case] release: &str,
+        #[case] build: &str,
+        #[case] version: Version,
+    ) {
+        assert_eq!(upstream_version(release, build), Some(version));
+    }
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        assert!(Version::new(6, 12, 86) > Version::new(6, 2, 0));
+        assert!("6".parse::<Version>().is_err());
+        assert!("x.y".parse::<Version>().is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! Versions of kernels.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An upstream version: `6.12.86`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version {
+    /// The first two numbers name a line of kernels, the third a stable release of it.
+    parts: [u32; 3],
+}
+
+impl Version {
+    /// `major.minor.patch`.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { parts: [major, minor, patch] }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.parts;
+        match patch {
+            0 => write!(f, "{major}.{minor}"),
+            _ => write!(f, "{major}.{minor}.{patch}"),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    /// Reads the leading `x.y[.z]` and ignores what follows, as in `6.1.0-49-amd64`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let mut parts = [0; 3];
+        let mut read = 0;
+        for (part, number) in parts.iter_mut().zip(text[..end].split('.')) {
+            *part = number.parse().map_err(|_| format!("`{text}` is not a kernel version"))?;
+            read += 1;
+        }
+        if read < 2 {
+            return Err(format!("`{text}` is not a kernel version"));
+        }
+        Ok(Self { parts })
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}

@@ -1,0 +1,12 @@
+//! What the kernel's network is asked and told through: addresses, options, settings,
+//! segments, and the files in which it shows sockets and counters.
+
+pub mod draft;
+pub mod family;
+pub(crate) mod md5;
+pub(crate) mod network;
+pub mod scm_rights;
+pub mod segment;
+pub(crate) mod sockopt;
+pub mod sysctl;
+pub mod witness;

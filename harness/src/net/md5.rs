@@ -1,0 +1,32 @@
+//! TCP's MD5 signatures (RFC 2385), which the kernel checks before it looks for a
+//! listener to migrate to.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::net::family::Family;
+use crate::net::sockopt;
+
+/// `struct tcp_md5sig` of `linux/tcp.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Signature {
+    address: libc::sockaddr_storage,
+    flags: u8,
+    prefix_len: u8,
+    key_len: u16,
+    interface: i32,
+    key: [u8; libc::TCP_MD5SIG_MAXKEYLEN],
+}
+
+/// Makes `socket` sign what it sends to the loopback address, and take nothing from there
+/// that is not signed with `key`.
+pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<()> {
+    let address = sockopt::address(family.loopback());
+    let mut padded = [0; libc::TCP_MD5SIG_MAXKEYLEN];
+    padded[..key.len()].copy_from_slice(key);
+    let key_len = key.len() as u16;
+    let signature =
+        Signature { address, flags: 0, prefix_len: 0, key_len, interface: 0, key: padded };
+    sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
+}

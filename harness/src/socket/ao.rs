@@ -1,0 +1,190 @@
+//! TCP's authentication option (RFC 5925), whose keys the kernel wants of a listener for the
+//! handshakes that come to it, and copies to their children. Since Linux 6.7, with
+//! CONFIG_TCP_AO.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use crate::error::{Context, Error, Result};
+use crate::net::family::Family;
+use crate::net::sockopt;
+use crate::socket::{Client, Listener, set_recorded};
+
+/// The kind of the TCP option, and the length of its payload: two ids, and 12 bytes of code.
+pub const OPTION: (u8, u8) = (29, 14);
+
+/// A key, by the kernel's words a master key tuple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The id in what is sent with it, and in what comes. The other end has them as well.
+    pub id: u8,
+    /// At most 80 bytes.
+    pub secret: &'static [u8],
+}
+
+/// Of `linux/tcp.h`; the libc crate does not have them for every target.
+const TCP_AO_ADD_KEY: i32 = 38;
+const TCP_AO_INFO: i32 = 40;
+const TCP_AO_GET_KEYS: i32 = 41;
+
+const MAX_KEY_BYTES: usize = 80;
+
+/// `struct tcp_ao_add` of `linux/tcp.h`.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Add {
+    address: libc::sockaddr_storage,
+    algorithm: [u8; 64],
+    interface: i32,
+    /// Whether it is to be used at once; and reserved bits.
+    flags: u32,
+    reserved: u16,
+    prefix_len: u8,
+    send_id: u8,
+    receive_id: u8,
+    /// 0 for the usual 12 bytes.
+    code_len: u8,
+    key_flags: u8,
+    key_len: u8,
+    key: [u8; MAX_KEY_BYTES],
+}
+
+/// `struct tcp_ao_info_opt`.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Default)]
+struct Info {
+    flags: u32,
+    reserved: u16,
+    /// The id of the key that is sent with, and of the one that is asked for.
+    current: u8,
+    next: u8,
+    counters: [u64; 5],
+}
+
+/// Bits 2 and 4 of [`Info::flags`].
+const REQUIRED: u32 = 1 << 2;
+const ACCEPT_ICMPS: u32 = 1 << 4;
+
+/// `struct tcp_ao_getsockopt`.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Got {
+    address: libc::sockaddr_storage,
+    algorithm: [u8; 64],
+    key: [u8; MAX_KEY_BYTES],
+    count: u32,
+    flags: u16,
+    send_id: u8,
+    receive_id: u8,
+    prefix_len: u8,
+    code_len: u8,
+    key_flags: u8,
+    key_len: u8,
+    interface: i32,
+    good: u64,
+    bad: u64,
+}
+
+/// Bit 2 of [`Got::flags`]: every key, whosever.
+const ALL: u16 = 1 << 2;
+
+impl Listener {
+    /// Adds a key of TCP-AO for clients at `peer`: what goes there is signed with it, and
+    /// nothing is taken from there that is not signed with one of the socket's keys.
+    pub fn authenticate(&self, peer: IpAddr, key: Key) -> Result<()> {
+        set_recorded(self, "TCP_AO_ADD_KEY", key.id, |socket| add(socket, peer, key))
+            .call(|| format!("setsockopt({}, TCP_AO_ADD_KEY, {})", self.name(), key.id))
+    }
+
+    /// Takes nothing that is not signed from anybody, and ICMP errors from everybody: what is
+    /// off otherwise.
+    pub fn authenticate_everybody(&self) -> Result<()> {
+        let info = Info { flags: REQUIRED | ACCEPT_ICMPS, ..Info::default() };
+        let set = |socket: &Self| sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_INFO, &info);
+        set_recorded(self, "TCP_AO_INFO", "required, accept_icmps", set)
+            .call(|| format!("setsockopt({}, TCP_AO_INFO, required, accept_icmps)", self.name()))
+    }
+}
+
+impl Client {
+    /// Adds a key of TCP-AO for the server's address.
+    pub fn authenticate(&self, key: Key) -> Result<()> {
+        let peer = self.local.ip();
+        set_recorded(self, "TCP_AO_ADD_KEY", key.id, |socket| add(socket, peer, key))
+            .call(|| format!("setsockopt({}, TCP_AO_ADD_KEY, {})", self.name(), key.id))
+    }
+}
+
+fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
+    let mut algorithm = [0; 64];
+    let name = b"hmac(sha1)";
+    algorithm[..name.len()].copy_from_slice(name);
+    let mut padded = [0; MAX_KEY_BYTES];
+    padded[..key.secret.len()].copy_from_slice(key.secret);
+    let add = Add {
+        address: sockopt::address(peer),
+        algorithm,
+        interface: 0,
+        flags: 0,
+        reserved: 0,
+        prefix_len: if peer.to_canonical().is_ipv4() { 32 } else { 128 },
+        send_id: key.id,
+        receive_id: key.id,
+        code_len: 0,
+        key_flags: 0,
+        key_len: key.secret.len() as u8,
+        key: padded,
+    };
+    sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
+}
+
+/// The keys of a connection, in words: `sends with 1, asks for 1, of 2 keys`; and what is on
+/// by [`Listener::authenticate_everybody`].
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn keys(socket: impl AsFd) -> Result<String> {
+    let mut info = [Info::default()];
+    match sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_INFO, &mut info) {
+        Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok("none".into()),
+        got => got.call(|| "getsockopt(TCP_AO_INFO)".into())?,
+    };
+    // SAFETY: all-zero bytes are a valid tcp_ao_getsockopt.
+    let mut asked: [Got; 1] = unsafe { std::mem::zeroed() };
+    asked[0].flags = ALL;
+    asked[0].count = 1;
+    sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_GET_KEYS, &mut asked)
+        .call(|| "getsockopt(TCP_AO_GET_KEYS)".into())?;
+    let keys = match asked[0].count {
+        1 => "1 key".to_owned(),
+        many => format!("{many} keys"),
+    };
+    let Info { flags, current, next, .. } = info[0];
+    let mut words = format!("sends with {current}, asks for {next}, of {keys}");
+    for (flag, word) in [(REQUIRED, "required"), (ACCEPT_ICMPS, "accept_icmps")] {
+        if flags & flag != 0 {
+            words = format!("{words}, {word}");
+        }
+    }
+    Ok(words)
+}
+
+/// Whether this kernel has the option.
+///
+/// # Errors
+/// It has it and refuses a key.
+pub(crate) fn probe() -> Result<bool> {
+    let listener = Listener::unrecorded("a listener to try", Family::V4)?;
+    match listener.authenticate(Family::V4.loopback(), Key { id: 1, secret: b"key" }) {
+        Ok(()) => Ok(true),
+        Err(Error::Call { source, .. })
+            if source.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) =>
+        {
+            Ok(false)
+        }
+        Err(e) => Err(e),
+    }
+}

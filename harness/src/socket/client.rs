@@ -1,0 +1,139 @@
+//! Clients that are sockets of the kernel.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use socket2::Socket;
+
+use crate::capture::Recorder;
+use crate::error::{Context, Error, Result};
+use crate::net::family::{Family, tcp_socket};
+use crate::net::md5;
+use crate::socket::stream::{Recorded, Stream, set_option};
+use crate::trace::{Act, Actor};
+use crate::wait;
+
+/// A client that is a kernel socket. Dropping the value closes it.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    socket: Socket,
+    recorder: Recorder,
+    /// Its own address.
+    pub local: SocketAddr,
+}
+
+impl Client {
+    /// A socket that is neither bound nor connected.
+    pub(crate) fn new(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
+        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        let local = SocketAddr::new(family.loopback(), 0);
+        Ok(Self { name: name.to_owned(), socket, recorder, local })
+    }
+
+    /// Binds it.
+    pub(crate) fn bind(&mut self, address: IpAddr, port: u16) -> Result<()> {
+        self.local = SocketAddr::new(address, port);
+        let to = self.local;
+        let act = || Act::Bind { socket: self.actor(), to };
+        self.recorder
+            .act(act, || self.socket.bind(&to.into()))
+            .tested(|| format!("bind({}, {to})", self.name))
+    }
+
+    /// A client that has sent its SYN and waits for nothing. It resets on close.
+    pub fn start(family: Family, to: SocketAddr) -> Result<Self> {
+        Self::begin(family, |socket| socket.connect(&to.into())).tested(|| format!("connect({to})"))
+    }
+
+    /// As [`Client::start`], with data in the SYN (`MSG_FASTOPEN`; without a cookie, where
+    /// the sysctl allows that).
+    pub fn start_with_data(family: Family, to: SocketAddr, data: &[u8]) -> Result<Self> {
+        let send = |socket: &Socket| {
+            socket.send_to_with_flags(data, &to.into(), libc::MSG_FASTOPEN).map(drop)
+        };
+        Self::begin(family, send).tested(|| format!("sendto({to}, MSG_FASTOPEN)"))
+    }
+
+    fn begin(family: Family, how: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<Self> {
+        let socket = tcp_socket(family)?;
+        socket.set_linger(Some(std::time::Duration::ZERO))?;
+        socket.set_nonblocking(true)?;
+        match how(&socket) {
+            Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(e),
+            _ => {
+                let local = SocketAddr::new(family.loopback(), 0);
+                let recorder = Recorder::none();
+                Ok(Self { name: "a client".to_owned(), socket, recorder, local })
+            }
+        }
+    }
+
+    /// Connects; returns when the SYN+ACK has come.
+    pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
+        let called = || format!("connect({})", self.name);
+        self.recorder.record(|| Act::Connect { client: self.name.clone() });
+        match self.socket.connect_timeout(&to.into(), wait::deadline()) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                return Err(Error::NeverHappened { what: called(), waited: wait::deadline() });
+            }
+            Err(e) => return Err(e).tested(called),
+        }
+        let local = self.socket.local_addr().call(|| format!("getsockname({})", self.name))?;
+        self.local = local.as_socket().unwrap_or(self.local);
+        Ok(())
+    }
+
+    /// The client's name in traces: C, D, ...
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets `SO_MARK`, for gates that choose by it.
+    pub fn mark(&self, mark: u32) -> Result<()> {
+        self.recorder
+            .act(|| set_option(self.actor(), "SO_MARK", mark), || self.socket.set_mark(mark))
+            .call(|| format!("setsockopt({}, SO_MARK, {mark})", self.name))
+    }
+
+    /// Sets `TCP_MD5SIG`, as [`crate::socket::Listener::sign`].
+    pub fn sign(&self, family: Family, key: &[u8]) -> io::Result<()> {
+        let act = || set_option(self.actor(), "TCP_MD5SIG", key.escape_ascii());
+        self.recorder.act(act, || md5::sign(&self.socket, family, key))
+    }
+}
+
+impl Stream for Client {
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Recorded for Client {
+    fn actor(&self) -> Actor {
+        Actor::Client(self.name.clone())
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.recorder.closed(&self.actor(), true);
+    }
+}

@@ -1,0 +1,175 @@
+//! sock_diag: one socket after the other as the kernel knows it, by netlink; as `ss` has it,
+//! and `ss --kill`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
+use nix::errno::Errno;
+
+use crate::error::{Context, Error, Result};
+use crate::net::family::Family;
+use crate::refusal::Refusal;
+use crate::socket::attribute;
+use crate::socket::{BACKLOG, Listener};
+
+/// Any socket, whatever its cookie is: INET_DIAG_NOCOOKIE, twice.
+const ANY: [u8; 8] = [0xff; 8];
+
+/// From how many clients' ports the kernel is asked for one member of a group. Each finds
+/// the member that the port's hash says, and of two members another one every other time.
+const PORTS: std::ops::RangeInclusive<u16> = 1..=256;
+
+/// Room for an answer; the kernel sends one at a time.
+const REPLY_BYTES: usize = 8 * 1024;
+
+/// A netlink socket of NETLINK_SOCK_DIAG.
+pub struct Diag {
+    netlink: Socket,
+    reply: Vec<u8>,
+}
+
+impl Diag {
+    /// Opens one, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel is built without sock_diag.
+    pub fn open() -> Result<Self> {
+        let mut netlink = Socket::new(NETLINK_SOCK_DIAG)
+            .call(|| "socket(AF_NETLINK, NETLINK_SOCK_DIAG)".into())?;
+        netlink.bind_auto().call(|| "bind(NETLINK_SOCK_DIAG)".into())?;
+        netlink.connect(&NetlinkAddress::new(0, 0)).call(|| "connect(NETLINK_SOCK_DIAG)".into())?;
+        Ok(Self { netlink, reply: Vec::with_capacity(REPLY_BYTES) })
+    }
+
+    /// Destroys a listener (`SOCK_DESTROY`), whoever has it open.
+    ///
+    /// The kernel looks a listener up as for a client, and members of a group are found by
+    /// the hash of the client's address; so several clients are asked for, until the one
+    /// with the listener's cookie is found.
+    ///
+    /// # Errors
+    /// The kernel's own: ENOENT when nobody listens who has this cookie.
+    pub fn destroy_listener(&mut self, listener: &Listener) -> Result<io::Result<()>> {
+        let cookie = attribute::cookie(listener)?.to_ne_bytes();
+        let family = listener.family();
+        let nobody: IpAddr = match family.loopback().to_canonical() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        for port in PORTS {
+            let of = id(family, SocketAddr::new(nobody, port), cookie);
+            match self.destroy(of)? {
+                Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+                answer => return Ok(answer),
+            }
+        }
+        Ok(Err(Errno::ENOENT.into()))
+    }
+
+    /// Destroys what the server has of a client's connection, a child or a request; only
+    /// the one with `cookie`, if there is one.
+    ///
+    /// # Errors
+    /// The kernel's own: ENOENT when there is none.
+    pub fn destroy_connection(
+        &mut self,
+        family: Family,
+        client: SocketAddr,
+        cookie: Option<u64>,
+    ) -> Result<io::Result<()>> {
+        self.destroy(id(family, client, cookie.map_or(ANY, u64::to_ne_bytes)))
+    }
+
+    /// The cookie of what the server has of a client's connection. A request has one from
+    /// the first time on that it is asked for.
+    ///
+    /// # Errors
+    /// The kernel knows no such connection.
+    pub fn cookie_of(&mut self, family: Family, client: SocketAddr) -> Result<u64> {
+        let call = || format!("SOCK_DIAG_BY_FAMILY({client})");
+        let asked = SockDiagMessage::InetRequest(request(id(family, client, ANY)));
+        match self.ask(NLM_F_REQUEST, asked.into())?.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(told)) => {
+                Ok(u64::from_ne_bytes(told.header.socket_id.cookie))
+            }
+            NetlinkPayload::Error(refused) => Err(refused.to_io()).tested(call),
+            other => Err(Error::unreadable(call(), format!("{other:?}"))),
+        }
+    }
+
+    fn destroy(&mut self, of: SocketId) -> Result<io::Result<()>> {
+        let call = || format!("SOCK_DESTROY({}:{})", of.destination_address, of.destination_port);
+        let asked = SockDiagDestroy::new(SockDiagMessage::InetRequest(request(of.clone())));
+        match self.ask(NLM_F_REQUEST | NLM_F_ACK, asked.into())?.payload {
+            NetlinkPayload::Error(answer) if answer.code.is_none() => Ok(Ok(())),
+            NetlinkPayload::Error(answer) => Ok(Err(answer.to_io())),
+            other => Err(Error::unreadable(call(), format!("{other:?}"))),
+        }
+    }
+
+    /// Sends a message, and reads the one that answers it.
+    fn ask<T: NetlinkSerializable>(
+        &mut self,
+        flags: u16,
+        payload: NetlinkPayload<T>,
+    ) -> Result<NetlinkMessage<SockDiagMessage>> {
+        let mut message = NetlinkMessage::new(Default::default(), payload);
+        message.header.flags = flags;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.netlink.send(&bytes, 0).call(|| "send(NETLINK_SOCK_DIAG)".into())?;
+        self.reply.clear();
+        self.netlink.recv(&mut self.reply, 0).call(|| "recv(NETLINK_SOCK_DIAG)".into())?;
+        NetlinkMessage::deserialize(&self.reply)
+            .map_err(|e| Error::unreadable("an answer of sock_diag", e.to_string()))
+    }
+}
+
+/// A connection to the server, or its listener.
+fn id(family: Family, client: SocketAddr, cookie: [u8; 8]) -> SocketId {
+    let server = family.server();
+    SocketId {
+        source_port: server.port(),
+        destination_port: client.port(),
+        source_address: server.ip().to_canonical(),
+        destination_address: client.ip().to_canonical(),
+        interface_id: 0,
+        cookie,
+    }
+}
+
+fn request(of: SocketId) -> InetRequest {
+    let family = if of.source_address.is_ipv4() { AF_INET } else { AF_INET6 };
+    InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id: of,
+    }
+}
+
+/// Whether sockets can be destroyed; else the errno of the attempt.
+///
+/// # Errors
+/// There was no listener to try it with.
+pub(crate) fn probe() -> Result<Result<(), Refusal>> {
+    let mut diag = match Diag::open() {
+        Ok(diag) => diag,
+        Err(Error::Call { source, .. }) => return Ok(Err(source.into())),
+        Err(other) => return Err(other),
+    };
+    let listener = Listener::unrecorded("a listener to try", Family::V4)?;
+    listener.bind().call(|| "bind(a listener to try)".into())?;
+    listener.listen(BACKLOG).call(|| "listen(a listener to try)".into())?;
+    Ok(diag.destroy_listener(&listener)?.map_err(Refusal::from))
+}

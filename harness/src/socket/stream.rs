@@ -1,0 +1,139 @@
+//! What the two ends of a connection can do.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::capture::Recorder;
+use crate::error::{Context, Result, errno_name};
+use crate::trace::{Act, Actor, Direction};
+use crate::wait;
+
+/// A socket of a lab, which records what is done to it.
+pub trait Recorded: AsFd {
+    /// As acts name it.
+    fn actor(&self) -> Actor;
+
+    /// Where it is recorded what is done to it.
+    fn recorder(&self) -> &Recorder;
+}
+
+/// Sets an option of a socket by `set`, and records it.
+pub(crate) fn set_recorded<S: Recorded>(
+    socket: &S,
+    option: &str,
+    value: impl fmt::Display,
+    set: impl FnOnce(&S) -> io::Result<()>,
+) -> io::Result<()> {
+    socket.recorder().act(|| set_option(socket.actor(), option, value), || set(socket))
+}
+
+/// The two ends of a connection, which can do the same things.
+pub trait Stream: Recorded {
+    /// As errors name it.
+    fn label(&self) -> String;
+
+    /// The socket itself.
+    fn socket(&self) -> &Socket;
+
+    /// Makes `close` send a RST, and leave nothing behind that waits for the other end.
+    fn reset_on_close(&self) -> Result<()> {
+        let act = || set_option(self.actor(), "SO_LINGER", "0 s");
+        self.recorder()
+            .act(act, || self.socket().set_linger(Some(Duration::ZERO)))
+            .call(|| format!("setsockopt({}, SO_LINGER, 0)", self.label()))
+    }
+
+    /// Finishes this direction: a FIN behind everything sent.
+    fn finish(&self) -> Result<()> {
+        let act = || Act::Shutdown { socket: self.actor(), how: Direction::Write };
+        self.recorder()
+            .act(act, || self.socket().shutdown(Shutdown::Write))
+            .tested(|| format!("shutdown({}, SHUT_WR)", self.label()))
+    }
+
+    /// Sends all of `bytes`.
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        let act = || Act::Send { socket: self.actor(), bytes: bytes.len() };
+        let mut socket = self.socket();
+        self.recorder()
+            .act(act, || socket.write_all(bytes))
+            .tested(|| format!("send({}, {} bytes)", self.label(), bytes.len()))
+    }
+
+    /// What `recv` says, once it has something to say.
+    ///
+    /// # Errors
+    /// [`crate::Error::NeverHappened`] when it has not by the deadline.
+    fn receive(&self) -> Result<Received> {
+        let what = format!("something to receive on {}", self.label());
+        let got = wait::until_readable(self.as_fd(), &what, || match self.read_now()? {
+            Received::Nothing => Ok(None),
+            other => Ok(Some(other)),
+        })?;
+        self.record_received(&got);
+        Ok(got)
+    }
+
+    /// What `recv` says without waiting.
+    fn receive_now(&self) -> Result<Received> {
+        let got = self.read_now()?;
+        self.record_received(&got);
+        Ok(got)
+    }
+
+    /// Records what `recv` returned.
+    fn record_received(&self, got: &Received) {
+        self.recorder().record(|| Act::Receive { socket: self.actor(), got: got.to_string() });
+    }
+
+    /// As [`Stream::receive_now`], without recording it.
+    fn read_now(&self) -> Result<Received> {
+        let called = || format!("recv({})", self.label());
+        self.socket()
+            .set_nonblocking(true)
+            .call(|| format!("fcntl({}, O_NONBLOCK)", self.label()))?;
+        let mut buffer = [0; 1024];
+        let mut socket = self.socket();
+        match socket.read(&mut buffer) {
+            Ok(0) => Ok(Received::End),
+            Ok(len) => Ok(Received::Bytes(buffer[..len].to_vec())),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(e) if e.raw_os_error().is_some() => Ok(Received::Failed(errno_name(&e))),
+            Err(e) => Err(e).call(called),
+        }
+    }
+}
+
+/// The act that sets a socket option.
+pub(crate) fn set_option(socket: Actor, option: &str, value: impl fmt::Display) -> Act {
+    Act::SetOption { socket, option: option.to_owned(), value: value.to_string() }
+}
+
+/// The outcome of a `recv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// Data.
+    Bytes(Vec<u8>),
+    /// The peer has finished.
+    End,
+    /// EAGAIN.
+    Nothing,
+    /// Any other error, by its name.
+    Failed(String),
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "`{}`", bytes.escape_ascii()),
+            Self::End => f.write_str("end of stream"),
+            Self::Nothing => f.write_str("EAGAIN"),
+            Self::Failed(errno) => f.write_str(errno),
+        }
+    }
+}

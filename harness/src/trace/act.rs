@@ -1,0 +1,341 @@
+//! What a lab does, as data. Words are made where an act is shown.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::draft::Draft;
+use crate::trace::parts::{Accepted, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
+
+/// Something that a lab does to the kernel, or to a process of its own.
+///
+/// A socket of a lab records what is done to it by itself, so that nothing can be missing.
+/// Whoever shows an act, or draws conclusions from it, matches all of them: a new kind of act
+/// does not compile until that is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// A sysctl is set.
+    Sysctl {
+        /// Its name, with dots.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A socket is bound.
+    Bind {
+        /// Which.
+        socket: Actor,
+        /// The local address and port; port 0 lets the kernel choose.
+        to: SocketAddr,
+    },
+    /// A listener begins to listen. For one that the lab makes, with `SO_REUSEPORT` and at
+    /// the usual address, that is all there is to see of it; what is unusual about one stands
+    /// before.
+    Listen {
+        /// Its name.
+        listener: String,
+        /// Its backlog.
+        backlog: i32,
+    },
+    /// A socket option is set.
+    SetOption {
+        /// Of which socket.
+        socket: Actor,
+        /// The option's name in the C library.
+        option: String,
+        /// The value, as it is shown.
+        value: String,
+    },
+    /// `shutdown`.
+    Shutdown {
+        /// Of which socket.
+        socket: Actor,
+        /// Of which direction.
+        how: Direction,
+    },
+    /// `connect` to AF_UNSPEC: a listener stops listening, a connection is reset.
+    Disconnect {
+        /// Which socket.
+        socket: Actor,
+    },
+    /// Another descriptor of a listener (`dup`).
+    Duplicate {
+        /// Which listener.
+        listener: String,
+    },
+    /// The last or another descriptor of a socket is closed.
+    Close {
+        /// Which socket.
+        socket: Actor,
+        /// Nobody has the socket open any more: neither this process nor another one.
+        last: bool,
+        /// The case did not ask for it: a value came to the end of its scope.
+        at_scope_end: bool,
+    },
+    /// A listener's inode is given to another user (`fchown`).
+    GiveTo {
+        /// Which listener.
+        listener: String,
+        /// The user's id.
+        uid: u32,
+    },
+    /// A client that is a socket connects.
+    Connect {
+        /// Its name.
+        client: String,
+    },
+    /// Data is sent.
+    Send {
+        /// By which end of a connection.
+        socket: Actor,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// Data is received.
+    Receive {
+        /// By which end of a connection.
+        socket: Actor,
+        /// What `recv` returned, as it is shown.
+        got: String,
+    },
+    /// `accept`.
+    Accept {
+        /// On which listener.
+        listener: String,
+        /// What it returned.
+        got: Accepted,
+    },
+    /// A client that is no socket sends a segment.
+    SendSegment {
+        /// Its name.
+        client: String,
+        /// What it sends, with numbers relative to the connection's first ones.
+        segment: Draft,
+    },
+    /// A socket is destroyed through netlink (`SOCK_DESTROY`).
+    Destroy(Destroyed),
+    /// A classic program has a group choose the member at an index.
+    SelectIndex {
+        /// A member of the group.
+        listener: String,
+        /// The index in the group's `socks[]`.
+        index: u32,
+    },
+    /// A group has no program any more, so that the hash chooses.
+    SelectByHash {
+        /// A member of the group.
+        listener: String,
+    },
+    /// An eBPF program is attached to a group.
+    Attach {
+        /// A member of the group.
+        listener: String,
+        /// The program, in words.
+        program: String,
+    },
+    /// An entry of a map of sockets is set.
+    SetEntry {
+        /// The index in the map.
+        index: u32,
+        /// The listener that stands there from now on.
+        listener: String,
+    },
+    /// An entry of a map of sockets is removed.
+    ClearEntry {
+        /// The index in the map.
+        index: u32,
+    },
+    /// The gate is closed.
+    CloseGate(GateKind),
+    /// The gate is opened.
+    OpenGate,
+    /// A process begins to hold descriptors of listeners: by fork, with or without exec.
+    StartProcess {
+        /// What the process is called.
+        process: String,
+        /// The listeners that it has open.
+        holds: Vec<String>,
+    },
+    /// A process replaces itself by another program (`execve`), which keeps what it had open.
+    Exec {
+        /// The process.
+        process: String,
+    },
+    /// A process is stopped (SIGSTOP).
+    Stop {
+        /// The process.
+        process: String,
+    },
+    /// A stopped process goes on (SIGCONT).
+    Continue {
+        /// The process.
+        process: String,
+    },
+    /// A process is killed (SIGKILL).
+    Kill {
+        /// The process.
+        process: String,
+        /// The listeners that nobody has open any more.
+        closes: Vec<String>,
+    },
+    /// A process ends by itself.
+    EndProcess {
+        /// The process.
+        process: String,
+        /// The listeners that nobody has open any more.
+        closes: Vec<String>,
+    },
+    /// A process serves clients.
+    Serve {
+        /// The process.
+        process: String,
+    },
+    /// Descriptors of listeners are sent through a UNIX socket (`SCM_RIGHTS`).
+    SendDescriptors {
+        /// Of which listeners.
+        listeners: Vec<String>,
+        /// Who has them from now on: a process, or the queue of a UNIX socket.
+        to: String,
+    },
+    /// Descriptors are received from a UNIX socket.
+    ReceiveDescriptors {
+        /// The listeners that this process has open from now on.
+        listeners: Vec<String>,
+        /// The listeners that nobody has open any more: there was no room for them.
+        closes: Vec<String>,
+    },
+    /// UNIX sockets are closed, and what is queued in them is dropped.
+    CloseUnixSockets {
+        /// The listeners that nobody has open any more.
+        closes: Vec<String>,
+    },
+    /// Time passes which a timer of the kernel measures, too.
+    Wait {
+        /// How long.
+        milliseconds: u64,
+    },
+    /// The kernel's memory is read.
+    ReadMemory {
+        /// By what.
+        by: MemoryWitness,
+    },
+    /// Something is done so often that only this is recorded of it.
+    Unrecorded {
+        /// What, in words.
+        what: String,
+    },
+    /// Not done to the kernel: the lab begins a part of the case.
+    Begin(Part),
+    /// An act of a document whose version has only words.
+    Words(String),
+}
+
+/// As a trace shows it between two dashes.
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sysctl { name, value } => write!(f, "{name} = {value}"),
+            Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
+            Self::Listen { listener, .. } => write!(f, "listen({listener})"),
+            Self::SetOption { socket, option, value } => {
+                write!(f, "setsockopt({socket}, {option}, {value})")
+            }
+            Self::Shutdown { socket, how } => write!(f, "shutdown({socket}, {how})"),
+            Self::Disconnect { socket } => write!(f, "connect({socket}, AF_UNSPEC)"),
+            Self::Duplicate { listener } => write!(f, "dup({listener})"),
+            Self::Close { socket, .. } => write!(f, "close({socket})"),
+            Self::GiveTo { listener, uid } => write!(f, "fchown({listener}, {uid})"),
+            Self::Connect { client } => write!(f, "connect({client})"),
+            Self::Send { socket, bytes: 1 } => write!(f, "send({socket}, 1 byte)"),
+            Self::Send { socket, bytes } => write!(f, "send({socket}, {bytes} bytes)"),
+            Self::Receive { socket, got } => write!(f, "recv({socket}): {got}"),
+            Self::Accept { listener, got } => write!(f, "accept({listener}): {got}"),
+            Self::SendSegment { client, segment } => write!(f, "{client} sends {segment}"),
+            Self::Destroy(what) => write!(f, "SOCK_DESTROY({what})"),
+            Self::SelectIndex { listener, index } => {
+                write!(f, "the program of {listener}'s group returns {index}")
+            }
+            Self::SelectByHash { listener } => write!(f, "{listener}'s group has no program"),
+            Self::Attach { listener, program } => write!(f, "{listener}'s group runs: {program}"),
+            Self::SetEntry { index, listener } => write!(f, "map[{index}] = {listener}"),
+            Self::ClearEntry { index } => write!(f, "map[{index}] is empty"),
+            Self::CloseGate(kind) => write!(f, "gate closed ({kind})"),
+            Self::OpenGate => f.write_str("gate opens"),
+            Self::StartProcess { process, holds } => match holds.is_empty() {
+                true => write!(f, "fork({process})"),
+                false => write!(f, "fork({process}), with {}", holds.join(", ")),
+            },
+            Self::Exec { process } => write!(f, "execve({process})"),
+            Self::Stop { process } => write!(f, "kill({process}, SIGSTOP)"),
+            Self::Continue { process } => write!(f, "kill({process}, SIGCONT)"),
+            Self::Kill { process, .. } => write!(f, "kill({process}, SIGKILL)"),
+            Self::EndProcess { process, .. } => write!(f, "{process} ends"),
+            Self::Serve { process } => write!(f, "{process} serves"),
+            Self::SendDescriptors { listeners, to } => match &listeners[..] {
+                [] => write!(f, "sendmsg({to})"),
+                [first, ..] if listeners.len() > 3 => {
+                    let count = listeners.len();
+                    write!(f, "sendmsg({to}, SCM_RIGHTS, {count} descriptors of {first})")
+                }
+                few => write!(f, "sendmsg({to}, SCM_RIGHTS, {})", few.join(", ")),
+            },
+            Self::ReceiveDescriptors { .. } => f.write_str("recvmsg"),
+            Self::CloseUnixSockets { .. } => f.write_str("close(the UNIX sockets)"),
+            Self::Wait { milliseconds } => write!(f, "{milliseconds} ms pass"),
+            Self::ReadMemory { by } => write!(f, "the kernel's memory is read, by {by}"),
+            Self::Unrecorded { what } => write!(f, "{what}, without a record"),
+            Self::Begin(part) => write!(f, "{part}"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Act {
+    /// Whether a wait for what follows an act looks only behind this one.
+    ///
+    /// Acts that are shown by what they send are not: the case that sends waits for what it
+    /// has sent.
+    pub fn begins_a_wait(&self) -> bool {
+        match self {
+            Self::Sysctl { .. }
+            | Self::Listen { .. }
+            | Self::Shutdown { .. }
+            | Self::Disconnect { .. }
+            | Self::Accept { .. }
+            | Self::Destroy(_)
+            | Self::SelectIndex { .. }
+            | Self::SelectByHash { .. }
+            | Self::Attach { .. }
+            | Self::SetEntry { .. }
+            | Self::ClearEntry { .. }
+            | Self::CloseGate(_)
+            | Self::OpenGate
+            | Self::StartProcess { .. }
+            | Self::Exec { .. }
+            | Self::Stop { .. }
+            | Self::Continue { .. }
+            | Self::Kill { .. }
+            | Self::EndProcess { .. }
+            | Self::Serve { .. }
+            | Self::SendDescriptors { .. }
+            | Self::ReceiveDescriptors { .. }
+            | Self::CloseUnixSockets { .. }
+            | Self::Wait { .. }
+            | Self::ReadMemory { .. }
+            | Self::Unrecorded { .. }
+            | Self::Begin(_)
+            | Self::Words(_) => true,
+            Self::Close { at_scope_end, .. } => !at_scope_end,
+            Self::Bind { .. }
+            | Self::SetOption { .. }
+            | Self::Duplicate { .. }
+            | Self::GiveTo { .. }
+            | Self::Connect { .. }
+            | Self::Send { .. }
+            | Self::Receive { .. }
+            | Self::SendSegment { .. } => false,
+        }
+    }
+}
