@@ -2,12 +2,12 @@
 //! clients; a request remembers which of them its SYN was signed with, and its child gets
 //! the matching keys of the listener that the request belongs to then.
 
-use harness::ao::Key;
 use harness::lab::Lab;
-use harness::segment::TcpOption;
+use harness::net::segment::TcpOption;
 use harness::socket::Stream;
-use harness::wire_client::Draft;
-use harness::{Family, ao};
+use harness::socket::ao::Key;
+use harness::socket::wire_client::Draft;
+use harness::{Family, socket::ao};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

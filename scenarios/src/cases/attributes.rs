@@ -2,12 +2,12 @@
 //! accept queue keeps the options it was made with; a request becomes a child of the new
 //! listener.
 
-use harness::attribute;
-use harness::attribute::Attribute;
 use harness::gate::{Gate, Kind, Whose};
 use harness::lab::Lab;
+use harness::socket::attribute;
+use harness::socket::attribute::Attribute;
+use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
         settings: Settings::Once,
         wire: WireRule::Silent,
         run: |lab, _| {
-            let set = outcome(harness::passing::reuse_port_of_unix_socket()?);
+            let set = outcome(harness::net::scm_rights::reuse_port_of_unix_socket()?);
             lab.observe("setsockopt(SO_REUSEPORT) of a UNIX socket", set);
             Ok(())
         },

@@ -3,11 +3,11 @@
 
 use std::net::Shutdown;
 
-use harness::attribute;
 use harness::lab::Lab;
+use harness::lab::blocked_thread::Way;
+use harness::socket::attribute;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Stream};
-use harness::waiter::Way;
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

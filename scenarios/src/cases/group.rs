@@ -1,7 +1,7 @@
 //! How a group spreads its connections: by a hash of the four-tuple, not in turn.
 
 use harness::lab::Lab;
-use harness::segment::Segment;
+use harness::net::segment::Segment;
 use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};

@@ -2,11 +2,11 @@
 
 use std::net::Shutdown;
 
-use harness::attribute;
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::socket::attribute;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

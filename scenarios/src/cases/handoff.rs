@@ -3,12 +3,12 @@
 
 use harness::Context;
 use harness::lab::{Lab, PairKind};
-use harness::passing::Receive;
+use harness::net::scm_rights::Receive;
+use harness::net::witness::Counters;
+use harness::process::worker::{Served, WorkerProcess};
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Client, Listener, Stream, UnixPair};
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
-use harness::witness::Counters;
-use harness::worker::{Served, WorkerProcess};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::REPLY;

@@ -1,7 +1,7 @@
 //! What a listener reports about its accept queue.
 
 use harness::lab::Lab;
-use harness::{wait, witness};
+use harness::{net::witness, wait};
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};

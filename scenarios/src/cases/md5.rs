@@ -2,9 +2,9 @@
 //! must outlive its close.
 
 use harness::lab::Lab;
-use harness::segment::TcpOption;
+use harness::net::segment::TcpOption;
 use harness::socket::Stream;
-use harness::wire_client::Draft;
+use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

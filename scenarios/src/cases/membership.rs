@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Client, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 use harness::{Context, Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};

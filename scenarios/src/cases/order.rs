@@ -2,12 +2,12 @@
 
 use std::net::Shutdown;
 
-use harness::attribute;
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::BACKLOG;
-use harness::sysctl::MIGRATE_REQ;
-use harness::wire_client::Draft;
+use harness::socket::attribute;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -4,9 +4,9 @@
 use std::os::fd::AsFd;
 
 use harness::lab::{Lab, PairKind, outcome};
-use harness::passing::{self, Receive, exact_room, usual_room};
+use harness::net::scm_rights::{self, Receive, exact_room, usual_room};
 use harness::socket::{Listener, Message, UnixPair};
-use harness::{Context, witness};
+use harness::{Context, net::witness};
 
 use crate::case::{Case, Setting};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -315,7 +315,7 @@ fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn with_flag(message: &Message) -> harness::Result<String> {
     let mut shown = message.to_string();
     for descriptor in &message.listeners {
-        let closed = passing::closed_by_exec(descriptor.as_fd())?;
+        let closed = scm_rights::closed_by_exec(descriptor.as_fd())?;
         shown.push_str(&format!(", closed by exec: {closed}"));
     }
     Ok(shown)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
+use harness::lab::epoll_watch::Watch;
 use harness::socket::{NO_WAKE_UP_MS, Stream};
 use harness::trace::Part;
-use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::document::TALK;

@@ -2,8 +2,8 @@
 
 use harness::Context;
 use harness::lab::{Lab, outcome};
+use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Stream};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::{COVER_LETTER, REPLY, TALK};

@@ -1,7 +1,7 @@
 //! SYN cookies: handshakes of which no listener keeps anything.
 
 use harness::lab::Lab;
-use harness::wire_client::Draft;
+use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

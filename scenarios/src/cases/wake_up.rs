@@ -5,8 +5,8 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
+use harness::lab::blocked_thread::{Waiter, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
-use harness::waiter::{Waiter, Way};
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

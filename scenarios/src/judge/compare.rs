@@ -1,7 +1,7 @@
 //! The pure part: an observation, an expectation, a verdict.
 
-use harness::observation::{Fact, Observation};
 use harness::trace::Trace;
+use harness::trace::observation::{Fact, Observation};
 
 use crate::judge::expectation::Expectation;
 use crate::judge::known::{Kind, Known};
@@ -131,7 +131,7 @@ fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
 #[cfg(test)]
 mod tests {
     use harness::kernel::Version;
-    use harness::observation::Value;
+    use harness::trace::observation::Value;
 
     use super::*;
     use crate::catalogue;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use harness::lab::WATCHED;
-use harness::observation::Value;
+use harness::trace::observation::Value;
 
 use crate::judge::wire::Wire;
 

@@ -1,9 +1,9 @@
 //! Children of TCP Fast Open, which wait in A's queue before their handshake is over.
 
 use harness::lab::Lab;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Migration, Setting};
 use crate::judge::expectation::Expectation;

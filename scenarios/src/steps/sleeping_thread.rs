@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use harness::errno_name;
 use harness::lab::Lab;
+use harness::lab::blocked_thread::{Waiter, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS};
-use harness::waiter::{Waiter, Way};
 
 use crate::judge::expectation::Expectation;
 

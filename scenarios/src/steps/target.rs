@@ -1,7 +1,7 @@
 //! Which listener children move to, compared with the one that new connections get.
 
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
 use harness::socket::{Listener, Stream};
 use harness::{Context, wait};
 

@@ -3,12 +3,12 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
+use harness::lab::blocked_thread::{Waiter, Way};
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wait;
-use harness::waiter::{Waiter, Way};
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
 use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};

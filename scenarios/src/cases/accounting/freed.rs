@@ -4,11 +4,11 @@ use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
 use harness::gate::{Kind, Whose};
-use harness::inside::use_every_descriptor;
 use harness::lab::{HELD, Lab};
+use harness::process::entry::use_every_descriptor;
+use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Client, Listener, Stream};
-use harness::wire_client::Draft;
-use harness::{Context, wait, witness};
+use harness::{Context, net::witness, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};

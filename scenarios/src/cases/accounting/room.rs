@@ -2,8 +2,8 @@
 //! listener, and everything that was closed is freed.
 
 use harness::lab::Lab;
+use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -5,9 +5,9 @@ use std::net::Shutdown;
 use harness::Context;
 use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end};

@@ -7,9 +7,9 @@ use harness::bpf::{
     Attach, Counts, DROP, Index, PASS, Program, Register, Statement, keep, select, when,
 };
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
-use harness::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach};
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};

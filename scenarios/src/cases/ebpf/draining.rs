@@ -11,8 +11,8 @@ use std::time::Duration;
 use harness::bpf::Condition::Selected;
 use harness::bpf::{Attach, Counts, Index, PASS, Program, Register, count, select, when};
 use harness::lab::Lab;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Client, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::document::{COVER_LETTER, TALK};
@@ -179,7 +179,7 @@ struct Rest {
     b: Listener,
     client: Client,
     w: WireClient,
-    before: harness::witness::Counters,
+    before: harness::net::witness::Counters,
     /// Who came since, and its child.
     late: Option<(Client, Option<Child>)>,
     /// A's children.

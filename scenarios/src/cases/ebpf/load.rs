@@ -3,7 +3,7 @@
 use harness::bpf::Width::{Byte, Double, Half, Word};
 use harness::bpf::{Attach, Field, PASS, Program, Statement, select_index};
 use harness::lab::{Lab, outcome};
-use harness::subprocess::as_second_user;
+use harness::process::subprocess::as_second_user;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};

@@ -3,11 +3,11 @@
 use std::net::Shutdown;
 
 use harness::Context;
-use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS, Program, Register, Vacancy};
 use harness::lab::{Lab, outcome};
-use harness::place::Place;
 use harness::socket::BACKLOG;
+use harness::socket::attribute::cookie;
+use harness::socket::bind_spec::Place;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};

@@ -6,12 +6,12 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::Context;
-use harness::attribute::cookie;
 use harness::bpf::Condition::Selected;
 use harness::bpf::{Attach, Counts, Heirs, Index, PASS, Program, Register, count, when};
 use harness::lab::Lab;
+use harness::socket::attribute::cookie;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::runs::Runs;

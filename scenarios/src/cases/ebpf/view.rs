@@ -2,13 +2,13 @@
 
 use std::net::Shutdown;
 
-use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS, Program, SeenSocket, Sighting, Sightings, note};
 use harness::lab::Lab;
-use harness::place::Place;
-use harness::segment::Segment;
+use harness::net::segment::Segment;
+use harness::socket::attribute::cookie;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::WireClient;
 use harness::socket::{BACKLOG, Child, Listener, Stream};
-use harness::wire_client::WireClient;
 use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};

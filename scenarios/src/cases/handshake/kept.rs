@@ -1,8 +1,8 @@
 //! What a connection keeps when its handshake, begun with A, ends with B.
 
 use harness::lab::Lab;
-use harness::wire_client::Draft;
-use harness::witness::round_trip_time;
+use harness::net::witness::round_trip_time;
+use harness::socket::wire_client::Draft;
 use harness::{Family, Result};
 
 use crate::case::{Case, Need, Setting, Settings};

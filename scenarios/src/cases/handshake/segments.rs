@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
+use harness::lab::blocked_thread::{Waiter, Way};
 use harness::socket::Stream;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::trace::Part;
-use harness::waiter::{Waiter, Way};
-use harness::wire_client::{Draft, WireClient};
 use harness::{Family, Result};
 
 use crate::case::{Case, Migration, Setting, Settings};
@@ -382,7 +382,7 @@ fn syn_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
     lab.wire_send(&mut w, &Draft::syn())?;
-    let flags = |s: &harness::segment::Segment| s.flags.syn() && s.flags.ack();
+    let flags = |s: &harness::net::segment::Segment| s.flags.syn() && s.flags.ack();
     let numbers: Vec<u32> = lab.trace().segments().filter(|s| flags(s)).map(|s| s.seq).collect();
     let same = numbers.first() == numbers.last();
     lab.observe("SYN+ACKs", numbers.len());
@@ -485,7 +485,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
 }
 
 fn syn_acks_to(lab: &mut Lab, client: &WireClient) -> usize {
-    let to_client = |s: &&harness::segment::Segment| s.to == client.local;
+    let to_client = |s: &&harness::net::segment::Segment| s.to == client.local;
     let segments = lab.trace().segments().filter(to_client);
     segments.filter(|s| s.flags.syn() && s.flags.ack()).count()
 }

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use harness::lab::Lab;
 use harness::socket::Stream;
-use harness::wire_client::{Draft, WireClient};
+use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

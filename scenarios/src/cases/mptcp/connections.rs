@@ -2,8 +2,8 @@
 //! they speak then.
 
 use harness::lab::Lab;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::mptcp::keys::{

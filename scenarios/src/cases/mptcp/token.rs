@@ -9,7 +9,7 @@
 
 use harness::lab::Lab;
 use harness::socket::Listener;
-use harness::wire_client::{Draft, WireClient};
+use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::mptcp::keys::{

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
+use harness::lab::epoll_watch::Watch;
+use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::{Client, Listener, NO_WAKE_UP_MS, Stream};
-use harness::sysctl::MIGRATE_REQ;
-use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -93,7 +93,7 @@ struct Closed {
     watch: Watch,
     client: Client,
     gate: harness::gate::Gate,
-    before: harness::witness::Counters,
+    before: harness::net::witness::Counters,
 }
 
 fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {

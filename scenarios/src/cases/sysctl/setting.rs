@@ -1,10 +1,10 @@
 //! The setting: whether code reads it, its range, default and owner.
 
 use harness::lab::{Lab, outcome};
-use harness::subprocess::{as_second_user, in_fresh_namespace};
-use harness::sysctl;
-use harness::sysctl::MIGRATE_REQ;
-use harness::witness::Counters;
+use harness::net::sysctl;
+use harness::net::sysctl::MIGRATE_REQ;
+use harness::net::witness::Counters;
+use harness::process::subprocess::{as_second_user, in_fresh_namespace};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use harness::lab::{Lab, outcome};
-use harness::wire_client::Draft;
-use harness::{Family, Result, attribute};
+use harness::socket::wire_client::Draft;
+use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
@@ -183,7 +183,7 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
-    let to_w = |s: &&harness::segment::Segment| s.to.port() == w.local.port() && s.flags.syn();
+    let to_w = |s: &&harness::net::segment::Segment| s.to.port() == w.local.port() && s.flags.syn();
     let sent: Vec<Duration> = lab.trace().segments().filter(to_w).map(|s| s.at).collect();
     // Twice as long, or as long: half of that is far from both.
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::net::witness::retransmissions;
 use harness::socket::Listener;
-use harness::wire_client::Draft;
-use harness::witness::retransmissions;
-use harness::{Family, Result, attribute};
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::Draft;
+use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

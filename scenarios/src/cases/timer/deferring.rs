@@ -1,11 +1,11 @@
 //! The timer and TCP_DEFER_ACCEPT: whose option decides whether a SYN+ACK is sent.
 
 use harness::lab::Lab;
+use harness::net::sysctl::MIGRATE_REQ;
+use harness::net::witness::Counters;
 use harness::socket::Stream;
-use harness::sysctl::MIGRATE_REQ;
-use harness::wire_client::Draft;
-use harness::witness::Counters;
-use harness::{Family, Result, attribute, wait};
+use harness::socket::wire_client::Draft;
+use harness::{Family, Result, socket::attribute, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -3,11 +3,11 @@
 use std::net::Shutdown;
 
 use harness::lab::Lab;
+use harness::net::sysctl::MIGRATE_REQ;
+use harness::net::witness::Counters;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
-use harness::sysctl::MIGRATE_REQ;
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
-use harness::witness::Counters;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::wire_client::{Draft, WireClient};
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::{Family, wait};
 
 use crate::case::{Case, Setting, Settings};
