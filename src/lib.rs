@@ -40,7 +40,7 @@ pub fn command_line() -> clap::Command {
 /// It never returns in a guest's first process or in a process of a laboratory.
 pub fn main() -> ExitCode {
     guest::enter_if_guest();
-    harness::inside::enter(|work| {
+    harness::process::entry::enter(|work| {
         reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
     let arguments = match Arguments::try_parse() {

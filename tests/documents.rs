@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use harness::hardship;
+use harness::fault_injection;
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{Ended, run, sockmig};
@@ -238,7 +238,7 @@ fn the_table_survives_files_that_cannot_be_written() {
     for argument in ["--out", "--markdown", "--junit"] {
         let mut command = sockmig(&["merge"]);
         command.arg(&one).arg(argument).arg(full.join("file")).env_remove("GITHUB_STEP_SUMMARY");
-        hardship::with_full_disk(&mut command, &full);
+        fault_injection::with_full_disk(&mut command, &full);
         let ended = run(&mut command);
         says(&ended, 69, "No space left on device");
         assert!(ended.stdout.contains("1 kernel: 1 completed"), "{ended}");

@@ -5,8 +5,8 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use harness::configuration::{Built, Configuration};
-use harness::hardship;
+use harness::fault_injection;
+use harness::kernel::configuration::{Built, Configuration};
 use nix::errno::Errno;
 use rstest::rstest;
 use support::{Ended, run, sockmig, until};
@@ -57,9 +57,9 @@ fn results_survive_an_output_that_cannot_be_written() {
         let mut command = sockmig(&["run", "quiz1/v4/off", "quiz1/v6/off"]);
         command.arg("--out").arg(out);
         if *out == full {
-            hardship::with_full_disk(&mut command, &full);
+            fault_injection::with_full_disk(&mut command, &full);
         } else if *out == read_only {
-            hardship::with_read_only(&mut command, &read_only);
+            fault_injection::with_read_only(&mut command, &read_only);
         }
         let ended = run(&mut command);
         says(&ended, 69, words);
@@ -103,7 +103,7 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn without_proc_nothing_can_be_learned() {
     let mut command = sockmig(&["run"]);
-    hardship::without_proc(&mut command);
+    fault_injection::without_proc(&mut command);
     says(&run(&mut command), 69, "/proc is not mounted");
 }
 
@@ -111,7 +111,7 @@ fn without_proc_nothing_can_be_learned() {
 fn without_namespaces_nothing_can_be_learned() {
     for arguments in [&[][..], &["run"], &["doctor"]] {
         let mut command = sockmig(arguments);
-        hardship::without_namespaces(&mut command);
+        fault_injection::without_namespaces(&mut command);
         let ended = run(&mut command);
         says(&ended, 69, "Run it as root, or allow unprivileged user namespaces");
     }
@@ -121,7 +121,7 @@ fn without_namespaces_nothing_can_be_learned() {
 fn without_nftables_a_filter_on_the_listener_is_the_gate() {
     let mut command = sockmig(&["run", "--trace"]);
     command.args(QUIZZES_OFF);
-    hardship::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
+    fault_injection::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stdout.contains("4 passed, 0 failed, 0 skipped"), "{ended}");
@@ -135,7 +135,7 @@ fn without_a_gate_only_what_needs_it_is_skipped() {
         let mut command = sockmig(&["run"]);
         command.args(arguments);
         command.env("SOCKMIG_GATE", "nftables");
-        hardship::without_nftables(&mut command, Errno::EPERM);
+        fault_injection::without_nftables(&mut command, Errno::EPERM);
         run(&mut command)
     };
     let ended = without_gate(&QUIZZES_OFF);
@@ -155,7 +155,7 @@ fn a_skip_that_the_kernels_configuration_contradicts_is_an_error() {
     };
     let mut command = sockmig(&["run", "quiz2/v4/off"]);
     command.env("SOCKMIG_GATE", "nftables");
-    hardship::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
+    fault_injection::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
     let ended = run(&mut command);
     let (code, words) = match Configuration::of(release.trim()) {
         Some(told) if built_in(&told) => (69, "although it is built with CONFIG_NF_TABLES"),
@@ -266,7 +266,7 @@ fn a_page_is_written_whole_or_not_at_all() {
     std::fs::create_dir(&full).expect("mkdir");
     let mut command = sockmig(&["report", "-o"]);
     command.arg(full.join("report.html")).arg(&document);
-    hardship::with_full_disk(&mut command, &full);
+    fault_injection::with_full_disk(&mut command, &full);
     says(&run(&mut command), 69, "No space left on device");
     let ended = run(sockmig(&["report", "-o", "/nowhere/report.html"]).arg(&document));
     says(&ended, 69, "cannot write /nowhere/report.html");

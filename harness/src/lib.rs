@@ -31,17 +31,4 @@ pub mod wait;
 pub use capture::Capture;
 pub use error::{Context, Error, Result, errno_name};
 pub use net::family::{Family, PORT};
-
-// The former paths, until their users have the new ones.
-#[cfg(feature = "hardship")]
-pub use fault_injection as hardship;
-pub use kernel::disk as space;
-pub use kernel::log as kernel_log;
-pub use kernel::{configuration, memory, taint};
-pub use lab::{blocked_thread as waiter, epoll_watch as watch};
-pub use load::{delay_line, flood, listener_monitor};
-pub use net::{scm_rights as passing, segment, sysctl, witness};
 pub use nix::errno::Errno;
-pub use process::{child_server, entry as inside, frame, interrupt, subprocess, users, worker};
-pub use socket::{ao, attribute, bind_spec as place, diag, multipath, wire_client};
-pub use trace::observation;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::socket::Stream;
-use harness::{Capture, Family, inside, wait};
+use harness::{Capture, Family, process::entry, wait};
 use in_lab::{Need, Test};
 use pcap::{Active, Direction, Precision};
 
 fn main() -> ExitCode {
-    inside::enter(|what| in_lab::work(what, tests).expect("a work of every test program"));
+    entry::enter(|what| in_lab::work(what, tests).expect("a work of every test program"));
     in_lab::main(tests())
 }
 

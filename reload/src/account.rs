@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::listener_monitor::ListenerChange;
+use harness::load::listener_monitor::ListenerChange;
 use harness::load::{Attempt, Outcome, Record};
 use harness::{Error, Result};
 use serde::{Deserialize, Serialize};

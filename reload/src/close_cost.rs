@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use harness::flood::{self, Flood};
+use harness::load::flood::{self, Flood};
+use harness::net::witness::{Counters, memory, socket_slabs, tcp_memory};
 use harness::process::Returned;
 use harness::socket::{Listener, Received, Stream};
-use harness::witness::{Counters, memory, socket_slabs, tcp_memory};
-use harness::{Context, Error, Family, Result, sysctl, wait};
+use harness::{Context, Error, Family, Result, net::sysctl, wait};
 use serde::{Deserialize, Serialize};
 
 /// How the work of these labs begins.

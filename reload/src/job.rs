@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use harness::listener_monitor::ListenerMonitor;
+use harness::load::listener_monitor::ListenerMonitor;
+use harness::net::witness::Counters;
 use harness::process::Returned;
-use harness::witness::Counters;
-use harness::{Result, inside, sysctl};
+use harness::{Result, net::sysctl, process::entry};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
@@ -90,12 +90,12 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 }
 
 fn run(job: &Job) -> Result<Found> {
-    inside::use_every_cpu()?;
-    inside::use_every_descriptor()?;
+    entry::use_every_cpu()?;
+    entry::use_every_descriptor()?;
     let strategy = catalogue::by_id(&job.strategy)
         .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
     let is_real_server = matches!(strategy.needs, Need::Server(_));
-    let directory = is_real_server.then(inside::scratch).transpose()?;
+    let directory = is_real_server.then(entry::scratch).transpose()?;
     let env = ServerEnv {
         workers: job.workers,
         pause: job.pause,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use harness::delay_line::{self, FarEnd};
 use harness::gate::Hold;
+use harness::load::delay_line::{self, FarEnd};
 use harness::load::{Load, LoadControl, Record};
 use harness::{Error, PORT, Result, wait};
 

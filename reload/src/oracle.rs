@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use harness::listener_monitor::ListenerChange;
+use harness::load::listener_monitor::ListenerChange;
 
 /// A client's handshake as the server sees it: from its SYN until its final ACK. Nothing is
 /// between them where nothing prolongs it.

@@ -5,7 +5,7 @@ mod workers;
 
 use std::time::Duration;
 
-use harness::worker::CloseMode;
+use harness::process::worker::CloseMode;
 
 use self::workers::{How, Workers};
 use crate::strategy::{ListenerEffect, Need, Strategy};

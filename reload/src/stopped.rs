@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use harness::load::{Load, LoadControl, Outcome};
 use harness::process::Returned;
-use harness::worker::{Orders, Service, Source, WorkerProcess};
-use harness::{Error, Family, PORT, Result, inside, sysctl, wait};
+use harness::process::worker::{Orders, Service, Source, WorkerProcess};
+use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, wait};
 use serde::{Deserialize, Serialize};
 
 use crate::loading::pass;
@@ -69,7 +69,7 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 }
 
 fn run(stopped: Stopped) -> Result<Outcomes> {
-    inside::use_every_cpu()?;
+    entry::use_every_cpu()?;
     if sysctl::path(sysctl::MIGRATE_REQ).exists() {
         sysctl::write(sysctl::MIGRATE_REQ, if stopped.on { "1" } else { "0" })?;
     }

@@ -56,7 +56,7 @@ impl Window {
     /// # Errors
     /// Why there is neither.
     pub fn probe(round_trip: Duration) -> Result<Self, String> {
-        let line = harness::delay_line::probe().map(|()| Self::DelayLine { round_trip });
+        let line = harness::load::delay_line::probe().map(|()| Self::DelayLine { round_trip });
         line.or_else(|no_line| match Hold::close().and_then(Hold::open) {
             Ok(_) => Ok(Self::HOLD),
             Err(no_hold) => Err(format!("{no_line}; {no_hold}")),

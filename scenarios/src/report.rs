@@ -5,9 +5,9 @@ use std::path::Path;
 
 use harness::kernel::Kernel;
 use harness::lab::{MULTIPATH_WATCHED, WATCHED};
-use harness::observation::Value;
 use harness::process::Broken;
 use harness::trace::Line;
+use harness::trace::observation::Value;
 
 use crate::case::Selected;
 use crate::engine::Outcome;

@@ -135,7 +135,7 @@ fn programs(kernel: &Kernel) -> Finding {
 
 /// What can be said without a lab.
 fn without_lab() -> Vec<Finding> {
-    let read = |name: &str| harness::sysctl::read(name).unwrap_or_else(|_| "not there".into());
+    let read = |name: &str| harness::net::sysctl::read(name).unwrap_or_else(|_| "not there".into());
     let proc = Path::new("/proc/self/exe").exists();
     let mut findings = vec![match proc {
         true => Finding::good("/proc", "mounted"),

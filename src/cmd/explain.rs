@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use harness::interrupt;
-use harness::observation::Value;
+use harness::process::interrupt;
 use harness::process::{Broken, Labs};
+use harness::trace::observation::Value;
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, Plan};
 use scenarios::judge::Verdict;

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::interrupt;
+use harness::process::interrupt;
 use scenarios::case::Selected;
 use scenarios::catalogue;
 use vm::boot::not_bootable::NotBootable;

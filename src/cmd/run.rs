@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use harness::interrupt;
+use harness::kernel::taint::Taint;
+use harness::process::interrupt;
 use harness::process::{Broken, Labs};
-use harness::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, Plan};
 use scenarios::judge::Verdict;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
-use harness::interrupt;
+use harness::process::interrupt;
 use vm::boot::bootable::Bootable;
 use vm::fetch::cache::Cache;
 use vm::fetch::choice;

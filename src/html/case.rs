@@ -1,6 +1,6 @@
 //! A mechanism's cases, and the results of each.
 
-use harness::observation::Value;
+use harness::trace::observation::Value;
 use maud::{Markup, PreEscaped, html};
 use scenarios::judge::{Mismatch, Verdict};
 use scenarios::report;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use harness::observation::Value;
 use harness::trace::Line;
+use harness::trace::observation::Value;
 
 use crate::fixture::markup;
 use crate::fixture::matrix::{

@@ -1,6 +1,6 @@
 //! What an act means for a ladder.
 
-use harness::sysctl::{MIGRATE_REQ, SYNCOOKIES};
+use harness::net::sysctl::{MIGRATE_REQ, SYNCOOKIES};
 use harness::trace::{Accepted, Act, Actor, Destroyed};
 
 /// What an act means for who has which connection, and who listens.

@@ -1,6 +1,6 @@
 //! A segment's notation, read back.
 
-use harness::segment::Flags;
+use harness::net::segment::Flags;
 
 /// Flags and relative numbers of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

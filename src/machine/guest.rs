@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use harness::frame::Frame;
 use harness::guest::{self, Port};
 use harness::kernel::Version;
-use harness::kernel_log::KernelLog;
+use harness::kernel::log::KernelLog;
+use harness::kernel::taint::Taint;
 use harness::process::Labs;
-use harness::taint::Taint;
+use harness::process::frame::Frame;
 use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, Plan};

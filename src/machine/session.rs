@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use harness::frame::Frame;
 use harness::guest::tag as of_every_guest;
+use harness::process::frame::Frame;
 use scenarios::engine::{Ending, Outcome};
 use serde::de::DeserializeOwned;
 use vm::machine::end::EarlyEnd;

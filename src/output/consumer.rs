@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::kernel::Kernel;
-use harness::taint::Taint;
+use harness::kernel::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{Ending, Outcome};
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,8 @@ impl Environment {
         Self {
             kernel,
             root: harness::kernel::is_root(),
-            migrate_req: harness::sysctl::read(harness::sysctl::MIGRATE_REQ).ok(),
-            tainted: harness::sysctl::read("kernel.tainted").ok(),
+            migrate_req: harness::net::sysctl::read(harness::net::sysctl::MIGRATE_REQ).ok(),
+            tainted: harness::net::sysctl::read("kernel.tainted").ok(),
         }
     }
 }

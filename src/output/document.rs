@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::observation::Value;
 use harness::trace::Line;
+use harness::trace::observation::Value;
 use scenarios::case::Case;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;

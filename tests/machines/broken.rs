@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use harness::hardship;
+use harness::fault_injection;
 
 use crate::kernels::Kernels;
 use crate::matrix::{document, ends, matrix};
@@ -200,7 +200,7 @@ fn a_port_that_sends_garbage(kernels: &Kernels) {
 fn no_room_for_a_machine(kernels: &Kernels) {
     let place = tempfile::tempdir().expect("a directory");
     let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
-    hardship::with_full_disk(command.env("TMPDIR", place.path()), place.path());
+    fault_injection::with_full_disk(command.env("TMPDIR", place.path()), place.path());
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(69), "{ended}");
     for words in ["cannot boot", "No space left on device", "set TMPDIR"] {
@@ -213,7 +213,7 @@ fn an_out_directory_that_cannot_be(kernels: &Kernels) {
     let full = place.path().join("full");
     fs::create_dir(&full).expect("mkdir");
     let mut command = matrix(&[kernels.newest()], &["quiz1/v4"]);
-    hardship::with_full_disk(command.arg("--out").arg(&full), &full);
+    fault_injection::with_full_disk(command.arg("--out").arg(&full), &full);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(69), "{ended}");
     assert!(ended.stderr.contains("No space left on device"), "{ended}");

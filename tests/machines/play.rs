@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use harness::hardship;
+use harness::fault_injection;
 use nix::sys::signal::{Signal, raise};
 
 /// What comes before the part.
@@ -99,7 +99,8 @@ fn garble() -> io::Result<()> {
         let entry = entry?;
         if fs::read_link(entry.path())?.to_string_lossy().starts_with("/dev/vport") {
             let descriptor = entry.file_name().to_string_lossy().parse().expect("a number");
-            return hardship::take_descriptor(1, descriptor)?.write_all(b"localhost login: ");
+            return fault_injection::take_descriptor(1, descriptor)?
+                .write_all(b"localhost login: ");
         }
     }
     Err(io::ErrorKind::NotFound.into())

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::frame::Frame;
 use harness::guest::{self, Port, tag};
+use harness::process::frame::Frame;
 use harness::wait;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serial_test::fs_serial_core_with_return;

@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::lab::Lab;
-use harness::segment::Segment;
+use harness::net::segment::Segment;
+use harness::net::witness::{State, sockets};
 use harness::socket::Stream;
 use harness::trace::Act;
-use harness::witness::{State, sockets};
 use harness::{Capture, Error, Family, wait};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;

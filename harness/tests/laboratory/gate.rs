@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use harness::gate::{Gate, Kind, Whose};
 use harness::lab::Lab;
+use harness::net::witness::{State, sockets};
 use harness::socket::{Client, Listener, Stream};
 use harness::trace::Event;
-use harness::witness::{State, sockets};
 use harness::{Family, wait};
 
 use crate::in_lab::{Need, Test};

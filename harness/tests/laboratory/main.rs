@@ -15,12 +15,12 @@ mod in_lab;
 
 use std::process::ExitCode;
 
-use harness::inside;
 use harness::process::Returned;
+use harness::process::entry;
 use in_lab::Test;
 
 fn main() -> ExitCode {
-    inside::enter(work);
+    entry::enter(work);
     if let Some(code) = survivors::play_role().or_else(worker::play_role) {
         return code;
     }

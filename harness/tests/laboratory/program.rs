@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use harness::attribute::cookie;
 use harness::bpf::Condition::{Migrating, MigratingIn, New, NoPacket, Selected};
 use harness::bpf::{
     Attach, Counts, DROP, Heirs, Index, Left, PASS, Program, Register, Sightings, count, keep,
     left, left_of, note, select, when,
 };
 use harness::lab::Lab;
+use harness::net::witness::State;
 use harness::process::{Labs, Returned};
 use harness::socket::Stream;
-use harness::witness::State;
+use harness::socket::attribute::cookie;
 use harness::{Family, bpf, wait};
 
 use crate::in_lab::{Need, Test, deadline};

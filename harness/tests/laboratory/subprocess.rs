@@ -10,8 +10,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use harness::kernel::SECOND_UID;
-use harness::subprocess::{ForkedHolder, as_second_user, in_fresh_namespace, made_by_second_user};
-use harness::sysctl;
+use harness::net::sysctl;
+use harness::process::subprocess::{
+    ForkedHolder, as_second_user, in_fresh_namespace, made_by_second_user,
+};
 use nix::sys::stat::fstat;
 use nix::unistd::{geteuid, getgroups, getresgid, getresuid};
 

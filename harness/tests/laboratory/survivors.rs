@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::process::{Broken, Labs, Returned};
-use harness::{interrupt, wait};
+use harness::{process::interrupt, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pause, setsid};
 

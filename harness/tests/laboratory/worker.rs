@@ -6,10 +6,10 @@ use std::process::{Command, ExitCode};
 use harness::Family;
 use harness::capture::Recorder;
 use harness::lab::Lab;
+use harness::process::worker::WorkerProcess;
 use harness::process::{Labs, Returned};
 use harness::socket::Stream;
 use harness::wait;
-use harness::worker::WorkerProcess;
 
 use crate::in_lab::Test;
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use harness::bpf::Condition::Selected;
 use harness::bpf::{Attach, Index, PASS, Program, Register, when};
-use harness::witness::{self, State};
-use harness::worker::{self, CloseMode};
+use harness::net::witness::{self, State};
+use harness::process::worker::{self, CloseMode};
 use harness::{Context, Error, Family, Result, wait};
 
 /// The program, and the register of those that it gives clients to.

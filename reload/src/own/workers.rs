@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use harness::process::worker::{self, CloseMode, Orders, Service, Source, WorkerProcess};
 use harness::socket::Listener;
-use harness::worker::{self, CloseMode, Orders, Service, Source, WorkerProcess};
 use harness::{Family, Result};
 
 use super::steering::{Steering, until_requests_are_gone};

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::child_server::{self, ChildServer, Signal, children};
 use harness::kernel::{self, Kernel, SECOND_UID};
-use harness::subprocess::rename_only_user;
+use harness::process::child_server::{self, ChildServer, Signal, children};
+use harness::process::subprocess::rename_only_user;
 use harness::{Error, PORT, Result};
 
 use super::support::{are_listening, write};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::child_server::{self, ChildServer, Signal, children};
+use harness::process::child_server::{self, ChildServer, Signal, children};
 use harness::{PORT, Result};
 
 use super::support::{RELOAD_TAKES, write};

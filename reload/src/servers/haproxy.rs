@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::child_server::{self, ChildServer, Signal, children, threads};
+use harness::process::child_server::{self, ChildServer, Signal, children, threads};
 use harness::{PORT, Result};
 
 use super::support::{RELOAD_TAKES, are_listening, write};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::child_server::{self, ChildServer, Signal, children, is_gone};
+use harness::process::child_server::{self, ChildServer, Signal, children, is_gone};
 use harness::{Error, PORT, Result};
 
 use super::support::{RELOAD_TAKES, are_listening, write};

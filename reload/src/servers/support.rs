@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use harness::listener_monitor::listeners;
+use harness::load::listener_monitor::listeners;
 use harness::{Context, Result};
 
 /// How long one reload of such a server takes at least: old processes take their time.

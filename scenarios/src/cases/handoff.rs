@@ -3,16 +3,16 @@
 
 use harness::Context;
 use harness::lab::{Lab, PairKind};
-use harness::passing::Receive;
+use harness::net::scm_rights::Receive;
+use harness::net::witness::Counters;
+use harness::process::worker::{Served, WorkerProcess};
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Client, Listener, Stream, UnixPair};
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
-use harness::witness::Counters;
-use harness::worker::{Served, WorkerProcess};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::REPLY;
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
 use crate::steps::request::data;

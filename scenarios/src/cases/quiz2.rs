@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
+use harness::lab::epoll_watch::Watch;
 use harness::socket::{NO_WAKE_UP_MS, Stream};
 use harness::trace::Part;
-use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -33,6 +33,7 @@ const CASES: &[Case] = &[Case {
     needs: &[Need::Gate],
     // A client with data in flight retransmits after TCP_RTO_MIN.
     waits_for: Duration::from_millis(200),
+    wire: WireRule::InExpect,
     run: quiz2,
     expect: |setting| match setting.migration {
         Migration::Off => reset(),

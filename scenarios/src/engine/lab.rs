@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use harness::kernel::Kernel;
 use harness::lab::Lab;
+use harness::net::sysctl::MIGRATE_REQ;
 use harness::process::{Broken, Labs, Returned};
-use harness::sysctl::MIGRATE_REQ;
-use harness::{inside, wait, witness};
+use harness::{net::witness, process::entry, wait};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Migration, Need, Selected};
@@ -19,7 +19,7 @@ const PROBE: &str = "?";
 /// Does a lab's work if this process is a lab, and never returns then. Must be the first
 /// thing in `main` of every program that runs cases.
 pub fn enter_if_lab() {
-    inside::enter(lab_work);
+    entry::enter(lab_work);
 }
 
 /// What a lab does that was told `work`.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use harness::observation::Observation;
 use harness::trace::Trace;
+use harness::trace::observation::Observation;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::verdict::Verdict;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-use harness::interrupt;
 use harness::kernel::Kernel;
+use harness::process::interrupt;
 use harness::process::{Broken, Labs};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What the kernel's own log, and its taint, do to a verdict.
 
-use harness::taint::Taint;
+use harness::kernel::taint::Taint;
 
 use crate::judge::known::Known;
 use crate::judge::verdict::{Mismatch, Verdict};

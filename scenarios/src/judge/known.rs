@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use harness::kernel::Version;
-use harness::observation::Value;
+use harness::trace::observation::Value;
 use serde::Deserialize;
 
 /// A row of `known-bugs.toml`.

@@ -1,11 +1,11 @@
 //! Whether a case can say anything about this kernel. A skip is a claim, and checked.
 
 use harness::Errno;
-use harness::configuration::Built;
 use harness::gate::NoGate;
+use harness::kernel::configuration::Built;
 use harness::kernel::{Kernel, Migration, Version};
-use harness::multipath::NoMultipath;
 use harness::refusal::Refusal;
+use harness::socket::multipath::NoMultipath;
 
 use crate::case::{Need, Selected, Setting};
 use crate::judge::skip::{Feature, Newer, SkipReason};
@@ -251,7 +251,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::case::{Case, Migration as Asked};
     use harness::Family;
-    use harness::configuration::{Configuration, OPTIONS};
+    use harness::kernel::configuration::{Configuration, OPTIONS};
     use rstest::rstest;
     use std::time::Duration;
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use harness::gate::NoGate;
 use harness::kernel::Version;
-use harness::multipath::NoMultipath;
 use harness::refusal::Refusal;
+use harness::socket::multipath::NoMultipath;
 use serde::{Deserialize, Serialize};
 
 /// Why a case is not run here.

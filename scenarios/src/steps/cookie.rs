@@ -2,7 +2,7 @@
 
 use harness::lab::Lab;
 use harness::socket::{Listener, Stream};
-use harness::{Result, attribute};
+use harness::{Result, socket::attribute};
 
 pub(crate) fn observe_cookie_of_child(lab: &mut Lab, b: &Listener, cookie: u64) -> Result<()> {
     let Some(child) = lab.accept_now(b)? else {

@@ -1,12 +1,12 @@
 //! Children of TCP Fast Open, which wait in A's queue before their handshake is over.
 
 use harness::lab::Lab;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
 use harness::trace::Part;
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Migration, Setting};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 /// Servers take data without a cookie: TFO_SERVER_ENABLE and TFO_SERVER_COOKIE_NOT_REQD.
 pub(crate) const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");

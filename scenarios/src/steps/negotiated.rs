@@ -1,11 +1,11 @@
 //! Whether a request that moved has the options that were negotiated in its SYN.
 
 use harness::lab::Lab;
-use harness::segment::TcpOption;
+use harness::net::segment::TcpOption;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener};
-use harness::wire_client::{Draft, WireClient};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::{accept_to_reset, data, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 

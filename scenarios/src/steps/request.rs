@@ -1,9 +1,9 @@
 //! A request of W's that A has, and what W and the listeners do next.
 
 use harness::lab::Lab;
-use harness::segment::Segment;
+use harness::net::segment::Segment;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Client, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 
 pub(crate) const NOTHING: &str = "nothing";
 

@@ -1,9 +1,9 @@
 //! SYNs that listeners save for their children.
 
-use harness::attribute;
 use harness::lab::Lab;
 use harness::socket::Listener;
-use harness::wire_client::{Draft, WireClient};
+use harness::socket::attribute;
+use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::steps::request::accept_to_reset;
 

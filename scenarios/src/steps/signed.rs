@@ -3,11 +3,11 @@
 use harness::PORT;
 use harness::gate::{Gate, Whose};
 use harness::lab::Lab;
-use harness::segment::TcpOption;
+use harness::net::segment::TcpOption;
+use harness::net::witness::Counters;
 use harness::socket::{Child, Client, Listener, Stream};
-use harness::witness::Counters;
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::{NOTHING, data, request_in_flight};
 
 /// A way to sign.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::witness::Counters;
+use harness::net::witness::Counters;
 
 /// The first expiry, TCP_TIMEOUT_INIT.
 pub(crate) const FIRST: Duration = Duration::from_secs(1);

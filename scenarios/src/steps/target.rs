@@ -1,11 +1,11 @@
 //! Which listener children move to, compared with the one that new connections get.
 
 use harness::lab::Lab;
-use harness::place::Place;
+use harness::socket::bind_spec::Place;
 use harness::socket::{Listener, Stream};
 use harness::{Context, wait};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 pub(crate) const CHILDREN: u16 = 16;
 

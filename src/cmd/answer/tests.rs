@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::taint::Taint;
+use harness::kernel::taint::Taint;
 use rstest::rstest;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;

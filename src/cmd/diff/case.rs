@@ -132,7 +132,8 @@ fn facts(left: &Candidate, right: &Candidate) -> Vec<(String, String, String)> {
     let mut names: Vec<&String> = left.keys().chain(right.keys()).collect();
     names.sort();
     names.dedup();
-    let shown = |facts: &std::collections::BTreeMap<_, harness::observation::Value>, name| {
+    let shown = |facts: &std::collections::BTreeMap<_, harness::trace::observation::Value>,
+                 name| {
         facts.get(name).map_or_else(|| "not observed".to_owned(), ToString::to_string)
     };
     let both = names.into_iter().map(|name| (name.clone(), shown(left, name), shown(right, name)));

@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::space;
+use harness::kernel::disk;
 use indicatif::DecimalBytes;
 use vm::boot::prepare;
 use vm::fetch::cache::Cache;
@@ -79,7 +79,7 @@ fn kernels(cache: &Cache) -> Finding {
 }
 
 fn room(what: &'static str, at: &Path, needed: u64, variable: &str) -> Finding {
-    match space::free(at) {
+    match disk::free(at) {
         Ok(free) if free < needed => Finding::bad(
             what,
             format!("{} free in {}", DecimalBytes(free), at.display()),

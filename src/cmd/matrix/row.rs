@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::taint::Taint;
+use harness::kernel::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Ending, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};

@@ -4,9 +4,9 @@
 use std::io::Write;
 
 use anyhow::Result;
-use harness::interrupt;
 use harness::kernel::Kernel;
 use harness::process::Labs;
+use harness::process::interrupt;
 use scenarios::engine;
 
 use crate::cli::{ReloadArguments, ReloadFormat};

@@ -1,6 +1,6 @@
 //! What a console printed, made readable.
 
-use harness::kernel_log::is_complaint;
+use harness::kernel::log::is_complaint;
 
 /// How much of a console is shown when something went wrong.
 const SHOWN_LINES: usize = 16;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use harness::frame;
+use harness::process::frame;
 
 use crate::machine::console::{KernelReport, last_lines};
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::frame::{Frame, Frames};
-use harness::{interrupt, subprocess, wait};
+use harness::process::frame::{Frame, Frames};
+use harness::{process::interrupt, process::subprocess, wait};
 
 use crate::machine::console;
 use crate::machine::end::{EarlyEnd, Noticed, ProcessEnd};

@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use harness::Context;
-use harness::{subprocess, wait};
+use harness::{process::subprocess, wait};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::machine::qemu::{Clock, INITRAMFS, kernel_arguments};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::socket::Listener;
-use harness::wire_client::{Draft, WireClient};
+use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::steps::fast_open;
 use crate::steps::fast_open::syn_with_data;

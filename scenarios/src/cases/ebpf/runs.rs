@@ -3,8 +3,8 @@
 use harness::bpf::Condition::{Migrating, MigratingIn, New, NoPacket};
 use harness::bpf::{Counts, Statement, count, when};
 use harness::lab::Lab;
+use harness::net::witness::State;
 use harness::socket::{Listener, Stream};
-use harness::witness::State;
 
 /// How often a program ran, by what it was asked about.
 pub(super) struct Runs(Counts);

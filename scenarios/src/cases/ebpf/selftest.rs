@@ -6,16 +6,16 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::Context;
-use harness::attribute::cookie;
 use harness::bpf::Condition::Selected;
 use harness::bpf::{Attach, Counts, Heirs, Index, PASS, Program, Register, count, when};
 use harness::lab::Lab;
+use harness::socket::attribute::cookie;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::runs::Runs;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -45,6 +45,7 @@ macro_rules! selftest {
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: $long,
+            wire: WireRule::Any(AnyWire::ManyConnections),
             run: |lab, _| selftest(lab, State::$state),
             expect: |_| must(State::$state),
             ..Case::DEFAULT

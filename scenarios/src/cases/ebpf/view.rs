@@ -2,18 +2,18 @@
 
 use std::net::Shutdown;
 
-use harness::attribute::cookie;
 use harness::bpf::{Attach, PASS, Program, SeenSocket, Sighting, Sightings, note};
 use harness::lab::Lab;
-use harness::place::Place;
-use harness::segment::Segment;
+use harness::net::segment::Segment;
+use harness::socket::attribute::cookie;
+use harness::socket::bind_spec::Place;
+use harness::socket::wire_client::WireClient;
 use harness::socket::{BACKLOG, Child, Listener, Stream};
-use harness::wire_client::WireClient;
 use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open;
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
@@ -33,6 +33,7 @@ macro_rules! shown {
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: Path::$path.waits_for(),
+            wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, setting| shown(lab, Path::$path, &Place::$place(setting.family)),
             expect: |setting| must(Path::$path, Place::$place(setting.family), setting),
             ..Case::DEFAULT
@@ -98,6 +99,7 @@ pub(super) const CASES: &[Case] = &[
                  reuseport_resurrect(): bind_inany",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: bind_inany,
         expect: |_| {
             [

@@ -4,11 +4,11 @@
 //! segment that ends the handshake brings both sides' keys. Here the client is no socket.
 
 use harness::lab::{Lab, MULTIPATH_WATCHED};
-use harness::observation::Value;
+use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener, Stream};
-use harness::wire_client::{Draft, WireClient};
+use harness::trace::observation::Value;
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::data;
 
 /// What a listener is.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
+use harness::lab::epoll_watch::Watch;
+use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::{Client, Listener, NO_WAKE_UP_MS, Stream};
-use harness::sysctl::MIGRATE_REQ;
-use harness::watch::Watch;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::queued_child::{ended_by, ended_by_must, resolve};
 
 /// A client with data in flight retransmits after TCP_RTO_MIN.
@@ -53,6 +53,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: DATA_RETRANSMISSION,
+        wire: WireRule::InExpect,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("0")),
         expect: |_| {
             quiz2_reset_must().counters(&[
@@ -73,6 +74,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Families,
         needs: &[Need::Migration, Need::Gate],
         waits_for: DATA_RETRANSMISSION,
+        wire: WireRule::InExpect,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("1")),
         expect: |_| quiz2_reset_must().counters(&[("OutRsts", 1), ("EstabResets", 1)]),
         ..Case::DEFAULT
@@ -91,7 +93,7 @@ struct Closed {
     watch: Watch,
     client: Client,
     gate: harness::gate::Gate,
-    before: harness::witness::Counters,
+    before: harness::net::witness::Counters,
 }
 
 fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {

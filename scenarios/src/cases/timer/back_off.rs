@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use harness::lab::{Lab, outcome};
-use harness::wire_client::Draft;
-use harness::{Family, Result, attribute};
+use harness::socket::wire_client::Draft;
+use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
 };
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: retry_limit,
         expect: |_| {
             Expectation::new()
@@ -46,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(31),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: ladder,
         expect: |_| {
             Expectation::new()
@@ -69,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: chain,
         expect: |_| {
             Expectation::new()
@@ -90,6 +93,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: retransmission_limit,
         expect: |_| {
             Expectation::new()
@@ -179,7 +183,7 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
-    let to_w = |s: &&harness::segment::Segment| s.to.port() == w.local.port() && s.flags.syn();
+    let to_w = |s: &&harness::net::segment::Segment| s.to.port() == w.local.port() && s.flags.syn();
     let sent: Vec<Duration> = lab.trace().segments().filter(to_w).map(|s| s.at).collect();
     // Twice as long, or as long: half of that is far from both.
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
