@@ -49,6 +49,12 @@ pub enum Error {
         /// What came too early for it.
         what: String,
     },
+    /// A case observed two facts of one name, one of which nobody would have seen.
+    #[error("`{fact}` was observed twice: give each fact a name of its own")]
+    ObservedTwice {
+        /// Their name.
+        fact: String,
+    },
     /// The kernel, or the other half of the laboratory, said something unreadable.
     #[error("cannot read {what}: {got}")]
     Unreadable {

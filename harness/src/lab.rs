@@ -67,6 +67,8 @@ pub struct Lab {
     /// What of the record was read so far.
     trace: Trace,
     facts: Vec<Fact>,
+    /// The first name under which a second fact was observed.
+    observed_twice: Option<String>,
     /// What a connection to this server negotiates, once one was served.
     negotiated: Option<String>,
     /// For clients whose SYN+ACK timer was waited for: when it fired last.
@@ -91,6 +93,7 @@ impl Lab {
             recorder: Recorder::of(capture),
             trace: Trace::default(),
             facts: vec![],
+            observed_twice: None,
             negotiated: None,
             fired: vec![],
             echo: None,
@@ -396,9 +399,12 @@ impl Lab {
         self.record(Act::Begin(part));
     }
 
-    /// Writes down a fact.
+    /// Writes down a fact. A name is for one fact: a second one of that name is an error, with
+    /// which [`Lab::finish`] ends the case.
     pub fn observe(&mut self, name: &str, value: impl Into<Value>) {
-        debug_assert!(self.facts.iter().all(|fact| fact.name != name), "{name} observed twice");
+        if self.facts.iter().any(|fact| fact.name == name) {
+            self.observed_twice.get_or_insert_with(|| name.to_owned());
+        }
         self.facts.push(Fact { name: name.to_owned(), value: value.into() });
     }
 
@@ -445,6 +451,9 @@ impl Lab {
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);
+        if let Some(fact) = self.observed_twice {
+            return Err(Error::ObservedTwice { fact });
+        }
         let over = || Error::unreadable("the lab's record", "it is over");
         let mut capture = self.recorder.end().ok_or_else(over)?;
         capture.drain();

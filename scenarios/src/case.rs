@@ -8,7 +8,7 @@ use harness::lab::{Lab, PROGRAMS_LEFT};
 use serde::{Deserialize, Serialize};
 
 use crate::document::Citation;
-use crate::judge::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 
 /// A behaviour of the kernel, as something that can be run.
 #[derive(Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct Case {
     pub needs: &'static [Need],
     /// The longest timer of the kernel that it waits for.
     pub waits_for: Duration,
+    /// What the wire must show, where `expect` does not say it.
+    pub wire: WireRule,
     /// Does it, in a lab that has the setting, and observes.
     pub run: fn(&mut Lab, Setting) -> harness::Result<()>,
     /// What must have been observed.
@@ -63,6 +65,7 @@ impl Case {
         settings: Settings::Once,
         needs: &[],
         waits_for: Duration::ZERO,
+        wire: WireRule::InExpect,
         run: |_, _| Ok(()),
         expect: |_| Expectation::new(),
     };
@@ -189,6 +192,17 @@ impl Selected {
     /// programs.
     pub fn expectation(&self) -> Expectation {
         let must = (self.case.expect)(self.setting).fact("sockets never freed", 0);
+        let must = match self.case.wire {
+            _ if must.states_the_wire() => must,
+            WireRule::InExpect => must,
+            WireRule::Silent => must.silent(),
+            WireRule::Shows(actors) => must.wires(actors),
+            WireRule::OffAndOn(off, on) => must.wires(match self.setting.migration {
+                Migration::Off => off,
+                Migration::On => on,
+            }),
+            WireRule::Any(why) => must.any_wire(why),
+        };
         match self.case.needs.contains(&Need::Programs) {
             true => must.fact(PROGRAMS_LEFT, "none"),
             false => must,

@@ -133,7 +133,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the cases say it"]
     fn every_case_states_its_wire_or_says_that_any_will_do() {
         let stated =
             |must: &Expectation| [!must.wires.is_empty(), must.silent, must.any_wire.is_some()];

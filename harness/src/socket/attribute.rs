@@ -74,6 +74,14 @@ impl Attribute {
             .call(|| format!("setsockopt({}, {value})", self.name))
     }
 
+    /// What the kernel returns for the first or the second value: buffers are twice as large
+    /// as asked for, to have room for its own bookkeeping (socket(7)).
+    pub fn shown(&self, which: usize) -> i64 {
+        let doubled = self.level == libc::SOL_SOCKET
+            && matches!(self.option, libc::SO_RCVBUF | libc::SO_SNDBUF);
+        i64::from(self.values[which]) * if doubled { 2 } else { 1 }
+    }
+
     /// The value as the kernel tells it, which may be another than was set.
     pub fn get(&self, fd: impl AsFd) -> Result<i64> {
         let mut value = [0];

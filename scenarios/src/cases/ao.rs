@@ -10,11 +10,12 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, socket::ao};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::{NOTHING, data, request_in_flight, syn_acks};
 use crate::steps::signed::{Held, Signing, accept_sooner_or_later, talk, talk_must};
 use crate::steps::syn_ack_timer::FIRST;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "ao",
@@ -35,6 +36,7 @@ const CASES: &[Case] = &[
         needs: &[Need::Gate, Need::Ao],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: same_key,
         expect: |_| {
             talk_must()
@@ -60,6 +62,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: keys_of_the_target,
         expect: |_| {
             let must = talk_must()
@@ -84,6 +87,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, None),
         expect: |_| lost_must(),
         ..Case::DEFAULT
@@ -97,6 +101,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| lost(lab, Some(OTHER)),
         expect: |_| lost_must(),
         ..Case::DEFAULT
@@ -110,6 +115,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: another_secret,
         expect: |_| {
             Expectation::new()
@@ -130,6 +136,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| AO.child_keeps_its_key(lab, |_, _| Ok(())),
         expect: |_| AO.child_keeps_its_key_must(),
         ..Case::DEFAULT
@@ -142,6 +149,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| {
             AO.child_keeps_its_key(lab, |lab, b| {
                 b.authenticate(lab.family().loopback(), Key { secret: b"B's own", ..KEY })
@@ -160,6 +168,7 @@ const CASES: &[Case] = &[
         source: "tcp_inbound_hash(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| AO.unexpected_signature(lab),
         expect: |_| AO.unexpected_signature_must("TCPAOBad"),
         ..Case::DEFAULT
@@ -173,6 +182,19 @@ const CASES: &[Case] = &[
         source: "tcp_ao_copy_all_matching(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                W > S  P. 12:17(5) ack 1
+                S > W  . 1:1(0) ack 17
+                S > W  R. 1:1(0) ack 17
+                ...
+            ",
+        )]),
         run: key_of_the_target,
         expect: |_| {
             Expectation::new()

@@ -10,11 +10,12 @@ use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
 use crate::steps::request::accept_to_reset;
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "attributes",
@@ -32,6 +33,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the \
                  request changes listeners",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: saved_syns,
         expect: |_| {
             Expectation::new()
@@ -49,6 +51,7 @@ const CASES: &[Case] = &[
                listener's SO_PRIORITY.)",
         source: "inet_csk_listen_stop() moves the child as it is; sk_clone() clears sk_priority",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS]),
         run: |lab, setting| {
             let a = of_kind(lab, setting, "A", 0)?;
             let _client = hello(lab, "C")?;
@@ -67,6 +70,7 @@ const CASES: &[Case] = &[
                which was put down in the request. (Nobody has a listener's SO_PRIORITY.)",
         source: "tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is ir_mark",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: |lab, setting| {
             let a = of_kind(lab, setting, "A", 0)?;
             let mut w = lab.wire_client("W")?;
@@ -91,6 +95,7 @@ const CASES: &[Case] = &[
         must: "Both have theirs, once.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 1, 0),
         expect: |_| saved_syn_must(["its SYN", "nothing"]),
         ..Case::DEFAULT
@@ -102,6 +107,7 @@ const CASES: &[Case] = &[
         must: "Both have theirs as A kept it, with the link's header before it, once.",
         source: "tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 2, 1),
         expect: |_| saved_syn_must(["its SYN and the link's header", "nothing"]),
         ..Case::DEFAULT
@@ -112,6 +118,7 @@ const CASES: &[Case] = &[
         must: "There are none: the SYNs came before B had a say. Asking is no error.",
         source: "tcp_reqsk_record_syn() at the SYN",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
         run: |lab, _| saved_syn(lab, 0, 1),
         expect: |_| saved_syn_must(["nothing", "nothing"]),
         ..Case::DEFAULT
@@ -124,6 +131,18 @@ const CASES: &[Case] = &[
                handshake on B.",
         source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  . 1:1(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+        )]),
         run: |lab, _| deferred(lab, 0, 5),
         expect: |_| {
             deferred_must("EAGAIN", "none").counters(&[
@@ -141,6 +160,7 @@ const CASES: &[Case] = &[
         must: "B's option counts: the bare ACK completes the handshake on B.",
         source: "tcp_check_req(): rskq_defer_accept of the new listener",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| deferred(lab, 5, 0),
         expect: |_| {
             deferred_must("W's connection", "one")
@@ -156,6 +176,7 @@ const CASES: &[Case] = &[
                the handshake on B.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: filter_of_the_target,
         expect: |_| {
             Expectation::new()
@@ -176,6 +197,7 @@ const CASES: &[Case] = &[
                the handshake on B.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: filter_of_the_closed,
         expect: |setting| {
             let must = Expectation::new().fact("answer to the first ACK", "nothing");
@@ -240,13 +262,17 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
 }
 
 fn must_be(setting: Setting, whose: impl Fn(&str) -> &'static str) -> Expectation {
-    attribute::all(setting.family)
-        .iter()
-        .map(|attribute| attribute.name)
-        .chain(["TCP_CONGESTION"])
-        .fold(Expectation::new(), |must, name| {
+    let attributes = attribute::all(setting.family);
+    let of_the_listeners = attributes.iter().fold(Expectation::new(), |must, attribute| {
+        must.fact(&fact_name("A", attribute), attribute.shown(0))
+            .fact(&fact_name("B", attribute), attribute.shown(1))
+    });
+    attributes.iter().map(|attribute| attribute.name).chain(["TCP_CONGESTION"]).fold(
+        of_the_listeners,
+        |must, name| {
             must.fact(name, if name == "SO_PRIORITY" { "neither's: 0" } else { whose(name) })
-        })
+        },
+    )
 }
 
 fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {

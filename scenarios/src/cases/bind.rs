@@ -9,7 +9,7 @@ use harness::socket::{BACKLOG, Listener};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -29,6 +29,7 @@ const CASES: &[Case] = &[
         source: "tcp_disconnect() and inet_unhash(): the port is kept only with \
                  SOCK_BINDPORT_LOCK",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Silent,
         run: kernel_chosen_port,
         expect: |_| {
             Expectation::new()
@@ -44,6 +45,7 @@ const CASES: &[Case] = &[
         must: "EOPNOTSUPP: the option is for sockets of IPv4 and IPv6.",
         source: "sk_setsockopt(): sk_is_inet()",
         settings: Settings::Once,
+        wire: WireRule::Silent,
         run: |lab, _| {
             let set = outcome(harness::net::scm_rights::reuse_port_of_unix_socket()?);
             lab.observe("setsockopt(SO_REUSEPORT) of a UNIX socket", set);
@@ -61,6 +63,7 @@ const CASES: &[Case] = &[
         documents: &[TALK.at("")],
         source: "inet_csk_get_port(), inet_csk_bind_conflict()",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, NOT_SET, NOT_SET),
         expect: |_| refused(),
         ..Case::DEFAULT
@@ -71,6 +74,7 @@ const CASES: &[Case] = &[
         must: "B's bind fails with EADDRINUSE, and A keeps the port.",
         source: "inet_bind_conflict(): both sockets need sk_reuseport",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, SET, NOT_SET),
         expect: |_| refused(),
         ..Case::DEFAULT
@@ -81,6 +85,7 @@ const CASES: &[Case] = &[
         must: "B's bind fails with EADDRINUSE, and A keeps the port.",
         source: "inet_bind_conflict(): both sockets need sk_reuseport",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, NOT_SET, SET),
         expect: |_| refused(),
         ..Case::DEFAULT
@@ -92,6 +97,7 @@ const CASES: &[Case] = &[
         documents: &[TALK.at("")],
         source: "c617f398edd4 (Linux 3.9)",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| two_binds(lab, SET, SET),
         expect: |_| both_listen(),
         ..Case::DEFAULT
@@ -102,6 +108,7 @@ const CASES: &[Case] = &[
         must: "Both listen: the first socket's option is read when the second one binds.",
         source: "inet_bind_conflict() reads sk2->sk_reuseport",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| {
             two_binds(
                 lab,
@@ -121,6 +128,7 @@ const CASES: &[Case] = &[
         must: "Both binds succeed; B's listen fails with EADDRINUSE.",
         source: "inet_csk_listen_start() asks get_port() again",
         settings: Settings::Families,
+        wire: WireRule::Silent,
         run: reuseaddr_only,
         expect: |_| {
             Expectation::new()
@@ -140,6 +148,7 @@ const CASES: &[Case] = &[
         source: "inet_bind_conflict(): uid_eq(uid, sk_uid(sk2)), against port stealing",
         settings: Settings::Families,
         needs: &[Need::SecondUid],
+        wire: WireRule::Silent,
         run: other_uid,
         expect: |_| {
             Expectation::new()
@@ -161,6 +170,7 @@ const CASES: &[Case] = &[
                  its tb->fastuid",
         settings: Settings::Families,
         needs: &[Need::SecondUid],
+        wire: WireRule::Silent,
         run: given_away,
         expect: |_| {
             Expectation::new()
@@ -179,6 +189,7 @@ const CASES: &[Case] = &[
         source: "sock_alloc() takes the creator's fsuid; sk_uid",
         settings: Settings::Families,
         needs: &[Need::SecondUid],
+        wire: WireRule::Silent,
         run: uid_of_the_socket,
         expect: |_| {
             Expectation::new()

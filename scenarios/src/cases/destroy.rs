@@ -10,7 +10,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Stream};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{
     both, fast_open_syns, unfinished_child_ended_by, unfinished_child_ended_by_must,
@@ -19,6 +19,7 @@ use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::request::{RESET, data, observe_child, request_in_flight};
 use crate::steps::sleeping_thread::{ended_under, ended_under_must};
 use crate::steps::syn_ack_timer::FIRST;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "destroy",
@@ -54,6 +55,7 @@ const CASES: &[Case] = &[
         source: "tcp_done(): sk_state_change(); inet_csk_wait_for_connect()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Accept, Lab::destroy),
         expect: |_| ended_under_must("EINVAL"),
         ..Case::DEFAULT
@@ -65,6 +67,7 @@ const CASES: &[Case] = &[
         source: "tcp_done(): sk_state_change(), sk_error_report()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Epoll, Lab::destroy),
         expect: |_| ended_under_must("no child"),
         ..Case::DEFAULT
@@ -77,6 +80,7 @@ const CASES: &[Case] = &[
         source: "tcp_abort() leaves requests alone; reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: in_flight,
         expect: |setting| {
             in_flight_must(setting)
@@ -95,6 +99,10 @@ const CASES: &[Case] = &[
         source: "reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
+        wire: WireRule::OffAndOn(
+            &[wires::C_CONNECTS_AND_SENDS, wires::W_REFUSED],
+            &[wires::C_CONNECTS_AND_SENDS, wires::W_SENDS],
+        ),
         run: then_closed,
         expect: then_closed_must,
         ..Case::DEFAULT
@@ -109,6 +117,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: timer,
         expect: |setting| {
             let (sockets, moved) = match setting.migration {
@@ -203,6 +212,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: request,
         expect: |_| {
             destroyed_request_must()
@@ -221,6 +231,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: moved_request,
         expect: |_| destroyed_request_must().fact("requests that moved", 1),
         ..Case::DEFAULT
@@ -233,6 +244,7 @@ const CASES: &[Case] = &[
         source: "inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: moved_child,
         expect: |_| {
             Expectation::new()

@@ -8,7 +8,7 @@ use harness::socket::{Listener, Stream};
 use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{
     FAST_OPEN, both, fast_open_syns, listen, syn_with_data, unfinished_child_ended_by,
@@ -43,6 +43,7 @@ const CASES: &[Case] = &[
                and not for nothing taken off when it was finished.",
         source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: queue_length,
         expect: |_| {
             Expectation::new()
@@ -83,6 +84,15 @@ const CASES: &[Case] = &[
                that is gone.",
         source: "reqsk_fastopen_remove(): lsk->sk_state",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:11(11)
+                S > W  S. 0:0(0) ack 12
+                W > S  R 12:12(0)
+                ...
+            ",
+        )]),
         run: accepted_before_and_reset,
         expect: |_| {
             Expectation::new()
@@ -113,6 +123,7 @@ const CASES: &[Case] = &[
                off B's count: the data of one client is taken.",
         source: "tcp_check_req(), embryonic_reset; reqsk_fastopen_remove(), a0ab2ba83e35",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| reset(lab, false),
         expect: |_| reset_must(false),
         ..Case::DEFAULT
@@ -126,6 +137,7 @@ const CASES: &[Case] = &[
         source: "reqsk_fastopen_remove(), rskq_rst_head of the listener that the child moved to, \
                  a0ab2ba83e35",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| reset(lab, true),
         expect: |_| reset_must(true),
         ..Case::DEFAULT
@@ -138,6 +150,27 @@ const CASES: &[Case] = &[
                no data from SYNs of its own.",
         source: "inet_csk_reqsk_queue_add() does not look at fastopenq.max_qlen",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            (
+                "W",
+                "
+                W > S  S 0:11(11)
+                S > W  S. 0:0(0) ack 12
+                W > S  . 12:12(0) ack 1
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+            (
+                "X",
+                "
+                X > S  S 0:11(11)
+                S > X  S. 0:0(0) ack 1
+                X > S  R 1:1(0)
+                ...
+            ",
+            ),
+        ]),
         run: target_without,
         expect: |_| {
             Expectation::new()
@@ -157,6 +190,29 @@ const CASES: &[Case] = &[
                Off: an RST without ACK. On: the ACK completes it on B, which has the data.",
         source: "tcp_try_fastopen(), foc->len == 0; tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:11(11)
+                S > W  S. 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:11(11)
+                S > W  S. 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: cookie_request,
         expect: cookie_request_must,
         ..Case::DEFAULT

@@ -6,7 +6,7 @@ use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::statistics::binomial_bounds;
 
@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
         documents: &[TALK.at("`almost evenly (randomly)`")],
         source: "reuseport_select_sock_by_hash(); against the blog post's `round-robin`",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: even_spread,
         expect: |_| even_spread_must(),
         ..Case::DEFAULT
@@ -37,6 +38,7 @@ const CASES: &[Case] = &[
                four-tuple alone.",
         source: "inet_ehashfn(), reuseport_select_sock_by_hash()",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: same_tuple,
         expect: |_| {
             Expectation::new()

@@ -9,9 +9,10 @@ use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener, Stream};
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "growth",
@@ -37,6 +38,12 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            wires::V_CONNECTS,
+            wires::W_CONNECTS,
+            wires::X_CONNECTS,
+        ]),
         run: |lab, setting| growth(lab, setting, 128, 5),
         expect: |_| growth_must(128, 5),
         ..Case::DEFAULT
@@ -47,6 +54,12 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            wires::V_CONNECTS,
+            wires::W_CONNECTS,
+            wires::X_CONNECTS,
+        ]),
         run: |lab, setting| growth(lab, setting, 256, 5),
         expect: |_| growth_must(256, 5),
         ..Case::DEFAULT
@@ -58,6 +71,12 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            wires::V_CONNECTS,
+            wires::W_CONNECTS,
+            wires::X_CONNECTS,
+        ]),
         run: |lab, setting| growth(lab, setting, 128, 140),
         expect: |_| growth_must(128, 140),
         ..Case::DEFAULT
@@ -72,6 +91,7 @@ const CASES: &[Case] = &[
         settings: Settings::Families,
         // Mostly it waits for nothing: see the function.
         waits_for: Lab::TICKS_NEAR_ZERO,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: cookies,
         expect: |_| {
             Expectation::new()
@@ -89,6 +109,7 @@ const CASES: &[Case] = &[
         source: "reuseport_grow(): incoming_cpu; reuseport_select_sock_by_hash(), b261eda84ec1 \
                  (Linux 6.2)",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: incoming_cpu,
         expect: |_| Expectation::new().fact("who got the clients", "L0"),
         ..Case::DEFAULT
@@ -103,6 +124,7 @@ const CASES: &[Case] = &[
                the handshake.",
         source: "reuseport_add_sock(), reuseport_resurrect(): the group of another listener",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: listening_again,
         expect: |_| {
             Expectation::new()

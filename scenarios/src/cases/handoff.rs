@@ -12,7 +12,7 @@ use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::REPLY;
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
 use crate::steps::request::data;

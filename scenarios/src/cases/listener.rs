@@ -4,8 +4,9 @@ use harness::lab::Lab;
 use harness::{net::witness, wait};
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "listener",
@@ -20,6 +21,7 @@ const CASES: &[Case] = &[Case {
            (tcpi_sacked); /proc/net/tcp has the same. Who came first is accepted first.",
     source: "tcp_get_info(), the TCP_LISTEN branch",
     settings: Settings::Families,
+    wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
     run: queue_length,
     expect: |_| {
         Expectation::new()

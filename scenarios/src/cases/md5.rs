@@ -7,11 +7,12 @@ use harness::socket::Stream;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::data;
 use crate::steps::signed::{Signing, accept_sooner_or_later, observe_accepted, talk, talk_must};
 use crate::steps::syn_ack_timer::{FIRST, option};
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "md5",
@@ -32,6 +33,7 @@ const CASES: &[Case] = &[
         needs: &[Need::Gate, Need::Md5],
         // Where the data is refused, the SYN+ACK timer moves the request after a second.
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: same_key,
         expect: |_| {
             talk_must()
@@ -54,6 +56,7 @@ const CASES: &[Case] = &[
         needs: &[Need::Gate, Need::Md5],
         // As above.
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: another_key,
         expect: |_| {
             talk_must()
@@ -74,6 +77,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| MD5.child_keeps_its_key(lab, |_, _| Ok(())),
         expect: |_| MD5.child_keeps_its_key_must(),
         ..Case::DEFAULT
@@ -86,6 +90,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED_TWICE_ASKED]),
         run: |lab, _| MD5.child_keeps_its_key(lab, |_, b| signed("B", b.sign(b"B's own"))),
         expect: |_| MD5.child_keeps_its_key_must(),
         ..Case::DEFAULT
@@ -99,6 +104,7 @@ const CASES: &[Case] = &[
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_inbound_md5_hash()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| MD5.unexpected_signature(lab),
         expect: |_| MD5.unexpected_signature_must("TCPMD5Unexpected"),
         ..Case::DEFAULT
@@ -113,6 +119,18 @@ const CASES: &[Case] = &[
                  tcp_md5_do_lookup()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                W > S  P. 12:17(5) ack 1
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+        )]),
         run: key_of_the_target,
         expect: |_| {
             Expectation::new()

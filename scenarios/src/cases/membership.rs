@@ -11,7 +11,7 @@ use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::{Context, Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
 
@@ -36,6 +36,7 @@ const fn apart(name: &'static str, does: &'static str, run: Run) -> Case {
         source: "inet_reuseport_add_sock(), inet_rcv_saddr_equal() without wildcards; \
                  reuseport_migrate_sock(), LINUX_MIB_TCPMIGRATEREQFAILURE",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run,
         expect: |_| apart_must(),
         ..Case::DEFAULT
@@ -160,6 +161,11 @@ const CASES: &[Case] = &[
     },
     Case {
         source: "sk_reuseport is for bind, a group is by its pointer",
+        expect: |_| {
+            together_must()
+                .fact("clear SO_REUSEPORT of A", "ok")
+                .fact("clear SO_REUSEPORT of B", "ok")
+        },
         ..together(
             "membership/option-cleared",
             "As membership/wildcards, but at the loopback address, and SO_REUSEPORT is cleared on \
@@ -198,6 +204,7 @@ const CASES: &[Case] = &[
                cannot join A's. A serves as before.",
         source: "inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: program_before_listen,
         expect: |_| {
             Expectation::new()
@@ -214,6 +221,7 @@ const CASES: &[Case] = &[
         must: "The program is the group's: all eight are given to B.",
         source: "reuseport_add_sock(): who comes gets the group that is there",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: program_of_the_first,
         expect: |_| Expectation::new().fact("served by", "B, B, B, B, B, B, B, B"),
         ..Case::DEFAULT
@@ -228,6 +236,7 @@ const CASES: &[Case] = &[
         source: "inet_reuseport_add_sock(): those of one hash are compared, as there will be some \
                  where memory is small and the table with it",
         settings: Settings::OnceOn(Family::V4),
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: many_addresses,
         expect: |_| Expectation::new().fact("served by", "A"),
         ..Case::DEFAULT
@@ -242,6 +251,7 @@ const CASES: &[Case] = &[
         source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
                  port's bits are the place's",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: two_ports,
         expect: |_| Expectation::new().fact("served by", "A"),
         ..Case::DEFAULT
@@ -253,6 +263,7 @@ const CASES: &[Case] = &[
         must: "They are lost, and no migration is counted: it is for TCP listeners.",
         source: "reuseport_stop_listen_sock() asks for IPPROTO_TCP",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Silent,
         run: udp,
         expect: |_| {
             Expectation::new()

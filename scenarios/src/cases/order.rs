@@ -10,10 +10,11 @@ use harness::socket::bind_spec::Place;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::statistics::binomial_bounds;
 use crate::steps::target::{CHILDREN, FIRST_PORT, by_the_hash, moved, observe_moved};
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "order",
@@ -32,6 +33,7 @@ const CASES: &[Case] = &[
                it does, the last one moves into its place; who listens again is the last.",
         source: "reuseport_add_sock(), __reuseport_detach_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: leaving,
         expect: |_| {
             Expectation::new()
@@ -52,6 +54,7 @@ const CASES: &[Case] = &[
                to each.",
         source: "__reuseport_detach_closed_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: listening_again,
         expect: |_| {
             Expectation::new()
@@ -70,6 +73,7 @@ const CASES: &[Case] = &[
                client is given to the listener that its hash says.",
         source: "run_bpf_filter(), reuseport_select_sock()",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: no_such_member,
         expect: |_| {
             Expectation::new()
@@ -89,6 +93,7 @@ const CASES: &[Case] = &[
                hash says.",
         source: "run_bpf_filter(): num_socks, and not max_socks, is the bound",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: closed_member,
         expect: |_| {
             Expectation::new()
@@ -106,6 +111,7 @@ const CASES: &[Case] = &[
         source: "reuseport_migrate_sock() runs only programs of \
                  BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved =
@@ -121,6 +127,7 @@ const CASES: &[Case] = &[
         must: "All children move to C.",
         source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved = moved(lab, &place, CHILDREN, |_, targets| {
@@ -138,6 +145,7 @@ const CASES: &[Case] = &[
         must: "All children move to C.",
         source: "__reuseport_add_sock(): reuseport_get_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved = moved(lab, &place, CHILDREN, |lab, targets| {
@@ -159,6 +167,7 @@ const CASES: &[Case] = &[
         must: "E takes only its own preference with it: all children move to C.",
         source: "reuseport_stop_listen_sock(): put, get and put again of reuse->incoming_cpu",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved = moved(lab, &place, CHILDREN, |lab, targets| {
@@ -183,6 +192,7 @@ const CASES: &[Case] = &[
         must: "As accept-queue/target: the hash chooses among all, C too.",
         source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::usual(setting.family);
             let moved = moved(lab, &place, CHILDREN, |_, targets| {
@@ -202,6 +212,7 @@ const CASES: &[Case] = &[
         source: "__inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has the \
                  hash of its real address",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let place = Place::any(setting.family);
             let moved = moved(lab, &place, MANY, |_, _| Ok(()))?;
@@ -226,6 +237,7 @@ const CASES: &[Case] = &[
                runs.)",
         source: "reuseport_alloc(), reuseport_resurrect() without a group to join, 333bb73f620e",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, _| {
             let a = lab.listen("A")?;
             lab.select_index(&a, 1)?;
@@ -250,6 +262,7 @@ const CASES: &[Case] = &[
                when it is closed: B gets every client.",
         source: "reuseport_resurrect() in the same group; reuseport_detach_sock()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, _| {
             let (a, b) = (lab.listen("A")?, lab.listen("B")?);
             lab.shut_down(&a, Shutdown::Both)?;

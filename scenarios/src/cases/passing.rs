@@ -9,7 +9,7 @@ use harness::socket::{Listener, Message, UnixPair};
 use harness::{Context, net::witness};
 
 use crate::case::{Case, Setting};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -25,6 +25,7 @@ const CASES: &[Case] = &[
                socket.",
         must: "The stream socket says 0, which is no error, and passes nothing. The others pass A.",
         source: "the blog post on passing descriptors; unix_stream_sendmsg() loops over bytes",
+        wire: WireRule::Silent,
         run: without_data,
         expect: |_| {
             Expectation::new()
@@ -47,6 +48,7 @@ const CASES: &[Case] = &[
                counts: two come where one was meant.",
         source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), \
                  scm_max_fds()",
+        wire: WireRule::Silent,
         run: little_room,
         expect: |_| {
             Expectation::new()
@@ -66,6 +68,7 @@ const CASES: &[Case] = &[
         must: "The data comes with MSG_CTRUNC, and that was A's close: nobody listens any more.",
         source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are \
                  closed",
+        wire: WireRule::Silent,
         run: last_one_dropped,
         expect: |_| {
             Expectation::new()
@@ -81,6 +84,7 @@ const CASES: &[Case] = &[
                more (RLIMIT_NOFILE).",
         must: "Three come, with the data and MSG_CTRUNC; the others cannot be had by another recvmsg.",
         source: "the blog post on passing descriptors; receive_fd(), scm_detach_fds()",
+        wire: WireRule::Silent,
         run: descriptor_limit,
         expect: |_| {
             Expectation::new()
@@ -95,6 +99,7 @@ const CASES: &[Case] = &[
                that is not open.",
         must: "253 are the most: EINVAL for more. EBADF for what is not open. None is no error.",
         source: "the blog post on passing descriptors; scm_fp_copy(), SCM_MAX_FD",
+        wire: WireRule::Silent,
         run: how_many,
         expect: |_| {
             Expectation::new()
@@ -117,6 +122,7 @@ const CASES: &[Case] = &[
         must: "A call does not read past the data of a descriptor, but it may begin long before \
                it. The descriptor comes with the first byte of its own data.",
         source: "the blog post on passing descriptors, on recvmsg; unix_stream_read_generic()",
+        wire: WireRule::Silent,
         run: glued,
         expect: |_| {
             Expectation::new()
@@ -139,6 +145,7 @@ const CASES: &[Case] = &[
         must: "Each peek opens another descriptor, without close-on-exec unless it is asked for. A \
                listens until the last one is closed.",
         source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
+        wire: WireRule::Silent,
         run: peek,
         expect: |_| {
             Expectation::new()
@@ -155,6 +162,7 @@ const CASES: &[Case] = &[
         does: "The receiver wants no descriptors (SO_PASSRIGHTS is 0); A is sent to it.",
         must: "The sender is told: EPERM, and nothing arrives.",
         source: "unix_stream_sendmsg(), sk_scm_rights, Linux 6.16",
+        wire: WireRule::Silent,
         run: refused_by_receiver,
         expect: |_| {
             Expectation::new()

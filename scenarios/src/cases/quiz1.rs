@@ -6,7 +6,7 @@ use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {

@@ -10,7 +10,7 @@ use harness::trace::Part;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -33,6 +33,7 @@ const CASES: &[Case] = &[Case {
     needs: &[Need::Gate],
     // A client with data in flight retransmits after TCP_RTO_MIN.
     waits_for: Duration::from_millis(200),
+    wire: WireRule::InExpect,
     run: quiz2,
     expect: |setting| match setting.migration {
         Migration::Off => reset(),

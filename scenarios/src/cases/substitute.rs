@@ -7,10 +7,11 @@ use harness::socket::{BACKLOG, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::{COVER_LETTER, REPLY, TALK};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::{SERVED, hello};
 use crate::steps::statistics::binomial_bounds;
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "substitute",
@@ -50,6 +51,10 @@ const CASES: &[Case] = &[
         documents: &[TALK.at("draining"), COVER_LETTER.at("draining")],
         source: "inet_csk_accept(); tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[wires::C_IS_ANSWERED, wires::W_REFUSED],
+            &[wires::C_IS_ANSWERED, wires::W_SENDS],
+        ),
         run: draining,
         expect: draining_must,
         ..Case::DEFAULT
@@ -64,6 +69,7 @@ const CASES: &[Case] = &[
         source: "the blog post's test with two servers, 46 of 100; \
                  reuseport_select_sock_by_hash()",
         settings: Settings::Families,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: stopped_member,
         expect: |_| {
             let share = binomial_bounds(CLIENTS as u64, 0.5, RISK);

@@ -4,9 +4,10 @@ use harness::lab::Lab;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::{RESET, data, observe_child};
+use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "syncookies",
@@ -23,6 +24,7 @@ const CASES: &[Case] = &[
                accepts W's child. That cookies are in use is known to the whole group.",
         source: "cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| cookie(lab, true),
         expect: |_| {
             Expectation::new()
@@ -44,6 +46,7 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         // Mostly it waits for nothing: see the function.
         waits_for: Lab::TICKS_NEAR_ZERO,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| {
             lab.until_ticks_are_far_from_zero()?;
             cookie(lab, false)

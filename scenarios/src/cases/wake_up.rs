@@ -9,7 +9,7 @@ use harness::lab::blocked_thread::{Waiter, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| wake_up(lab, Way::Epoll, close),
         expect: |_| wake_up_must(),
         ..Case::DEFAULT
@@ -44,6 +45,7 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| wake_up(lab, Way::EpollEdge, close),
         expect: |_| wake_up_must(),
         ..Case::DEFAULT
@@ -54,6 +56,7 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| wake_up(lab, Way::Poll, close),
         expect: |_| wake_up_must(),
         ..Case::DEFAULT
@@ -64,6 +67,7 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| wake_up(lab, Way::Accept, close),
         expect: |_| wake_up_must(),
         ..Case::DEFAULT
@@ -75,6 +79,7 @@ const CASES: &[Case] = &[
         must: MUST,
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| wake_up(lab, Way::Accept, shut_down),
         expect: |_| wake_up_must(),
         ..Case::DEFAULT
@@ -87,6 +92,7 @@ const CASES: &[Case] = &[
                empty.",
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: behind_another,
         expect: |_| {
             Expectation::new()
@@ -103,6 +109,7 @@ const CASES: &[Case] = &[
         must: "Each child wakes one of them.",
         source: SOURCE,
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: two_sleepers,
         expect: |_| {
             Expectation::new()

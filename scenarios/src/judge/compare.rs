@@ -19,11 +19,7 @@ pub fn judge(
     trace: &Trace,
 ) -> Verdict {
     let mut mismatches = compare(expectation, observation, trace);
-    // TEMPORARY: until the cases name everything that they observe.
-    let unexpected: Vec<Fact> = match option_env!("SOCKMIG_STRICT") {
-        None => vec![],
-        Some(_) => unexpected(expectation, known, observation),
-    };
+    let unexpected = unexpected(expectation, known, observation);
     if mismatches.is_empty() && !unexpected.is_empty() {
         let shown: Vec<String> =
             unexpected.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
@@ -86,7 +82,9 @@ fn compare(expectation: &Expectation, observation: &Observation, trace: &Trace) 
     if let Some(segment) = expectation.silent.then(|| first_segment(trace)).flatten() {
         mismatches.push(segment);
     }
-    mismatches.extend(expectation.wires.iter().filter_map(|wire| compare_wire(wire, trace)));
+    let stopped = observation.stopped.is_some();
+    let wires = expectation.wires.iter();
+    mismatches.extend(wires.filter_map(|wire| compare_wire(wire, trace, stopped)));
     mismatches
 }
 
@@ -111,11 +109,14 @@ fn unexpected(expectation: &Expectation, known: &[&Known], observation: &Observa
     observation.facts.iter().filter(unnamed).cloned().collect()
 }
 
-fn compare_wire(wire: &Wire, trace: &Trace) -> Option<Mismatch> {
+fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
     let lines = trace.lines();
     let compared = wire.compared(&lines);
     let parting = wire.parts_from(&compared)?;
     let wrong = compared.get(parting.at);
+    if wrong.is_none() && stopped {
+        return None; // The wire ends where the case was stopped.
+    }
     let trace_line = wrong.map_or(lines.len(), |wrong| {
         lines.iter().position(|line| std::ptr::eq(line, *wrong)).unwrap_or(lines.len())
     });

@@ -22,6 +22,24 @@ pub struct Expectation {
     pub any_wire: Option<AnyWire>,
 }
 
+/// What a case says of its wire, in every setting for which [`Expectation::wire`] does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireRule {
+    /// What `expect` says, for each setting.
+    InExpect,
+    /// No segment at all may be on it.
+    Silent,
+    /// These actors' wires, in the notation of [`Wire`], the same in every setting.
+    Shows(Actors),
+    /// The same, with migration off and on.
+    OffAndOn(Actors, Actors),
+    /// Anything, for this reason.
+    Any(AnyWire),
+}
+
+/// Names of actors, each with its wire.
+pub type Actors = &'static [(&'static str, &'static str)];
+
 /// Why a case states nothing of its wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnyWire {
@@ -152,11 +170,22 @@ impl Expectation {
         self
     }
 
+    /// Expects the wires of several actors.
+    #[must_use]
+    pub fn wires(self, actors: Actors) -> Self {
+        actors.iter().fold(self, |must, (actor, text)| must.wire(actor, text))
+    }
+
     /// Accepts any wire, for this reason.
     #[must_use]
     pub fn any_wire(mut self, why: AnyWire) -> Self {
         self.any_wire = Some(why);
         self
+    }
+
+    /// Whether it says what the wire may be.
+    pub fn states_the_wire(&self) -> bool {
+        !self.wires.is_empty() || self.silent || self.any_wire.is_some()
     }
 
     /// Whether a fact of this name may be observed.

@@ -6,7 +6,7 @@ use harness::socket::{Listener, Stream};
 use harness::trace::Part;
 
 use crate::case::{Migration, Setting};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 /// Servers take data without a cookie: TFO_SERVER_ENABLE and TFO_SERVER_COOKIE_NOT_REQD.
 pub(crate) const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");

@@ -11,3 +11,4 @@ pub(crate) mod sleeping_thread;
 pub(crate) mod statistics;
 pub(crate) mod syn_ack_timer;
 pub(crate) mod target;
+pub(crate) mod wires;

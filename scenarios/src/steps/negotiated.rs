@@ -5,7 +5,7 @@ use harness::net::segment::TcpOption;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::{accept_to_reset, data, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 

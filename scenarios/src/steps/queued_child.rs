@@ -5,7 +5,7 @@ use harness::socket::{Child, Client, Listener, Stream};
 use harness::trace::Part;
 
 use crate::case::{Migration, Setting};
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 /// Quiz 1, with A ended by other means than its close. What is returned lives on until
 /// everything was observed.

@@ -7,7 +7,7 @@ use harness::net::segment::TcpOption;
 use harness::net::witness::Counters;
 use harness::socket::{Child, Client, Listener, Stream};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::{NOTHING, data, request_in_flight};
 
 /// A way to sign.

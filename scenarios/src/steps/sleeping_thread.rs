@@ -7,7 +7,7 @@ use harness::lab::Lab;
 use harness::lab::blocked_thread::{Waiter, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 /// A thread sleeps on A, which `end` ends without closing it.
 pub(crate) fn ended_under(

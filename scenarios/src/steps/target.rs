@@ -5,7 +5,7 @@ use harness::socket::bind_spec::Place;
 use harness::socket::{Listener, Stream};
 use harness::{Context, wait};
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 
 pub(crate) const CHILDREN: u16 = 16;
 

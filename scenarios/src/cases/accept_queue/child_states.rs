@@ -9,7 +9,7 @@ use harness::trace::Part;
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::TALK;
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::queued_child::{SERVED, hello};
 
 /// A FIN by itself is acknowledged after TCP_DELACK_MIN.

@@ -11,9 +11,10 @@ use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wait;
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::{SERVED, ended_by, ended_by_must, hello};
 use crate::steps::sleeping_thread::{asleep_or_woken, ended_under, ended_under_must};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -38,6 +39,7 @@ pub(super) const CASES: &[Case] = &[
         source: "do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS counts \
                  hops",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: owner_of_four_killed,
         expect: |setting| match setting.migration {
             Migration::Off => Expectation::new()
@@ -60,6 +62,33 @@ pub(super) const CASES: &[Case] = &[
         must: "B drops SYNs, each counted, until no more children wait than its backlog is.",
         source: "sk_acceptq_is_full() in tcp_conn_request()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  P. 1:12(11) ack 1
+                S > D  . 1:1(0) ack 12
+                S > D  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+            (
+                "E",
+                "
+                E > S  S 0:0(0)
+                S > E  S. 0:0(0) ack 1
+                E > S  . 1:1(0) ack 1
+                E > S  P. 1:12(11) ack 1
+                S > E  . 1:1(0) ack 12
+                S > E  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+        ]),
         run: over_full,
         expect: |_| {
             Expectation::new()
@@ -84,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         run: without_option,
         expect: |_| {
             Expectation::new()
+                .fact("bind and listen without the option", "ok")
                 .fact("recv(C)", "ECONNRESET")
                 .fact("answer to W's ACK", "S > W  R 1:1(0)")
                 .fact("sockets then", "none")
@@ -100,6 +130,7 @@ pub(super) const CASES: &[Case] = &[
                gone, and B is the first member.",
         source: "the call holds the file: fdget() in __sys_accept4()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
         run: closed_under_accept,
         expect: |_| {
             Expectation::new()
@@ -119,6 +150,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The call returns at once, with EINVAL.",
         source: "inet_csk_wait_for_connect(): the state is no longer TCP_LISTEN",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Accept, shut_down),
         expect: |_| ended_under_must("EINVAL"),
         ..Case::DEFAULT
@@ -129,6 +161,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The call returns at once.",
         source: "tcp_set_state(TCP_CLOSE), sk_state_change()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| ended_under(lab, Way::Epoll, shut_down),
         expect: |_| ended_under_must("no child"),
         ..Case::DEFAULT

@@ -8,9 +8,10 @@ use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::document::REPLY;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::{ended_by, ended_by_must, hello};
 use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -53,6 +54,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Nothing happens: A listens on, and accepts its child.",
         source: "inet_shutdown(), case TCP_LISTEN: only RCV_SHUTDOWN matters",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED]),
         run: |lab, _| has_no_effect(lab, |a| outcome(a.shutdown(Shutdown::Write))),
         expect: |_| has_no_effect_must(),
         ..Case::DEFAULT
@@ -64,6 +66,7 @@ pub(super) const CASES: &[Case] = &[
         documents: &[REPLY.at("`dup doesn't count`")],
         source: "inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::C_IS_ANSWERED]),
         run: |lab, _| {
             has_no_effect(lab, |a| a.duplicate().map_or_else(|e| e.to_string(), |_| "ok".into()))
         },
@@ -78,6 +81,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop() takes from the head, inet_csk_reqsk_queue_add() adds to \
                  the tail and does not look at the backlog",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: order,
         expect: order_must,
         ..Case::DEFAULT
@@ -91,6 +95,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock(): hash = migrating_sk->sk_hash; \
                  reuseport_select_sock_by_hash()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, setting| {
             let moved = moved(lab, &Place::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
             observe_moved(lab, &moved)
@@ -105,6 +110,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The child reaches the last listener; each hop is counted.",
         source: "inet_csk_listen_stop(), LINUX_MIB_TCPMIGRATEREQSUCCESS",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: chain,
         expect: |_| {
             Expectation::new()
@@ -122,6 +128,21 @@ pub(super) const CASES: &[Case] = &[
                nothing is counted.",
         source: "reuseport_migrate_sock(), LINUX_MIB_TCPMIGRATEREQFAILURE",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  P. 1:12(11) ack 1
+                S > D  . 1:1(0) ack 12
+                S > D  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+        ]),
         run: last_listener,
         expect: |setting| {
             let failed = i64::from(setting.migration == Migration::On) * 2;

@@ -11,7 +11,7 @@ use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::{Context, net::witness, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_detach_sock(), reuseport_resurrect(), __reuseport_detach_closed_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
+        wire: WireRule::Silent,
         run: |lab, _| often(lab, groups),
         expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
@@ -37,6 +38,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), inet_child_forget()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
+        wire: WireRule::Silent,
         run: |lab, _| often(lab, accept_queue),
         expect: |_| nothing_is_kept(TIMES, TIMES),
         ..Case::DEFAULT
@@ -48,6 +50,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock(): alloc_skb(), kfree_skb()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Programs],
+        wire: WireRule::Silent,
         run: |lab, _| {
             often(lab, |lab, times| {
                 let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
@@ -69,6 +72,7 @@ pub(super) const CASES: &[Case] = &[
                  sk_reuseport_prog_free()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
+        wire: WireRule::Silent,
         run: |lab, _| often(lab, classic_programs),
         expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
@@ -83,6 +87,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_complete_hashdance(), reqsk_put()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
+        wire: WireRule::Silent,
         run: |lab, _| often(lab, final_ack),
         expect: |_| nothing_is_kept(TIMES, TIMES),
         ..Case::DEFAULT
@@ -96,6 +101,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Silent,
         run: |lab, _| often(lab, timer),
         expect: |_| nothing_is_kept(TIMES, 0),
         ..Case::DEFAULT
@@ -109,6 +115,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), reqsk_fastopen_remove()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
+        wire: WireRule::Silent,
         run: |lab, _| {
             lab.sysctl(FAST_OPEN.0, FAST_OPEN_AT_BOTH_ENDS)?;
             often(lab, fast_open)
@@ -126,6 +133,41 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_child_forget(): tcp_orphan_count_inc(); inet_csk_destroy_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
+        wire: WireRule::Shows(&[
+            (
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  . 1:1(0) ack 1
+                S > W  F. 1:1(0) ack 1
+                W > S  R 1:1(0)
+                ...
+            ",
+            ),
+            (
+                "X",
+                "
+                X > S  S 0:0(0)
+                S > X  S. 0:0(0) ack 1
+                X > S  . 1:1(0) ack 1
+                S > X  F. 1:1(0) ack 1
+                X > S  R 1:1(0)
+                ...
+            ",
+            ),
+            (
+                "Y",
+                "
+                Y > S  S 0:0(0)
+                S > Y  S. 0:0(0) ack 1
+                Y > S  . 1:1(0) ack 1
+                S > Y  F. 1:1(0) ack 1
+                Y > S  R 1:1(0)
+                ...
+            ",
+            ),
+        ]),
         run: orphans,
         expect: |_| {
             Expectation::new().fact("orphans of silent clients", 3).fact("orphans in the end", 0)

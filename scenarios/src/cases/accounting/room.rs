@@ -6,7 +6,7 @@ use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::{FAST_OPEN, fast_open_syns, listen, syn_with_data};
 use crate::steps::queued_child::hello;
 
@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_csk_reqsk_queue_add(); sk_acceptq_added(), \
                  sk_acceptq_removed()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: accept_queue,
         expect: |_| {
             Expectation::new()
@@ -40,6 +41,7 @@ pub(super) const CASES: &[Case] = &[
                the same. The last one has room as if it had just begun.",
         source: "inet_csk_complete_hashdance(), inet_csk_reqsk_queue_removed(), reqsk_put()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: handshake,
         expect: |setting| {
             let (answer, counters) = match setting.migration {
@@ -67,6 +69,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The last listener takes the data of one of them.",
         source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: fast_open,
         expect: |_| {
             Expectation::new()

@@ -8,7 +8,7 @@ use harness::trace::Part;
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::path::{Path, SHUT_DOWN, begin, end, go_on, listen};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::request::{IN_FLIGHT, RESET, SYN_ACK, observe_fresh_syn};
 use crate::steps::syn_ack_timer::FIRST;
@@ -47,6 +47,7 @@ macro_rules! asked {
             settings: Settings::FamiliesOffAndOn,
             needs: &[Need::Programs],
             waits_for: Path::$path.waits_for(),
+            wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, _| asked(lab, Path::$path, Answer::$answer),
             expect: |_| must(Path::$path, Answer::$answer),
             ..Case::DEFAULT

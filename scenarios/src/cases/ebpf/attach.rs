@@ -12,7 +12,8 @@ use harness::socket::{BACKLOG, Listener};
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -24,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         source: "sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: locked,
         expect: |_| {
             Expectation::new()
@@ -44,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_attach_prog(), reuseport_alloc(), reuseport_resurrect()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: attach_to_shut_down,
         expect: |_| {
             Expectation::new()
@@ -64,6 +67,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| listening_again(lab, false),
         expect: |_| lost_must(true),
         ..Case::DEFAULT
@@ -75,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_resurrect(): the group of another listener",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, _| listening_again(lab, true),
         expect: |_| lost_must(false),
         ..Case::DEFAULT
@@ -88,6 +93,7 @@ pub(super) const CASES: &[Case] = &[
                  sk_reuseport_attach_bpf(): bpf_prog_put() on errors",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: without_the_option,
         expect: |_| {
             Expectation::new()
@@ -107,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
                  reuseport_cb_ok; reuseport_free_rcu()",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: attached_before_listening,
         expect: |_| {
             Expectation::new()

@@ -14,9 +14,10 @@ use harness::socket::{Listener, Stream};
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{data, observe_child};
 use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -27,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
             let place = Place::usual(setting.family);
@@ -45,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: all_in_order,
         expect: |_| {
             Expectation::new()
@@ -63,6 +66,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::ManyConnections),
         run: choose_for_syns,
         expect: |_| {
             Expectation::new()
@@ -80,6 +84,14 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  S 0:0(0)
+                S > W  R. 0:0(0) ack 1
+                ...
+            ",
+        )]),
         run: refuse_syn,
         expect: |_| {
             Expectation::new()
@@ -100,6 +112,7 @@ pub(super) const CASES: &[Case] = &[
         source: "sk_select_reuseport(), reuseport_id",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::Ipv6],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: failing_selections,
         expect: |_| {
             Expectation::new()
@@ -121,6 +134,7 @@ pub(super) const CASES: &[Case] = &[
         source: "sk_select_reuseport(): selected_sk",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let group = SockArray::new(5)?;
             let selections = [3, 2, 4].map(|index| when(Selected(&group, Index::At(index)), []));
@@ -142,6 +156,7 @@ pub(super) const CASES: &[Case] = &[
         source: "bpf_run_sk_reuseport(): action == SK_PASS",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let group = SockArray::new(5)?;
             let selection = [when(Selected(&group, Index::At(2)), [])];
@@ -165,6 +180,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: every_packet,
         expect: |_| {
             Expectation::new()

@@ -9,7 +9,8 @@ use harness::socket::bind_spec::Place;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -22,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_detach_prog()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: who_detaches,
         expect: |_| {
             Expectation::new()
@@ -44,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_stop_listen_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: detached_before,
         expect: detached_must,
         ..Case::DEFAULT

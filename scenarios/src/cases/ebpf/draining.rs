@@ -16,8 +16,9 @@ use harness::socket::{Child, Client, Listener, Stream};
 
 use crate::case::{Case, Need, Settings};
 use crate::document::{COVER_LETTER, TALK};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
+use crate::steps::wires;
 
 const DEFAULT_LAST: Duration = Duration::from_secs(31);
 
@@ -36,6 +37,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Families,
         needs: &[Need::Programs],
         waits_for: DEFAULT_LAST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| last_moment(lab),
         expect: |_| {
             saved_must()
@@ -56,6 +58,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Programs],
         waits_for: DEFAULT_END,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| until_the_end(lab),
         expect: |_| {
             saved_must()
@@ -79,6 +82,20 @@ pub(super) const CASES: &[Case] = &[
         source: "the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  R. 1:1(0) ack 1
+                ...
+            ",
+            ),
+            wires::W_SENDS,
+        ]),
         run: |lab, _| short(lab),
         expect: |_| {
             saved_must()
@@ -96,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         documents: &[TALK.at("workaround 2 and quiz 2")],
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS, wires::W_REFUSED]),
         run: |lab, _| without_the_wait(lab),
         expect: |_| {
             drained_must()
@@ -115,6 +133,20 @@ pub(super) const CASES: &[Case] = &[
         documents: &[COVER_LETTER.at("the recipe that counts SYNs and accepts in a map")],
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[
+            wires::C_CONNECTS_AND_SENDS,
+            (
+                "D",
+                "
+                D > S  S 0:0(0)
+                S > D  S. 0:0(0) ack 1
+                D > S  . 1:1(0) ack 1
+                D > S  R. 1:1(0) ack 1
+                ...
+            ",
+            ),
+            wires::W_SENDS,
+        ]),
         run: |lab, _| counted(lab),
         expect: |_| {
             saved_must()

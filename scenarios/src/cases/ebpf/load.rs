@@ -6,7 +6,7 @@ use harness::lab::{Lab, outcome};
 use harness::process::subprocess::as_second_user;
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
         source: "bpf_prog_load_check_attach(), bpf_prog_load_fixup_attach_type()",
         settings: Settings::Once,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: attach_types,
         expect: |_| {
             [(0, "ok"), (1, "EINVAL"), (38, "EINVAL"), (39, "ok"), (40, "ok"), (41, "EINVAL")]
@@ -37,6 +38,7 @@ pub(super) const CASES: &[Case] = &[
         source: "sk_reuseport_is_valid_access()",
         settings: Settings::Once,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: accesses,
         expect: |_| {
             ACCESSES.iter().fold(Expectation::new(), |must, (access, came)| {
@@ -53,6 +55,7 @@ pub(super) const CASES: &[Case] = &[
         source: "bpf_prog_load(); sk_reuseport_attach_bpf(), sk_reuseport_attach_filter()",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::SecondUid],
+        wire: WireRule::Silent,
         run: privileges,
         expect: |_| {
             Expectation::new()

@@ -8,7 +8,8 @@ use harness::socket::Listener;
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -20,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_stop_listen_sock(), reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| not_asked(lab, Path::Close),
         expect: |setting| not_asked_must(Path::Close, setting),
         ..Case::DEFAULT
@@ -34,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| not_asked(lab, Path::FinalAck),
         expect: |setting| not_asked_must(Path::FinalAck, setting),
         ..Case::DEFAULT
@@ -46,6 +49,7 @@ pub(super) const CASES: &[Case] = &[
                reset, and no failed migration is counted. On: the hash chooses.",
         source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let a = lab.listen("A")?;
             lab.select_index(&a, 0)?;

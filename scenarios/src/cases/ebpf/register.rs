@@ -10,7 +10,7 @@ use harness::socket::attribute::cookie;
 use harness::socket::bind_spec::Place;
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: |lab, _| leaving(lab, Attach::SelectOrMigrate),
         expect: |_| leaving_must(),
         ..Case::DEFAULT
@@ -33,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_detach_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: |lab, _| leaving(lab, Attach::Select),
         expect: |_| leaving_must(),
         ..Case::DEFAULT
@@ -49,6 +51,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: refusals,
         expect: |_| {
             Expectation::new()
@@ -79,6 +82,7 @@ pub(super) const CASES: &[Case] = &[
                  reuseport_array_free(); bpf_fd_reuseport_array_update_elem(): free_osk",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Silent,
         run: conditions,
         expect: |_| {
             Expectation::new()

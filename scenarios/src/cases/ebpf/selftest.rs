@@ -17,7 +17,7 @@ use harness::socket::{BACKLOG, Listener, Stream};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::ebpf::runs::Runs;
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -47,6 +47,7 @@ macro_rules! selftest {
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: $long,
+            wire: WireRule::Any(AnyWire::ManyConnections),
             run: |lab, _| selftest(lab, State::$state),
             expect: |_| must(State::$state),
             ..Case::DEFAULT

@@ -13,7 +13,7 @@ use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open;
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
@@ -33,6 +33,7 @@ macro_rules! shown {
             settings: Settings::Families,
             needs: &[Need::Programs],
             waits_for: Path::$path.waits_for(),
+            wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, setting| shown(lab, Path::$path, &Place::$place(setting.family)),
             expect: |setting| must(Path::$path, Place::$place(setting.family), setting),
             ..Case::DEFAULT
@@ -98,6 +99,7 @@ pub(super) const CASES: &[Case] = &[
                  reuseport_resurrect(): bind_inany",
         settings: Settings::Families,
         needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: bind_inany,
         expect: |_| {
             [

@@ -6,10 +6,11 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, Result};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
 use crate::steps::request::{accept_to_reset, data, request_in_flight};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -19,6 +20,17 @@ pub(super) const CASES: &[Case] = &[
         must: "The two children are alike: segment sizes, window scales, SACK, timestamps and ECN.",
         source: "tcp_create_openreq_child(), inet_reqsk_clone()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[(
+            "W",
+            "
+                W > S  SEW 0:0(0)
+                S > W  S.E 0:0(0) ack 1
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+        )]),
         run: |lab, _| options(lab, false),
         expect: |_| alike(),
         ..Case::DEFAULT
@@ -31,6 +43,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_complete_hashdance(), inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::SockDiag],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let (a, mut w, b) = request_in_flight(lab)?;
             let (cookie, before) = (lab.cookie_of(w.local)?, lab.counters()?);
@@ -41,6 +54,7 @@ pub(super) const CASES: &[Case] = &[
         },
         expect: |_| {
             Expectation::new()
+                .fact("accept(B)", "W's connection")
                 .fact("the child's SO_COOKIE", "as its request's at A")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
@@ -52,6 +66,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The child has its round-trip time from the handshake, which A began and B ended.",
         source: "tcp_check_req(): tcp_synack_rtt_meas()",
         settings: Settings::OnceOn(Family::V4),
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: measured_round_trip,
         expect: |_| Expectation::new().fact("round-trip time", "measured"),
         ..Case::DEFAULT

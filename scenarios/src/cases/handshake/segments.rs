@@ -12,13 +12,14 @@ use harness::trace::Part;
 use harness::{Family, Result};
 
 use crate::case::{Case, Migration, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
 use crate::steps::syn_ack_timer::{FIRST, option};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -28,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
                completes the handshake on B, without a packet.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(), reuseport_migrate_sock(), d4f2c86b2b7e",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new(".", 1, 1)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -44,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
                counted. Either way the data completes the handshake on B.",
         source: "tcp_check_req(): a retransmitted SYN is answered by inet_rtx_syn_ack()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_again,
         expect: |setting| {
             let (again, moved) = match setting.migration {
@@ -71,6 +74,10 @@ pub(super) const CASES: &[Case] = &[
                with it. On: it lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): RFC 793, an unacceptable ACK in SYN-RECEIVED",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[wires::W_ACKS_WRONGLY_AND_IS_REFUSED],
+            &[wires::W_ACKS_WRONGLY_AND_SENDS],
+        ),
         run: |lab, _| meets(lab, &Draft::new(".", 1, 5)),
         expect: |setting| {
             let must = match setting.migration {
@@ -88,6 +95,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Off: an RST without ACK, and the request is gone. On: an ACK with the number that is expected; the request lives on, and the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, send_ack",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new(".", FAR, 1)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -101,6 +109,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The request is gone without a packet; on, it is counted. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("R", 1, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -117,6 +126,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in SYN-RECEIVED` \
                  (CVE-2026-68118)",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -134,6 +144,31 @@ pub(super) const CASES: &[Case] = &[
                the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, no answer to a reset",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  R 1073741824:1073741824(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  R 1073741824:1073741824(0)
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: |lab, _| meets(lab, &Draft::new("R", FAR, 0)),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -149,6 +184,7 @@ pub(super) const CASES: &[Case] = &[
                for what is missing, which an ACK says.",
         source: "tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: |lab, _| meets(lab, &Draft::new("P.", 6, 1).payload(b" World")),
         expect: |setting| match setting.migration {
             Migration::Off => gone(RESET).counters(&[("OutRsts", 1)]),
@@ -164,6 +200,31 @@ pub(super) const CASES: &[Case] = &[
                the handshake on B.",
         source: "tcp_check_req(): if ACK is not set, just silently drop the packet",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::OffAndOn(
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P 1:12(11)
+                W > S  P. 1:12(11) ack 1
+                S > W  R 1:1(0)
+                ...
+            ",
+            )],
+            &[(
+                "W",
+                "
+                W > S  S 0:0(0)
+                S > W  S. 0:0(0) ack 1
+                W > S  P 1:12(11)
+                W > S  P. 1:12(11) ack 1
+                S > W  . 1:1(0) ack 12
+                S > W  R. 1:1(0) ack 12
+                ...
+            ",
+            )],
+        ),
         run: |lab, _| meets(lab, &Draft::new("P", 1, 0).payload(b"Hello World")),
         expect: |setting| match setting.migration {
             Migration::Off => gone(NOTHING).counters(&[]),
@@ -178,6 +239,7 @@ pub(super) const CASES: &[Case] = &[
         must: "An RST that acknowledges it, and the request is gone. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_in_window,
         expect: |_| {
             Expectation::new()
@@ -226,6 +288,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The ACK wakes accept, which returns W's connection; the close does not.",
         source: "tcp_child_process() calls the listener's sk_data_ready()",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_CONNECTS]),
         run: wake_up,
         expect: |_| {
             Expectation::new()
@@ -243,6 +306,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The first SYN+ACK looks like A's, the second like B's.",
         source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the target",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: syn_again_looks,
         expect: |_| {
             Expectation::new()
@@ -258,6 +322,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: syn_again_later,
         expect: |_| {
             Expectation::new()

@@ -8,10 +8,11 @@ use harness::socket::Stream;
 use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     NOTHING, RESET, SYN_ACK, data, full, observe_child, observe_fresh_syn, requested,
 };
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -22,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
                request lives on, and the second completes the handshake on B.",
         source: "tcp_check_req(): listen_overflow, 55d444b310c6",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
         run: full_target,
         expect: |_| {
             Expectation::new()
@@ -53,6 +55,7 @@ pub(super) const CASES: &[Case] = &[
                new handshake.",
         source: "tcp_check_req(): listen_overflow, embryonic_reset",
         settings: Settings::FamiliesOn,
+        wire: WireRule::Any(AnyWire::AnswersAreFacts),
         run: full_target_aborts,
         expect: |_| {
             Expectation::new()
@@ -76,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
         must: "An RST without ACK; on, a failed migration is counted. Nothing is left.",
         source: "reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::W_REFUSED]),
         run: no_target,
         expect: |setting| {
             let failed = i64::from(setting.migration == Migration::On);
@@ -94,6 +98,7 @@ pub(super) const CASES: &[Case] = &[
                failed migration is counted.",
         source: "reuseport_alloc()",
         settings: Settings::FamiliesOffAndOn,
+        wire: WireRule::Shows(&[wires::W_REFUSED]),
         run: late_target,
         expect: |setting| {
             let failed = i64::from(setting.migration == Migration::On);
@@ -116,6 +121,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: listens_again,
         expect: |_| {
             Expectation::new()
@@ -135,6 +141,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: chain,
         expect: |setting| match setting.migration {
             Migration::Off => healthy("C")
@@ -159,6 +166,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_complete_hashdance(): reqsk_queue_removed() on the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
+        wire: WireRule::Shows(&[wires::W_CONNECTS, wires::X_CONNECTS]),
         run: two_requests,
         expect: |_| {
             healthy("B")

@@ -9,8 +9,9 @@ use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::mptcp::keys::{
     ACKNOWLEDGED, Kind, accepts, asked, data_with, multipath_counters, observe_child, syn,
 };
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
+use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -25,6 +26,7 @@ pub(super) const CASES: &[Case] = &[
                  fff0c8799667",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
@@ -50,6 +52,7 @@ pub(super) const CASES: &[Case] = &[
         source: "subflow_ulp_clone(), mptcp_subflow_queue_clean(): sk_is_mptcp()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
             lab.wire_send(&mut w, &data())?;
@@ -73,6 +76,7 @@ pub(super) const CASES: &[Case] = &[
         source: "subflow_syn_recv_sock(): mptcp_token_accept(); inet_csk_complete_hashdance()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
@@ -90,6 +94,7 @@ pub(super) const CASES: &[Case] = &[
         source: "subflow_check_req(), subflow_syn_recv_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
+        wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
             let b = lab.listen_multipath("B")?;
@@ -106,6 +111,7 @@ pub(super) const CASES: &[Case] = &[
         source: "mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
             let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
@@ -130,6 +136,20 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
+        wire: WireRule::Shows(&[
+            (
+                "V",
+                "
+                V > S  S 0:0(0)
+                S > V  S. 0:0(0) ack 1
+                V > S  P. 1:12(11) ack 1
+                S > V  . 1:1(0) ack 12
+                S > V  R. 1:1(0) ack 12
+                ...
+            ",
+            ),
+            wires::W_SENDS,
+        ]),
         run: tcp_to_multipath,
         expect: |_| tcp_to_multipath_must(),
         ..Case::DEFAULT
@@ -143,6 +163,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), reuseport_migrate_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Multipath],
+        wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
             lab.wire_send(&mut w, &data())?;

@@ -8,7 +8,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener, Stream};
 use harness::trace::observation::Value;
 
-use crate::expectation::Expectation;
+use crate::judge::expectation::Expectation;
 use crate::steps::request::data;
 
 /// What a listener is.

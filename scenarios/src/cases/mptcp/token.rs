@@ -15,7 +15,7 @@ use crate::case::{Case, Need, Settings};
 use crate::cases::mptcp::keys::{
     ACKNOWLEDGED, Kind, accepts, asked, data_with, listen, observe_child, syn,
 };
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -33,6 +33,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| timer(lab, Kind::Multipath),
         expect: |_| timer_must("MPTCP"),
         ..Case::DEFAULT
@@ -46,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: NEEDS,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| timer(lab, Kind::Tcp),
         expect: |_| timer_must("TCP"),
         ..Case::DEFAULT
@@ -59,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
         source: "subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
             let b = lab.listen("B")?;
@@ -88,6 +91,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_complete_hashdance(), inet_reqsk_clone(): token_node",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
@@ -111,6 +115,7 @@ pub(super) const CASES: &[Case] = &[
                  token_node",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
+        wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();

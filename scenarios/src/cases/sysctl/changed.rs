@@ -9,7 +9,7 @@ use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::{Client, Listener, NO_WAKE_UP_MS, Stream};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::queued_child::{ended_by, ended_by_must, resolve};
 
 /// A client with data in flight retransmits after TCP_RTO_MIN.
@@ -53,6 +53,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: DATA_RETRANSMISSION,
+        wire: WireRule::InExpect,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("0")),
         expect: |_| {
             quiz2_reset_must().counters(&[
@@ -73,6 +74,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Families,
         needs: &[Need::Migration, Need::Gate],
         waits_for: DATA_RETRANSMISSION,
+        wire: WireRule::InExpect,
         run: |lab, _| quiz2_until_closed(lab)?.resolve(lab, Some("1")),
         expect: |_| quiz2_reset_must().counters(&[("OutRsts", 1), ("EstabResets", 1)]),
         ..Case::DEFAULT

@@ -7,8 +7,9 @@ use harness::net::witness::Counters;
 use harness::process::subprocess::{as_second_user, in_fresh_namespace};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::hello;
+use crate::steps::wires;
 
 const SUCCESS: &str = "TCPMigrateReqSuccess";
 
@@ -21,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
                5.14. (5.10.188 and later have the setting alone, which does nothing.)",
         source: "f9ac779f881c (the sysctl), 55d444b310c6 (the counters), 54b92e841937",
         settings: Settings::Once,
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: probe,
         expect: |_| {
             Expectation::new()
@@ -38,6 +40,7 @@ pub(super) const CASES: &[Case] = &[
         source: "proc_dou8vec_minmax() with SYSCTL_ZERO and SYSCTL_ONE",
         settings: Settings::Once,
         needs: &[Need::Migration],
+        wire: WireRule::Silent,
         run: range,
         expect: |_| {
             WRITTEN.iter().fold(Expectation::new(), |must, (written, expected)| {
@@ -54,6 +57,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_sk_init() does not touch sysctl_tcp_migrate_req",
         settings: Settings::Once,
         needs: &[Need::Migration],
+        wire: WireRule::Silent,
         run: default,
         expect: |_| {
             Expectation::new()
@@ -70,6 +74,7 @@ pub(super) const CASES: &[Case] = &[
         source: "net_ctl_permissions(), mode 0644",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::SecondUid],
+        wire: WireRule::Silent,
         run: writers,
         expect: |_| {
             Expectation::new()
@@ -86,6 +91,7 @@ pub(super) const CASES: &[Case] = &[
         source: "__NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMIGRATEREQSUCCESS)",
         settings: Settings::Once,
         needs: &[Need::Migration],
+        wire: WireRule::Shows(&[wires::C_CONNECTS_AND_SENDS]),
         run: counters_of_the_namespace,
         expect: |_| {
             Expectation::new()

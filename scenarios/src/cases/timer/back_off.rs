@@ -8,7 +8,7 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
 };
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(15),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: retry_limit,
         expect: |_| {
             Expectation::new()
@@ -46,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(31),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: ladder,
         expect: |_| {
             Expectation::new()
@@ -69,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: chain,
         expect: |_| {
             Expectation::new()
@@ -90,6 +93,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: retransmission_limit,
         expect: |_| {
             Expectation::new()

@@ -10,7 +10,7 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
 use crate::steps::request::{NOTHING, SYN_ACK_TO_W, accept_to_reset, data, request_in_flight};
@@ -26,6 +26,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(): the copied part of the request",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| options(lab, true),
         expect: |_| alike(),
         ..Case::DEFAULT
@@ -40,6 +41,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): what the old request must not free",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: kept_by_the_clone,
         expect: |_| {
             Expectation::new()
@@ -61,6 +63,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): reqsk_migrate_reset(nreq)",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: clone_dropped,
         expect: |_| {
             Expectation::new()
@@ -77,6 +80,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(): syn_tos; tcp_v4_send_synack(), tcp_v6_send_synack()",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: reflected_service,
         expect: |_| {
             Expectation::new()
@@ -93,6 +97,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): ireq_opt",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: ip_options,
         expect: |_| {
             Expectation::new()
@@ -110,6 +115,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): pktopts",
         settings: Settings::OnceOn(Family::V6),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: hops,
         expect: |_| {
             Expectation::new()
@@ -127,10 +133,12 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::SockDiag],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: cookie,
         expect: |_| {
             Expectation::new()
                 .fact("the request's cookie at B", "as at A")
+                .fact("accept(B)", "W's connection")
                 .fact("the child's SO_COOKIE", "as its request's at A")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
         },
@@ -143,6 +151,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(): rsk_window_clamp; tcp_create_openreq_child()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: window_clamp,
         expect: |_| Expectation::new().fact("window clamps", "alike"),
         ..Case::DEFAULT
@@ -154,6 +163,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(): num_retrans; tcp_create_openreq_child(): total_retrans",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: reported_retransmissions,
         expect: |_| Expectation::new().fact("retransmissions that W's child tells", 2),
         ..Case::DEFAULT
@@ -166,6 +176,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_reqsk_clone(): last_oow_ack_time; tcp_check_req(), tcp_oow_rate_limited()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: rate_limit,
         expect: |_| {
             Expectation::new()

@@ -8,7 +8,7 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, Result, socket::attribute, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{NOTHING, accept_to_reset, data, full};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
@@ -23,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: deferring_source,
         expect: |_| {
             Expectation::new()
@@ -43,6 +44,7 @@ pub(super) const CASES: &[Case] = &[
         source: "syn_ack_recalc(): inet_rsk(req)->acked and the target's rskq_defer_accept",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: deferring_both,
         expect: |_| {
             Expectation::new()
@@ -62,6 +64,7 @@ pub(super) const CASES: &[Case] = &[
         source: "syn_ack_recalc(): num_timeout and the target's rskq_defer_accept",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: deferring_ends,
         expect: |_| {
             Expectation::new()
@@ -79,6 +82,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_check_req(), listen_overflow: acked; syn_ack_recalc()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: deferring_full,
         expect: |_| {
             Expectation::new()

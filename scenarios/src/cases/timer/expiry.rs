@@ -10,7 +10,7 @@ use harness::socket::{Listener, Stream};
 use harness::trace::Part;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
     IN_FLIGHT, NOTHING, RESET, SYN_ACK, closed, data, full, observe_child, observe_fresh_syn,
     requested, syn_acks,
@@ -29,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::InExpect,
         run: silent_client,
         expect: silent_client_must,
         ..Case::DEFAULT
@@ -41,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the target",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: looks,
         expect: |_| {
             Expectation::new()
@@ -60,6 +62,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: no_retries,
         expect: |_| {
             dropped()
@@ -78,6 +81,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: full_target,
         expect: |_| {
             Expectation::new()
@@ -110,6 +114,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: no_target,
         expect: |_| {
             dropped()
@@ -126,6 +131,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: several_closed,
         expect: |_| {
             moved("C")
@@ -144,6 +150,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
         waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: shutdown,
         expect: |_| {
             moved("B")

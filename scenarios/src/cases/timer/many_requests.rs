@@ -7,7 +7,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::{Family, wait};
 
 use crate::case::{Case, Setting, Settings};
-use crate::expectation::Expectation;
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{NOTHING, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the target",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| many_requests(lab, false),
         expect: |_| many_requests_must(),
         ..Case::DEFAULT
@@ -37,6 +38,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_queue_migrated(): young; reqsk_timer_handler()",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| many_requests(lab, true),
         expect: |_| many_requests_must(),
         ..Case::DEFAULT
@@ -50,6 +52,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_timer_handler(): sk_max_ack_backlog of the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: many_older_requests,
         expect: |_| {
             Expectation::new()
@@ -68,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reqsk_queue_migrated(): young, which the timer lowers then",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
         run: many_young_requests,
         expect: |_| {
             Expectation::new()
