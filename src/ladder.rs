@@ -9,7 +9,7 @@ mod effect;
 mod fold;
 pub mod layout;
 mod notation;
-mod owner;
+pub mod owner;
 pub mod rung;
 pub mod side;
 pub mod svg;

@@ -18,7 +18,7 @@ mod exit;
 #[cfg(test)]
 mod fixture;
 mod html;
-mod ladder;
+pub mod ladder;
 mod machine;
 mod output;
 mod style;

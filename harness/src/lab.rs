@@ -22,12 +22,12 @@ use crate::error::{Context, Error, Result, errno_name};
 use crate::net::family::{Family, PORT};
 use crate::net::segment::Segment;
 use crate::net::sysctl;
-use crate::net::witness::{Counters, State, open_sockets, sockets, sockets_in_use};
+use crate::net::witness::{Counters, SocketLine, State, open_sockets, sockets, sockets_in_use};
 use crate::process::Returned;
 use crate::socket::diag::Diag;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::observation::{Fact, Observation, Value};
-use crate::trace::{Accepted, Act, Line, Part, Trace};
+use crate::trace::{Accepted, Act, CloseCall, Line, Part, Trace};
 use crate::wait;
 
 pub use memory::HELD;
@@ -138,6 +138,15 @@ impl Lab {
     /// Closes a listener's descriptor.
     pub fn close(&mut self, listener: Listener) {
         listener.close();
+    }
+
+    /// As [`Lab::close`], by another call than `close`.
+    ///
+    /// # Errors
+    /// The kernel refuses, or has no such call.
+    pub fn close_by(&mut self, listener: Listener, by: CloseCall) -> Result<()> {
+        let name = listener.name().to_owned();
+        listener.close_by(by).tested(|| format!("close({name}), by {by:?}"))
     }
 
     /// Shuts a listener down.
@@ -373,7 +382,10 @@ impl Lab {
     fn sockets(&self) -> Result<String> {
         let server = self.family.server().port();
         let name = |address: SocketAddr| self.recorder.name_of(address);
-        let mut lines: Vec<String> = sockets(self.family)?
+        let all = sockets(self.family)?;
+        let listens = |s: &&SocketLine| s.state == State::Listen && s.local.port() == server;
+        self.record(Act::ReadSockets { listeners: all.iter().filter(listens).count() });
+        let mut lines: Vec<String> = all
             .into_iter()
             .filter(|socket| socket.local.port() == server || socket.remote.port() == server)
             .map(|socket| match socket.state {

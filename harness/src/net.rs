@@ -3,6 +3,7 @@
 
 pub mod draft;
 pub mod family;
+pub(crate) mod io_uring;
 pub(crate) mod md5;
 pub(crate) mod network;
 pub mod scm_rights;

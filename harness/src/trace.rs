@@ -10,5 +10,5 @@ mod version1;
 
 pub use act::Act;
 pub use line::{Kind, Line, NoLine};
-pub use parts::{Accepted, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
+pub use parts::{Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, MemoryWitness, Part};
 pub use record::{Event, Trace};

@@ -133,6 +133,8 @@ pub enum Need {
     Multipath,
     /// eBPF programs that the kernel asks about migrations.
     Programs,
+    /// io_uring, where it is not turned off.
+    IoUring,
     /// Somebody who asks for it by name: it harms kernels with a bug, which warn in their log
     /// and are tainted then, or leak.
     ExplicitOnly,

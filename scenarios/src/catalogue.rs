@@ -69,26 +69,10 @@ fn nearest(wanted: &str, all: &[Selected]) -> Vec<String> {
         names.extend(id.match_indices('/').map(|(end, _)| id[..end].to_owned()));
         names.push(id);
     }
-    names.sort_by_cached_key(|name| (edit_distance(wanted, name), name.clone()));
+    names.sort_by_cached_key(|name| (strsim::levenshtein(wanted, name), name.clone()));
     names.dedup();
     names.truncate(3);
     names
-}
-
-/// Levenshtein's distance in characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

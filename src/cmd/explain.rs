@@ -274,6 +274,7 @@ fn described(need: Need) -> &'static str {
         Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
+        Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",
         Need::SecondUid => "a second user: root, or a second mapped uid",
         Need::Ipv6 => "IPv6",
         Need::OwnMachine => "a machine of its own, as in the matrix",

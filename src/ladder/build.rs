@@ -66,9 +66,11 @@ impl Ladder {
 fn is_drawn(line: &Line) -> bool {
     let Some(act) = line.act() else { return true };
     match act {
-        Act::Connect { .. } | Act::Send { .. } | Act::SendSegment { .. } | Act::Receive { .. } => {
-            false
-        }
+        Act::Connect { .. }
+        | Act::ReadSockets { .. }
+        | Act::Receive { .. }
+        | Act::Send { .. }
+        | Act::SendSegment { .. } => false,
         Act::Close { socket: Actor::Client(_) | Actor::Child(_), at_scope_end, .. } => {
             !at_scope_end
         }
@@ -76,6 +78,7 @@ fn is_drawn(line: &Line) -> bool {
         Act::Accept { .. }
         | Act::Attach { .. }
         | Act::Begin(_)
+        | Act::BeginCall { .. }
         | Act::Bind { .. }
         | Act::ClearEntry { .. }
         | Act::Close { socket: Actor::Listener(_) | Actor::Datagram(_), .. }
@@ -85,6 +88,7 @@ fn is_drawn(line: &Line) -> bool {
         | Act::Disconnect { .. }
         | Act::Duplicate { .. }
         | Act::EndProcess { .. }
+        | Act::EndCall { .. }
         | Act::Exec { .. }
         | Act::GiveTo { .. }
         | Act::Kill { .. }

@@ -56,14 +56,14 @@ impl<'a> Effect<'a> {
             Act::Kill { closes, .. }
             | Act::EndProcess { closes, .. }
             | Act::ReceiveDescriptors { closes, .. }
-            | Act::CloseUnixSockets { closes } => {
-                Self::Ends(closes.iter().map(String::as_str).collect())
-            }
+            | Act::CloseUnixSockets { closes }
+            | Act::EndCall { closes } => Self::Ends(closes.iter().map(String::as_str).collect()),
             Act::Accept { listener, got: Accepted::Connection(client) } => {
                 Self::Accepts { listener, client }
             }
             Act::Destroy(Destroyed::Child(client)) => Self::DestroysChild(client),
             Act::Accept { got: Accepted::Nothing, .. }
+            | Act::BeginCall { .. }
             | Act::Bind { .. }
             | Act::Begin(_)
             | Act::ClearEntry { .. }
@@ -76,6 +76,7 @@ impl<'a> Effect<'a> {
             | Act::Exec { .. }
             | Act::GiveTo { .. }
             | Act::ReadMemory { .. }
+            | Act::ReadSockets { .. }
             | Act::Receive { .. }
             | Act::SelectByHash { .. }
             | Act::SelectIndex { .. }

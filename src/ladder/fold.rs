@@ -115,6 +115,9 @@ fn segments(lines: &[Line]) -> String {
         1 => format!("1 {word}"),
         _ => format!("{count} {word}s"),
     };
+    if count == 0 {
+        return plural(acts, "act");
+    }
     let mut text = plural(count, "segment");
     if !who.is_empty() {
         text = format!("{text} of {}", who.join(", "));

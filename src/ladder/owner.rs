@@ -164,14 +164,18 @@ impl<'l> OwnerTracker<'l> {
 
     /// Who will accept a connection, if no other listener's end can have moved it before.
     fn target(&self, at: usize, client: &str) -> Option<String> {
-        let (mut ended, mut destroyed) = (Vec::new(), false);
+        let (mut begun, mut ended, mut destroyed) = (Vec::new(), Vec::new(), false);
         for (_, later) in self.later(at, client) {
             match later {
                 Later::Act(Effect::Accepts { listener, client: whose }) if whose == client => {
                     let moved = ended.iter().any(|other| *other != listener);
                     return (!moved).then(|| listener.to_owned());
                 }
-                Later::Act(Effect::Ends(listeners)) => ended.extend(listeners),
+                Later::Act(Effect::Begins(listener)) => begun.push(listener),
+                // One that has ended before is closed now, and has nothing any more.
+                Later::Act(Effect::Ends(listeners)) => ended.extend(
+                    listeners.into_iter().filter(|l| self.is_live(Some(l)) || begun.contains(l)),
+                ),
                 Later::Act(Effect::DestroysChild(whose)) => destroyed |= whose == client,
                 Later::FromClient(syn) if syn.is_syn() && syn.seq == 0 => {}
                 Later::FromServer(n) if n.flags.rst() && !destroyed => return None,
@@ -320,8 +324,18 @@ impl<'l> OwnerTracker<'l> {
         }
         let holds = connection.ownership.clone();
         if n.flags.rst() {
-            let held = connection.ownership.take().filter(|_| self.was_destroyed(at, client));
-            connection.ownership = held.and_then(Ownership::after_reset);
+            let held = connection.ownership.take();
+            connection.ownership = match self.accepted_later(at, client) {
+                // It answers a segment, and ends nothing.
+                true if held.as_ref().is_some_and(|held| held.stage == Stage::Request) => held,
+                true => held.and_then(Ownership::after_reset).map(|held| Ownership {
+                    listener: self.target(at, client).or(held.listener.clone()),
+                    ..held
+                }),
+                false => {
+                    held.filter(|_| self.was_destroyed(at, client)).and_then(Ownership::after_reset)
+                }
+            };
         }
         annotation.column = holds.and_then(|ownership| ownership.listener);
         if connection.ownership != before {
@@ -330,6 +344,15 @@ impl<'l> OwnerTracker<'l> {
         connection.sent.push(Sent { by_client: false, segment: n, when: now, dropped: false });
         self.connections.insert(client.to_owned(), connection);
         annotation
+    }
+
+    /// Whether somebody accepts the connection later.
+    fn accepted_later(&self, at: usize, client: &str) -> bool {
+        self.later(at, client)
+            .take_while(|(_, later)| !matches!(later, Later::FromClient(n) if n.is_syn() && n.seq == 0))
+            .any(|(_, later)| {
+                matches!(later, Later::Act(Effect::Accepts { client: whose, .. }) if whose == client)
+            })
     }
 
     /// Whether the last act was to destroy the client's child.

@@ -11,7 +11,7 @@ use nix::unistd::{Pid, getpid};
 
 use crate::capture::wire::Capture;
 use crate::error::errno_name;
-use crate::trace::{Act, Actor};
+use crate::trace::{Act, Actor, CloseCall};
 
 /// A lab's record, shared by everything in the lab that is worth recording. Each socket has
 /// one, and writes down what is done to it; so nothing that is done can be missing.
@@ -41,6 +41,8 @@ struct Notes {
 #[derive(Default)]
 struct Holders {
     own: BTreeMap<String, usize>,
+    /// Those that a process forked from the lab's has made itself.
+    of_fork: BTreeMap<String, usize>,
     others: BTreeMap<String, Vec<String>>,
 }
 
@@ -50,10 +52,13 @@ impl Holders {
             || self.others.values().flatten().any(|held| held == listener)
     }
 
-    fn release(&mut self, listener: &str) {
-        if let Some(count) = self.own.get_mut(listener) {
-            *count = count.saturating_sub(1);
-        }
+    /// This process closes a descriptor; says whether it was the last of all.
+    fn release(&mut self, listener: &str, is_fork: bool) -> bool {
+        let mine = if is_fork { &mut self.of_fork } else { &mut self.own };
+        let Some(count) = mine.get_mut(listener).filter(|count| **count > 0) else { return false };
+        *count -= 1;
+        let is_none_left = *count == 0;
+        is_none_left && (is_fork || !self.has(listener))
     }
 }
 
@@ -118,7 +123,8 @@ impl Recorder {
         notes.capture.as_mut().map(|capture| capture.act(act()))
     }
 
-    fn refuse(&self, entry: usize, errno: String) {
+    /// Writes down that the kernel refused an act.
+    pub(crate) fn refuse(&self, entry: usize, errno: String) {
         let fork = self.is_fork();
         let Some(mut notes) = self.notes() else { return };
         match (&mut notes.capture, fork) {
@@ -181,22 +187,27 @@ impl Recorder {
 
     /// This process has a descriptor more of a listener.
     pub(crate) fn opened(&self, listener: &str) {
+        let is_fork = self.is_fork();
         if let Some(mut notes) = self.notes() {
-            *notes.holders.own.entry(listener.to_owned()).or_default() += 1;
+            let Holders { own, of_fork, .. } = &mut notes.holders;
+            let mine = if is_fork { of_fork } else { own };
+            *mine.entry(listener.to_owned()).or_default() += 1;
         }
     }
 
     /// Records that this process closes a descriptor.
-    pub(crate) fn closed(&self, socket: &Actor, at_scope_end: bool) {
-        let fork = self.is_fork();
+    pub(crate) fn closed(
+        &self,
+        socket: &Actor,
+        by: CloseCall,
+        at_scope_end: bool,
+    ) -> Option<usize> {
+        let is_fork = self.is_fork();
         let last = match (self.notes(), socket.listener()) {
-            (Some(mut notes), Some(listener)) => {
-                notes.holders.release(listener);
-                !notes.holders.has(listener) && !fork
-            }
+            (Some(mut notes), Some(listener)) => notes.holders.release(listener, is_fork),
             _ => true,
         };
-        self.record(|| Act::Close { socket: socket.clone(), last, at_scope_end });
+        self.record(|| Act::Close { socket: socket.clone(), by, last, at_scope_end })
     }
 
     /// Every listener that this process has open.

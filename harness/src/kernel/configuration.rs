@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::guest::modules::CONFIGURATION;
 
 /// The options that a skip, or an error, can be about. No others are kept.
-pub const OPTIONS: [&str; 9] = [
+pub const OPTIONS: [&str; 10] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_INET_DIAG",
     "CONFIG_INET_DIAG_DESTROY",
     "CONFIG_INET_TCP_DIAG",
+    "CONFIG_IO_URING",
     "CONFIG_IPV6",
     "CONFIG_NF_TABLES",
     "CONFIG_NF_TABLES_INET",

@@ -12,7 +12,7 @@ use crate::gate::NoGate;
 use crate::kernel::configuration::Configuration;
 use crate::kernel::version::Version;
 use crate::net::family::Family;
-use crate::net::{sysctl, witness};
+use crate::net::{io_uring, sysctl, witness};
 use crate::process::users::{SECOND_UID, uid_is_mapped};
 use crate::refusal::Refusal;
 use crate::socket::Listener;
@@ -69,6 +69,9 @@ pub struct Kernel {
     /// eBPF programs can be loaded; else the kernel's answer.
     #[serde(default = "not_asked")]
     pub programs: Result<(), Refusal>,
+    /// io_uring's rings can be made; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub io_uring: Result<(), Refusal>,
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]
     pub may_load_programs: bool,
@@ -119,6 +122,7 @@ impl Kernel {
             multipath: crate::socket::multipath::probe(),
             has_second_uid: uid_is_mapped(Uid::from_raw(SECOND_UID)),
             programs: bpf::probe()?,
+            io_uring: io_uring::probe().map_err(Refusal::from),
             may_load_programs: bpf::is_privileged()?,
             machine_is_ours: guest::is_here(),
             configuration: Configuration::of(&release),

@@ -17,8 +17,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::pipe2;
 
+use crate::capture::Recorder;
 use crate::error::{Context, Error, Result};
-use crate::socket::{Child, Listener};
+use crate::socket::{Child, Listener, Recorded};
+use crate::trace::Act;
 use crate::wait;
 
 /// What a waiter sleeps in.
@@ -39,7 +41,12 @@ pub struct Waiter {
     /// The other end is the thread's, which closes it when it ends.
     ended: OwnedFd,
     thread: JoinHandle<Result<Option<Child>>>,
+    /// Where the end of a call is recorded that keeps its listener open.
+    recorder: Recorder,
 }
+
+/// As acts know the thread whose call keeps a listener open.
+const IN_ACCEPT: &str = "a thread in accept";
 
 impl Waiter {
     /// Starts a thread that waits for `listener`, and returns when it sleeps. The listener
@@ -51,7 +58,12 @@ impl Waiter {
     /// As [`Waiter::start`] in `accept`, on the very descriptor of `listener`, so that this
     /// may be closed under the call.
     pub fn start_on_the_descriptor(listener: &Listener) -> Result<Self> {
-        Self::run(listener.alias(), Way::Accept)
+        // The call keeps the listener open, as a descriptor does.
+        let recorder = listener.recorder().clone();
+        recorder.holds(IN_ACCEPT, [listener.traced()]);
+        recorder.record(|| Act::BeginCall { listener: listener.traced() });
+        let waiter = Self::run(listener.alias(), Way::Accept)?;
+        Ok(Self { recorder, ..waiter })
     }
 
     fn run<L>(listener: L, way: Way) -> Result<Self>
@@ -79,7 +91,7 @@ impl Waiter {
                     .then_some(()))
             })?;
         }
-        Ok(Self { ended, thread })
+        Ok(Self { ended, thread, recorder: Recorder::none() })
     }
 
     /// Whether the call has returned, or does `within` this time.
@@ -96,7 +108,10 @@ impl Waiter {
             let what = "the waiter to wake up".into();
             return Err(Error::NeverHappened { what, waited: wait::deadline() });
         }
-        self.thread.join().unwrap_or_else(|_| Err(Error::unreadable("a waiter", "a panic")))
+        let returned = self.thread.join();
+        let closes = self.recorder.releases(IN_ACCEPT);
+        self.recorder.record(|| Act::EndCall { closes });
+        returned.unwrap_or_else(|_| Err(Error::unreadable("a waiter", "a panic")))
     }
 }
 

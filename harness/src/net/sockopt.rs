@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 
 use libc::sock_filter;
 use libc::{
@@ -113,6 +113,14 @@ pub(crate) fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let len = size_of::<libc::sockaddr>() as libc::socklen_t;
     // SAFETY: the address is a sockaddr and its length is said.
     let done = unsafe { libc::connect(fd.as_fd().as_raw_fd(), &raw const nowhere, len) };
+    Errno::result(done).map(drop).map_err(io::Error::from)
+}
+
+/// Closes a descriptor by `close_range`, which is given it alone.
+pub(crate) fn close_range(descriptor: OwnedFd) -> io::Result<()> {
+    let number = descriptor.into_raw_fd() as libc::c_uint;
+    // SAFETY: the descriptor is nobody's any more.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, number, number, 0) };
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Context, Result};
 use crate::net::sockopt;
 use crate::net::witness::{negotiated, segment_size};
 use crate::socket::stream::{Recorded, Stream};
-use crate::trace::{Act, Actor};
+use crate::trace::{Act, Actor, CloseCall};
 
 /// A connection as `accept` returned it. Dropping the value closes it.
 #[derive(Debug)]
@@ -93,6 +93,6 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.recorder.closed(&self.actor(), true);
+        self.recorder.closed(&self.actor(), CloseCall::Close, true);
     }
 }

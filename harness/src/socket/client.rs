@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::net::family::{Family, tcp_socket};
 use crate::net::md5;
 use crate::socket::stream::{Recorded, Stream, set_option};
-use crate::trace::{Act, Actor};
+use crate::trace::{Act, Actor, CloseCall};
 use crate::wait;
 
 /// A client that is a kernel socket. Dropping the value closes it.
@@ -134,6 +134,6 @@ impl AsFd for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.recorder.closed(&self.actor(), true);
+        self.recorder.closed(&self.actor(), CloseCall::Close, true);
     }
 }

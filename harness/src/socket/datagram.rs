@@ -10,7 +10,7 @@ use crate::capture::Recorder;
 use crate::error::{Context, Result};
 use crate::net::family::Family;
 use crate::socket::stream::Recorded;
-use crate::trace::{Act, Actor};
+use crate::trace::{Act, Actor, CloseCall};
 
 /// A UDP socket with `SO_REUSEPORT` at the server's address. Dropping the value closes it.
 pub struct Datagram {
@@ -64,6 +64,6 @@ impl AsFd for Datagram {
 
 impl Drop for Datagram {
     fn drop(&mut self) {
-        self.recorder.closed(&self.actor(), true);
+        self.recorder.closed(&self.actor(), CloseCall::Close, true);
     }
 }

@@ -1,22 +1,24 @@
 //! Listeners, and sockets that are to become one.
 
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::Uid;
+use nix::sys::eventfd::EventFd;
+use nix::unistd::{Uid, dup2, dup3};
 use socket2::{SockAddr, Socket};
 
 use crate::capture::Recorder;
 use crate::error::{Context, Error, Result, errno_name};
 use crate::net::family::{Family, PORT, tcp_socket};
 use crate::net::witness::Queue;
-use crate::net::{md5, sockopt};
+use crate::net::{io_uring, md5, sockopt};
 use crate::socket::child::Child;
 use crate::socket::stream::{Recorded, set_option};
-use crate::trace::{Accepted, Act, Actor, Direction};
+use crate::trace::{Accepted, Act, Actor, CloseCall, Direction};
 use crate::wait;
 
 /// How long a wake-up that does not come is waited for. What ends a listener, or a
@@ -36,6 +38,8 @@ pub struct Listener {
     family: Family,
     recorder: Recorder,
     is_asked_to_close: bool,
+    /// The descriptor was closed by other means than dropping the value.
+    is_closed: bool,
 }
 
 impl Listener {
@@ -55,7 +59,7 @@ impl Listener {
     pub(crate) fn of(name: &str, socket: Socket, family: Family, recorder: Recorder) -> Self {
         recorder.opened(name);
         let (name, traced) = (name.to_owned(), name.to_owned());
-        Self { name, traced, socket, family, recorder, is_asked_to_close: false }
+        Self { name, traced, socket, family, recorder, is_asked_to_close: false, is_closed: false }
     }
 
     /// A listener that somebody else made, by its descriptor, outside of any lab.
@@ -88,6 +92,31 @@ impl Listener {
     /// Closes this descriptor, as the case asks for.
     pub(crate) fn close(mut self) {
         self.is_asked_to_close = true;
+    }
+
+    /// As [`Listener::close`], by a call of its own.
+    pub(crate) fn close_by(mut self, by: CloseCall) -> io::Result<()> {
+        let other: OwnedFd = EventFd::new()?.into();
+        let in_its_place = other.try_clone()?.into();
+        let mut descriptor = OwnedFd::from(mem::replace(&mut self.socket, in_its_place));
+        self.is_closed = true;
+        let entry = self.recorder.closed(&self.actor(), by, false);
+        let done = match by {
+            CloseCall::Close => {
+                drop(descriptor);
+                Ok(())
+            }
+            CloseCall::Dup2 => dup2(&other, &mut descriptor).map_err(io::Error::from),
+            CloseCall::Dup3 => {
+                dup3(&other, &mut descriptor, OFlag::O_CLOEXEC).map_err(io::Error::from)
+            }
+            CloseCall::CloseRange => sockopt::close_range(descriptor),
+            CloseCall::IoUring => io_uring::close(descriptor),
+        };
+        if let (Some(entry), Err(e)) = (entry, &done) {
+            self.recorder.refuse(entry, errno_name(e));
+        }
+        done
     }
 
     /// Sets an option of another module, by `set`, and records it.
@@ -241,6 +270,7 @@ impl Listener {
             family: self.family,
             recorder: self.recorder.clone(),
             is_asked_to_close: false,
+            is_closed: false,
         })
     }
 
@@ -256,6 +286,7 @@ impl Listener {
             family: self.family,
             recorder: self.recorder.clone(),
             is_asked_to_close: false,
+            is_closed: false,
         })
     }
 
@@ -362,6 +393,8 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.recorder.closed(&self.actor(), !self.is_asked_to_close);
+        if !self.is_closed {
+            self.recorder.closed(&self.actor(), CloseCall::Close, !self.is_asked_to_close);
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::net::draft::Draft;
-use crate::trace::parts::{Accepted, Actor, Destroyed, Direction, GateKind, MemoryWitness, Part};
+use crate::trace::parts::{
+    Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, MemoryWitness, Part,
+};
 
 /// Something that a lab does to the kernel, or to a process of its own.
 ///
@@ -69,6 +71,9 @@ pub enum Act {
     Close {
         /// Which socket.
         socket: Actor,
+        /// By which call.
+        #[serde(default)]
+        by: CloseCall,
         /// Nobody has the socket open any more: neither this process nor another one.
         last: bool,
         /// The case did not ask for it: a value came to the end of its scope.
@@ -211,10 +216,25 @@ pub enum Act {
         /// The listeners that nobody has open any more.
         closes: Vec<String>,
     },
+    /// A call on a listener in which a thread sleeps begins, and keeps the listener open.
+    BeginCall {
+        /// The listener.
+        listener: String,
+    },
+    /// Such a call has returned.
+    EndCall {
+        /// The listeners that nobody has open any more.
+        closes: Vec<String>,
+    },
     /// Time passes which a timer of the kernel measures, too.
     Wait {
         /// How long.
         milliseconds: u64,
+    },
+    /// The kernel's table of sockets is read.
+    ReadSockets {
+        /// How many listeners it has at the lab's port, in the family of the case.
+        listeners: usize,
     },
     /// The kernel's memory is read.
     ReadMemory {
@@ -245,7 +265,7 @@ impl fmt::Display for Act {
             Self::Shutdown { socket, how } => write!(f, "shutdown({socket}, {how})"),
             Self::Disconnect { socket } => write!(f, "connect({socket}, AF_UNSPEC)"),
             Self::Duplicate { listener } => write!(f, "dup({listener})"),
-            Self::Close { socket, .. } => write!(f, "close({socket})"),
+            Self::Close { socket, by, .. } => f.write_str(&by.on(socket)),
             Self::GiveTo { listener, uid } => write!(f, "fchown({listener}, {uid})"),
             Self::Connect { client } => write!(f, "connect({client})"),
             Self::Send { socket, bytes: 1 } => write!(f, "send({socket}, 1 byte)"),
@@ -283,7 +303,13 @@ impl fmt::Display for Act {
             },
             Self::ReceiveDescriptors { .. } => f.write_str("recvmsg"),
             Self::CloseUnixSockets { .. } => f.write_str("close(the UNIX sockets)"),
+            Self::BeginCall { listener } => write!(f, "a thread sleeps in accept({listener})"),
+            Self::EndCall { .. } => f.write_str("the thread's call returns"),
             Self::Wait { milliseconds } => write!(f, "{milliseconds} ms pass"),
+            Self::ReadSockets { listeners: 1 } => f.write_str("sockets are read: 1 listener"),
+            Self::ReadSockets { listeners } => {
+                write!(f, "sockets are read: {listeners} listeners")
+            }
             Self::ReadMemory { by } => write!(f, "the kernel's memory is read, by {by}"),
             Self::Unrecorded { what } => write!(f, "{what}, without a record"),
             Self::Begin(part) => write!(f, "{part}"),
@@ -322,6 +348,8 @@ impl Act {
             | Self::SendDescriptors { .. }
             | Self::ReceiveDescriptors { .. }
             | Self::CloseUnixSockets { .. }
+            | Self::BeginCall { .. }
+            | Self::EndCall { .. }
             | Self::Wait { .. }
             | Self::ReadMemory { .. }
             | Self::Unrecorded { .. }
@@ -334,6 +362,7 @@ impl Act {
             | Self::GiveTo { .. }
             | Self::Connect { .. }
             | Self::Send { .. }
+            | Self::ReadSockets { .. }
             | Self::Receive { .. }
             | Self::SendSegment { .. } => false,
         }

@@ -171,7 +171,7 @@ impl TryFrom<Written> for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::parts::{Accepted, Actor};
+    use crate::trace::parts::{Accepted, Actor, CloseCall};
 
     fn read(document: &str) -> Result<Line, serde_json::Error> {
         serde_json::from_str(document)
@@ -182,7 +182,7 @@ mod tests {
         let accept = Act::Accept { listener: "B".into(), got: Accepted::Connection("C".into()) };
         let closed = |refused: Option<&str>| {
             let socket = Actor::Listener("A".into());
-            let act = Act::Close { socket, last: true, at_scope_end: false };
+            let act = Act::Close { socket, by: CloseCall::Close, last: true, at_scope_end: false };
             Line::of_act(Duration::from_micros(9), act, refused.map(str::to_owned))
         };
         let segment = read("\"0.000043  C > S  S 0:0(0)  win 512 <mss 1460>\"").expect("a line");

@@ -70,6 +70,36 @@ impl fmt::Display for Direction {
     }
 }
 
+/// The call by which a descriptor is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseCall {
+    /// `close`.
+    #[default]
+    Close,
+    /// `dup2` of another descriptor over it.
+    Dup2,
+    /// `dup3` of another descriptor over it.
+    Dup3,
+    /// `close_range` of it alone (Linux 5.9).
+    CloseRange,
+    /// `IORING_OP_CLOSE`, through io_uring (Linux 5.6).
+    IoUring,
+}
+
+impl CloseCall {
+    /// The call on a socket, as traces show it.
+    pub(super) fn on(self, socket: &Actor) -> String {
+        match self {
+            Self::Close => format!("close({socket})"),
+            Self::Dup2 => format!("dup2(another descriptor, {socket})"),
+            Self::Dup3 => format!("dup3(another descriptor, {socket})"),
+            Self::CloseRange => format!("close_range({socket}, {socket})"),
+            Self::IoUring => format!("io_uring(IORING_OP_CLOSE, {socket})"),
+        }
+    }
+}
+
 /// What `accept` returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -140,7 +140,7 @@ impl InitialNumbers {
 mod tests {
     use super::*;
     use crate::net::segment::Flags;
-    use crate::trace::parts::Actor;
+    use crate::trace::parts::{Actor, CloseCall};
 
     const CLIENT: &str = "127.0.0.1:40000";
     const SERVER: &str = "127.0.0.1:80";
@@ -163,7 +163,7 @@ mod tests {
 
     fn closed(listener: &str) -> Act {
         let socket = Actor::Listener(listener.into());
-        Act::Close { socket, last: true, at_scope_end: false }
+        Act::Close { socket, by: CloseCall::Close, last: true, at_scope_end: false }
     }
 
     fn shown(events: Vec<Event>) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Acts of documents of version 1, which have only their words.
 
 use crate::trace::act::Act;
-use crate::trace::parts::{Accepted, Actor, Destroyed, Direction, GateKind, Part};
+use crate::trace::parts::{Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, Part};
 
 impl Act {
     /// The act that version 1 of the documents wrote in these words; those that a ladder draws
@@ -34,9 +34,12 @@ fn read(words: &str) -> Option<Act> {
     let socket = |name: &str| Actor::Listener(named(name));
     Some(match (verb, arguments.split_once(", "), result) {
         ("listen", None, "") => Act::Listen { listener: named(arguments), backlog: 0 },
-        ("close", None, "") => {
-            Act::Close { socket: socket(arguments), last: true, at_scope_end: false }
-        }
+        ("close", None, "") => Act::Close {
+            socket: socket(arguments),
+            by: CloseCall::Close,
+            last: true,
+            at_scope_end: false,
+        },
         ("connect", Some((name, "AF_UNSPEC")), "") => Act::Disconnect { socket: socket(name) },
         ("shutdown", Some((name, how)), "") => {
             let how = match how {

@@ -104,6 +104,7 @@ fn check(need: Need, kernel: &Kernel) -> Met {
         Need::Ipv6 if kernel.has_ipv6 => Met::Yes,
         Need::Ipv6 => skip(SkipReason::NoIpv6),
         Need::Programs => programs(kernel),
+        Need::IoUring => io_uring(kernel),
         Need::SecondUid if kernel.has_second_uid => Met::Yes,
         Need::SecondUid => skip(SkipReason::NoSecondUid),
         Need::OwnMachine if kernel.machine_is_ours => Met::Yes,
@@ -226,6 +227,14 @@ fn programs(kernel: &Kernel) -> Met {
     }
 }
 
+fn io_uring(kernel: &Kernel) -> Met {
+    let Err(why) = &kernel.io_uring else { return Met::Yes };
+    match why.errno() {
+        Some(Errno::ENOSYS) => missing(Feature::IoUring, kernel),
+        _ => skip(SkipReason::IoUringRefused { why: why.clone() }),
+    }
+}
+
 fn skip(reason: SkipReason) -> Met {
     Met::No(Verdict::Skip { reason })
 }
@@ -264,6 +273,7 @@ pub(crate) mod tests {
             multipath: Ok(()),
             has_second_uid: true,
             programs: Ok(()),
+            io_uring: Ok(()),
             may_load_programs: true,
             machine_is_ours: true,
         }

@@ -71,6 +71,11 @@ pub enum SkipReason {
         /// What the kernel answers.
         why: Refusal,
     },
+    /// io_uring is there, and turned off for this process.
+    IoUringRefused {
+        /// What the kernel answers.
+        why: Refusal,
+    },
     /// It counts what the whole machine has, and this machine is shared.
     SharedMachine,
     /// There is no second user.
@@ -118,6 +123,8 @@ pub enum Feature {
     SockDiag,
     /// eBPF programs.
     Programs,
+    /// io_uring.
+    IoUring,
 }
 
 impl Feature {
@@ -130,6 +137,7 @@ impl Feature {
             Self::Destroy => &["CONFIG_INET_DIAG_DESTROY"],
             Self::SockDiag => &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"],
             Self::Programs => &["CONFIG_BPF_SYSCALL"],
+            Self::IoUring => &["CONFIG_IO_URING"],
         }
     }
 }
@@ -143,6 +151,7 @@ impl fmt::Display for Feature {
             Self::Destroy => f.write_str("sockets cannot be destroyed by netlink"),
             Self::SockDiag => f.write_str("netlink says nothing of sockets"),
             Self::Programs => f.write_str("no eBPF programs"),
+            Self::IoUring => f.write_str("no io_uring"),
         }
     }
 }
@@ -194,6 +203,9 @@ impl fmt::Display for SkipReason {
                 "loading an eBPF program is {why}: run as root, outside of containers (CAP_BPF in \
                  the first user namespace)"
             ),
+            Self::IoUringRefused { why } => {
+                write!(f, "io_uring is turned off ({why}): see sysctl kernel.io_uring_disabled")
+            }
             Self::SharedMachine => f.write_str(
                 "counts what the whole machine has, and other programs have some of it; run it \
                  in the matrix, where the machine is sockmig's own",

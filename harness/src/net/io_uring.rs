@@ -1,0 +1,30 @@
+//! Closing a descriptor without `close(2)`: through a ring that the kernel works off.
+
+use std::io;
+use std::os::fd::{IntoRawFd, OwnedFd};
+
+use io_uring::{IoUring, opcode, types};
+use nix::errno::Errno;
+
+/// Closes a descriptor (`IORING_OP_CLOSE`), and returns when the kernel says that it is done.
+///
+/// # Errors
+/// There can be no ring, or the kernel refuses; the descriptor is lost even so.
+pub(crate) fn close(descriptor: OwnedFd) -> io::Result<()> {
+    let mut ring = IoUring::new(1)?;
+    let entry = opcode::Close::new(types::Fd(descriptor.into_raw_fd())).build();
+    // SAFETY: the entry refers to no memory, and the descriptor is nobody's any more.
+    unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
+    ring.submit_and_wait(1)?;
+    let done = ring.completion().next().ok_or(io::ErrorKind::UnexpectedEof)?;
+    Errno::result(done.result()).map(drop).map_err(|_| io::Error::from_raw_os_error(-done.result()))
+}
+
+/// Whether this kernel has rings.
+///
+/// # Errors
+/// ENOSYS where it is built without, EPERM where they are turned off
+/// (`kernel.io_uring_disabled`).
+pub(crate) fn probe() -> io::Result<()> {
+    IoUring::new(1).map(drop)
+}
