@@ -13,20 +13,23 @@
 //! Nothing is pinned: what the kernel keeps of a program or a map is gone with the last
 //! descriptor and the last group that has it.
 
+mod context;
+mod context_record;
 mod ids;
 mod instruction;
 mod map;
 mod program;
-mod sighting;
+mod stack;
 mod statement;
 mod syscall;
 
+pub use context::Field;
+pub use context_record::{ContextRecord, ContextRecords, RecordedSocket};
 pub use ids::{Left, left, left_of, name};
 pub use instruction::Width;
-pub use map::{Counts, Heirs, Register, Vacancy};
+pub use map::{Counts, MigrationTargets, SockArray, Vacancy};
 pub use program::{Attach, Program, detach, lock_filters, select_index};
 pub(crate) use program::{is_privileged, probe};
-pub use sighting::{SeenSocket, Sighting, Sightings};
 pub use statement::{
-    Condition, DROP, Field, Index, PASS, Statement, count, keep, note, select, when,
+    Condition, DROP, Index, PASS, Statement, count, record, select, store_result, when,
 };

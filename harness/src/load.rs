@@ -16,5 +16,4 @@ pub mod listener_monitor;
 
 pub use attempt::{Attempt, Outcome, Record};
 pub use clients::{Held, Load};
-pub use connection::HELD_MARK;
 pub use control::LoadControl;

@@ -1,6 +1,6 @@
 //! The kernel's eBPF instructions, as far as programs here need them.
 
-/// A register: 0 takes results, 1 to 5 arguments, 6 to 9 live through calls.
+/// A register: 0 holds results, 1 to 5 arguments; calls leave 6 to 9 as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Register(u8);
 
@@ -151,14 +151,23 @@ impl Assembler {
         self.0.push(op(0, R0, R0, 0, 0));
     }
 
-    /// Loads the address of a place on the stack.
-    pub(super) fn load_place(&mut self, to: Register, offset: i16) {
+    /// Loads the address of what is on the stack at `offset`.
+    pub(super) fn load_stack_address(&mut self, to: Register, offset: i16) {
         self.copy(to, FRAME);
         self.add(to, offset.into());
     }
 
     pub(super) fn call(&mut self, helper: Helper) {
         self.0.push(op(CALL, R0, R0, 0, helper as i32));
+    }
+
+    /// Looks up the element of a map whose key is on the stack at `key`: register 0 gets the
+    /// element's address. The jump is taken if there is none.
+    pub(super) fn look_up(&mut self, map: i32, key: i16) -> Jump {
+        self.load_map(R1, map);
+        self.load_stack_address(R2, key);
+        self.call(Helper::Lookup);
+        self.jump_if(R0, 0)
     }
 
     pub(super) fn exit(&mut self) {

@@ -31,7 +31,8 @@ pub(super) fn read_array(map: BorrowedFd<'_>, index: u32, value: &mut [u8]) -> R
         .call(|| format!("bpf(BPF_MAP_LOOKUP_ELEM, an array, {index})"))
 }
 
-/// What the place in a register must be for a socket to be put there, by numbers in `linux/bpf.h`.
+/// What must be true of an index of a [`SockArray`] for a socket to be put there; the numbers
+/// are those of `linux/bpf.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vacancy {
     /// Empty or taken (`BPF_ANY`).
@@ -43,51 +44,50 @@ pub enum Vacancy {
 }
 
 /// Listeners that a program can select, by index (`BPF_MAP_TYPE_REUSEPORT_SOCKARRAY`).
-pub struct Register {
+pub struct SockArray {
     map: OwnedFd,
     value_bytes: usize,
 }
 
-impl Register {
-    /// A register with so many places, all empty. Lookups give cookies.
-    pub fn new(places: u32) -> Result<Self> {
-        Self::with_values(places, 8)
+impl SockArray {
+    /// An array of this size without sockets. Lookups give cookies.
+    pub fn new(entries: u32) -> Result<Self> {
+        Self::with_values(entries, 8)
     }
 
-    /// One whose values have four bytes, with which there are no lookups.
-    pub fn narrow(places: u32) -> Result<Self> {
-        Self::with_values(places, 4)
+    /// One whose values have four bytes, in which the kernel looks nothing up.
+    pub fn narrow(entries: u32) -> Result<Self> {
+        Self::with_values(entries, 4)
     }
 
-    fn with_values(places: u32, value_bytes: usize) -> Result<Self> {
-        let map = make(MapKind::ReuseportSockArray, 4, value_bytes as u32, places)?;
+    fn with_values(entries: u32, value_bytes: usize) -> Result<Self> {
+        let map = make(MapKind::ReuseportSockArray, 4, value_bytes as u32, entries)?;
         Ok(Self { map, value_bytes })
     }
 
-    /// Puts a socket at `index`, in the place of what is there.
+    /// Puts a socket at `index`, instead of the one that is there.
     ///
     /// # Errors
     /// EINVAL for a socket that does not listen or is in no group, EBUSY for one that is in
-    /// a register already, E2BIG for an index beyond the end.
+    /// an array already, E2BIG for an index after the last one.
     pub fn put(&self, index: u32, socket: &impl Recorded) -> io::Result<()> {
         self.put_if(Vacancy::Any, index, socket)
     }
 
-    /// As [`Register::put`], if the place at `index` is empty, or taken.
+    /// As [`SockArray::put`], if `index` is empty, or taken.
     ///
     /// # Errors
-    /// As [`Register::put`]; EEXIST for a taken place that was to be empty, ENOENT for an
-    /// empty one that was to be taken.
+    /// As [`SockArray::put`]; EEXIST for a taken index that must be empty, ENOENT for an empty
+    /// one that must be taken.
     pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: &impl Recorded) -> io::Result<()> {
         let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
         socket.recorder().act(act, || self.update(vacancy, index, socket.as_fd()))
     }
 
-    /// As [`Register::put`], for a socket that is no lab's: by its descriptor, and without a
-    /// record.
+    /// As [`SockArray::put`], for a socket that is not a lab's, without a record.
     ///
     /// # Errors
-    /// As [`Register::put`].
+    /// As [`SockArray::put`].
     pub fn put_unrecorded(&self, index: u32, socket: impl AsFd) -> io::Result<()> {
         self.update(Vacancy::Any, index, socket.as_fd())
     }
@@ -100,18 +100,18 @@ impl Register {
         update(self.map.as_fd(), &index.to_ne_bytes(), value, vacancy as u64)
     }
 
-    /// Takes out what is at `index`.
+    /// Removes the socket at `index`.
     ///
     /// # Errors
     /// ENOENT when there is nothing.
-    pub fn take_out(&self, index: u32) -> io::Result<()> {
+    pub fn remove(&self, index: u32) -> io::Result<()> {
         delete(self.map.as_fd(), &index.to_ne_bytes())
     }
 
     /// The cookie of the socket at `index`.
     ///
     /// # Errors
-    /// ENOENT when there is none, ENOSPC in a narrow register.
+    /// ENOENT when there is none, ENOSPC in a narrow array.
     pub fn cookie(&self, index: u32) -> io::Result<u64> {
         let mut value = [0; 8];
         look_up(self.map.as_fd(), &index.to_ne_bytes(), &mut value)?;
@@ -127,9 +127,9 @@ impl Register {
 pub struct Counts(OwnedFd);
 
 impl Counts {
-    /// So many zeros.
-    pub fn new(places: u32) -> Result<Self> {
-        make(MapKind::Array, 4, 8, places).map(Self)
+    /// An array of this size, all zeros.
+    pub fn new(entries: u32) -> Result<Self> {
+        make(MapKind::Array, 4, 8, entries).map(Self)
     }
 
     /// The number at `index`.
@@ -144,22 +144,23 @@ impl Counts {
     }
 }
 
-/// Who inherits from whom: for a listener's cookie, an index (`BPF_MAP_TYPE_HASH`).
-pub struct Heirs(OwnedFd);
+/// The targets of listeners that close: for a listener's cookie, the index of its target in a
+/// [`SockArray`] (`BPF_MAP_TYPE_HASH`).
+pub struct MigrationTargets(OwnedFd);
 
-impl Heirs {
-    /// None yet, with room for so many.
-    pub fn new(room: u32) -> Result<Self> {
-        make(MapKind::Hash, 8, 4, room).map(Self)
+impl MigrationTargets {
+    /// An empty map that can hold this number of targets.
+    pub fn new(entries: u32) -> Result<Self> {
+        make(MapKind::Hash, 8, 4, entries).map(Self)
     }
 
-    /// From now on, the listener with `cookie` leaves what it has to the one at `index`.
+    /// What the listener with `cookie` has goes to the one at `index` from now on.
     pub fn set(&self, cookie: u64, index: u32) -> Result<()> {
         update(self.0.as_fd(), &cookie.to_ne_bytes(), &index.to_ne_bytes(), Vacancy::Any as u64)
             .call(|| format!("bpf(BPF_MAP_UPDATE_ELEM, a hash, {cookie} to {index})"))
     }
 
-    /// From now on, it has no heir.
+    /// The listener with `cookie` has no target from now on.
     pub fn remove(&self, cookie: u64) -> Result<()> {
         delete(self.0.as_fd(), &cookie.to_ne_bytes())
             .call(|| format!("bpf(BPF_MAP_DELETE_ELEM, a hash, {cookie})"))

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use libc::sock_filter;
 
-use super::{ACK, FLAGS_OFFSET, SYN_RST_ACK, Whose};
+use super::segments::{ACK, FLAGS_OFFSET, SYN_RST_ACK, Whose};
 use crate::error::{Context, Result};
 use crate::net::sockopt;
 use crate::socket::Listener;

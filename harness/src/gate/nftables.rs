@@ -22,7 +22,7 @@ use netlink_packet_netfilter::{
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 
-use super::{ACK, FLAGS_OFFSET, SYN_RST_ACK, Whose};
+use super::segments::{ACK, FLAGS_OFFSET, SYN_RST_ACK, Whose};
 use crate::error::{Context, Error, Result};
 
 const TABLE: &str = "sockmig";

@@ -1,67 +1,65 @@
 //! eBPF programs in a lab.
 
 use super::Lab;
-use crate::bpf::{Left, Program, Register, left};
+use crate::bpf::{Left, Program, SockArray, left};
 use crate::error::{Context, Result};
 use crate::socket::Listener;
 use crate::trace::Act;
 use crate::wait;
 
-/// The fact that tells whether the kernel still has programs or maps of a lab.
+/// The fact that says whether the kernel still has programs or maps of a lab.
 pub const PROGRAMS_LEFT: &str = "programs and maps left";
 
 fn putting(index: u32, listener: &Listener) -> String {
-    format!("bpf(BPF_MAP_UPDATE_ELEM, the register, {index}, {})", listener.name())
+    format!("bpf(BPF_MAP_UPDATE_ELEM, the array, {index}, {})", listener.name())
 }
 
 impl Lab {
-    /// Has a program choose for the group of `listener`.
+    /// Attaches a program to the group of `listener`.
     pub fn attach(&mut self, listener: &Listener, program: &Program) -> Result<()> {
         program
             .attach(listener)
             .tested(|| format!("setsockopt({}, SO_ATTACH_REUSEPORT_EBPF)", listener.name()))
     }
 
-    /// Puts listeners into a register, the first at index 0.
-    pub fn register(&mut self, register: &Register, listeners: &[&Listener]) -> Result<()> {
+    /// Puts listeners into an array, the first at index 0.
+    pub fn fill_array(&mut self, array: &SockArray, listeners: &[&Listener]) -> Result<()> {
         for (index, listener) in (0..).zip(listeners) {
-            self.register_at(register, index, listener)?;
+            self.put_in_array(array, index, listener)?;
         }
         Ok(())
     }
 
-    /// Puts a listener into a register.
-    pub fn register_at(
+    /// Puts a listener into an array.
+    pub fn put_in_array(
         &mut self,
-        register: &Register,
+        array: &SockArray,
         index: u32,
         listener: &Listener,
     ) -> Result<()> {
-        register.put(index, listener).tested(|| putting(index, listener))
+        array.put(index, listener).tested(|| putting(index, listener))
     }
 
-    /// As [`Lab::register_at`], with a listener of another register, which was dropped: the
-    /// kernel takes its time to forget it.
-    pub fn register_when_forgotten(
+    /// As [`Lab::put_in_array`], with a listener of another array, which was dropped: the
+    /// kernel frees it only after a while.
+    pub fn put_in_array_when_freed(
         &mut self,
-        register: &Register,
+        array: &SockArray,
         index: u32,
         listener: &Listener,
     ) -> Result<()> {
         let name = listener.name();
-        wait::until(&format!("{name}'s former register to be freed"), || {
-            match register.put(index, listener) {
+        wait::until(&format!("{name}'s former array to be freed"), || {
+            match array.put(index, listener) {
                 Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(None),
                 other => other.map(Some).tested(|| putting(index, listener)),
             }
         })
     }
 
-    /// Takes what is at `index` out of a register.
-    pub fn take_out(&mut self, register: &Register, index: u32) -> Result<()> {
-        register
-            .take_out(index)
-            .tested(|| format!("bpf(BPF_MAP_DELETE_ELEM, the register, {index})"))?;
+    /// Removes the listener at `index` from an array.
+    pub fn remove_from_array(&mut self, array: &SockArray, index: u32) -> Result<()> {
+        array.remove(index).tested(|| format!("bpf(BPF_MAP_DELETE_ELEM, the array, {index})"))?;
         self.record(Act::ClearEntry { index });
         Ok(())
     }

@@ -8,10 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::attempt::Outcome;
 use crate::error::{Context, Result};
-
-/// The mark (`SO_MARK`) of clients whose segments after the SYN are held, for
-/// [`crate::gate::Hold`].
-pub const HELD_MARK: u32 = 1;
+use crate::gate::HELD_MARK;
 
 /// What every client asks for.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n";

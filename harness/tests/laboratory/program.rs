@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use harness::bpf::Condition::{Migrating, MigratingIn, New, NoPacket, Selected};
 use harness::bpf::{
-    Attach, Counts, DROP, Heirs, Index, Left, PASS, Program, Register, Sightings, count, keep,
-    left, left_of, note, select, when,
+    Attach, ContextRecords, Counts, DROP, Index, Left, MigrationTargets, PASS, Program, SockArray,
+    count, left, left_of, record, select, store_result, when,
 };
 use harness::lab::Lab;
 use harness::net::witness::State;
@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Test> {
     let told = [
         Test::inside("program/every-statement-is-accepted", every_statement_is_accepted),
         Test::inside("program/a-refusal-tells-why", a_refusal_tells_why),
-        Test::inside("program/counts-and-sights", counts_and_sights),
+        Test::inside("program/counts-and-sights", counts_and_records),
         Test::inside("program/is-shown-as-written", is_shown_as_written),
     ];
     families
@@ -43,43 +43,43 @@ pub fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// Each listener of a register in its turn, and nobody.
+/// Each listener of an array in its turn, and nobody.
 fn chooses(family: Family) {
     let mut lab = Lab::open(family).expect("a lab");
-    let register = Register::new(3).expect("a register");
+    let array = SockArray::new(3).expect("an array");
     let [a, b, c] = ["A", "B", "C"].map(|name| lab.listen(name).expect("a listener"));
-    lab.register(&register, &[&a, &b, &c]).expect("registered");
+    lab.fill_array(&array, &[&a, &b, &c]).expect("registered");
     for (index, name) in [(1, "B"), (0, "A"), (2, "C"), (1, "B")] {
-        let program = Program::load(Attach::Select, &[select(&register, index), DROP]);
+        let program = Program::load(Attach::Select, &[select(&array, index), DROP]);
         lab.attach(&a, &program.expect("a program")).expect("attached");
         assert_eq!(lab.who_takes(&[&a, &b, &c], 0).expect("a client"), name);
     }
-    let cookies: Vec<u64> = (0..3).map(|at| register.cookie(at).expect("a cookie")).collect();
+    let cookies: Vec<u64> = (0..3).map(|at| array.cookie(at).expect("a cookie")).collect();
     assert_eq!(cookies, [&a, &b, &c].map(|listener| cookie(listener).expect("a cookie")));
-    register.take_out(1).expect("taken out");
-    assert_eq!(register.cookie(1).expect_err("empty").raw_os_error(), Some(libc::ENOENT));
+    array.remove(1).expect("taken out");
+    assert_eq!(array.cookie(1).expect_err("empty").raw_os_error(), Some(libc::ENOENT));
     let mut refused = lab.client("a client", 0).expect("a client");
     let error = refused.connect(family.server()).expect_err("nobody there");
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
 fn every_statement_is_accepted() {
-    let register = Register::narrow(1).expect("a register");
+    let array = SockArray::narrow(1).expect("an array");
     let counts = Counts::new(1).expect("counts");
-    let heirs = Heirs::new(1).expect("heirs");
-    let sightings = Sightings::new().expect("sightings");
-    let own = || [count(&counts, 0), keep(&counts, 0), note(&sightings), select(&register, 0)];
+    let targets = MigrationTargets::new(1).expect("targets");
+    let records = ContextRecords::new().expect("records");
+    let own = || [count(&counts, 0), store_result(&counts, 0), record(&records), select(&array, 0)];
     let conditions = [
         Migrating,
         New,
         MigratingIn(State::NewSynRecv),
         NoPacket,
-        Selected(&register, Index::At(0)),
-        Selected(&register, Index::OfHeir(&heirs)),
+        Selected(&array, Index::At(0)),
+        Selected(&array, Index::OfTarget(&targets)),
     ];
     for condition in conditions {
         let nested = when(condition, [when(condition, own()), PASS]);
-        let statements = [note(&sightings), nested, count(&counts, 0), DROP];
+        let statements = [record(&records), nested, count(&counts, 0), DROP];
         Program::load(Attach::SelectOrMigrate, &statements).expect("a program");
     }
 }
@@ -95,18 +95,18 @@ fn a_refusal_tells_why() {
     assert!(error.to_string().ends_with("Invalid argument (os error 22)"), "{error}");
 }
 
-fn counts_and_sights() {
+fn counts_and_records() {
     let mut lab = Lab::open(Family::V4).expect("a lab");
     let a = lab.listen("A").expect("A");
     let counts = Counts::new(2).expect("counts");
-    let sightings = Sightings::new().expect("sightings");
+    let records = ContextRecords::new().expect("records");
     let statements =
-        [count(&counts, 0), when(Migrating, [count(&counts, 1)]), when(New, [note(&sightings)])];
+        [count(&counts, 0), when(Migrating, [count(&counts, 1)]), when(New, [record(&records)])];
     let program = Program::load(Attach::SelectOrMigrate, &statements).expect("a program");
     lab.attach(&a, &program).expect("attached");
     let clients = ["C", "D"].map(|name| lab.connect(name).expect("a client"));
     assert_eq!((counts.get(0).expect("0"), counts.get(1).expect("1")), (2, 0));
-    let seen = sightings.all().expect("sightings");
+    let seen = records.all().expect("records");
     let ports: Vec<u16> = seen
         .iter()
         .map(|one| one.header.expect("a header")[..2].try_into().expect("two"))
@@ -119,8 +119,8 @@ fn counts_and_sights() {
 }
 
 fn is_shown_as_written() {
-    let register = Register::new(4).expect("a register");
-    let statements = [when(Migrating, [select(&register, 2)]), PASS];
+    let array = SockArray::new(4).expect("an array");
+    let statements = [when(Migrating, [select(&array, 2)]), PASS];
     let program = Program::load(Attach::SelectOrMigrate, &statements).expect("a program");
     assert_eq!(program.shown(), "when migrating: select 2; pass");
 }
@@ -132,18 +132,18 @@ const SAID: &str = "asked not to return: ";
 /// as it was told.
 pub fn work(how: &str) -> Returned {
     let mut lab = Lab::open(Family::V4).expect("a lab");
-    let register = Register::new(1).expect("a register");
-    let program = Program::load(Attach::SelectOrMigrate, &[select(&register, 0)]);
+    let array = SockArray::new(1).expect("an array");
+    let program = Program::load(Attach::SelectOrMigrate, &[select(&array, 0)]);
     let program = program.expect("a program");
     let a = lab.listen("A").expect("A");
-    lab.register(&register, &[&a]).expect("registered");
+    lab.fill_array(&array, &[&a]).expect("registered");
     lab.attach(&a, &program).expect("attached");
     assert_eq!(left().expect("left"), Left { programs: 1, maps: 1 });
     let name = bpf::name().expect("a name");
     match how {
         // Kept open until the process ends.
         "ends" => {
-            std::mem::forget((lab, register, program, a));
+            std::mem::forget((lab, array, program, a));
             Returned::json(&name, vec![])
         }
         "panics" => panic!("{SAID}{name}"),

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use harness::bpf::Condition::Selected;
-use harness::bpf::{Attach, Index, PASS, Program, Register, when};
+use harness::bpf::{Attach, Index, PASS, Program, SockArray, when};
 use harness::net::witness::{self, State};
 use harness::process::worker::{self, CloseMode};
 use harness::{Context, Error, Family, Result, wait};
 
 /// The program, and the register of those that it gives clients to.
 pub(crate) struct Steering {
-    register: Register,
+    array: SockArray,
     /// The group has it as well, as long as there is one.
     program: Program,
 }
@@ -25,12 +25,12 @@ impl Steering {
             CloseMode::AtOnce => Attach::SelectOrMigrate,
         };
         let places = names.len() as u32;
-        let register = Register::new(places)?;
+        let array = SockArray::new(places)?;
         let program = {
-            let choose = when(Selected(&register, Index::OfHash(places)), [PASS]);
+            let choose = when(Selected(&array, Index::OfHash(places)), [PASS]);
             Program::load(attach, &[choose, PASS])?
         };
-        let steering = Self { register, program };
+        let steering = Self { array, program };
         steering.give_to(names)?;
         let attached = listener_at(&names[0])?;
         steering
@@ -45,7 +45,7 @@ impl Steering {
         for (index, name) in names.iter().enumerate() {
             // Only for this moment: a listener is open as long as anybody has it.
             let listener = listener_at(name)?;
-            let put = self.register.put_unrecorded(index as u32, &listener);
+            let put = self.array.put_unrecorded(index as u32, &listener);
             put.call(|| format!("put the listener of {name} into a register at {index}"))?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What a program can answer when it is asked about a migration, on each path.
 
 use harness::bpf::Condition::Migrating;
-use harness::bpf::{Attach, DROP, PASS, Program, Register, Statement, select, when};
+use harness::bpf::{Attach, DROP, PASS, Program, SockArray, Statement, select, when};
 use harness::lab::Lab;
 use harness::trace::Part;
 
@@ -23,7 +23,7 @@ enum Answer {
 
 impl Answer {
     /// The program's end. C has index 2.
-    fn statements(self, group: &Register) -> Vec<Statement<'_>> {
+    fn statements(self, group: &SockArray) -> Vec<Statement<'_>> {
         match self {
             Self::Select => vec![when(Migrating, [select(group, 2)]), PASS],
             Self::Pass => vec![PASS],
@@ -189,7 +189,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
-    let (group, runs) = (Register::new(4)?, Runs::new()?);
+    let (group, runs) = (SockArray::new(4)?, Runs::new()?);
     let mut statements = runs.counted();
     statements.extend(answer.statements(&group));
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
@@ -200,7 +200,7 @@ fn asked(lab: &mut Lab, path: Path, answer: Answer) -> harness::Result<()> {
     lab.attach(&a, &program)?;
     let mut w = begin(lab, path)?;
     let [b, c, d] = [listen(lab, "B", path)?, listen(lab, "C", path)?, listen(lab, "D", path)?];
-    lab.register(&group, &[&a, &b, &c, &d])?;
+    lab.fill_array(&group, &[&a, &b, &c, &d])?;
     let before = lab.counters()?;
     let _kept = end(lab, a, path)?;
     match (path, answer) {

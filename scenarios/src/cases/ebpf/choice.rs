@@ -4,7 +4,7 @@
 use harness::Family;
 use harness::bpf::Condition::{Migrating, Selected};
 use harness::bpf::{
-    Attach, Counts, DROP, Index, PASS, Program, Register, Statement, keep, select, when,
+    Attach, Counts, DROP, Index, PASS, Program, SockArray, Statement, select, store_result, when,
 };
 use harness::lab::Lab;
 use harness::socket::bind_spec::Place;
@@ -136,7 +136,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
-            let group = Register::new(5)?;
+            let group = SockArray::new(5)?;
             let selections = [3, 2, 4].map(|index| when(Selected(&group, Index::At(index)), []));
             select_and_end(lab, Path::FinalAck, &group, selections, PASS)
         },
@@ -158,7 +158,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Programs],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
-            let group = Register::new(5)?;
+            let group = SockArray::new(5)?;
             let selection = [when(Selected(&group, Index::At(2)), [])];
             select_and_end(lab, Path::Close, &group, selection, Statement::End(2))
         },
@@ -195,7 +195,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let group = Register::new(4)?;
+    let group = SockArray::new(4)?;
     let statements = [when(Migrating, [select(&group, 2)]), PASS];
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let a = lab.listen("A")?;
@@ -209,7 +209,7 @@ fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         clients.push(client);
     }
     let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
-    lab.register(&group, &[&a, &b, &c, &d])?;
+    lab.fill_array(&group, &[&a, &b, &c, &d])?;
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_counters(&before)?;
@@ -217,18 +217,18 @@ fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn choose_for_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let group = Register::new(3)?;
+    let group = SockArray::new(3)?;
     let program = Program::load(Attach::SelectOrMigrate, &[select(&group, 1), PASS])?;
     let listeners = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     let all: Vec<&Listener> = listeners.iter().collect();
-    lab.register(&group, &all)?;
+    lab.fill_array(&group, &all)?;
     lab.attach(&listeners[0], &program)?;
     let mut to_b = 0_i64;
     for _ in 0..8 {
         to_b += i64::from(lab.who_takes(&all, 0)? == "B");
     }
     lab.observe("clients given to B", to_b);
-    lab.take_out(&group, 1)?;
+    lab.remove_from_array(&group, 1)?;
     let mut served = 0_i64;
     for _ in 0..4 {
         lab.who_takes(&all, 0)?;
@@ -262,7 +262,7 @@ fn refuse_syn(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn select_and_end<'m>(
     lab: &mut Lab,
     path: Path,
-    group: &'m Register,
+    group: &'m SockArray,
     selections: impl IntoIterator<Item = Statement<'m>>,
     result: Statement<'m>,
 ) -> harness::Result<()> {
@@ -272,7 +272,7 @@ fn select_and_end<'m>(
     lab.attach(&a, &program)?;
     let mut w = begin(lab, path)?;
     let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
-    lab.register(group, &[&a, &b, &c, &d])?;
+    lab.fill_array(group, &[&a, &b, &c, &d])?;
     let before = lab.counters()?;
     end(lab, a, path)?;
     go_on(lab, &mut w, path)?;
@@ -284,11 +284,11 @@ fn select_and_end<'m>(
 const FAILING: [&str; 4] = ["an empty place", "another address", "another family", "a UDP socket"];
 
 fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let (group, results, runs) = (Register::new(4)?, Counts::new(4)?, Runs::new()?);
+    let (group, results, runs) = (SockArray::new(4)?, Counts::new(4)?, Runs::new()?);
     let mut statements = runs.counted();
     for index in 0..4 {
         statements.push(when(Selected(&group, Index::At(index)), []));
-        statements.push(keep(&results, index));
+        statements.push(store_result(&results, index));
     }
     statements.push(PASS);
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
@@ -296,8 +296,8 @@ fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let neighbour = lab.listen_at("N", &Place::neighbour(setting.family))?;
     let stranger = lab.listen_at("X", &Place::any(other).v6_only())?;
     let udp = lab.udp("U")?;
-    lab.register_at(&group, 1, &neighbour)?;
-    lab.register_at(&group, 2, &stranger)?;
+    lab.put_in_array(&group, 1, &neighbour)?;
+    lab.put_in_array(&group, 2, &stranger)?;
     group.put(3, &udp).map_err(|source| harness::Error::Tested {
         call: "bpf(BPF_MAP_UPDATE_ELEM, the register, 3, a UDP socket)".into(),
         source,

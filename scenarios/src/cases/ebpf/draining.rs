@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use harness::bpf::Condition::Selected;
-use harness::bpf::{Attach, Counts, Index, PASS, Program, Register, count, select, when};
+use harness::bpf::{Attach, Counts, Index, PASS, Program, SockArray, count, select, when};
 use harness::lab::Lab;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Client, Listener, Stream};
@@ -167,7 +167,7 @@ const NEW: u32 = 1;
 
 /// The old listener, the new one, and clients of either.
 struct Drained {
-    _group: Register,
+    _group: SockArray,
     a: Listener,
     rest: Rest,
     /// What A has accepted.
@@ -187,9 +187,9 @@ struct Rest {
 }
 
 /// C's child and W's request are A's; B listens, and A is out of the register.
-fn begin(lab: &mut Lab, group: Register, program: &Program) -> harness::Result<Drained> {
+fn begin(lab: &mut Lab, group: SockArray, program: &Program) -> harness::Result<Drained> {
     let a = lab.listen("A")?;
-    lab.register_at(&group, OLD, &a)?;
+    lab.put_in_array(&group, OLD, &a)?;
     lab.attach(&a, program)?;
     let before = lab.counters()?;
     let client = crate::steps::queued_child::hello(lab, "C")?;
@@ -197,15 +197,15 @@ fn begin(lab: &mut Lab, group: Register, program: &Program) -> harness::Result<D
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    lab.register_at(&group, NEW, &b)?;
-    lab.take_out(&group, OLD)?;
+    lab.put_in_array(&group, NEW, &b)?;
+    lab.remove_from_array(&group, OLD)?;
     let rest = Rest { b, client, w, before, late: None, children: vec![] };
     Ok(Drained { _group: group, a, rest, shown: vec![] })
 }
 
 /// The same, with a program that gives everything to the first that is registered.
 fn begin_simply(lab: &mut Lab) -> harness::Result<Drained> {
-    let group = Register::new(2)?;
+    let group = SockArray::new(2)?;
     let statements = [select(&group, OLD), select(&group, NEW), PASS];
     let program = Program::load(Attach::Select, &statements)?;
     begin(lab, group, &program)
@@ -306,7 +306,7 @@ fn without_the_wait(lab: &mut Lab) -> harness::Result<()> {
 }
 
 fn counted(lab: &mut Lab) -> harness::Result<()> {
-    let (group, given) = (Register::new(2)?, Counts::new(2)?);
+    let (group, given) = (SockArray::new(2)?, Counts::new(2)?);
     let program = {
         let each = |index| when(Selected(&group, Index::At(index)), [count(&given, index), PASS]);
         Program::load(Attach::Select, &[each(OLD), each(NEW), PASS])?

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::Context;
-use harness::bpf::{Attach, PASS, Program, Register, Vacancy};
+use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::socket::BACKLOG;
 use harness::socket::attribute::cookie;
@@ -101,9 +101,9 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Who has each place of the register, by cookies.
-fn places(register: &Register, names: &[(u64, &str)], number: u32) -> String {
-    let place = |index| match register.cookie(index) {
+/// Who has each place of the array, by cookies.
+fn places(array: &SockArray, names: &[(u64, &str)], number: u32) -> String {
+    let place = |index| match array.cookie(index) {
         Ok(cookie) => {
             let known = names.iter().find(|(its, _)| *its == cookie);
             known.map_or("another", |(_, name)| name).to_owned()
@@ -114,21 +114,21 @@ fn places(register: &Register, names: &[(u64, &str)], number: u32) -> String {
 }
 
 fn leaving(lab: &mut Lab, attach: Attach) -> harness::Result<()> {
-    let register = Register::new(3)?;
+    let array = SockArray::new(3)?;
     let program = Program::load(attach, &[PASS])?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     lab.attach(&a, &program)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
-    lab.register(&register, &[&a, &b, &c])?;
-    lab.observe("at first", places(&register, &names, 3));
+    lab.fill_array(&array, &[&a, &b, &c])?;
+    lab.observe("at first", places(&array, &names, 3));
     lab.close(a);
-    lab.observe("without A", places(&register, &names, 3));
+    lab.observe("without A", places(&array, &names, 3));
     lab.shut_down(&b, Shutdown::Both)?;
-    lab.observe("without B", places(&register, &names, 3));
+    lab.observe("without B", places(&array, &names, 3));
     lab.start_listening(&b, BACKLOG)?;
-    lab.observe("with B listening again", places(&register, &names, 3));
-    lab.register_at(&register, 1, &b)?;
-    lab.observe("with B registered again", places(&register, &names, 3));
+    lab.observe("with B listening again", places(&array, &names, 3));
+    lab.put_in_array(&array, 1, &b)?;
+    lab.observe("with B registered again", places(&array, &names, 3));
     Ok(())
 }
 
@@ -142,8 +142,8 @@ fn leaving_must() -> Expectation {
 }
 
 fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let [register, other] = [Register::new(2)?, Register::new(1)?];
-    let narrow = Register::narrow(1)?;
+    let [array, other] = [SockArray::new(2)?, SockArray::new(1)?];
+    let narrow = SockArray::narrow(1)?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     let bound = lab.bind_at("D", &Place::usual(setting.family))?;
     let former = lab.listen_at("F", &Place::neighbour(setting.family))?;
@@ -155,45 +155,45 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.start_listening(&alone, BACKLOG)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
     for (what, came) in [
-        ("a listener", register.put(0, &a)),
-        ("a socket that does not listen", register.put(1, &bound)),
-        ("a listener that was shut down", register.put(1, &former)),
-        ("a listener without the option", register.put(1, &alone)),
-        ("the same listener at another place", register.put(1, &a)),
+        ("a listener", array.put(0, &a)),
+        ("a socket that does not listen", array.put(1, &bound)),
+        ("a listener that was shut down", array.put(1, &former)),
+        ("a listener without the option", array.put(1, &alone)),
+        ("the same listener at another place", array.put(1, &a)),
         ("the same listener in another register", other.put(0, &a)),
-        ("a place beyond the end", register.put(2, &b)),
-        ("another listener at the same place", register.put(0, &b)),
+        ("a place beyond the end", array.put(2, &b)),
+        ("another listener at the same place", array.put(0, &b)),
     ] {
         lab.observe(what, outcome(came));
     }
-    lab.observe("who is there", places(&register, &names, 2));
-    lab.observe("emptying the place", outcome(register.take_out(0)));
-    lab.observe("emptying it again", outcome(register.take_out(0)));
-    narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow register, 0, C)".into())?;
+    lab.observe("who is there", places(&array, &names, 2));
+    lab.observe("emptying the place", outcome(array.remove(0)));
+    lab.observe("emptying it again", outcome(array.remove(0)));
+    narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow array, 0, C)".into())?;
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
     Ok(())
 }
 
 fn conditions(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let [register, other] = [Register::new(2)?, Register::new(1)?];
+    let [array, other] = [SockArray::new(2)?, SockArray::new(1)?];
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
     for (what, came) in [
-        ("A at an empty place that was to be taken", register.put_if(Vacancy::Taken, 0, &a)),
-        ("A at an empty place that was to be empty", register.put_if(Vacancy::Empty, 0, &a)),
-        ("B at a taken place that was to be empty", register.put_if(Vacancy::Empty, 0, &b)),
-        ("B at a taken place that was to be taken", register.put_if(Vacancy::Taken, 0, &b)),
-        ("A, who was replaced, elsewhere", register.put(1, &a)),
-        ("B taken out", register.take_out(0)),
-        ("B put back", register.put(0, &b)),
-        ("a place beyond the end emptied", register.take_out(2)),
+        ("A at an empty place that was to be taken", array.put_if(Vacancy::Taken, 0, &a)),
+        ("A at an empty place that was to be empty", array.put_if(Vacancy::Empty, 0, &a)),
+        ("B at a taken place that was to be empty", array.put_if(Vacancy::Empty, 0, &b)),
+        ("B at a taken place that was to be taken", array.put_if(Vacancy::Taken, 0, &b)),
+        ("A, who was replaced, elsewhere", array.put(1, &a)),
+        ("B taken out", array.remove(0)),
+        ("B put back", array.put(0, &b)),
+        ("a place beyond the end emptied", array.remove(2)),
     ] {
         lab.observe(what, outcome(came));
     }
-    lab.observe("who is there", places(&register, &names, 2));
-    lab.register_at(&other, 0, &c)?;
+    lab.observe("who is there", places(&array, &names, 2));
+    lab.put_in_array(&other, 0, &c)?;
     drop(other);
-    lab.register_when_forgotten(&register, 1, &c)?;
-    lab.observe("who is there in the end", places(&register, &names, 2));
+    lab.put_in_array_when_freed(&array, 1, &c)?;
+    lab.observe("who is there in the end", places(&array, &names, 2));
     Ok(())
 }

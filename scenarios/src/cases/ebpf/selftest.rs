@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use harness::Context;
 use harness::bpf::Condition::Selected;
-use harness::bpf::{Attach, Counts, Heirs, Index, PASS, Program, Register, count, when};
+use harness::bpf::{
+    Attach, Counts, Index, MigrationTargets, PASS, Program, SockArray, count, when,
+};
 use harness::lab::Lab;
 use harness::socket::attribute::cookie;
 use harness::socket::wire_client::{Draft, WireClient};
@@ -130,10 +132,10 @@ fn send(lab: &mut Lab, client: &mut WireClient, number: usize) -> harness::Resul
 
 fn selftest(lab: &mut Lab, state: State) -> harness::Result<()> {
     lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
-    let (group, targets, runs) = (Register::new(5)?, Heirs::new(5)?, Runs::new()?);
+    let (group, targets, runs) = (SockArray::new(5)?, MigrationTargets::new(5)?, Runs::new()?);
     let chosen = Counts::new(1)?;
     let mut statements = runs.counted();
-    let target = Index::OfHeir(&targets);
+    let target = Index::OfTarget(&targets);
     statements.push(when(Selected(&group, target), [count(&chosen, 0), PASS]));
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let mut servers = vec![listen(lab, "A")?];
@@ -144,7 +146,7 @@ fn selftest(lab: &mut Lab, state: State) -> harness::Result<()> {
     let mut clients = connect(lab, state)?;
     servers.push(listen(lab, "E")?);
     let all: Vec<&Listener> = servers.iter().collect();
-    lab.register(&group, &all)?;
+    lab.fill_array(&group, &all)?;
     for server in &servers[..4] {
         targets.set(cookie(server)?, TARGET)?;
     }

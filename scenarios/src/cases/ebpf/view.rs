@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use harness::bpf::{Attach, PASS, Program, SeenSocket, Sighting, Sightings, note};
+use harness::bpf::{Attach, ContextRecord, ContextRecords, PASS, Program, RecordedSocket, record};
 use harness::lab::Lab;
 use harness::net::segment::Segment;
 use harness::socket::attribute::cookie;
@@ -117,44 +117,44 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn bind_inany(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let sightings = Sightings::new()?;
-    let program = Program::load(Attach::SelectOrMigrate, &[note(&sightings), PASS])?;
+    let records = ContextRecords::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &[record(&records), PASS])?;
     let any = Place::any(setting.family);
     let a = lab.listen("A")?;
     lab.attach(&a, &program)?;
-    observe_bind_inany(lab, "at one address", &sightings, &[&a])?;
+    observe_bind_inany(lab, "at one address", &records, &[&a])?;
     lab.close(a);
     let a = lab.bind_at("A", &any)?;
     lab.attach(&a, &program)?;
     lab.start_listening(&a, BACKLOG)?;
-    observe_bind_inany(lab, "attached before listening", &sightings, &[&a])?;
+    observe_bind_inany(lab, "attached before listening", &records, &[&a])?;
     lab.close(a);
     let a = lab.listen_at("A", &any)?;
     lab.attach(&a, &program)?;
-    observe_bind_inany(lab, "attached to a listener", &sightings, &[&a])?;
+    observe_bind_inany(lab, "attached to a listener", &records, &[&a])?;
     let others: Vec<Listener> = (0..ARRAY)
         .map(|index| lab.listen_at(&format!("L{index}"), &any))
         .collect::<harness::Result<_>>()?;
     let group: Vec<&Listener> = std::iter::once(&a).chain(&others).collect();
-    observe_bind_inany(lab, "after growth", &sightings, &group)?;
+    observe_bind_inany(lab, "after growth", &records, &group)?;
     drop(others);
     lab.shut_down(&a, Shutdown::Both)?;
     lab.start_listening(&a, BACKLOG)?;
     lab.attach(&a, &program)?;
-    observe_bind_inany(lab, "listening again", &sightings, &[&a])
+    observe_bind_inany(lab, "listening again", &records, &[&a])
 }
 
 /// What the program is shown of the next client.
 fn observe_bind_inany(
     lab: &mut Lab,
     when: &str,
-    sightings: &Sightings,
+    records: &ContextRecords,
     group: &[&Listener],
 ) -> harness::Result<()> {
-    let before = sightings.all()?.len();
+    let before = records.all()?.len();
     lab.who_takes(group, 0)?;
     let shown: Vec<String> =
-        sightings.all()?.iter().skip(before).map(|seen| seen.bind_inany.to_string()).collect();
+        records.all()?.iter().skip(before).map(|seen| seen.bind_inany.to_string()).collect();
     lab.observe(when, shown.join(", "));
     Ok(())
 }
@@ -167,8 +167,8 @@ fn listen(lab: &mut Lab, name: &str, path: Path, place: &Place) -> harness::Resu
 }
 
 fn shown(lab: &mut Lab, path: Path, place: &Place) -> harness::Result<()> {
-    let sightings = Sightings::new()?;
-    let program = Program::load(Attach::SelectOrMigrate, &[note(&sightings), PASS])?;
+    let records = ContextRecords::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &[record(&records), PASS])?;
     if path == Path::FastOpen {
         lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
     }
@@ -183,7 +183,7 @@ fn shown(lab: &mut Lab, path: Path, place: &Place) -> harness::Result<()> {
     }
     go_on(lab, &mut w, path)?;
     let child = lab.accept_now(&b)?;
-    let seen = sightings.all()?;
+    let seen = records.all()?;
     lab.observe("runs", seen.len());
     if let [syn, migration] = &seen[..] {
         observe(lab, "the SYN", syn, &w, cookie_of_a)?;
@@ -200,11 +200,11 @@ fn shown(lab: &mut Lab, path: Path, place: &Place) -> harness::Result<()> {
 fn observe(
     lab: &mut Lab,
     what: &str,
-    seen: &Sighting,
+    seen: &ContextRecord,
     w: &WireClient,
     cookie_of_a: u64,
 ) -> harness::Result<()> {
-    let Sighting { len, eth_protocol, ip_protocol, bind_inany, .. } = seen;
+    let ContextRecord { len, eth_protocol, ip_protocol, bind_inany, .. } = seen;
     let packet = match seen.header {
         None => format!("none, len {len}"),
         Some(header) => {
@@ -222,7 +222,7 @@ fn observe(
     lab.observe(&format!("{what}: packet"), packet);
     let protocols = format!("{eth_protocol:#06x}, {ip_protocol}, bind_inany {bind_inany}");
     lab.observe(&format!("{what}: protocols"), protocols);
-    let SeenSocket { family, port, state, cookie, .. } = seen.listener;
+    let RecordedSocket { family, port, state, cookie, .. } = seen.listener;
     let name = if cookie == cookie_of_a { "A" } else { "another" };
     lab.observe(
         &format!("{what}: listener"),
@@ -251,13 +251,13 @@ fn whose(lab: &mut Lab, header: &[u8; 20], len: u32, w: &WireClient) -> &'static
 
 fn observe_migrating(
     lab: &mut Lab,
-    migrating: Option<&SeenSocket>,
+    migrating: Option<&RecordedSocket>,
     w: &WireClient,
     child: Option<&Child>,
 ) -> harness::Result<()> {
     let later = child.map(cookie).transpose()?;
     let shown = migrating.map_or("none".to_owned(), |seen| {
-        let SeenSocket { family, port, peer_port, state, .. } = seen;
+        let RecordedSocket { family, port, peer_port, state, .. } = seen;
         let peer = if *peer_port == w.local.port() { "W's port" } else { "another port" };
         let own = if Some(seen.cookie) == later { "the child's cookie" } else { "another cookie" };
         format!("family {family}, port {port}, {peer}, state {state}, {own}")
