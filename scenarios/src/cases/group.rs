@@ -20,9 +20,9 @@ const CASES: &[Case] = &[
     Case {
         name: "group/even-spread",
         does: "400 clients connect, one after the other, to a group of four listeners.",
-        must: "Each listener gets about a quarter, and the next client's listener is the same \
-               as the last one's about every fourth time: not in turn, whatever is said. Each \
-               bound fails on a correct kernel less than once in ten million runs.",
+        must: "Each listener gets about a quarter, and the next client's listener is the same as \
+               the last one's about every fourth time: not in turn, as is often said. Each bound \
+               fails on a correct kernel less than once in ten million runs.",
         documents: &[TALK.at("`almost evenly (randomly)`")],
         source: "reuseport_select_sock_by_hash(); against the blog post's `round-robin`",
         settings: Settings::Families,

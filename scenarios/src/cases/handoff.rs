@@ -24,9 +24,9 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const NOTHING_IS_LOST: &str = "The listener was never closed for good, and nothing tells the client: the new \
-                               server serves the child, and the request when it is completed. \
-                               Migration is off.";
+const NOTHING_IS_LOST: &str = "Some process always has the listener open, and the clients notice \
+                               nothing: the new server serves the child, and the request once it \
+                               is completed. Migration is off.";
 
 const CASES: &[Case] = &[
     Case {
@@ -69,7 +69,7 @@ const CASES: &[Case] = &[
     Case {
         name: "handoff/exec",
         does: "A server with C's child in A's queue and W's request in flight, the only one that \
-               has A open, replaces itself by a new program.",
+               has A open, replaces itself with a new program.",
         must: NOTHING_IS_LOST,
         documents: &[REPLY.at("second way: exec alone")],
         settings: Settings::Families,
@@ -101,7 +101,7 @@ const CASES: &[Case] = &[
         name: "handoff/in-flight",
         does: "A, with C's child in its queue and W's request in flight, is sent into a UNIX \
                socket and closed; D connects; then A is received.",
-        must: "A listens on while no process has it open: D's handshake is done, nothing is \
+        must: "A goes on listening while no process has it open: D's handshake is done, nothing is \
                reset, and the receiver accepts C, D and W.",
         source: "the blog post on passing descriptors: sending adds a reference; \
                  unix_scm_to_skb()",
@@ -133,8 +133,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "handoff/killed",
-        does: "C's child waits in the queue of A, which only another process has open; that is \
-               stopped; B listens; D connects from where A gets it; the process is killed.",
+        does: "C's child waits in the queue of A, which only another process has open; that \
+               process is stopped; B listens; D connects from a port whose hash selects A; the \
+               process is killed.",
         must: "A stopped process changes nothing for its listener. Its death is A's close: off, an \
                RST that acknowledges the data; on, the child moves to B.",
         source: "do_exit(), exit_files(); inet_csk_listen_stop()",

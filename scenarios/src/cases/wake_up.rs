@@ -21,8 +21,8 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const MUST: &str = "The child that migrates to B wakes the call, which has no timeout to notice it \
-                    by; and it is C's, with its data.";
+const MUST: &str = "The child that migrates to B wakes the call, which has no timeout; it is C's \
+                    child, with its data.";
 
 const SOURCE: &str = "inet_csk_listen_stop() calls sk_data_ready(): 3864c6ba1e04 (CVE-2026-46015)";
 
@@ -86,8 +86,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "wake-up/edge-behind-another",
-        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has told of it; \
-               a thread sleeps in the next one. A is closed with C's child.",
+        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has reported \
+               it; a thread sleeps in the next epoll_wait. A is closed with C's child in its \
+               queue.",
         must: "Each child is an edge of its own: the thread is woken though the queue was not \
                empty.",
         source: SOURCE,

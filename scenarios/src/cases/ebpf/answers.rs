@@ -38,7 +38,7 @@ macro_rules! asked {
         Case {
             name: $name,
             does: concat!(
-                "A's group has a program that counts its runs; W's SYN was A's; B, C and D \
+                "A's group has a program that counts its runs; A has received W's SYN; B, C and D \
                  listen. ",
                 $does
             ),
@@ -173,7 +173,7 @@ pub(super) const CASES: &[Case] = &[
         Pass,
         "A is closed, W is silent, and the SYN+ACK timer fires; then W sends data. The program \
          always passes.",
-        "The request moves to one of B, C and D, which the data completes the handshake on.",
+        "The request moves to one of B, C and D, and the data completes the handshake there.",
         "reqsk_timer_handler()"
     ),
     asked!(

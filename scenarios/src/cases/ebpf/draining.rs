@@ -27,11 +27,11 @@ const DEFAULT_END: Duration = Duration::from_secs(63);
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/draining/last-moment",
-        does: "A program gives clients to the old listener A while it is registered, else to B. \
-               C's child and W's request are A's; B listens and A is taken out of the register; \
-               clients come; W answers A's last SYN+ACK, 31 seconds after the first; A accepts \
-               until EAGAIN and is closed.",
-        must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
+        does: "A program gives clients to the old listener A while A is in the socket array, and \
+               to B otherwise. A has C's child and W's request; B listens and A is taken out of \
+               the array; clients come; W answers A's last SYN+ACK, 31 seconds after the first; A \
+               accepts until EAGAIN and is closed.",
+        must: "No client is lost: A has C and W, B has those that came since, and none is reset.",
         documents: &[TALK.at("workaround 2: 1 + 2 + 4 + 8 + 16 = 31 seconds")],
         source: "reqsk_timer_handler(), tcp_synack_retries",
         settings: Settings::Families,
@@ -51,10 +51,10 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/draining/until-the-end",
         does: "As ebpf/draining/last-moment, but W never answers, and A is closed when its request \
                is gone.",
-        must: "That takes 63 seconds by default, not 31: the last repetition is waited for too. \
-               Nobody is lost, and no request is left.",
+        must: "That takes 63 seconds by default, not 31: the timeout after the last retransmission \
+               counts too. No client is lost, and no request is left.",
         source: "reqsk_timer_handler(): the request is given up at the expiry after the last \
-                 repetition",
+                 retransmission",
         settings: Settings::Once,
         needs: &[Need::Programs],
         waits_for: DEFAULT_END,
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/draining/short",
         does: "As ebpf/draining/last-moment, with tcp_synack_retries at 0: W answers within a \
                second of its SYN.",
-        must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
+        must: "No client is lost: A has C and W, B has those that came since, and none is reset.",
         documents: &[TALK.at("workaround 2")],
         source: "the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
@@ -125,11 +125,11 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/draining/counted",
-        does: "The program counts, in a map, what it gives to A and to B. C's child and W's \
-               request are A's; B listens; A is taken out of the register; clients come; W \
-               sends its data. A accepts just as many as were counted, and is closed.",
+        does: "The program counts, in a map, what it gives to A and to B. A has C's child and W's \
+               request; B listens; A is taken out of the array; clients come; W sends its data. A \
+               accepts just as many as were counted, and is closed.",
         must: "The count says when nothing is in flight any more, without waiting for timers: two \
-               were given to A, and none since. Nobody is lost.",
+               were given to A, and none since. No client is lost.",
         documents: &[COVER_LETTER.at("the recipe that counts SYNs and accepts in a map")],
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],

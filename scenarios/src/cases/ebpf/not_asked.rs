@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/select-only/final-ack",
         does: "A program that is only for new connections counts its runs, and would drop what \
-               migrates. W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with \
+               migrates. A has W's request; B, C and D listen; A is closed; W sends its ACK with \
                data.",
         must: "It is not asked about the request. Off: an RST without ACK, and no failed \
                migration. On: the hash chooses who accepts W's connection.",
@@ -45,8 +45,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/classic/close",
         does: "A's group has a classic program that always chooses the first member; W's child \
                waits; B, C and D listen; A is closed.",
-        must: "A classic program does not enable migration, nor is it asked. Off: the child is \
-               reset, and no failed migration is counted. On: the hash chooses.",
+        must: "A classic program does not enable migration, and does not run for it. Off: the \
+               child is reset, and no failed migration is counted. On: the hash chooses.",
         source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_SENDS]),

@@ -21,8 +21,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/options",
         does: "As handshake/options, but W waits until the SYN+ACK timer has moved its request.",
-        must: "The clone of the request has lost nothing: SYN+ACK and child are as those of a \
-               fresh client.",
+        must: "The clone of the request has lost nothing: its SYN+ACK and its child are like those \
+               of a new client.",
         source: "inet_reqsk_clone(): the copied part of the request",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -34,8 +34,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/belongings",
         does: "A and B are on one device; A has a mark and keeps SYNs, B has another mark and \
-               keeps them too. A is closed with W's request; the timer moves it. Eight others \
-               come to B; W sends its ACK; B accepts all nine.",
+               keeps them too. A is closed with W's request; the timer moves it. Eight other \
+               clients connect to B; W sends its ACK; B accepts all nine.",
         must: "W's child is on the device, with A's mark and W's SYN, which nothing has \
                overwritten; the others have their own SYNs.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): what the old request must not free",
@@ -57,7 +57,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/belongings-refused",
         does: "tcp_synack_retries is 0. A keeps SYNs, and is closed with W's request; the timer \
-               fires. B gives way to C, which keeps SYNs too; eight others come, and C accepts them.",
+               fires. C, which keeps SYNs too, takes B's place; eight other clients connect, and C \
+               accepts them.",
         must: "The request is dropped together with the clone that was begun, and the SYN is freed \
                once: the others have their own SYNs.",
         source: "reqsk_timer_handler(): reqsk_migrate_reset(nreq)",
@@ -74,9 +75,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/reflected-service",
-        does: "tcp_reflect_tos is 1. W's SYN has the type of service 0x28, A's and B's are others. \
-               A is closed; the timer fires.",
-        must: "Both SYN+ACKs have that of the SYN.",
+        does: "tcp_reflect_tos is 1. W's SYN has the type of service 0x28, A and B have others. A \
+               is closed; the timer fires.",
+        must: "Both SYN+ACKs have the SYN's type of service.",
         source: "inet_reqsk_clone(): syn_tos; tcp_v4_send_synack(), tcp_v6_send_synack()",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -91,9 +92,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/ip-options",
         does: "W's SYN records its route, with room for one address. A is closed; the timer moves \
-               the request. Eight others come to B, with room for three; W sends its ACK.",
-        must: "W's child sends with W's option: it went with the request, and was not freed with \
-               the old one.",
+               the request. Eight other clients connect to B, with room for three addresses; W \
+               sends its ACK.",
+        must: "W's child sends W's option, which moved with the request and was not freed with the \
+               old one.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): ireq_opt",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -109,8 +111,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/hops",
         does: "A and B keep the hop limits of SYNs. W's is 33. A is closed; the timer moves the \
-               request. Eight others come to B, with 44; W sends its ACK.",
-        must: "W's child reports 33: the SYN went with the request, and was not freed with the \
+               request. Eight other clients connect to B, with 44; W sends its ACK.",
+        must: "W's child reports 33: the SYN moved with the request, and was not freed with the \
                old one.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): pktopts",
         settings: Settings::OnceOn(Family::V6),
@@ -146,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/window-clamp",
-        does: "A is closed with W's request; the timer moves it; W sends data. X comes to B.",
+        does: "A is closed with W's request; the timer moves it; W sends data. X connects to B.",
         must: "Both children may announce windows of the same size.",
         source: "inet_reqsk_clone(): rsk_window_clamp; tcp_create_openreq_child()",
         settings: Settings::OnceOn(Family::V4),
@@ -159,7 +161,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/retransmissions",
         does: "A retransmits its SYN+ACK and is closed; B retransmits it; W sends data.",
-        must: "The child reports both.",
+        must: "The child reports both retransmissions.",
         source: "inet_reqsk_clone(): num_retrans; tcp_create_openreq_child(): total_retrans",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
@@ -170,9 +172,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/rate-limit",
-        does: "Segments out of order are answered once a minute (tcp_invalid_ratelimit). W repeats \
-               its SYN, A is closed, the timer moves the request, and W repeats its SYN again.",
-        must: "The first repetition is answered, the second one is too early for another answer.",
+        does: "Segments out of order are answered once a minute (tcp_invalid_ratelimit). W \
+               retransmits its SYN, A is closed, the timer moves the request, and W retransmits \
+               its SYN again.",
+        must: "The first retransmission is answered, the second comes too early to be answered.",
         source: "inet_reqsk_clone(): last_oow_ack_time; tcp_check_req(), tcp_oow_rate_limited()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,

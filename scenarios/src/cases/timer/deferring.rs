@@ -75,10 +75,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/deferring-full",
-        does: "W's request is A's, which is closed; B defers accepting, and its queue is full. W \
-               sends data; the timer fires; B accepts, and W sends its data again.",
-        must: "The data finds no room, but says that W has the SYN+ACK: the request moves in \
-               silence.",
+        does: "A has W's request and is closed; B defers accepting, and its queue is full. W sends \
+               data; the timer fires; B accepts, and W sends its data again.",
+        must: "The data is dropped for lack of room, but shows that W has the SYN+ACK: the request \
+               moves without another SYN+ACK.",
         source: "tcp_check_req(), listen_overflow: acked; syn_ack_recalc()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
