@@ -228,8 +228,8 @@ fn of_kind(lab: &mut Lab, setting: Setting, name: &str, kind: usize) -> harness:
         attribute::set_congestion(&listener, b"reno")?;
     }
     for attribute in attribute::all(setting.family) {
-        let told = attribute.get(&listener)?;
-        lab.observe(&fact_name(name, &attribute), told);
+        let value = attribute.get(&listener)?;
+        lab.observe(&fact_name(name, &attribute), value);
     }
     Ok(listener)
 }
@@ -242,13 +242,13 @@ fn fact_name(name: &str, attribute: &Attribute) -> String {
 fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Result<()> {
     let Some(child) = lab.accept_now(b)? else { return Ok(()) };
     for attribute in attribute::all(setting.family) {
-        let told = attribute.get(&child)?.to_string();
+        let value = attribute.get(&child)?.to_string();
         let of = |name: &str| lab.observed(&fact_name(name, &attribute));
-        let whose = match (of("A") == Some(told.clone()), of("B") == Some(told.clone())) {
+        let whose = match (of("A") == Some(value.clone()), of("B") == Some(value.clone())) {
             (true, false) => "A's".to_owned(),
             (false, true) => "B's".to_owned(),
             (true, true) => "the same for A and B".to_owned(),
-            (false, false) => format!("neither's: {told}"),
+            (false, false) => format!("neither's: {value}"),
         };
         lab.observe(attribute.name, whose);
     }

@@ -261,7 +261,7 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     fast_open_syns(lab)
 }
 
-/// The child repeats its SYN+ACK after TCP_TIMEOUT_INIT.
+/// The child retransmits its SYN+ACK after TCP_TIMEOUT_INIT.
 const SYN_ACK_TIMER: Duration = Duration::from_secs(1);
 
 const SYN_ACK: &str = "S > W  S. 0:0(0) ack 12";

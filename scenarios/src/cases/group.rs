@@ -61,19 +61,19 @@ const RISK: f64 = 5e-8;
 fn even_spread(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let group = group(lab)?;
     let mut taken = [0_u64; LISTENERS.len()];
-    let mut repeats = 0_u64;
+    let mut same_again = 0_u64;
     let mut last = None;
     for _ in 0..CLIENTS {
         let chosen = connect_once(lab, &group, 0)?;
         taken[chosen] += 1;
-        repeats += u64::from(last == Some(chosen));
+        same_again += u64::from(last == Some(chosen));
         last = Some(chosen);
     }
     for (name, taken) in LISTENERS.iter().zip(taken) {
         lab.observe(&format!("connections to {name}"), taken);
     }
     lab.observe("connections", taken.iter().sum::<u64>());
-    lab.observe("same listener as the client before", repeats);
+    lab.observe("same listener as the client before", same_again);
     observe_wire(lab);
     Ok(())
 }
@@ -116,7 +116,7 @@ fn group(lab: &mut Lab) -> harness::Result<Vec<Listener>> {
 }
 
 /// Connects from `port` (0: any) and says which listener of the group accepted. Nothing
-/// of the connection stays behind.
+/// is left of the connection.
 fn connect_once(lab: &mut Lab, group: &[Listener], port: u16) -> harness::Result<usize> {
     let mut client = lab.client("a client", port)?;
     client.reset_on_close()?;

@@ -201,7 +201,7 @@ fn close_last(lab: &mut Lab, group: &mut Vec<Listener>) {
     }
 }
 
-/// Whose the next `count` children are, wherever in the group they wait.
+/// The clients of the next `count` children, wherever in the group they wait.
 fn observe_moved(
     lab: &mut Lab,
     group: &[Listener],
@@ -219,7 +219,7 @@ fn observe_moved(
     Ok(())
 }
 
-/// Whom the program chooses, and who stands at the places that matter.
+/// Which listener the program chooses, and which are at the indices that matter.
 fn observe_members(
     lab: &mut Lab,
     group: &[Listener],
@@ -293,7 +293,7 @@ fn members(group: &[Listener]) -> Vec<&Listener> {
     group.iter().collect()
 }
 
-/// Where is looked who stands there: the second, who was last when the array was full, and
+/// The indices that are checked: the second, the one that was last when the array was full, and
 /// the last.
 fn places(size: usize, more: usize) -> [usize; 3] {
     [1, first(size) - 4, first(size) - 4 + more]

@@ -76,7 +76,7 @@ const CASES: &[Case] = &[
         run: |lab, _| {
             handed_over(lab, |lab, a| {
                 let mut server = lab.start_server("the new server", &a)?;
-                // The server's copy is left, which nothing on the wire may show.
+                // The server's descriptor is left, which nothing on the wire may show.
                 lab.close(a);
                 server.exec()?;
                 Ok(server)
@@ -157,7 +157,7 @@ fn start(lab: &mut Lab, a: &Listener) -> harness::Result<(Client, WireClient)> {
     Ok((client, w))
 }
 
-/// A server goes and another one gets its listener, by `hand_over`.
+/// A server ends and another one gets its listener, by `hand_over`.
 fn handed_over(
     lab: &mut Lab,
     hand_over: impl FnOnce(&mut Lab, Listener) -> harness::Result<WorkerProcess>,
@@ -181,7 +181,7 @@ fn finish(
     let answer = lab.wire_send(w, &data())?;
     lab.observe("answer to W's data", answer);
     let served = server.serve(2)?;
-    let served = told(lab, served);
+    let served = served_in_words(lab, served);
     lab.observe("the new server serves", served);
     lab.observe("recv(C)", client.receive()?.to_string());
     lab.observe_counters(before)?;
@@ -190,9 +190,9 @@ fn finish(
 }
 
 /// Who was served, by the clients' names and requests.
-fn told(lab: &mut Lab, served: Vec<Served>) -> String {
-    let told = |one: Served| format!("{} {}", lab.trace().name_of(one.peer), one.request);
-    served.into_iter().map(told).collect::<Vec<_>>().join(", ")
+fn served_in_words(lab: &mut Lab, served: Vec<Served>) -> String {
+    let words = |one: Served| format!("{} {}", lab.trace().name_of(one.peer), one.request);
+    served.into_iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 fn handed_over_must(act: &str) -> Expectation {
@@ -217,7 +217,7 @@ fn handed_over_must(act: &str) -> Expectation {
         )
         .wire(
             "W",
-            // W never acknowledges the answer, which may be repeated.
+            // W never acknowledges the answer, which may be retransmitted.
             &format!(
                 "W > S  S 0:0(0)
                  S > W  S. 0:0(0) ack 1
@@ -239,7 +239,7 @@ fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let first = lab.connect("first")?;
     first.send(b"?")?;
     let served = worker.serve(1)?;
-    let served = told(lab, served);
+    let served = served_in_words(lab, served);
     lab.observe("the first worker serves", served);
     let (client, mut w) = start(lab, &a)?;
     let before = lab.counters()?;
@@ -319,7 +319,7 @@ fn killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-/// What became of C's child.
+/// What happened to C's child.
 fn moved_or_reset(lab: &mut Lab, b: &Listener, client: &Client) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     let child = lab.accept_now(b)?;

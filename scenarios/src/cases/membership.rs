@@ -276,7 +276,7 @@ const CASES: &[Case] = &[
 ];
 
 /// A port that differs from the lab's in its highest bit alone. What the port is mixed with
-/// is the same for both, and a table's places are told by the lowest bits.
+/// is the same for both, and a table's buckets are chosen by the lowest bits.
 const SAME_PLACE: u16 = PORT ^ 1 << 15;
 
 #[allow(non_snake_case, reason = "a constant, but for a call that is not const")]
@@ -292,7 +292,7 @@ fn other(setting: Setting) -> Family {
     }
 }
 
-/// C's child waits in A's queue, and W's request is A's.
+/// A has C's child in its queue, and W's request.
 fn clients_of(lab: &mut Lab, place: &Place) -> harness::Result<(Listener, (Client, WireClient))> {
     let a = lab.listen_at("A", place)?;
     let client = hello(lab, "C")?;

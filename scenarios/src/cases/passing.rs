@@ -300,17 +300,17 @@ fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let pair = lab.unix_pair(PairKind::Stream)?;
     pair.send(b"A", &[&a]).map_err(refused)?;
     lab.close(a);
-    let mut copies = Vec::new();
-    let look = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
-    for (name, how) in [("first look", look), ("second look", look), ("recvmsg", Receive::ALL)] {
+    let mut received = Vec::new();
+    let peek = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
+    for (name, how) in [("first look", peek), ("second look", peek), ("recvmsg", Receive::ALL)] {
         let message = pair.receive(how).tested(|| format!("recvmsg, {name}"))?;
         let shown = with_flag(&message)?;
         lab.observe(name, shown);
-        copies.extend(message.listeners);
+        received.extend(message.listeners);
     }
-    copies.truncate(1);
+    received.truncate(1);
     lab.observe_sockets("with one copy left")?;
-    drop(copies);
+    drop(received);
     lab.observe_sockets("then")
 }
 

@@ -208,15 +208,15 @@ fn two_sleepers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let _clients = [hello(lab, "C")?, hello(lab, "D")?];
     let b = lab.listen("B")?;
     let sleepers = [Waiter::start(&b, Way::Accept)?, Waiter::start(&b, Way::Accept)?];
-    let look = |within| -> harness::Result<&str> {
+    let state = |within| -> harness::Result<&str> {
         let [first, second] = &sleepers;
-        let looks = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
-        Ok(if looks[0] == looks[1] { looks[0] } else { "one is woken, one asleep" })
+        let states = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
+        Ok(if states[0] == states[1] { states[0] } else { "one is woken, one asleep" })
     };
-    lab.observe("the waiter before", look(Duration::ZERO)?);
+    lab.observe("the waiter before", state(Duration::ZERO)?);
     let before = lab.counters()?;
     lab.close(a);
-    let found = look(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = state(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
     lab.observe_counters(&before)?;
     // Each new connection wakes one that sleeps on.

@@ -121,7 +121,7 @@ fn finished(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-/// What comes behind [`SERVED`], up to the close.
+/// What comes after [`SERVED`], up to the close.
 const FINISHED: &str = "
     C > S  F. 12:12(0) ack 1
     S > C  . 1:1(0) ack 13

@@ -176,11 +176,11 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// How often everything is done. What is lost each time is told from what a kernel allocates
-/// for reasons of its own.
+/// How often everything is done: often enough to distinguish what is lost each time from what a
+/// kernel allocates for reasons of its own.
 const TIMES: usize = 300;
 
-/// How often before memory is first read: what is allocated once, is.
+/// How often before memory is first read: what is allocated only once has been by then.
 const AT_FIRST: usize = 50;
 
 /// [`FAST_OPEN`], and TFO_CLIENT_ENABLE and TFO_CLIENT_NO_COOKIE.

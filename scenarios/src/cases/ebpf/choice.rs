@@ -280,7 +280,7 @@ fn select_and_end<'m>(
     observe_accepted_by(lab, &[&b, &c, &d])
 }
 
-/// The place of each selection that fails, and what it is called.
+/// The index of each selection that fails, and what it is called.
 const FAILING: [&str; 4] = ["an empty place", "another address", "another family", "a UDP socket"];
 
 fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
@@ -334,7 +334,7 @@ fn every_packet(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     observe_child(lab, &b)
 }
 
-/// What a helper came to: `ok`, or the errno below zero.
+/// What a helper returned: `ok`, or the errno below zero.
 fn errno(result: i64) -> String {
     match result {
         0 => "ok".to_owned(),

@@ -1,4 +1,4 @@
-//! Who can detach a program, and what it does no more then.
+//! Who can detach a program, and what the program no longer does then.
 
 use std::net::Shutdown;
 

@@ -2,8 +2,8 @@
 //! there is served, and only then the old listener closes. The programs are of the kind that
 //! is for new connections alone, as on kernels without migration.
 //!
-//! A request is its listener's until the SYN+ACK timer gives it up. With
-//! `tcp_synack_retries` at n the last repetition comes after 2^n - 1 seconds, and the end
+//! A request stays with its listener until the SYN+ACK timer gives it up. With
+//! `tcp_synack_retries` at n the last retransmission comes after 2^n - 1 seconds, and the end
 //! 2^n seconds later: 31 and 63 seconds by default.
 
 use std::time::Duration;
@@ -160,7 +160,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// The old listener's place in the register, and the new one's.
+/// The old listener's index in the socket array, and the new one's.
 const OLD: u32 = 0;
 
 const NEW: u32 = 1;
@@ -180,13 +180,13 @@ struct Rest {
     client: Client,
     w: WireClient,
     before: harness::net::witness::Counters,
-    /// Who came since, and its child.
+    /// The client that came since, and its child.
     late: Option<(Client, Option<Child>)>,
     /// A's children.
     children: Vec<Child>,
 }
 
-/// C's child and W's request are A's; B listens, and A is out of the register.
+/// A has C's child and W's request; B listens, and A is out of the socket array.
 fn begin(lab: &mut Lab, group: SockArray, program: &Program) -> harness::Result<Drained> {
     let a = lab.listen("A")?;
     lab.put_in_array(&group, OLD, &a)?;
@@ -203,7 +203,7 @@ fn begin(lab: &mut Lab, group: SockArray, program: &Program) -> harness::Result<
     Ok(Drained { _group: group, a, rest, shown: vec![] })
 }
 
-/// The same, with a program that gives everything to the first that is registered.
+/// The same, with a program that gives everything to the first listener in the socket array.
 fn begin_simply(lab: &mut Lab) -> harness::Result<Drained> {
     let group = SockArray::new(2)?;
     let statements = [select(&group, OLD), select(&group, NEW), PASS];
@@ -223,7 +223,7 @@ impl Drained {
         Ok(())
     }
 
-    /// A accepts one, or finds that there is none.
+    /// A accepts one, or finds its queue empty.
     fn accept(&mut self, lab: &mut Lab) -> harness::Result<bool> {
         let Some((whose, child)) = lab.accept_next(&self.a)? else {
             self.shown.push("EAGAIN".to_owned());
@@ -252,7 +252,7 @@ impl Rest {
         Ok(())
     }
 
-    /// What came of everybody.
+    /// What happened to each client.
     fn observe(self, lab: &mut Lab) -> harness::Result<()> {
         lab.observe_counters(&self.before)?;
         lab.observe("recv(C)", self.client.receive_now()?.to_string());
@@ -261,12 +261,12 @@ impl Rest {
     }
 }
 
-/// What is so in every case; who came first is not reset, and B serves.
+/// What is the same in every case: the first clients are not reset, and B serves.
 fn drained_must() -> Expectation {
     Expectation::new().fact("recv(C)", "EAGAIN").fact("B serves a fresh client", "yes")
 }
 
-/// And who came since is B's.
+/// And B has the client that came since.
 fn saved_must() -> Expectation {
     drained_must().fact("accept(B)", "D's connection")
 }

@@ -1,4 +1,4 @@
-//! Which programs can be loaded, and by whom.
+//! Which programs can be loaded, and which users can load them.
 
 use harness::bpf::Width::{Byte, Double, Half, Word};
 use harness::bpf::{Attach, Field, PASS, Program, Statement, select_index};

@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// A ends with W's connection, in a group whose program is none that is asked.
+/// A ends with W's connection, in a group whose program does not run for migrations.
 fn abandoned(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<()> {
     let mut w = begin(lab, path)?;
     let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
@@ -102,7 +102,7 @@ fn not_asked(lab: &mut Lab, path: Path) -> harness::Result<()> {
 }
 
 fn not_asked_must(path: Path, setting: Setting) -> Expectation {
-    // A segment that belongs to nothing looks for a listener.
+    // A segment without a connection or a request is looked up among listeners.
     let again = path == Path::FinalAck && setting.migration == Migration::Off;
     abandoned_must(path, setting).fact("runs", if again { "new 2" } else { "new 1" })
 }

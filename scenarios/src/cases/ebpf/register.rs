@@ -1,4 +1,4 @@
-//! The map of listeners: what it takes and tells, and when it loses one.
+//! The map of listeners (a socket array): what it takes and returns, and when it loses one.
 
 use std::net::Shutdown;
 
@@ -102,7 +102,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Who has each place of the array, by cookies.
+/// The listener at each index of the array, by its cookie.
 fn places(array: &SockArray, names: &[(u64, &str)], number: u32) -> String {
     let place = |index| match array.cookie(index) {
         Ok(cookie) => {
@@ -152,7 +152,7 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
     lab.shut_down(&former, Shutdown::Both)?;
     let alone = lab.socket("E")?;
-    // Without SO_REUSEPORT the usual address is not to be had.
+    // Without SO_REUSEPORT the usual address is taken.
     lab.start_listening(&alone, BACKLOG)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
     for (what, came) in [

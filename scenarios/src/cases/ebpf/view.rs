@@ -286,7 +286,7 @@ fn must(path: Path, place: Place, setting: Setting) -> Expectation {
         Path::FastOpen => 3,
         Path::FinalAck | Path::FinalAckShutdown | Path::Timer => 12,
     };
-    // A closed listener's port is released behind its accept queue's end.
+    // A closed listener's port is released after its accept queue was emptied.
     let port = if matches!(path, Path::FinalAck | Path::Timer) { 0 } else { PORT };
     Expectation::new()
         .fact("runs", 2)

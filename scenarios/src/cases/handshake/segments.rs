@@ -342,7 +342,7 @@ const FAR: u32 = 1 << 30;
 
 const ACK: &str = "S > W  . 1:1(0) ack 1";
 
-/// What `segment` does to W's request; and whether that lives on, by what data does.
+/// What `segment` does to W's request; and whether the request stays, as data shows.
 fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
@@ -457,7 +457,7 @@ fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.close(a);
     lab.wire_send(&mut w, &Draft::syn())?;
     lab.observe_syn_ack_looks(&w);
-    // The request is still A's; it ends with a child.
+    // A still has the request, which ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     accept_to_reset(&b).map(drop)
 }

@@ -211,7 +211,7 @@ fn full_target_aborts(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     observe_fresh_syn(lab)
 }
 
-/// W's request is A's, and A is closed; nobody listens.
+/// A, which had W's request, is closed; nobody listens.
 fn orphaned(lab: &mut Lab) -> harness::Result<WireClient> {
     let (a, w) = requested(lab)?;
     lab.close(a);

@@ -191,7 +191,7 @@ fn accepted(lab: &mut Lab, b: Listener, c: Listener) -> harness::Result<()> {
 const TRIES: usize = 24;
 
 /// V ends a handshake with a key that is not its own server's: observed as `W's token`, which
-/// is taken if V is refused. It comes to a listener of its own, which is returned, or to another
+/// is taken if V is refused. It connects to a listener of its own, which is returned, or to another
 /// one of Multipath TCP. Where `b` has nobody waiting, V's connection is ended before anybody
 /// else can have the same token.
 fn claims(lab: &mut Lab, key: u64, b: Option<&Listener>) -> harness::Result<Listener> {

@@ -1,4 +1,4 @@
-//! What the clone of a request has, which the SYN+ACK timer makes for another listener.
+//! What the clone has that the SYN+ACK timer makes of a request, for another listener.
 
 use std::time::Duration;
 
@@ -236,7 +236,7 @@ fn clone_dropped(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.until_no_request(&w, FIRST)?;
     let failed = lab.counters()?.grown(&before, "TCPMigrateReqFailure").unwrap_or(-1);
     lab.observe("TCPMigrateReqFailure by the timer", failed);
-    // Some kernels count wrongly at B then (timer/no-retries), and B would take nobody.
+    // Some kernels count wrongly at B then (timer/no-retries), and B would drop every SYN.
     let c = listen_marked(lab, setting, "C", 1)?;
     lab.close(b);
     let others = others(lab)?;
@@ -271,13 +271,13 @@ fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
 }
 
 /// W's SYN goes to A, which is closed; its request is moved to B by the timer. Then others
-/// come, and end their handshakes; W ends its own; `told` is asked of each child, W's last.
+/// come, and end their handshakes; W ends its own; `read` is asked of each child, W's last.
 fn moved_among_others(
     lab: &mut Lab,
     syn: &Draft,
     others: &Draft,
     prepare: fn(&harness::socket::Listener) -> Result<()>,
-    told: impl Fn(&harness::socket::Child) -> Result<i64>,
+    read: impl Fn(&harness::socket::Child) -> Result<i64>,
 ) -> Result<(i64, String)> {
     let a = lab.listen("A")?;
     prepare(&a)?;
@@ -298,7 +298,7 @@ fn moved_among_others(
     for client in &mut clients {
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
         let child = accept_to_reset(&b)?;
-        all.push(told(&child)?);
+        all.push(read(&child)?);
     }
     let of_w = all.pop().unwrap_or(-1);
     Ok((of_w, all.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")))
@@ -306,8 +306,8 @@ fn moved_among_others(
 
 fn ip_options(lab: &mut Lab, _: Setting) -> Result<()> {
     let syn = |addresses| Draft::syn().recording_route(addresses);
-    let told = |child: &_| Ok(attribute::ip_options(child)?.len() as i64);
-    let (of_w, others) = moved_among_others(lab, &syn(1), &syn(3), |_| Ok(()), told)?;
+    let read = |child: &_| Ok(attribute::ip_options(child)?.len() as i64);
+    let (of_w, others) = moved_among_others(lab, &syn(1), &syn(3), |_| Ok(()), read)?;
     lab.observe("bytes of IP options that W's child has", of_w);
     lab.observe("bytes of IP options that the others have", others);
     Ok(())
@@ -315,17 +315,17 @@ fn ip_options(lab: &mut Lab, _: Setting) -> Result<()> {
 
 fn hops(lab: &mut Lab, _: Setting) -> Result<()> {
     let syn = |hops| Draft::syn().hops(hops);
-    let told = |child: &_| attribute::kept_hops(child).map(i64::from);
+    let read = |child: &_| attribute::kept_hops(child).map(i64::from);
     let keep = |listener: &_| attribute::keep_hops(listener);
-    let (of_w, others) = moved_among_others(lab, &syn(33), &syn(44), keep, told)?;
+    let (of_w, others) = moved_among_others(lab, &syn(33), &syn(44), keep, read)?;
     lab.observe("hop limit that W's child tells", of_w);
     lab.observe("hop limits that the others tell", others);
     Ok(())
 }
 
 fn window_clamp(lab: &mut Lab, _: Setting) -> Result<()> {
-    let told = |child: &_| attribute::window_clamp(child).map(i64::from);
-    let (of_w, others) = moved_among_others(lab, &Draft::syn(), &Draft::syn(), |_| Ok(()), told)?;
+    let read = |child: &_| attribute::window_clamp(child).map(i64::from);
+    let (of_w, others) = moved_among_others(lab, &Draft::syn(), &Draft::syn(), |_| Ok(()), read)?;
     let alike = others.split(' ').all(|other| other == of_w.to_string());
     let compared = if alike { "alike".to_owned() } else { format!("W {of_w}, others {others}") };
     lab.observe("window clamps", compared);

@@ -146,7 +146,7 @@ fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
 }
 
-/// Waits for a migration that nothing on the wire tells of.
+/// Waits for a migration that nothing on the wire shows.
 fn until_moved(lab: &Lab, before: &Counters) -> Result<()> {
     wait::until("the timer to move a request", || {
         let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess").unwrap_or(0);

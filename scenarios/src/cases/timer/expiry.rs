@@ -175,7 +175,7 @@ fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     served_after(lab, w, b, &before)
 }
 
-/// What the timer has come to by then; and whether W's data is served by `target`.
+/// What the timer has done by then; and whether W's data is served by `target`.
 fn served_after(
     lab: &mut Lab,
     mut w: WireClient,
@@ -226,7 +226,7 @@ fn silent_client_must(setting: Setting) -> Expectation {
     }
 }
 
-/// The request is `target`'s, and W is served there.
+/// `target` has the request, and serves W.
 fn moved(target: &str) -> Expectation {
     Expectation::new()
         .fact("sockets after the timer", "W's request, a listener")
@@ -238,7 +238,7 @@ fn moved(target: &str) -> Expectation {
         .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
-/// The request is nobody's, and B takes others.
+/// The request is gone, and B takes others.
 pub(super) fn dropped() -> Expectation {
     Expectation::new()
         .fact("SYN+ACKs' number", 1)
