@@ -115,7 +115,7 @@ fn explain_teaches_a_case_and_runs_it() {
         assert!(only_told.stdout.contains(part), "{part}: {only_told}");
     }
     assert!(!only_told.stdout.contains("observed:"), "{only_told}");
-    // A known bug that nobody has mended, and one that somebody has.
+    // A known bug without a fix, and one with a fix.
     let bugs = run(&mut sockmig(&["explain", "--no-run", "handshake"]));
     for part in ["No fix is known.", "Fixed by `tcp: challenge ACK"] {
         let joined = bugs.stdout.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -240,7 +240,7 @@ fn document(place: &std::path::Path) -> std::path::PathBuf {
 #[rstest]
 #[case::empty(|_: &str| String::new(), "is empty")]
 #[case::cut_off(|text: &str| text[..text.len() / 2].into(), "is cut off")]
-#[case::of_the_future(|text: &str| text.replacen("\"schema\": 1", "\"schema\": 99", 1), "use the newer one")]
+#[case::of_the_future(|text: &str| text.replacen("\"schema\": 2", "\"schema\": 99", 1), "use the newer one")]
 #[case::not_ours(|_: &str| r#"{"name": "left-pad"}"#.into(), "no document of sockmig")]
 #[case::no_json(|_: &str| "<html>".into(), "is not JSON")]
 #[case::damaged(|text: &str| text.replacen("\"rounds\": 1", "\"rounds\": \"one\"", 1), "is a damaged document")]
