@@ -54,7 +54,7 @@ impl Totals {
         }
     }
 
-    /// Takes down how the run ended.
+    /// Records how the run ended.
     pub fn end(&mut self, ending: &Ending) {
         match ending {
             Ending::Complete => {}
