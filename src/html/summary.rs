@@ -146,7 +146,7 @@ fn retried(page: &Page<'_>, heading: &str, cases: &[RetriedCase<'_>]) -> Markup 
         @if !cases.is_empty() {
             h3 { (heading) }
             ul {
-                @for RetriedCase { kernel, title, retried } in cases.iter().take(TOLD) {
+                @for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
                     li {
                         (mark::retried(retried)) " " (title) " on "
                         (mark::names(&page.combined.found, &[*kernel])) ": " (retried.often())
@@ -154,8 +154,8 @@ fn retried(page: &Page<'_>, heading: &str, cases: &[RetriedCase<'_>]) -> Markup 
                     }
                 }
             }
-            @if cases.len() > TOLD {
-                p { "And " (cases.len() - TOLD) " more, which the tables below lead to." }
+            @if cases.len() > LISTED {
+                p { "And " (cases.len() - LISTED) " more, which the tables below lead to." }
             }
         }
     }

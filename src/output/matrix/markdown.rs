@@ -214,14 +214,14 @@ fn retried(text: &mut String, found: &MatrixDocument, heading: &str, cases: &[Re
         return;
     }
     let _ = writeln!(text, "\n### {heading}\n");
-    for RetriedCase { kernel, title, retried } in cases.iter().take(TOLD) {
+    for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
         let kernel = html(&found.kernels[*kernel].name);
         let (title, often) = (html(title), html(&retried.often()));
         let _ = writeln!(text, "<details><summary>🔁 {title} on {kernel}: {often}</summary>\n");
         let tries = shortened(&retried.tries().join("\n"));
         let _ = writeln!(text, "{}\n</details>\n", fenced(&tries));
     }
-    if let Some(more) = cases.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    if let Some(more) = cases.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(text, "\n... and {more} more; `matrix.json` has them all.");
     }
 }
