@@ -11,4 +11,5 @@ pub mod merge;
 pub mod reload;
 pub mod report;
 pub mod run;
+mod select;
 pub mod vm_run;

@@ -15,6 +15,8 @@ use crate::judge::expectation::{Expectation, WireRule};
 pub struct Case {
     /// The id without its setting: `quiz1`, `bind/other-uid`.
     pub name: &'static str,
+    /// The names that it had before. They still select it.
+    pub former_names: &'static [&'static str],
     /// What the case does.
     pub does: &'static str,
     /// What must happen.
@@ -58,6 +60,7 @@ impl Case {
     /// A case without needs or timers, to fill in.
     pub const DEFAULT: Self = Self {
         name: "",
+        former_names: &[],
         does: "",
         must: "",
         documents: &[],

@@ -19,6 +19,12 @@ pub fn all() -> Vec<Selected> {
     cases().flat_map(Case::selected).collect()
 }
 
+/// The case with this full id; nothing if there is none.
+pub fn find(id: &str) -> Option<Selected> {
+    let named = cases().filter(|case| id.starts_with(case.name));
+    named.flat_map(Case::selected).find(|selected| selected.id() == id)
+}
+
 /// The cases whose ids start with one of `prefixes`; all of them if there are none.
 ///
 /// A prefix that ends where a part of an id ends means just that part: `quiz1/v4` is not
@@ -31,6 +37,7 @@ pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
     let ids: Vec<String> = all.iter().map(Selected::id).collect();
     let mut wanted = vec![prefixes.is_empty(); all.len()];
     for prefix in prefixes {
+        let prefix = &renamed(prefix).unwrap_or_else(|| prefix.clone());
         let whole_parts = |id: &String| {
             id.strip_prefix(prefix.as_str()).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
@@ -50,6 +57,30 @@ pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
         }
     }
     Ok(all.into_iter().zip(wanted).filter_map(|(s, wanted)| wanted.then_some(s)).collect())
+}
+
+/// The id of today of a case that had this one before, or the beginning of both up to a slash;
+/// nothing if no case had it.
+pub fn renamed_id(id: &str) -> Option<String> {
+    former_names().find_map(|(former, case)| {
+        let rest = id.strip_prefix(former)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", case.name))
+    })
+}
+
+/// What to look for instead of a prefix that only former ids begin with; nothing if it is to be
+/// looked for itself.
+pub fn renamed(prefix: &str) -> Option<String> {
+    let begun = |former: &str| former.starts_with(prefix);
+    let is_of_today = || all().iter().any(|selected| selected.id().starts_with(prefix));
+    renamed_id(prefix).or_else(|| {
+        let (_, case) = former_names().find(|(former, _)| begun(former))?;
+        (!is_of_today()).then(|| case.name.to_owned())
+    })
+}
+
+fn former_names() -> impl Iterator<Item = (&'static str, &'static Case)> {
+    cases().flat_map(|case| case.former_names.iter().map(move |former| (*former, case)))
 }
 
 /// Nothing has such an id.
@@ -104,6 +135,39 @@ mod tests {
         assert_eq!(ids("quiz1/v4"), ["quiz1/v4/off", "quiz1/v4/on"]);
         assert_eq!(ids("quiz1/v4-"), ["quiz1/v4-mapped/off", "quiz1/v4-mapped/on"]);
         assert_eq!(ids("quiz").len(), 12);
+    }
+
+    #[rstest]
+    #[case("syncookies/heir", "syncookies/target")]
+    #[case("syncookies/heir/v4/on", "syncookies/target/v4/on")]
+    #[case("syncookies/he", "syncookies/target")]
+    fn a_former_name_is_the_case_of_today(#[case] before: &str, #[case] now: &str) {
+        assert_eq!(renamed(before).as_deref(), Some(now));
+    }
+
+    #[rstest]
+    #[case("syncookies/")]
+    #[case("syncookies/heirs")]
+    #[case("quiz1/v4")]
+    fn any_other_prefix_stays_as_it_is(#[case] prefix: &str) {
+        assert_eq!(renamed(prefix), None);
+    }
+
+    #[test]
+    fn a_former_name_selects_and_asks_for_the_case_by_name() {
+        let selected = select(&["syncookies/heir/v6".into()]).expect("two settings");
+        let ids: Vec<String> = selected.iter().map(Selected::id).collect();
+        assert_eq!(ids, ["syncookies/target/v6/off", "syncookies/target/v6/on"]);
+        assert!(selected.iter().all(|one| one.named));
+    }
+
+    #[test]
+    fn a_former_name_is_no_name_of_today() {
+        let mut seen = BTreeSet::new();
+        for former in cases().flat_map(|case| case.former_names) {
+            assert!(seen.insert(former), "`{former}` was the name of two cases");
+            assert!(!cases().any(|case| case.name == *former), "`{former}` is a case");
+        }
     }
 
     #[test]

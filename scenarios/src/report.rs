@@ -4,13 +4,12 @@ use std::fmt::{self, Write};
 use std::path::Path;
 
 use harness::kernel::Kernel;
-use harness::lab::{MULTIPATH_WATCHED, WATCHED};
 use harness::process::Broken;
 use harness::trace::Line;
-use harness::trace::observation::Value;
 
 use crate::case::Selected;
 use crate::engine::{DiscardedTry, Outcome, is_flaky};
+use crate::judge::expectation::Expectation;
 use crate::judge::{Mismatch, Verdict};
 
 /// How wide sentences run after their labels.
@@ -66,7 +65,7 @@ pub fn explain(
         say(retried.word(), &format!("{}\n{}", retried.often(), retried.tries().join("\n")));
     }
     if !outcome.seen.observation.facts.is_empty() {
-        say("witness", &witnesses(outcome, mismatches).join("\n"));
+        say("witness", &witnesses(&selected.expectation(), outcome, mismatches).join("\n"));
     }
     if !outcome.seen.trace.events.is_empty() {
         say("trace", "");
@@ -157,29 +156,31 @@ pub fn wrong_names(mismatches: &[Mismatch]) -> String {
     names.join(", ")
 }
 
-/// Whether a fact is one of the kernel's counters, which a lab reads all of.
-pub fn is_counter(name: &str) -> bool {
-    WATCHED.contains(&name) || MULTIPATH_WATCHED.contains(&name)
-}
-
-/// Whether a fact is a counter that has not moved, or does not exist: those are many and say
-/// little. Any other fact is worth a line, also if it is 0.
-pub fn is_idle_counter(name: &str, value: &Value) -> bool {
-    is_counter(name) && matches!(value, Value::Number(0) | Value::Text(_))
-}
-
-/// Every fact that was observed but for [idle counters](is_idle_counter), the wrong ones
-/// marked.
-pub fn witnesses(outcome: &Outcome, mismatches: &[Mismatch]) -> Vec<String> {
+/// Every fact that was observed but for [idle counters](Expectation::is_idle), which are counted
+/// in the last line; the wrong ones are marked.
+pub fn witnesses(must: &Expectation, outcome: &Outcome, mismatches: &[Mismatch]) -> Vec<String> {
     let mut shown: Vec<String> = Vec::new();
+    let mut idle = 0;
     for fact in &outcome.seen.observation.facts {
         let wrong = mismatches.iter().any(|mismatch| mismatch.what == fact.name);
-        if wrong || !is_idle_counter(&fact.name, &fact.value) {
-            let mark = if wrong { "  <- wrong" } else { "" };
-            shown.push(format!("{}: {}{mark}", fact.name, fact.value));
+        if !wrong && must.is_idle(&fact.name, &fact.value) {
+            idle += 1;
+            continue;
         }
+        let mark = if wrong { "  <- wrong" } else { "" };
+        shown.push(format!("{}: {}{mark}", fact.name, fact.value));
     }
+    shown.extend(not_moved(idle));
     shown
+}
+
+/// How many idle counters there are, in words; nothing if there is none.
+pub fn not_moved(idle: usize) -> Option<String> {
+    match idle {
+        0 => None,
+        1 => Some("1 counter that did not move".into()),
+        many => Some(format!("{many} counters that did not move")),
+    }
 }
 
 /// Where in the trace the mismatches are.

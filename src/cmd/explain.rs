@@ -4,15 +4,16 @@ use std::io::{self, Write};
 
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
-use harness::trace::observation::Value;
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, Plan};
 use scenarios::judge::Verdict;
+use scenarios::judge::expectation::Acceptable;
 use scenarios::known::{self, Kind, Known};
+use scenarios::lesson;
 use scenarios::report::{self, wrap, wrong_lines};
-use scenarios::{catalogue, lesson};
 
 use crate::cli::ExplainArguments;
+use crate::cmd::select::selected;
 use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
@@ -26,7 +27,7 @@ const COLUMNS: usize = 68;
 
 /// Does what the command line asks for.
 pub fn explain(arguments: &ExplainArguments) -> Exit {
-    let selection = match catalogue::select(std::slice::from_ref(&arguments.id)) {
+    let selection = match selected(std::slice::from_ref(&arguments.id)) {
         // Who wants to read about a case has not asked for a warning in the kernel's log.
         Ok(selection) => {
             selection.into_iter().map(|one| Selected { named: false, ..one }).collect::<Vec<_>>()
@@ -134,12 +135,18 @@ impl Page {
             let setting = migration(selected);
             writeln!(self.to, "\n  {} ({setting}) must observe:", selected.id())?;
             let must = selected.expectation();
-            for (name, acceptable) in &must.facts {
-                // Counters that must not move are many and say little.
-                let stands_still = acceptable.accepts(&Value::Number(0));
-                if !(report::is_counter(name) && stands_still) {
-                    writeln!(self.to, "    {name}: {acceptable}")?;
-                }
+            // Counters that the case does not name are many and say little.
+            let still = |acceptable: &Acceptable| *acceptable == Acceptable::StandsStill;
+            for (name, acceptable) in must.facts.iter().filter(|(_, is)| !still(is)) {
+                writeln!(self.to, "    {name}: {acceptable}")?;
+            }
+            let others = must.facts.iter().filter(|(_, is)| still(is)).count();
+            if others > 0 {
+                writeln!(
+                    self.to,
+                    "    every other counter ({others}): {}",
+                    Acceptable::StandsStill
+                )?;
             }
             for wire in &must.wires {
                 writeln!(self.to, "    the wire of {}:", wire.actor)?;
@@ -211,7 +218,9 @@ impl Page {
             return Ok(());
         }
         writeln!(self.to, "\n  {} ({}) observed:", selected.id(), migration(selected))?;
-        for line in report::witnesses(outcome, outcome.verdict.mismatches()) {
+        for line in
+            report::witnesses(&selected.expectation(), outcome, outcome.verdict.mismatches())
+        {
             writeln!(self.to, "    {line}")?;
         }
         Ok(())

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use scenarios::case::{Need, Selected};
-use scenarios::catalogue::{self, NoSuchId};
+use scenarios::catalogue::NoSuchId;
 
+use crate::cmd::select::selected;
 use crate::exit::Exit;
 use crate::output::stdout::Stdout;
 
@@ -13,7 +14,7 @@ const ID_COLUMNS: usize = 40;
 
 /// One id a line, and what the case does.
 pub fn list(prefixes: &[String]) -> Exit {
-    written(catalogue::select(prefixes), |selection, to| {
+    written(selected(prefixes), |selection, to| {
         selection.iter().try_for_each(|selected| {
             let does = selected.case.does.split_inclusive(';').next().unwrap_or_default();
             let does = does.trim_end_matches(';');

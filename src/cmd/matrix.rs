@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use harness::process::interrupt;
 use scenarios::case::Selected;
-use scenarios::catalogue;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -23,6 +22,7 @@ use vm::machine::qemu::Clock;
 use crate::cli::{MatrixArguments, Shard};
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{Row, RowEvent, RunOptions};
+use crate::cmd::select::selected;
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
@@ -40,7 +40,7 @@ const REAL_JOBS: usize = 12;
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
     let bisects = arguments.bisect.is_some();
-    let selection = match catalogue::select(&arguments.ids) {
+    let selection = match selected(&arguments.ids) {
         Ok(selection) => selection,
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");

@@ -11,10 +11,11 @@ use harness::process::{Broken, Labs};
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, Plan};
 use scenarios::judge::Verdict;
+use scenarios::report;
 use scenarios::requirement::Patience;
-use scenarios::{catalogue, report};
 
 use crate::cli::{Format, RunArguments};
+use crate::cmd::select::selected;
 use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Environment, Finished, NotKept, Run};
@@ -31,7 +32,7 @@ use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn run(arguments: &RunArguments) -> Exit {
-    let selection = match catalogue::select(&arguments.ids) {
+    let selection = match selected(&arguments.ids) {
         Ok(selection) => selection,
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");

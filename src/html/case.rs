@@ -2,6 +2,7 @@
 
 use harness::trace::observation::Value;
 use maud::{Markup, PreEscaped, html};
+use scenarios::catalogue;
 use scenarios::judge::{Mismatch, Verdict};
 use scenarios::report::{self, Retried};
 
@@ -183,9 +184,10 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
     };
     let is_wrong = |name: &str| mismatches.iter().any(|mismatch| mismatch.what == *name);
     let model = case.model_of(at);
+    let must = catalogue::find(&run.id).map(|selected| selected.expectation());
     let is_told = |name: &String, value: &Value| match model {
         Some(model) => case.results[model].first.facts.get(name) != Some(value),
-        None => !report::is_idle_counter(name, value),
+        None => !must.as_ref().is_some_and(|must| must.is_idle(name, value)),
     };
     let shown: Vec<(&String, &Value)> =
         run.facts.iter().filter(|(name, value)| is_wrong(name) || is_told(name, value)).collect();
@@ -205,8 +207,7 @@ fn facts(case: &Case<'_>, at: usize) -> Markup {
         }
         @match model {
             Some(model) => p class="aside" { "all else as in result " (model + 1) },
-            None if others > 0 => p class="aside" { (others) " counters that did not move" },
-            None => {},
+            None => @if let Some(others) = report::not_moved(others) { p class="aside" { (others) } },
         }
     }
 }

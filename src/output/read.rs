@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use scenarios::catalogue;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -70,9 +71,31 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
         return Err(Unreadable(format!("has version {schema}, which no sockmig ever wrote")));
     }
     match (header.kernels, header.environment) {
-        (Some(_), _) => whole(bytes).map(|matrix| Document::Matrix(Box::new(matrix))),
-        (None, Some(_)) => whole(bytes).map(|run| Document::Run(Box::new(run))),
+        (Some(_), _) => whole(bytes).map(|mut matrix: MatrixDocument| {
+            matrix.cases.iter_mut().for_each(rename);
+            for kernel in &mut matrix.kernels {
+                kernel.complaints.iter_mut().for_each(|complaint| rename(&mut complaint.during));
+                kernel.run.iter_mut().for_each(rename_cases);
+            }
+            Document::Matrix(Box::new(matrix))
+        }),
+        (None, Some(_)) => whole(bytes).map(|mut run: RunDocument| {
+            rename_cases(&mut run);
+            Document::Run(Box::new(run))
+        }),
         (None, None) => Err(Unreadable("is JSON, and no document of sockmig".into())),
+    }
+}
+
+/// Cases that were renamed since have their names of today, so that they are the same cases in
+/// documents of any age.
+fn rename_cases(run: &mut RunDocument) {
+    run.cases.iter_mut().for_each(|case| rename(&mut case.id));
+}
+
+fn rename(id: &mut String) {
+    if let Some(now) = catalogue::renamed_id(id) {
+        *id = now;
     }
 }
 

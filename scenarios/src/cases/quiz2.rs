@@ -21,6 +21,7 @@ pub(super) const PREFIX: Prefix = Prefix {
 
 const CASES: &[Case] = &[Case {
     name: "quiz2",
+    former_names: &[],
     does: "A client's final ACK and data are dropped before A sees them; B starts to listen; A is \
            closed; then the client's retransmission is let through.",
     must: "Off: the retransmission finds no request and is answered by an RST without ACK, whose \

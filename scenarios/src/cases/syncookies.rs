@@ -17,7 +17,8 @@ pub(super) const PREFIX: Prefix = Prefix {
 
 const CASES: &[Case] = &[
     Case {
-        name: "syncookies/heir",
+        name: "syncookies/target",
+        former_names: &["syncookies/heir"],
         does: "tcp_syncookies is 2: A answers W's SYN with a cookie, and keeps no request; B \
                listens; A is closed; W sends data.",
         must: "With or without migration there is nothing to migrate: the cookie is valid for B \
@@ -39,7 +40,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "syncookies/new-group",
-        does: "As syncookies/heir, but B listens only after A, the last of its group, is closed.",
+        does: "As syncookies/target, but B listens only after A, the last of its group, is closed.",
         must: "B's group is new and has sent no cookies: the data is answered by an RST without \
                ACK, and the cookie is not even checked.",
         source: "cookie_tcp_check(): tcp_synq_no_recent_overflow()",

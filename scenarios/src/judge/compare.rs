@@ -145,6 +145,7 @@ mod tests {
             value: match acceptable {
                 Acceptable::OneOf(values) => values[0].clone(),
                 Acceptable::Between(low, _) => Value::Number(*low),
+                Acceptable::StandsStill => Value::Number(0),
             },
         });
         Observation { facts: facts.collect(), stopped: None }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use scenarios::catalogue;
 use scenarios::report::wrong_lines;
 use serde::Serialize;
 
@@ -51,7 +52,10 @@ pub fn compared(arguments: &DiffArguments) -> anyhow::Result<String> {
     for path in &paths {
         documents.push(read(path)?);
     }
-    let found = candidates(documents, &arguments.case, &arguments.kernel);
+    // Documents that were read have the names of today.
+    let now = |id: &String| catalogue::renamed_id(id).unwrap_or_else(|| id.clone());
+    let ids: Vec<String> = arguments.case.iter().map(now).collect();
+    let found = candidates(documents, &ids, &arguments.kernel);
     let [left, right] = two(found, &arguments.case)?;
     let pair = Pair::new(left.side(), right.side());
     Ok(match arguments.format {

@@ -219,3 +219,16 @@ fn a_pull_request_can_show_the_largest_matrix_and_its_differences() {
     assert!(page.contains("Regressions (420)"), "{page}");
     assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
 }
+
+#[test]
+fn a_renamed_case_of_an_old_document_is_the_same_case() {
+    let read = |id: &str| {
+        let found = one("6.1", &[(id, made::pass())]);
+        let text = serde_json::to_vec(&found).expect("written");
+        parse(&text).expect("read").into_matrix()
+    };
+    let (before, after) = (read("syncookies/heir/v4/on"), read("syncookies/target/v4/on"));
+    assert_eq!(before.cases, after.cases);
+    let difference = compare(&before, &after);
+    assert_eq!((difference.same, difference.cases), (1, vec![]));
+}

@@ -27,6 +27,7 @@ const DEFAULT_END: Duration = Duration::from_secs(63);
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/draining/last-moment",
+        former_names: &[],
         does: "A program gives clients to the old listener A while A is in the socket array, and \
                to B otherwise. A has C's child and W's request; B listens and A is taken out of \
                the array; clients come; W answers A's last SYN+ACK, 31 seconds after the first; A \
