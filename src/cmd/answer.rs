@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use scenarios::catalogue;
-use scenarios::engine::{Ending, Outcome, Plan};
+use scenarios::engine::{Ending, Outcome, RunPlan};
 use scenarios::judge::{SkipReason, Verdict};
 use scenarios::report::wrap;
 
@@ -27,7 +27,7 @@ pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut consumers = Consumers::default();
     consumers.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-    match execute(catalogue::all(), Plan::default(), &mut consumers) {
+    match execute(catalogue::all(), RunPlan::default(), &mut consumers) {
         Ok(totals) => consumers.exit(&totals, false),
         Err(exit) => exit,
     }

@@ -9,7 +9,7 @@ use harness::process::{Broken, Labs};
 use crate::case::Selected;
 use crate::engine::lab::{LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
-use crate::engine::plan::{Plan, default_deadline};
+use crate::engine::plan::{RunPlan, default_deadline};
 use crate::judge::compare::judge;
 use crate::judge::known;
 use crate::judge::requirement::{Met, runs};
@@ -35,7 +35,7 @@ pub fn run_once(
     kernel: &Kernel,
     selected: &Selected,
     round: u32,
-    plan: Plan,
+    plan: RunPlan,
 ) -> Result<Outcome, Broken> {
     let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
     let alone = selected.is_alone() && kernel.machine_is_ours;
