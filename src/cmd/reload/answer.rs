@@ -211,8 +211,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let steered = lossless(document, |row| by_program(row) && !row.migrate_req);
     if !steered.is_empty() {
         advice.push(format!(
-            "Where the sysctl cannot be set, an eBPF program does the same, for users who may load \
-             one: {}.",
+            "Where the sysctl cannot be set, an eBPF program saves the connections as well, if you \
+             may load one: {}.",
             steered.join(", ")
         ));
     }
