@@ -441,16 +441,16 @@ mod tests {
     }
 
     #[test]
-    fn every_help_has_an_example_and_tells_the_exit_codes() {
+    fn every_help_has_an_example_and_the_exit_codes() {
         let mut command = Arguments::command();
         command.build();
         for (called, mut command) in all(&command, "sockmig") {
             let help = command.render_long_help().to_string();
-            let behind = help.split_once("--help").expect("the option").1.to_owned();
+            let after = help.split_once("--help").expect("the option").1.to_owned();
             // The parent's name stands for what has a few of its own.
             let example = called.rsplit_once(' ').map_or(&*called, |(parent, _)| parent);
-            assert!(behind.contains(example), "no example of `{called}`:\n{help}");
-            assert!(behind.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
+            assert!(after.contains(example), "no example of `{called}`:\n{help}");
+            assert!(after.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
         }
     }
 }

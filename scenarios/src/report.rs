@@ -13,10 +13,10 @@ use crate::case::Selected;
 use crate::engine::Outcome;
 use crate::judge::{Mismatch, Verdict};
 
-/// How wide sentences run behind their labels.
+/// How wide sentences run after their labels.
 const COLUMNS: usize = 68;
 
-/// How many lines of a trace are shown before and behind a wrong one.
+/// How many lines of a trace are shown before and after a wrong one.
 pub const CONTEXT: usize = 12;
 
 /// What a reader needs to understand that an outcome is not a pass, from the id down to

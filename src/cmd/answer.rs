@@ -121,14 +121,14 @@ impl Text<'_> {
 
     /// The bugs that this kernel is known for, each once. The lost wake-up is shown above.
     fn known_bugs(&self) -> String {
-        let mut told: Vec<&str> = Vec::new();
+        let mut shown: Vec<&str> = Vec::new();
         let mut text = String::new();
         for (id, verdict) in self.verdicts {
             let Verdict::KnownBug { reason, fix, .. } = verdict else { continue };
-            if told.contains(&reason.as_str()) || id.starts_with("wake-up/") {
+            if shown.contains(&reason.as_str()) || id.starts_with("wake-up/") {
                 continue;
             }
-            told.push(reason);
+            shown.push(reason);
             let fix = match fix {
                 Some(fix) => format!("Fixed by {fix}."),
                 None => "No fix is known.".into(),

@@ -128,7 +128,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills every row, so many at a time.
+    /// Fills every row, several at a time.
     fn run(&self, fan_out: &mut FanOut) -> MatrixDocument {
         let started = Instant::now();
         let mut rows: Vec<Option<KernelDocument>> = self.kernels.iter().map(|_| None).collect();

@@ -73,7 +73,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
     let plan = Plan {
         rounds: arguments.repeat,
         jobs,
-        waiting: engine::waiting_beside(jobs),
+        waiting: engine::waiting_for_timers(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };

@@ -33,7 +33,7 @@ pub struct Case<'d> {
     pub name: &'d str,
     /// The first document of it, which says what it does and must; nothing if it ran
     /// nowhere.
-    pub told: Option<&'d CaseDocument>,
+    pub description: Option<&'d CaseDocument>,
     /// Its settings.
     pub settings: Vec<Setting<'d>>,
     /// Its results, in the order of the first places.
@@ -164,7 +164,12 @@ pub fn digest(combined: &Combined) -> Vec<Mechanism<'_>> {
         let case = match mechanism.cases.iter().position(|case| case.name == name) {
             Some(at) => &mut mechanism.cases[at],
             None => {
-                mechanism.cases.push(Case { name, told: None, settings: vec![], results: vec![] });
+                mechanism.cases.push(Case {
+                    name,
+                    description: None,
+                    settings: vec![],
+                    results: vec![],
+                });
                 mechanism.cases.last_mut().expect("one was pushed")
             }
         };
@@ -205,8 +210,8 @@ impl<'d> Case<'d> {
                 cells.push(if asked { Cell::NotRun } else { Cell::NotAsked });
                 continue;
             };
-            if self.told.is_none_or(|told| told.does.is_empty()) {
-                self.told = Some(run);
+            if self.description.is_none_or(|description| description.does.is_empty()) {
+                self.description = Some(run);
             }
             let lines = &run.trace;
             let at = self.results.iter().position(|known| known.is_like(run, lines));

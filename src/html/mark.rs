@@ -77,7 +77,7 @@ pub fn chips(tally: &Tally) -> Markup {
 }
 
 /// A cell that counts cases: the worst word, and how many are as bad. `to` is where more is
-/// told.
+/// shown.
 pub fn counted(tally: &Tally, to: &str) -> Markup {
     let Some(worst) = tally.worst() else {
         return html! { td { span class="vh" { "not asked" } } };

@@ -14,7 +14,7 @@ use crate::output::word::{self, Word};
 const FIRST: usize = 8;
 
 /// The most that are shown one by one; the tables lead to all.
-const TOLD: usize = 60;
+const LISTED: usize = 60;
 
 /// What the kernels do, in plain words; kernels of which the same is to be said together.
 pub fn answers(page: &Page<'_>) -> Markup {
@@ -83,9 +83,9 @@ pub fn deviations(page: &Page<'_>) -> Markup {
             @if wrong.len() > FIRST {
                 details {
                     summary { (wrong.len() - FIRST) " more" }
-                    (deviations_table(page, "More deviations", &wrong[FIRST..wrong.len().min(TOLD)]))
-                    @if wrong.len() > TOLD {
-                        p { "And " (wrong.len() - TOLD) " more, which the tables below lead to." }
+                    (deviations_table(page, "More deviations", &wrong[FIRST..wrong.len().min(LISTED)]))
+                    @if wrong.len() > LISTED {
+                        p { "And " (wrong.len() - LISTED) " more, which the tables below lead to." }
                     }
                 }
             }

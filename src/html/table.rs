@@ -7,7 +7,7 @@ use crate::html::digest::{Case, Mechanism};
 use crate::html::mark;
 use crate::output::word::Word;
 
-/// From so many columns on, their names stand upright.
+/// From this number of columns on, their names stand upright.
 const UPRIGHT: usize = 5;
 
 /// So do they if one of them is longer than this.

@@ -315,7 +315,7 @@ fn a_case_says_each_result_once_with_its_witnesses() {
         let title = result.first("svg.ladder").first("title").text();
         assert_eq!(title, format!("The packets of quiz1, result {}", at + 1));
     }
-    let comparison = quiz1.all("details.beside");
+    let comparison = quiz1.all("details.compared");
     assert_eq!(comparison.len(), 1);
     assert_eq!(
         comparison[0].first("summary").text(),

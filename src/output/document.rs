@@ -271,7 +271,7 @@ impl MachineEnd {
     }
 }
 
-/// On whom the end of a machine is blamed.
+/// What the end of a machine is blamed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// It is the end that was wanted.

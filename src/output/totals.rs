@@ -40,7 +40,7 @@ impl Totals {
         *counter += 1;
     }
 
-    /// Takes down how the run ended.
+    /// Records how the run ended.
     pub fn end(&mut self, ending: &Ending) {
         match ending {
             Ending::Complete => {}

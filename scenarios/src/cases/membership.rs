@@ -58,8 +58,8 @@ type Run = fn(&mut Lab, Setting) -> harness::Result<()>;
 const CASES: &[Case] = &[
     together(
         "membership/wildcards",
-        "A and B listen at the wildcard address. C's child waits in A's queue and W's request is \
-         A's; A is closed; W sends its ACK.",
+        "A and B listen at the wildcard address. A has C's child in its queue, and W's request; A \
+         is closed; W sends its ACK.",
         |lab, setting| close_at(lab, Place::any(setting.family), Place::any(setting.family)),
     ),
     apart(
@@ -200,8 +200,8 @@ const CASES: &[Case] = &[
         name: "membership/program-before-listen",
         does: "A listens; B is bound, attaches a classic BPF program that chooses among its \
                group, and listens.",
-        must: "B's listen fails with EADDRINUSE: by its program it has a group already, and \
-               cannot join A's. A serves as before.",
+        must: "B's listen fails with EADDRINUSE: its program has given it a group of its own, so \
+               that it cannot join A's. A serves as before.",
         source: "inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -218,7 +218,7 @@ const CASES: &[Case] = &[
         name: "membership/program-of-the-first",
         does: "A is bound, and attaches a classic BPF program that returns 1; then A, B and C \
                listen, and eight clients come.",
-        must: "The program is the group's: all eight are given to B.",
+        must: "The program belongs to the group: B gets all eight.",
         source: "reuseport_add_sock(): who comes gets the group that is there",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -229,12 +229,12 @@ const CASES: &[Case] = &[
     Case {
         name: "membership/many-addresses",
         does: "A listens at the wildcard address, with a classic BPF program that returns 1. 500 \
-               listen at addresses of their own; a client comes to another address. All that \
-               twelve times, with 6000 addresses.",
-        must: "A stays the only one of its group, so that the program's answer is nobody, and A \
-               serves each client.",
-        source: "inet_reuseport_add_sock(): those of one hash are compared, as there will be some \
-                 where memory is small and the table with it",
+               other listeners have an address each; a client connects to yet another address. \
+               This is done twelve times, with 6000 addresses in all.",
+        must: "A stays alone in its group: there is no member with the index that the program \
+               returns, and A serves each client.",
+        source: "inet_reuseport_add_sock(): listeners of one hash bucket are compared; there are \
+                 some where little memory makes the table small",
         settings: Settings::OnceOn(Family::V4),
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: many_addresses,
@@ -243,13 +243,13 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "membership/two-ports",
-        does: "A listens; another listens at the same address, at a port that stands at the same \
-               place of the kernel's table (of up to 32768 places, for 64 GB of memory); A gets a \
-               classic BPF program that returns 1, and a client.",
-        must: "A is the only one of its group, so that the program's answer is nobody, and A \
-               serves the client.",
-        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
-                 port's bits are the place's",
+        does: "A listens; another listens at the same address, at a port in the same bucket of the \
+               kernel's hash table (of up to 32768 buckets, for 64 GB of memory); A gets a classic \
+               BPF program that returns 1, and a client.",
+        must: "A is alone in its group: there is no member with the index that the program \
+               returns, and A serves the client.",
+        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), whose lowest \
+                 bits are the port's",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: two_ports,
@@ -276,7 +276,7 @@ const CASES: &[Case] = &[
 ];
 
 /// A port that differs from the lab's in its highest bit alone. What the port is mixed with
-/// is the same for both, and a table's places are told by the lowest bits.
+/// is the same for both, and a table's buckets are chosen by the lowest bits.
 const SAME_PLACE: u16 = PORT ^ 1 << 15;
 
 #[allow(non_snake_case, reason = "a constant, but for a call that is not const")]
@@ -292,7 +292,7 @@ fn other(setting: Setting) -> Family {
     }
 }
 
-/// C's child waits in A's queue, and W's request is A's.
+/// A has C's child in its queue, and W's request.
 fn clients_of(lab: &mut Lab, place: &Place) -> harness::Result<(Listener, (Client, WireClient))> {
     let a = lab.listen_at("A", place)?;
     let client = hello(lab, "C")?;

@@ -21,8 +21,8 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const MUST: &str = "The child that migrates to B wakes the call, which has no timeout to notice it \
-                    by; and it is C's, with its data.";
+const MUST: &str = "The child that migrates to B wakes the call, which has no timeout; it is C's \
+                    child, with its data.";
 
 const SOURCE: &str = "inet_csk_listen_stop() calls sk_data_ready(): 3864c6ba1e04 (CVE-2026-46015)";
 
@@ -86,8 +86,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "wake-up/edge-behind-another",
-        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has told of it; \
-               a thread sleeps in the next one. A is closed with C's child.",
+        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has reported \
+               it; a thread sleeps in the next epoll_wait. A is closed with C's child in its \
+               queue.",
         must: "Each child is an edge of its own: the thread is woken though the queue was not \
                empty.",
         source: SOURCE,
@@ -207,15 +208,15 @@ fn two_sleepers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let _clients = [hello(lab, "C")?, hello(lab, "D")?];
     let b = lab.listen("B")?;
     let sleepers = [Waiter::start(&b, Way::Accept)?, Waiter::start(&b, Way::Accept)?];
-    let look = |within| -> harness::Result<&str> {
+    let state = |within| -> harness::Result<&str> {
         let [first, second] = &sleepers;
-        let looks = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
-        Ok(if looks[0] == looks[1] { looks[0] } else { "one is woken, one asleep" })
+        let states = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
+        Ok(if states[0] == states[1] { states[0] } else { "one is woken, one asleep" })
     };
-    lab.observe("the waiter before", look(Duration::ZERO)?);
+    lab.observe("the waiter before", state(Duration::ZERO)?);
     let before = lab.counters()?;
     lab.close(a);
-    let found = look(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = state(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
     lab.observe_counters(&before)?;
     // Each new connection wakes one that sleeps on.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::verdict::Verdict;
 
-/// What came of one run of one case.
+/// The result of one run of one case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The case's full id.

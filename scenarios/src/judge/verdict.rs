@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::skip::{SkipReason, written};
 
-/// What a run of a case comes to.
+/// The result of a run of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
@@ -31,7 +31,7 @@ pub enum Verdict {
     KnownBug {
         /// What is wrong with it.
         reason: String,
-        /// The commit that mends it, if there is one.
+        /// The commit that fixes it, if there is one.
         fix: Option<String>,
         /// In what.
         mismatches: Vec<Mismatch>,

@@ -17,7 +17,7 @@ pub(crate) const IN_FLIGHT: &str = "
     -- close(A) --
 ";
 
-/// W's request is A's.
+/// A has W's request.
 pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
@@ -25,7 +25,7 @@ pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)
     Ok((a, w))
 }
 
-/// W's request is A's, and A is closed while B listens.
+/// A, which has W's request, is closed while B listens.
 pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, Listener)> {
     let (a, w) = requested(lab)?;
     let b = lab.listen("B")?;
@@ -60,7 +60,7 @@ pub(crate) fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     lab.wire_send(&mut fresh, &Draft::new("R", 1, 0)).map(drop)
 }
 
-/// W's request is A's, and A is closed; B listens, and C's child fills its accept queue.
+/// A, which is closed, had W's request; B listens, and C's child fills its accept queue.
 pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Client)> {
     let (a, w) = requested(lab)?;
     // A backlog of none has room for one.
@@ -71,7 +71,7 @@ pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Clie
     Ok((w, b, c))
 }
 
-/// W's request is A's; B, which has a small backlog to be filled, listens.
+/// A has W's request; B, which has a small backlog to be filled, listens.
 pub(crate) fn request_in_flight(
     lab: &mut Lab,
 ) -> harness::Result<(Listener, WireClient, Listener)> {

@@ -12,7 +12,7 @@ pub(crate) const CHILDREN: u16 = 16;
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
 pub(crate) const FIRST_PORT: u16 = 20_000;
 
-/// Where each child went, and where a new connection with its four-tuple is given to.
+/// Which listener each child moved to, and which gets a new connection with its four-tuple.
 pub(crate) struct Moved(pub(crate) Vec<(String, String)>);
 
 impl Moved {
@@ -26,7 +26,7 @@ impl Moved {
 }
 
 /// `children` children wait in A's queue; B, C and D listen, and are prepared; A is closed.
-/// Then, without a program, the same clients connect anew.
+/// Then, without a program, the same clients connect again.
 pub(crate) fn moved(
     lab: &mut Lab,
     place: &Place,

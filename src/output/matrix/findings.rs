@@ -1,4 +1,4 @@
-//! What a matrix has to say also its table, alike things shown once.
+//! What a matrix has to say in addition to its table; things that are alike are shown once.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
         }
         for complaint in &kernel.complaints {
             let line = complaint.text.lines().next().unwrap_or_default();
-            let alike = findings.complaints.iter_mut().find(|(told, _)| *told == line);
+            let alike = findings.complaints.iter_mut().find(|(first_line, _)| *first_line == line);
             match alike {
                 Some((_, places)) => places.push((at, complaint)),
                 None => findings.complaints.push((line, vec![(at, complaint)])),
@@ -174,10 +174,10 @@ pub fn gate(kernel: &Kernel) -> String {
 
 /// Whether two runs deviate alike. The line of the trace where they do so may differ.
 fn same_deviation(one: &[Mismatch], other: &[Mismatch]) -> bool {
-    let told = |mismatch: &Mismatch| {
+    let compared = |mismatch: &Mismatch| {
         (mismatch.what.clone(), mismatch.expected.clone(), mismatch.actual.clone())
     };
-    one.iter().map(told).eq(other.iter().map(told))
+    one.iter().map(compared).eq(other.iter().map(compared))
 }
 
 fn note<T: PartialEq>(groups: &mut Vec<Group<T>>, what: T, kernel: usize, id: Option<&String>) {

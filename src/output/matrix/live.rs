@@ -39,13 +39,13 @@ impl Live {
         Self { bars, running: BTreeMap::new(), names: vec![], cases: 0 }
     }
 
-    /// These kernels will come, so many cases on each.
+    /// These kernels will come, with this number of cases on each.
     pub fn begin(&mut self, names: &[String], cases: usize) {
         self.names = names.to_vec();
         self.cases = cases;
     }
 
-    /// A kernel has come to a stage.
+    /// A kernel has reached a stage.
     pub fn stage(&mut self, kernel: usize, stage: &Stage) {
         let place = self.running.range(..kernel).count();
         let bars = &self.bars;

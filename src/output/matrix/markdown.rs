@@ -12,7 +12,7 @@ use crate::output::word::{self, Tally, Word};
 const COLUMNS: usize = 12;
 
 /// Failures that are shown one by one; a page is no log.
-const TOLD: usize = 20;
+const LISTED: usize = 20;
 
 /// Characters of one text that are shown; a pull request's comment has 65,536 in all.
 const CHARACTERS: usize = 1200;
@@ -168,10 +168,10 @@ fn wrong(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Not as expected\n");
-    for wrong in findings.wrong.iter().take(TOLD) {
+    for wrong in findings.wrong.iter().take(LISTED) {
         one_wrong(text, found, wrong);
     }
-    if let Some(more) = findings.wrong.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    if let Some(more) = findings.wrong.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(text, "\n... and {more} more; `matrix.json` has them all.");
     }
 }
@@ -181,21 +181,21 @@ fn one_wrong(text: &mut String, found: &MatrixDocument, wrong: &Wrong<'_>) {
     let symbol = symbol(Word::of(&wrong.case.verdict));
     let place = html(&wrong.where_it_is(found));
     let _ = writeln!(text, "<details><summary>{symbol} {word} {id} on {place}</summary>\n");
-    let mut told = String::new();
+    let mut block = String::new();
     if !wrong.case.does.is_empty() {
-        let _ = writeln!(told, "does      {}", wrong.case.does);
-        let _ = writeln!(told, "must      {}", wrong.case.must);
+        let _ = writeln!(block, "does      {}", wrong.case.does);
+        let _ = writeln!(block, "must      {}", wrong.case.must);
     }
     if let Some(broken) = wrong.broken {
-        let _ = writeln!(told, "error     {broken}");
+        let _ = writeln!(block, "error     {broken}");
     }
     for mismatch in wrong.mismatches {
-        let _ = writeln!(told, "in        {}", mismatch.what);
-        let _ = writeln!(told, "expected  {}", mismatch.expected.join(" or "));
-        let _ = writeln!(told, "actual    {}", mismatch.actual);
+        let _ = writeln!(block, "in        {}", mismatch.what);
+        let _ = writeln!(block, "expected  {}", mismatch.expected.join(" or "));
+        let _ = writeln!(block, "actual    {}", mismatch.actual);
     }
-    let _ = writeln!(told, "again     {}", wrong.again(found));
-    let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&told)));
+    let _ = writeln!(block, "again     {}", wrong.again(found));
+    let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&block)));
 }
 
 fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
@@ -204,7 +204,7 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     }
     let _ = writeln!(text, "\n### Known bugs\n");
     let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
-    for bug in findings.bugs.iter().take(TOLD) {
+    for bug in findings.bugs.iter().take(LISTED) {
         let fix = bug.fix.map_or("nothing that is known".into(), |fix| format!("`{fix}`"));
         let (reason, kernels) = (escaped(bug.reason), escaped(&names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
@@ -220,7 +220,7 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Machines that did not complete\n");
-    for kernel in findings.ends.iter().take(TOLD) {
+    for kernel in findings.ends.iter().take(LISTED) {
         let (name, end) = (&kernel.name, kernel.end.word());
         let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
@@ -242,7 +242,7 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
         return;
     }
     let _ = writeln!(text, "\n### Complaints in the kernels' logs\n");
-    for (line, places) in findings.complaints.iter().take(TOLD) {
+    for (line, places) in findings.complaints.iter().take(LISTED) {
         let more = places.len().saturating_sub(PLACES);
         let more = if more > 0 { format!(", and {more} times more") } else { String::new() };
         let places = places.iter().take(PLACES).map(|(at, complaint)| {
@@ -264,7 +264,7 @@ fn groups<T: ToString>(
         return;
     }
     let _ = writeln!(text, "\n<details><summary>{heading}</summary>\n");
-    for group in groups.iter().take(TOLD) {
+    for group in groups.iter().take(LISTED) {
         let _ = writeln!(
             text,
             "- {}: {}",

@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/owner-killed",
         does: "As quiz 1, but a second process has A open too: A is closed here, and then that \
                process is killed.",
-        must: "As quiz 1, and only by the death of the last process that has A open.",
+        must: "As quiz 1, but only when the last process that has A open dies.",
         source: "do_exit() closes files, inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
         run: owner_killed,
@@ -34,8 +34,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/owner-of-four-killed",
         does: "24 children wait in the queues of four listeners, which only one process has open; \
                B listens here; that process is killed.",
-        must: "Off: 24 resets. On: all children reach B; those that moved to a listener which was \
-               about to close went on from there, and each hop is counted.",
+        must: "Off: 24 resets. On: all children reach B; those that moved to a listener that was \
+               then closed as well moved on, and each hop is counted.",
         source: "do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS counts \
                  hops",
         settings: Settings::FamiliesOffAndOn,
@@ -59,7 +59,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/over-full",
         does: "Three children migrate to B, whose backlog is 1. W sends a SYN; one child is \
                accepted, and W tries again; another one is, and W tries once more.",
-        must: "B drops SYNs, each counted, until no more children wait than its backlog is.",
+        must: "B drops SYNs, and counts each, until the number of waiting children is no more than \
+               its backlog.",
         source: "sk_acceptq_is_full() in tcp_conn_request()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[

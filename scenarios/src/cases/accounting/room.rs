@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         does: "20 times a request is in flight, the next listener starts, the last one is closed, \
                and the client's ACK comes; at the end the last listener is filled up.",
         must: "On: 20 connections on 20 listeners, and each listener is freed. Off: 20 resets, and \
-               the same. The last one has room as if it had just begun.",
+               the same. The last one has as much room as a fresh one.",
         source: "inet_csk_complete_hashdance(), inet_csk_reqsk_queue_removed(), reqsk_put()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -63,9 +63,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "accounting/fast-open",
-        does: "20 times a Fast Open child waits, the next listener, which allows one that is \
-               unfinished, starts, the last one is closed, and the child is finished and accepted; \
-               then clients come with data in their SYNs.",
+        does: "20 times a Fast Open child waits, the next listener, which allows one unfinished \
+               Fast Open child, starts, the last one is closed, and the child is finished and \
+               accepted; then clients connect with data in their SYNs.",
         must: "The last listener takes the data of one of them.",
         source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
         settings: Settings::FamiliesOn,

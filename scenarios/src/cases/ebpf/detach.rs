@@ -1,4 +1,4 @@
-//! Who can detach a program, and what it does no more then.
+//! Who can detach a program, and what the program no longer does then.
 
 use std::net::Shutdown;
 
@@ -15,8 +15,8 @@ use crate::steps::wires;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/detach/who",
-        does: "A and B are a group with a program, which each of them detaches in turn; others \
-               try that have none.",
+        does: "A and B are a group with a program, which each of them detaches in turn; sockets \
+               without a program try too.",
         must: "Any member may detach it. ENOENT for a group without, for a socket with \
                SO_REUSEPORT and no group, and for a member that was shut down; EINVAL for a \
                socket without SO_REUSEPORT.",

@@ -26,7 +26,10 @@ macro_rules! shown {
     ($name:literal, $path:ident, $place:ident, $does:literal, $must:literal) => {
         Case {
             name: $name,
-            does: concat!("A program keeps what it is shown; W's SYN was A's; B listens. ", $does),
+            does: concat!(
+                "A program keeps what it is shown; A has received W's SYN; B listens. ",
+                $does
+            ),
             must: $must,
             source: "struct sk_reuseport_md; bpf_init_reuseport_kern(), \
                      sk_reuseport_is_valid_access()",
@@ -56,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
         Close,
         any,
         "All are at the wildcard address; W's child waits, and A is closed.",
-        "As ebpf/view/close, but bind_inany is 1, and the child's hash is another than the SYN's."
+        "As ebpf/view/close, but bind_inany is 1, and the child's hash differs from the SYN's."
     ),
     shown!(
         "ebpf/view/fast-open",
@@ -85,8 +88,8 @@ pub(super) const CASES: &[Case] = &[
         Timer,
         usual,
         "A is closed, W is silent, and the SYN+ACK timer fires; then W sends data.",
-        "No packet, which tells the timer from a segment; the request in NEW_SYN_RECV, with the \
-         cookie that the child has later."
+        "No packet, which distinguishes the timer from a segment; the request in NEW_SYN_RECV, \
+         with the cookie that the child has later."
     ),
     Case {
         name: "ebpf/view/bind-inany",
@@ -283,7 +286,7 @@ fn must(path: Path, place: Place, setting: Setting) -> Expectation {
         Path::FastOpen => 3,
         Path::FinalAck | Path::FinalAckShutdown | Path::Timer => 12,
     };
-    // A closed listener's port is released behind its accept queue's end.
+    // A closed listener's port is released after its accept queue was emptied.
     let port = if matches!(path, Path::FinalAck | Path::Timer) { 0 } else { PORT };
     Expectation::new()
         .fact("runs", 2)

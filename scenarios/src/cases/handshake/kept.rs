@@ -15,8 +15,8 @@ use crate::steps::wires;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/options",
-        does: "W's SYN, which was A's, has every option; B listens; A is closed; W sends data, \
-               which completes the handshake on B. A fresh client does the same on B.",
+        does: "A has W's request, whose SYN had every option; B listens; A is closed; W sends \
+               data, which completes the handshake on B. A fresh client does the same on B.",
         must: "The two children are alike: segment sizes, window scales, SACK, timestamps and ECN.",
         source: "tcp_create_openreq_child(), inet_reqsk_clone()",
         settings: Settings::FamiliesOn,

@@ -116,14 +116,14 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
 }
 
 impl Closed {
-    /// Opens the gate, perhaps with the sysctl changed first, and sees what becomes of
+    /// Opens the gate, perhaps with the sysctl changed first, and sees what happens to
     /// the connection.
     fn resolve(self, lab: &mut Lab, change: Option<&str>) -> harness::Result<()> {
         if let Some(value) = change {
             lab.sysctl(MIGRATE_REQ, value)?;
         }
         let dropped = lab.open_gate(self.gate)?;
-        // When the answer is on the wire, whichever it is, the connection's fate is decided.
+        // When the answer is on the wire, whichever it is, the connection's outcome is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
         if change.is_some() {
             // It would have moved the request, or dropped it, before the change.
@@ -164,8 +164,8 @@ fn quiz2_common_must() -> Expectation {
         .fact("handshakes that B has room for", "as many as a fresh listener")
 }
 
-/// The handshake behind the gate, up to the first retransmission that gets through: one
-/// that comes while the gate opens may still be dropped, which the gate's count tells. On
+/// The handshake at the gate, up to the first retransmission that gets through: one
+/// that comes while the gate opens may still be dropped, which the gate's count shows. On
 /// a machine so slow that the SYN+ACK timer fires, its retransmissions show.
 pub(super) const GATED: &str = "
     C > S  S 0:0(0)

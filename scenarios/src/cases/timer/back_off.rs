@@ -61,8 +61,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/chain",
-        does: "W's SYN was A's; B and C listen. A is closed; at the timer the request moves to \
-               one of them, found by B's TOS on the wire or C's; that one is closed; the timer \
+        does: "A has W's request; B and C listen. A is closed; the timer moves the request to one \
+               of them, which the TOS of its SYN+ACK identifies; that one is closed; the timer \
                fires again.",
         must: "The request moves again, to the last: two migrations, and the schedule goes on.",
         source: "reqsk_timer_handler() on a request that was cloned before",
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/repetition-limit",
         does: "B retransmits SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
                is closed with W's request; the timer moves it, and fires again.",
-        must: "B's limit counts: the second time is not twice the first.",
+        must: "B's limit counts: the second timeout is not twice the first.",
         source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),

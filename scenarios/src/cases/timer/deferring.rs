@@ -75,10 +75,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/deferring-full",
-        does: "W's request is A's, which is closed; B defers accepting, and its queue is full. W \
-               sends data; the timer fires; B accepts, and W sends its data again.",
-        must: "The data finds no room, but says that W has the SYN+ACK: the request moves in \
-               silence.",
+        does: "A has W's request and is closed; B defers accepting, and its queue is full. W sends \
+               data; the timer fires; B accepts, and W sends its data again.",
+        must: "The data is dropped for lack of room, but shows that W has the SYN+ACK: the request \
+               moves without another SYN+ACK.",
         source: "tcp_check_req(), listen_overflow: acked; syn_ack_recalc()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -146,7 +146,7 @@ fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.accept_now(&b).map(drop)
 }
 
-/// Waits for a migration that nothing on the wire tells of.
+/// Waits for a migration that nothing on the wire shows.
 fn until_moved(lab: &Lab, before: &Counters) -> Result<()> {
     wait::until("the timer to move a request", || {
         let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess").unwrap_or(0);
