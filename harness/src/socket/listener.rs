@@ -204,7 +204,7 @@ impl Listener {
 
     /// Sets what its SYN+ACKs look like: type of service, time to live, and the maximum
     /// segment size that they announce.
-    pub fn look_like(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
+    pub fn set_header_fields(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
         let ipv6 = self.family == Family::V6;
         let (level, [tos, ttl]) = match ipv6 {
             true => (

@@ -2,7 +2,7 @@
 //! accept queue keeps the options it was made with; a request becomes a child of the new
 //! listener.
 
-use harness::gate::{Gate, Kind, Whose};
+use harness::gate::{Gate, GateKind, Whose};
 use harness::lab::Lab;
 use harness::socket::attribute;
 use harness::socket::attribute::Attribute;
@@ -353,7 +353,7 @@ fn filter_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    let filter = Gate::close_as(Kind::Filter, &b, Whose::Everyone)?;
+    let filter = Gate::close_as(GateKind::Filter, &b, Whose::Everyone)?;
     let before = lab.counters()?;
     lab.close(a);
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
@@ -368,7 +368,7 @@ fn filter_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn filter_of_the_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let mut filter = Gate::close_as(Kind::Filter, &a, Whose::Everyone)?;
+    let mut filter = Gate::close_as(GateKind::Filter, &a, Whose::Everyone)?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;

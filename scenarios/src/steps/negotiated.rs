@@ -62,7 +62,7 @@ pub(crate) fn options(lab: &mut Lab, by_timer: bool) -> harness::Result<()> {
     let usual = finish(lab, &mut fresh, &b)?;
     observe_syn_acks(lab);
     let endowed = |child: &Child| -> harness::Result<String> {
-        Ok(format!("{}, sends {}", child.endowment()?, child.segment_size()?))
+        Ok(format!("{}, sends {}", child.negotiated_options()?, child.segment_size()?))
     };
     let (own, usual) = (endowed(&child)?, endowed(&usual)?);
     let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };

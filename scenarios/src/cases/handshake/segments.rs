@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::Stream;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::trace::Part;
@@ -431,16 +431,16 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
-    let waiter = Waiter::start(&b, Way::Accept)?;
+    let thread = BlockedThread::start(&b, Way::Accept)?;
     let before = lab.counters()?;
     lab.close(a);
     lab.settle()?;
-    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.observe("the waiter after the close", asleep_or_woken(&thread, Duration::ZERO)?);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let within = Duration::from_millis(harness::socket::NO_WAKE_UP_MS.into());
-    lab.observe("the waiter after the ACK", asleep_or_woken(&waiter, within)?);
+    lab.observe("the waiter after the ACK", asleep_or_woken(&thread, within)?);
     lab.observe_counters(&before)?;
-    let child = waiter.end()?;
+    let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody's".into(), |c| lab.trace().name_of(c.peer));
     lab.observe("whose child", whose);
     Ok(())
@@ -448,14 +448,14 @@ fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 
 fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::syn())?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     // A still has the request, which ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     b.accept().map(drop)

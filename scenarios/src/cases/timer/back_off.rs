@@ -143,8 +143,8 @@ fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
-    option("B, TOS", b.look_like(0x10, 33, 1000))?;
-    option("C, TOS", c.look_like(0x20, 44, 1000))?;
+    option("B, TOS", b.set_header_fields(0x10, 33, 1000))?;
+    option("C, TOS", c.set_header_fields(0x20, 44, 1000))?;
     let before = lab.counters()?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
