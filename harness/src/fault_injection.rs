@@ -1,8 +1,8 @@
 //! Machines that lack something, for tests: each function makes a command, and all that
-//! it starts, meet a real hardship. Nothing is pretended.
+//! it starts, really lack something. Nothing is simulated.
 //!
-//! Seccomp filters and mount namespaces are inherited, so that a lab of the command meets
-//! the hardship too.
+//! Seccomp filters and mount namespaces are inherited, so that a lab of the command
+//! lacks it too.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -52,7 +52,7 @@ pub struct Kernel {
     /// nftables in the `inet` family; else why not.
     pub nftables: Result<(), Refusal>,
     /// The gate that labs hold final ACKs with; else why they have none.
-    pub gate: Result<gate::Kind, NoGate>,
+    pub gate: Result<gate::GateKind, NoGate>,
     /// TCP's MD5 signatures.
     pub has_md5: bool,
     /// TCP's authentication option; nothing in documents that are older than the question.

@@ -37,7 +37,7 @@ pub enum Way {
 }
 
 /// A thread that sleeps.
-pub struct Waiter {
+pub struct BlockedThread {
     /// The other end is the thread's, which closes it when it ends.
     ended: OwnedFd,
     thread: JoinHandle<Result<Option<Child>>>,
@@ -48,22 +48,22 @@ pub struct Waiter {
 /// As acts know the thread whose call keeps a listener open.
 const IN_ACCEPT: &str = "a thread in accept";
 
-impl Waiter {
+impl BlockedThread {
     /// Starts a thread that waits for `listener`, and returns when it sleeps. The listener
     /// must have no child yet, but for [`Way::EpollEdge`], which has seen those.
     pub fn start(listener: &Listener, way: Way) -> Result<Self> {
         Self::run(Box::new(listener.duplicate()?), way)
     }
 
-    /// As [`Waiter::start`] in `accept`, on the very descriptor of `listener`, so that this
+    /// As [`BlockedThread::start`] in `accept`, on the very descriptor of `listener`, so that this
     /// may be closed under the call.
     pub fn start_on_the_descriptor(listener: &Listener) -> Result<Self> {
         // The call keeps the listener open, as a descriptor does.
         let recorder = listener.recorder().clone();
         recorder.holds(IN_ACCEPT, [listener.traced()]);
         recorder.record(|| Act::BeginCall { listener: listener.traced() });
-        let waiter = Self::run(listener.alias(), Way::Accept)?;
-        Ok(Self { recorder, ..waiter })
+        let thread = Self::run(listener.alias(), Way::Accept)?;
+        Ok(Self { recorder, ..thread })
     }
 
     fn run<L>(listener: L, way: Way) -> Result<Self>

@@ -6,21 +6,21 @@ use super::Lab;
 use crate::bpf;
 use crate::error::{Context, Result};
 use crate::net::witness::{State, sockets};
-use crate::socket::bind_spec::Place;
+use crate::socket::bind_spec::BindSpec;
 use crate::socket::{BACKLOG, Client, Datagram, Listener, Stream};
 
 impl Lab {
     /// As [`Lab::listen`], at a place of its own.
-    pub fn listen_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
-        let listener = self.bind_at(name, place)?;
+    pub fn listen_at(&mut self, name: &str, spec: &BindSpec) -> Result<Listener> {
+        let listener = self.bind_at(name, spec)?;
         listener.listen(BACKLOG).tested(|| format!("listen({name}, {BACKLOG})"))?;
         Ok(listener)
     }
 
     /// A socket that is bound with `SO_REUSEPORT`, and does not listen.
-    pub fn bind_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
-        let listener = Listener::new(name, place.family, self.recorder.clone())?;
-        place.bind(&listener).tested(|| format!("bind({name}, {})", place.address))?;
+    pub fn bind_at(&mut self, name: &str, spec: &BindSpec) -> Result<Listener> {
+        let listener = Listener::new(name, spec.family, self.recorder.clone())?;
+        spec.bind(&listener).tested(|| format!("bind({name}, {})", spec.address))?;
         Ok(listener)
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Error, Result};
-use crate::gate::{Gate, Kind, Whose};
+use crate::gate::{Gate, GateKind, Whose};
 use crate::net::family::PORT;
 use crate::net::segment::Segment;
 use crate::net::witness::{Counters, Queue, State, sockets};
@@ -68,7 +68,7 @@ impl Lab {
     /// tail loss probe, which doubles nothing). And the capture and the listener must agree
     /// by then on how many segments were dropped.
     pub fn close_gated(&mut self, listener: Listener, gate: &mut Gate) -> Result<()> {
-        if gate.kind() == Kind::Filter {
+        if gate.kind() == GateKind::Filter {
             if final_acks(self.trace()).any(|segment| segment.len > 0) {
                 let last = final_acks(self.trace()).last().map(|segment| segment.at);
                 self.until_next_final_ack(last)?;

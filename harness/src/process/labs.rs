@@ -80,7 +80,7 @@ fn last_words(console: &str) -> String {
 /// wait for before the very end.
 #[derive(Default)]
 pub struct Labs {
-    dying: Mutex<Vec<Child>>,
+    zombies: Mutex<Vec<Child>>,
     starter: Starter,
     /// On before any lab needs them.
     _timestamps: Timestamps,
@@ -141,7 +141,7 @@ impl Labs {
         let mut reader = Reader::new(result, console);
         match reader.read(deadline) {
             Ended::Returned(returned) => {
-                self.bury(child);
+                self.reap(child);
                 returned
             }
             Ended::Silently => {
@@ -166,14 +166,14 @@ impl Labs {
         }
     }
 
-    fn bury(&self, child: Child) {
-        let mut dying = self.lock();
-        dying.push(child);
-        dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    fn reap(&self, child: Child) {
+        let mut zombies = self.lock();
+        zombies.push(child);
+        zombies.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
-        self.dying.lock().unwrap_or_else(PoisonError::into_inner)
+        self.zombies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -209,7 +209,7 @@ enum Ended {
 struct Reader {
     result: File,
     console: File,
-    arriving: Arriving,
+    returned: ResultReader,
     printed: Vec<u8>,
     console_open: bool,
 }
@@ -219,7 +219,7 @@ impl Reader {
         Self {
             result: result.into(),
             console: console.into(),
-            arriving: Arriving::default(),
+            returned: ResultReader::default(),
             printed: vec![],
             console_open: true,
         }
@@ -252,7 +252,7 @@ impl Reader {
                 if append(&mut self.result, &mut bytes) == 0 {
                     return Ended::Silently;
                 }
-                if let Some(returned) = self.arriving.push(&bytes) {
+                if let Some(returned) = self.returned.push(&bytes) {
                     return Ended::Returned(returned);
                 }
             }
@@ -293,12 +293,12 @@ mod tag {
 
 /// What of a result has arrived.
 #[derive(Default)]
-struct Arriving {
+struct ResultReader {
     frames: Frames,
     returned: Returned,
 }
 
-impl Arriving {
+impl ResultReader {
     /// The result, when its end has come.
     fn push(&mut self, bytes: &[u8]) -> Option<Result<Returned, Broken>> {
         self.frames.push(bytes);
@@ -356,17 +356,17 @@ mod tests {
         let sent = Returned { data: b"{}".to_vec(), pcapng: vec![7; 300] };
         let bytes = encode(sent.clone());
         for cut in 0..bytes.len() {
-            let mut arriving = Arriving::default();
-            assert_eq!(arriving.push(&bytes[..cut]), None, "cut at {cut}");
-            assert_eq!(arriving.push(&bytes[cut..]), Some(Ok(sent.clone())));
+            let mut reader = ResultReader::default();
+            assert_eq!(reader.push(&bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(reader.push(&bytes[cut..]), Some(Ok(sent.clone())));
         }
     }
 
     #[test]
     fn a_failed_setup_is_told_in_its_words() {
-        let told = Arriving::default().push(&encode_setup_failure("lo: EPERM"));
+        let told = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
         assert_eq!(told, Some(Err(Broken::Setup("lo: EPERM".into()))));
-        let told = Arriving::default().push(&encode_no_namespaces("unshare: EPERM"));
+        let told = ResultReader::default().push(&encode_no_namespaces("unshare: EPERM"));
         assert_eq!(told, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
     }
 }

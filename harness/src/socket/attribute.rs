@@ -147,7 +147,7 @@ pub fn ip_options(fd: impl AsFd) -> Result<Vec<u8>> {
 
 /// Has a listener keep the hop limits with which its connections' SYNs came
 /// (`IPV6_RECVHOPLIMIT`).
-pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
+pub fn save_hop_limit(socket: &impl Recorded) -> Result<()> {
     set_recorded(socket, "IPV6_RECVHOPLIMIT", 1, |socket| {
         sockopt::set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
     })
@@ -159,7 +159,7 @@ pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
 ///
 /// # Errors
 /// The kernel tells of no hop limit.
-pub fn kept_hops(fd: impl AsFd) -> Result<i32> {
+pub fn saved_hop_limit(fd: impl AsFd) -> Result<i32> {
     // A control message: its length and two numbers come first.
     const HEADER: usize = size_of::<libc::cmsghdr>();
     let call = || "getsockopt(IPV6_2292PKTOPTIONS)".to_owned();

@@ -10,7 +10,7 @@ use crate::socket::Listener;
 
 /// A place to listen at. The port is always the lab's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct BindSpec {
     /// Whose kind of socket; the address may be another than this family's own.
     pub family: Family,
     /// The local address.
@@ -21,7 +21,7 @@ pub struct Place {
     pub on_lo: bool,
 }
 
-impl Place {
+impl BindSpec {
     /// Where the family's listeners usually are: at its loopback address.
     pub fn usual(family: Family) -> Self {
         Self { family, address: family.loopback(), v6_only: false, on_lo: false }

@@ -17,7 +17,7 @@ use crate::net::family::{Family, PORT, tcp_socket};
 use crate::net::witness::Queue;
 use crate::net::{io_uring, md5, sockopt};
 use crate::socket::child::Child;
-use crate::socket::stream::{Recorded, set_option};
+use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Accepted, Act, Actor, CloseCall, Direction};
 use crate::wait;
 
@@ -204,7 +204,7 @@ impl Listener {
 
     /// Sets what its SYN+ACKs look like: type of service, time to live, and the maximum
     /// segment size that they announce.
-    pub fn look_like(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
+    pub fn set_header_fields(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
         let ipv6 = self.family == Family::V6;
         let (level, [tos, ttl]) = match ipv6 {
             true => (
@@ -333,6 +333,9 @@ impl Listener {
         })?;
         let child = Child::new(&self.name, socket, peer, self.recorder.clone());
         self.record_accepted(Accepted::Connection(child.client().to_owned()));
+        if self.recorder.resets_children_of(peer) {
+            child.reset_on_close()?;
+        }
         Ok(child)
     }
 

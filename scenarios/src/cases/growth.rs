@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use harness::lab::Lab;
 use harness::socket::attribute;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener, Stream};
 
@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
         source: "reuseport_grow(): synq_overflow_ts; tcp_synq_no_recent_overflow()",
         settings: Settings::Families,
         // Mostly it waits for nothing: see the function.
-        waits_for: Lab::TICKS_NEAR_ZERO,
+        waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: cookies,
         expect: |_| {
@@ -149,15 +149,15 @@ fn name(index: usize) -> String {
 
 /// `count` listeners, named by their order.
 fn listen_all(lab: &mut Lab, setting: Setting, count: usize) -> harness::Result<Vec<Listener>> {
-    let place = Place::usual(setting.family);
-    (0..count).map(|index| lab.listen_at(&name(index), &place)).collect()
+    let spec = BindSpec::usual(setting.family);
+    (0..count).map(|index| lab.listen_at(&name(index), &spec)).collect()
 }
 
 fn growth(lab: &mut Lab, setting: Setting, size: usize, more: usize) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let mut group = listen_all(lab, setting, first(size))?;
     let later: Vec<Listener> = (first(size)..first(size) + more)
-        .map(|index| lab.bind_at(&name(index), &place))
+        .map(|index| lab.bind_at(&name(index), &spec))
         .collect::<harness::Result<_>>()?;
     let [mut v, mut w, mut x] =
         [lab.wire_client("V")?, lab.wire_client("W")?, lab.wire_client("X")?];
@@ -237,7 +237,7 @@ fn observe_members(
 }
 
 fn cookies(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    lab.until_ticks_are_far_from_zero()?;
+    lab.until_jiffies_are_far_from_zero()?;
     lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
@@ -252,11 +252,11 @@ fn cookies(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 }
 
 fn incoming_cpu(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let mut group = listen_all(lab, setting, 127)?;
     attribute::incoming_cpu(&group[0], attribute::this_cpu()?)?;
     for index in 127..130 {
-        group.push(lab.listen_at(&name(index), &place)?);
+        group.push(lab.listen_at(&name(index), &spec)?);
     }
     let mut got = Vec::new();
     for _ in 0..8 {

@@ -6,7 +6,7 @@ use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::BACKLOG;
 use harness::socket::attribute;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
@@ -113,9 +113,9 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
+            let spec = BindSpec::usual(setting.family);
             let moved =
-                moved(lab, &place, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
+                moved(lab, &spec, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -129,8 +129,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
@@ -147,8 +147,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
                 lab.shut_down(&targets[1], Shutdown::Both)?;
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)?;
                 // Bound before, so that it listens again with the option.
@@ -169,9 +169,9 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
-                let e = lab.listen_at("E", &place)?;
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
+                let e = lab.listen_at("E", &spec)?;
                 for listener in [&e, &targets[1]] {
                     attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
                 }
@@ -194,8 +194,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()? + 1)
             })?;
             observe_moved(lab, &moved)
@@ -214,8 +214,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::any(setting.family);
-            let moved = moved(lab, &place, MANY, |_, _| Ok(()))?;
+            let spec = BindSpec::any(setting.family);
+            let moved = moved(lab, &spec, MANY, |_, _| Ok(()))?;
             lab.observe("children that moved as a new connection would", moved.alike());
             lab.observe("children that moved", moved.0.len());
             Ok(())
@@ -281,9 +281,9 @@ const CASES: &[Case] = &[
 const MANY: u16 = 96;
 
 fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
-    let (d, c) = (lab.bind_at("D", &place)?, lab.bind_at("C", &place)?);
-    let (b, a) = (lab.bind_at("B", &place)?, lab.bind_at("A", &place)?);
+    let spec = BindSpec::usual(setting.family);
+    let (d, c) = (lab.bind_at("D", &spec)?, lab.bind_at("C", &spec)?);
+    let (b, a) = (lab.bind_at("B", &spec)?, lab.bind_at("A", &spec)?);
     for listener in [&a, &b, &c, &d] {
         lab.start_listening(listener, BACKLOG)?;
     }

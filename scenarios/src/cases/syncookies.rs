@@ -45,10 +45,10 @@ const CASES: &[Case] = &[
         source: "cookie_tcp_check(): tcp_synq_no_recent_overflow()",
         settings: Settings::FamiliesOffAndOn,
         // Mostly it waits for nothing: see the function.
-        waits_for: Lab::TICKS_NEAR_ZERO,
+        waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| {
-            lab.until_ticks_are_far_from_zero()?;
+            lab.until_jiffies_are_far_from_zero()?;
             cookie(lab, false)
         },
         expect: |_| {

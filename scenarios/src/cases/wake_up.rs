@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
 
 use crate::case::{Case, Setting, Settings};
@@ -141,18 +141,18 @@ fn wake_up(
     let a = lab.listen("A")?;
     let _client = hello(lab, "C")?;
     let b = lab.listen("B")?;
-    let waiter = Waiter::start(&b, way)?;
-    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+    let thread = BlockedThread::start(&b, way)?;
+    lab.observe("the waiter before", asleep_or_woken(&thread, Duration::ZERO)?);
 
     let before = lab.counters()?;
     let _a = end(lab, a)?;
 
     // Nothing touches B before the waiter has had its chance.
-    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = asleep_or_woken(&thread, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
-    let mut waiter = Some(waiter);
+    let mut thread = Some(thread);
     let accepted = match found {
-        "woken" => waiter.take().map_or(Ok(None), Waiter::end)?,
+        "woken" => thread.take().map_or(Ok(None), BlockedThread::end)?,
         _ => None,
     };
     let child = match accepted {
@@ -167,7 +167,7 @@ fn wake_up(
     lab.observe_counters(&before)?;
     // A waiter that sleeps on wakes up for a new connection.
     let _fresh = lab.connect("fresh")?;
-    waiter.map_or(Ok(None), Waiter::end).map(drop)
+    thread.map_or(Ok(None), BlockedThread::end).map(drop)
 }
 
 fn wake_up_must() -> Expectation {
@@ -186,11 +186,11 @@ fn behind_another(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.select_index(&b, 1)?;
     let _d = hello(lab, "D")?;
     lab.settle()?;
-    let waiter = Waiter::start(&b, Way::EpollEdge)?;
-    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+    let thread = BlockedThread::start(&b, Way::EpollEdge)?;
+    lab.observe("the waiter before", asleep_or_woken(&thread, Duration::ZERO)?);
     let before = lab.counters()?;
     lab.close(a);
-    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = asleep_or_woken(&thread, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
     lab.observe_counters(&before)?;
     let mut accepted = Vec::new();
@@ -200,14 +200,14 @@ fn behind_another(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("B accepts", accepted.join(", "));
     // A waiter that sleeps on wakes up for a new connection.
     let _fresh = lab.connect("fresh")?;
-    waiter.end().map(drop)
+    thread.end().map(drop)
 }
 
 fn two_sleepers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let _clients = [hello(lab, "C")?, hello(lab, "D")?];
     let b = lab.listen("B")?;
-    let sleepers = [Waiter::start(&b, Way::Accept)?, Waiter::start(&b, Way::Accept)?];
+    let sleepers = [BlockedThread::start(&b, Way::Accept)?, BlockedThread::start(&b, Way::Accept)?];
     let state = |within| -> harness::Result<&str> {
         let [first, second] = &sleepers;
         let states = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];

@@ -265,7 +265,7 @@ pub(crate) mod tests {
             has_counters: true,
             has_ipv6: true,
             nftables: Ok(()),
-            gate: Ok(harness::gate::Kind::Nftables),
+            gate: Ok(harness::gate::GateKind::Nftables),
             has_md5: true,
             has_ao: true,
             destroy: Ok(()),

@@ -19,7 +19,7 @@ use super::worker_process::command;
 use crate::Family;
 use crate::error::{Context, Error, Result};
 use crate::process::subprocess::inherited;
-use crate::socket::bind_spec::Place;
+use crate::socket::bind_spec::BindSpec;
 use crate::socket::{Child, Listener, Received, Stream};
 
 /// How many children the queue of a listener takes before it is full.
@@ -43,8 +43,8 @@ const AT_A_TIME: usize = 64;
 /// The kernel refuses.
 pub fn listen(family: Family) -> Result<Listener> {
     let listener = Listener::unrecorded("a worker's listener", family)?;
-    let place = Place::any(family);
-    place.bind(&listener).call(|| format!("bind({})", place.address))?;
+    let spec = BindSpec::any(family);
+    spec.bind(&listener).call(|| format!("bind({})", spec.address))?;
     listener.listen(BACKLOG).call(|| format!("listen({BACKLOG})"))?;
     Ok(listener)
 }

@@ -3,9 +3,9 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wait;
@@ -256,16 +256,16 @@ fn without_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn closed_under_accept(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let a = lab.listen_at("A", &Place::usual(setting.family))?;
-    let waiter = Waiter::start_on_the_descriptor(&a)?;
+    let a = lab.listen_at("A", &BindSpec::usual(setting.family))?;
+    let thread = BlockedThread::start_on_the_descriptor(&a)?;
     let b = lab.listen("B")?;
     lab.select_index(&a, 0)?;
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_sockets("after the close")?;
-    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.observe("the waiter after the close", asleep_or_woken(&thread, Duration::ZERO)?);
     let _client = lab.connect("C")?;
-    let child = waiter.end()?;
+    let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody".into(), |child| lab.trace().name_of(child.peer));
     lab.observe("the call returns", format!("{whose}'s connection"));
     lab.observe_sockets("then")?;

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::{Listener, Stream};
 
 use crate::case::{Case, Migration, Setting, Settings};
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, setting| {
-            let moved = moved(lab, &Place::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
+            let moved = moved(lab, &BindSpec::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),

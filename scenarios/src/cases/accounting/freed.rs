@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
-use harness::gate::{Kind, Whose};
+use harness::gate::{GateKind, Whose};
 use harness::lab::{HELD, Lab};
 use harness::process::entry::use_every_descriptor;
 use harness::socket::wire_client::Draft;
@@ -278,7 +278,7 @@ fn timer(lab: &mut Lab, times: usize) -> harness::Result<()> {
     let before = lab.counters()?;
     let b = listen(lab, times as i32)?;
     // Of a filter's gate, each listener needs one.
-    let of_b = (gate.kind() == Kind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
+    let of_b = (gate.kind() == GateKind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
     let _of_b = of_b.transpose()?;
     lab.close_gated(a, &mut gate)?;
     wait::until_within(FIRST + wait::deadline(), "the timer to move every request", || {

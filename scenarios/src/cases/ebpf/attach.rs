@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use harness::Context;
 use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener};
 
@@ -187,12 +187,12 @@ fn without_the_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn attached_before_listening(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let [runs, unused] = [Runs::new()?, Runs::new()?];
     let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
     let another = Program::load(Attach::SelectOrMigrate, &unused.counted())?;
     let mut listen = |name: &str, its: Option<&Program>| {
-        let listener = lab.bind_at(name, &place)?;
+        let listener = lab.bind_at(name, &spec)?;
         if let Some(its) = its {
             lab.attach(&listener, its)?;
         }

@@ -7,7 +7,7 @@ use harness::bpf::{
     Attach, Counts, DROP, Index, PASS, Program, SockArray, Statement, select, store_result, when,
 };
 use harness::lab::Lab;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
 
@@ -31,9 +31,9 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
-            let place = Place::usual(setting.family);
+            let spec = BindSpec::usual(setting.family);
             let moved =
-                moved(lab, &place, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
+                moved(lab, &spec, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -293,8 +293,8 @@ fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     statements.push(PASS);
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let other = if setting.family == Family::V4 { Family::V6 } else { Family::V4 };
-    let neighbour = lab.listen_at("N", &Place::neighbour(setting.family))?;
-    let stranger = lab.listen_at("X", &Place::any(other).v6_only())?;
+    let neighbour = lab.listen_at("N", &BindSpec::neighbour(setting.family))?;
+    let stranger = lab.listen_at("X", &BindSpec::any(other).v6_only())?;
     let udp = lab.udp("U")?;
     lab.put_in_array(&group, 1, &neighbour)?;
     lab.put_in_array(&group, 2, &stranger)?;

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
@@ -61,7 +61,7 @@ fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("again", outcome(detach(&a)));
     lab.attach(&a, &program)?;
     lab.observe("by B", outcome(detach(&b)));
-    let bound = lab.bind_at("C", &Place::usual(setting.family))?;
+    let bound = lab.bind_at("C", &BindSpec::usual(setting.family))?;
     lab.observe("by a socket with the option and no group", outcome(detach(&bound)));
     let bare = lab.socket("D")?;
     lab.observe("by a socket without the option", outcome(detach(&bare)));

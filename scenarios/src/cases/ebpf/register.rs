@@ -7,7 +7,7 @@ use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::socket::BACKLOG;
 use harness::socket::attribute::cookie;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -146,8 +146,8 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let [array, other] = [SockArray::new(2)?, SockArray::new(1)?];
     let narrow = SockArray::narrow(1)?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
-    let bound = lab.bind_at("D", &Place::usual(setting.family))?;
-    let former = lab.listen_at("F", &Place::neighbour(setting.family))?;
+    let bound = lab.bind_at("D", &BindSpec::usual(setting.family))?;
+    let former = lab.listen_at("F", &BindSpec::neighbour(setting.family))?;
     // So it stays in its group.
     lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
     lab.shut_down(&former, Shutdown::Both)?;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::Stream;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::trace::Part;
@@ -14,7 +14,7 @@ use harness::{Family, Result};
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -424,7 +424,6 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.begin(Part::TakingDown);
-        child.reset_on_close()?;
     }
     Ok(())
 }
@@ -432,34 +431,34 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
-    let waiter = Waiter::start(&b, Way::Accept)?;
+    let thread = BlockedThread::start(&b, Way::Accept)?;
     let before = lab.counters()?;
     lab.close(a);
     lab.settle()?;
-    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.observe("the waiter after the close", asleep_or_woken(&thread, Duration::ZERO)?);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let within = Duration::from_millis(harness::socket::NO_WAKE_UP_MS.into());
-    lab.observe("the waiter after the ACK", asleep_or_woken(&waiter, within)?);
+    lab.observe("the waiter after the ACK", asleep_or_woken(&thread, within)?);
     lab.observe_counters(&before)?;
-    let child = waiter.end()?;
+    let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody's".into(), |c| lab.trace().name_of(c.peer));
     lab.observe("whose child", whose);
-    child.map_or(Ok(()), |child| child.reset_on_close())
+    Ok(())
 }
 
 fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::syn())?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     // A still has the request, which ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -483,7 +482,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
     for client in [&mut v, &mut w] {
         lab.timer_has_fired(client);
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        drop(accept_to_reset(&b)?);
+        drop(b.accept()?);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
-use harness::lab::epoll_watch::Watch;
+use harness::lab::epoll_watch::EpollWatch;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::{Client, Listener, NO_WAKE_UP_MS, Stream};
 
@@ -90,7 +90,7 @@ fn set_and_close(lab: &mut Lab, value: &str, a: Listener) -> harness::Result<()>
 /// Quiz 2 in the moment after A was closed.
 struct Closed {
     b: Listener,
-    watch: Watch,
+    watch: EpollWatch,
     client: Client,
     gate: harness::gate::Gate,
     before: harness::net::witness::Counters,
@@ -104,7 +104,7 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     lab.until_wire("C > S  P. 1:12(11) ack 1")?;
     // A small backlog, since it is filled at the end.
     let b = lab.listen_with_backlog("B", 8)?;
-    let watch = Watch::start(&b)?;
+    let watch = EpollWatch::start(&b)?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     lab.observe_sockets("before the close")?;
 

@@ -9,9 +9,7 @@ use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{
-    SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
-};
+use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn, syn_acks};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -145,8 +143,8 @@ fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
-    option("B, TOS", b.look_like(0x10, 33, 1000))?;
-    option("C, TOS", c.look_like(0x20, 44, 1000))?;
+    option("B, TOS", b.set_header_fields(0x10, 33, 1000))?;
+    option("C, TOS", c.set_header_fields(0x20, 44, 1000))?;
     let before = lab.counters()?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
@@ -189,5 +187,5 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
     lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
     lab.wire_send(&mut w, &data())?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::lab::Lab;
 use harness::net::witness::retransmissions;
 use harness::socket::Listener;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::{Family, Result, socket::attribute};
 
@@ -13,7 +13,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
-use crate::steps::request::{NOTHING, SYN_ACK_TO_W, accept_to_reset, data, request_in_flight};
+use crate::steps::request::{NOTHING, SYN_ACK_TO_W, data, request_in_flight};
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::syn_ack_timer::{FIRST, option};
 
@@ -197,7 +197,7 @@ fn listen_marked(
     name: &str,
     mark: usize,
 ) -> harness::Result<Listener> {
-    let listener = lab.listen_at(name, &Place::usual(setting.family).on_lo())?;
+    let listener = lab.listen_at(name, &BindSpec::usual(setting.family).on_lo())?;
     attribute::named(setting.family, "SO_MARK").set(&listener, mark)?;
     attribute::save_syn(&listener, 1)?;
     Ok(listener)
@@ -217,7 +217,7 @@ fn kept_by_the_clone(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the ACK", answer);
     observe_others(lab, &b, &others)?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     let mark = attribute::named(setting.family, "SO_MARK").get(&child)?;
     lab.observe("mark of W's child", mark);
     lab.observe("device of W's child", attribute::device(&child)?);
@@ -258,16 +258,16 @@ pub(super) fn cookie(lab: &mut Lab, _: Setting) -> Result<()> {
 fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.sysctl("net.ipv4.tcp_reflect_tos", "1")?;
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn().service(0x28))?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 /// W's SYN goes to A, which is closed; its request is moved to B by the timer. Then others
@@ -297,7 +297,7 @@ fn moved_among_others(
     let mut all = Vec::new();
     for client in &mut clients {
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         all.push(read(&child)?);
     }
     let of_w = all.pop().unwrap_or(-1);
@@ -315,8 +315,8 @@ fn ip_options(lab: &mut Lab, _: Setting) -> Result<()> {
 
 fn hops(lab: &mut Lab, _: Setting) -> Result<()> {
     let syn = |hops| Draft::syn().hops(hops);
-    let read = |child: &_| attribute::kept_hops(child).map(i64::from);
-    let keep = |listener: &_| attribute::keep_hops(listener);
+    let read = |child: &_| attribute::saved_hop_limit(child).map(i64::from);
+    let keep = |listener: &_| attribute::save_hop_limit(listener);
     let (of_w, others) = moved_among_others(lab, &syn(33), &syn(44), keep, read)?;
     lab.observe("hop limit that W's child tells", of_w);
     lab.observe("hop limits that the others tell", others);
@@ -341,7 +341,7 @@ fn reported_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
     lab.wire_send(&mut w, &data())?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     lab.observe("retransmissions that W's child tells", i64::from(retransmissions(&child)?));
     Ok(())
 }
@@ -362,5 +362,5 @@ fn rate_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let skipped = lab.counters()?.grown(&before, "TCPACKSkippedSynRecv").unwrap_or(-1);
     lab.observe("TCPACKSkippedSynRecv", skipped);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }

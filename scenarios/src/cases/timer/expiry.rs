@@ -250,15 +250,15 @@ pub(super) fn dropped() -> Expectation {
 
 fn looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     let before = lab.counters()?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     lab.wire_send(&mut w, &data())?;
     lab.observe_counters(&before)?;
     observe_child(lab, &b)
