@@ -105,7 +105,7 @@ impl Text<'_> {
         text.push_str(&self.deviations());
         if !self.flaky.is_empty() {
             let _ = writeln!(text, "\n{}", self.style.yellow("Flaky"));
-            self.flaky.iter().for_each(|told| text.push_str(&item(told)));
+            self.flaky.iter().for_each(|line| text.push_str(&item(line)));
         }
         text.push_str(&self.known_bugs());
         text.push_str(&self.not_checked(end));
