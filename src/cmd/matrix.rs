@@ -91,7 +91,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     };
     match arguments.bisect {
         Some(sought) => bisect::report(bisect::judged(&found, sought), sought),
-        None => fan_out.exit(&found, named),
+        None => fan_out.exit(&found, named, arguments.deny_flaky),
     }
 }
 

@@ -3,7 +3,7 @@
 use harness::trace::observation::Value;
 use maud::{Markup, PreEscaped, html};
 use scenarios::judge::{Mismatch, Verdict};
-use scenarios::report;
+use scenarios::report::{self, Retried};
 
 use crate::html::contents::Page;
 use crate::html::digest::{Case, Mechanism, Outcome, Place};
@@ -67,6 +67,7 @@ fn result(page: &Page<'_>, case: &Case<'_>, at: usize, outcome: &Outcome<'_>) ->
             h5 { (mark::chip(outcome.word)) " Result " (number) }
             p class="places" { (places(page, case, outcome)) }
             (said(outcome.first))
+            (retried(page, case, outcome))
             (facts(case, at))
             (ladder::shown(case, at, page.limits.ladders))
             (captures(page, case, outcome))
@@ -106,6 +107,26 @@ fn places(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
 
 fn setting_of<'d>(case: &Case<'d>, place: &Place<'_>) -> &'d str {
     case.settings[place.setting].name
+}
+
+/// Where it took more than one try, and what the discarded ones saw.
+fn retried(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
+    let told = outcome
+        .places
+        .iter()
+        .filter_map(|place| Some((place, Retried::of(&place.run.verdict, &place.run.discarded)?)));
+    html! {
+        @for (place, retried) in told {
+            div class="retried" {
+                p {
+                    (mark::retried(&retried)) " "
+                    (setting_of(case, place)) " on "
+                    (page.combined.found.kernels[place.column].name) ": " (retried.often())
+                }
+                ul { @for line in retried.tries() { li { (line) } } }
+            }
+        }
+    }
 }
 
 /// What the verdict says: the bug, the deviations, the reason.

@@ -4,6 +4,7 @@
 //! settings and on all kernels, have few results that differ in more than times and
 //! port numbers; each of these is shown once, with the places where it was seen.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use harness::Family;
@@ -13,7 +14,7 @@ use scenarios::judge::Verdict;
 
 use crate::html::combine::Combined;
 use crate::output::document::CaseDocument;
-use crate::output::word::{Tally, Word};
+use crate::output::word::{CaseResult, Tally, Word};
 
 /// Cases of one mechanism.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub enum Cell {
         at: usize,
         /// Its word.
         word: Word,
+        /// Some round failed in a discarded try, and not in the last one.
+        flaky: bool,
     },
 }
 
@@ -94,12 +97,12 @@ pub struct Place<'d> {
 }
 
 impl Cell {
-    /// The word; nothing where nobody asked.
-    pub fn word(self) -> Option<Word> {
+    /// What tables have of it; nothing where nobody asked.
+    pub fn result(self) -> Option<CaseResult> {
         match self {
             Self::NotAsked => None,
-            Self::NotRun => Some(Word::NotRun),
-            Self::Result { word, .. } => Some(word),
+            Self::NotRun => Some(Word::NotRun.into()),
+            Self::Result { word, flaky, .. } => Some(CaseResult { word, flaky }),
         }
     }
 }
@@ -107,7 +110,7 @@ impl Cell {
 impl Case<'_> {
     /// The results of its settings on a kernel.
     pub fn tally(&self, column: usize) -> Tally {
-        self.settings.iter().filter_map(|setting| setting.cells[column].word()).collect()
+        self.settings.iter().filter_map(|setting| setting.cells[column].result()).collect()
     }
 
     /// An earlier result of the same word in all settings of this one: only what differs
@@ -178,8 +181,21 @@ pub fn digest(combined: &Combined) -> Vec<Mechanism<'_>> {
     mechanisms
 }
 
-/// A case on a column: the first run with the worst word, in how many rounds it was so.
-type Runs<'d> = HashMap<(usize, &'d str), (&'d CaseDocument, Word, (u32, u32))>;
+/// The rounds of a case on a column.
+#[derive(Clone, Copy)]
+struct Rounds<'d> {
+    /// The first with the worst word.
+    worst: &'d CaseDocument,
+    /// That word.
+    word: Word,
+    /// How many have it, of how many.
+    of: (u32, u32),
+    /// Some of them failed in a discarded try, and not in the last one.
+    flaky: bool,
+}
+
+/// The rounds of every case on every column.
+type Runs<'d> = HashMap<(usize, &'d str), Rounds<'d>>;
 
 fn worst_rounds(combined: &Combined) -> Runs<'_> {
     let mut runs: Runs<'_> = HashMap::new();
@@ -187,12 +203,16 @@ fn worst_rounds(combined: &Combined) -> Runs<'_> {
         let Some(run) = &kernel.run else { continue };
         for case in &run.cases {
             let word = Word::of(&case.verdict);
-            let new = (case, word, (1, run.rounds));
+            let flaky = case.is_flaky();
+            let new = Rounds { worst: case, word, of: (1, run.rounds), flaky };
             runs.entry((column, case.id.as_str()))
-                .and_modify(|known| match word.cmp(&known.1) {
-                    std::cmp::Ordering::Greater => *known = new,
-                    std::cmp::Ordering::Equal => known.2.0 += 1,
-                    std::cmp::Ordering::Less => {}
+                .and_modify(|known| match word.cmp(&known.word) {
+                    Ordering::Greater => *known = Rounds { flaky: flaky || known.flaky, ..new },
+                    Ordering::Equal => {
+                        known.of.0 += 1;
+                        known.flaky |= flaky;
+                    }
+                    Ordering::Less => known.flaky |= flaky,
                 })
                 .or_insert(new);
         }
@@ -205,7 +225,9 @@ impl<'d> Case<'d> {
         let setting = self.settings.len();
         let mut cells = vec![];
         for (column, origin) in combined.columns.iter().enumerate() {
-            let Some((run, word, rounds)) = runs.get(&(column, id)).copied() else {
+            let Some(Rounds { worst: run, word, of: rounds, flaky }) =
+                runs.get(&(column, id)).copied()
+            else {
                 let asked = origin.selected.contains(id);
                 cells.push(if asked { Cell::NotRun } else { Cell::NotAsked });
                 continue;
@@ -220,7 +242,7 @@ impl<'d> Case<'d> {
                 self.results.len() - 1
             });
             self.results[at].places.push(Place { setting, column, rounds, run });
-            cells.push(Cell::Result { at, word });
+            cells.push(Cell::Result { at, word, flaky });
         }
         self.settings.push(Setting { id, name, cells });
     }

@@ -6,7 +6,7 @@ use crate::html::contents::Page;
 use crate::html::digest::split;
 use crate::html::{mark, table};
 use crate::output::document::KernelDocument;
-use crate::output::matrix::findings::{Bug, Group, Wrong};
+use crate::output::matrix::findings::{Bug, Group, RetriedCase, Wrong};
 use crate::output::plain::Plain;
 use crate::output::word::{self, Word};
 
@@ -140,6 +140,27 @@ fn deviation(page: &Page<'_>, wrong: &Wrong<'_>) -> Markup {
     }
 }
 
+/// Cases that were tried more than once, and what the discarded tries saw.
+fn retried(page: &Page<'_>, heading: &str, cases: &[RetriedCase<'_>]) -> Markup {
+    html! {
+        @if !cases.is_empty() {
+            h3 { (heading) }
+            ul {
+                @for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
+                    li {
+                        (mark::retried(retried)) " " (title) " on "
+                        (mark::names(&page.combined.found, &[*kernel])) ": " (retried.often())
+                        ul { @for line in retried.tries() { li { (line) } } }
+                    }
+                }
+            }
+            @if cases.len() > LISTED {
+                p { "And " (cases.len() - LISTED) " more, which the tables below lead to." }
+            }
+        }
+    }
+}
+
 /// Known bugs, and which kernel has which.
 pub fn bugs(page: &Page<'_>) -> Markup {
     if page.findings.bugs.is_empty() {
@@ -212,6 +233,8 @@ pub fn has_warnings(page: &Page<'_>) -> bool {
     let findings = &page.findings;
     !(findings.complaints.is_empty()
         && findings.ends.is_empty()
+        && findings.flaky.is_empty()
+        && findings.retried.is_empty()
         && findings.stale.is_empty()
         && findings.missing.is_empty()
         && findings.restarts.is_empty()
@@ -256,6 +279,8 @@ pub fn warnings(page: &Page<'_>) -> Markup {
                     "."
                 }
             }
+            (retried(page, "Flaky: failed in a slow lab, and not when tried again", &findings.flaky))
+            (retried(page, "Tried again after a slow lab", &findings.retried))
             (groups(page, "Expected bugs that are not there", &findings.stale))
             (groups(page, "Missing in guests", &findings.missing))
             (groups(page, "Skipped", &findings.skips))

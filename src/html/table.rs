@@ -132,6 +132,9 @@ fn legend(page: &Page<'_>) -> Markup {
             @for word in Word::WORST_FIRST.into_iter().rev().filter(|word| page.occurs(*word)) {
                 div { dt { (mark::chip(word)) } dd { (mark::meaning(word)) } }
             }
+            @if page.all.flaky() > 0 {
+                div { dt { (mark::FLAKY) } dd { (mark::FLAKY_MEANING) } }
+            }
             div {
                 dt { "3/12" }
                 dd { "3 of a cell's 12 have this result, the others one that stands before it in this list" }

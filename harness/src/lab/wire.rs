@@ -17,8 +17,17 @@ use crate::wait;
 const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
 
 impl Lab {
-    /// A client whose segments are built one by one. It has sent none.
+    /// A client that sends just the segments that the case builds. It has sent none. It never
+    /// acknowledges a FIN, so children of its connections are reset when they are closed.
     pub fn wire_client(&mut self, name: &str) -> Result<WireClient> {
+        let client = self.wire_client_to_be_finished(name)?;
+        self.recorder.reset_children_of(client.local);
+        Ok(client)
+    }
+
+    /// As [`Lab::wire_client`], for a case about what is left of connections whose FIN nobody
+    /// acknowledges.
+    pub fn wire_client_to_be_finished(&mut self, name: &str) -> Result<WireClient> {
         let client = WireClient::new(name, self.family, self.recorder.clone())?;
         self.recorder.with_capture(|capture| capture.trace_mut().name(client.local, name));
         Ok(client)

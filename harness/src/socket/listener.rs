@@ -17,7 +17,7 @@ use crate::net::family::{Family, PORT, tcp_socket};
 use crate::net::witness::Queue;
 use crate::net::{io_uring, md5, sockopt};
 use crate::socket::child::Child;
-use crate::socket::stream::{Recorded, set_option};
+use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Accepted, Act, Actor, CloseCall, Direction};
 use crate::wait;
 
@@ -333,6 +333,9 @@ impl Listener {
         })?;
         let child = Child::new(&self.name, socket, peer, self.recorder.clone());
         self.record_accepted(Accepted::Connection(child.client().to_owned()));
+        if self.recorder.resets_children_of(peer) {
+            child.reset_on_close()?;
+        }
         Ok(child)
     }
 

@@ -1,6 +1,7 @@
 //! What a run of a case results in.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,4 +88,11 @@ pub struct Mismatch {
     /// length when it ended too early.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_line: Option<usize>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, expected, actual, .. } = self;
+        write!(f, "{what}: expected {}, actual {actual}", expected.join(" or "))
+    }
 }

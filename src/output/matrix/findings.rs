@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
 use scenarios::judge::{Mismatch, SkipReason, Verdict};
+use scenarios::report::Retried;
 
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
 use crate::output::word::{self, Tally};
@@ -16,6 +17,10 @@ pub struct Findings<'d> {
     pub ends: Vec<&'d KernelDocument>,
     /// Failures and errors: the same case that goes wrong alike is one of them.
     pub wrong: Vec<Wrong<'d>>,
+    /// Cases that failed in a discarded try, and not in the last one.
+    pub flaky: Vec<RetriedCase<'d>>,
+    /// Other cases that were tried more than once.
+    pub retried: Vec<RetriedCase<'d>>,
     /// Known bugs.
     pub bugs: Vec<Bug<'d>>,
     /// Expectations of bugs that are not there: the row's reason, and where.
@@ -56,6 +61,17 @@ pub struct Wrong<'d> {
     pub broken: Option<&'d str>,
     /// The kernels, and in how many rounds of how many.
     pub kernels: Vec<(usize, u32, u32)>,
+}
+
+/// A case that was tried more than once.
+#[derive(Debug)]
+pub struct RetriedCase<'d> {
+    /// On which kernel.
+    pub kernel: usize,
+    /// The case's id, and which round if there are several.
+    pub title: String,
+    /// How often, and what was seen.
+    pub retried: Retried<'d>,
 }
 
 /// A known bug.
@@ -108,6 +124,14 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
 
 impl<'d> Findings<'d> {
     fn note_case(&mut self, at: usize, case: &'d CaseDocument, rounds: u32) {
+        if let Some(retried) = Retried::of(&case.verdict, &case.discarded) {
+            let title = match rounds {
+                1 => case.id.clone(),
+                _ => format!("{} run {}", case.id, case.round),
+            };
+            let among = if retried.is_flaky() { &mut self.flaky } else { &mut self.retried };
+            among.push(RetriedCase { kernel: at, title, retried });
+        }
         match &case.verdict {
             Verdict::Pass { stale: None } => {}
             Verdict::Pass { stale: Some(stale) } => {

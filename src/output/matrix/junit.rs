@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use scenarios::judge::{Mismatch, Verdict};
+use scenarios::report::wrong_names;
 
 use crate::output::document::{Blame, CaseDocument, KernelDocument, MatrixDocument};
+use crate::output::retried;
 
 /// The XML.
 pub fn junit(found: &MatrixDocument) -> io::Result<String> {
@@ -96,8 +98,7 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
         Verdict::Pass { .. } => TestCaseStatus::success(),
         Verdict::Fail { mismatches } => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
-            status.set_message(format!("the kernel deviates in: {}", wrong.join(", ")));
+            status.set_message(format!("the kernel deviates in: {}", wrong_names(mismatches)));
             status.set_description(explained(kernel, case, mismatches));
             status
         }
@@ -127,6 +128,7 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
     };
     let mut test = named(kernel, &title, &case.id, status);
     test.set_time(Duration::from_millis(case.took_ms));
+    retried::add(&mut test, &case.verdict, &case.discarded);
     test
 }
 

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::output::document::MatrixDocument;
-use crate::output::matrix::findings::{self, Findings, Group, Wrong, names};
+use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
 use crate::output::matrix::grid::columns;
 use crate::output::matrix::text::place;
-use crate::output::word::{self, Tally, Word};
+use crate::output::word::{self, FLAKY_MARK, FLAKY_MEANING, Tally, Word};
 
 /// Columns of a table that still fit a page.
 const COLUMNS: usize = 12;
@@ -26,6 +26,13 @@ pub fn markdown(found: &MatrixDocument) -> String {
     let mut text = String::from("## sockmig: TCP connections when a listener closes\n\n");
     table(&mut text, found);
     wrong(&mut text, found, &findings);
+    retried(
+        &mut text,
+        found,
+        "Flaky: failed in a slow lab, and not when tried again",
+        &findings.flaky,
+    );
+    retried(&mut text, found, "Tried again after a slow lab", &findings.retried);
     bugs(&mut text, found, &findings);
     ends(&mut text, &findings);
     complaints(&mut text, found, &findings);
@@ -117,7 +124,7 @@ fn symbol(word: Word) -> &'static str {
 fn cell_text(tally: &Tally) -> String {
     match tally.worst() {
         Some(Word::NotRun) if tally.of(Word::NotRun) == tally.total() => "⬜ not run".into(),
-        Some(worst) => format!("{} {}", symbol(worst), tally.cell()),
+        Some(worst) => format!("{} {}", symbol(worst), escaped(&tally.cell())),
         None => String::new(),
     }
 }
@@ -151,7 +158,11 @@ fn table(text: &mut String, found: &MatrixDocument) {
             _ => format!("{} {}: {meaning}", symbol(word), word.text()),
         }
     });
-    let legend = legend.collect::<Vec<_>>().join(" · ");
+    let flaky = (all.flaky() > 0).then(|| {
+        let meaning = FLAKY_MEANING.split(';').next().unwrap_or_default();
+        format!("{}: {meaning}", escaped(FLAKY_MARK))
+    });
+    let legend = legend.chain(flaky).collect::<Vec<_>>().join(" · ");
     let (kernels, cells) = (findings::kernels_line(found), findings::cells_line(&all));
     let seconds = found.took_ms as f64 / 1000.0;
     let _ = writeln!(text, "\n{legend}\n\n{kernels}; {cells}; {seconds:.1} s");
@@ -196,6 +207,23 @@ fn one_wrong(text: &mut String, found: &MatrixDocument, wrong: &Wrong<'_>) {
     }
     let _ = writeln!(block, "again     {}", wrong.again(found));
     let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&block)));
+}
+
+fn retried(text: &mut String, found: &MatrixDocument, heading: &str, cases: &[RetriedCase<'_>]) {
+    if cases.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n### {heading}\n");
+    for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
+        let kernel = html(&found.kernels[*kernel].name);
+        let (title, often) = (html(title), html(&retried.often()));
+        let _ = writeln!(text, "<details><summary>🔁 {title} on {kernel}: {often}</summary>\n");
+        let tries = shortened(&retried.tries().join("\n"));
+        let _ = writeln!(text, "{}\n</details>\n", fenced(&tries));
+    }
+    if let Some(more) = cases.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        let _ = writeln!(text, "\n... and {more} more; `matrix.json` has them all.");
+    }
 }
 
 fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
