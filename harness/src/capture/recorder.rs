@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     /// Records an act and does it. What the kernel sends because of it stands after it in the
-    /// trace; if it is refused, the errno stands beside it.
+    /// trace; if it is refused, the errno is recorded with it.
     pub(crate) fn act<T>(
         &self,
         act: impl FnOnce() -> Act,
@@ -173,10 +173,10 @@ impl Recorder {
         }
     }
 
-    /// The lab's capture, for whoever reads it. Nothing may be recorded meanwhile.
+    /// Reads the lab's capture. Nothing may be recorded meanwhile.
     ///
     /// # Panics
-    /// There is none: the lab is over, or never was.
+    /// It does not exist: the lab is over, or never was.
     pub(crate) fn with_capture<T>(&self, work: impl FnOnce(&mut Capture) -> T) -> T {
         let mut notes = self.notes().expect("a lab's recorder");
         work(notes.capture.as_mut().expect("the lab is not over"))

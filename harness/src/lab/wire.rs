@@ -71,9 +71,9 @@ impl Lab {
         Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
     }
 
-    /// Checks that the timer which repeats SYN+ACKs cannot have fired for `client` yet: it
-    /// does something to the request that is none of the case's business. Where the
-    /// listener is closed and migration is off, nothing on the wire would tell.
+    /// Checks that the timer which retransmits SYN+ACKs cannot have fired for `client` yet: it
+    /// would change the request in a way that the case is not about. Where the listener is
+    /// closed and migration is off, nothing on the wire would show that.
     ///
     /// # Errors
     /// [`Error::TooSlow`] when it can have.
@@ -95,8 +95,8 @@ impl Lab {
     /// Returns when every packet that was sent before has been received, and every packet
     /// that was sent because of one.
     ///
-    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that comes round
-    /// has passed behind them. The second comes behind the answers.
+    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that arrives has
+    /// passed after them. The second one arrives after the answers.
     pub fn settle(&mut self) -> Result<()> {
         let echo = match self.echo.take() {
             Some(echo) => echo,

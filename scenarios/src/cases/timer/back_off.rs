@@ -177,7 +177,7 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_repetition(&b, 1000)));
+    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_rto(&b, 1000)));
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
