@@ -28,7 +28,7 @@ use crate::wait;
 /// [`VIRTIO_PORT`], or the path of a serial line.
 pub const GUEST_ARGUMENT: &str = "__guest";
 
-/// The name of the virtio port through which a guest talks.
+/// The name of the virtio port through which a guest sends and receives.
 pub const VIRTIO_PORT: &str = "sockmig";
 
 /// Tags of the frames that every guest sends. The others are the work's own.
@@ -44,7 +44,7 @@ pub mod tag {
 }
 
 /// Whether this runs in a guest, where nothing is at work but what this program started. The
-/// kernel's command line tells, which whoever boots a guest writes.
+/// kernel's command line says so, which is written by the program that boots a guest.
 pub fn is_here() -> bool {
     fs::read_to_string("/proc/cmdline").is_ok_and(|line| is_of_guest(&line))
 }
@@ -143,8 +143,8 @@ fn power_off() -> ! {
     panic!("reboot(RB_POWER_OFF): {refused:?}");
 }
 
-/// Where a guest hears its task and tells what comes of it. Clones are the same port, so
-/// that several threads may tell.
+/// Through which a guest receives its task and sends its results. Clones are the same port,
+/// so that several threads may send.
 #[derive(Clone)]
 pub struct Port {
     device: Arc<Mutex<File>>,
@@ -216,7 +216,7 @@ fn virtio_port(wanted: &str) -> Option<PathBuf> {
     })
 }
 
-/// A serial line passes bytes on as they are only when told to.
+/// A serial line passes bytes on unchanged only in raw mode.
 fn make_raw(line: &File) -> Result<()> {
     let mut settings = tcgetattr(line).call(|| "tcgetattr(port)".into())?;
     cfmakeraw(&mut settings);

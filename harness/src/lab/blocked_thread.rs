@@ -23,7 +23,7 @@ use crate::socket::{Child, Listener, Recorded};
 use crate::trace::Act;
 use crate::wait;
 
-/// What a waiter sleeps in.
+/// The call in which a thread sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// `epoll_wait`, level-triggered.
@@ -36,7 +36,7 @@ pub enum Way {
     Accept,
 }
 
-/// A thread that sleeps.
+/// A thread that sleeps in a call on a listener.
 pub struct BlockedThread {
     /// The other end is the thread's, which closes it when it ends.
     ended: OwnedFd,
@@ -72,21 +72,21 @@ impl BlockedThread {
     {
         let (ended, ending) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
         listener.block()?;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _ending: OwnedFd = ending;
             // Closed before the end is announced, so that the trace has it in its place.
             let listener = listener;
             let call = prepare(&listener, way)?;
-            // The file goes on to tell of this thread when another one reads it.
+            // The file stays the one of this thread when another one reads it.
             let stat = File::open("/proc/thread-self/stat");
-            let _ = tell.send(stat.call(|| "open(/proc/thread-self/stat)".into())?);
+            let _ = sender.send(stat.call(|| "open(/proc/thread-self/stat)".into())?);
             call()
         });
-        // The sender is gone without a word when the thread has failed before.
-        if let Ok(stat) = told.recv() {
+        // Nothing is received when the thread has failed before.
+        if let Ok(stat) = receiver.recv() {
             // It has nothing left to sleep in but the call.
-            wait::until("the waiter to fall asleep", || {
+            wait::until("a thread to sleep in its call", || {
                 Ok((is_asleep(&stat)? || wait::ready(&[ended.as_fd()], Duration::ZERO)?[0])
                     .then_some(()))
             })?;
@@ -105,13 +105,14 @@ impl BlockedThread {
     /// [`Error::NeverHappened`] when it does not return; the thread is left to itself.
     pub fn end(self) -> Result<Option<Child>> {
         if !self.is_woken(wait::deadline())? {
-            let what = "the waiter to wake up".into();
+            let what = "a thread's call to return".into();
             return Err(Error::NeverHappened { what, waited: wait::deadline() });
         }
         let returned = self.thread.join();
         let closes = self.recorder.releases(IN_ACCEPT);
         self.recorder.record(|| Act::EndCall { closes });
-        returned.unwrap_or_else(|_| Err(Error::unreadable("a waiter", "a panic")))
+        returned
+            .unwrap_or_else(|_| Err(Error::unreadable("a thread that slept in a call", "a panic")))
     }
 }
 

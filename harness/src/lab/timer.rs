@@ -1,4 +1,4 @@
-//! Waiting for the timer that repeats SYN+ACKs.
+//! Waiting for the timer that retransmits SYN+ACKs.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -169,8 +169,8 @@ impl Lab {
     }
 }
 
-/// Ticks begin five minutes below zero (INITIAL_JIFFIES), and 32 bits of them are compared.
-/// How many a second has is not told to programs.
+/// Jiffies begin five minutes below zero (INITIAL_JIFFIES), and 32 bits of them are compared.
+/// How many a second has (HZ) is not known to programs.
 fn jiffies_are_near_zero(uptime: i64) -> bool {
     const MARGIN: i64 = 10;
     let near = Lab::JIFFIES_NEAR_ZERO.as_secs() as i64;

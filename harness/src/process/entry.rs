@@ -69,7 +69,7 @@ enum Role {
     Init,
 }
 
-/// The init's process id, for a guard that is told to end the lab.
+/// The init's process id, for a guard that is to end the lab.
 static INIT: AtomicI32 = AtomicI32::new(0);
 
 fn on_sigterm(handler: SigHandler) {

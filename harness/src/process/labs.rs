@@ -76,8 +76,8 @@ fn last_words(console: &str) -> String {
 /// The running labs, and those whose namespaces the kernel is still taking down.
 ///
 /// A lab counts as done when its result is here. The kernel needs some milliseconds more
-/// to dismantle it (a packet socket waits for an RCU grace period), which nobody has to
-/// wait for before the very end.
+/// to dismantle it (a packet socket waits for an RCU grace period), which is only
+/// waited for at the very end.
 #[derive(Default)]
 pub struct Labs {
     zombies: Mutex<Vec<Child>>,
@@ -94,7 +94,7 @@ struct Starter {
     ask: mpsc::Sender<Request>,
 }
 
-/// What to start, and whom to give the child to.
+/// What to start, and where to send the child.
 type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
 impl Default for Starter {
@@ -183,11 +183,11 @@ impl Drop for Labs {
     }
 }
 
-/// Has the guard kill the lab and see to its end. Killing the guard itself would do so too,
-/// but a moment later, and nobody could tell when.
+/// Has the guard kill the lab and wait for its end. Killing the guard itself would kill the
+/// lab, too, but at a later moment that cannot be waited for.
 fn kill(child: &mut Child) {
     let guard = Pid::from_raw(child.id().cast_signed());
-    // A guard that was stopped goes on, to hear it.
+    // A guard that was stopped must continue to handle it.
     for signal in [Signal::SIGTERM, Signal::SIGCONT] {
         let _ = nix::sys::signal::kill(guard, signal);
     }
@@ -281,8 +281,8 @@ fn append(from: &mut File, to: &mut Vec<u8>) -> usize {
     got
 }
 
-/// Tags of the frames on the result pipe. The end is said, because a process that the lab
-/// left behind could keep the pipe open.
+/// Tags of the frames on the result pipe. The end has a frame of its own, because a process
+/// that outlives the lab could keep the pipe open.
 mod tag {
     pub const DATA: u8 = b'D';
     pub const PCAPNG: u8 = b'P';
@@ -363,10 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_setup_is_told_in_its_words() {
-        let told = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
-        assert_eq!(told, Some(Err(Broken::Setup("lo: EPERM".into()))));
-        let told = ResultReader::default().push(&encode_no_namespaces("unshare: EPERM"));
-        assert_eq!(told, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
+    fn a_failed_setup_is_reported_in_its_words() {
+        let failed = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
+        assert_eq!(failed, Some(Err(Broken::Setup("lo: EPERM".into()))));
+        let failed = ResultReader::default().push(&encode_no_namespaces("unshare: EPERM"));
+        assert_eq!(failed, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
     }
 }

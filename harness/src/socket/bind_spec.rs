@@ -1,4 +1,4 @@
-//! Where a listener listens, as the kernel tells groups apart: by family, address, device,
+//! Where a listener listens, by what the kernel distinguishes groups: family, address, device,
 //! and whether it is for IPv6 alone.
 
 use std::io;
@@ -8,7 +8,7 @@ use crate::net::family::Family;
 use crate::net::sockopt;
 use crate::socket::Listener;
 
-/// A place to listen at. The port is always the lab's.
+/// What a listener is bound to. The port is always the lab's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BindSpec {
     /// Whose kind of socket; the address may be another than this family's own.
@@ -68,7 +68,7 @@ impl BindSpec {
             listener.set("IPV6_V6ONLY", only, |socket| {
                 sockopt::set_number(socket, IPV6, libc::IPV6_V6ONLY, only)
             })?;
-            // The neighbour of ::1 is nobody's address.
+            // No interface has the address next to ::1.
             listener.set("IPV6_FREEBIND", 1, |socket| {
                 sockopt::set_number(socket, IPV6, libc::IPV6_FREEBIND, 1)
             })?;

@@ -118,13 +118,13 @@ fn counts_what_it_dropped(lab: &mut Lab, kind: GateKind, a: &Listener, by: By) {
     }
 }
 
-/// Final ACKs and data by `ends`, captured behind the first `before` events.
+/// Final ACKs and data by `ends`, captured after the first `before` events.
 fn final_acks(lab: &mut Lab, before: usize, ends: &[SocketAddr]) -> u64 {
-    let behind = lab.trace().events[before..].iter().filter_map(|event| match event {
+    let after = lab.trace().events[before..].iter().filter_map(|event| match event {
         Event::Segment(segment) => Some(segment),
         Event::Act { .. } => None,
     });
-    behind
+    after
         .filter(|segment| ends.contains(&canonical(segment.from)))
         .filter(|segment| segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst())
         .count() as u64

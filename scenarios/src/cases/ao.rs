@@ -361,7 +361,6 @@ fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.observe("keys of B's child", ao::keys(&child)?);
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.observe_counters(&before)?;
-        child.reset_on_close()?;
     }
     let mut fresh = lab.wire_client("fresh")?;
     let answer = lab.wire_send(&mut fresh, &Draft::syn())?;

@@ -13,14 +13,13 @@ use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
-use crate::steps::request::accept_to_reset;
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "attributes",
-    about: "socket options, saved SYNs, deferred accepts and filters: what a child has from \
-            which listener",
+    about: "socket options, saved SYNs, deferred accepts and filters: which of them a child has \
+            from the old listener, and which from the new one",
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
@@ -260,7 +259,7 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
         other => other,
     };
     lab.observe("TCP_CONGESTION", whose);
-    child.reset_on_close()
+    Ok(())
 }
 
 fn must_be(setting: Setting, whose: impl Fn(&str) -> &'static str) -> Expectation {
@@ -291,7 +290,7 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     for client in [&v, &w] {
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         let name = client.name();
         let whose = lab.trace().name_of(child.peer);
         lab.observe(&format!("{name}'s place"), whose);
@@ -338,7 +337,6 @@ fn deferred(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.observe("accept(B) after the bare ACK", whose);
     lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
     let child = early.map_or_else(|| b.accept(), Ok)?;
-    child.reset_on_close()?;
     lab.observe("recv(B's child)", child.receive_now()?.to_string());
     lab.observe_counters(&before)
 }
@@ -365,7 +363,7 @@ fn filter_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the second ACK", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn filter_of_the_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -381,7 +379,7 @@ fn filter_of_the_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the second ACK", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -397,7 +395,7 @@ fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let others = others(lab)?;
     for client in [&v, &w] {
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         let syn = attribute::saved_syn(&child)?;
         lab.observe(&format!("whose SYN {}'s child has", client.name()), shown(&syn, client));
     }

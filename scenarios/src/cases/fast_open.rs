@@ -253,10 +253,7 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, b, mut w) = both(lab)?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
-    let child = lab.accept_now(&b)?;
-    if let Some(child) = &child {
-        child.reset_on_close()?;
-    }
+    let _child = lab.accept_now(&b)?;
     lab.observe_sockets("of B")?;
     fast_open_syns(lab)
 }
@@ -283,7 +280,6 @@ fn accepted_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     if let Some(child) = child {
         lab.observe("recv(A's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
         lab.observe_counters(&before)?;
         lab.begin(Part::TakingDown);
     }
@@ -319,7 +315,6 @@ fn finished(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.observe("recv(B's child), again", child.receive_now()?.to_string());
-        child.reset_on_close()?;
         lab.observe_counters(&before)?;
         lab.begin(Part::TakingDown);
         return Ok(());
@@ -397,7 +392,6 @@ fn target_without(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     let mut x = lab.wire_client("X")?;
     let answer = lab.wire_send(&mut x, &syn_with_data())?;
@@ -427,7 +421,6 @@ fn cookie_request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     lab.observe_service(&b)
 }
@@ -459,7 +452,6 @@ fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     Ok(())
 }

@@ -128,7 +128,6 @@ fn draining(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     }
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     lab.observe_service(&b)
 }

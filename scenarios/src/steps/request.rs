@@ -3,7 +3,7 @@
 use harness::lab::Lab;
 use harness::net::segment::Segment;
 use harness::socket::wire_client::{Draft, WireClient};
-use harness::socket::{Child, Client, Listener, Stream};
+use harness::socket::{Client, Listener, Stream};
 
 pub(crate) const NOTHING: &str = "nothing";
 
@@ -41,7 +41,6 @@ pub(crate) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<()> 
     let child = lab.accept_now(b)?;
     let received = child.map_or(Ok("no child".into()), |child| {
         // W would never acknowledge a FIN.
-        child.reset_on_close()?;
         child.receive_now().map(|received| received.to_string())
     })?;
     lab.observe("recv(B's child)", received);
@@ -87,12 +86,4 @@ pub(crate) const SYN_ACK_TO_W: &str = "S > W  S. 0:0(0) ack 1";
 /// The SYN+ACKs that were sent until now.
 pub(crate) fn syn_acks(lab: &mut Lab) -> impl Iterator<Item = &Segment> {
     lab.trace().segments().filter(|segment| segment.flags.syn() && segment.flags.ack())
-}
-
-/// Accepts a child of a client that is no socket. Such a client would never acknowledge a FIN,
-/// so the child is reset when it is closed.
-pub(crate) fn accept_to_reset(listener: &Listener) -> harness::Result<Child> {
-    let child = listener.accept()?;
-    child.reset_on_close()?;
-    Ok(child)
 }

@@ -99,7 +99,6 @@ impl Signing {
         lab.observe_counters(&before)?;
         if let Some(child) = lab.accept_now(&b)? {
             lab.observe("recv(B's child)", child.receive_now()?.to_string());
-            child.reset_on_close()?;
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> ! {
     let orders = from_argument(&arguments.next().unwrap_or_default());
     let done = orders.and_then(Worker::open).and_then(Worker::work);
     if let Err(e) = &done {
-        // The lab reads it in place of an answer. Where the lab is gone, nobody reads anything.
+        // The lab reads it instead of an answer, if the lab still exists.
         let _ = send(&mut io::stdout().lock(), &Answer::Failed(e.to_string()));
     }
     std::process::exit(i32::from(done.is_err()))

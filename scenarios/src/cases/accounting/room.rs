@@ -133,7 +133,6 @@ fn handshake(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         next(lab, &mut last)?;
         answers.push(lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"?"))?);
         if let Some(child) = last.accept_now()? {
-            child.reset_on_close()?;
             children.push(child);
         }
         clients.push(w);
@@ -159,7 +158,6 @@ fn fast_open(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.close(std::mem::replace(&mut last, target));
         lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
         if let Some(child) = last.accept_now()? {
-            child.reset_on_close()?;
             children.push(child);
         }
         clients.push(w);

@@ -8,7 +8,7 @@ use harness::net::segment::Segment;
 use harness::socket::attribute::cookie;
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::WireClient;
-use harness::socket::{BACKLOG, Child, Listener, Stream};
+use harness::socket::{BACKLOG, Child, Listener};
 use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
@@ -197,7 +197,7 @@ fn shown(lab: &mut Lab, path: Path, spec: &BindSpec) -> harness::Result<()> {
         let of_syn = syn.migrating.is_some();
         lab.observe("the SYN migrates", if of_syn { "yes" } else { "no" });
     }
-    child.map_or(Ok(()), |child| child.reset_on_close())
+    Ok(())
 }
 
 fn observe(

@@ -14,7 +14,7 @@ use harness::{Family, Result};
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -424,7 +424,6 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.begin(Part::TakingDown);
-        child.reset_on_close()?;
     }
     Ok(())
 }
@@ -444,7 +443,7 @@ fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody's".into(), |c| lab.trace().name_of(c.peer));
     lab.observe("whose child", whose);
-    child.map_or(Ok(()), |child| child.reset_on_close())
+    Ok(())
 }
 
 fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -459,7 +458,7 @@ fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_syn_ack_fields(&w);
     // A still has the request, which ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -483,7 +482,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
     for client in [&mut v, &mut w] {
         lab.timer_has_fired(client);
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        drop(accept_to_reset(&b)?);
+        drop(b.accept()?);
     }
     Ok(())
 }

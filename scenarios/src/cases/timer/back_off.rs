@@ -9,9 +9,7 @@ use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{
-    SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
-};
+use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn, syn_acks};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -179,7 +177,7 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_repetition(&b, 1000)));
+    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_rto(&b, 1000)));
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
@@ -189,5 +187,5 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
     lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
     lab.wire_send(&mut w, &data())?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }

@@ -13,7 +13,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
-use crate::steps::request::{NOTHING, SYN_ACK_TO_W, accept_to_reset, data, request_in_flight};
+use crate::steps::request::{NOTHING, SYN_ACK_TO_W, data, request_in_flight};
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::syn_ack_timer::{FIRST, option};
 
@@ -217,7 +217,7 @@ fn kept_by_the_clone(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the ACK", answer);
     observe_others(lab, &b, &others)?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     let mark = attribute::named(setting.family, "SO_MARK").get(&child)?;
     lab.observe("mark of W's child", mark);
     lab.observe("device of W's child", attribute::device(&child)?);
@@ -267,7 +267,7 @@ fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.observe_syn_ack_fields(&w);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 /// W's SYN goes to A, which is closed; its request is moved to B by the timer. Then others
@@ -297,7 +297,7 @@ fn moved_among_others(
     let mut all = Vec::new();
     for client in &mut clients {
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         all.push(read(&child)?);
     }
     let of_w = all.pop().unwrap_or(-1);
@@ -341,7 +341,7 @@ fn reported_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
     lab.wire_send(&mut w, &data())?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     lab.observe("retransmissions that W's child tells", i64::from(retransmissions(&child)?));
     Ok(())
 }
@@ -362,5 +362,5 @@ fn rate_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let skipped = lab.counters()?.grown(&before, "TCPACKSkippedSynRecv").unwrap_or(-1);
     lab.observe("TCPACKSkippedSynRecv", skipped);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
