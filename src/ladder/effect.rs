@@ -21,6 +21,8 @@ pub enum Effect<'a> {
     Begins(&'a str),
     /// Listeners listen no more.
     Ends(Vec<&'a str>),
+    /// A client that is a socket of the kernel, which has timers, connects.
+    Connects(&'a str),
     /// A listener accepts a client's connection.
     Accepts {
         /// The listener.
@@ -61,6 +63,7 @@ impl<'a> Effect<'a> {
             Act::Accept { listener, got: Accepted::Connection(client) } => {
                 Self::Accepts { listener, client }
             }
+            Act::Connect { client } => Self::Connects(client),
             Act::Destroy(Destroyed::Child(client)) => Self::DestroysChild(client),
             Act::Accept { got: Accepted::Nothing, .. }
             | Act::BeginCall { .. }
@@ -68,7 +71,6 @@ impl<'a> Effect<'a> {
             | Act::Begin(_)
             | Act::ClearEntry { .. }
             | Act::Close { .. }
-            | Act::Connect { .. }
             | Act::Continue { .. }
             | Act::Destroy(Destroyed::Request(_))
             | Act::Disconnect { .. }

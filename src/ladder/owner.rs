@@ -7,7 +7,7 @@
 //! accepts a connection has had it since it last could change hands. Where that leaves a
 //! choice, nothing is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -91,6 +91,8 @@ struct OwnerTracker<'l> {
     notations: Vec<Option<Notation>>,
     live: Vec<String>,
     connections: BTreeMap<String, Connection>,
+    /// The clients that are sockets of the kernel.
+    sockets: BTreeSet<String>,
     migration: bool,
     /// A group has a program, which may migrate what the setting would not.
     program: bool,
@@ -127,6 +129,7 @@ impl<'l> OwnerTracker<'l> {
             notations: lines.iter().map(notation).collect(),
             live: vec![],
             connections: BTreeMap::new(),
+            sockets: BTreeSet::new(),
             migration: false,
             program: false,
             gate_closed: false,
@@ -227,7 +230,7 @@ impl<'l> OwnerTracker<'l> {
         let opens = n.is_syn() && again.is_none();
         let mut connection = if opens { Connection::default() } else { before };
         if opens {
-            connection.has_timers = self.lines[at].detail.contains("TS val");
+            connection.has_timers = self.sockets.iter().any(|socket| socket == client);
         }
         if let Some(when) = again
             && (n.len > 0 || n.flags.syn() || n.is_fin())
@@ -396,6 +399,9 @@ impl<'l> OwnerTracker<'l> {
                 annotation.owners.push((client.to_owned(), Some(ownership)));
             }
             Effect::Unknown => self.uncertain = true,
+            Effect::Connects(client) => {
+                self.sockets.insert(client.to_owned());
+            }
             Effect::DestroysChild(_) | Effect::None => {}
         }
         annotation

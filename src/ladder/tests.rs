@@ -48,6 +48,7 @@ const QUIZ2_ON: &str = "
      0.000000  -- net.ipv4.tcp_migrate_req = 1 --
      0.000020  -- listen(A) --
      0.000459  -- gate closed (nftables) --
+     0.000470  -- connect(C) --
      0.000486  C > S  S 0:0(0)  win 65495 <mss 65495,sackOK,TS val 1 ecr 0,nop,wscale 10>
      0.000492  S > C  S. 0:0(0) ack 1  win 65483
      0.000500  C > S  . 1:1(0) ack 1  win 64

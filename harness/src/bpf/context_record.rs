@@ -1,14 +1,13 @@
 //! Records of what a program was called with: every field of its context, stored in a map.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
 use super::context::{md, sock};
 use super::instruction::Width::{Double, Half, Word};
 use super::instruction::{
     Assembler, FRAME, Helper, R0, R1, R2, R3, R4, R6, R7, R8, Register, Width,
 };
-use super::map::{Counts, MapKind, make, read_array};
+use super::map::{Counts, make, read_array};
 use super::stack;
+use super::syscall::{Map, MapKind};
 
 use crate::error::Result;
 
@@ -42,7 +41,7 @@ const HEADER_BYTES: usize = 20;
 
 /// Records of the first runs of a program, in their order.
 pub struct ContextRecords {
-    elements: OwnedFd,
+    elements: Map,
     /// At index 0, the number of runs so far.
     runs: Counts,
 }
@@ -98,7 +97,7 @@ impl ContextRecords {
         (0..runs)
             .map(|index| {
                 let mut bytes = [0; stored::BYTES];
-                read_array(self.elements.as_fd(), index, &mut bytes)?;
+                read_array(&self.elements, index, &mut bytes)?;
                 Ok(ContextRecord::read(&bytes))
             })
             .collect()
@@ -147,7 +146,7 @@ pub(super) fn record_context(code: &mut Assembler, records: &ContextRecords) {
     code.store(Word, FRAME, stack::INDEX, R1);
     code.add(R1, 1);
     code.store(Double, R0, 0, R1);
-    let full = code.look_up(records.elements.as_raw_fd(), stack::INDEX);
+    let full = code.look_up(records.elements.descriptor(), stack::INDEX);
     code.copy(R7, R0);
     record_packet(code);
     record_listener(code);

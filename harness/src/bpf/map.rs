@@ -1,24 +1,16 @@
 //! Maps: what programs and the laboratory share.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::ids::kernel_name;
-use super::syscall::{create_map, delete, look_up, update};
+use super::syscall::{Map, MapKind};
 use crate::error::{Context, Result};
 use crate::socket::Recorded;
 use crate::trace::Act;
 
-/// Kinds of maps, by their numbers in `linux/bpf.h`.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum MapKind {
-    Hash = 1,
-    Array = 2,
-    ReuseportSockArray = 20,
-}
-
-pub(super) fn make(kind: MapKind, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
-    create_map(kind as u32, (key, value), entries, kernel_name()?).call(|| {
+pub(super) fn make(kind: MapKind, key: u32, value: u32, entries: u32) -> Result<Map> {
+    Map::create(kind, (key, value), entries, kernel_name()?).call(|| {
         format!(
             "bpf(BPF_MAP_CREATE, {kind:?}, keys of {key} bytes, values of {value}, {entries} \
              entries)"
@@ -26,8 +18,8 @@ pub(super) fn make(kind: MapKind, key: u32, value: u32, entries: u32) -> Result<
     })
 }
 
-pub(super) fn read_array(map: BorrowedFd<'_>, index: u32, value: &mut [u8]) -> Result<()> {
-    look_up(map, &index.to_ne_bytes(), value)
+pub(super) fn read_array(map: &Map, index: u32, value: &mut [u8]) -> Result<()> {
+    map.look_up(&index.to_ne_bytes(), value)
         .call(|| format!("bpf(BPF_MAP_LOOKUP_ELEM, an array, {index})"))
 }
 
@@ -44,10 +36,7 @@ pub enum Vacancy {
 }
 
 /// Listeners that a program can select, by index (`BPF_MAP_TYPE_REUSEPORT_SOCKARRAY`).
-pub struct SockArray {
-    map: OwnedFd,
-    value_bytes: usize,
-}
+pub struct SockArray(Map);
 
 impl SockArray {
     /// An array of this size without sockets. Lookups give cookies.
@@ -60,9 +49,8 @@ impl SockArray {
         Self::with_values(entries, 4)
     }
 
-    fn with_values(entries: u32, value_bytes: usize) -> Result<Self> {
-        let map = make(MapKind::ReuseportSockArray, 4, value_bytes as u32, entries)?;
-        Ok(Self { map, value_bytes })
+    fn with_values(entries: u32, value_bytes: u32) -> Result<Self> {
+        make(MapKind::ReuseportSockArray, 4, value_bytes, entries).map(Self)
     }
 
     /// Puts a socket at `index`, instead of the one that is there.
@@ -96,8 +84,8 @@ impl SockArray {
         let descriptor = socket.as_raw_fd() as u32;
         let value = u64::from(descriptor).to_ne_bytes();
         let narrow = descriptor.to_ne_bytes();
-        let value = if self.value_bytes == 8 { &value[..] } else { &narrow[..] };
-        update(self.map.as_fd(), &index.to_ne_bytes(), value, vacancy as u64)
+        let value = if self.0.value_bytes() == 8 { &value[..] } else { &narrow[..] };
+        self.0.update(&index.to_ne_bytes(), value, vacancy as u64)
     }
 
     /// Removes the socket at `index`.
@@ -105,7 +93,7 @@ impl SockArray {
     /// # Errors
     /// ENOENT when there is nothing.
     pub fn remove(&self, index: u32) -> io::Result<()> {
-        delete(self.map.as_fd(), &index.to_ne_bytes())
+        self.0.delete(&index.to_ne_bytes())
     }
 
     /// The cookie of the socket at `index`.
@@ -114,17 +102,17 @@ impl SockArray {
     /// ENOENT when there is none, ENOSPC in a narrow array.
     pub fn cookie(&self, index: u32) -> io::Result<u64> {
         let mut value = [0; 8];
-        look_up(self.map.as_fd(), &index.to_ne_bytes(), &mut value)?;
+        self.0.look_up(&index.to_ne_bytes(), &mut value[..self.0.value_bytes()])?;
         Ok(u64::from_ne_bytes(value))
     }
 
     pub(super) fn descriptor(&self) -> i32 {
-        self.map.as_raw_fd()
+        self.0.descriptor()
     }
 }
 
 /// Numbers that a program counts up or sets (`BPF_MAP_TYPE_ARRAY`).
-pub struct Counts(OwnedFd);
+pub struct Counts(Map);
 
 impl Counts {
     /// An array of this size, all zeros.
@@ -135,18 +123,18 @@ impl Counts {
     /// The number at `index`.
     pub fn get(&self, index: u32) -> Result<i64> {
         let mut value = [0; 8];
-        read_array(self.0.as_fd(), index, &mut value)?;
+        read_array(&self.0, index, &mut value)?;
         Ok(i64::from_ne_bytes(value))
     }
 
     pub(super) fn descriptor(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.0.descriptor()
     }
 }
 
 /// The targets of listeners that close: for a listener's cookie, the index of its target in a
 /// [`SockArray`] (`BPF_MAP_TYPE_HASH`).
-pub struct MigrationTargets(OwnedFd);
+pub struct MigrationTargets(Map);
 
 impl MigrationTargets {
     /// An empty map that can hold this number of targets.
@@ -156,17 +144,19 @@ impl MigrationTargets {
 
     /// What the listener with `cookie` has goes to the one at `index` from now on.
     pub fn set(&self, cookie: u64, index: u32) -> Result<()> {
-        update(self.0.as_fd(), &cookie.to_ne_bytes(), &index.to_ne_bytes(), Vacancy::Any as u64)
+        self.0
+            .update(&cookie.to_ne_bytes(), &index.to_ne_bytes(), Vacancy::Any as u64)
             .call(|| format!("bpf(BPF_MAP_UPDATE_ELEM, a hash, {cookie} to {index})"))
     }
 
     /// The listener with `cookie` has no target from now on.
     pub fn remove(&self, cookie: u64) -> Result<()> {
-        delete(self.0.as_fd(), &cookie.to_ne_bytes())
+        self.0
+            .delete(&cookie.to_ne_bytes())
             .call(|| format!("bpf(BPF_MAP_DELETE_ELEM, a hash, {cookie})"))
     }
 
     pub(super) fn descriptor(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.0.descriptor()
     }
 }

@@ -99,7 +99,7 @@ impl Program {
     /// As [`Program::attach`], to the group of a socket that is no lab's, without a record.
     pub fn attach_unrecorded(&self, socket: impl AsFd) -> io::Result<()> {
         let descriptor = self.descriptor.as_raw_fd();
-        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, &descriptor)
+        sockopt::set_number(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, descriptor)
     }
 
     /// The program as it was written.
@@ -132,7 +132,7 @@ pub fn select_index(socket: &impl Recorded, index: u32) -> io::Result<()> {
 /// Sets `SO_LOCK_FILTER`: from now on nothing may be attached to `socket`.
 pub fn lock_filters(socket: &impl Recorded) -> io::Result<()> {
     set_recorded(socket, "SO_LOCK_FILTER", 1, |socket| {
-        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1)
+        sockopt::set_number(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, 1)
     })
 }
 

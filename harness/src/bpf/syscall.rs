@@ -1,7 +1,7 @@
 //! `bpf(2)` itself.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -21,7 +21,7 @@ const SK_REUSEPORT: u32 = 21;
 /// The length of names, a zero at the end included (`BPF_OBJ_NAME_LEN`).
 pub(super) const NAME_BYTES: usize = 16;
 
-/// A name as the kernel keeps it.
+/// A name as the kernel stores it.
 pub(super) type Name = [u8; NAME_BYTES];
 
 /// The part of `union bpf_attr` that `BPF_MAP_CREATE` reads.
@@ -82,9 +82,13 @@ struct Info {
     info: u64,
 }
 
-fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i32> {
-    // SAFETY: the attributes are readable and writable for their size, and whoever fills
-    // them in keeps what they point to alive, at lengths that the kernel is told.
+/// # Safety
+/// `attributes` is the part of `union bpf_attr` that `command` reads, without padding; and
+/// each address in it is one of memory that stays and that the kernel may read, or write,
+/// for as many bytes as it does by this command.
+unsafe fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i32> {
+    // SAFETY: the attributes are readable and writable for their size; what they point to is
+    // the caller's.
     let done = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
     };
@@ -92,8 +96,8 @@ fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i32> {
 }
 
 /// For what the kernel reads.
-fn address<T: ?Sized>(of: &T) -> u64 {
-    std::ptr::from_ref(of).cast::<u8>() as u64
+fn address<T>(of: &[T]) -> u64 {
+    of.as_ptr() as u64
 }
 
 /// For what it writes.
@@ -101,45 +105,114 @@ fn room(into: &mut [u8]) -> u64 {
     into.as_mut_ptr() as u64
 }
 
-fn owned(descriptor: i32) -> OwnedFd {
-    // SAFETY: the kernel has just made it, for nobody else.
+/// # Safety
+/// `descriptor` is open, and nothing else closes it.
+unsafe fn owned(descriptor: i32) -> OwnedFd {
+    // SAFETY: the caller says so.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-/// Makes a map.
-pub(super) fn create_map(
-    kind: u32,
-    (key_size, value_size): (u32, u32),
-    max_entries: u32,
-    name: Name,
-) -> io::Result<OwnedFd> {
-    let mut create =
-        MapCreate { kind, key_size, value_size, max_entries, name, ..Default::default() };
-    bpf(MAP_CREATE, &mut create).map(owned)
+/// Types of maps, by their numbers in `linux/bpf.h`. In all of them a value is as long in
+/// lookups as the map was made with; a type with a value for each CPU, whose lookups give all
+/// of them, must not be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MapKind {
+    Hash = 1,
+    Array = 2,
+    ReuseportSockArray = 20,
 }
 
-fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> Element {
-    Element { map: map.as_raw_fd() as u32, padding: 0, key: address(key), value, flags: 0 }
+/// A map, and how long its keys and values are.
+pub(super) struct Map {
+    descriptor: OwnedFd,
+    key_bytes: usize,
+    value_bytes: usize,
 }
 
-/// Reads an element into `value`, which is as long as the map's values are.
-pub(super) fn look_up(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
-    bpf(MAP_LOOKUP_ELEM, &mut element(map, key, room(value))).map(drop)
+impl Map {
+    /// Makes one.
+    pub(super) fn create(
+        kind: MapKind,
+        (key_size, value_size): (u32, u32),
+        max_entries: u32,
+        name: Name,
+    ) -> io::Result<Self> {
+        let kind = kind as u32;
+        let mut create =
+            MapCreate { kind, key_size, value_size, max_entries, name, ..Default::default() };
+        // SAFETY: without padding, and there are no addresses in it.
+        let made = unsafe { bpf(MAP_CREATE, &mut create) }?;
+        Ok(Self {
+            // SAFETY: the kernel has just opened it for this caller.
+            descriptor: unsafe { owned(made) },
+            key_bytes: key_size as usize,
+            value_bytes: value_size as usize,
+        })
+    }
+
+    /// The number of its descriptor, for programs.
+    pub(super) fn descriptor(&self) -> i32 {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// How many bytes a value has.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.value_bytes
+    }
+
+    /// Reads an element into `value`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a key or a value of another length than the map's, and what the
+    /// kernel answers.
+    pub(super) fn look_up(&self, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+        Self::check("key", key.len(), self.key_bytes)?;
+        Self::check("value", value.len(), self.value_bytes)?;
+        let mut element = self.element(key, room(value));
+        // SAFETY: without padding; the key and the value are as long as the map's.
+        unsafe { bpf(MAP_LOOKUP_ELEM, &mut element) }.map(drop)
+    }
+
+    /// Writes an element, under the condition that `flags` is the number of (`BPF_ANY`: none).
+    ///
+    /// # Errors
+    /// As [`Map::look_up`].
+    pub(super) fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+        Self::check("key", key.len(), self.key_bytes)?;
+        Self::check("value", value.len(), self.value_bytes)?;
+        let mut element = Element { flags, ..self.element(key, address(value)) };
+        // SAFETY: without padding; the key and the value are as long as the map's.
+        unsafe { bpf(MAP_UPDATE_ELEM, &mut element) }.map(drop)
+    }
+
+    /// Deletes an element.
+    ///
+    /// # Errors
+    /// As [`Map::look_up`].
+    pub(super) fn delete(&self, key: &[u8]) -> io::Result<()> {
+        Self::check("key", key.len(), self.key_bytes)?;
+        let mut element = self.element(key, 0);
+        // SAFETY: without padding; the key is as long as the map's.
+        unsafe { bpf(MAP_DELETE_ELEM, &mut element) }.map(drop)
+    }
+
+    fn check(what: &str, given: usize, wanted: usize) -> io::Result<()> {
+        if given == wanted {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a {what} of {given} bytes for a map whose {what}s have {wanted}"),
+        ))
+    }
+
+    fn element(&self, key: &[u8], value: u64) -> Element {
+        Element { map: self.descriptor() as u32, padding: 0, key: address(key), value, flags: 0 }
+    }
 }
 
-/// Writes an element, under the condition that `flags` is the number of (`BPF_ANY`: none).
-pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
-    let element = Element { flags, ..element(map, key, address(value)) };
-    bpf(MAP_UPDATE_ELEM, &mut { element }).map(drop)
-}
-
-/// Deletes an element.
-pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
-    bpf(MAP_DELETE_ELEM, &mut element(map, key, 0)).map(drop)
-}
-
-/// Loads a program of type `SK_REUSEPORT`. What the verifier says of it goes into `log`,
-/// unless that is empty.
+/// Loads a program of type `SK_REUSEPORT`. The verifier writes what it finds to `log`, unless
+/// that is empty.
 pub(super) fn load(
     instructions: &[Instruction],
     expected_attach_type: u32,
@@ -159,7 +232,11 @@ pub(super) fn load(
         expected_attach_type,
         ..Default::default()
     };
-    bpf(PROG_LOAD, &mut load).map(owned)
+    // SAFETY: without padding; the kernel reads as many instructions as are counted and the
+    // license up to its zero, and writes to the log as many bytes as it has.
+    let loaded = unsafe { bpf(PROG_LOAD, &mut load) }?;
+    // SAFETY: the kernel has just opened it for this caller.
+    Ok(unsafe { owned(loaded) })
 }
 
 /// The kinds of things that have ids.
@@ -190,7 +267,8 @@ impl Kind {
 /// The lowest id above `after`; `None` when there is none.
 pub(super) fn next_id(kind: Kind, after: u32) -> io::Result<Option<u32>> {
     let mut id = Id { id: after, next: 0, flags: 0 };
-    match bpf(kind.commands().0, &mut id) {
+    // SAFETY: numbers, without padding, none of which is an address.
+    match unsafe { bpf(kind.commands().0, &mut id) } {
         Ok(_) => Ok(Some(id.next)),
         Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(e) => Err(e),
@@ -199,8 +277,10 @@ pub(super) fn next_id(kind: Kind, after: u32) -> io::Result<Option<u32>> {
 
 /// The name of what has this id; `None` when that is gone.
 pub(super) fn name_of(kind: Kind, id: u32) -> io::Result<Option<Name>> {
-    let opened = match bpf(kind.commands().1, &mut Id { id, next: 0, flags: 0 }) {
-        Ok(descriptor) => owned(descriptor),
+    // SAFETY: numbers, without padding, none of which is an address.
+    let opened = match unsafe { bpf(kind.commands().1, &mut Id { id, next: 0, flags: 0 }) } {
+        // SAFETY: the kernel has just opened it for this caller.
+        Ok(descriptor) => unsafe { owned(descriptor) },
         Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
         Err(e) => return Err(e),
     };
@@ -210,8 +290,50 @@ pub(super) fn name_of(kind: Kind, id: u32) -> io::Result<Option<Name>> {
         len: written.len() as u32,
         info: room(&mut written),
     };
-    bpf(OBJ_GET_INFO_BY_FD, &mut info)?;
+    // SAFETY: without padding; the kernel writes no more bytes than the length says. It reads
+    // the bytes first, for addresses of arrays to fill; zeros ask for none.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut info) }?;
     let mut name = Name::default();
     name.copy_from_slice(&written[kind.name_offset()..][..NAME_BYTES]);
     Ok(Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use rstest::rstest;
+
+    /// The kernel is asked nothing: it would say that this is no map.
+    fn map() -> Map {
+        let descriptor = File::open("/dev/null").expect("/dev/null").into();
+        Map { descriptor, key_bytes: 4, value_bytes: 8 }
+    }
+
+    #[rstest]
+    #[case::short_key(3, 8, "a key of 3 bytes for a map whose keys have 4")]
+    #[case::long_key(8, 8, "a key of 8 bytes for a map whose keys have 4")]
+    #[case::short_value(4, 4, "a value of 4 bytes for a map whose values have 8")]
+    #[case::long_value(4, 9, "a value of 9 bytes for a map whose values have 8")]
+    fn other_lengths_than_the_map_has_are_refused(
+        #[case] key: usize,
+        #[case] value: usize,
+        #[case] why: &str,
+    ) {
+        let (map, key, mut value) = (map(), vec![0; key], vec![0; value]);
+        let refusals = [map.look_up(&key, &mut value), map.update(&key, &value, 0)];
+        let of_key = (key.len() != 4).then(|| map.delete(&key));
+        for refusal in refusals.into_iter().chain(of_key) {
+            let refusal = refusal.expect_err("another length");
+            assert_eq!(refusal.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(refusal.to_string(), why);
+        }
+    }
+
+    #[test]
+    fn the_lengths_of_the_map_reach_the_kernel() {
+        let refusal = map().look_up(&[0; 4], &mut [0; 8]).expect_err("no map");
+        assert!(refusal.raw_os_error().is_some(), "{refusal}");
+    }
 }

@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
-use crate::net::sockopt;
+use crate::net::sockopt::{self, ReadOption};
 
 /// How much of a packet is kept: every header, and more payload than a case sends.
 const SNAP_BYTES: usize = 512;
@@ -47,11 +47,11 @@ impl Packets {
     /// Opens a packet socket on the interface `ifindex` of this network namespace. Nothing
     /// that the interface receives after this call is missed.
     pub fn open(ifindex: u32) -> Result<Self> {
-        Self::open_for(ifindex, &mut once())
+        Self::open_for(ifindex, &once())
     }
 
     /// As [`Packets::open`], for what a program lets through.
-    pub(crate) fn open_for(ifindex: u32, program: &mut [sock_filter]) -> Result<Self> {
+    pub(crate) fn open_for(ifindex: u32, program: &[sock_filter]) -> Result<Self> {
         // Protocol 0: nothing is received before the filter is in place.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
@@ -66,13 +66,13 @@ impl Packets {
         Ok(packets)
     }
 
-    fn let_through(&self, program: &mut [sock_filter]) -> Result<()> {
+    fn let_through(&self, program: &[sock_filter]) -> Result<()> {
         sockopt::attach_filter(&self.fd, program)
             .call(|| "setsockopt(packet socket, SO_ATTACH_FILTER)".into())
     }
 
     /// From now on, counts what `program` lets through, and keeps next to nothing of it.
-    pub(crate) fn count_only(&mut self, program: &mut [sock_filter]) -> Result<()> {
+    pub(crate) fn count_only(&mut self, program: &[sock_filter]) -> Result<()> {
         self.let_through(program)?;
         // The kernel makes it the least that it allows. What has no room is counted, too.
         setsockopt(&self.fd, RcvBuf, &0)
@@ -86,11 +86,15 @@ impl Packets {
     }
 
     fn bind(&self, ifindex: u32) -> Result<()> {
-        // SAFETY: all-zero bytes are a valid sockaddr_ll.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = ifindex as i32;
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_ifindex: ifindex as i32,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
         // SAFETY: the address is a sockaddr_ll and its length is said.
         let bound = unsafe {
             libc::bind(
@@ -106,12 +110,12 @@ impl Packets {
 
     /// Takes no packet any more, until [`Packets::listen_again`].
     pub fn ignore_all(&self) -> Result<()> {
-        self.let_through(&mut [sockopt::DROP])
+        self.let_through(&[sockopt::DROP])
     }
 
     /// Undoes [`Packets::ignore_all`].
     pub fn listen_again(&self) -> Result<()> {
-        self.let_through(&mut once())
+        self.let_through(&once())
     }
 
     /// The next packet that the kernel has captured, if there is one. A failure is told by
@@ -153,22 +157,16 @@ impl Packets {
     }
 
     fn statistics(&self) -> Result<libc::tpacket_stats> {
-        // SAFETY: all-zero bytes are valid statistics.
-        let mut statistics: libc::tpacket_stats = unsafe { std::mem::zeroed() };
-        let mut len = size_of::<libc::tpacket_stats>() as u32;
-        // SAFETY: the buffer has the length that is said.
-        let got = unsafe {
-            libc::getsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                (&raw mut statistics).cast(),
-                &raw mut len,
-            )
-        };
-        nix::errno::Errno::result(got).call(|| "getsockopt(PACKET_STATISTICS)".into())?;
+        let mut statistics = sockopt::zeroed();
+        sockopt::read(&self.fd, &mut statistics).call(|| "getsockopt(PACKET_STATISTICS)".into())?;
         Ok(statistics)
     }
+}
+
+// SAFETY: a struct of integers, for which all bytes are values; and the kernel writes it only.
+unsafe impl ReadOption for libc::tpacket_stats {
+    const LEVEL: i32 = libc::SOL_PACKET;
+    const NAME: i32 = libc::PACKET_STATISTICS;
 }
 
 impl AsFd for Packets {

@@ -35,7 +35,7 @@ impl Filter {
     pub(super) fn set(listener: &Listener, whose: Whose) -> Result<Self> {
         let listener = listener.duplicate()?;
         let before = drops(&listener)?;
-        sockopt::attach_filter(&listener, &mut program(whose))
+        sockopt::attach_filter(&listener, &program(whose))
             .call(|| format!("setsockopt({}, SO_ATTACH_FILTER)", listener.name()))?;
         Ok(Self { listener: Some(listener), before, dropped: 0 })
     }
@@ -81,9 +81,9 @@ impl Drop for Filter {
 }
 
 fn drops(listener: &Listener) -> Result<u32> {
-    let mut numbers = [0; SK_MEMINFO_DROPS + 1];
-    sockopt::numbers(listener, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut numbers)
-        .call(|| format!("getsockopt({}, SO_MEMINFO)", listener.name()))?;
+    let numbers: [u32; SK_MEMINFO_DROPS + 1] =
+        sockopt::numbers(listener, libc::SOL_SOCKET, libc::SO_MEMINFO)
+            .call(|| format!("getsockopt({}, SO_MEMINFO)", listener.name()))?;
     Ok(numbers[SK_MEMINFO_DROPS])
 }
 

@@ -158,7 +158,8 @@ fn open_device(name: &str) -> Result<File> {
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
         .call(|| format!("open({path})"))?;
-    // SAFETY: all-zero bytes are a valid ifreq.
+    // SAFETY: an ifreq is characters, and a union of numbers and raw pointers: zeros are values
+    // of all of them.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;

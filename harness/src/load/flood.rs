@@ -53,7 +53,7 @@ impl Flood {
         let raw = raw_socket(Domain::IPV4).call(|| "socket(SOCK_RAW, IPPROTO_RAW)".into())?;
         let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
         let syn_ack = TcpFlags::SYN | TcpFlags::ACK;
-        let heard = Packets::open_for(lo, &mut segments_of(PORT, syn_ack, syn_ack))?;
+        let heard = Packets::open_for(lo, &segments_of(PORT, syn_ack, syn_ack))?;
         Ok(Self { raw, heard, server: Family::V4.server(), dropped: 0 })
     }
 
@@ -111,7 +111,7 @@ impl Flood {
     /// The kernel refuses.
     pub fn watch_resets(&mut self) -> Result<()> {
         self.dropped = network::dropped("lo")?;
-        self.heard.count_only(&mut segments_of(PORT, TcpFlags::RST, TcpFlags::RST))
+        self.heard.count_only(&segments_of(PORT, TcpFlags::RST, TcpFlags::RST))
     }
 
     /// How many resets were on the wire since [`Flood::watch_resets`]. What `lo` had no room

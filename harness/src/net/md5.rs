@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::net::family::Family;
-use crate::net::sockopt;
+use crate::net::sockopt::{self, WriteOption};
 
 /// `struct tcp_md5sig` of `linux/tcp.h`.
 #[repr(C)]
@@ -19,6 +19,15 @@ struct Signature {
     key: [u8; libc::TCP_MD5SIG_MAXKEYLEN],
 }
 
+const _: () = assert!(size_of::<Signature>() == 136 + libc::TCP_MD5SIG_MAXKEYLEN);
+
+// SAFETY: the sum of its fields is its size, so that it has no padding; and the kernel copies
+// addresses of the network from it, none of memory.
+unsafe impl WriteOption for Signature {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = libc::TCP_MD5SIG;
+}
+
 /// Makes `socket` sign what it sends to the loopback address, and take nothing from there
 /// that is not signed with `key`.
 pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<()> {
@@ -28,5 +37,5 @@ pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<
     let key_len = key.len() as u16;
     let signature =
         Signature { address, flags: 0, prefix_len: 0, key_len, interface: 0, key: padded };
-    sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
+    sockopt::write(socket, &signature)
 }

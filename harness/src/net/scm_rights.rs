@@ -2,7 +2,6 @@
 //! kernel's rules are about in reach.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET};
@@ -122,8 +121,8 @@ fn iovec(base: *mut u8, len: usize) -> libc::iovec {
 }
 
 fn message(data: &mut libc::iovec) -> libc::msghdr {
-    // SAFETY: all-zero bytes are a valid msghdr.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: a msghdr is lengths, flags and raw pointers: zeros are values of all of them.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = data;
     message.msg_iovlen = 1;
     message
@@ -137,7 +136,7 @@ const SO_PASSRIGHTS: i32 = 83;
 /// # Errors
 /// ENOPROTOOPT before Linux 6.16.
 pub fn refuse(socket: impl AsFd) -> io::Result<()> {
-    sockopt::set(socket, SOL_SOCKET, SO_PASSRIGHTS, &0)
+    sockopt::set_number(socket, SOL_SOCKET, SO_PASSRIGHTS, 0)
 }
 
 /// Whether exec closes a descriptor.

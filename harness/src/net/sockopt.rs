@@ -12,9 +12,82 @@ use libc::{
 use nix::errno::Errno;
 use socket2::SockAddr;
 
-/// Sets an option to a plain C value.
-pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
-    // SAFETY: `value` is readable for its size; the kernel copies it.
+/// A C type that is the value of one socket option, whose kernel writes it.
+///
+/// # Safety
+/// All bytes are a value of the type, which rules out references, `bool` and enums; and the
+/// kernel uses nothing in the value of this option as an address.
+pub(crate) unsafe trait ReadOption: Copy {
+    /// The level of the option (`SOL_SOCKET`, `IPPROTO_TCP`, ...).
+    const LEVEL: i32;
+    /// The option's number.
+    const NAME: i32;
+}
+
+/// A C type that is the value of one socket option, whose kernel reads it.
+///
+/// # Safety
+/// The type has no padding, whose bytes would be read uninitialised; and the kernel uses
+/// nothing in the value of this option as an address.
+pub(crate) unsafe trait WriteOption: Copy {
+    /// The level of the option (`SOL_SOCKET`, `IPPROTO_TCP`, ...).
+    const LEVEL: i32;
+    /// The option's number.
+    const NAME: i32;
+}
+
+/// A value whose bytes are all zero, to be read into.
+pub(crate) fn zeroed<T: ReadOption>() -> T {
+    // SAFETY: all bytes are a value of the type.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Reads an option into `value`, as much of it as this kernel has, and says how many bytes
+/// these are. What an option asks for is in `value` before.
+pub(crate) fn read<T: ReadOption>(fd: impl AsFd, value: &mut T) -> io::Result<usize> {
+    // SAFETY: all bytes are a value of the type, and none of them an address.
+    unsafe { get(fd, T::LEVEL, T::NAME, std::slice::from_mut(value)) }
+}
+
+/// Sets an option.
+pub(crate) fn write<T: WriteOption>(fd: impl AsFd, value: &T) -> io::Result<()> {
+    // SAFETY: the type has no padding, and no address in it.
+    unsafe { set(fd, T::LEVEL, T::NAME, value) }
+}
+
+/// Sets an option whose value is a number.
+pub(crate) fn set_number(fd: impl AsFd, level: i32, name: i32, number: i32) -> io::Result<()> {
+    // SAFETY: a number has no padding, and no option has an address in four bytes.
+    unsafe { set(fd, level, name, &number) }
+}
+
+/// The length of the longest name that an option can be set to, a zero at its end included.
+const NAME_BYTES: usize = libc::IFNAMSIZ;
+
+/// Sets an option whose value is a name of at most [`NAME_BYTES`] bytes.
+///
+/// # Errors
+/// `InvalidInput` for a longer one, and what the kernel refuses.
+pub(crate) fn set_name(fd: impl AsFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let mut padded = [0; NAME_BYTES];
+    let Some(start) = padded.get_mut(..value.len()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a name of {} bytes, where {NAME_BYTES} are the most", value.len()),
+        ));
+    };
+    start.copy_from_slice(value);
+    // SAFETY: bytes have no padding. Options whose value has an address that the kernel
+    // writes to are longer (`struct xdp_umem_reg` is the shortest).
+    unsafe { set(fd, level, name, &padded) }
+}
+
+/// # Safety
+/// `T` has no padding, and whatever the kernel takes for an address in it is one of memory
+/// that it may read.
+unsafe fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: `value` is readable for its size, and the kernel copies it; the rest is the
+    // caller's.
     let done = unsafe {
         libc::setsockopt(
             fd.as_fd().as_raw_fd(),
@@ -27,31 +100,13 @@ pub(crate) fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> i
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
 
-/// An address as options have it whose values tell of a peer; its port is 0, for any.
-pub(crate) fn address(of: IpAddr) -> libc::sockaddr_storage {
-    let peer = SockAddr::from(SocketAddr::new(of, 0));
-    // SAFETY: all-zero bytes are a valid sockaddr_storage.
-    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
-    // SAFETY: both are a sockaddr_storage at least as long as the address.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            peer.as_ptr().cast::<u8>(),
-            (&raw mut address).cast::<u8>(),
-            peer.len() as usize,
-        );
-    }
-    address
-}
-
-/// Reads an option into a buffer of plain C values, and says how many bytes there are.
-pub(crate) fn get<T: Copy>(
-    fd: impl AsFd,
-    level: i32,
-    name: i32,
-    into: &mut [T],
-) -> io::Result<usize> {
+/// # Safety
+/// All bytes are a value of `T`, and the kernel finds no address in `into` that it would
+/// write to.
+unsafe fn get<T: Copy>(fd: impl AsFd, level: i32, name: i32, into: &mut [T]) -> io::Result<usize> {
     let mut len = size_of_val(into) as u32;
-    // SAFETY: the buffer has the length that is said; the callers' values may be any bytes.
+    // SAFETY: the kernel writes no more than `len` bytes, which the buffer has; the rest is
+    // the caller's.
     let got = unsafe {
         libc::getsockopt(
             fd.as_fd().as_raw_fd(),
@@ -65,45 +120,97 @@ pub(crate) fn get<T: Copy>(
     Ok(len as usize)
 }
 
-/// Reads an option that is an array of numbers, as many as `into` has room for, and says
-/// how many there are.
-pub(crate) fn numbers(fd: impl AsFd, level: i32, name: i32, into: &mut [u32]) -> io::Result<usize> {
-    Ok(get(fd, level, name, into)? / size_of::<u32>())
+/// Reads an option that is a number.
+pub(crate) fn number(fd: impl AsFd, level: i32, name: i32) -> io::Result<u32> {
+    numbers::<1>(fd, level, name).map(|[number]| number)
+}
+
+/// Reads an option that is an array of numbers; those that this kernel does not have are 0.
+pub(crate) fn numbers<const N: usize>(
+    fd: impl AsFd,
+    level: i32,
+    name: i32,
+) -> io::Result<[u32; N]> {
+    let mut into = [0; N];
+    // SAFETY: all bytes are numbers, and zeros are the address of nothing.
+    unsafe { get(fd, level, name, &mut into) }?;
+    Ok(into)
 }
 
 /// Reads an option of at most 256 bytes.
 pub(crate) fn bytes(fd: impl AsFd, level: i32, name: i32) -> io::Result<Vec<u8>> {
     let mut into = vec![0_u8; 256];
-    let len = get(fd, level, name, &mut into)?;
+    // SAFETY: all bytes are bytes, and zeros are the address of nothing.
+    let len = unsafe { get(fd, level, name, &mut into) }?;
     into.truncate(len);
     Ok(into)
+}
+
+/// An address as it stands in options for one peer; its port is 0, for any.
+pub(crate) fn address(of: IpAddr) -> libc::sockaddr_storage {
+    let peer = SockAddr::from(SocketAddr::new(of, 0));
+    // SAFETY: a sockaddr_storage is integers, for which zeros are values.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let len = (peer.len() as usize).min(size_of::<libc::sockaddr_storage>());
+    // SAFETY: `peer` has `len` bytes, and `address` has room for them.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            peer.as_ptr().cast::<u8>(),
+            (&raw mut address).cast::<u8>(),
+            len,
+        );
+    }
+    address
 }
 
 /// `SO_ATTACH_REUSEPORT_CBPF`: from now on the socket's group gives every connection to
 /// its member at `index`; where there is none, to the one that the hash says.
 pub(crate) fn select_index(fd: impl AsFd, index: u32) -> io::Result<()> {
-    let mut program = [op(BPF_RET | BPF_K, index)];
-    let program = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
-    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
+    set_program(fd, libc::SO_ATTACH_REUSEPORT_CBPF, &[op(BPF_RET | BPF_K, index)])
 }
 
 /// `SO_DETACH_REUSEPORT_BPF`, of any kind of program.
 pub(crate) fn select_by_hash(fd: impl AsFd) -> io::Result<()> {
-    set(fd, libc::SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &0)
+    set_number(fd, libc::SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
 }
 
 /// Of `asm-generic/socket.h`; the libc crate has it not for every target.
 const SO_DETACH_REUSEPORT_BPF: i32 = 68;
 
 /// `SO_ATTACH_FILTER`: from now on the socket gets only what `program` lets through.
-pub(crate) fn attach_filter(fd: impl AsFd, program: &mut [sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+pub(crate) fn attach_filter(fd: impl AsFd, program: &[sock_filter]) -> io::Result<()> {
+    set_program(fd, libc::SO_ATTACH_FILTER, program)
+}
+
+/// `struct sock_fprog` of `linux/filter.h`, with its padding as a part of the length.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Program {
+    len: usize,
+    filter: *const sock_filter,
+}
+
+const _: () = assert!(size_of::<Program>() == size_of::<libc::sock_fprog>());
+
+fn set_program(fd: impl AsFd, option: i32, program: &[sock_filter]) -> io::Result<()> {
+    let Ok(len) = u16::try_from(program.len()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a program of {} instructions", program.len()),
+        ));
+    };
+    // The kernel reads the first two bytes.
+    let mut bytes = [0; size_of::<usize>()];
+    bytes[..2].copy_from_slice(&len.to_ne_bytes());
+    let program = Program { len: usize::from_ne_bytes(bytes), filter: program.as_ptr() };
+    // SAFETY: two words have no padding between them; the kernel reads the
+    // instructions, whose number is the length.
+    unsafe { set(fd, libc::SOL_SOCKET, option, &program) }
 }
 
 /// `SO_DETACH_FILTER`.
 pub(crate) fn detach_filter(fd: impl AsFd) -> io::Result<()> {
-    set(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
+    set_number(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
 }
 
 /// `connect` to AF_UNSPEC: a listener stops listening, a connection is reset.
@@ -163,4 +270,36 @@ pub(crate) const PASS: sock_filter = op(BPF_RET | BPF_K, u32::MAX);
 /// Skips so many instructions.
 pub(crate) const fn skip(instructions: u32) -> sock_filter {
     op(BPF_JMP | BPF_JA, instructions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Socket, Type};
+
+    fn socket() -> Socket {
+        Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket")
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused() {
+        let set = |name: &[u8]| set_name(socket(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, name);
+        set(b"reno").expect("an algorithm that every kernel has");
+        let refused = set(&[b'a'; NAME_BYTES + 1]).expect_err("too long");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(refused.to_string(), "a name of 17 bytes, where 16 are the most");
+    }
+
+    #[test]
+    fn a_program_that_is_too_long_is_refused() {
+        let program = vec![PASS; usize::from(u16::MAX) + 1];
+        let refused = attach_filter(socket(), &program).expect_err("too long");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn an_option_that_is_shorter_than_the_room_for_it_leaves_zeros() {
+        let [kind, none] = numbers(socket(), libc::SOL_SOCKET, libc::SO_TYPE).expect("a type");
+        assert_eq!((kind, none), (libc::SOCK_STREAM as u32, 0));
+    }
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
+use crate::net::sockopt::{self, ReadOption};
 
 /// The network namespace's protocol counters at one moment, by their kernel names
 /// (`TCPMigrateReqSuccess`, `OutRsts`, ...).
@@ -152,21 +153,15 @@ const PAGE: usize = 4096;
 /// More than any line of `/proc/net/tcp` or `tcp6` has, in bytes.
 const LINE: usize = 512;
 
+// SAFETY: a struct of integers, for which all bytes are values; and the kernel writes it only.
+unsafe impl ReadOption for libc::tcp_info {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = libc::TCP_INFO;
+}
+
 fn tcp_info(fd: impl AsFd) -> Result<libc::tcp_info> {
-    // SAFETY: all-zero bytes are a valid tcp_info.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut len = size_of::<libc::tcp_info>() as u32;
-    // SAFETY: the buffer has the length that is said.
-    let got = unsafe {
-        libc::getsockopt(
-            fd.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut len,
-        )
-    };
-    nix::errno::Errno::result(got).call(|| "getsockopt(TCP_INFO)".into())?;
+    let mut info = sockopt::zeroed();
+    sockopt::read(fd, &mut info).call(|| "getsockopt(TCP_INFO)".into())?;
     Ok(info)
 }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
-use crate::net::sockopt;
+use crate::net::sockopt::{self, ReadOption, WriteOption};
 use crate::socket::{Client, Listener, set_recorded};
 
 /// The kind of the TCP option, and the length of its payload: two ids, and 12 bytes of code.
@@ -52,6 +52,15 @@ struct Add {
     key: [u8; MAX_KEY_BYTES],
 }
 
+const _: () = assert!(size_of::<Add>() == 128 + 64 + 2 * 4 + 2 + 6 + MAX_KEY_BYTES);
+
+// SAFETY: a struct of integers, whose sum is its size, so that it has no padding; and the
+// kernel copies addresses of the network from it, none of memory.
+unsafe impl WriteOption for Add {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = TCP_AO_ADD_KEY;
+}
+
 /// `struct tcp_ao_info_opt`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Default)]
@@ -62,6 +71,21 @@ struct Info {
     current: u8,
     next: u8,
     counters: [u64; 5],
+}
+
+const _: () = assert!(size_of::<Info>() == 8 + 5 * 8);
+
+// SAFETY: a struct of integers, whose sum is its size, so that it has no padding; and the
+// kernel takes none of them for an address.
+unsafe impl WriteOption for Info {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = TCP_AO_INFO;
+}
+
+// SAFETY: as above.
+unsafe impl ReadOption for Info {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = TCP_AO_INFO;
 }
 
 /// Bits 2 and 4 of [`Info::flags`].
@@ -88,7 +112,16 @@ struct Got {
     bad: u64,
 }
 
-/// Bit 2 of [`Got::flags`]: every key, whosever.
+const _: () = assert!(size_of::<Got>() == 128 + 64 + MAX_KEY_BYTES + 4 + 2 + 6 + 4 + 2 * 8);
+
+// SAFETY: a struct of integers, for which all bytes are values; and the kernel takes none of
+// them for an address of memory.
+unsafe impl ReadOption for Got {
+    const LEVEL: i32 = libc::IPPROTO_TCP;
+    const NAME: i32 = TCP_AO_GET_KEYS;
+}
+
+/// Bit 2 of [`Got::flags`]: every key, for whatever peer.
 const ALL: u16 = 1 << 2;
 
 impl Listener {
@@ -103,7 +136,7 @@ impl Listener {
     /// off otherwise.
     pub fn authenticate_everybody(&self) -> Result<()> {
         let info = Info { flags: REQUIRED | ACCEPT_ICMPS, ..Info::default() };
-        let set = |socket: &Self| sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_INFO, &info);
+        let set = |socket: &Self| sockopt::write(socket, &info);
         set_recorded(self, "TCP_AO_INFO", "required, accept_icmps", set)
             .call(|| format!("setsockopt({}, TCP_AO_INFO, required, accept_icmps)", self.name()))
     }
@@ -138,7 +171,7 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
         key_len: key.secret.len() as u8,
         key: padded,
     };
-    sockopt::set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
+    sockopt::write(socket, &add)
 }
 
 /// The keys of a connection, in words: `sends with 1, asks for 1, of 2 keys`; and what is on
@@ -147,22 +180,18 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
 /// # Errors
 /// The kernel refuses to tell.
 pub fn keys(socket: impl AsFd) -> Result<String> {
-    let mut info = [Info::default()];
-    match sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_INFO, &mut info) {
+    let mut info = Info::default();
+    match sockopt::read(&socket, &mut info) {
         Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok("none".into()),
         got => got.call(|| "getsockopt(TCP_AO_INFO)".into())?,
     };
-    // SAFETY: all-zero bytes are a valid tcp_ao_getsockopt.
-    let mut asked: [Got; 1] = unsafe { std::mem::zeroed() };
-    asked[0].flags = ALL;
-    asked[0].count = 1;
-    sockopt::get(&socket, libc::IPPROTO_TCP, TCP_AO_GET_KEYS, &mut asked)
-        .call(|| "getsockopt(TCP_AO_GET_KEYS)".into())?;
-    let keys = match asked[0].count {
+    let mut asked = Got { flags: ALL, count: 1, ..sockopt::zeroed() };
+    sockopt::read(&socket, &mut asked).call(|| "getsockopt(TCP_AO_GET_KEYS)".into())?;
+    let keys = match asked.count {
         1 => "1 key".to_owned(),
         many => format!("{many} keys"),
     };
-    let Info { flags, current, next, .. } = info[0];
+    let Info { flags, current, next, .. } = info;
     let mut words = format!("sends with {current}, asks for {next}, of {keys}");
     for (flag, word) in [(REQUIRED, "required"), (ACCEPT_ICMPS, "accept_icmps")] {
         if flags & flag != 0 {

@@ -69,7 +69,7 @@ impl Attribute {
     /// Sets the first or the second of the two values.
     pub fn set(&self, socket: &impl Recorded, which: usize) -> Result<()> {
         let value = self.values[which];
-        let set = |socket: &_| sockopt::set(socket, self.level, self.option, &value);
+        let set = |socket: &_| sockopt::set_number(socket, self.level, self.option, value);
         set_recorded(socket, self.name, value, set)
             .call(|| format!("setsockopt({}, {value})", self.name))
     }
@@ -84,17 +84,16 @@ impl Attribute {
 
     /// The value as the kernel tells it, which may be another than was set.
     pub fn get(&self, fd: impl AsFd) -> Result<i64> {
-        let mut value = [0];
-        sockopt::numbers(fd, self.level, self.option, &mut value)
+        let value = sockopt::number(fd, self.level, self.option)
             .call(|| format!("getsockopt({})", self.name))?;
-        Ok(value[0].into())
+        Ok(value.into())
     }
 }
 
 /// Sets `TCP_CONGESTION`; the kernel may not have the algorithm.
 pub fn set_congestion(socket: &impl Recorded, algorithm: &[u8; 4]) -> Result<()> {
     set_recorded(socket, "TCP_CONGESTION", algorithm.escape_ascii(), |socket| {
-        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
+        sockopt::set_name(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm)
     })
     .call(|| "setsockopt(TCP_CONGESTION)".into())
 }
@@ -110,7 +109,7 @@ pub fn congestion(fd: impl AsFd) -> Result<String> {
 /// on, 2 from the link's header on.
 pub fn save_syn(socket: &impl Recorded, from: i32) -> Result<()> {
     set_recorded(socket, "TCP_SAVE_SYN", from, |socket| {
-        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &from)
+        sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, from)
     })
     .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
 }
@@ -129,16 +128,15 @@ pub fn limit_repetition(socket: &impl Recorded, milliseconds: i32) -> std::io::R
     // Of `linux/tcp.h`; the libc crate does not have it.
     const TCP_RTO_MAX_MS: i32 = 44;
     set_recorded(socket, "TCP_RTO_MAX_MS", milliseconds, |socket| {
-        sockopt::set(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, &milliseconds)
+        sockopt::set_number(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, milliseconds)
     })
 }
 
 /// The largest window that a connection may announce, in bytes (`TCP_WINDOW_CLAMP`).
 pub fn window_clamp(fd: impl AsFd) -> Result<u32> {
-    let mut clamp = [0];
-    sockopt::numbers(fd, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &mut clamp)
+    let clamp = sockopt::number(fd, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP)
         .call(|| "getsockopt(TCP_WINDOW_CLAMP)".into())?;
-    Ok(clamp[0])
+    Ok(clamp)
 }
 
 /// The options in the IPv4 header of everything that a connection sends (`IP_OPTIONS`);
@@ -151,7 +149,7 @@ pub fn ip_options(fd: impl AsFd) -> Result<Vec<u8>> {
 /// (`IPV6_RECVHOPLIMIT`).
 pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
     set_recorded(socket, "IPV6_RECVHOPLIMIT", 1, |socket| {
-        sockopt::set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1)
+        sockopt::set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
     })
     .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
 }
@@ -174,7 +172,7 @@ pub fn kept_hops(fd: impl AsFd) -> Result<i32> {
 /// Has a listener wait for data so many seconds (`TCP_DEFER_ACCEPT`).
 pub fn defer_accept(socket: &impl Recorded, seconds: i32) -> Result<()> {
     set_recorded(socket, "TCP_DEFER_ACCEPT", seconds, |socket| {
-        sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
+        sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
     })
     .call(|| format!("setsockopt(TCP_DEFER_ACCEPT, {seconds})"))
 }
@@ -182,7 +180,7 @@ pub fn defer_accept(socket: &impl Recorded, seconds: i32) -> Result<()> {
 /// Has a listener preferred by what happens on `cpu` (`SO_INCOMING_CPU`).
 pub fn incoming_cpu(socket: &impl Recorded, cpu: i32) -> Result<()> {
     set_recorded(socket, "SO_INCOMING_CPU", cpu, |socket| {
-        sockopt::set(socket, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, &cpu)
+        sockopt::set_number(socket, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, cpu)
     })
     .call(|| format!("setsockopt(SO_INCOMING_CPU, {cpu})"))
 }
@@ -201,10 +199,9 @@ pub fn this_cpu() -> Result<i32> {
 
 /// What went wrong with a socket (`SO_ERROR`), by its errno: told once, then `none`.
 pub fn error(fd: impl AsFd) -> Result<String> {
-    let mut error = [0];
-    sockopt::numbers(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut error)
+    let error = sockopt::number(fd, libc::SOL_SOCKET, libc::SO_ERROR)
         .call(|| "getsockopt(SO_ERROR)".into())?;
-    Ok(match error[0] as i32 {
+    Ok(match error as i32 {
         0 => "none".to_owned(),
         error => errno_name(&std::io::Error::from_raw_os_error(error)),
     })

@@ -66,16 +66,16 @@ impl Place {
         if self.family != Family::V4 {
             let only = i32::from(self.v6_only);
             listener.set("IPV6_V6ONLY", only, |socket| {
-                sockopt::set(socket, IPV6, libc::IPV6_V6ONLY, &only)
+                sockopt::set_number(socket, IPV6, libc::IPV6_V6ONLY, only)
             })?;
             // The neighbour of ::1 is nobody's address.
             listener.set("IPV6_FREEBIND", 1, |socket| {
-                sockopt::set(socket, IPV6, libc::IPV6_FREEBIND, &1)
+                sockopt::set_number(socket, IPV6, libc::IPV6_FREEBIND, 1)
             })?;
         }
         if self.on_lo {
             listener.set("SO_BINDTODEVICE", "lo", |socket| {
-                sockopt::set(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo\0\0")
+                sockopt::set_name(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo")
             })?;
         }
         listener.bind_to(self.address)

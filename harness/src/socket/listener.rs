@@ -201,7 +201,7 @@ impl Listener {
     /// Sets `TCP_FASTOPEN`: so many Fast Open connections may be unfinished at a time.
     pub fn fast_open(&self, unfinished: i32) -> io::Result<()> {
         self.set("TCP_FASTOPEN", unfinished, |socket| {
-            sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &unfinished)
+            sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, unfinished)
         })
     }
 
@@ -220,7 +220,7 @@ impl Listener {
             false => (libc::IPPROTO_IP, [("IP_TOS", libc::IP_TOS), ("IP_TTL", libc::IP_TTL)]),
         };
         let set = |(name, option): (&str, i32), level: i32, value: i32| {
-            self.set(name, value, |socket| sockopt::set(socket, level, option, &value))
+            self.set(name, value, |socket| sockopt::set_number(socket, level, option, value))
         };
         set(tos, level, service)?;
         set(ttl, level, hops)?;
@@ -230,14 +230,14 @@ impl Listener {
     /// Sets `TCP_SYNCNT`: how often a SYN+ACK is repeated.
     pub fn syn_ack_retries(&self, retries: i32) -> io::Result<()> {
         self.set("TCP_SYNCNT", retries, |socket| {
-            sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_SYNCNT, &retries)
+            sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_SYNCNT, retries)
         })
     }
 
     /// Sets `TCP_DEFER_ACCEPT`: for so long, a handshake waits for data.
     pub fn defer_accept(&self, seconds: i32) -> io::Result<()> {
         self.set("TCP_DEFER_ACCEPT", seconds, |socket| {
-            sockopt::set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &seconds)
+            sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
         })
     }
 

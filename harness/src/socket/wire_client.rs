@@ -47,7 +47,7 @@ impl WireClient {
         let raw = raw_socket(domain).call(|| call("socket(SOCK_RAW, IPPROTO_RAW)"))?;
         let hole = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
             .call(|| call("socket(SOCK_STREAM)"))?;
-        sockopt::attach_filter(&hole, &mut [sockopt::DROP])
+        sockopt::attach_filter(&hole, &[sockopt::DROP])
             .call(|| call("setsockopt(SO_ATTACH_FILTER, drop everything)"))?;
         hole.bind(&SocketAddr::new(server.ip(), 0).into()).call(|| call("bind"))?;
         hole.listen(1).call(|| call("listen"))?;

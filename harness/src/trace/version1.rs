@@ -40,6 +40,7 @@ fn read(words: &str) -> Option<Act> {
             last: true,
             at_scope_end: false,
         },
+        ("connect", None, "") => Act::Connect { client: named(arguments) },
         ("connect", Some((name, "AF_UNSPEC")), "") => Act::Disconnect { socket: socket(name) },
         ("shutdown", Some((name, how)), "") => {
             let how = match how {

@@ -7,6 +7,7 @@ use harness::net::segment::TcpOption;
 use harness::socket::Stream;
 use harness::socket::ao::Key;
 use harness::socket::wire_client::Draft;
+use harness::trace::Act;
 use harness::{Family, socket::ao};
 
 use crate::case::{Case, Need, Setting, Settings};
@@ -245,8 +246,8 @@ fn same_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// What came first from the server when C's data was through.
 fn observe_first_answer(lab: &mut Lab) {
     let lines = lab.trace().lines();
-    let sent = lines.iter().rposition(|line| line.what == "-- gate opens --").unwrap_or(0);
-    let first = lines[sent..].iter().find(|line| line.what.starts_with("S > C"));
+    let sent = lines.iter().rposition(|line| line.act() == Some(&Act::OpenGate)).unwrap_or(0);
+    let first = lines[sent..].iter().find(|line| line.ends() == Some(("S", "C")));
     let met = match first.map(|line| line.what.as_str()) {
         Some("S > C  . 1:1(0) ack 12") => "its acknowledgement",
         Some("S > C  S. 0:0(0) ack 1") => "silence, and then a SYN+ACK again",

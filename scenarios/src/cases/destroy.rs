@@ -412,8 +412,9 @@ fn request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut v = lab.wire_client("V")?;
     lab.wire_syn(&mut v, &Draft::syn())?;
     lab.until_syn_acks(&v, 2, FIRST)?;
-    let lines = lab.trace().lines();
-    let syn_acks = lines.iter().filter(|line| line.what.starts_with("S > W  S.")).count();
+    let trace = lab.trace();
+    let to_w = trace.segments().filter(|s| trace.name_of(s.to) == "W");
+    let syn_acks = to_w.filter(|s| s.flags.syn() && s.flags.ack()).count();
     lab.observe("SYN+ACKs to W when V had two", syn_acks);
     lab.wire_send(&mut v, &Draft::new("R", 1, 0))?;
     lab.observe_room(b)?;

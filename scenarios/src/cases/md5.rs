@@ -174,9 +174,9 @@ fn another_key(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let refused = lab.counters()?.grown(&before, "TCPMD5Failure").unwrap_or(0);
     lab.observe("segments that TCPMD5Failure counts", if refused > 0 { "some" } else { "none" });
     // But for SYN+ACKs, of which the timer may have sent another.
-    let lines = lab.trace().lines();
-    let of_server = lines.iter().filter_map(|line| line.what.strip_prefix("S > C  "));
-    let answers = of_server.filter(|what| !what.starts_with("S.")).count();
+    let trace = lab.trace();
+    let to_client = trace.segments().filter(|s| trace.name_of(s.to) == "C");
+    let answers = to_client.filter(|s| !s.flags.syn()).count();
     lab.observe("answers to them", answers);
     lab.accept_now(&b)?;
     signed("C", client.sign(lab.family(), KEY))?;

@@ -50,6 +50,8 @@ pub enum AnyWire {
     TimersFire,
     /// Many connections, spread by hashes over the listeners.
     ManyConnections,
+    /// What is done many times is not captured; single segments of its end may be.
+    NotCaptured,
     /// It is about sockets, processes or memory: where connections are accepted, and what
     /// is left of them, are facts.
     SocketsMatter,
@@ -68,6 +70,7 @@ impl fmt::Display for AnyWire {
                 "timers of the kernel fire meanwhile, and what matters of the segments are facts"
             }
             Self::ManyConnections => "there are many connections, spread by hashes",
+            Self::NotCaptured => "what is done many times is not captured",
             Self::SocketsMatter => "the case is about sockets, and their states are facts",
             Self::OptionsMatter => "options of the segments matter, and they are facts",
         })

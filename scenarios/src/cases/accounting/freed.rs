@@ -11,7 +11,7 @@ use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::{Context, net::witness, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::judge::expectation::{Expectation, WireRule};
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::FAST_OPEN;
 use crate::steps::syn_ack_timer::FIRST;
 
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_detach_sock(), reuseport_resurrect(), __reuseport_detach_closed_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| often(lab, groups),
         expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), inet_child_forget()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| often(lab, accept_queue),
         expect: |_| nothing_is_kept(TIMES, TIMES),
         ..Case::DEFAULT
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
         source: "reuseport_migrate_sock(): alloc_skb(), kfree_skb()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Programs],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| {
             often(lab, |lab, times| {
                 let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
                  sk_reuseport_prog_free()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| often(lab, classic_programs),
         expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_complete_hashdance(), reqsk_put()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| often(lab, final_ack),
         expect: |_| nothing_is_kept(TIMES, TIMES),
         ..Case::DEFAULT
@@ -101,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
         waits_for: FIRST,
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| often(lab, timer),
         expect: |_| nothing_is_kept(TIMES, 0),
         ..Case::DEFAULT
@@ -115,7 +115,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), reqsk_fastopen_remove()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
-        wire: WireRule::Silent,
+        wire: WireRule::Any(AnyWire::NotCaptured),
         run: |lab, _| {
             lab.sysctl(FAST_OPEN.0, FAST_OPEN_AT_BOTH_ENDS)?;
             often(lab, fast_open)
