@@ -48,7 +48,7 @@ static int succeeded(pid_t child)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void furnish(void)
+static void set_up_network(void)
 {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -137,7 +137,7 @@ static int lab(void)
 	init = fork();
 	must(init >= 0, "fork");
 	if (init == 0) {
-		furnish();
+		set_up_network();
 		quiz1();
 		exit(0);
 	}

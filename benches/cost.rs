@@ -1,5 +1,5 @@
-//! What a case costs beside a plain C programme that does the same, and what the suite
-//! costs beside the longest timer of the kernel that it has to wait for.
+//! What a case costs compared with a plain C program that does the same, and what the suite
+//! costs compared with the longest timer of the kernel that it has to wait for.
 //!
 //! `cargo bench --bench cost [-- TURNS]`. Everything is measured in turns within one run,
 //! so that whatever else the machine does falls on both sides.
@@ -65,7 +65,7 @@ fn compare(kernel: &Kernel, turns: usize) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let baseline = compile(directory.path());
     if baseline.is_none() {
-        println!("no C compiler `cc` that works: {CASE} without the C programme beside it");
+        println!("no C compiler `cc` that works: {CASE} without the C program to compare it with");
     }
     let case = catalogue::select(&[CASE.into()]).expect("the case")[0];
     println!("\n{:32}{HEADER}{:>10}", "ms", "a run");

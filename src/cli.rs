@@ -42,7 +42,7 @@ Environment:
 
 Exit codes:
   0    as expected (known bugs are)
-  1    the kernel deviates
+  1    the kernel deviates; with --deny-skips or --deny-flaky, a case is skipped or flaky
   2    the command line is wrong
   4    nothing ran: no such case, or every one was skipped
   69   the laboratory failed, or a result could not be written
@@ -129,6 +129,11 @@ pub struct MatrixArguments {
     #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
           default_missing_value = "bug", requires = "kernel", conflicts_with = "shard")]
     pub bisect: Option<Sought>,
+
+    /// Count a flaky case as a deviation: one that failed in a slow lab, and did not when it
+    /// was tried again.
+    #[arg(long, conflicts_with = "bisect")]
+    pub deny_flaky: bool,
 
     /// Keep matrix.json, and for each kernel the captures and the console, in this
     /// directory.
@@ -381,6 +386,11 @@ pub struct RunArguments {
     /// Count a skip as a deviation.
     #[arg(long)]
     pub deny_skips: bool,
+
+    /// Count a flaky case as a deviation: one that failed in a slow lab, and did not when it
+    /// was tried again.
+    #[arg(long)]
+    pub deny_flaky: bool,
 }
 
 /// `--trace`: how a trace is shown to people.
@@ -441,16 +451,16 @@ mod tests {
     }
 
     #[test]
-    fn every_help_has_an_example_and_tells_the_exit_codes() {
+    fn every_help_has_an_example_and_the_exit_codes() {
         let mut command = Arguments::command();
         command.build();
         for (called, mut command) in all(&command, "sockmig") {
             let help = command.render_long_help().to_string();
-            let behind = help.split_once("--help").expect("the option").1.to_owned();
+            let after = help.split_once("--help").expect("the option").1.to_owned();
             // The parent's name stands for what has a few of its own.
             let example = called.rsplit_once(' ').map_or(&*called, |(parent, _)| parent);
-            assert!(behind.contains(example), "no example of `{called}`:\n{help}");
-            assert!(behind.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
+            assert!(after.contains(example), "no example of `{called}`:\n{help}");
+            assert!(after.to_lowercase().contains("exit code"), "`{called}`:\n{help}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use scenarios::judge::Verdict;
 
-use crate::output::document::{Blame, MatrixDocument};
+use crate::output::document::{Blame, CaseDocument, MatrixDocument};
 use crate::output::totals::Totals;
 use crate::output::word::{self, Word};
 
@@ -29,6 +29,15 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+/// What counts as a deviation besides a case that fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// A case that is skipped.
+    pub skips: bool,
+    /// A case that failed in a discarded try, and not in the last one.
+    pub flaky: bool,
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -39,11 +48,12 @@ impl Exit {
     /// What a run with these totals ends with, when everything could be written.
     ///
     /// A deviation is worth more than a laboratory that broke in another case.
-    pub fn of(totals: &Totals, deny_skips: bool) -> Self {
+    pub fn of(totals: &Totals, denied: Denied) -> Self {
         match totals {
             Totals { interrupted: true, .. } => Self::Interrupted,
             Totals { failed: 1.., .. } => Self::Deviates,
-            Totals { skipped: 1.., .. } if deny_skips => Self::Deviates,
+            Totals { skipped: 1.., .. } if denied.skips => Self::Deviates,
+            Totals { flaky: 1.., .. } if denied.flaky => Self::Deviates,
             Totals { errors: 1.., .. } | Totals { no_lab: true, .. } => Self::Unavailable,
             Totals { passed: 0, known_bugs: 0, .. } => Self::NothingRan,
             _ => Self::Expected,
@@ -55,7 +65,7 @@ impl Exit {
     /// the question unanswered, any other is only counted.
     ///
     /// A deviation is worth more than a laboratory that broke elsewhere.
-    pub fn of_matrix(found: &MatrixDocument, named: &[String]) -> Self {
+    pub fn of_matrix(found: &MatrixDocument, named: &[String], deny_flaky: bool) -> Self {
         let kernels = &found.kernels;
         let runs = || kernels.iter().filter_map(|kernel| kernel.run.as_ref());
         let any = |is: fn(&Verdict) -> bool| {
@@ -70,6 +80,7 @@ impl Exit {
         }
         let deviates = any(|verdict| matches!(verdict, Verdict::Fail { .. }))
             || blamed(Blame::Kernel)
+            || deny_flaky && runs().flat_map(|run| &run.cases).any(CaseDocument::is_flaky)
             || kernels.iter().any(|kernel| !kernel.complaints.is_empty());
         if deviates {
             return Self::Deviates;
@@ -80,7 +91,7 @@ impl Exit {
             // A machine that says it has completed and was not heard of every case.
             || kernels.iter().any(|kernel| {
                 kernel.end.counts_as() == Blame::Nobody
-                    && word::row(kernel, &found.cases).contains(&Word::NotRun)
+                    && word::row(kernel, &found.cases).contains(&Word::NotRun.into())
             })
             || runs().any(|run| run.totals.no_lab);
         if broke {
@@ -105,23 +116,45 @@ impl Exit {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use scenarios::engine::DiscardedTry;
     use scenarios::judge::Verdict;
 
     use crate::fixture::matrix as made;
     use crate::output::document::{Complaint, KernelDocument, MachineEnd};
 
     #[rstest]
-    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, false, Exit::Expected)]
-    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, true, Exit::Deviates)]
-    #[case(Totals { known_bugs: 1, ..Totals::default() }, false, Exit::Expected)]
-    #[case(Totals { skipped: 4, ..Totals::default() }, false, Exit::NothingRan)]
-    #[case(Totals::default(), false, Exit::NothingRan)]
-    #[case(Totals { passed: 1, errors: 1, ..Totals::default() }, false, Exit::Unavailable)]
-    #[case(Totals { failed: 1, errors: 1, ..Totals::default() }, false, Exit::Deviates)]
-    #[case(Totals { failed: 1, interrupted: true, ..Totals::default() }, false, Exit::Interrupted)]
-    #[case(Totals { passed: 1, no_lab: true, ..Totals::default() }, false, Exit::Unavailable)]
-    fn totals_decide(#[case] totals: Totals, #[case] deny_skips: bool, #[case] exit: Exit) {
-        assert_eq!(Exit::of(&totals, deny_skips), exit);
+    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, Denied::default(), Exit::Expected)]
+    #[case(Totals { passed: 3, skipped: 1, ..Totals::default() }, Denied { skips: true, flaky: false }, Exit::Deviates)]
+    #[case(Totals { known_bugs: 1, ..Totals::default() }, Denied::default(), Exit::Expected)]
+    #[case(Totals { skipped: 4, ..Totals::default() }, Denied::default(), Exit::NothingRan)]
+    #[case(Totals::default(), Denied::default(), Exit::NothingRan)]
+    #[case(Totals { passed: 1, errors: 1, ..Totals::default() }, Denied::default(), Exit::Unavailable)]
+    #[case(Totals { failed: 1, errors: 1, ..Totals::default() }, Denied::default(), Exit::Deviates)]
+    #[case(Totals { failed: 1, interrupted: true, ..Totals::default() }, Denied::default(), Exit::Interrupted)]
+    #[case(Totals { passed: 1, no_lab: true, ..Totals::default() }, Denied::default(), Exit::Unavailable)]
+    #[case(Totals { passed: 1, flaky: 1, ..Totals::default() }, Denied::default(), Exit::Expected)]
+    #[case(Totals { passed: 1, flaky: 1, ..Totals::default() }, FLAKY_DENIED, Exit::Deviates)]
+    #[case(Totals { passed: 1, retried: 1, ..Totals::default() }, FLAKY_DENIED, Exit::Expected)]
+    #[case(Totals { errors: 1, flaky: 1, ..Totals::default() }, FLAKY_DENIED, Exit::Deviates)]
+    #[case(Totals { flaky: 1, interrupted: true, ..Totals::default() }, FLAKY_DENIED, Exit::Interrupted)]
+    fn totals_decide(#[case] totals: Totals, #[case] denied: Denied, #[case] exit: Exit) {
+        assert_eq!(Exit::of(&totals, denied), exit);
+    }
+
+    const FLAKY_DENIED: Denied = Denied { skips: false, flaky: true };
+
+    #[test]
+    fn a_flaky_case_of_a_matrix_counts_if_it_is_denied() {
+        let mut found = one(MachineEnd::Completed, &[made::pass()]);
+        let try_again = |found: &mut MatrixDocument, discarded| {
+            let run = found.kernels[0].run.as_mut().expect("it ran");
+            run.cases[0].discarded = vec![discarded];
+        };
+        try_again(&mut found, DiscardedTry::TooSlow { what: "late".into() });
+        assert_eq!(Exit::of_matrix(&found, &[], true), Exit::Expected);
+        try_again(&mut found, DiscardedTry::Failed { mismatches: vec![] });
+        assert_eq!(Exit::of_matrix(&found, &[], true), Exit::Deviates);
+        assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Expected);
     }
 
     fn one(end: MachineEnd, verdicts: &[Verdict]) -> MatrixDocument {
@@ -156,7 +189,7 @@ mod tests {
     #[case::cannot_fetch(one(MachineEnd::CannotFetch { why: why() }, &[]), Exit::NothingRan)]
     #[case::interrupted(one(MachineEnd::Interrupted, &[made::fail("x")]), Exit::Interrupted)]
     fn a_matrix_decides_the_exit_code(#[case] found: MatrixDocument, #[case] exit: Exit) {
-        assert_eq!(Exit::of_matrix(&found, &[]), exit);
+        assert_eq!(Exit::of_matrix(&found, &[], false), exit);
     }
 
     #[test]
@@ -164,10 +197,10 @@ mod tests {
         let mut found = one(MachineEnd::Completed, &[made::pass()]);
         let missing = MachineEnd::CannotFetch { why: why() };
         found.kernels.push(made::kernel("6.16", missing, &[], |_, _| None));
-        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected, "it is only counted");
-        assert_eq!(Exit::of_matrix(&found, &["6.1".into()]), Exit::Expected);
+        assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Expected, "it is only counted");
+        assert_eq!(Exit::of_matrix(&found, &["6.1".into()], false), Exit::Expected);
         assert_eq!(
-            Exit::of_matrix(&found, &["6.16".into()]),
+            Exit::of_matrix(&found, &["6.16".into()], false),
             Exit::Unavailable,
             "it was asked for"
         );
@@ -177,16 +210,16 @@ mod tests {
             kernel.complaints.push(complaint);
         };
         complain(&mut found.kernels[0]);
-        assert_eq!(Exit::of_matrix(&found, &["6.16".into()]), Exit::Deviates);
+        assert_eq!(Exit::of_matrix(&found, &["6.16".into()], false), Exit::Deviates);
         found.complete = false;
-        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Interrupted);
+        assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Interrupted);
 
         let mut found = one(MachineEnd::Completed, &[made::pass()]);
         found.cases.push("case/lost".into());
-        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable, "a hole is no pass");
+        assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Unavailable, "a hole is no pass");
 
         let mut found = one(MachineEnd::Completed, &[made::pass()]);
         found.kernels[0].run.as_mut().expect("a run").totals.no_lab = true;
-        assert_eq!(Exit::of_matrix(&found, &[]), Exit::Unavailable);
+        assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Unavailable);
     }
 }

@@ -1,4 +1,4 @@
-//! The ladder of a trace: who sent what to whom, what the laboratory did between, and
+//! The ladder of a trace: every segment with its two ends, what the laboratory did between, and
 //! which listener has each connection at each moment.
 //!
 //! A [`Ladder`](rung::Ladder) is data, made of a trace's lines or of the same lines in a

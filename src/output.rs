@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod plain;
 pub mod progress;
 pub mod read;
+mod retried;
 pub mod stdout;
 pub mod terminal;
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn list_and_doctor_tell() {
 
 #[test]
 fn explain_teaches_a_case_and_runs_it() {
-    let told = [
+    let shown = [
         "  talk      A handshake whose final ACK has not come",
         "  must      Off: the retransmission finds no request",
         "  kernel    inet_csk_complete_hashdance() puts a child",
@@ -104,18 +104,18 @@ fn explain_teaches_a_case_and_runs_it() {
     let explained = run(sockmig(&["explain", "quiz2"]).env("COLUMNS", "80"));
     assert_eq!(explained.code, Some(0), "{explained}");
     let seen = ["quiz2/v4/off (tcp_migrate_req = 0): ok", "R 1:1(0) -    |  C: gone"];
-    for part in told.iter().chain(&seen) {
+    for part in shown.iter().chain(&seen) {
         assert!(explained.stdout.contains(part), "{part}: {explained}");
     }
     for line in explained.stdout.lines() {
         assert!(line.chars().count() <= 80, "{line}: {explained}");
     }
     let only_told = run(&mut sockmig(&["explain", "quiz2", "--no-run"]));
-    for part in told.iter().chain(&["must observe:", "S > C  R 1:1(0)"]) {
+    for part in shown.iter().chain(&["must observe:", "S > C  R 1:1(0)"]) {
         assert!(only_told.stdout.contains(part), "{part}: {only_told}");
     }
     assert!(!only_told.stdout.contains("observed:"), "{only_told}");
-    // A known bug that nobody has mended, and one that somebody has.
+    // A known bug without a fix, and one with a fix.
     let bugs = run(&mut sockmig(&["explain", "--no-run", "handshake"]));
     for part in ["No fix is known.", "Fixed by `tcp: challenge ACK"] {
         let joined = bugs.stdout.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -41,7 +41,7 @@ fn real_run() -> &'static Value {
     })
 }
 
-/// A run of quiz 1 that came to these verdicts, with migration off and on.
+/// A run of quiz 1 with these verdicts, with migration off and on.
 fn run_document(release: &str, verdicts: [&str; 2]) -> Value {
     let mut document = real_run().clone();
     document["environment"]["kernel"]["release"] = release.into();
@@ -60,7 +60,7 @@ fn run_document(release: &str, verdicts: [&str; 2]) -> Value {
     document
 }
 
-/// A matrix of kernels that all came to these verdicts.
+/// A matrix of kernels that all have these verdicts.
 fn matrix_document(shard: Option<&str>, kernels: &[&str], verdicts: [&str; 2]) -> Value {
     let kernel = |name: &&str| {
         json!({

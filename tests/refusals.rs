@@ -150,17 +150,20 @@ fn without_a_gate_only_what_needs_it_is_skipped() {
 #[test]
 fn a_skip_that_the_kernels_configuration_contradicts_is_an_error() {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
-    let built_in = |told: &Configuration| {
-        ["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"].map(|o| told.get(o)) == [Built::In; 2]
+    let built_in = |configuration: &Configuration| {
+        ["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"].map(|o| configuration.get(o))
+            == [Built::In; 2]
     };
     let mut command = sockmig(&["run", "quiz2/v4/off"]);
     command.env("SOCKMIG_GATE", "nftables");
     fault_injection::without_nftables(&mut command, Errno::EPROTONOSUPPORT);
     let ended = run(&mut command);
     let (code, words) = match Configuration::of(release.trim()) {
-        Some(told) if built_in(&told) => (69, "although it is built with CONFIG_NF_TABLES"),
+        Some(configuration) if built_in(&configuration) => {
+            (69, "although it is built with CONFIG_NF_TABLES")
+        }
         Some(_) => (4, "nothing to hold the final ACK with"),
-        None => (4, "its configuration is not told"),
+        None => (4, "its configuration is not known"),
     };
     assert_eq!(ended.code, Some(code), "{ended}");
     let said = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -237,7 +240,7 @@ fn document(place: &std::path::Path) -> std::path::PathBuf {
 #[rstest]
 #[case::empty(|_: &str| String::new(), "is empty")]
 #[case::cut_off(|text: &str| text[..text.len() / 2].into(), "is cut off")]
-#[case::of_the_future(|text: &str| text.replacen("\"schema\": 1", "\"schema\": 99", 1), "use the newer one")]
+#[case::of_the_future(|text: &str| text.replacen("\"schema\": 2", "\"schema\": 99", 1), "use the newer one")]
 #[case::not_ours(|_: &str| r#"{"name": "left-pad"}"#.into(), "no document of sockmig")]
 #[case::no_json(|_: &str| "<html>".into(), "is not JSON")]
 #[case::damaged(|text: &str| text.replacen("\"rounds\": 1", "\"rounds\": \"one\"", 1), "is a damaged document")]

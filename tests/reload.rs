@@ -138,7 +138,7 @@ fn programs_lose_nobody_or_are_told_to_be_impossible() {
         for on in [false, true] {
             let row = row(&document, id, on);
             assert_eq!(row["closed_per_reload"], 2.0, "{row}");
-            // What a close and a handshake race for is little beside what the others lose.
+            // What a close and a handshake race for is little compared with what the others lose.
             let naive = lost(self::row(&document, "own/naive", false));
             assert!(lost(row) < naive / 4, "{id} loses {} of {naive}: {row}", lost(row));
         }

@@ -1,4 +1,4 @@
-//! What can go wrong in the laboratory, told by the call that failed.
+//! What can go wrong in the laboratory, named by the call that failed.
 
 use std::io;
 use std::time::Duration;

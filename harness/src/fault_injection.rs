@@ -1,8 +1,8 @@
 //! Machines that lack something, for tests: each function makes a command, and all that
-//! it starts, meet a real hardship. Nothing is pretended.
+//! it starts, really lack something. Nothing is simulated.
 //!
-//! Seccomp filters and mount namespaces are inherited, so that a lab of the command meets
-//! the hardship too.
+//! Seccomp filters and mount namespaces are inherited, so that a lab of the command
+//! lacks it too.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -65,7 +65,7 @@ pub fn with_read_only(command: &mut Command, directory: &Path) {
     mount_over(command, directory, "size=4k", libc::MS_RDONLY);
 }
 
-/// The file behind another process's descriptor, as if that process were to use it.
+/// The file of another process's descriptor, as that process would use it.
 ///
 /// # Errors
 /// There is no such process or descriptor, or this user may not trace the process.
@@ -164,7 +164,7 @@ fn mount_over(command: &mut Command, place: &Path, options: &str, flags: libc::c
     unsafe { command.pre_exec(cover) };
 }
 
-/// Writes a short file at one go, without allocating; makes it where there is none.
+/// Writes a short file with one call, without allocating; creates it if it does not exist.
 ///
 /// # Safety
 /// None beyond that of the calls.

@@ -19,7 +19,7 @@ mod nftables;
 mod probe;
 mod segments;
 
-pub use crate::trace::GateKind as Kind;
+pub use crate::trace::GateKind;
 pub use choice::{CHOICE, chosen};
 pub use closed::Gate;
 pub use hold::{HELD_MARK, Hold};

@@ -1,7 +1,7 @@
 //! A virtual machine seen from inside: how this program becomes its first process.
 //!
 //! A guest has no image and no other program: the kernel starts sockmig from the initial
-//! RAM file system, with [`GUEST_ARGUMENT`] and the name of its [port](Port) behind it.
+//! RAM file system, with [`GUEST_ARGUMENT`] and the name of its [port](Port) after it.
 
 pub mod modules;
 
@@ -28,7 +28,7 @@ use crate::wait;
 /// [`VIRTIO_PORT`], or the path of a serial line.
 pub const GUEST_ARGUMENT: &str = "__guest";
 
-/// The name of the virtio port through which a guest talks.
+/// The name of the virtio port through which a guest sends and receives.
 pub const VIRTIO_PORT: &str = "sockmig";
 
 /// Tags of the frames that every guest sends. The others are the work's own.
@@ -36,15 +36,15 @@ pub mod tag {
     /// The guest is up and waits for its task. The payload is the kernel's uptime, as in
     /// `/proc/uptime`.
     pub const READY: u8 = b'R';
-    /// What the guest could not do and does without: a module, a mount. One a frame.
-    pub const LACKS: u8 = b'L';
+    /// A module or a mount that failed and that the guest does without; a frame for each.
+    pub const MISSING: u8 = b'L';
     /// The work is done: its exit code, as a little-endian number of 32 bits; 128 and the
     /// signal's number if it was killed.
     pub const END: u8 = b'.';
 }
 
 /// Whether this runs in a guest, where nothing is at work but what this program started. The
-/// kernel's command line tells, which whoever boots a guest writes.
+/// kernel's command line says so, which is written by the program that boots a guest.
 pub fn is_here() -> bool {
     fs::read_to_string("/proc/cmdline").is_ok_and(|line| is_of_guest(&line))
 }
@@ -59,7 +59,7 @@ fn is_of_guest(command_line: &str) -> bool {
 /// `work` gets the port and the task that came through it, in a process of its own.
 pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
     modules::answer_kernel();
-    // The kernel puts what it does not know of its own command line in front.
+    // Parameters that the kernel does not know come first.
     let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != GUEST_ARGUMENT);
     if arguments.next().is_none() {
         return;
@@ -75,11 +75,11 @@ pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
 }
 
 fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
-    let mut lacks = furnish();
-    lacks.extend(modules::load_at_start());
+    let mut missing = mount_all();
+    missing.extend(modules::load_at_start());
     let port = Port::open(port)?;
-    for lack in lacks {
-        port.send(tag::LACKS, lack.into_bytes())?;
+    for each in missing {
+        port.send(tag::MISSING, each.into_bytes())?;
     }
     port.send(tag::READY, fs::read("/proc/uptime").unwrap_or_default())?;
     let task = port.receive()?;
@@ -90,7 +90,7 @@ fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
     Ok(())
 }
 
-/// The first process inherits everybody's children.
+/// The first process is the parent of every orphan.
 fn reap_until(worker: Pid) -> Result<i32> {
     loop {
         match wait_for_any_child().call(|| "wait()".into())? {
@@ -103,8 +103,8 @@ fn reap_until(worker: Pid) -> Result<i32> {
     }
 }
 
-/// Mounts what programs expect. Says what there is none of.
-fn furnish() -> Vec<String> {
+/// Mounts what programs expect. Returns what is missing, and why.
+fn mount_all() -> Vec<String> {
     let mounts = [
         ("proc", "/proc"),
         ("sysfs", "/sys"),
@@ -115,7 +115,7 @@ fn furnish() -> Vec<String> {
         ("bpf", "/sys/fs/bpf"),
         ("cgroup2", "/sys/fs/cgroup"),
     ];
-    let lacks = |(kind, at): (&str, &str)| {
+    let mount_one = |(kind, at): (&str, &str)| {
         let _ = fs::create_dir_all(at);
         // What the host shared may be there, and must not be covered.
         if kind == "tmpfs" && fs::read_dir(at).is_ok_and(|mut there| there.next().is_some()) {
@@ -124,9 +124,9 @@ fn furnish() -> Vec<String> {
         let mounted = mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>);
         mounted.err().map(|e| format!("mount({kind}, {at}): {e}"))
     };
-    let lacks = mounts.into_iter().filter_map(lacks).collect();
+    let missing = mounts.into_iter().filter_map(mount_one).collect();
     make_tun();
-    lacks
+    missing
 }
 
 /// The node whose opening has the kernel ask for its driver, with the numbers of
@@ -143,8 +143,8 @@ fn power_off() -> ! {
     panic!("reboot(RB_POWER_OFF): {refused:?}");
 }
 
-/// Where a guest hears its task and tells what comes of it. Clones are the same port, so
-/// that several threads may tell.
+/// Through which a guest receives its task and sends its results. Clones are the same port,
+/// so that several threads may send.
 #[derive(Clone)]
 pub struct Port {
     device: Arc<Mutex<File>>,
@@ -216,7 +216,7 @@ fn virtio_port(wanted: &str) -> Option<PathBuf> {
     })
 }
 
-/// A serial line passes bytes on as they are only when told to.
+/// A serial line passes bytes on unchanged only in raw mode.
 fn make_raw(line: &File) -> Result<()> {
     let mut settings = tcgetattr(line).call(|| "tcgetattr(port)".into())?;
     cfmakeraw(&mut settings);

@@ -320,7 +320,7 @@ impl Lab {
         if child.peer != client.local {
             return Ok(format!("no: accept({}) returned another connection", listener.name()));
         }
-        self.negotiated = Some(child.endowment()?);
+        self.negotiated = Some(child.negotiated_options()?);
         client.send(b"?")?;
         let request = child.receive()?;
         child.send(b"!")?;
@@ -333,7 +333,8 @@ impl Lab {
     /// Observes that `child` negotiated in its handshake what the fresh client that was
     /// served last did.
     pub fn observe_negotiated(&mut self, child: &Child) -> Result<()> {
-        let (own, usual) = (child.endowment()?, self.negotiated.clone().unwrap_or_default());
+        let (own, usual) =
+            (child.negotiated_options()?, self.negotiated.clone().unwrap_or_default());
         let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };
         self.observe("options of the child, and of a fresh one", compared);
         Ok(())

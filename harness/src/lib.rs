@@ -14,7 +14,7 @@
 pub mod bpf;
 pub mod capture;
 mod error;
-#[cfg(feature = "hardship")]
+#[cfg(feature = "fault-injection")]
 pub mod fault_injection;
 pub mod gate;
 pub mod guest;

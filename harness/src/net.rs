@@ -1,4 +1,4 @@
-//! What the kernel's network is asked and told through: addresses, options, settings,
+//! What the kernel's network is configured and observed through: addresses, options, settings,
 //! segments, and the files in which it shows sockets and counters.
 
 pub mod draft;

@@ -30,7 +30,7 @@ impl Refusal {
         Self::Errno { call: None, errno }
     }
 
-    /// For what nobody had asked yet when a document was written.
+    /// For what was not asked yet when a document was written.
     pub fn not_tried() -> Self {
         Self::Words("it was not tried".into())
     }

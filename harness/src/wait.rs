@@ -14,8 +14,8 @@ use crate::error::{Context, Error, Result};
 /// How often an event is looked for that no descriptor announces.
 const TICK: Duration = Duration::from_millis(1);
 
-/// An event is noticed when so much of the time that it took, one part in so many, has gone
-/// by since: to wait long costs little, and in vain hardly more.
+/// An event is noticed at the latest after one part in this many of the time that it took: a
+/// long wait takes few looks, and hardly longer than the event itself.
 const PRECISION: u32 = 100;
 
 /// How long an event may take before it counts as not happening.

@@ -31,7 +31,7 @@ pub(crate) struct Reload {
 pub struct Found {
     /// Each reload, in order.
     pub reloads: Vec<ReloadFound>,
-    /// Attempts before the first reload and behind the last one, all of them answered.
+    /// Attempts before the first reload and after the last one, all of them answered.
     pub outside: u64,
     /// How long handshakes were in flight, measured: the median, in microseconds.
     pub window_us: u64,
@@ -41,12 +41,12 @@ pub struct Found {
     pub processor_us: f64,
 }
 
-/// What one reload came to.
+/// The result of one reload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReloadFound {
     /// Whether `tcp_migrate_req` was on.
     pub on: bool,
-    /// Its attempts, by what became of them.
+    /// Its attempts, by their outcomes.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// How many listeners closed.
     pub closed: u32,
@@ -143,7 +143,7 @@ fn whose(attempt: &Attempt, reloads: &[Reload]) -> Option<usize> {
     reloads.iter().position(|reload| (reload.begun..reload.ended).contains(&attempt.started))
 }
 
-/// An attempt's handshake as the server saw it, on a line on which it takes so long.
+/// An attempt's handshake as the server saw it, on a line on which it takes `takes`.
 fn handshake(window: &Window, takes: Duration, attempt: &Attempt) -> Handshake {
     let started = attempt.started;
     match window {

@@ -35,17 +35,17 @@ pub struct Closing {
     pub on: bool,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Closed {
     /// It was closed.
     Measured(Cost),
-    /// There can be no so many children here, for a reason.
+    /// This many children are not possible here, for a reason.
     Impossible(String),
 }
 
-/// What a close cost. What became of the children is witnessed twice: on the wire and by a
+/// What a close cost. What happened to the children is witnessed twice: on the wire and by a
 /// counter where they are reset, by a counter and by `accept` where they migrate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
@@ -65,7 +65,7 @@ pub struct Cost {
     pub migrated: Option<i64>,
     /// What TCP had charged for the children's segments, in bytes: before the close,
     pub held_bytes: i64,
-    /// and behind it.
+    /// and after it.
     pub left_bytes: i64,
     /// What children, requests and their segments took as objects of slabs before the close,
     /// in bytes, where this user may know.
@@ -73,7 +73,7 @@ pub struct Cost {
 }
 
 impl Closing {
-    /// The work that a lab is told.
+    /// The name of the work, for a lab.
     pub fn work(&self) -> String {
         PREFIX.to_owned() + &serde_json::to_string(self).expect("it can be written as JSON")
     }
@@ -110,8 +110,8 @@ fn run(closing: Closing) -> Result<Closed> {
     close_with(closing.children).map(Closed::Measured)
 }
 
-/// Has this namespace take so many handshakes. A longer backlog than `somaxconn` would be
-/// cut, and a child by a cookie is none that was waited for.
+/// Has this namespace take `children` handshakes. A longer backlog than `somaxconn` would be
+/// cut, and a child by a cookie is not one that was waited for.
 fn make_room(children: u32) -> Result<()> {
     const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
     sysctl::write("net.core.somaxconn", &children.max(128).to_string())?;
@@ -129,7 +129,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Why there can be no so many children, and what to do about it.
+    /// Why that many children are not possible, and what to do about it.
     fn forbid(&self, children: u32) -> Option<String> {
         let (all, available) = self.memory;
         let mebibytes = |bytes: i64| bytes >> 20;
@@ -230,7 +230,7 @@ mod tests {
     ) {
         match (Bounds { memory }).forbid(children) {
             None => assert_eq!(why, ""),
-            Some(told) => assert!(!why.is_empty() && told.contains(why), "{told}"),
+            Some(sentence) => assert!(!why.is_empty() && sentence.contains(why), "{sentence}"),
         }
     }
 }

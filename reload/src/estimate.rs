@@ -18,7 +18,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// What `each` says; nothing where there is none.
+    /// What `each` says; nothing where it is empty.
     ///
     /// Reloads are alike and independent, so Student's distribution serves. Where not one
     /// was lost it cannot, and the upper end is the rate at which as many reloads would still

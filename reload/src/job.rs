@@ -46,7 +46,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// The work that a lab is told.
+    /// The name of the work, for a lab.
     pub fn work(&self) -> String {
         PREFIX.to_owned() + &serde_json::to_string(self).expect("a job can be written as JSON")
     }

@@ -1,4 +1,4 @@
-//! A load that runs beside the reloads, on the other side of the window.
+//! A load that runs at the same time as the reloads, on the other side of the window.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Loading {
         wait::until(what, || Ok(self.control.is_settled(moment).then_some(())))
     }
 
-    /// Starts no more clients, waits for the last one's outcome, and tells of all.
+    /// Starts no more clients, waits for the last one's outcome, and returns all outcomes.
     ///
     /// # Errors
     /// The load or the line broke, or lost packets of its own.

@@ -8,11 +8,11 @@
 //! listener at all, everybody is refused; unless there is one of IPv6, who gets clients that
 //! no IPv4 listener is there for.
 //!
-//! Where clients come at a fixed rate, so many are in flight as come in a round trip. They
+//! Where clients come at a fixed rate, those of one round trip are in flight. They
 //! are counted nevertheless: a busy machine sends them late, and many at a time.
 //!
 //! A program that chooses for the kernel divides otherwise: all clients are for the old
-//! generation until it is told of the new one, and none from then on.
+//! generation until the program knows the new one, and none from then on.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -24,7 +24,7 @@ use harness::load::listener_monitor::ListenerChange;
 /// between them where nothing prolongs it.
 pub type Handshake = Range<Duration>;
 
-/// What becomes of the listeners in one reload.
+/// What happens to the listeners in one reload.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Closes {
     /// How many closed.
@@ -103,7 +103,7 @@ mod tests {
         of.iter().map(change).collect()
     }
 
-    /// A client each millisecond, in the middle of it, of whom a handshake takes so many.
+    /// A client each millisecond, in the middle of it, whose handshake takes `long` milliseconds.
     fn handshakes(long: u32) -> Vec<Handshake> {
         (0..1000).map(|ms| MS * ms + MS / 2).map(|syn| syn..syn + MS * long).collect()
     }

@@ -1,4 +1,4 @@
-//! What all reloads of one strategy with one setting come to: a line of the table.
+//! The result of all reloads of one strategy with one setting: a line of the table.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ pub struct Summary {
     pub reloads: u64,
     /// How many clients came in their time.
     pub attempts: u64,
-    /// What became of them; the numbers add up to the attempts.
+    /// Their outcomes; the numbers add up to the attempts.
     #[serde(rename = "fates")]
     pub outcomes: BTreeMap<Outcome, u64>,
     /// How many got no answer, at each reload.
@@ -257,7 +257,7 @@ impl Summary {
         self.expected_per_reload * self.reloads as f64
     }
 
-    /// Whether so many were lost, and not by the server, that nothing can have migrated.
+    /// Whether the losses, those by the server aside, are as frequent as without migration.
     pub fn lost_as_without_migration(&self) -> bool {
         let must = self.must();
         must >= ENOUGH_TO_TELL && (self.lost() - self.lost_by_server()) as f64 >= must / 2.0

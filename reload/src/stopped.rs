@@ -39,11 +39,11 @@ pub struct Stopped {
     pub killed: bool,
 }
 
-/// What became of the clients.
+/// What happened to the clients.
 pub type Outcomes = BTreeMap<Outcome, u64>;
 
 impl Stopped {
-    /// The work that a lab is told.
+    /// The name of the work, for a lab.
     pub fn work(&self) -> String {
         PREFIX.to_owned() + &serde_json::to_string(self).expect("it can be written as JSON")
     }

@@ -110,7 +110,7 @@ pub struct Program {
     pub names: &'static [&'static str],
     /// What to install where it is missing.
     pub install: &'static str,
-    /// What else it missing here, if anything, and what can be done about it.
+    /// What else is missing here, if anything, and what can be done about it.
     pub(crate) missing: fn(&Kernel) -> Option<String>,
 }
 
@@ -140,7 +140,7 @@ pub struct ServerEnv {
 /// A running server that can be reloaded.
 pub(crate) trait Server {
     /// Reloads it once; where the strategy has both generations serve for a while, that is
-    /// `overlap`. Returns when the old generation was told to stop.
+    /// `overlap`. Returns when the old generation was ordered to stop.
     fn reload(&mut self, overlap: Duration) -> Result<Instant>;
 
     /// Returns when nothing of the old generation is left.
@@ -151,7 +151,7 @@ pub(crate) trait Server {
         false
     }
 
-    /// Fails if somebody has ended who was not told to, with what there is to know of it.
+    /// Fails if a process has ended that was not ordered to, with what is known of it.
     fn alive(&mut self) -> Result<()>;
 
     /// Since when a program has given new clients to nobody of the old generation, if one

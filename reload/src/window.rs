@@ -37,7 +37,7 @@ pub enum Window {
         /// The round-trip time.
         round_trip: Duration,
     },
-    /// Of some clients everything behind the SYN is dropped until they retransmit.
+    /// Of some clients everything after the SYN is dropped until they retransmit.
     Hold {
         /// Which, and how long.
         held: Held,

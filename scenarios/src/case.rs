@@ -38,7 +38,7 @@ pub struct Case {
 }
 
 /// Timers beyond this are long. The default run waits for the kernel's first second and for
-/// the two behind it, while it does everything else, and for nothing that comes later.
+/// the two after it, while it does everything else, and for nothing that comes later.
 const LONG: Duration = Duration::from_millis(3500);
 
 impl Case {
@@ -117,7 +117,7 @@ pub struct Setting {
 /// What a case needs from the machine beyond sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The code behind `tcp_migrate_req`.
+    /// The code that `tcp_migrate_req` enables.
     Migration,
     /// Something to hold final ACKs with: nftables, or a filter on a listener.
     Gate,
@@ -125,7 +125,7 @@ pub enum Need {
     Md5,
     /// TCP's authentication option.
     Ao,
-    /// Sockets that netlink tells of.
+    /// Sockets that netlink reports.
     SockDiag,
     /// Sockets that are destroyed by netlink.
     Destroy,

@@ -1,5 +1,6 @@
 //! Runs cases in labs and says what happens, as events. Prints nothing.
 
+mod discarded;
 mod lab;
 mod once;
 mod outcome;
@@ -7,8 +8,9 @@ mod plan;
 mod queue;
 mod run;
 
+pub use discarded::{DiscardedTry, is_flaky};
 pub use lab::{enter_if_lab, lab_work, probe};
 pub use once::run_once;
 pub use outcome::{Observed, Outcome};
-pub use plan::{Plan, default_deadline, default_jobs, waiting_beside};
+pub use plan::{Plan, default_deadline, default_jobs, waiting_for_timers};
 pub use run::{Ending, Event, run};

@@ -1,4 +1,4 @@
-//! What there is to teach about a case beside what it says itself: `lessons.toml`.
+//! What there is to teach about a case in addition to what it says: `lessons.toml`.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -43,7 +43,7 @@ pub fn about(case: &Case) -> Option<&'static Lesson> {
 }
 
 /// The kernel functions that a case's source names, in their order, and what each of them
-/// does, if that is told anywhere.
+/// does, if that is known.
 pub fn functions(case: &Case) -> Vec<(&'static str, Option<&'static str>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut named: Vec<&'static str> = Vec::new();

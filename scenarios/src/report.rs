@@ -1,6 +1,6 @@
 //! A verdict in words: the block that explains a failure, and the trace that shows it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 
 use harness::kernel::Kernel;
@@ -10,13 +10,13 @@ use harness::trace::Line;
 use harness::trace::observation::Value;
 
 use crate::case::Selected;
-use crate::engine::Outcome;
+use crate::engine::{DiscardedTry, Outcome, is_flaky};
 use crate::judge::{Mismatch, Verdict};
 
-/// How wide sentences run behind their labels.
+/// How wide sentences run after their labels.
 const COLUMNS: usize = 68;
 
-/// How many lines of a trace are shown before and behind a wrong one.
+/// How many lines of a trace are shown before and after a wrong one.
 pub const CONTEXT: usize = 12;
 
 /// What a reader needs to understand that an outcome is not a pass, from the id down to
@@ -62,6 +62,9 @@ pub fn explain(
         say("expected", &mismatch.expected.join("\nor "));
         say("actual", &mismatch.actual);
     }
+    if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
+        say(retried.word(), &format!("{}\n{}", retried.often(), retried.tries().join("\n")));
+    }
     if !outcome.seen.observation.facts.is_empty() {
         say("witness", &witnesses(outcome, mismatches).join("\n"));
     }
@@ -79,6 +82,79 @@ pub fn explain(
     }
     say("again", &format!("sockmig run {} --trace --out DIR", outcome.id));
     block.trim_end().to_owned()
+}
+
+/// What is to be said of a case that was tried more than once: how often, and what the
+/// discarded tries saw. As text it has a line for each.
+#[derive(Debug, Clone, Copy)]
+pub struct Retried<'d> {
+    discarded: &'d [DiscardedTry],
+    flaky: bool,
+}
+
+impl<'d> Retried<'d> {
+    /// What is to be said of a case with these discarded tries; nothing if there are none.
+    pub fn of(verdict: &Verdict, discarded: &'d [DiscardedTry]) -> Option<Self> {
+        let flaky = is_flaky(verdict, discarded);
+        (!discarded.is_empty()).then_some(Self { discarded, flaky })
+    }
+
+    /// Whether it failed in a discarded try, and not in the last one.
+    pub fn is_flaky(&self) -> bool {
+        self.flaky
+    }
+
+    /// `flaky`, or `retried` for a case that is not.
+    pub fn word(&self) -> &'static str {
+        if self.flaky { "flaky" } else { "retried" }
+    }
+
+    /// `failed in 1 of 3 tries`; `2 tries, the first in a slow lab` where the case is not
+    /// flaky.
+    pub fn often(&self) -> String {
+        let tries = self.discarded.len() + 1;
+        let failed = self.discarded.iter().filter(|discarded| discarded.failed()).count();
+        match (self.flaky, self.discarded.len()) {
+            (true, _) => format!("failed in {failed} of {tries} tries, in a slow lab"),
+            (false, 1) => "2 tries, the first in a slow lab".into(),
+            (false, before) => format!("{tries} tries, the first {before} in slow labs"),
+        }
+    }
+
+    /// What each discarded try saw, a line for each deviation.
+    pub fn tries(&self) -> Vec<String> {
+        let told = self.discarded.iter().enumerate().flat_map(|(at, discarded)| {
+            let seen = match discarded {
+                DiscardedTry::TooSlow { what } => vec![format!("was too slow: {what}")],
+                DiscardedTry::Failed { mismatches } => {
+                    mismatches.iter().map(|mismatch| format!("failed: {mismatch}")).collect()
+                }
+            };
+            seen.into_iter().map(move |seen| format!("try {} {seen}", at + 1))
+        });
+        told.collect()
+    }
+
+    /// In what each discarded try failed that did.
+    pub fn failed(&self) -> impl Iterator<Item = &'d [Mismatch]> {
+        self.discarded.iter().filter_map(|discarded| match discarded {
+            DiscardedTry::Failed { mismatches } => Some(mismatches.as_slice()),
+            DiscardedTry::TooSlow { .. } => None,
+        })
+    }
+}
+
+impl fmt::Display for Retried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word(), self.often())?;
+        self.tries().iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// In what a case failed, in a few words: the names of what is wrong.
+pub fn wrong_names(mismatches: &[Mismatch]) -> String {
+    let names: Vec<&str> = mismatches.iter().map(|mismatch| mismatch.what.as_str()).collect();
+    names.join(", ")
 }
 
 /// Whether a fact is one of the kernel's counters, which a lab reads all of.

@@ -66,7 +66,8 @@ Example:
 pub const MATRIX_EXIT_CODES: &str = "\
 Exit codes:
   0    as expected (known bugs are)
-  1    a case fails, a kernel panics, or its log has a complaint
+  1    a case fails, a kernel panics, or its log has a complaint; with --deny-flaky, a
+       case is flaky
   2    the command line is wrong
   4    nothing ran: every case was skipped, or no kernel could be fetched
   69   the laboratory failed, a machine hung, died or never booted, a kernel that was

@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, Plan};
 use scenarios::judge::{SkipReason, Verdict};
-use scenarios::report::wrap;
+use scenarios::report::{Retried, wrap};
 
 use crate::cmd::run::{Consumers, execute};
-use crate::exit::Exit;
+use crate::exit::{Denied, Exit};
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::plain::Plain;
 use crate::output::progress::Progress;
@@ -28,7 +28,7 @@ pub fn answer() -> Exit {
     let mut consumers = Consumers::default();
     consumers.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
     match execute(catalogue::all(), Plan::default(), &mut consumers) {
-        Ok(totals) => consumers.exit(&totals, false),
+        Ok(totals) => consumers.exit(&totals, Denied::default()),
         Err(exit) => exit,
     }
 }
@@ -39,12 +39,14 @@ pub struct Answer<W> {
     style: Style,
     progress: Progress,
     verdicts: Vec<(String, Verdict)>,
+    /// Cases that failed in a discarded try and not in the last one, and how often.
+    flaky: Vec<String>,
 }
 
 impl<W: Write> Answer<W> {
     /// Writes to `to`.
     pub fn new(to: W, style: Style, progress: Progress) -> Self {
-        Self { to, style, progress, verdicts: vec![] }
+        Self { to, style, progress, verdicts: vec![], flaky: vec![] }
     }
 }
 
@@ -59,15 +61,20 @@ impl<W: Write> Consumer for Answer<W> {
     }
 
     fn finished(&mut self, _: &Run, finished: &Finished<'_>) -> io::Result<()> {
-        let Outcome { id, verdict, .. } = finished.outcome;
+        let Outcome { id, verdict, discarded, .. } = finished.outcome;
         self.progress.finished(id);
+        if let Some(retried) = Retried::of(verdict, discarded).filter(Retried::is_flaky) {
+            let tries = retried.tries().join("; ");
+            self.flaky.push(format!("{id}: {}: {tries}", retried.often()));
+        }
         self.verdicts.push((id.clone(), verdict.clone()));
         Ok(())
     }
 
     fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
         self.progress.end();
-        let text = Text { run, verdicts: &self.verdicts, style: self.style }.whole(end);
+        let Self { verdicts, flaky, style, .. } = &*self;
+        let text = Text { run, verdicts, flaky, style: *style }.whole(end);
         self.to.write_all(text.as_bytes())?;
         self.to.flush()
     }
@@ -76,6 +83,7 @@ impl<W: Write> Consumer for Answer<W> {
 struct Text<'r> {
     run: &'r Run,
     verdicts: &'r [(String, Verdict)],
+    flaky: &'r [String],
     style: Style,
 }
 
@@ -95,6 +103,10 @@ impl Text<'_> {
         let _ = writeln!(text, "\n{}", self.style.bold("What to do"));
         plain.advice.iter().for_each(|advice| text.push_str(&item(advice)));
         text.push_str(&self.deviations());
+        if !self.flaky.is_empty() {
+            let _ = writeln!(text, "\n{}", self.style.yellow("Flaky"));
+            self.flaky.iter().for_each(|told| text.push_str(&item(told)));
+        }
         text.push_str(&self.known_bugs());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
@@ -121,14 +133,14 @@ impl Text<'_> {
 
     /// The bugs that this kernel is known for, each once. The lost wake-up is shown above.
     fn known_bugs(&self) -> String {
-        let mut told: Vec<&str> = Vec::new();
+        let mut shown: Vec<&str> = Vec::new();
         let mut text = String::new();
         for (id, verdict) in self.verdicts {
             let Verdict::KnownBug { reason, fix, .. } = verdict else { continue };
-            if told.contains(&reason.as_str()) || id.starts_with("wake-up/") {
+            if shown.contains(&reason.as_str()) || id.starts_with("wake-up/") {
                 continue;
             }
-            told.push(reason);
+            shown.push(reason);
             let fix = match fix {
                 Some(fix) => format!("Fixed by {fix}."),
                 None => "No fix is known.".into(),

@@ -66,7 +66,7 @@ impl Page {
             if index > 0 {
                 writeln!(self.to)?;
             }
-            self.told(case)?;
+            self.show_case(case)?;
             let shown: Vec<Selected> =
                 selection.iter().filter(|one| one.case.name == case.name).copied().collect();
             let shown = of_one_family(&shown);
@@ -79,7 +79,7 @@ impl Page {
     }
 
     /// What can be said without running it.
-    fn told(&mut self, case: &'static Case) -> io::Result<()> {
+    fn show_case(&mut self, case: &'static Case) -> io::Result<()> {
         let name = self.style.bold(case.name);
         writeln!(self.to, "{name}")?;
         let lesson = lesson::about(case);

@@ -137,9 +137,9 @@ impl Shown {
             Progress::Fetching { bytes, total, .. } => {
                 self.bar.set_length(total);
                 self.bar.set_position(bytes);
-                (told(progress), "{bar:16} {percent:>3} %  {wide_msg}")
+                (progress_text(progress), "{bar:16} {percent:>3} %  {wide_msg}")
             }
-            _ => (told(progress), "{wide_msg}"),
+            _ => (progress_text(progress), "{wide_msg}"),
         };
         if text != self.last {
             if self.plain {
@@ -153,7 +153,7 @@ impl Shown {
     }
 }
 
-fn told(progress: Progress<'_>) -> String {
+fn progress_text(progress: Progress<'_>) -> String {
     match progress {
         Progress::Waiting { what } => format!("waiting for another sockmig, which has {what}"),
         Progress::Refreshing { suite } => format!("apt reads the package lists of {suite}"),

@@ -91,7 +91,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     };
     match arguments.bisect {
         Some(sought) => bisect::report(bisect::judged(&found, sought), sought),
-        None => fan_out.exit(&found, named),
+        None => fan_out.exit(&found, named, arguments.deny_flaky),
     }
 }
 
@@ -128,7 +128,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills every row, so many at a time.
+    /// Fills every row, several at a time.
     fn run(&self, fan_out: &mut FanOut) -> MatrixDocument {
         let started = Instant::now();
         let mut rows: Vec<Option<KernelDocument>> = self.kernels.iter().map(|_| None).collect();

@@ -60,10 +60,10 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     if let Some(missing) = &missing {
         eprintln!("sockmig: {missing}");
     }
-    Ok(match Exit::of_matrix(&found, &[]) {
+    Ok(match Exit::of_matrix(&found, &[], false) {
         // Nobody interrupted this command; a part of the answer is missing.
         Exit::Interrupted => Exit::Unavailable,
-        // A shard that is missing leaves the question unanswered, as trouble does.
+        // A shard that is missing leaves the question unanswered, as an error does.
         exit => exit.unless_write_failed(missing.is_some() || !errors.is_empty()),
     })
 }

@@ -71,8 +71,8 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
     file::write_whole(&arguments.out, page.as_bytes())?;
     let mut stdout = Stdout::new();
     let out = arguments.out.display();
-    let told = writeln!(stdout, "{out}: {}", totals(&combined, page.len()));
-    Ok(told.and_then(|()| stdout.flush())?)
+    let written = writeln!(stdout, "{out}: {}", totals(&combined, page.len()));
+    Ok(written.and_then(|()| stdout.flush())?)
 }
 
 fn totals(combined: &Combined, bytes: usize) -> String {

@@ -15,7 +15,7 @@ use scenarios::requirement::Patience;
 use scenarios::{catalogue, report};
 
 use crate::cli::{Format, RunArguments};
-use crate::exit::Exit;
+use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Environment, Finished, NotKept, Run};
 use crate::output::file::{self, OutDirectory};
@@ -73,12 +73,13 @@ pub fn run(arguments: &RunArguments) -> Exit {
     let plan = Plan {
         rounds: arguments.repeat,
         jobs,
-        waiting: engine::waiting_beside(jobs),
+        waiting: engine::waiting_for_timers(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };
+    let denied = Denied { skips: arguments.deny_skips, flaky: arguments.deny_flaky };
     match execute(selection, plan, &mut consumers) {
-        Ok(totals) => consumers.exit(&totals, arguments.deny_skips),
+        Ok(totals) => consumers.exit(&totals, denied),
         Err(exit) => exit,
     }
 }
@@ -118,7 +119,7 @@ pub fn execute(
             Ok(())
         }),
         Event::Finished(outcome) => {
-            totals.count(&outcome.verdict);
+            totals.count(&outcome.verdict, &outcome.discarded);
             let capture = consumers.keep_capture(&run, &outcome);
             let finished = Finished { outcome: &outcome, capture };
             consumers.each(|consumer| consumer.finished(&run, &finished));
@@ -241,7 +242,7 @@ impl Consumers {
     }
 
     /// The exit code, what could not be written considered.
-    pub fn exit(&self, totals: &Totals, deny_skips: bool) -> Exit {
-        Exit::of(totals, deny_skips).unless_write_failed(self.write_failed)
+    pub fn exit(&self, totals: &Totals, denied: Denied) -> Exit {
+        Exit::of(totals, denied).unless_write_failed(self.write_failed)
     }
 }

@@ -71,7 +71,7 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
         other => other.into(),
     })?;
     let silence = Duration::from_secs(arguments.silence.into());
-    converse(machine, &task, silence).map_err(|e| match e {
+    serve(machine, &task, silence).map_err(|e| match e {
         Lost::Machine(end) => ended_early(&name, &end),
         Lost::Task(why) => anyhow!("{name}: {why}"),
         Lost::Output(e) => e.into(),
@@ -146,7 +146,7 @@ enum Lost {
 }
 
 /// Passes on what the program writes, until it has ended.
-fn converse(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
+fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
     machine.send(&request(task));
     let mut failure = None;
     loop {

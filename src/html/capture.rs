@@ -26,13 +26,12 @@ pub fn find(document: &Path, capture: &str) -> Option<PathBuf> {
     }
     let parts: Vec<Component<'_>> =
         named.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-    let beside = directory(document);
-    let beside =
-        (0..parts.len()).map(|from| beside.join(parts[from..].iter().collect::<PathBuf>()));
-    beside.chain([named.to_owned()]).find(|path| path.is_file())
+    let near = directory(document);
+    let near = (0..parts.len()).map(|from| near.join(parts[from..].iter().collect::<PathBuf>()));
+    near.chain([named.to_owned()]).find(|path| path.is_file())
 }
 
-/// A link from a page in the directory `place` to a file. Nothing if there is none, as to
+/// A link from a page in the directory `place` to a file. Nothing if it does not exist, as with
 /// a file that is gone.
 pub fn link(place: &Path, file: &Path) -> Option<String> {
     let (place, file) = (place.canonicalize().ok()?, file.canonicalize().ok()?);
@@ -62,7 +61,7 @@ mod tests {
             fs::write(path(file), "").expect("written");
         }
         let document = path("moved/matrix.json");
-        let found = find(&document, "/was/once/6.1 #1/a.pcapng").expect("beside the document");
+        let found = find(&document, "/was/once/6.1 #1/a.pcapng").expect("next to the document");
         assert_eq!(found, path("moved/6.1 #1/a.pcapng"));
         let link = link(&path("page/deep"), &found).expect("a link");
         assert_eq!(link, "../../moved/6.1%20%231/a.pcapng");

@@ -3,7 +3,7 @@
 use harness::trace::observation::Value;
 use maud::{Markup, PreEscaped, html};
 use scenarios::judge::{Mismatch, Verdict};
-use scenarios::report;
+use scenarios::report::{self, Retried};
 
 use crate::html::contents::Page;
 use crate::html::digest::{Case, Mechanism, Outcome, Place};
@@ -40,12 +40,12 @@ fn one(page: &Page<'_>, case: &Case<'_>) -> Markup {
     html! {
         details class="case" id=(case.name) {
             summary { h4 { (case.name) } (mark::chips(&all)) }
-            @match case.told.filter(|told| !told.does.is_empty()) {
+            @match case.description.filter(|case| !case.does.is_empty()) {
                 None => p { "No document says what it does." },
-                Some(told) => dl class="claims" {
-                    dt { "does" } dd { (told.does) }
-                    dt { "must" } dd { (told.must) }
-                    dt { "source" } dd { (told.source) }
+                Some(case) => dl class="claims" {
+                    dt { "does" } dd { (case.does) }
+                    dt { "must" } dd { (case.must) }
+                    dt { "source" } dd { (case.source) }
                 },
             }
             (table::settings(page, case))
@@ -67,6 +67,7 @@ fn result(page: &Page<'_>, case: &Case<'_>, at: usize, outcome: &Outcome<'_>) ->
             h5 { (mark::chip(outcome.word)) " Result " (number) }
             p class="places" { (places(page, case, outcome)) }
             (said(outcome.first))
+            (retried(page, case, outcome))
             (facts(case, at))
             (ladder::shown(case, at, page.limits.ladders))
             (captures(page, case, outcome))
@@ -78,13 +79,13 @@ fn result(page: &Page<'_>, case: &Case<'_>, at: usize, outcome: &Outcome<'_>) ->
 /// `v4/off v6/off on all 4 kernels`, settings with the same kernels together.
 fn places(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
     let mut groups: Vec<(Vec<&str>, Vec<usize>)> = vec![];
-    for (setting, told) in case.settings.iter().enumerate() {
-        let here = outcome.places.iter().filter(|place| place.setting == setting);
+    for (index, setting) in case.settings.iter().enumerate() {
+        let here = outcome.places.iter().filter(|place| place.setting == index);
         let columns: Vec<usize> = here.map(|place| place.column).collect();
         match groups.iter_mut().find(|(_, known)| *known == columns) {
             _ if columns.is_empty() => {}
-            Some((settings, _)) => settings.push(told.name),
-            None => groups.push((vec![told.name], columns)),
+            Some((settings, _)) => settings.push(setting.name),
+            None => groups.push((vec![setting.name], columns)),
         }
     }
     let found = &page.combined.found;
@@ -106,6 +107,26 @@ fn places(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
 
 fn setting_of<'d>(case: &Case<'d>, place: &Place<'_>) -> &'d str {
     case.settings[place.setting].name
+}
+
+/// Where it took more than one try, and what the discarded ones saw.
+fn retried(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
+    let told = outcome
+        .places
+        .iter()
+        .filter_map(|place| Some((place, Retried::of(&place.run.verdict, &place.run.discarded)?)));
+    html! {
+        @for (place, retried) in told {
+            div class="retried" {
+                p {
+                    (mark::retried(&retried)) " "
+                    (setting_of(case, place)) " on "
+                    (page.combined.found.kernels[place.column].name) ": " (retried.often())
+                }
+                ul { @for line in retried.tries() { li { (line) } } }
+            }
+        }
+    }
 }
 
 /// What the verdict says: the bug, the deviations, the reason.

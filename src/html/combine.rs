@@ -24,7 +24,7 @@ pub struct Combined {
     /// Every kernel under its column's name; the cases of all documents, in the order in
     /// which the catalogue lists them, and after them those that it does not know.
     pub found: MatrixDocument,
-    /// What is to be said of each column also, in the order of the kernels.
+    /// What is also to be said of each column, in the order of the kernels.
     pub columns: Vec<Column>,
     /// What is to be said of each document, in the order of the command line.
     pub sources: Vec<Source>,
@@ -130,7 +130,7 @@ fn in_order(mut ids: Vec<String>) -> Vec<String> {
 fn names(kernels: &[(String, usize)], paths: &[&Path]) -> Vec<String> {
     let twice = |names: &[String], at: usize| names.iter().filter(|n| **n == names[at]).count() > 1;
     let plain: Vec<String> = kernels.iter().map(|(name, _)| name.clone()).collect();
-    let told: Vec<String> = (0..kernels.len())
+    let names: Vec<String> = (0..kernels.len())
         .map(|at| {
             let (name, source) = &kernels[at];
             if !twice(&plain, at) {
@@ -146,14 +146,14 @@ fn names(kernels: &[(String, usize)], paths: &[&Path]) -> Vec<String> {
         })
         .collect();
     let mut numbers: HashMap<&str, usize> = HashMap::new();
-    (0..told.len())
+    (0..names.len())
         .map(|at| {
-            if !twice(&told, at) {
-                return told[at].clone();
+            if !twice(&names, at) {
+                return names[at].clone();
             }
-            let number = numbers.entry(&told[at]).or_insert(0);
+            let number = numbers.entry(&names[at]).or_insert(0);
             *number += 1;
-            format!("{} #{number}", told[at])
+            format!("{} #{number}", names[at])
         })
         .collect()
 }

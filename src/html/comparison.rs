@@ -64,16 +64,16 @@ pub fn table(case: &Case<'_>, pair: &Pair, found: &MatrixDocument) -> Markup {
     let label = format!("{}, {heading}", case.name);
     let mut ladders = side::Pair::new(left, right);
     let differing = ladders.differing();
-    let (before, behind) = ladders.keep(RUNGS);
+    let (before, after) = ladders.keep(RUNGS);
     html! {
-        details class="beside" {
+        details class="compared" {
             summary { (heading) }
             @if differing == 0 {
                 p { "The wire and the acts are alike; calls and counters differ." }
             } @else {
                 @if before > 0 { p class="aside" { (before) " lines before are left out." } }
                 (table::scrolled(&label, &svg::pair(&ladders, &label)))
-                @if behind > 0 { p class="aside" { (behind) " lines more; the captures have them." } }
+                @if after > 0 { p class="aside" { (after) " lines more; the captures have them." } }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! settings and on all kernels, have few results that differ in more than times and
 //! port numbers; each of these is shown once, with the places where it was seen.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use harness::Family;
@@ -13,7 +14,7 @@ use scenarios::judge::Verdict;
 
 use crate::html::combine::Combined;
 use crate::output::document::CaseDocument;
-use crate::output::word::{Tally, Word};
+use crate::output::word::{CaseResult, Tally, Word};
 
 /// Cases of one mechanism.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Case<'d> {
     pub name: &'d str,
     /// The first document of it, which says what it does and must; nothing if it ran
     /// nowhere.
-    pub told: Option<&'d CaseDocument>,
+    pub description: Option<&'d CaseDocument>,
     /// Its settings.
     pub settings: Vec<Setting<'d>>,
     /// Its results, in the order of the first places.
@@ -64,6 +65,8 @@ pub enum Cell {
         at: usize,
         /// Its word.
         word: Word,
+        /// Some round failed in a discarded try, and not in the last one.
+        flaky: bool,
     },
 }
 
@@ -94,12 +97,12 @@ pub struct Place<'d> {
 }
 
 impl Cell {
-    /// The word; nothing where nobody asked.
-    pub fn word(self) -> Option<Word> {
+    /// What tables have of it; nothing where nobody asked.
+    pub fn result(self) -> Option<CaseResult> {
         match self {
             Self::NotAsked => None,
-            Self::NotRun => Some(Word::NotRun),
-            Self::Result { word, .. } => Some(word),
+            Self::NotRun => Some(Word::NotRun.into()),
+            Self::Result { word, flaky, .. } => Some(CaseResult { word, flaky }),
         }
     }
 }
@@ -107,7 +110,7 @@ impl Cell {
 impl Case<'_> {
     /// The results of its settings on a kernel.
     pub fn tally(&self, column: usize) -> Tally {
-        self.settings.iter().filter_map(|setting| setting.cells[column].word()).collect()
+        self.settings.iter().filter_map(|setting| setting.cells[column].result()).collect()
     }
 
     /// An earlier result of the same word in all settings of this one: only what differs
@@ -164,7 +167,12 @@ pub fn digest(combined: &Combined) -> Vec<Mechanism<'_>> {
         let case = match mechanism.cases.iter().position(|case| case.name == name) {
             Some(at) => &mut mechanism.cases[at],
             None => {
-                mechanism.cases.push(Case { name, told: None, settings: vec![], results: vec![] });
+                mechanism.cases.push(Case {
+                    name,
+                    description: None,
+                    settings: vec![],
+                    results: vec![],
+                });
                 mechanism.cases.last_mut().expect("one was pushed")
             }
         };
@@ -173,8 +181,21 @@ pub fn digest(combined: &Combined) -> Vec<Mechanism<'_>> {
     mechanisms
 }
 
-/// A case on a column: the first run with the worst word, in how many rounds it was so.
-type Runs<'d> = HashMap<(usize, &'d str), (&'d CaseDocument, Word, (u32, u32))>;
+/// The rounds of a case on a column.
+#[derive(Clone, Copy)]
+struct Rounds<'d> {
+    /// The first with the worst word.
+    worst: &'d CaseDocument,
+    /// That word.
+    word: Word,
+    /// How many have it, of how many.
+    of: (u32, u32),
+    /// Some of them failed in a discarded try, and not in the last one.
+    flaky: bool,
+}
+
+/// The rounds of every case on every column.
+type Runs<'d> = HashMap<(usize, &'d str), Rounds<'d>>;
 
 fn worst_rounds(combined: &Combined) -> Runs<'_> {
     let mut runs: Runs<'_> = HashMap::new();
@@ -182,12 +203,16 @@ fn worst_rounds(combined: &Combined) -> Runs<'_> {
         let Some(run) = &kernel.run else { continue };
         for case in &run.cases {
             let word = Word::of(&case.verdict);
-            let new = (case, word, (1, run.rounds));
+            let flaky = case.is_flaky();
+            let new = Rounds { worst: case, word, of: (1, run.rounds), flaky };
             runs.entry((column, case.id.as_str()))
-                .and_modify(|known| match word.cmp(&known.1) {
-                    std::cmp::Ordering::Greater => *known = new,
-                    std::cmp::Ordering::Equal => known.2.0 += 1,
-                    std::cmp::Ordering::Less => {}
+                .and_modify(|known| match word.cmp(&known.word) {
+                    Ordering::Greater => *known = Rounds { flaky: flaky || known.flaky, ..new },
+                    Ordering::Equal => {
+                        known.of.0 += 1;
+                        known.flaky |= flaky;
+                    }
+                    Ordering::Less => known.flaky |= flaky,
                 })
                 .or_insert(new);
         }
@@ -200,13 +225,15 @@ impl<'d> Case<'d> {
         let setting = self.settings.len();
         let mut cells = vec![];
         for (column, origin) in combined.columns.iter().enumerate() {
-            let Some((run, word, rounds)) = runs.get(&(column, id)).copied() else {
+            let Some(Rounds { worst: run, word, of: rounds, flaky }) =
+                runs.get(&(column, id)).copied()
+            else {
                 let asked = origin.selected.contains(id);
                 cells.push(if asked { Cell::NotRun } else { Cell::NotAsked });
                 continue;
             };
-            if self.told.is_none_or(|told| told.does.is_empty()) {
-                self.told = Some(run);
+            if self.description.is_none_or(|description| description.does.is_empty()) {
+                self.description = Some(run);
             }
             let lines = &run.trace;
             let at = self.results.iter().position(|known| known.is_like(run, lines));
@@ -215,7 +242,7 @@ impl<'d> Case<'d> {
                 self.results.len() - 1
             });
             self.results[at].places.push(Place { setting, column, rounds, run });
-            cells.push(Cell::Result { at, word });
+            cells.push(Cell::Result { at, word, flaky });
         }
         self.settings.push(Setting { id, name, cells });
     }

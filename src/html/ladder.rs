@@ -30,14 +30,14 @@ pub fn shown(case: &Case<'_>, at: usize, most: usize) -> Markup {
     let first = ladder.rungs.iter().position(|rung| rung.mark == Mark::Wrong);
     let before = first.map_or(0, |first| first.saturating_sub(RUNGS / 2));
     ladder.rungs.drain(..before);
-    let behind = ladder.rungs.len().saturating_sub(RUNGS);
+    let more = ladder.rungs.len().saturating_sub(RUNGS);
     ladder.rungs.truncate(RUNGS);
     let title = format!("The packets of {}, result {}", case.name, at + 1);
     html! {
         h6 { "What the wire shows" }
         @if before > 0 { p class="aside" { (before) " lines before are left out." } }
         (table::scrolled(&title, &svg::drawn(&ladder, &title)))
-        @if behind > 0 { p class="aside" { (behind) " lines more; the capture has them." } }
+        @if more > 0 { p class="aside" { (more) " lines more; the capture has them." } }
     }
 }
 

@@ -2,6 +2,7 @@
 //! those who hear the page.
 
 use maud::{Markup, html};
+use scenarios::report::Retried;
 
 use crate::html::digest::Cell;
 use crate::output::document::MatrixDocument;
@@ -55,6 +56,22 @@ pub fn meaning(word: Word) -> &'static str {
     }
 }
 
+/// The sign of a flaky case, next to that of its word.
+pub const FLAKY: &str = "↻";
+
+/// What the legend says of it.
+pub const FLAKY_MEANING: &str = "a case failed in a slow lab, and did not when it was tried again";
+
+/// The sign and the word, for a result that is flaky, or was only tried more than once.
+pub fn retried(retried: &Retried<'_>) -> Markup {
+    html! { span class={ "chip " (class(Word::Stale)) } { (FLAKY) " " (retried.word()) } }
+}
+
+/// The sign in a cell.
+fn flaky(is: bool) -> Markup {
+    html! { @if is { " " b { (FLAKY) } span class="vh" { " flaky" } } }
+}
+
 /// A sign and its word.
 pub fn chip(word: Word) -> Markup {
     html! { span class={ "chip " (class(word)) } { (sign(word)) " " (spoken(word)) } }
@@ -72,12 +89,17 @@ pub fn chips(tally: &Tally) -> Markup {
                     " "
                 }
             }
+            @if tally.flaky() > 0 {
+                span class={ "chip " (class(Word::Stale)) } {
+                    (FLAKY) " " (tally.flaky()) span class="vh" { " flaky" }
+                }
+            }
         }
     }
 }
 
 /// A cell that counts cases: the worst word, and how many are as bad. `to` is where more is
-/// told.
+/// shown.
 pub fn counted(tally: &Tally, to: &str) -> Markup {
     let Some(worst) = tally.worst() else {
         return html! { td { span class="vh" { "not asked" } } };
@@ -90,6 +112,7 @@ pub fn counted(tally: &Tally, to: &str) -> Markup {
                 @if total > 1 {
                     " " (count) @if count < total { "/" (total) }
                 }
+                (flaky(tally.flaky() > 0))
             }
         }
     }
@@ -100,10 +123,11 @@ pub fn single(cell: Cell, case: &str) -> Markup {
     match cell {
         Cell::NotAsked => html! { td { span class="vh" { "not asked" } } },
         Cell::NotRun => html! { td class="n" { "○" span class="vh" { " not run" } } },
-        Cell::Result { at, word } => html! {
+        Cell::Result { at, word, flaky: is_flaky } => html! {
             td class=(class(word)) {
                 a href={ "#" (case) ":" (at + 1) } {
                     b { (sign(word)) } span class="vh" { " " (spoken(word)) ", result" } " " (at + 1)
+                    (flaky(is_flaky))
                 }
             }
         },

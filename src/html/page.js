@@ -24,12 +24,12 @@
     return element;
   };
   const text = make("input", { type: "search", placeholder: "quiz1, reset, timer …" });
-  const word = make("select", {}, make("option", { value: "" }, "whatever they came to"));
+  const word = make("select", {}, make("option", { value: "" }, "any result"));
   for (const [key, name] of [["f", "FAIL"], ["e", "error"], ["s", "stale"], ["k", "known bug"], ["n", "not run"], ["p", "skip"], ["o", "ok"]]) {
     const count = cases.filter((c) => c.querySelector(":scope > summary .chip." + key)).length;
     if (count) word.append(make("option", { value: key }, name + " (" + count + " cases)"));
   }
-  const told = make("output", {});
+  const shown = make("output", {});
   const fold = (to) => () => {
     for (const m of mechanisms) m.open = to;
     if (!to) for (const c of cases) c.open = false;
@@ -52,16 +52,16 @@
         row.hidden = Boolean(c && c.hidden);
       }
     }
-    told.value = wanted || of ? left + " of " + cases.length + " cases" : "";
+    shown.value = wanted || of ? left + " of " + cases.length + " cases" : "";
   };
   text.addEventListener("input", filter);
   word.addEventListener("change", filter);
   bar.append(
     make("label", {}, "Cases called", text),
-    make("label", {}, "that came to", word),
+    make("label", {}, "with the result", word),
     make("button", { type: "button", onclick: fold(true) }, "Unfold mechanisms"),
     make("button", { type: "button", onclick: fold(false) }, "Fold everything"),
-    told,
+    shown,
   );
   bar.hidden = false;
 })();

@@ -6,7 +6,7 @@ use crate::html::contents::Page;
 use crate::html::digest::split;
 use crate::html::{mark, table};
 use crate::output::document::KernelDocument;
-use crate::output::matrix::findings::{Bug, Group, Wrong};
+use crate::output::matrix::findings::{Bug, Group, RetriedCase, Wrong};
 use crate::output::plain::Plain;
 use crate::output::word::{self, Word};
 
@@ -14,7 +14,7 @@ use crate::output::word::{self, Word};
 const FIRST: usize = 8;
 
 /// The most that are shown one by one; the tables lead to all.
-const TOLD: usize = 60;
+const LISTED: usize = 60;
 
 /// What the kernels do, in plain words; kernels of which the same is to be said together.
 pub fn answers(page: &Page<'_>) -> Markup {
@@ -83,9 +83,9 @@ pub fn deviations(page: &Page<'_>) -> Markup {
             @if wrong.len() > FIRST {
                 details {
                     summary { (wrong.len() - FIRST) " more" }
-                    (deviations_table(page, "More deviations", &wrong[FIRST..wrong.len().min(TOLD)]))
-                    @if wrong.len() > TOLD {
-                        p { "And " (wrong.len() - TOLD) " more, which the tables below lead to." }
+                    (deviations_table(page, "More deviations", &wrong[FIRST..wrong.len().min(LISTED)]))
+                    @if wrong.len() > LISTED {
+                        p { "And " (wrong.len() - LISTED) " more, which the tables below lead to." }
                     }
                 }
             }
@@ -135,6 +135,27 @@ fn deviation(page: &Page<'_>, wrong: &Wrong<'_>) -> Markup {
                 td { (mismatch.what) }
                 td { pre { (mismatch.expected.join("\nor ")) } }
                 td { pre { (mismatch.actual) } }
+            }
+        }
+    }
+}
+
+/// Cases that were tried more than once, and what the discarded tries saw.
+fn retried(page: &Page<'_>, heading: &str, cases: &[RetriedCase<'_>]) -> Markup {
+    html! {
+        @if !cases.is_empty() {
+            h3 { (heading) }
+            ul {
+                @for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
+                    li {
+                        (mark::retried(retried)) " " (title) " on "
+                        (mark::names(&page.combined.found, &[*kernel])) ": " (retried.often())
+                        ul { @for line in retried.tries() { li { (line) } } }
+                    }
+                }
+            }
+            @if cases.len() > LISTED {
+                p { "And " (cases.len() - LISTED) " more, which the tables below lead to." }
             }
         }
     }
@@ -212,6 +233,8 @@ pub fn has_warnings(page: &Page<'_>) -> bool {
     let findings = &page.findings;
     !(findings.complaints.is_empty()
         && findings.ends.is_empty()
+        && findings.flaky.is_empty()
+        && findings.retried.is_empty()
         && findings.stale.is_empty()
         && findings.missing.is_empty()
         && findings.restarts.is_empty()
@@ -256,6 +279,8 @@ pub fn warnings(page: &Page<'_>) -> Markup {
                     "."
                 }
             }
+            (retried(page, "Flaky: failed in a slow lab, and not when tried again", &findings.flaky))
+            (retried(page, "Tried again after a slow lab", &findings.retried))
             (groups(page, "Expected bugs that are not there", &findings.stale))
             (groups(page, "Missing in guests", &findings.missing))
             (groups(page, "Skipped", &findings.skips))

@@ -7,7 +7,7 @@ use crate::html::digest::{Case, Mechanism};
 use crate::html::mark;
 use crate::output::word::Word;
 
-/// From so many columns on, their names stand upright.
+/// From this number of columns on, their names stand upright.
 const UPRIGHT: usize = 5;
 
 /// So do they if one of them is longer than this.
@@ -131,6 +131,9 @@ fn legend(page: &Page<'_>) -> Markup {
         dl class="legend" {
             @for word in Word::WORST_FIRST.into_iter().rev().filter(|word| page.occurs(*word)) {
                 div { dt { (mark::chip(word)) } dd { (mark::meaning(word)) } }
+            }
+            @if page.all.flaky() > 0 {
+                div { dt { (mark::FLAKY) } dd { (mark::FLAKY_MEANING) } }
             }
             div {
                 dt { "3/12" }

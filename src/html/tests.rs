@@ -8,10 +8,12 @@ use harness::trace::observation::Value;
 
 use crate::fixture::markup;
 use crate::fixture::matrix::{
-    documents, error, everything, fail, kernel, known, large, matrix, pass, quizzes, run, skip,
+    documents, error, everything, fail, kernel, known, large, matrix, pass, quizzes, retried, run,
+    skip,
 };
 use crate::fixture::run;
 use crate::html::combine::{Combined, Part};
+use crate::html::mark;
 use crate::html::page::page;
 use crate::output::document::{Complaint, KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::read::Document;
@@ -315,7 +317,7 @@ fn a_case_says_each_result_once_with_its_witnesses() {
         let title = result.first("svg.ladder").first("title").text();
         assert_eq!(title, format!("The packets of quiz1, result {}", at + 1));
     }
-    let comparison = quiz1.all("details.beside");
+    let comparison = quiz1.all("details.compared");
     assert_eq!(comparison.len(), 1);
     assert_eq!(
         comparison[0].first("summary").text(),
@@ -413,4 +415,25 @@ fn a_document_without_anything_makes_a_page_too() {
     let page = of_matrix(matrix(vec![], vec![]));
     assert!(page.contains("Nothing was learned about any kernel."), "{}", body(&page));
     markup::parse(body(&page));
+}
+
+#[test]
+fn the_page_marks_what_is_flaky_and_tells_what_was_seen() {
+    let page = of_matrix(retried());
+    let body = markup::parse(body(&page));
+    let told = "try 1 failed: accept(B): expected C's connection, actual EAGAIN";
+    let result = body.with_id("quiz1:1");
+    assert!(result.text().contains("↻ flaky") && result.text().contains(told), "{}", result.text());
+    let warnings = body
+        .all("section")
+        .into_iter()
+        .find(|section| section.attribute("aria-labelledby") == Some("the-warnings"));
+    let warnings = warnings.expect("warnings").text();
+    for text in ["↻ flaky quiz1/v4/off", "↻ retried quiz1/v4/on", told] {
+        assert!(warnings.contains(text), "{text}: {warnings}");
+    }
+    let marked: Vec<String> =
+        body.texts("td").into_iter().filter(|cell| cell.contains('↻')).collect();
+    assert_eq!(marked.len(), 3, "of the mechanism, of the case, of the setting: {marked:?}");
+    assert!(body.first("dl.legend").text().contains(mark::FLAKY_MEANING));
 }

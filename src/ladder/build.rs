@@ -204,7 +204,7 @@ impl Drawing<'_> {
     }
 }
 
-/// Whose connections are from here on, in words; those that have become alike together.
+/// Which listeners have connections from here on, in words; those that are alike together.
 fn owners(annotation: &Annotation) -> Vec<Note> {
     let mut alike: Vec<(Vec<&str>, &Option<Ownership>)> = Vec::new();
     for (client, ownership) in &annotation.owners {

@@ -1,4 +1,4 @@
-//! Lines that tell nothing of a case's own connections, taken together.
+//! Lines that say nothing about a case's own connections, taken together.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use harness::lab::SERVER;
 use harness::trace::{Act, Line, Part};
 
-/// So many acts of the same kind in a row are taken together.
+/// This many acts of the same kind in a row are taken together.
 const ALIKE: usize = 5;
 
 /// Neighbouring lines that become one.
@@ -14,7 +14,7 @@ const ALIKE: usize = 5;
 pub struct Fold {
     /// The first one's index.
     pub from: usize,
-    /// The index behind the last one.
+    /// The index after the last one.
     pub to: usize,
     /// What is said instead.
     pub text: String,
@@ -54,7 +54,7 @@ pub fn folded(lines: &[Line], wrong: &[usize]) -> Vec<Fold> {
 }
 
 /// Where the case is over: the laboratory tries whether the listeners are unaffected, or
-/// everything comes to the end of its scope.
+/// everything reaches the end of its scope.
 fn epilogue(lines: &[Line], wrong: &[usize]) -> usize {
     let after_wrong = wrong.iter().max().map_or(0, |last| last + 1).min(lines.len());
     let named_later = |at: usize| {
@@ -71,7 +71,7 @@ fn epilogue(lines: &[Line], wrong: &[usize]) -> usize {
     (after_wrong..lines.len()).find(begins).unwrap_or(lines.len())
 }
 
-/// Whether a line shows that something comes to the end of its scope, or what is sent then.
+/// Whether a line shows that something reaches the end of its scope, or what is sent then.
 fn is_at_scope_end(line: &Line) -> bool {
     line.act().is_none_or(|act| matches!(act, Act::Close { at_scope_end: true, .. }))
 }

@@ -18,10 +18,11 @@ const NAME_COLUMNS: usize = 8;
 
 /// Between the client and the first listener, next to the notation: an arrow's ends.
 const ARROW_COLUMNS: usize = 8;
-/// And at least so much, for `-- accept(B): C's connection --`.
+/// And at least this, for `-- accept(B): C's connection --`.
 const LEAST_GAP: usize = 34;
-/// Or so much in a narrow frame of less than so many characters, where words are broken.
+/// Or this, where words are broken: in a frame of fewer than [`ROOMY`] characters.
 const NARROW_GAP: usize = 26;
+/// See [`NARROW_GAP`].
 const ROOMY: usize = 66;
 
 /// Notes that have less room than this stand below their rung.
@@ -37,7 +38,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// For one that has so many characters to itself.
+    /// For one that has `width` characters to itself.
     pub fn alone(width: usize) -> Self {
         Self { width, narrow: false }
     }
@@ -151,9 +152,10 @@ impl Layout {
             [only] => only.clone(),
             _ => "client".into(),
         };
-        let behind = lanes.last().map_or(client, |(at, name)| at + name.chars().count() / 2) + 3;
-        let beside = behind + NOTE_COLUMNS <= width;
-        let notes = if beside { behind } else { client + 3 };
+        let after_lanes =
+            lanes.last().map_or(client, |(at, name)| at + name.chars().count() / 2) + 3;
+        let at_the_side = after_lanes + NOTE_COLUMNS <= width;
+        let notes = if at_the_side { after_lanes } else { client + 3 };
         let mut layout = Self {
             width,
             times: !narrow,
@@ -166,7 +168,7 @@ impl Layout {
         };
         let mut alive: Vec<bool> = begin_alive(ladder);
         for (index, rung) in ladder.rungs.iter().enumerate() {
-            layout.add(index, rung, &mut alive, (names > 0, beside));
+            layout.add(index, rung, &mut alive, (names > 0, at_the_side));
         }
         layout
     }
@@ -178,7 +180,7 @@ impl Layout {
         index: usize,
         rung: &Rung,
         alive: &mut [bool],
-        (named, beside): (bool, bool),
+        (named, at_the_side): (bool, bool),
     ) {
         let mut row = Row {
             rung: index,
@@ -208,12 +210,12 @@ impl Layout {
                     alive[*index] = *change == Change::Begins;
                     row.alive[*index] = false;
                 }
-                let beside = beside && !rung.notes.is_empty();
+                let at_the_side = at_the_side && !rung.notes.is_empty();
                 let text = format!("-- {act} --");
                 more = self.words(
                     &mut row,
                     &text,
-                    self.room(columns, beside),
+                    self.room(columns, at_the_side),
                     Says::Act(columns.clone()),
                 );
             }
@@ -227,7 +229,7 @@ impl Layout {
         let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
         let below = Row { alive: alive.to_vec(), note: None, ..below };
         let mut notes = self.wrapped(&rung.notes).into_iter();
-        if beside {
+        if at_the_side {
             row.note = notes.next();
         }
         self.rows.push(row);
@@ -266,10 +268,10 @@ impl Layout {
     }
 
     /// Where words have to end: before the first column that changes, and before a note.
-    fn room(&self, columns: &[(usize, Change)], beside: bool) -> usize {
+    fn room(&self, columns: &[(usize, Change)], at_the_side: bool) -> usize {
         let lanes = columns.iter().map(|(index, _)| self.lanes[*index].0 - 1);
         let lane = lanes.min().unwrap_or(self.width);
-        if beside { lane.min(self.notes - 1) } else { lane }
+        if at_the_side { lane.min(self.notes - 1) } else { lane }
     }
 
     /// Puts words that end at the column `to` into a row, and says which lines of them have

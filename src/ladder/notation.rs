@@ -21,7 +21,7 @@ impl Notation {
         what.split_once("  ").map_or(what, |(_, notation)| notation)
     }
 
-    /// Reads the notation of a segment's line; nothing where there is none.
+    /// Reads the notation of a segment's line; nothing where the line has none.
     pub fn of(what: &str) -> Option<Self> {
         let mut words = Self::text_of(what).split(' ');
         let flags = Flags::from_letters(words.next()?)?;

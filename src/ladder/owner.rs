@@ -1,4 +1,4 @@
-//! Whose a connection is at each moment, as far as a trace shows.
+//! Which listener has a connection at each moment, as far as a trace shows.
 //!
 //! The kernel shows nobody which listener a request or a waiting child belongs to. What is
 //! said here is concluded from what the trace shows and from what a kernel can do at all:
@@ -23,7 +23,7 @@ use crate::ladder::rung::Change;
 const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
 const DATA_TIMER: Duration = Duration::from_millis(180);
 
-/// How far a connection has come, and with whom.
+/// How far a connection has come, and which listener has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ownership {
     stage: Stage,
@@ -105,7 +105,7 @@ struct OwnerTracker<'l> {
 #[derive(Debug, Clone, Default)]
 struct Connection {
     ownership: Option<Ownership>,
-    /// Number behind the last byte that the client sent.
+    /// Number after the last byte that the client sent.
     end: u32,
     /// The client is a socket of a kernel, which has timers.
     has_timers: bool,
@@ -260,7 +260,7 @@ impl<'l> OwnerTracker<'l> {
         annotation
     }
 
-    /// Whose the connection is when a segment of the client has been dealt with.
+    /// Which listener has the connection when a segment of the client has been handled.
     fn ownership_after(
         &self,
         at: usize,
@@ -407,7 +407,7 @@ impl<'l> OwnerTracker<'l> {
         annotation
     }
 
-    /// What becomes of a listener's connections when it has ended.
+    /// What happens to a listener's connections when it has ended.
     fn left_by(&mut self, at: usize, listener: &str) -> Vec<(String, Option<Ownership>)> {
         let its = |ownership: &Ownership| {
             ownership.stage != Stage::Accepted && ownership.listener.as_deref() == Some(listener)
@@ -435,7 +435,7 @@ impl<'l> OwnerTracker<'l> {
             };
             match ownership.stage {
                 Stage::Request => ownership.ended = true,
-                // It is freed with the queue, and nobody is left to be annotation.
+                // It is freed with the queue, and nobody is left to annotate.
                 _ if ownership.reset && stays && target.is_none() => {
                     self.connections.entry(client.clone()).or_default().ownership = None;
                     changed.push((client, None));

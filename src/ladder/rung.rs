@@ -23,7 +23,7 @@ pub struct Rung {
     pub line: usize,
     /// What it was.
     pub what: What,
-    /// Whose every connection is from here on that has changed hands, and which of the
+    /// Which listener has each connection that has changed hands from here on, and which of the
     /// kernel's timers made it happen.
     pub notes: Vec<Note>,
     /// Whether it is to be looked at.
@@ -65,7 +65,7 @@ pub enum What {
     End,
 }
 
-/// What becomes of a listener.
+/// What happens to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -79,7 +79,7 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "text", rename_all = "kebab-case")]
 pub enum Note {
-    /// Whose a connection is from here on.
+    /// Which listener has a connection from here on.
     Owner(String),
     /// The timer that sent it, or that it is sent again.
     Timer(String),

@@ -65,7 +65,7 @@ impl Pair {
         let differs = |pair: &(Option<usize>, Option<usize>)| pair.0.is_none() || pair.1.is_none();
         let first = self.rungs.iter().position(differs).unwrap_or(0);
         let before = first.saturating_sub(most / 2).min(self.rungs.len().saturating_sub(most));
-        let behind = self.rungs.len().saturating_sub(before + most);
+        let after = self.rungs.len().saturating_sub(before + most);
         self.rungs.drain(..before);
         self.rungs.truncate(most);
         let mut starts = [0; 2];
@@ -82,7 +82,7 @@ impl Pair {
             *left = left.map(|at| at - starts[0]);
             *right = right.map(|at| at - starts[1]);
         }
-        (before, behind)
+        (before, after)
     }
 
     /// Both laid out, with as many rows, those of rungs that are on both at the same height.
@@ -115,7 +115,7 @@ impl Pair {
     }
 
     fn two_columns(&self, half: usize, left: &Layout, right: &Layout, style: Style) -> String {
-        let mut drawn = beside(half, &self.left.title, &self.right.title);
+        let mut drawn = line(half, &self.left.title, &self.right.title);
         // Colour has no width; so the plain left is what is measured.
         let plain = text::lines(left, Style::PLAIN);
         let left = text::lines(left, style);
@@ -136,7 +136,7 @@ impl Pair {
 }
 
 /// A line of two texts.
-fn beside(half: usize, left: &str, right: &str) -> String {
+fn line(half: usize, left: &str, right: &str) -> String {
     let cut = |text: &str| text.chars().take(half).collect::<String>();
     format!("{:half$}{BETWEEN} {}\n", cut(left), cut(right))
 }

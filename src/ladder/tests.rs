@@ -84,7 +84,7 @@ const WIRE_CLIENTS: &str = "
      0.002462  S > X  R. 1:1(0) ack 1  win 65495
 ";
 
-/// Three listeners, so that nobody can know whose a SYN is before somebody accepts it, and
+/// Three listeners, so that nobody can know which gets a SYN before one accepts it, and
 /// connections that nobody accepts.
 const THREE: &str = "
      0.000000  -- net.ipv4.tcp_migrate_req = 1 --
@@ -114,7 +114,7 @@ const FAST_OPEN: &str = "
      0.000030  -- accept(B): W's connection --
 ";
 
-/// A child that its client has reset, and that waits all the same.
+/// A child that its client has reset, and that still waits.
 const RESET: &str = "
      0.000001  -- listen(A) --
      0.000010  C > S  S 0:0(0)  win 65495 <mss 65495>
@@ -269,7 +269,7 @@ fn whose_a_connection_is_is_never_guessed() {
     // A reset after the accept is not the close's.
     let reset = QUIZ1_ON.replace("S > C  P. 1:3(2) ack 12", "S > C  R. 1:1(0) ack 12");
     assert_eq!(owners(&reset)[2..], ["C: B's child", "C: accepted by B", "C: gone"]);
-    // A SYN that nobody answers is nobody's request.
+    // A SYN that is not answered makes no request.
     assert_eq!(owners("0.0  -- listen(A) --\n0.1  C > S  S 0:0(0)  win 1"), [""; 0]);
 }
 

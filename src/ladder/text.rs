@@ -4,7 +4,7 @@ use crate::ladder::layout::{Body, Frame, Layout, Row};
 use crate::ladder::rung::{Change, Ladder, Mark, Note};
 use crate::style::Style;
 
-/// Draws a ladder so many characters wide, a line break after each line.
+/// Draws a ladder `width` characters wide, a line break after each line.
 pub fn drawn(ladder: &Ladder, width: usize, style: Style) -> String {
     lines(&Layout::new(ladder, Frame::alone(width)), style)
         .into_iter()
@@ -12,7 +12,7 @@ pub fn drawn(ladder: &Ladder, width: usize, style: Style) -> String {
         .collect()
 }
 
-/// As [`drawn`], but only so many lines before the first marked one and after it; all of
+/// As [`drawn`], but only `context` lines before the first marked one and after it; all of
 /// them if none is marked.
 pub fn around(ladder: &Ladder, context: usize, width: usize, style: Style) -> String {
     let layout = Layout::new(ladder, Frame::alone(width));

@@ -66,14 +66,14 @@ impl Environment {
 
 /// A finished run of a case, and where its capture was kept.
 pub struct Finished<'r> {
-    /// What came of it.
+    /// The result.
     pub outcome: &'r Outcome,
-    /// The pcapng file; or why there is none.
+    /// The pcapng file; or why it was not kept.
     pub capture: Result<PathBuf, NotKept>,
 }
 
 impl Finished<'_> {
-    /// The capture's path, or in words why there is none.
+    /// The capture's path, or in words why it was not kept.
     pub fn capture(&self) -> Result<&Path, &'static str> {
         self.capture.as_deref().map_err(|why| why.words())
     }

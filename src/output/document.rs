@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::trace::Line;
 use harness::trace::observation::Value;
 use scenarios::case::Case;
-use scenarios::engine::{Ending, Outcome};
+use scenarios::engine::{DiscardedTry, Ending, Outcome, is_flaky};
 use scenarios::judge::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,13 @@ pub struct CaseDocument {
     /// The verdict, its word under `verdict`.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// How long it took, in milliseconds, by the clock of the run.
+    /// How often it was tried: the verdict is the last try's.
+    #[serde(default = "once")]
+    pub tries: usize,
+    /// What the tries before the last saw, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub discarded: Vec<DiscardedTry>,
+    /// How long it took, all tries together, in milliseconds, by the clock of the run.
     pub took_ms: u64,
     /// What the case does.
     pub does: String,
@@ -98,6 +104,8 @@ impl CaseDocument {
             id: outcome.id.clone(),
             round: outcome.round,
             verdict: outcome.verdict.clone(),
+            tries: outcome.discarded.len() + 1,
+            discarded: outcome.discarded.clone(),
             took_ms: milliseconds(outcome.took),
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
@@ -107,6 +115,16 @@ impl CaseDocument {
             capture,
         }
     }
+
+    /// Whether it failed in a discarded try, and not in the last one.
+    pub fn is_flaky(&self) -> bool {
+        is_flaky(&self.verdict, &self.discarded)
+    }
+}
+
+/// The tries of a case in documents that do not say how many there were.
+fn once() -> usize {
+    1
 }
 
 /// What `sockmig matrix` found: `matrix.json`.
@@ -271,7 +289,7 @@ impl MachineEnd {
     }
 }
 
-/// On whom the end of a machine is blamed.
+/// What the end of a machine is blamed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// It is the end that was wanted.

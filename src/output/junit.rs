@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use scenarios::judge::Verdict;
-use scenarios::report;
+use scenarios::report::{self, wrong_names};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::retried;
 
 /// Gathers results, and writes them at the end: the format wants its counts in front.
 pub struct Junit<W> {
@@ -47,8 +48,8 @@ impl<W: Write> Consumer for Junit<W> {
         match &outcome.verdict {
             Verdict::Pass { .. } => {}
             Verdict::Fail { mismatches } => {
-                let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
-                status.set_message(format!("the kernel deviates in: {}", wrong.join(", ")));
+                let wrong = wrong_names(mismatches);
+                status.set_message(format!("the kernel deviates in: {wrong}"));
                 status.set_description(explained.unwrap_or_default());
             }
             Verdict::Error { reason } => {
@@ -67,6 +68,7 @@ impl<W: Write> Consumer for Junit<W> {
         let mechanism = outcome.id.split('/').next().unwrap_or_default();
         case.set_classname(format!("sockmig.{mechanism}"));
         case.set_time(outcome.took);
+        retried::add(&mut case, &outcome.verdict, &outcome.discarded);
         self.suite.add_test_case(case);
         Ok(())
     }

@@ -8,9 +8,10 @@ use std::io::{self, Write};
 
 use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
-use scenarios::report;
+use scenarios::report::{self, Retried};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::totals::Totals;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,13 @@ impl<W: Write> Consumer for Ktap<W> {
 
     fn finished(&mut self, run: &Run, finished: &Finished<'_>) -> io::Result<()> {
         let outcome = finished.outcome;
+        let retried = Retried::of(&outcome.verdict, &outcome.discarded);
+        // The block about anything else has it.
+        if let (Verdict::Pass { .. } | Verdict::Skip { .. }, Some(retried)) =
+            (&outcome.verdict, retried)
+        {
+            self.diagnostics(&retried.to_string())?;
+        }
         if let Some(selected) = run.selected(outcome) {
             let capture = finished.capture();
             let explained = || {
@@ -104,10 +112,14 @@ impl<W: Write> Consumer for Ktap<W> {
                 self.diagnostics(&format!("{why}: {not_run} not run"))?;
             }
         }
-        let totals = end.totals;
+        let Totals { failed, known_bugs, stale, skipped, errors, flaky, retried, .. } = end.totals;
+        let passed = end.totals.passed - stale;
+        if flaky + retried > 0 {
+            self.diagnostics(&format!("flaky: {flaky}, retried: {retried}"))?;
+        }
         self.diagnostics(&format!(
-            "Totals: pass:{} fail:{} xfail:{} xpass:0 skip:{} error:{}",
-            totals.passed, totals.failed, totals.known_bugs, totals.skipped, totals.errors
+            "Totals: pass:{passed} fail:{failed} xfail:{known_bugs} xpass:{stale} \
+             skip:{skipped} error:{errors}"
         ))?;
         self.to.flush()
     }

@@ -20,7 +20,7 @@ pub struct Plain {
     pub advice: Vec<String>,
 }
 
-/// What came of the cases of one kind.
+/// The results of the cases of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     AsExpected,

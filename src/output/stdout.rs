@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, Write};
 
 /// stdout for a consumer. A reader that has gone away (`| head -1`) is not an error; other
-/// errors tell that it was stdout that could not be written.
+/// errors say that it was stdout that could not be written.
 pub struct Stdout {
     gone: bool,
 }
@@ -51,8 +51,8 @@ impl Write for Stdout {
 pub fn width() -> usize {
     let terminal = terminal_size::terminal_size_of(io::stdout());
     let terminal = terminal.map(|(terminal_size::Width(columns), _)| usize::from(columns));
-    let told = || env::var("COLUMNS").ok()?.parse().ok();
-    terminal.or_else(told).filter(|columns| *columns > 0).unwrap_or(100)
+    let by_environment = || env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(by_environment).filter(|columns| *columns > 0).unwrap_or(100)
 }
 
 /// How wide text is to be: 80 columns, or the terminal if that is narrower.

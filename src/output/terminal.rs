@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use harness::trace::Line;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
-use scenarios::report;
+use scenarios::report::{self, Retried};
 
 use crate::cli::TraceStyle;
 use crate::ladder::rung::Ladder;
@@ -33,6 +33,8 @@ pub struct Terminal<W> {
     by_id: BTreeMap<String, Totals>,
     /// Runs that deviated or broke, to be named again at the end.
     wrong: Vec<String>,
+    /// Those that failed in a try before the last, likewise.
+    flaky: Vec<String>,
 }
 
 impl<W: Write> Terminal<W> {
@@ -44,7 +46,16 @@ impl<W: Write> Terminal<W> {
         width: usize,
         progress: Progress,
     ) -> Self {
-        Self { to, style, trace, width, progress, by_id: BTreeMap::new(), wrong: vec![] }
+        Self {
+            to,
+            style,
+            trace,
+            width,
+            progress,
+            by_id: BTreeMap::new(),
+            wrong: vec![],
+            flaky: vec![],
+        }
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -73,6 +84,11 @@ impl<W: Write> Terminal<W> {
         }
         let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();
         shown.push('\n');
+        if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
+            for line in retried.to_string().lines() {
+                let _ = writeln!(shown, "      {line}");
+            }
+        }
         if let Some(how) = self.trace {
             let lines = outcome.seen.trace.lines();
             match how {
@@ -138,10 +154,17 @@ impl<W: Write> Consumer for Terminal<W> {
         if matches!(outcome.verdict, Verdict::Fail { .. } | Verdict::Error { .. }) {
             self.wrong.push(run.title(outcome));
         }
-        self.by_id.entry(outcome.id.clone()).or_default().count(&outcome.verdict);
+        if outcome.is_flaky() {
+            self.flaky.push(run.title(outcome));
+        }
+        self.by_id
+            .entry(outcome.id.clone())
+            .or_default()
+            .count(&outcome.verdict, &outcome.discarded);
         let shown = self.shown(run, finished);
         // In a run of several rounds, only what is remarkable.
         let quiet = run.rounds > 1
+            && outcome.discarded.is_empty()
             && matches!(
                 outcome.verdict,
                 Verdict::Pass { stale: None } | Verdict::Skip { .. } | Verdict::KnownBug { .. }
@@ -157,6 +180,12 @@ impl<W: Write> Consumer for Terminal<W> {
                 if let Some(totals) = self.by_id.get(&selected.id()) {
                     let _ = writeln!(shown, "{:<ID_COLUMNS$} {}", selected.id(), totals.brief());
                 }
+            }
+        }
+        if !self.flaky.is_empty() {
+            let _ = writeln!(shown, "\nFlaky, failed in a try before the last:");
+            for title in &self.flaky {
+                let _ = writeln!(shown, "  {title}");
             }
         }
         if !self.wrong.is_empty() {

@@ -1,6 +1,7 @@
 //! Every consumer, fed with one of every verdict, against its snapshot.
 
 mod ktap_rules;
+mod retried;
 
 use rstest::rstest;
 use scenarios::engine::Ending;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use scenarios::engine::Ending;
+use scenarios::engine::{DiscardedTry, Ending, is_flaky};
 use scenarios::judge::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,15 @@ pub struct Totals {
     pub known_bugs: usize,
     /// The laboratory broke.
     pub errors: usize,
+    /// Of those that are as expected: a bug was expected of them.
+    #[serde(default)]
+    pub stale: usize,
+    /// Of all: they failed in a discarded try, and not in the last one.
+    #[serde(default)]
+    pub flaky: usize,
+    /// Of all: they were tried more than once, and are not flaky.
+    #[serde(default)]
+    pub retried: usize,
     /// Not begun, or not finished.
     pub not_run: usize,
     /// Ctrl-C.
@@ -28,8 +37,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts a verdict.
-    pub fn count(&mut self, verdict: &Verdict) {
+    /// Counts a verdict, and the tries before the one that it is of.
+    pub fn count(&mut self, verdict: &Verdict, discarded: &[DiscardedTry]) {
         let counter = match verdict {
             Verdict::Pass { .. } => &mut self.passed,
             Verdict::Fail { .. } => &mut self.failed,
@@ -38,9 +47,14 @@ impl Totals {
             Verdict::Error { .. } => &mut self.errors,
         };
         *counter += 1;
+        self.stale += usize::from(matches!(verdict, Verdict::Pass { stale: Some(_) }));
+        match is_flaky(verdict, discarded) {
+            true => self.flaky += 1,
+            false => self.retried += usize::from(!discarded.is_empty()),
+        }
     }
 
-    /// Takes down how the run ended.
+    /// Records how the run ended.
     pub fn end(&mut self, ending: &Ending) {
         match ending {
             Ending::Complete => {}
@@ -63,6 +77,8 @@ impl Totals {
             (self.skipped, "skipped"),
             (self.known_bugs, "known bug"),
             (self.errors, "error"),
+            (self.flaky, "flaky"),
+            (self.retried, "retried"),
         ];
         let counted = counts.iter().filter(|(count, _)| *count > 0);
         counted.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
@@ -76,13 +92,19 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { passed, failed, skipped, known_bugs, errors, not_run, .. } = self;
+        let Self { passed, failed, skipped, known_bugs, errors, not_run, flaky, retried, .. } =
+            self;
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let (bugs, errs) = (plural(*known_bugs), plural(*errors));
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")?;
         write!(f, ", {known_bugs} known bug{bugs}, {errors} error{errs}")?;
         if *not_run > 0 {
             write!(f, ", {not_run} not run")?;
+        }
+        for (count, word) in [(flaky, "flaky"), (retried, "retried")] {
+            if *count > 0 {
+                write!(f, ", {count} {word}")?;
+            }
         }
         Ok(())
     }

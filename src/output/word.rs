@@ -84,21 +84,44 @@ impl Word {
     }
 }
 
-/// The word of every case that has a verdict on a kernel, by its id.
-pub fn words(kernel: &KernelDocument) -> BTreeMap<&str, Word> {
-    let mut words = BTreeMap::new();
-    for case in kernel.run.iter().flat_map(|run| &run.cases) {
-        let word = Word::of(&case.verdict);
-        let worst = words.entry(case.id.as_str()).or_insert(word);
-        *worst = word.max(*worst);
-    }
-    words
+/// The result of a case on a kernel, all its rounds together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaseResult {
+    /// Its worst word.
+    pub word: Word,
+    /// Some round failed in a discarded try, and not in the last one.
+    pub flaky: bool,
 }
 
-/// The word of each of `cases` on a kernel.
-pub fn row(kernel: &KernelDocument, cases: &[String]) -> Vec<Word> {
-    let words = words(kernel);
-    cases.iter().map(|id| words.get(id.as_str()).copied().unwrap_or(Word::NotRun)).collect()
+impl From<Word> for CaseResult {
+    /// Of a case that is not flaky.
+    fn from(word: Word) -> Self {
+        Self { word, flaky: false }
+    }
+}
+
+/// The result of every case that has a verdict on a kernel, by its id.
+pub fn results(kernel: &KernelDocument) -> BTreeMap<&str, CaseResult> {
+    let mut results = BTreeMap::new();
+    for case in kernel.run.iter().flat_map(|run| &run.cases) {
+        let word = Word::of(&case.verdict);
+        let known = results.entry(case.id.as_str()).or_insert(CaseResult::from(word));
+        known.word = word.max(known.word);
+        known.flaky |= case.is_flaky();
+    }
+    results
+}
+
+/// The word of every case that has a verdict on a kernel, by its id.
+pub fn words(kernel: &KernelDocument) -> BTreeMap<&str, Word> {
+    results(kernel).into_iter().map(|(id, result)| (id, result.word)).collect()
+}
+
+/// The result of each of `cases` on a kernel.
+pub fn row(kernel: &KernelDocument, cases: &[String]) -> Vec<CaseResult> {
+    let results = results(kernel);
+    let not_run = CaseResult::from(Word::NotRun);
+    cases.iter().map(|id| results.get(id.as_str()).copied().unwrap_or(not_run)).collect()
 }
 
 /// Colours a word by its meaning, which the word itself also says.
@@ -111,31 +134,48 @@ pub fn coloured(style: Style, word: Word, text: &str) -> String {
     }
 }
 
-/// How many cases have which word.
+/// How a cell of a table marks that one of its cases is flaky.
+pub const FLAKY_MARK: &str = "*";
+
+/// What a legend says of that mark.
+pub const FLAKY_MEANING: &str =
+    "a case failed in a slow lab, and did not when it was tried again; shown below";
+
+/// How many cases have which word, and how many of them are flaky.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally([usize; 7]);
+pub struct Tally {
+    words: [usize; 7],
+    flaky: usize,
+}
 
 impl Tally {
-    /// Counts a word.
-    pub fn count(&mut self, word: Word) {
-        self.0[word.index()] += 1;
+    /// Counts a result.
+    pub fn count(&mut self, result: CaseResult) {
+        self.words[result.word.index()] += 1;
+        self.flaky += usize::from(result.flaky);
     }
 
     /// Counts another tally's words too.
     pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+        for (mine, theirs) in self.words.iter_mut().zip(other.words) {
             *mine += theirs;
         }
+        self.flaky += other.flaky;
     }
 
     /// How many have this word.
     pub fn of(&self, word: Word) -> usize {
-        self.0[word.index()]
+        self.words[word.index()]
+    }
+
+    /// How many are flaky, whatever their words.
+    pub fn flaky(&self) -> usize {
+        self.flaky
     }
 
     /// How many there are.
     pub fn total(&self) -> usize {
-        self.0.iter().sum()
+        self.words.iter().sum()
     }
 
     /// The worst word among them; none if there is none.
@@ -143,33 +183,44 @@ impl Tally {
         Word::WORST_FIRST.into_iter().find(|word| self.of(*word) > 0)
     }
 
-    /// `ok 12`; `FAIL 1/12` when the other eleven are better; `ok` for a single case.
+    /// `ok 12`; `FAIL 1/12` when the other eleven are better; `ok` for a single case. With a
+    /// [mark](FLAKY_MARK) behind the word if one of them is flaky.
     pub fn cell(&self) -> String {
         let Some(worst) = self.worst() else { return String::new() };
-        let (word, count, total) = (worst.text(), self.of(worst), self.total());
+        let (count, total) = (self.of(worst), self.total());
+        let mark = if self.flaky > 0 { FLAKY_MARK } else { "" };
+        let word = format!("{}{mark}", worst.text());
         match (worst, count, total) {
-            (_, _, 1) => word.into(),
+            (_, _, 1) => word,
             // Nothing was run: a count would look like a result.
-            (Word::NotRun, _, _) if count == total => word.into(),
+            (Word::NotRun, _, _) if count == total => word,
             _ if count == total => format!("{word} {total}"),
             _ => format!("{word} {count}/{total}"),
         }
     }
 
-    /// Every word that occurs, with its count: `1 FAIL, 3 KNOWN, 8 ok`.
+    /// Every word that occurs, with its count, and how many are flaky: `1 FAIL, 3 KNOWN, 8 ok;
+    /// 1 flaky`.
     pub fn brief(&self) -> String {
         let occur = Word::WORST_FIRST.into_iter().filter(|word| self.of(*word) > 0);
         let counted = occur.map(|word| format!("{} {}", self.of(word), word.spoken()));
         let counted = counted.collect::<Vec<_>>().join(", ");
-        if counted.is_empty() { "no cases".into() } else { counted }
+        let counted = if counted.is_empty() { "no cases".into() } else { counted };
+        if self.flaky > 0 { format!("{counted}; {} flaky", self.flaky) } else { counted }
+    }
+}
+
+impl FromIterator<CaseResult> for Tally {
+    fn from_iter<I: IntoIterator<Item = CaseResult>>(results: I) -> Self {
+        let mut tally = Self::default();
+        results.into_iter().for_each(|result| tally.count(result));
+        tally
     }
 }
 
 impl FromIterator<Word> for Tally {
     fn from_iter<I: IntoIterator<Item = Word>>(words: I) -> Self {
-        let mut tally = Self::default();
-        words.into_iter().for_each(|word| tally.count(word));
-        tally
+        words.into_iter().map(CaseResult::from).collect()
     }
 }
 
@@ -194,6 +245,15 @@ mod tests {
     fn a_cell_says_the_worst(#[case] counts: &[(Word, usize)], #[case] cell: &str) {
         let words = counts.iter().flat_map(|(word, count)| std::iter::repeat_n(*word, *count));
         assert_eq!(words.collect::<Tally>().cell(), cell);
+    }
+
+    #[test]
+    fn a_cell_and_a_count_say_what_is_flaky() {
+        let flaky = |word| CaseResult { word, flaky: true };
+        assert_eq!([flaky(Word::Ok)].into_iter().collect::<Tally>().cell(), "ok*");
+        let several = [Word::Ok.into(), flaky(Word::Ok), Word::Fail.into()];
+        let tally: Tally = several.into_iter().collect();
+        assert_eq!((&*tally.cell(), &*tally.brief()), ("FAIL* 1/3", "1 FAIL, 2 ok; 1 flaky"));
     }
 
     #[test]

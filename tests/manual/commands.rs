@@ -1,4 +1,4 @@
-//! What the reader is told to type: command lines, and the names of cases and of tests in them.
+//! What the reader is asked to type: command lines, and the names of cases and of tests in them.
 
 use std::sync::OnceLock;
 

@@ -28,7 +28,7 @@ pub struct Page {
 /// What a comment above a block says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marker {
-    /// There is none.
+    /// It does not exist.
     None,
     /// The arguments of the sockmig that printed it.
     Run(String),

@@ -1,5 +1,5 @@
 //! Chromium without a window, spoken to in its DevTools protocol through two pipes: messages
-//! are JSON, each with a zero byte behind it.
+//! are JSON, each followed by a zero byte.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -151,15 +151,17 @@ impl Browser {
         // What was said before this answer has arrived.
         self.value("0");
         let of = |event: &Value| {
-            let told = &event["params"];
+            let params = &event["params"];
             let complains = match event["method"].as_str()? {
                 "Runtime.exceptionThrown" => true,
-                "Runtime.consoleAPICalled" => told["type"] == "error" || told["type"] == "warning",
-                "Log.entryAdded" => told["entry"]["level"] != "verbose",
-                "Network.requestWillBeSent" => told["type"] != "Document",
+                "Runtime.consoleAPICalled" => {
+                    params["type"] == "error" || params["type"] == "warning"
+                }
+                "Log.entryAdded" => params["entry"]["level"] != "verbose",
+                "Network.requestWillBeSent" => params["type"] != "Document",
                 _ => false,
             };
-            complains.then(|| told.to_string())
+            complains.then(|| params.to_string())
         };
         self.events.iter().filter_map(of).collect()
     }

@@ -65,7 +65,7 @@ fn matrix(run: &Value, kernels: &[Value]) -> Value {
     })
 }
 
-/// Beside the run, a matrix with everything that can go wrong, and with hostile words.
+/// In addition to the run, a matrix with everything that can go wrong, and with hostile words.
 pub fn put_everything_wrong(place: &Path) {
     let run = read(&place.join("run/run.json"));
     let mut bad = run.clone();
@@ -102,7 +102,7 @@ pub fn put_everything_wrong(place: &Path) {
     std::fs::write(name, whole.to_string()).expect("written");
 }
 
-/// Beside the run, a matrix of fifteen kernels of which each did what this one did; the
+/// In addition to the run, a matrix of fifteen kernels of which each did what this one did; the
 /// first with a deviation in every tenth case.
 pub fn put_fifteen_kernels(place: &Path) {
     let run = read(&place.join("run/run.json"));

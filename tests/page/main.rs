@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Trial};
 
 /// Why a test is ignored.
-fn lacks(browser: Option<&PathBuf>, axe: Option<&PathBuf>) -> Option<&'static str> {
+fn missing(browser: Option<&PathBuf>, axe: Option<&PathBuf>) -> Option<&'static str> {
     match (browser, axe) {
         (None, _) => Some("no chromium in PATH"),
         (_, None) => Some("SOCKMIG_AXE names no axe.min.js"),
@@ -25,21 +25,21 @@ fn main() {
     let arguments = Arguments::from_args();
     let program = browser::found();
     let axe = std::env::var_os("SOCKMIG_AXE").map(PathBuf::from).filter(|path| path.is_file());
-    let trial = |name: &str, lacks: Option<&str>, check: fn(&Path, &Path)| {
-        let name = match lacks {
+    let trial = |name: &str, missing: Option<&str>, check: fn(&Path, &Path)| {
+        let name = match missing {
             None => name.to_owned(),
-            Some(lacks) => format!("{name} ({lacks})"),
+            Some(missing) => format!("{name} ({missing})"),
         };
         let (program, axe) = (program.clone().unwrap_or_default(), axe.clone().unwrap_or_default());
         let trial = Trial::test(name, move || {
             check(&program, &axe);
             Ok(())
         });
-        trial.with_ignored_flag(lacks.is_some())
+        trial.with_ignored_flag(missing.is_some())
     };
     let any = PathBuf::new();
-    let plain = lacks(program.as_ref(), Some(&any));
-    let tool = lacks(program.as_ref(), axe.as_ref());
+    let plain = missing(program.as_ref(), Some(&any));
+    let tool = missing(program.as_ref(), axe.as_ref());
     let trials = vec![
         trial("every_view_of_the_page_is_whole_and_quiet", plain, views::whole_and_quiet),
         trial("the_page_is_whole_without_its_script", plain, views::without_script),

@@ -55,21 +55,21 @@ pub fn run(command: &mut Command) -> Ended {
 }
 
 /// Waits for something that has to come soon.
-pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    until_within(Duration::from_secs(30), Duration::ZERO, what, look)
+pub fn until<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    until_within(Duration::from_secs(30), Duration::ZERO, what, check)
 }
 
 /// Waits for something that has to come within `limit`, and leaves the processor to others
-/// for `pause` between two looks.
+/// for `pause` between two checks.
 pub fn until_within<T>(
     limit: Duration,
     pause: Duration,
     what: &str,
-    mut look: impl FnMut() -> Option<T>,
+    mut check: impl FnMut() -> Option<T>,
 ) -> T {
     let end = Instant::now() + limit;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return found;
         }
         assert!(Instant::now() < end, "never came: {what}");

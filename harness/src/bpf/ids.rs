@@ -6,7 +6,7 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
-use super::syscall::{Kind, NAME_BYTES, Name, name_of, next_id};
+use super::syscall::{NAME_BYTES, Name, ObjectKind, name_of, next_id};
 use crate::error::{Context, Result};
 
 const NAMESPACE: &str = "/proc/self/ns/net";
@@ -59,10 +59,10 @@ pub fn left() -> Result<Left> {
 /// # Errors
 /// As [`left`].
 pub fn left_of(name: &str) -> Result<Left> {
-    Ok(Left { programs: count(Kind::Program, name)?, maps: count(Kind::Map, name)? })
+    Ok(Left { programs: count(ObjectKind::Program, name)?, maps: count(ObjectKind::Map, name)? })
 }
 
-fn count(kind: Kind, name: &str) -> Result<usize> {
+fn count(kind: ObjectKind, name: &str) -> Result<usize> {
     let (mut found, mut id) = (0, 0);
     while let Some(next) = next_id(kind, id).call(|| format!("bpf({kind:?}: next id, {id})"))? {
         let its = name_of(kind, next).call(|| format!("bpf({kind:?}: name of {next})"))?;

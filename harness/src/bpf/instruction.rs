@@ -97,7 +97,7 @@ pub(super) enum Helper {
     Select = 82,
 }
 
-/// Instructions in the making; jumps go forward only.
+/// Instructions as they are generated; jumps go forward only.
 #[derive(Debug, Default)]
 pub(super) struct Assembler(Vec<Instruction>);
 

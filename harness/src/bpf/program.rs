@@ -34,24 +34,24 @@ impl Attach {
     }
 }
 
-/// A program that was loaded. The value keeps it, and so does every group that has it.
+/// A program that was loaded. It exists as long as the value, or a group that has it.
 pub struct Program {
     descriptor: OwnedFd,
     shown: String,
 }
 
-/// The room for what the verifier says.
+/// The size of the log of the verifier, in bytes.
 const LOG_BYTES: usize = 64 * 1024;
 
-/// How much of it is told: its end says what is wrong.
+/// How many of its lines are shown: its end says what is wrong.
 const LOG_LINES: usize = 6;
 
 impl Program {
     /// Loads a program.
     ///
     /// # Errors
-    /// What the kernel says of it, with the last lines of the verifier's log. That the
-    /// verifier finds fault with it is the kernel's, and everything else the laboratory's.
+    /// What the kernel says of it, with the last lines of the verifier's log. A program that the
+    /// verifier rejects is the kernel's error, and everything else the laboratory's.
     pub fn load(attach: Attach, statements: &[Statement<'_>]) -> Result<Self> {
         let instructions = translate(statements);
         let shown = shown(statements);
@@ -75,7 +75,7 @@ impl Program {
     /// `ok`, or the errno with which a program is refused.
     ///
     /// # Errors
-    /// The laboratory cannot tell the program's name.
+    /// The program's name cannot be made.
     pub fn try_load(attach: Attach, statements: &[Statement<'_>]) -> Result<String> {
         let answer = Self::answer(attach, statements)?;
         Ok(answer.map_or_else(|e| errno_name(&e), |()| "ok".to_owned()))
@@ -87,7 +87,7 @@ impl Program {
         Ok(syscall::load(&translate(statements), attach.number(), name, &mut []).map(drop))
     }
 
-    /// Attaches it to the group of `socket`, in the place of what is there
+    /// Attaches it to the group of `socket`, instead of what is there
     /// (`SO_ATTACH_REUSEPORT_EBPF`).
     pub fn attach(&self, socket: &impl Recorded) -> io::Result<()> {
         let (listener, program) = (socket.actor().to_string(), self.shown.clone());
@@ -96,7 +96,7 @@ impl Program {
             .act(|| Act::Attach { listener, program }, || self.attach_unrecorded(socket))
     }
 
-    /// As [`Program::attach`], to the group of a socket that is no lab's, without a record.
+    /// As [`Program::attach`], to the group of a socket that is not a lab's, without a record.
     pub fn attach_unrecorded(&self, socket: impl AsFd) -> io::Result<()> {
         let descriptor = self.descriptor.as_raw_fd();
         sockopt::set_number(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, descriptor)

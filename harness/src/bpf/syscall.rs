@@ -241,12 +241,12 @@ pub(super) fn load(
 
 /// The kinds of things that have ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Program,
     Map,
 }
 
-impl Kind {
+impl ObjectKind {
     /// `BPF_*_GET_NEXT_ID` and `BPF_*_GET_FD_BY_ID`.
     const fn commands(self) -> (i32, i32) {
         match self {
@@ -265,7 +265,7 @@ impl Kind {
 }
 
 /// The lowest id above `after`; `None` when there is none.
-pub(super) fn next_id(kind: Kind, after: u32) -> io::Result<Option<u32>> {
+pub(super) fn next_id(kind: ObjectKind, after: u32) -> io::Result<Option<u32>> {
     let mut id = Id { id: after, next: 0, flags: 0 };
     // SAFETY: numbers, without padding, none of which is an address.
     match unsafe { bpf(kind.commands().0, &mut id) } {
@@ -276,7 +276,7 @@ pub(super) fn next_id(kind: Kind, after: u32) -> io::Result<Option<u32>> {
 }
 
 /// The name of what has this id; `None` when that is gone.
-pub(super) fn name_of(kind: Kind, id: u32) -> io::Result<Option<Name>> {
+pub(super) fn name_of(kind: ObjectKind, id: u32) -> io::Result<Option<Name>> {
     // SAFETY: numbers, without padding, none of which is an address.
     let opened = match unsafe { bpf(kind.commands().1, &mut Id { id, next: 0, flags: 0 }) } {
         // SAFETY: the kernel has just opened it for this caller.

@@ -118,13 +118,13 @@ impl Packets {
         self.let_through(&once())
     }
 
-    /// The next packet that the kernel has captured, if there is one. A failure is told by
-    /// [`Packets::check_complete`].
+    /// The next packet that the kernel has captured, if there is one. A failure is reported
+    /// by [`Packets::check_complete`].
     pub fn take(&mut self) -> Option<Frame> {
         let mut bytes = vec![0; SNAP_BYTES];
         let mut control = nix::cmsg_space!(TimeSpec);
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        // With MSG_TRUNC the whole length is told, however much of it there was room for.
+        // With MSG_TRUNC the whole length is returned, even of a packet that was cut.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags);
         let (original_len, at) = match received {

@@ -31,6 +31,9 @@ struct Notes {
     /// Nothing once the case is over.
     capture: Option<Capture>,
     holders: Holders,
+    /// Clients that never acknowledge a FIN: what is left of their connections would wait for
+    /// them for a minute.
+    silent_clients: Vec<SocketAddr>,
     /// Acts are not recorded one by one.
     paused: bool,
     /// What a forked process did, which cannot write it into the trace.
@@ -76,7 +79,13 @@ impl Recorder {
     /// Records into `capture`.
     pub(crate) fn of(capture: Capture) -> Self {
         let (holders, by_fork) = (Holders::default(), vec![]);
-        let notes = Notes { capture: Some(capture), holders, paused: false, by_fork };
+        let notes = Notes {
+            capture: Some(capture),
+            holders,
+            silent_clients: vec![],
+            paused: false,
+            by_fork,
+        };
         Self(Some(Arc::new(Shared { process: getpid(), notes: Mutex::new(notes) })))
     }
 
@@ -94,7 +103,7 @@ impl Recorder {
     }
 
     /// Records an act and does it. What the kernel sends because of it stands after it in the
-    /// trace; if it is refused, the errno stands beside it.
+    /// trace; if it is refused, the errno is recorded with it.
     pub(crate) fn act<T>(
         &self,
         act: impl FnOnce() -> Act,
@@ -164,10 +173,10 @@ impl Recorder {
         }
     }
 
-    /// The lab's capture, for whoever reads it. Nothing may be recorded meanwhile.
+    /// Reads the lab's capture. Nothing may be recorded meanwhile.
     ///
     /// # Panics
-    /// There is none: the lab is over, or never was.
+    /// It does not exist: the lab is over, or never was.
     pub(crate) fn with_capture<T>(&self, work: impl FnOnce(&mut Capture) -> T) -> T {
         let mut notes = self.notes().expect("a lab's recorder");
         work(notes.capture.as_mut().expect("the lab is not over"))
@@ -183,6 +192,19 @@ impl Recorder {
         let notes = self.notes();
         let capture = notes.as_ref().and_then(|notes| notes.capture.as_ref());
         capture.map_or_else(|| address.to_string(), |capture| capture.trace().name_of(address))
+    }
+
+    /// Children of the client at `address` are to be reset when they are closed.
+    pub(crate) fn reset_children_of(&self, address: SocketAddr) {
+        if let Some(mut notes) = self.notes() {
+            notes.silent_clients.push(address);
+        }
+    }
+
+    /// Whether [`Recorder::reset_children_of`] was called for the client at `address`.
+    pub(crate) fn resets_children_of(&self, address: SocketAddr) -> bool {
+        let of = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.notes().is_some_and(|notes| notes.silent_clients.contains(&of))
     }
 
     /// This process has a descriptor more of a listener.

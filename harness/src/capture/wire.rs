@@ -99,7 +99,7 @@ impl Capture {
     }
 
     /// The record as a pcapng file; an act is a comment on the packet that followed it
-    /// (or, behind the last packet, on that one).
+    /// (or, after the last packet, on that one).
     ///
     /// # Errors
     /// The packets cannot be encoded.

@@ -10,9 +10,9 @@ use crate::socket::Listener;
 use crate::trace::GateKind;
 
 /// A closed gate. Dropping the value opens it.
-pub struct Gate(Means);
+pub struct Gate(Mechanism);
 
-enum Means {
+enum Mechanism {
     Rule(Rule),
     Filter(Filter),
 }
@@ -37,16 +37,16 @@ impl Gate {
     /// As [`Gate::close`].
     pub fn close_as(kind: GateKind, listener: &Listener, whose: Whose) -> Result<Self> {
         Ok(Self(match kind {
-            GateKind::Nftables => Means::Rule(Rule::set(PORT, whose)?),
-            GateKind::Filter => Means::Filter(Filter::set(listener, whose)?),
+            GateKind::Nftables => Mechanism::Rule(Rule::set(PORT, whose)?),
+            GateKind::Filter => Mechanism::Filter(Filter::set(listener, whose)?),
         }))
     }
 
     /// How this one is made.
     pub fn kind(&self) -> GateKind {
         match self.0 {
-            Means::Rule(_) => GateKind::Nftables,
-            Means::Filter(_) => GateKind::Filter,
+            Mechanism::Rule(_) => GateKind::Nftables,
+            Mechanism::Filter(_) => GateKind::Filter,
         }
     }
 
@@ -56,8 +56,8 @@ impl Gate {
     /// The kernel refuses a change, or shows no counter.
     pub fn open(self) -> Result<u64> {
         match self.0 {
-            Means::Rule(rule) => rule.lift(),
-            Means::Filter(filter) => filter.lift(),
+            Mechanism::Rule(rule) => rule.lift(),
+            Mechanism::Filter(filter) => filter.lift(),
         }
     }
 
@@ -68,21 +68,21 @@ impl Gate {
     /// The kernel shows no counter.
     pub fn dropped_by_filter(&self) -> Result<Option<u64>> {
         match &self.0 {
-            Means::Rule(_) => Ok(None),
-            Means::Filter(filter) => filter.dropped().map(Some),
+            Mechanism::Rule(_) => Ok(None),
+            Mechanism::Filter(filter) => filter.dropped().map(Some),
         }
     }
 
     /// Gives up the hold that a filter has on its listener, which is about to close.
     pub(crate) fn let_listener_go(&mut self) -> Result<()> {
         match &mut self.0 {
-            Means::Rule(_) => Ok(()),
-            Means::Filter(filter) => filter.let_listener_go(),
+            Mechanism::Rule(_) => Ok(()),
+            Mechanism::Filter(filter) => filter.let_listener_go(),
         }
     }
 
     /// Whether the gate has ended with its listener.
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(&self.0, Means::Filter(filter) if filter.is_gone())
+        matches!(&self.0, Mechanism::Filter(filter) if filter.is_gone())
     }
 }

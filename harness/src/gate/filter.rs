@@ -41,7 +41,7 @@ impl Filter {
     }
 
     /// Packets that the listener has dropped since. TCP counts there what a filter
-    /// refused; and resets and other segments that end in its hands, of which a case that
+    /// refused, but also resets and other segments that it drops itself, of which a case that
     /// counts must have none.
     pub(super) fn dropped(&self) -> Result<u64> {
         match &self.listener {
@@ -74,7 +74,7 @@ impl Filter {
 impl Drop for Filter {
     fn drop(&mut self) {
         if let Some(listener) = &self.listener {
-            // Nobody can be told; a listener that is closed takes it along.
+            // An error cannot be returned here; a closed listener has no filter any more.
             let _ = sockopt::detach_filter(listener);
         }
     }

@@ -130,7 +130,7 @@ impl Rule {
         packets.ok_or_else(|| Error::unreadable("the counter of the gate's rule", "no counter"))
     }
 
-    /// Sends one transaction and waits for the kernel's word on it.
+    /// Sends one transaction and waits for the kernel's answer.
     fn commit(&mut self, what: &str, changes: Vec<(NfTablesMessage, u16)>) -> Result<()> {
         let first = self.sequence + 1;
         let last = first + changes.len() as u32 - 1;
@@ -186,7 +186,7 @@ impl Rule {
 impl Drop for Rule {
     fn drop(&mut self) {
         if !self.open {
-            // Nobody can be told; the namespace takes the rule with it in the end.
+            // An error cannot be returned here; the rule ends with the namespace at the latest.
             let _ = self.remove();
         }
     }

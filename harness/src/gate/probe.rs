@@ -48,7 +48,9 @@ impl fmt::Display for NoGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Neither { rule, filter } => write!(f, "{rule}; {filter}"),
-            Self::Chosen { why, .. } => write!(f, "{CHOICE} asks for what there is not: {why}"),
+            Self::Chosen { why, .. } => {
+                write!(f, "{CHOICE} asks for a gate that this kernel does not have: {why}")
+            }
             Self::Words(words) => f.write_str(words),
         }
     }

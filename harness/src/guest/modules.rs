@@ -1,8 +1,8 @@
 //! Modules of a guest: a few are loaded when it starts, and the others when the kernel asks
 //! for them.
 //!
-//! Relocating a module takes an emulator a while, and most cases need few. A kernel that
-//! lacks something runs [`MODPROBE`], which in a guest is this program by another name.
+//! Relocating a module takes an emulator a while, and most cases need few. For
+//! others the kernel runs [`MODPROBE`], which in a guest is this program by another name.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -25,8 +25,8 @@ pub const ALIASES: &str = "/modules/aliases";
 /// The configuration that a guest's kernel was built with, if the host knows it.
 pub const CONFIGURATION: &str = "/modules/config";
 
-/// The program that the kernel runs for a module, unless it was told otherwise
-/// (`kernel.modprobe`).
+/// The program that the kernel runs for a module, unless it was configured
+/// otherwise (`kernel.modprobe`).
 pub const MODPROBE: &str = "/sbin/modprobe";
 
 /// An alias, or a module's name, as [`ALIASES`] has it.

@@ -1,4 +1,4 @@
-//! What the kernel was built with, where somebody tells.
+//! What the kernel was built with, where that is known.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,19 +42,19 @@ pub enum Built {
 pub struct Configuration(BTreeMap<String, Built>);
 
 impl Configuration {
-    /// The running kernel's: as it tells itself (`/proc/config.gz`), as the host of this
-    /// guest does, or as its package does, by `release` (`uname -r`).
+    /// The running kernel's: its own (`/proc/config.gz`), the one that the host of this guest
+    /// put there, or the one of its package, by `release` (`uname -r`).
     pub fn of(release: &str) -> Option<Self> {
-        let beside = |path: String| fs::read_to_string(path).ok();
+        let file = |path: String| fs::read_to_string(path).ok();
         let modules = PathBuf::from("/lib/modules").join(release);
         unpacked(Path::new("/proc/config.gz"))
-            .or_else(|| beside(CONFIGURATION.into()))
-            .or_else(|| beside(format!("/boot/config-{release}")))
+            .or_else(|| file(CONFIGURATION.into()))
+            .or_else(|| file(format!("/boot/config-{release}")))
             .or_else(|| fs::read_to_string(modules.join("config")).ok())
             .and_then(|text| Self::parse(&text))
     }
 
-    /// Reads a `.config`; nothing if it is none.
+    /// Reads a `.config`; nothing if the text is something else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut options: BTreeMap<String, Built> =
             OPTIONS.iter().map(|option| ((*option).to_owned(), Built::Not)).collect();
@@ -76,7 +76,7 @@ impl Configuration {
     /// How `option` was answered.
     ///
     /// # Panics
-    /// It is none of [`OPTIONS`].
+    /// It is not one of [`OPTIONS`].
     pub fn get(&self, option: &str) -> Built {
         assert!(OPTIONS.contains(&option), "{option} is not among those that are kept");
         // A document of another version may have others.
@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn options_that_are_not_mentioned_are_not_there() {
         let text = "# CONFIG_TCP_AO is not set\nCONFIG_TCP_MD5SIG=y\nCONFIG_NF_TABLES=m\n";
-        let told = Configuration::parse(text).expect("a configuration");
-        assert_eq!(told.get("CONFIG_TCP_MD5SIG"), Built::In);
-        assert_eq!(told.get("CONFIG_NF_TABLES"), Built::Module);
-        assert_eq!(told.get("CONFIG_TCP_AO"), Built::Not);
-        assert_eq!(told.get("CONFIG_INET_DIAG_DESTROY"), Built::Not);
+        let parsed = Configuration::parse(text).expect("a configuration");
+        assert_eq!(parsed.get("CONFIG_TCP_MD5SIG"), Built::In);
+        assert_eq!(parsed.get("CONFIG_NF_TABLES"), Built::Module);
+        assert_eq!(parsed.get("CONFIG_TCP_AO"), Built::Not);
+        assert_eq!(parsed.get("CONFIG_INET_DIAG_DESTROY"), Built::Not);
         assert_eq!(Configuration::parse("not=one\n"), None);
     }
 }

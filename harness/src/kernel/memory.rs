@@ -1,7 +1,7 @@
-//! What the kernel holds in memory for its sockets, as far as the whole machine tells.
+//! What the kernel holds in memory for its sockets, by what is counted for the whole machine.
 //!
-//! Nothing of this is counted by network namespace: it says something only where nobody else
-//! is at work ([`crate::guest::is_here`]).
+//! Nothing of this is counted by network namespace: it has a meaning only where nothing
+//! else runs ([`crate::guest::is_here`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::net::witness;
 use crate::trace::MemoryWitness;
 
-/// Where the kernel tells of its caches, if it was built to (not with `CONFIG_SLUB_TINY`).
+/// Where the kernel shows its caches, if it was built to (not with `CONFIG_SLUB_TINY`).
 const CACHES: &str = "/sys/kernel/slab";
 
 /// The caches that sockets, requests, packets and what hangs on them come from. Where caches are
@@ -34,8 +34,7 @@ const OF_SOCKETS: [&str; 11] = [
 /// Caches by size, for what has none of its own: groups, queues' tables, saved SYNs, options.
 const BY_SIZE: &str = "kmalloc-";
 
-/// What leaks at the least has so many bytes: the smallest is a request, and more is in a
-/// group.
+/// The least that leaks, in bytes: the smallest object is a request, and a group has more.
 const LEAST_BYTES: i64 = 256;
 
 /// What the kernel holds at one moment.
@@ -81,8 +80,8 @@ impl Held {
             || self.objects.iter().any(fewer)
     }
 
-    /// What there is more of than `earlier`, after something was done so many `times` that
-    /// may leave something behind each time, or every other time.
+    /// What there is more of than `earlier`, after something was done `times` times that
+    /// may leak each time, or every other time.
     ///
     /// The total counts only where there is nothing better: caches that have nothing to do
     /// with sockets are in it, and take pages for a few objects.
@@ -116,13 +115,13 @@ impl More {
 
 impl fmt::Display for More {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told: Vec<String> =
+        let mut parts: Vec<String> =
             self.objects.iter().map(|(name, more)| format!("{more} of {name}")).collect();
-        told.extend(self.bytes.map(|bytes| format!("{} KiB", bytes / 1024)));
+        parts.extend(self.bytes.map(|bytes| format!("{} KiB", bytes / 1024)));
         if self.sockets > 0 {
-            told.push(format!("{} TCP sockets", self.sockets));
+            parts.push(format!("{} TCP sockets", self.sockets));
         }
-        f.write_str(&if told.is_empty() { "none".to_owned() } else { told.join(", ") })
+        f.write_str(&if parts.is_empty() { "none".to_owned() } else { parts.join(", ") })
     }
 }
 

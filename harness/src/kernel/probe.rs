@@ -19,16 +19,16 @@ use crate::socket::Listener;
 use crate::socket::multipath::NoMultipath;
 use crate::{bpf, gate, guest};
 
-/// How many processors this machine says that it has, as the C library tells programs: those
-/// that this one may not use are counted, too.
+/// How many processors are online, by the C library: those that this process may not use are
+/// counted, too.
 ///
 /// # Errors
-/// It does not tell.
+/// The C library does not know.
 pub fn processors() -> Result<usize> {
-    let told =
+    let online =
         sysconf(SysconfVar::_NPROCESSORS_ONLN).call(|| "sysconf(_NPROCESSORS_ONLN)".into())?;
     let none = || crate::Error::unreadable("sysconf(_NPROCESSORS_ONLN)", "no answer");
-    told.and_then(|count| usize::try_from(count).ok()).ok_or_else(none)
+    online.and_then(|count| usize::try_from(count).ok()).ok_or_else(none)
 }
 
 /// The kernel that runs, and what a lab on it has.
@@ -41,7 +41,7 @@ pub struct Kernel {
     /// `uname -m`.
     pub machine: String,
     /// The upstream version that the source is of. A distribution's `uname -r` does not
-    /// always tell (Debian's 6.1.0-49 is 6.1.174).
+    /// always show it (Debian's 6.1.0-49 is 6.1.174).
     pub version: Version,
     /// `tcp_migrate_req` can be written.
     pub has_sysctl: bool,
@@ -52,7 +52,7 @@ pub struct Kernel {
     /// nftables in the `inet` family; else why not.
     pub nftables: Result<(), Refusal>,
     /// The gate that labs hold final ACKs with; else why they have none.
-    pub gate: Result<gate::Kind, NoGate>,
+    pub gate: Result<gate::GateKind, NoGate>,
     /// TCP's MD5 signatures.
     pub has_md5: bool,
     /// TCP's authentication option; nothing in documents that are older than the question.
@@ -78,7 +78,7 @@ pub struct Kernel {
     /// This is a guest of ours: whatever the whole machine counts is a lab's doing.
     #[serde(default)]
     pub machine_is_ours: bool,
-    /// What it was built with, if that is told.
+    /// What it was built with, if that is known.
     #[serde(default)]
     pub configuration: Option<Configuration>,
 }
@@ -148,7 +148,7 @@ impl Kernel {
 /// counters came with the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Migration {
-    /// The setting, and the code behind it.
+    /// The setting, and the code that it turns on.
     Works,
     /// The setting is there and does nothing.
     SysctlOnly,

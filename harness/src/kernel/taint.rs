@@ -33,7 +33,7 @@ const FLAGS: [(char, &str); 20] = [
     ('X', "the distribution says so"),
     ('T', "structure randomisation is on"),
     ('N', "a test was run in it"),
-    ('J', "firmware was told to change"),
+    ('J', "a debug call changed firmware"),
 ];
 
 /// The flag W.
@@ -74,12 +74,12 @@ impl Taint {
 /// As `W (it has warned)`; a flag that is newer than this program by its bit.
 impl fmt::Display for Taint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = |bit: u32| match FLAGS.get(bit as usize) {
+        let meaning = |bit: u32| match FLAGS.get(bit as usize) {
             Some((letter, what)) => format!("{letter} ({what})"),
             None => format!("bit {bit}"),
         };
         let set: Vec<String> =
-            (0..u64::BITS).filter(|bit| self.0 & (1 << bit) != 0).map(told).collect();
+            (0..u64::BITS).filter(|bit| self.0 & (1 << bit) != 0).map(meaning).collect();
         f.write_str(&if set.is_empty() { "none".to_owned() } else { set.join(", ") })
     }
 }

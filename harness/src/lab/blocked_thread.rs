@@ -23,7 +23,7 @@ use crate::socket::{Child, Listener, Recorded};
 use crate::trace::Act;
 use crate::wait;
 
-/// What a waiter sleeps in.
+/// The call in which a thread sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// `epoll_wait`, level-triggered.
@@ -36,8 +36,8 @@ pub enum Way {
     Accept,
 }
 
-/// A thread that sleeps.
-pub struct Waiter {
+/// A thread that sleeps in a call on a listener.
+pub struct BlockedThread {
     /// The other end is the thread's, which closes it when it ends.
     ended: OwnedFd,
     thread: JoinHandle<Result<Option<Child>>>,
@@ -48,22 +48,22 @@ pub struct Waiter {
 /// As acts know the thread whose call keeps a listener open.
 const IN_ACCEPT: &str = "a thread in accept";
 
-impl Waiter {
+impl BlockedThread {
     /// Starts a thread that waits for `listener`, and returns when it sleeps. The listener
     /// must have no child yet, but for [`Way::EpollEdge`], which has seen those.
     pub fn start(listener: &Listener, way: Way) -> Result<Self> {
         Self::run(Box::new(listener.duplicate()?), way)
     }
 
-    /// As [`Waiter::start`] in `accept`, on the very descriptor of `listener`, so that this
+    /// As [`BlockedThread::start`] in `accept`, on the very descriptor of `listener`, so that this
     /// may be closed under the call.
     pub fn start_on_the_descriptor(listener: &Listener) -> Result<Self> {
         // The call keeps the listener open, as a descriptor does.
         let recorder = listener.recorder().clone();
         recorder.holds(IN_ACCEPT, [listener.traced()]);
         recorder.record(|| Act::BeginCall { listener: listener.traced() });
-        let waiter = Self::run(listener.alias(), Way::Accept)?;
-        Ok(Self { recorder, ..waiter })
+        let thread = Self::run(listener.alias(), Way::Accept)?;
+        Ok(Self { recorder, ..thread })
     }
 
     fn run<L>(listener: L, way: Way) -> Result<Self>
@@ -72,21 +72,21 @@ impl Waiter {
     {
         let (ended, ending) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
         listener.block()?;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _ending: OwnedFd = ending;
             // Closed before the end is announced, so that the trace has it in its place.
             let listener = listener;
             let call = prepare(&listener, way)?;
-            // The file goes on to tell of this thread when another one reads it.
+            // The file stays the one of this thread when another one reads it.
             let stat = File::open("/proc/thread-self/stat");
-            let _ = tell.send(stat.call(|| "open(/proc/thread-self/stat)".into())?);
+            let _ = sender.send(stat.call(|| "open(/proc/thread-self/stat)".into())?);
             call()
         });
-        // The sender is gone without a word when the thread has failed before.
-        if let Ok(stat) = told.recv() {
+        // Nothing is received when the thread has failed before.
+        if let Ok(stat) = receiver.recv() {
             // It has nothing left to sleep in but the call.
-            wait::until("the waiter to fall asleep", || {
+            wait::until("a thread to sleep in its call", || {
                 Ok((is_asleep(&stat)? || wait::ready(&[ended.as_fd()], Duration::ZERO)?[0])
                     .then_some(()))
             })?;
@@ -105,13 +105,14 @@ impl Waiter {
     /// [`Error::NeverHappened`] when it does not return; the thread is left to itself.
     pub fn end(self) -> Result<Option<Child>> {
         if !self.is_woken(wait::deadline())? {
-            let what = "the waiter to wake up".into();
+            let what = "a thread's call to return".into();
             return Err(Error::NeverHappened { what, waited: wait::deadline() });
         }
         let returned = self.thread.join();
         let closes = self.recorder.releases(IN_ACCEPT);
         self.recorder.record(|| Act::EndCall { closes });
-        returned.unwrap_or_else(|_| Err(Error::unreadable("a waiter", "a panic")))
+        returned
+            .unwrap_or_else(|_| Err(Error::unreadable("a thread that slept in a call", "a panic")))
     }
 }
 

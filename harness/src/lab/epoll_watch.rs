@@ -7,11 +7,11 @@ use crate::error::{Context, Result};
 use crate::socket::Listener;
 
 /// An epoll instance that watches one listener for children, level-triggered.
-pub struct Watch {
+pub struct EpollWatch {
     epoll: Epoll,
 }
 
-impl Watch {
+impl EpollWatch {
     /// Starts to watch `listener`.
     pub fn start(listener: &Listener) -> Result<Self> {
         let epoll =

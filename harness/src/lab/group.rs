@@ -6,26 +6,26 @@ use super::Lab;
 use crate::bpf;
 use crate::error::{Context, Result};
 use crate::net::witness::{State, sockets};
-use crate::socket::bind_spec::Place;
+use crate::socket::bind_spec::BindSpec;
 use crate::socket::{BACKLOG, Client, Datagram, Listener, Stream};
 
 impl Lab {
     /// As [`Lab::listen`], at a place of its own.
-    pub fn listen_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
-        let listener = self.bind_at(name, place)?;
+    pub fn listen_at(&mut self, name: &str, spec: &BindSpec) -> Result<Listener> {
+        let listener = self.bind_at(name, spec)?;
         listener.listen(BACKLOG).tested(|| format!("listen({name}, {BACKLOG})"))?;
         Ok(listener)
     }
 
     /// A socket that is bound with `SO_REUSEPORT`, and does not listen.
-    pub fn bind_at(&mut self, name: &str, place: &Place) -> Result<Listener> {
-        let listener = Listener::new(name, place.family, self.recorder.clone())?;
-        place.bind(&listener).tested(|| format!("bind({name}, {})", place.address))?;
+    pub fn bind_at(&mut self, name: &str, spec: &BindSpec) -> Result<Listener> {
+        let listener = Listener::new(name, spec.family, self.recorder.clone())?;
+        spec.bind(&listener).tested(|| format!("bind({name}, {})", spec.address))?;
         Ok(listener)
     }
 
     /// Has a classic BPF program give every connection to the member of `listener`'s group
-    /// that stands at `index`; the hash decides where there is none.
+    /// at `index`; the hash decides if there is none.
     pub fn select_index(&mut self, listener: &Listener, index: u32) -> Result<()> {
         bpf::select_index(listener, index).tested(|| {
             format!("setsockopt({}, SO_ATTACH_REUSEPORT_CBPF, {index})", listener.name())
@@ -52,7 +52,7 @@ impl Lab {
     }
 
     /// Which of `listeners` a client from `port` (0: any) is given to. Nothing of the
-    /// connection stays behind.
+    /// connection remains.
     pub fn who_takes(&mut self, listeners: &[&Listener], port: u16) -> Result<String> {
         let client = self.bare_client(port)?;
         let (index, _child) = self.accept_on_any(listeners)?;
@@ -76,8 +76,8 @@ impl Lab {
         Ok(client)
     }
 
-    /// Observes how many children wait for `accept`, whoever has their listeners open, as
-    /// `/proc/net/tcp` tells.
+    /// Observes how many children wait for `accept`, whichever process has their listeners open, by
+    /// `/proc/net/tcp`.
     pub fn observe_waiting(&mut self, name: &str) -> Result<()> {
         let sockets = sockets(self.family())?;
         let listening = sockets.iter().filter(|socket| socket.state == State::Listen);

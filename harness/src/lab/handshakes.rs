@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Error, Result};
-use crate::gate::{Gate, Kind, Whose};
+use crate::gate::{Gate, GateKind, Whose};
 use crate::net::family::PORT;
 use crate::net::segment::Segment;
 use crate::net::witness::{Counters, Queue, State, sockets};
@@ -63,12 +63,12 @@ impl Lab {
     /// Closes the listener that `gate` is in front of, and nothing that the gate holds gets
     /// through before [`Lab::open_gate`].
     ///
-    /// A filter ends with its listener, so that the moment has to be chosen: right behind a
+    /// A filter ends with its listener, so that the moment has to be chosen: right after a
     /// retransmission, when the next one is TCP_RTO_MIN away (not more: the first may be a
     /// tail loss probe, which doubles nothing). And the capture and the listener must agree
     /// by then on how many segments were dropped.
     pub fn close_gated(&mut self, listener: Listener, gate: &mut Gate) -> Result<()> {
-        if gate.kind() == Kind::Filter {
+        if gate.kind() == GateKind::Filter {
             if final_acks(self.trace()).any(|segment| segment.len > 0) {
                 let last = final_acks(self.trace()).last().map(|segment| segment.at);
                 self.until_next_final_ack(last)?;
@@ -137,17 +137,17 @@ impl Lab {
             |is_it: fn(&Event) -> bool| events.iter().position(is_it).unwrap_or(events.len());
         let (closed, opens) = (first(closes_gate), first(opens_gate));
         let answered = |s: &Segment| s.from.port() == PORT && !s.flags.syn();
-        let behind: Vec<&Segment> = events[opens..]
+        let after: Vec<&Segment> = events[opens..]
             .iter()
             .filter_map(segment)
             .take_while(|segment| !answered(segment))
             .collect();
-        // On a slow machine the SYN+ACK timer may make the client repeat its ACK.
-        let by_timer = behind.iter().filter(|segment| segment.flags.syn()).count();
+        // On a slow machine the SYN+ACK timer may make the client retransmit its ACK.
+        let by_timer = after.iter().filter(|segment| segment.flags.syn()).count();
         let captured = events[closed.min(opens)..opens]
             .iter()
             .filter_map(segment)
-            .chain(behind)
+            .chain(after)
             .filter(|segment| is_final_ack(segment))
             .count();
         let let_through = captured as i64 - dropped as i64;
@@ -195,7 +195,7 @@ impl Lab {
         Ok(full)
     }
 
-    /// Starts two handshakes more than the backlog behind a closed gate, and counts the
+    /// Starts two handshakes more than the backlog while the gate is closed, and counts the
     /// requests; in words if not every SYN came to an end.
     fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
         let before = Counters::read()?;

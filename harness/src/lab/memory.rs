@@ -11,7 +11,7 @@ use crate::wait;
 /// How often it is looked whether memory was freed. Each look shrinks caches.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The fact that tells what is still held.
+/// The fact that says what is still held.
 pub const HELD: &str = "kept by the kernel";
 
 impl Lab {
@@ -46,7 +46,7 @@ impl Lab {
         });
         match at_rest {
             Err(e) if !e.blames_the_kernel() => return Err(e),
-            // Others are always at work: it is as good as it gets.
+            // Other programs run all the time: it gets no better.
             _ => {}
         }
         self.record(Act::ReadMemory { by: held.counted_by() });
@@ -54,7 +54,7 @@ impl Lab {
     }
 
     /// Observes under the name [`HELD`] what the kernel holds beyond `earlier`, after
-    /// something was done so many `times`, when it has had time to free everything.
+    /// something was done `times` times, when it has had time to free everything.
     ///
     /// # Errors
     /// `/proc` or `/sys` cannot be read.

@@ -1,4 +1,4 @@
-//! Waiting for the timer that repeats SYN+ACKs.
+//! Waiting for the timer that retransmits SYN+ACKs.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -118,20 +118,20 @@ impl Lab {
     ///
     /// # Errors
     /// `/proc/uptime` cannot be read.
-    pub fn until_ticks_are_far_from_zero(&self) -> Result<()> {
+    pub fn until_jiffies_are_far_from_zero(&self) -> Result<()> {
         let file = "/proc/uptime";
         let far = || {
             let text = std::fs::read_to_string(file).call(|| format!("read({file})"))?;
             let uptime = text.split('.').next().and_then(|seconds| seconds.parse().ok());
             let uptime = uptime.ok_or_else(|| Error::unreadable(file, &text))?;
-            Ok((!ticks_are_near_zero(uptime)).then_some(()))
+            Ok((!jiffies_are_near_zero(uptime)).then_some(()))
         };
-        let within = Lab::TICKS_NEAR_ZERO + wait::deadline();
+        let within = Lab::JIFFIES_NEAR_ZERO + wait::deadline();
         wait::until_every(Duration::from_secs(1), within, "ticks far from zero", far)
     }
 
     /// For how long ticks count as near zero, TCP_SYNCOOKIE_VALID and a little.
-    pub const TICKS_NEAR_ZERO: Duration = Duration::from_secs(140);
+    pub const JIFFIES_NEAR_ZERO: Duration = Duration::from_secs(140);
 
     /// Observes the times between the SYN+ACKs to `client`: whole seconds where a timer
     /// that doubles can have made them.
@@ -156,7 +156,7 @@ impl Lab {
 
     /// Observes type of service, time to live and announced segment size of every SYN+ACK
     /// to `client`.
-    pub fn observe_syn_ack_looks(&mut self, client: &WireClient) {
+    pub fn observe_syn_ack_fields(&mut self, client: &WireClient) {
         let to_client = address(client);
         let syn_acks = self.trace().segments().filter(|s| is_syn_ack(s, to_client));
         let looks: Vec<String> = syn_acks
@@ -169,11 +169,11 @@ impl Lab {
     }
 }
 
-/// Ticks begin five minutes below zero (INITIAL_JIFFIES), and 32 bits of them are compared.
-/// How many a second has is not told to programs.
-fn ticks_are_near_zero(uptime: i64) -> bool {
+/// Jiffies begin five minutes below zero (INITIAL_JIFFIES), and 32 bits of them are compared.
+/// How many a second has (HZ) is not known to programs.
+fn jiffies_are_near_zero(uptime: i64) -> bool {
     const MARGIN: i64 = 10;
-    let near = Lab::TICKS_NEAR_ZERO.as_secs() as i64;
+    let near = Lab::JIFFIES_NEAR_ZERO.as_secs() as i64;
     [100, 250, 300, 1000].into_iter().any(|frequency| {
         let ticks = ((uptime - 300 + MARGIN) * frequency).rem_euclid(1 << 32);
         ticks < near * frequency
@@ -194,13 +194,13 @@ fn now() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::ticks_are_near_zero;
+    use super::jiffies_are_near_zero;
 
     #[test]
-    fn ticks_pass_zero_five_minutes_after_boot() {
-        let near: Vec<bool> = [10, 280, 295, 415, 500].map(ticks_are_near_zero).into();
+    fn jiffies_pass_zero_five_minutes_after_boot() {
+        let near: Vec<bool> = [10, 280, 295, 415, 500].map(jiffies_are_near_zero).into();
         assert_eq!(near, [false, false, true, true, false]);
         // And again after 49.7 days of a thousand ticks a second.
-        assert!(ticks_are_near_zero(300 + (1 << 32) / 1000));
+        assert!(jiffies_are_near_zero(300 + (1 << 32) / 1000));
     }
 }

@@ -17,8 +17,17 @@ use crate::wait;
 const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
 
 impl Lab {
-    /// A client that sends just the segments that it is told to send. It has sent none.
+    /// A client that sends just the segments that the case builds. It has sent none. It never
+    /// acknowledges a FIN, so children of its connections are reset when they are closed.
     pub fn wire_client(&mut self, name: &str) -> Result<WireClient> {
+        let client = self.wire_client_to_be_finished(name)?;
+        self.recorder.reset_children_of(client.local);
+        Ok(client)
+    }
+
+    /// As [`Lab::wire_client`], for a case about what is left of connections whose FIN nobody
+    /// acknowledges.
+    pub fn wire_client_to_be_finished(&mut self, name: &str) -> Result<WireClient> {
         let client = WireClient::new(name, self.family, self.recorder.clone())?;
         self.recorder.with_capture(|capture| capture.trace_mut().name(client.local, name));
         Ok(client)
@@ -62,9 +71,9 @@ impl Lab {
         Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
     }
 
-    /// Checks that the timer which repeats SYN+ACKs cannot have fired for `client` yet: it
-    /// does something to the request that is none of the case's business. Where the
-    /// listener is closed and migration is off, nothing on the wire would tell.
+    /// Checks that the timer which retransmits SYN+ACKs cannot have fired for `client` yet: it
+    /// would change the request in a way that the case is not about. Where the listener is
+    /// closed and migration is off, nothing on the wire would show that.
     ///
     /// # Errors
     /// [`Error::TooSlow`] when it can have.
@@ -86,8 +95,8 @@ impl Lab {
     /// Returns when every packet that was sent before has been received, and every packet
     /// that was sent because of one.
     ///
-    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that comes round
-    /// has passed behind them. The second comes behind the answers.
+    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that arrives has
+    /// passed after them. The second one arrives after the answers.
     pub fn settle(&mut self) -> Result<()> {
         let echo = match self.echo.take() {
             Some(echo) => echo,

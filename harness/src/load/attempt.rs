@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum Outcome {
     /// A whole answer came, and its end.
     Answered,
-    /// ECONNREFUSED: nobody listened.
+    /// ECONNREFUSED: there was no listener.
     Refused,
     /// ECONNRESET before `connect` was over.
     ResetConnecting,

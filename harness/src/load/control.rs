@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Shared between a load and whoever started it.
+/// Shared between a load and the thread that started it.
 #[derive(Debug, Default)]
 pub struct LoadControl {
     stopping: AtomicBool,

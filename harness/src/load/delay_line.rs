@@ -81,7 +81,7 @@ pub fn start<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<FarEnd<T>> {
     let near = open_device(NEAR)?;
-    furnish(&Network::open()?, NEAR, &[SERVER])?;
+    set_up(&Network::open()?, NEAR, &[SERVER])?;
     let (hand_over, handed_over) = mpsc::channel();
     let (go, gone) = mpsc::channel::<()>();
     let worker = thread::spawn(move || {
@@ -90,7 +90,7 @@ pub fn start<T: Send + 'static>(
             let far = open_device(FAR)?;
             let network = Network::open()?;
             network.up("lo")?;
-            furnish(&network, FAR, &clients)?;
+            set_up(&network, FAR, &clients)?;
             Ok(far)
         })();
         let _ = hand_over.send(opened);
@@ -143,7 +143,7 @@ fn died(what: &str) -> Error {
     Error::unreadable(format!("the delay line's {what}"), "its thread died")
 }
 
-fn furnish(network: &Network, device: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+fn set_up(network: &Network, device: &str, addresses: &[Ipv4Addr]) -> Result<()> {
     network.queue(device, QUEUE)?;
     network.up(device)?;
     addresses.iter().try_for_each(|address| network.address(device, *address, PREFIX))

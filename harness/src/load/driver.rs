@@ -29,7 +29,7 @@ const LAB_ERRORS: usize = 3;
 const CHECK_MS: u16 = 10;
 
 /// The most often that the timer fires. At higher rates several attempts start at a time.
-const SHORTEST_TICK: Duration = Duration::from_micros(250);
+const SHORTEST_JIFFY: Duration = Duration::from_micros(250);
 
 /// A load under way.
 struct Driver<'l> {
@@ -69,7 +69,7 @@ impl<'l> Driver<'l> {
             Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call(|| "epoll_create1()".into())?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)
             .call(|| "timerfd_create()".into())?;
-        let tick = (Duration::from_secs(1) / load.rate.max(1)).max(SHORTEST_TICK);
+        let tick = (Duration::from_secs(1) / load.rate.max(1)).max(SHORTEST_JIFFY);
         timer
             .set(Expiration::Interval(TimeSpec::from_duration(tick)), TimerSetTimeFlags::empty())
             .call(|| format!("timerfd_settime({tick:?})"))?;

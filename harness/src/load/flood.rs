@@ -1,8 +1,9 @@
 //! Many children, made by clients that are no sockets.
 //!
 //! Segments are built by hand and go out through one raw socket; a packet socket hears the
-//! SYN+ACKs. So a hundred thousand connections take two descriptors. The clients' addresses
-//! are nobody's: what is sent to them leaves through `lo`, and is swallowed when it comes in.
+//! SYN+ACKs. So a hundred thousand connections take two descriptors. No interface
+//! has the clients' addresses: what is sent to them leaves through `lo`, and is dropped when it
+//! comes in.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
@@ -118,7 +119,7 @@ impl Flood {
     /// for counts: by then nothing but resets is sent.
     ///
     /// # Errors
-    /// The kernel does not tell.
+    /// `/proc/net/dev` cannot be read, or the packet socket refuses.
     pub fn resets(&mut self) -> Result<u64> {
         let dropped = network::dropped("lo")? - self.dropped;
         Ok(u64::from(self.heard.counted()?) + dropped)
@@ -131,7 +132,7 @@ fn address(client: u32) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from(u32::from(CLIENTS) + host).into(), port as u16)
 }
 
-/// The number of a client, by its address; [`None`] if it is none of a flood.
+/// The number of a client, by its address; [`None`] if it is not a flood's.
 pub fn number(address: SocketAddr) -> Option<u32> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     let host = u32::from(ip).checked_sub(u32::from(CLIENTS) + 1)?;

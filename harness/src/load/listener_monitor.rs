@@ -19,7 +19,7 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// The inodes of all IPv4 listeners at the lab's port, in the network namespace of the
 /// calling thread.
 ///
-/// `/proc/net/tcp` tells of listeners first, so that what follows them, which may be tens of
+/// `/proc/net/tcp` lists listeners first, so that what follows them, which may be tens of
 /// thousands of connections, is not read.
 ///
 /// # Errors
@@ -45,7 +45,7 @@ fn queues() -> Result<BTreeMap<u64, u32>> {
     }
 }
 
-/// The listeners, and whether there was something behind them.
+/// The listeners, and whether something came after them.
 fn parse(text: &str) -> Result<(BTreeMap<u64, u32>, bool)> {
     let mut listeners = BTreeMap::new();
     // The last line may be cut off.
@@ -87,7 +87,7 @@ pub struct ListenerChange {
     pub last_look: Duration,
     /// Who listens from then on.
     pub listeners: BTreeSet<u64>,
-    /// Whether, when that is nobody, clients find an IPv6 listener.
+    /// Whether, when there are none, clients find an IPv6 listener.
     pub covered: bool,
     /// How many children were in the queues of those who listened before and do not any more,
     /// when they were last seen.
@@ -115,7 +115,7 @@ impl ListenerMonitor {
         Self { over, thread: thread::spawn(move || watch(epoch, &ends)) }
     }
 
-    /// Ends the watch and tells what it saw, in order.
+    /// Stops and returns the changes that it saw, in order.
     ///
     /// # Errors
     /// `/proc` could not be read.

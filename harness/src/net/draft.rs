@@ -53,7 +53,7 @@ impl Draft {
     /// A segment with these flags, in packetdrill's letters, SEG.SEQ and SEG.ACK.
     ///
     /// # Panics
-    /// A letter is none of packetdrill's.
+    /// A letter is not one of packetdrill's.
     pub fn new(flags: &str, seq: u32, ack: u32) -> Self {
         let flags = Flags::from_letters(flags).expect("flags in packetdrill's letters");
         let ip = IpHeader { service: 0, hops: HOPS, options: vec![] };
@@ -100,8 +100,8 @@ impl Draft {
         self
     }
 
-    /// With a record of the route in IPv4's header, with room for so many addresses (RFC
-    /// 791; nine fit at most). IPv6 has no such thing.
+    /// With a record of the route in IPv4's header, with room for this number of
+    /// addresses (RFC 791; nine fit at most). IPv6 has no such thing.
     #[must_use]
     pub fn recording_route(mut self, addresses: u8) -> Self {
         const RECORD_ROUTE: u8 = 7;
@@ -113,7 +113,7 @@ impl Draft {
         self
     }
 
-    /// With another option, behind those that it has.
+    /// With another option, after those that it has.
     #[must_use]
     pub fn option(mut self, kind: u8, value: &[u8]) -> Self {
         self.options.extend([kind, value.len() as u8 + 2]);

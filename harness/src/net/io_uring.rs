@@ -13,7 +13,7 @@ use nix::errno::Errno;
 pub(crate) fn close(descriptor: OwnedFd) -> io::Result<()> {
     let mut ring = IoUring::new(1)?;
     let entry = opcode::Close::new(types::Fd(descriptor.into_raw_fd())).build();
-    // SAFETY: the entry refers to no memory, and the descriptor is nobody's any more.
+    // SAFETY: the entry refers to no memory, and nothing else owns the descriptor any more.
     unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
     ring.submit_and_wait(1)?;
     let done = ring.completion().next().ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -10,7 +10,7 @@ use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 
 use crate::error::{Context, Error, Result};
 
-/// The kernel's word on interfaces.
+/// Interfaces, addresses and routes, by rtnetlink.
 pub(crate) struct Network {
     /// Left to the end of the process: a netlink socket that was closed is counted until
     /// an RCU grace period is over, and would pass for one that leaked.
@@ -40,7 +40,7 @@ impl Network {
         self.ask(&format!("set {name} up"), self.handle.link().set(up).execute())
     }
 
-    /// Lets so many packets wait in an interface's queue.
+    /// Sets how many packets may wait in an interface's queue.
     pub(crate) fn queue(&self, name: &str, packets: u32) -> Result<()> {
         let longer = LinkUnspec::new_with_index(index(name)?).txqueuelen(packets).build();
         let what = format!("set {name} txqueuelen {packets}");
@@ -59,7 +59,7 @@ impl Network {
     }
 
     /// Has packets to `prefix` bits of `addresses` leave through an interface. What leaves
-    /// through `lo` to an address that nobody owns is swallowed when it comes in again.
+    /// through `lo` to an address that no interface has is dropped when it comes in again.
     pub(crate) fn route(&self, name: &str, addresses: Ipv4Addr, prefix: u8) -> Result<()> {
         let message = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(addresses, prefix)
@@ -86,8 +86,8 @@ fn index(name: &str) -> Result<u32> {
     nix::net::if_::if_nametoindex(name).call(|| format!("if_nametoindex({name})"))
 }
 
-/// How many packets an interface had no room for, in either direction, as `/proc/net/dev`
-/// of this thread's network namespace tells.
+/// How many packets an interface had no room for, in either direction, by
+/// `/proc/net/dev` of this thread's network namespace.
 pub(crate) fn dropped(name: &str) -> Result<u64> {
     let file = "/proc/thread-self/net/dev";
     let text = fs::read_to_string(file).call(|| format!("read({file})"))?;

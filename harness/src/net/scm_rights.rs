@@ -39,7 +39,7 @@ impl Receive {
     pub const ALL: Self = Self { bytes: 256, control: 2048, peek: false, close_on_exec: true };
 }
 
-/// How many bytes a control message with so many descriptors needs, to the last one.
+/// How many bytes a control message with this number of descriptors needs at least.
 pub fn exact_room(descriptors: usize) -> usize {
     // SAFETY: an addition.
     unsafe { libc::CMSG_LEN(bytes_of(descriptors)) as usize }

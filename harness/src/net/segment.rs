@@ -38,7 +38,7 @@ pub struct Segment {
     /// The IP header's time to live, which IPv6 calls hop limit.
     #[serde(default)]
     pub hops: u8,
-    /// Bytes of payload, as the IP header tells them.
+    /// Bytes of payload, by the IP header.
     pub len: u32,
     /// The options, in their order.
     pub options: Vec<TcpOption>,

@@ -1,4 +1,5 @@
-//! Socket options and calls that no crate wraps, and the classic BPF programs that some of them take.
+//! Socket options and calls that no crate wraps, and the classic BPF programs that some of
+//! them take.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -164,7 +165,7 @@ pub(crate) fn address(of: IpAddr) -> libc::sockaddr_storage {
 }
 
 /// `SO_ATTACH_REUSEPORT_CBPF`: from now on the socket's group gives every connection to
-/// its member at `index`; where there is none, to the one that the hash says.
+/// its member at `index`; where there is none, to the one that the hash selects.
 pub(crate) fn select_index(fd: impl AsFd, index: u32) -> io::Result<()> {
     set_program(fd, libc::SO_ATTACH_REUSEPORT_CBPF, &[op(BPF_RET | BPF_K, index)])
 }
@@ -174,7 +175,7 @@ pub(crate) fn select_by_hash(fd: impl AsFd) -> io::Result<()> {
     set_number(fd, libc::SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
 }
 
-/// Of `asm-generic/socket.h`; the libc crate has it not for every target.
+/// Of `asm-generic/socket.h`; the libc crate does not have it for every target.
 const SO_DETACH_REUSEPORT_BPF: i32 = 68;
 
 /// `SO_ATTACH_FILTER`: from now on the socket gets only what `program` lets through.
@@ -226,7 +227,7 @@ pub(crate) fn disconnect(fd: impl AsFd) -> io::Result<()> {
 /// Closes a descriptor by `close_range`, which is given it alone.
 pub(crate) fn close_range(descriptor: OwnedFd) -> io::Result<()> {
     let number = descriptor.into_raw_fd() as libc::c_uint;
-    // SAFETY: the descriptor is nobody's any more.
+    // SAFETY: nothing else owns the descriptor any more.
     let done = unsafe { libc::syscall(libc::SYS_close_range, number, number, 0) };
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
@@ -256,7 +257,7 @@ pub(crate) const fn and(mask: u32) -> sock_filter {
     op(BPF_ALU | BPF_AND | BPF_K, mask)
 }
 
-/// Skips so many instructions unless what was loaded is `value`.
+/// Skips this number of instructions unless what was loaded is `value`.
 pub(crate) const fn unless_equal(value: u32, skipped: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: skipped, k: value }
 }
@@ -267,7 +268,7 @@ pub(crate) const DROP: sock_filter = op(BPF_RET | BPF_K, 0);
 /// Ends: the whole packet passes.
 pub(crate) const PASS: sock_filter = op(BPF_RET | BPF_K, u32::MAX);
 
-/// Skips so many instructions.
+/// Skips this number of instructions.
 pub(crate) const fn skip(instructions: u32) -> sock_filter {
     op(BPF_JMP | BPF_JA, instructions)
 }

@@ -36,7 +36,7 @@ pub fn write(name: &str, value: &str) -> Result<()> {
     try_write(name, value).call(|| format!("write sysctl {name}={value}"))
 }
 
-/// As [`write`], for those who want to see the refusal itself.
+/// As [`write()`], for callers that need the refusal itself.
 ///
 /// # Errors
 /// As the kernel refuses.

@@ -81,7 +81,7 @@ impl Queue {
     }
 }
 
-/// What the two ends of a connection agreed on in the handshake, as `TCP_INFO` tells it:
+/// What the two ends of a connection agreed on in the handshake, as `TCP_INFO` shows it:
 /// options, window scales, and the maximum segment size that this end announced.
 ///
 /// A connection that was handed over must have what any other connection between the
@@ -114,7 +114,7 @@ pub fn round_trip_time(fd: impl AsFd) -> Result<u32> {
     Ok(tcp_info(fd)?.tcpi_rtt)
 }
 
-/// Reads a file of `/proc/net` at one go. The kernel walks its tables anew for each read,
+/// Reads a file of `/proc/net` with one call. The kernel walks its tables anew for each read,
 /// and a buffer that has to grow would make it do so again and again.
 fn read(file: &str) -> Result<String> {
     let mut text = String::with_capacity(32 * 1024);
@@ -124,7 +124,7 @@ fn read(file: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Whether so many bytes of `/proc/net/tcp` or `tcp6` were its last ones.
+/// Whether a read of this length was the last one of `/proc/net/tcp` or `tcp6`.
 ///
 /// The kernel gathers lines in a page, and returns when the next one does not fit. To a reader
 /// who comes again at the end it answers only after a walk through all its buckets, of which
@@ -317,14 +317,14 @@ pub fn tcp_sockets() -> Result<i64> {
     sockstat_of_tcp("alloc")
 }
 
-/// TCP sockets of this kernel, in whichever network namespace, that nobody has open any more
-/// and that still converse (`orphan` of `/proc/net/sockstat`). The kernel shows none where it
-/// counts less than none.
+/// TCP sockets of this kernel, in any network namespace, that no process has open any more and
+/// whose connection has not ended (`orphan` of `/proc/net/sockstat`). The kernel shows 0 where
+/// it counts less.
 pub fn orphans() -> Result<i64> {
     sockstat_of_tcp("orphan")
 }
 
-/// The number behind `name` in the line `TCP: inuse 1 orphan 0 tw 0 alloc 19 mem 291`.
+/// The number after `name` in the line `TCP: inuse 1 orphan 0 tw 0 alloc 19 mem 291`.
 fn sockstat_of_tcp(name: &str) -> Result<i64> {
     let file = "/proc/net/sockstat";
     let text = read(file)?;

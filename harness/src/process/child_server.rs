@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::process::subprocess::die_with_parent;
 use crate::wait;
 
-/// How many lines of its log are told when it fails.
+/// How many lines of its log are shown when it fails.
 const LAST_LINES: usize = 6;
 
 /// A running program. Dropping the value kills it, and not what it has started; that ends
@@ -26,7 +26,7 @@ pub struct ChildServer {
 }
 
 impl ChildServer {
-    /// Starts a program. What it prints goes into `log`, behind what is there.
+    /// Starts a program. What it prints is appended to `log`.
     ///
     /// # Errors
     /// There is no such program, or the log cannot be written.
@@ -120,11 +120,11 @@ pub fn with_log(name: &str, log: &Path, error: &Error) -> Error {
     let log = fs::read(log).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let lines: Vec<&str> = log.lines().collect();
-    let told = match &lines[lines.len().saturating_sub(LAST_LINES)..] {
+    let log = match &lines[lines.len().saturating_sub(LAST_LINES)..] {
         [] => "its log is empty".to_owned(),
         last => format!("its log ends with:\n{}", last.join("\n")),
     };
-    Error::unreadable(name, format!("{error}; {told}"))
+    Error::unreadable(name, format!("{error}; {log}"))
 }
 
 impl Drop for ChildServer {
@@ -164,7 +164,7 @@ pub fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| state == 'T')
 }
 
-/// Whether a process has ended, be it that nobody has waited for it yet.
+/// Whether a process has ended, even if its parent has not waited for it yet.
 pub fn is_gone(pid: i32) -> bool {
     stat(pid).is_none_or(|(state, _)| state == 'Z')
 }

@@ -53,7 +53,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
         .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
-        Ok(Role::Init) => match furnish() {
+        Ok(Role::Init) => match set_up_network() {
             Ok(()) => send(&mut result, &encode(work(&what))),
             Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
         },
@@ -69,7 +69,7 @@ enum Role {
     Init,
 }
 
-/// The init's process id, for a guard that is told to end the lab.
+/// The init's process id, for a guard that is to end the lab.
 static INIT: AtomicI32 = AtomicI32::new(0);
 
 fn on_sigterm(handler: SigHandler) {
@@ -126,7 +126,7 @@ fn enter_namespaces() -> Result<()> {
         write_proc("/proc/self/setgroups", "deny")?;
         write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
         write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
-        // The kernel forgets the wish when credentials change.
+        // A change of credentials clears the signal.
         die_with_parent();
     }
     Ok(())
@@ -156,8 +156,8 @@ fn die_with_parent() {
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
-/// Everything that a fresh network namespace lacks.
-fn furnish() -> Result<()> {
+/// What a fresh network namespace does not have.
+fn set_up_network() -> Result<()> {
     stay_on_this_cpu();
     mount_proc();
     Network::open()?.up("lo")?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and its like: noticed once, told to everybody who waits.
+//! SIGINT and the like: caught once, seen by every thread that waits.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -76,11 +76,11 @@ fn last_words(console: &str) -> String {
 /// The running labs, and those whose namespaces the kernel is still taking down.
 ///
 /// A lab counts as done when its result is here. The kernel needs some milliseconds more
-/// to dismantle it (a packet socket waits for an RCU grace period), which nobody has to
-/// wait for before the very end.
+/// to dismantle it (a packet socket waits for an RCU grace period), which is only
+/// waited for at the very end.
 #[derive(Default)]
 pub struct Labs {
-    dying: Mutex<Vec<Child>>,
+    zombies: Mutex<Vec<Child>>,
     starter: Starter,
     /// On before any lab needs them.
     _timestamps: Timestamps,
@@ -94,7 +94,7 @@ struct Starter {
     ask: mpsc::Sender<Request>,
 }
 
-/// What to start, and whom to give the child to.
+/// What to start, and where to send the child.
 type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
 impl Default for Starter {
@@ -141,7 +141,7 @@ impl Labs {
         let mut reader = Reader::new(result, console);
         match reader.read(deadline) {
             Ended::Returned(returned) => {
-                self.bury(child);
+                self.reap(child);
                 returned
             }
             Ended::Silently => {
@@ -166,14 +166,14 @@ impl Labs {
         }
     }
 
-    fn bury(&self, child: Child) {
-        let mut dying = self.lock();
-        dying.push(child);
-        dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    fn reap(&self, child: Child) {
+        let mut zombies = self.lock();
+        zombies.push(child);
+        zombies.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
-        self.dying.lock().unwrap_or_else(PoisonError::into_inner)
+        self.zombies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,11 +183,11 @@ impl Drop for Labs {
     }
 }
 
-/// Has the guard kill the lab and see to its end. Killing the guard itself would do so too,
-/// but a moment later, and nobody could tell when.
+/// Has the guard kill the lab and wait for its end. Killing the guard itself would kill the
+/// lab, too, but at a later moment that cannot be waited for.
 fn kill(child: &mut Child) {
     let guard = Pid::from_raw(child.id().cast_signed());
-    // A guard that was stopped goes on, to hear it.
+    // A guard that was stopped must continue to handle it.
     for signal in [Signal::SIGTERM, Signal::SIGCONT] {
         let _ = nix::sys::signal::kill(guard, signal);
     }
@@ -209,7 +209,7 @@ enum Ended {
 struct Reader {
     result: File,
     console: File,
-    arriving: Arriving,
+    returned: ResultReader,
     printed: Vec<u8>,
     console_open: bool,
 }
@@ -219,7 +219,7 @@ impl Reader {
         Self {
             result: result.into(),
             console: console.into(),
-            arriving: Arriving::default(),
+            returned: ResultReader::default(),
             printed: vec![],
             console_open: true,
         }
@@ -252,7 +252,7 @@ impl Reader {
                 if append(&mut self.result, &mut bytes) == 0 {
                     return Ended::Silently;
                 }
-                if let Some(returned) = self.arriving.push(&bytes) {
+                if let Some(returned) = self.returned.push(&bytes) {
                     return Ended::Returned(returned);
                 }
             }
@@ -281,8 +281,8 @@ fn append(from: &mut File, to: &mut Vec<u8>) -> usize {
     got
 }
 
-/// Tags of the frames on the result pipe. The end is said, because a process that the lab
-/// left behind could keep the pipe open.
+/// Tags of the frames on the result pipe. The end has a frame of its own, because a process
+/// that outlives the lab could keep the pipe open.
 mod tag {
     pub const DATA: u8 = b'D';
     pub const PCAPNG: u8 = b'P';
@@ -293,12 +293,12 @@ mod tag {
 
 /// What of a result has arrived.
 #[derive(Default)]
-struct Arriving {
+struct ResultReader {
     frames: Frames,
     returned: Returned,
 }
 
-impl Arriving {
+impl ResultReader {
     /// The result, when its end has come.
     fn push(&mut self, bytes: &[u8]) -> Option<Result<Returned, Broken>> {
         self.frames.push(bytes);
@@ -356,17 +356,17 @@ mod tests {
         let sent = Returned { data: b"{}".to_vec(), pcapng: vec![7; 300] };
         let bytes = encode(sent.clone());
         for cut in 0..bytes.len() {
-            let mut arriving = Arriving::default();
-            assert_eq!(arriving.push(&bytes[..cut]), None, "cut at {cut}");
-            assert_eq!(arriving.push(&bytes[cut..]), Some(Ok(sent.clone())));
+            let mut reader = ResultReader::default();
+            assert_eq!(reader.push(&bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(reader.push(&bytes[cut..]), Some(Ok(sent.clone())));
         }
     }
 
     #[test]
-    fn a_failed_setup_is_told_in_its_words() {
-        let told = Arriving::default().push(&encode_setup_failure("lo: EPERM"));
-        assert_eq!(told, Some(Err(Broken::Setup("lo: EPERM".into()))));
-        let told = Arriving::default().push(&encode_no_namespaces("unshare: EPERM"));
-        assert_eq!(told, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
+    fn a_failed_setup_is_reported_in_its_words() {
+        let failed = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
+        assert_eq!(failed, Some(Err(Broken::Setup("lo: EPERM".into()))));
+        let failed = ResultReader::default().push(&encode_no_namespaces("unshare: EPERM"));
+        assert_eq!(failed, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
     }
 }

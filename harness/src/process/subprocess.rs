@@ -81,8 +81,8 @@ pub fn inherit(command: &mut Command, descriptor: RawFd) {
     unsafe { command.pre_exec(keep) };
 }
 
-/// The other side of [`inherit`]: the descriptor of this number, which whoever started this
-/// program left open for it. May be called once for each.
+/// The other side of [`inherit`]: the descriptor of this number, which the process that
+/// started this one left open for it. May be called once for each.
 ///
 /// # Errors
 /// It is not open.
@@ -90,7 +90,7 @@ pub(crate) fn inherited(descriptor: RawFd) -> Result<OwnedFd> {
     // SAFETY: fcntl(2) of an integer.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
     Errno::result(flags).call(|| format!("fcntl({descriptor}, F_SETFD), inherited"))?;
-    // SAFETY: it is open, and nobody in this program but the caller knows of it.
+    // SAFETY: it is open, and nothing in this program but the caller has it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 

@@ -1,5 +1,5 @@
-//! TCP's authentication option (RFC 5925), whose keys the kernel wants of a listener for the
-//! handshakes that come to it, and copies to their children. Since Linux 6.7, with
+//! TCP's authentication option (RFC 5925), whose keys a listener must have for the handshakes
+//! of its clients, and which the kernel copies to their children. Since Linux 6.7, with
 //! CONFIG_TCP_AO.
 
 use std::io;
@@ -121,7 +121,7 @@ unsafe impl ReadOption for Got {
     const NAME: i32 = TCP_AO_GET_KEYS;
 }
 
-/// Bit 2 of [`Got::flags`]: every key, for whatever peer.
+/// Bit 2 of [`Got::flags`]: every key, of any peer.
 const ALL: u16 = 1 << 2;
 
 impl Listener {
@@ -132,8 +132,8 @@ impl Listener {
             .call(|| format!("setsockopt({}, TCP_AO_ADD_KEY, {})", self.name(), key.id))
     }
 
-    /// Takes nothing that is not signed from anybody, and ICMP errors from everybody: what is
-    /// off otherwise.
+    /// Drops segments of all clients that are not signed, and accepts ICMP errors: both are off
+    /// otherwise.
     pub fn authenticate_everybody(&self) -> Result<()> {
         let info = Info { flags: REQUIRED | ACCEPT_ICMPS, ..Info::default() };
         let set = |socket: &Self| sockopt::write(socket, &info);
@@ -178,7 +178,7 @@ fn add(socket: impl AsFd, peer: IpAddr, key: Key) -> io::Result<()> {
 /// by [`Listener::authenticate_everybody`].
 ///
 /// # Errors
-/// The kernel refuses to tell.
+/// The kernel refuses.
 pub fn keys(socket: impl AsFd) -> Result<String> {
     let mut info = Info::default();
     match sockopt::read(&socket, &mut info) {

@@ -1,4 +1,4 @@
-//! What a listener can be told about its connections, by socket options.
+//! Socket options of a listener that its connections inherit.
 
 use std::os::fd::AsFd;
 
@@ -82,7 +82,7 @@ impl Attribute {
         i64::from(self.values[which]) * if doubled { 2 } else { 1 }
     }
 
-    /// The value as the kernel tells it, which may be another than was set.
+    /// The value that the kernel returns, which may be another than was set.
     pub fn get(&self, fd: impl AsFd) -> Result<i64> {
         let value = sockopt::number(fd, self.level, self.option)
             .call(|| format!("getsockopt({})", self.name))?;
@@ -105,7 +105,7 @@ pub fn congestion(fd: impl AsFd) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
-/// Has a listener keep the SYNs of its connections (`TCP_SAVE_SYN`): 1 from the IP header
+/// Has a listener save the SYNs of its connections (`TCP_SAVE_SYN`): 1 from the IP header
 /// on, 2 from the link's header on.
 pub fn save_syn(socket: &impl Recorded, from: i32) -> Result<()> {
     set_recorded(socket, "TCP_SAVE_SYN", from, |socket| {
@@ -114,17 +114,17 @@ pub fn save_syn(socket: &impl Recorded, from: i32) -> Result<()> {
     .call(|| format!("setsockopt(TCP_SAVE_SYN, {from})"))
 }
 
-/// The SYN that a connection's listener kept (`TCP_SAVED_SYN`); once, then nothing.
+/// The SYN that a connection's listener saved (`TCP_SAVED_SYN`); once, then nothing.
 pub fn saved_syn(fd: impl AsFd) -> Result<Vec<u8>> {
     sockopt::bytes(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN)
         .call(|| "getsockopt(TCP_SAVED_SYN)".into())
 }
 
-/// Limits the time between repetitions to so many milliseconds (`TCP_RTO_MAX_MS`).
+/// Limits the time between retransmissions, in milliseconds (`TCP_RTO_MAX_MS`).
 ///
 /// # Errors
 /// ENOPROTOOPT before Linux 6.15.
-pub fn limit_repetition(socket: &impl Recorded, milliseconds: i32) -> std::io::Result<()> {
+pub fn limit_rto(socket: &impl Recorded, milliseconds: i32) -> std::io::Result<()> {
     // Of `linux/tcp.h`; the libc crate does not have it.
     const TCP_RTO_MAX_MS: i32 = 44;
     set_recorded(socket, "TCP_RTO_MAX_MS", milliseconds, |socket| {
@@ -145,31 +145,31 @@ pub fn ip_options(fd: impl AsFd) -> Result<Vec<u8>> {
     sockopt::bytes(fd, libc::IPPROTO_IP, libc::IP_OPTIONS).call(|| "getsockopt(IP_OPTIONS)".into())
 }
 
-/// Has a listener keep the hop limits with which its connections' SYNs came
+/// Has a listener save the hop limits with which its connections' SYNs arrived
 /// (`IPV6_RECVHOPLIMIT`).
-pub fn keep_hops(socket: &impl Recorded) -> Result<()> {
+pub fn save_hop_limit(socket: &impl Recorded) -> Result<()> {
     set_recorded(socket, "IPV6_RECVHOPLIMIT", 1, |socket| {
         sockopt::set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
     })
     .call(|| "setsockopt(IPV6_RECVHOPLIMIT, 1)".into())
 }
 
-/// The hop limit of a connection's SYN, if its listener kept it (`IPV6_2292PKTOPTIONS`);
+/// The hop limit of a connection's SYN, if its listener saved it (`IPV6_2292PKTOPTIONS`);
 /// else the one for multicasts.
 ///
 /// # Errors
-/// The kernel tells of no hop limit.
-pub fn kept_hops(fd: impl AsFd) -> Result<i32> {
+/// The kernel returns no hop limit.
+pub fn saved_hop_limit(fd: impl AsFd) -> Result<i32> {
     // A control message: its length and two numbers come first.
     const HEADER: usize = size_of::<libc::cmsghdr>();
     let call = || "getsockopt(IPV6_2292PKTOPTIONS)".to_owned();
-    let told = sockopt::bytes(fd, libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS).call(call)?;
-    let hops = told.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
+    let message = sockopt::bytes(fd, libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS).call(call)?;
+    let hops = message.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
     let hops = hops.ok_or_else(|| Error::unreadable(call(), "no hop limit"))?;
     Ok(i32::from_ne_bytes(hops))
 }
 
-/// Has a listener wait for data so many seconds (`TCP_DEFER_ACCEPT`).
+/// Has a listener wait for data for some seconds (`TCP_DEFER_ACCEPT`).
 pub fn defer_accept(socket: &impl Recorded, seconds: i32) -> Result<()> {
     set_recorded(socket, "TCP_DEFER_ACCEPT", seconds, |socket| {
         sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
@@ -197,7 +197,7 @@ pub fn this_cpu() -> Result<i32> {
     nix::sched::sched_getcpu().map(|cpu| cpu as i32).call(|| "sched_getcpu()".into())
 }
 
-/// What went wrong with a socket (`SO_ERROR`), by its errno: told once, then `none`.
+/// What went wrong with a socket (`SO_ERROR`), by its errno: reported once, then `none`.
 pub fn error(fd: impl AsFd) -> Result<String> {
     let error = sockopt::number(fd, libc::SOL_SOCKET, libc::SO_ERROR)
         .call(|| "getsockopt(SO_ERROR)".into())?;
@@ -207,7 +207,7 @@ pub fn error(fd: impl AsFd) -> Result<String> {
     })
 }
 
-/// The number by which the kernel tells a socket from every other (`SO_COOKIE`).
+/// The number that no other socket of this kernel has (`SO_COOKIE`).
 pub fn cookie(fd: impl AsFd) -> Result<u64> {
     let call = || "getsockopt(SO_COOKIE)".to_owned();
     let bytes = sockopt::bytes(fd, libc::SOL_SOCKET, libc::SO_COOKIE).call(call)?;

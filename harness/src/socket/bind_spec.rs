@@ -1,4 +1,4 @@
-//! Where a listener listens, as the kernel tells groups apart: by family, address, device,
+//! Where a listener listens, by what the kernel distinguishes groups: family, address, device,
 //! and whether it is for IPv6 alone.
 
 use std::io;
@@ -8,9 +8,9 @@ use crate::net::family::Family;
 use crate::net::sockopt;
 use crate::socket::Listener;
 
-/// A place to listen at. The port is always the lab's.
+/// What a listener is bound to. The port is always the lab's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct BindSpec {
     /// Whose kind of socket; the address may be another than this family's own.
     pub family: Family,
     /// The local address.
@@ -21,7 +21,7 @@ pub struct Place {
     pub on_lo: bool,
 }
 
-impl Place {
+impl BindSpec {
     /// Where the family's listeners usually are: at its loopback address.
     pub fn usual(family: Family) -> Self {
         Self { family, address: family.loopback(), v6_only: false, on_lo: false }
@@ -68,7 +68,7 @@ impl Place {
             listener.set("IPV6_V6ONLY", only, |socket| {
                 sockopt::set_number(socket, IPV6, libc::IPV6_V6ONLY, only)
             })?;
-            // The neighbour of ::1 is nobody's address.
+            // No interface has the address next to ::1.
             listener.set("IPV6_FREEBIND", 1, |socket| {
                 sockopt::set_number(socket, IPV6, libc::IPV6_FREEBIND, 1)
             })?;

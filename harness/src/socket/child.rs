@@ -48,8 +48,8 @@ impl Child {
     }
 
     /// What the child has from its handshake and its listener: what was negotiated, and
-    /// options that nobody set.
-    pub fn endowment(&self) -> Result<String> {
+    /// options that were not set.
+    pub fn negotiated_options(&self) -> Result<String> {
         let negotiated = negotiated(&self.socket)?;
         let option = |name: &str| format!("getsockopt({}, {name})", self.label());
         let mark = self.socket.mark().call(|| option("SO_MARK"))?;

@@ -49,23 +49,23 @@ impl Diag {
         Ok(Self { netlink, reply: Vec::with_capacity(REPLY_BYTES) })
     }
 
-    /// Destroys a listener (`SOCK_DESTROY`), whoever has it open.
+    /// Destroys a listener (`SOCK_DESTROY`), whichever process has it open.
     ///
     /// The kernel looks a listener up as for a client, and members of a group are found by
     /// the hash of the client's address; so several clients are asked for, until the one
     /// with the listener's cookie is found.
     ///
     /// # Errors
-    /// The kernel's own: ENOENT when nobody listens who has this cookie.
+    /// The kernel's own: ENOENT when no listener has this cookie.
     pub fn destroy_listener(&mut self, listener: &Listener) -> Result<io::Result<()>> {
         let cookie = attribute::cookie(listener)?.to_ne_bytes();
         let family = listener.family();
-        let nobody: IpAddr = match family.loopback().to_canonical() {
+        let no_peer: IpAddr = match family.loopback().to_canonical() {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         for port in PORTS {
-            let of = id(family, SocketAddr::new(nobody, port), cookie);
+            let of = id(family, SocketAddr::new(no_peer, port), cookie);
             match self.destroy(of)? {
                 Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => {}
                 answer => return Ok(answer),
@@ -97,8 +97,8 @@ impl Diag {
         let call = || format!("SOCK_DIAG_BY_FAMILY({client})");
         let asked = SockDiagMessage::InetRequest(request(id(family, client, ANY)));
         match self.ask(NLM_F_REQUEST, asked.into())?.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(told)) => {
-                Ok(u64::from_ne_bytes(told.header.socket_id.cookie))
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) => {
+                Ok(u64::from_ne_bytes(answer.header.socket_id.cookie))
             }
             NetlinkPayload::Error(refused) => Err(refused.to_io()).tested(call),
             other => Err(Error::unreadable(call(), format!("{other:?}"))),

@@ -17,7 +17,7 @@ use crate::net::family::{Family, PORT, tcp_socket};
 use crate::net::witness::Queue;
 use crate::net::{io_uring, md5, sockopt};
 use crate::socket::child::Child;
-use crate::socket::stream::{Recorded, set_option};
+use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Accepted, Act, Actor, CloseCall, Direction};
 use crate::wait;
 
@@ -198,16 +198,16 @@ impl Listener {
         self.set("TCP_MD5SIG", key.escape_ascii(), |socket| md5::sign(socket, self.family, key))
     }
 
-    /// Sets `TCP_FASTOPEN`: so many Fast Open connections may be unfinished at a time.
+    /// Sets `TCP_FASTOPEN`: how many Fast Open connections may be unfinished at a time.
     pub fn fast_open(&self, unfinished: i32) -> io::Result<()> {
         self.set("TCP_FASTOPEN", unfinished, |socket| {
             sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, unfinished)
         })
     }
 
-    /// Sets what its SYN+ACKs look like: type of service, time to live, and the maximum
-    /// segment size that they announce.
-    pub fn look_like(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
+    /// Sets fields of the headers of its SYN+ACKs: type of service, time to live, and the
+    /// maximum segment size that they announce.
+    pub fn set_header_fields(&self, service: i32, hops: i32, mss: i32) -> io::Result<()> {
         let ipv6 = self.family == Family::V6;
         let (level, [tos, ttl]) = match ipv6 {
             true => (
@@ -227,14 +227,14 @@ impl Listener {
         set(("TCP_MAXSEG", libc::TCP_MAXSEG), libc::IPPROTO_TCP, mss)
     }
 
-    /// Sets `TCP_SYNCNT`: how often a SYN+ACK is repeated.
+    /// Sets `TCP_SYNCNT`: how often a SYN+ACK is retransmitted.
     pub fn syn_ack_retries(&self, retries: i32) -> io::Result<()> {
         self.set("TCP_SYNCNT", retries, |socket| {
             sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_SYNCNT, retries)
         })
     }
 
-    /// Sets `TCP_DEFER_ACCEPT`: for so long, a handshake waits for data.
+    /// Sets `TCP_DEFER_ACCEPT`: how long a handshake waits for data.
     pub fn defer_accept(&self, seconds: i32) -> io::Result<()> {
         self.set("TCP_DEFER_ACCEPT", seconds, |socket| {
             sockopt::set_number(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
@@ -293,7 +293,7 @@ impl Listener {
         })
     }
 
-    /// What `poll` tells of it now, in words.
+    /// The events of `poll` now, in words.
     pub fn polled(&self) -> Result<String> {
         let all = PollFlags::POLLIN | PollFlags::POLLOUT | PollFlags::POLLHUP | PollFlags::POLLERR;
         let mut polled = [PollFd::new(self.socket.as_fd(), all)];
@@ -336,6 +336,9 @@ impl Listener {
         })?;
         let child = Child::new(&self.name, socket, peer, self.recorder.clone());
         self.record_accepted(Accepted::Connection(child.client().to_owned()));
+        if self.recorder.resets_children_of(peer) {
+            child.reset_on_close()?;
+        }
         Ok(child)
     }
 

@@ -40,7 +40,7 @@ pub trait Stream: Recorded {
     /// The socket itself.
     fn socket(&self) -> &Socket;
 
-    /// Makes `close` send a RST, and leave nothing behind that waits for the other end.
+    /// Makes `close` send a RST, so that no state remains that waits for the other end.
     fn reset_on_close(&self) -> Result<()> {
         let act = || set_option(self.actor(), "SO_LINGER", "0 s");
         self.recorder()
@@ -48,7 +48,7 @@ pub trait Stream: Recorded {
             .call(|| format!("setsockopt({}, SO_LINGER, 0)", self.label()))
     }
 
-    /// Finishes this direction: a FIN behind everything sent.
+    /// Finishes this direction: a FIN after everything sent.
     fn finish(&self) -> Result<()> {
         let act = || Act::Shutdown { socket: self.actor(), how: Direction::Write };
         self.recorder()

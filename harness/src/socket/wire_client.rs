@@ -1,9 +1,9 @@
-//! A client that is no socket: it sends just the segments that it is told to send, and
-//! answers nothing.
+//! A client that is no socket: it sends only the segments that are built for it, and answers
+//! nothing.
 //!
 //! Its segments go out through a raw socket. What comes back would be answered by the
-//! kernel, with resets, were its port nobody's; a listener with a filter that drops
-//! everything owns the port, and swallows it. (A route to an address that nobody owns does
+//! kernel, with resets, if no socket had its port; a listener with a filter that drops
+//! everything has the port, and drops it. (A route to an address that no interface has does
 //! the same in IPv4. In IPv6 the kernel makes a route through `lo` one that rejects.)
 //! Answers are read from the capture.
 

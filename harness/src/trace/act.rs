@@ -13,8 +13,8 @@ use crate::trace::parts::{
 /// Something that a lab does to the kernel, or to a process of its own.
 ///
 /// A socket of a lab records what is done to it by itself, so that nothing can be missing.
-/// Whoever shows an act, or draws conclusions from it, matches all of them: a new kind of act
-/// does not compile until that is done.
+/// Code that shows acts, or draws conclusions from them, matches all of them: with a new kind
+/// of act it does not compile until it knows that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
@@ -182,14 +182,14 @@ pub enum Act {
     Kill {
         /// The process.
         process: String,
-        /// The listeners that nobody has open any more.
+        /// The listeners that no process has open any more.
         closes: Vec<String>,
     },
     /// A process ends by itself.
     EndProcess {
         /// The process.
         process: String,
-        /// The listeners that nobody has open any more.
+        /// The listeners that no process has open any more.
         closes: Vec<String>,
     },
     /// A process serves clients.
@@ -208,12 +208,12 @@ pub enum Act {
     ReceiveDescriptors {
         /// The listeners that this process has open from now on.
         listeners: Vec<String>,
-        /// The listeners that nobody has open any more: there was no room for them.
+        /// The listeners that no process has open any more: there was no room for them.
         closes: Vec<String>,
     },
     /// UNIX sockets are closed, and what is queued in them is dropped.
     CloseUnixSockets {
-        /// The listeners that nobody has open any more.
+        /// The listeners that no process has open any more.
         closes: Vec<String>,
     },
     /// A call on a listener in which a thread sleeps begins, and keeps the listener open.
@@ -223,7 +223,7 @@ pub enum Act {
     },
     /// Such a call has returned.
     EndCall {
-        /// The listeners that nobody has open any more.
+        /// The listeners that no process has open any more.
         closes: Vec<String>,
     },
     /// Time passes which a timer of the kernel measures, too.
@@ -319,7 +319,7 @@ impl fmt::Display for Act {
 }
 
 impl Act {
-    /// Whether a wait for what follows an act looks only behind this one.
+    /// Whether a wait for what follows an act looks only at what comes after this one.
     ///
     /// Acts that are shown by what they send are not: the case that sends waits for what it
     /// has sent.

@@ -29,7 +29,7 @@ pub enum Kind {
     Segment {
         /// Who sent it, by name.
         from: String,
-        /// To whom it was sent, by name.
+        /// The receiver, by name.
         to: String,
     },
     /// Something that the lab did.
@@ -51,7 +51,7 @@ impl Line {
         Self { since_start, what, detail: String::new(), kind: Kind::Act { act, refused } }
     }
 
-    /// The two ends of a segment: who sent it, and to whom.
+    /// The two ends of a segment: sender and receiver.
     pub fn ends(&self) -> Option<(&str, &str)> {
         match &self.kind {
             Kind::Segment { from, to } => Some((from, to)),

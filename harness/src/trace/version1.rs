@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// The words of version 1 are those of today; what they lack is what nothing shows.
+    /// The words of version 1 are those of today, without what nothing shows.
     #[rstest]
     fn words_are_read(
         #[values(

@@ -191,7 +191,7 @@ fn packets(capture: &Capture) -> Vec<Packet> {
 }
 
 /// Every packet is in the file, to the nanosecond, and every act is a comment on the
-/// packet behind it; those that no packet followed are on the last.
+/// packet after it; those that no packet followed are on the last.
 fn pcapng() {
     let mut capture = Capture::start().expect("a capture");
     capture.act(Act::Words("first".into()));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use harness::gate::{Gate, Kind, Whose};
+use harness::gate::{Gate, GateKind, Whose};
 use harness::lab::Lab;
 use harness::net::witness::{State, sockets};
 use harness::socket::{Client, Listener, Stream};
@@ -27,12 +27,12 @@ const CHOSEN_MARK: u32 = 0x0a0b_0c0d;
 const OTHER_MARK: u32 = 0x0a0b_0c0c;
 
 pub fn tests() -> Vec<Test> {
-    let kinds = [Kind::Nftables, Kind::Filter];
+    let kinds = [GateKind::Nftables, GateKind::Filter];
     let of_kind = |kind| Family::ALL.iter().flat_map(move |&family| tests_of(kind, family));
     kinds.into_iter().flat_map(of_kind).collect()
 }
 
-fn tests_of(kind: Kind, family: Family) -> Vec<Test> {
+fn tests_of(kind: GateKind, family: Family) -> Vec<Test> {
     let ways = [
         ("everyone", By::Everyone),
         ("port", By::Port),
@@ -41,8 +41,8 @@ fn tests_of(kind: Kind, family: Family) -> Vec<Test> {
     ];
     let of = |name: &str, body: Box<dyn Fn() + Send>| {
         let (word, need) = match kind {
-            Kind::Nftables => ("nftables", Some(Need::Nftables)),
-            Kind::Filter => ("filter", None),
+            GateKind::Nftables => ("nftables", Some(Need::Nftables)),
+            GateKind::Filter => ("filter", None),
         };
         Test::inside(format!("gate/{word}/{family}/{name}"), body)
             .needs(need)
@@ -54,7 +54,7 @@ fn tests_of(kind: Kind, family: Family) -> Vec<Test> {
         .collect()
 }
 
-fn gate(kind: Kind, family: Family, by: By) {
+fn gate(kind: GateKind, family: Family, by: By) {
     if matches!((family, by), (Family::V6, By::Address)) {
         add_address(other_address(family));
     }
@@ -65,7 +65,7 @@ fn gate(kind: Kind, family: Family, by: By) {
 }
 
 /// A gate whose value is dropped without a word lets everything through again.
-fn lifted_by_drop(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
+fn lifted_by_drop(lab: &mut Lab, kind: GateKind, a: &Listener, by: By) {
     let gate = Gate::close_as(kind, a, whose(lab.family(), by)).expect("a gate");
     let chosen = connect_chosen(lab, by, "C");
     assert_requests(lab, &[&chosen]);
@@ -79,7 +79,7 @@ fn lifted_by_drop(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
 
 /// The chosen client's ACKs are dropped, and counted; its SYN and RST pass, and so does
 /// everything of the other client.
-fn counts_what_it_dropped(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
+fn counts_what_it_dropped(lab: &mut Lab, kind: GateKind, a: &Listener, by: By) {
     let family = lab.family();
     let before = lab.trace().events.len();
     let gate = Gate::close_as(kind, a, whose(family, by)).expect("a gate");
@@ -98,7 +98,7 @@ fn counts_what_it_dropped(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
     assert_requests(lab, &held.iter().collect::<Vec<_>>());
     assert!(a.accept_now().expect("accept").is_none(), "a held client's child was accepted");
     let ends: Vec<SocketAddr> = held.iter().map(|client| canonical(client.local)).collect();
-    if kind == Kind::Filter {
+    if kind == GateKind::Filter {
         // A listener counts the resets that follow as dropped, too: compared before them.
         wait::until("the listener's count to be the capture's", || {
             let captured = final_acks(lab, before, &ends);
@@ -113,18 +113,18 @@ fn counts_what_it_dropped(lab: &mut Lab, kind: Kind, a: &Listener, by: By) {
     let dropped = gate.open().expect("opened");
     let captured = final_acks(lab, before, &ends);
     assert!(captured >= 2 * ends.len() as u64, "an ACK and data of each, but {captured}");
-    if kind == Kind::Nftables {
+    if kind == GateKind::Nftables {
         assert_eq!(dropped, captured);
     }
 }
 
-/// Final ACKs and data by `ends`, captured behind the first `before` events.
+/// Final ACKs and data by `ends`, captured after the first `before` events.
 fn final_acks(lab: &mut Lab, before: usize, ends: &[SocketAddr]) -> u64 {
-    let behind = lab.trace().events[before..].iter().filter_map(|event| match event {
+    let after = lab.trace().events[before..].iter().filter_map(|event| match event {
         Event::Segment(segment) => Some(segment),
         Event::Act { .. } => None,
     });
-    behind
+    after
         .filter(|segment| ends.contains(&canonical(segment.from)))
         .filter(|segment| segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst())
         .count() as u64
@@ -198,7 +198,7 @@ fn connect_other(lab: &mut Lab, by: By, name: &str) -> Client {
 }
 
 /// The gate is for the server's port alone, whatever the family.
-fn other_ports(kind: Kind, family: Family) {
+fn other_ports(kind: GateKind, family: Family) {
     let mut lab = Lab::open(family).expect("a lab");
     let a = lab.listen("A").expect("A");
     let _gate = Gate::close_as(kind, &a, Whose::Everyone).expect("a gate");

@@ -62,7 +62,7 @@ fn surroundings(labs: &Labs) -> Surroundings {
     returned.parse().expect("surroundings")
 }
 
-/// The inode that tells a namespace from every other that exists now.
+/// The inode, which no other namespace has that exists now.
 fn namespace(kind: &str) -> u64 {
     fs::metadata(format!("/proc/self/ns/{kind}")).expect("a namespace").ino()
 }

@@ -1,5 +1,5 @@
-//! eBPF programs: that they do what they say, are told about when they are refused, and
-//! leave nothing behind.
+//! eBPF programs: that they do what they say, that a refusal is reported with its reason, and
+//! that the kernel frees them.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ pub fn tests() -> Vec<Test> {
         Test::inside(format!("program/{family}/chooses"), move || chooses(family))
             .needs(family.needs_ipv6().then_some(Need::Ipv6))
     });
-    let told = [
+    let migrating = [
         Test::inside("program/every-statement-is-accepted", every_statement_is_accepted),
         Test::inside("program/a-refusal-tells-why", a_refusal_tells_why),
         Test::inside("program/counts-and-sights", counts_and_records),
         Test::inside("program/is-shown-as-written", is_shown_as_written),
     ];
     families
-        .chain(told.map(|test| test.needs([Need::MigratePrograms])))
+        .chain(migrating.map(|test| test.needs([Need::MigratePrograms])))
         .chain([
             Test::outside("program/nothing-is-left-after-a-lab", |labs| left_after(labs, "ends")),
             Test::outside("program/nothing-is-left-after-a-panic", |labs| {
@@ -88,7 +88,7 @@ fn every_statement_is_accepted() {
 fn a_refusal_tells_why() {
     let counts = Counts::new(1).expect("counts");
     let error = Program::load(Attach::Select, &[PASS, count(&counts, 0)]).err();
-    let error = error.expect("something behind the end").to_string();
+    let error = error.expect("a statement after the end").to_string();
     assert!(error.starts_with("bpf(BPF_PROG_LOAD, Select, `pass; count 0`); the verifier: "));
     assert!(error.contains("unreachable"), "{error}");
     let error = Program::load(Attach::Number(41), &[PASS]).err().expect("no such attach type");
@@ -129,7 +129,7 @@ fn is_shown_as_written() {
 const SAID: &str = "asked not to return: ";
 
 /// A lab with a program, a map and a group that has both; it says its name, and then ends
-/// as it was told.
+/// as `how` says.
 pub fn work(how: &str) -> Returned {
     let mut lab = Lab::open(Family::V4).expect("a lab");
     let array = SockArray::new(1).expect("an array");

@@ -24,7 +24,7 @@ const CATCHING_PARENT: &str = "__catching-parent";
 const SLEEPER: &str = "__sleeper";
 const DAEMON: &str = "__daemon";
 
-/// How many sleepers a lab starts: so many that their deaths take a while.
+/// How many sleepers a lab starts: enough that their deaths take a while.
 const SLEEPERS: usize = 40;
 
 /// Longer than any test waits.
@@ -197,7 +197,7 @@ fn none_of_a_panic(labs: &Labs) {
     }
 }
 
-/// A result counts as soon as it is here; what the lab left behind dies soon after, and
+/// A result counts as soon as it is here; what is left of the lab dies soon after, and
 /// at the latest before [`Labs::wait`] returns.
 fn none_of_a_result(_: &Labs) {
     let mark = fresh_mark();

@@ -9,7 +9,7 @@ use harness::net::witness::{self, State};
 use harness::process::worker::{self, CloseMode};
 use harness::{Context, Error, Family, Result, wait};
 
-/// The program, and the register of those that it gives clients to.
+/// The program, and the socket array of those that it gives clients to.
 pub(crate) struct Steering {
     array: SockArray,
     /// The group has it as well, as long as there is one.
@@ -65,7 +65,7 @@ pub(crate) fn until_requests_are_gone() -> Result<()> {
     })
 }
 
-/// Whose requests there are.
+/// The listeners that have requests.
 fn requests() -> Result<HashSet<SocketAddr>> {
     let sockets = witness::sockets(Family::V4)?;
     let requests = sockets.into_iter().filter(|socket| socket.state == State::SynRecv);

@@ -18,7 +18,7 @@ use super::support::{are_listening, write};
 use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
 
 /// How long a graceful restart takes at least, until the old children have ended: the parent
-/// looks after them once a second.
+/// checks on them once a second.
 const RESTART: Duration = Duration::from_millis(1600);
 
 const PROGRAM: Program =
@@ -78,7 +78,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
     ]
 }
 
-/// Apache counts processors, and divides; one is one bucket, whatever it is told.
+/// Apache counts processors, and divides; one is one bucket, whatever the setting.
 fn missing_processors(_: &Kernel) -> Option<String> {
     let one = || "on one processor Apache makes no buckets; it takes two".to_owned();
     kernel::processors().is_ok_and(|count| count < 2).then(one)
@@ -89,7 +89,7 @@ fn missing_processors_or_ipv6(kernel: &Kernel) -> Option<String> {
     missing_processors(kernel).or_else(none)
 }
 
-/// What it is told to listen at.
+/// The address it is configured to listen at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listen {
     /// An IPv4 address, in buckets.

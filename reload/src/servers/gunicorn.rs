@@ -81,7 +81,7 @@ impl Gunicorn {
         Ok(Box::new(gunicorn))
     }
 
-    /// Waits until so many workers run that are not to leave, and each accepts.
+    /// Waits until `count` workers run that are not to leave, and each accepts.
     fn until_workers(&mut self, count: usize) -> Result<()> {
         let (master, directory, leaving) = (self.master.pid(), &self.directory, &self.leaving);
         self.master.until("gunicorn's workers", || {

@@ -96,7 +96,7 @@ impl Server for Generations {
         let mut command = command(&self.directory);
         command.args(self.socket.iter().flat_map(|socket| ["-x", socket.as_str()]));
         command.arg("-sf").arg(self.current.pid().to_string());
-        // It tells the old one itself, as soon as it listens.
+        // It orders the old one to stop itself, as soon as it listens.
         let stopped = Instant::now();
         let new = ChildServer::start(command, &self.directory.join("log"))?;
         self.leaving = Some(std::mem::replace(&mut self.current, new));
@@ -160,7 +160,7 @@ impl Server for Master {
         let leaving = std::mem::take(&mut self.leaving);
         self.master.until("HAProxy's old worker to end, and its listeners", || {
             let now = children(pid).ok()?;
-            // The master makes listeners before its worker can be told anything; a worker
+            // The master makes listeners before its worker can be given orders; a worker
             // whose threads run can.
             let runs = |pid: &i32| threads(*pid) == MANY;
             let settled = now.is_disjoint(&leaving) && !now.is_empty() && now.iter().all(runs);

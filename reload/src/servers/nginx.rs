@@ -98,7 +98,7 @@ impl Nginx {
         Ok(Box::new(nginx))
     }
 
-    /// Waits until so many workers run that are not `old`.
+    /// Waits until `count` workers run that are not `old`.
     fn until_workers(&self, old: &BTreeSet<i32>, count: u32) -> Result<()> {
         let master = self.master;
         self.until("nginx's workers", || {
@@ -116,8 +116,8 @@ impl Nginx {
         })
     }
 
-    fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-        let found = harness::wait::until(what, || Ok(look()));
+    fn until<T>(&self, what: &str, mut check: impl FnMut() -> Option<T>) -> Result<T> {
+        let found = harness::wait::until(what, || Ok(check()));
         found.map_err(|e| child_server::with_log("nginx", &self.directory.join("log"), &e))
     }
 

@@ -49,7 +49,7 @@ impl Processes {
         Ok(Box::new(processes))
     }
 
-    /// Starts another generation; returns when there are so many listeners.
+    /// Starts another generation; returns when there are `count` listeners.
     fn next(&self, listeners: usize) -> Result<Vec<ChildServer>> {
         let uvicorn = PROGRAM.path();
         let start = |_| {

@@ -29,8 +29,8 @@ const CASES: &[Case] = &[
         name: "ao/same-key",
         does: "A, B and C have the same key. C's signed final ACK is held; B listens; A is closed; \
                then C sends data.",
-        must: "The signature is good by the key that A had and B has: the data completes the \
-               handshake on B at once, and both sides go on to sign.",
+        must: "The signature is valid with the key that A had and B has: the data completes the \
+               handshake on B at once, and both sides go on signing.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration; tcp_inbound_ao_hash(): a \
                  listener in TCP_CLOSE",
         settings: Settings::FamiliesOn,
@@ -53,9 +53,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "ao/keys-of-the-target",
-        does: "A, B and C have the same key; B has two others for C's address, before and behind it, \
-               and one for somebody else's; it takes nothing unsigned from anybody, and ICMP \
-               errors. C's final ACK is held; A is closed; the SYN+ACK timer fires.",
+        does: "A, B and C have the same key; B has two others for C's address, one added before it \
+               and one after it, and one for another address; B accepts nothing unsigned from \
+               anybody, and accepts ICMP errors. C's final ACK is held; A is closed; the SYN+ACK \
+               timer fires.",
         must: "B signs the SYN+ACK with the key that the SYN named, which C answers. The child has \
                B's three keys for C, goes on with the one of its SYN, and has B's rules.",
         source: "tcp_make_synack(): ao_keyid; tcp_ao_copy_all_matching(): tcp_ao_key_cmp(), \
@@ -109,9 +110,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "ao/request-with-another-secret",
-        does: "As ao/request-without-listener-key, but B has a key of the same id that is another.",
-        must: "B signs the SYN+ACK with its own, which C refuses, as B does C's data: neither is \
-               answered, and the request stays.",
+        does: "As ao/request-without-listener-key, but B has a different key with the same id.",
+        must: "B signs the SYN+ACK with its own key. C refuses it, as B refuses C's data: neither \
+               is answered, and the request stays.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() of a request; tcp_ao_verify_hash()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Ao],
@@ -132,8 +133,8 @@ const CASES: &[Case] = &[
     Case {
         name: "ao/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
-        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
-               sign.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on \
+               signing.",
         source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
@@ -144,9 +145,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "ao/child-with-other-listener-key",
-        does: "As ao/child-without-listener-key, but B has a key of the same id that is another.",
-        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
-               sign with it.",
+        does: "As ao/child-without-listener-key, but B has a different key with the same id.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on \
+               signing with it.",
         source: "tcp_v4_syn_recv_sock(): tcp_ao_copy_all_matching() of the old listener",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
@@ -161,8 +162,8 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "ao/unasked-for",
-        does: "W's unsigned SYN was A's; B listens, and nobody has keys; A is closed. W sends data \
-               with a signature, and then without.",
+        does: "A has W's request, whose SYN was unsigned; B listens, and nobody has keys; A is \
+               closed. W sends data with a signature, and then without.",
         must: "Whether a connection is signed is settled by its SYN: signed data is refused before \
                any key is looked for, and moves nothing. Unsigned data completes the handshake on \
                B.",
@@ -176,10 +177,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "ao/key-of-the-target",
-        does: "B alone has a key for W, which does not sign. W's request is A's, which is closed; W \
-               sends data, and more of it.",
-        must: "Whether a connection is signed is settled by its SYN: the child is B's without a \
-               key, and answers unsigned, although B takes no unsigned SYN from there.",
+        does: "Only B has a key for W, and W does not sign. A has W's request and is closed; W \
+               sends data, and then more.",
+        must: "Whether a connection is signed is settled by its SYN: B's child has no key and \
+               answers unsigned, although B accepts no unsigned SYN from that address.",
         source: "tcp_ao_copy_all_matching(): tcp_rsk_used_ao()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Ao],
@@ -289,9 +290,9 @@ fn keys_of_the_target(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-const LOST: &str = "B cannot sign the SYN+ACK as C asked for, and sends none, least of all without \
-                    a signature: the request cannot move, and is dropped. C's data is never \
-                    answered, not even by a reset.";
+const LOST: &str = "B cannot sign the SYN+ACK with the key that C asked for, and sends none, not \
+                    even an unsigned one: the request cannot move, and is dropped. C's data is \
+                    never answered, not even by a reset.";
 
 fn lost(lab: &mut Lab, of_b: Option<Key>) -> harness::Result<()> {
     let held: Held = AO.held(lab)?;
@@ -360,7 +361,6 @@ fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.observe("keys of B's child", ao::keys(&child)?);
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.observe_counters(&before)?;
-        child.reset_on_close()?;
     }
     let mut fresh = lab.wire_client("fresh")?;
     let answer = lab.wire_send(&mut fresh, &Draft::syn())?;

@@ -2,7 +2,7 @@
 //! accept queue keeps the options it was made with; a request becomes a child of the new
 //! listener.
 
-use harness::gate::{Gate, Kind, Whose};
+use harness::gate::{Gate, GateKind, Whose};
 use harness::lab::Lab;
 use harness::socket::attribute;
 use harness::socket::attribute::Attribute;
@@ -13,7 +13,6 @@ use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
-use crate::steps::request::accept_to_reset;
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::wires;
 
@@ -27,8 +26,9 @@ pub(super) const PREFIX: Prefix = Prefix {
 const CASES: &[Case] = &[
     Case {
         name: "attributes/saved-syns",
-        does: "A keeps SYNs. V's child waits in A's queue, W's request is A's; A is closed; W sends \
-               its ACK. Eight others come to B, which keeps SYNs too; B accepts all ten.",
+        does: "A keeps SYNs. A has V's child in its queue, and W's request; A is closed; W sends \
+               its ACK. Eight other clients connect to B, which keeps SYNs too; B accepts all \
+               ten.",
         must: "Each has its own SYN: none was freed with the request that it came with.",
         source: "tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): tcp_move_syn() before the \
                  request changes listeners",
@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
         name: "attributes/accept-queue",
         does: "Every socket option that children have from their listeners has one value on A and \
                another on B. C's child waits in A's queue; A is closed.",
-        must: "The child that B accepts has A's values: it was made from A. (Nobody has a \
+        must: "The child that B accepts has A's values: it was made from A. (No child has its \
                listener's SO_PRIORITY.)",
         source: "inet_csk_listen_stop() moves the child as it is; sk_clone() clears sk_priority",
         settings: Settings::FamiliesOn,
@@ -64,10 +64,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "attributes/in-flight",
-        does: "As attributes/accept-queue, but W's request is A's when A is closed, and its ACK \
-               comes later.",
+        does: "As attributes/accept-queue, but A has only W's request when it is closed, and W's \
+               ACK comes later.",
         must: "The child that B accepts has B's values: it was made from B. Only SO_MARK is A's, \
-               which was put down in the request. (Nobody has a listener's SO_PRIORITY.)",
+               because the request recorded it. (No child has its listener's SO_PRIORITY.)",
         source: "tcp_v4_syn_recv_sock(), inet_csk_clone_lock(): sk_mark is ir_mark",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::W_CONNECTS]),
@@ -90,9 +90,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "attributes/saved-syn",
-        does: "A keeps SYNs (TCP_SAVE_SYN), B does not. V's child waits in A's queue, W's request is \
-               A's; A is closed; W sends its ACK; B accepts both, and asks for their SYNs, twice.",
-        must: "Both have theirs, once.",
+        does: "A keeps SYNs (TCP_SAVE_SYN), B does not. A has V's child in its queue, and W's \
+               request; A is closed; W sends its ACK; B accepts both, and asks for their SYNs, \
+               twice.",
+        must: "Each child returns its own SYN, once.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(), tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
@@ -104,7 +105,7 @@ const CASES: &[Case] = &[
         name: "attributes/saved-syn-with-link",
         does: "As attributes/saved-syn, but A keeps SYNs from the link's header on (2), and B from \
                the IP header on (1).",
-        must: "Both have theirs as A kept it, with the link's header before it, once.",
+        must: "Each child returns its own SYN as A kept it, after the link's header, once.",
         source: "tcp_reqsk_record_syn() at the SYN, tcp_get_saved_syn()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
@@ -115,7 +116,7 @@ const CASES: &[Case] = &[
     Case {
         name: "attributes/unsaved-syn",
         does: "As attributes/saved-syn, but B keeps SYNs and A does not.",
-        must: "There are none: the SYNs came before B had a say. Asking is no error.",
+        must: "Neither child has a SYN, since A kept none. Asking is not an error.",
         source: "tcp_reqsk_record_syn() at the SYN",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::V_CONNECTS, wires::W_CONNECTS]),
@@ -125,7 +126,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "attributes/defer-accept",
-        does: "B waits for data (TCP_DEFER_ACCEPT), A does not. W's request is A's; A is closed; W \
+        does: "B waits for data (TCP_DEFER_ACCEPT), A does not. A has W's request; A is closed; W \
                sends a bare ACK, then data.",
         must: "B's option counts: the bare ACK is dropped, and counted; the data completes the \
                handshake on B.",
@@ -170,10 +171,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "attributes/filter-of-the-target",
-        does: "B has a filter that drops final ACKs, A has none. W's request is A's; A is closed; W \
+        does: "B has a filter that drops final ACKs, A has none. A has W's request; A is closed; W \
                sends its ACK; the filter is taken away, and W sends it again.",
-        must: "B's filter drops the first ACK, and the request lives on; the second one completes \
-               the handshake on B.",
+        must: "B's filter drops the first ACK, and the request stays; the second one completes the \
+               handshake on B.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -191,10 +192,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "attributes/filter-of-the-closed",
-        does: "A has a filter that drops final ACKs, B has none. W's request is A's, and its ACK is \
-               dropped; A is closed; W sends the ACK again.",
-        must: "Off: an RST without ACK. On: A's filter has no say any more, and the ACK completes \
-               the handshake on B.",
+        does: "A has a filter that drops final ACKs, B has none. A has W's request, and drops W's \
+               ACK; A is closed; W sends the ACK again.",
+        must: "Off: an RST without ACK. On: A's filter no longer counts, and the ACK completes the \
+               handshake on B.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(): tcp_filter() of the new listener",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -226,8 +227,8 @@ fn of_kind(lab: &mut Lab, setting: Setting, name: &str, kind: usize) -> harness:
         attribute::set_congestion(&listener, b"reno")?;
     }
     for attribute in attribute::all(setting.family) {
-        let told = attribute.get(&listener)?;
-        lab.observe(&fact_name(name, &attribute), told);
+        let value = attribute.get(&listener)?;
+        lab.observe(&fact_name(name, &attribute), value);
     }
     Ok(listener)
 }
@@ -240,13 +241,13 @@ fn fact_name(name: &str, attribute: &Attribute) -> String {
 fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Result<()> {
     let Some(child) = lab.accept_now(b)? else { return Ok(()) };
     for attribute in attribute::all(setting.family) {
-        let told = attribute.get(&child)?.to_string();
+        let value = attribute.get(&child)?.to_string();
         let of = |name: &str| lab.observed(&fact_name(name, &attribute));
-        let whose = match (of("A") == Some(told.clone()), of("B") == Some(told.clone())) {
+        let whose = match (of("A") == Some(value.clone()), of("B") == Some(value.clone())) {
             (true, false) => "A's".to_owned(),
             (false, true) => "B's".to_owned(),
             (true, true) => "the same for A and B".to_owned(),
-            (false, false) => format!("neither's: {told}"),
+            (false, false) => format!("neither's: {value}"),
         };
         lab.observe(attribute.name, whose);
     }
@@ -258,7 +259,7 @@ fn observe_child(lab: &mut Lab, setting: Setting, b: &Listener) -> harness::Resu
         other => other,
     };
     lab.observe("TCP_CONGESTION", whose);
-    child.reset_on_close()
+    Ok(())
 }
 
 fn must_be(setting: Setting, whose: impl Fn(&str) -> &'static str) -> Expectation {
@@ -289,7 +290,7 @@ fn saved_syn(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     for client in [&v, &w] {
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         let name = client.name();
         let whose = lab.trace().name_of(child.peer);
         lab.observe(&format!("{name}'s place"), whose);
@@ -336,7 +337,6 @@ fn deferred(lab: &mut Lab, by_a: i32, by_b: i32) -> harness::Result<()> {
     lab.observe("accept(B) after the bare ACK", whose);
     lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
     let child = early.map_or_else(|| b.accept(), Ok)?;
-    child.reset_on_close()?;
     lab.observe("recv(B's child)", child.receive_now()?.to_string());
     lab.observe_counters(&before)
 }
@@ -353,7 +353,7 @@ fn filter_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    let filter = Gate::close_as(Kind::Filter, &b, Whose::Everyone)?;
+    let filter = Gate::close_as(GateKind::Filter, &b, Whose::Everyone)?;
     let before = lab.counters()?;
     lab.close(a);
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
@@ -363,12 +363,12 @@ fn filter_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the second ACK", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn filter_of_the_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let mut filter = Gate::close_as(Kind::Filter, &a, Whose::Everyone)?;
+    let mut filter = Gate::close_as(GateKind::Filter, &a, Whose::Everyone)?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
@@ -379,7 +379,7 @@ fn filter_of_the_closed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the second ACK", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -395,7 +395,7 @@ fn saved_syns(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let others = others(lab)?;
     for client in [&v, &w] {
-        let child = accept_to_reset(&b)?;
+        let child = b.accept()?;
         let syn = attribute::saved_syn(&child)?;
         lab.observe(&format!("whose SYN {}'s child has", client.name()), shown(&syn, client));
     }

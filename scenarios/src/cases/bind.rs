@@ -164,8 +164,9 @@ const CASES: &[Case] = &[
         name: "bind/given-away",
         does: "Root listens with SO_REUSEPORT and gives the socket to another user (fchown); that \
                user binds to the same address, and then root does.",
-        must: "The rule is about the new owner, and knows no privilege: EADDRINUSE for root, not \
-               for the other user. (Were root first, the port's cached uid would let it pass.)",
+        must: "The rule applies to the new owner, and makes no exception for root: EADDRINUSE for \
+               root, not for the other user. (If root came first, the port's cached uid would let \
+               it pass.)",
         source: "sockfs_setattr() updates sk_uid; inet_bind_conflict(); sk_reuseport_match() and \
                  its tb->fastuid",
         settings: Settings::Families,

@@ -32,8 +32,8 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/listener",
         does: "As quiz 1, but A is destroyed by netlink instead of closed, and stays open.",
-        must: "As quiz 1; and A accepts no more: EINVAL. poll shows it to its owner, who finds \
-               ECONNABORTED, once.",
+        must: "As quiz 1. accept on A then fails with EINVAL; poll reports an error on A, and \
+               SO_ERROR is ECONNABORTED, once.",
         source: "tcp_abort(): tcp_set_state(TCP_CLOSE), inet_csk_listen_stop(), \
                  tcp_done_with_error()",
         settings: Settings::FamiliesOffAndOn,
@@ -74,9 +74,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/in-flight",
-        does: "W's SYN was A's; B listens; A is destroyed by netlink. W sends data.",
-        must: "As after a close: nothing at once; then, off, an RST without ACK; on, the data \
-               completes the handshake on B. A cannot be destroyed again: it is no listener.",
+        does: "A has W's request; B listens; A is destroyed by netlink. W sends data.",
+        must: "As after a close: nothing happens at once. Off: the data is answered by an RST \
+               without ACK. On: it completes the handshake on B. A cannot be destroyed again, as \
+               it is no longer a listener.",
         source: "tcp_abort() leaves requests alone; reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
@@ -92,10 +93,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/then-closed",
-        does: "C's child and W's request are A's; B listens; A is destroyed by netlink, and then \
+        does: "A has C's child and W's request; B listens; A is destroyed by netlink, and then \
                closed by its owner. W sends data.",
-        must: "The close changes nothing for either: off, C was reset, and W is; on, B has both, and each \
-               moved once.",
+        must: "The close changes nothing for either. Off: C was reset when A was destroyed, and W \
+               is reset when it sends data. On: B has both, and each has moved once.",
         source: "reuseport_detach_sock() of a closed member; tcp_abort()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
@@ -109,10 +110,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/timer",
-        does: "W's SYN was A's; B listens; A is destroyed by netlink; the SYN+ACK timer fires; A \
+        does: "A has W's request; B listens; A is destroyed by netlink; the SYN+ACK timer fires; A \
                listens again.",
-        must: "Off, the request is dropped in silence; on, it moves to B. Either way it is off A's \
-               count: A has room for as many as before.",
+        must: "Off: the request is dropped in silence. On: it moves to B. Either way it is no \
+               longer in A's count: A has room for as many as before.",
         source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy, Need::Gate],
@@ -134,8 +135,8 @@ const CASES: &[Case] = &[
     Case {
         name: "destroy/fast-open",
         does: "As fast-open/accept-queue, but A is destroyed by netlink instead of closed.",
-        must: "As there: off, the unfinished child is reset; on, it moves to B, and W's ACK ends \
-               the handshake.",
+        must: "As fast-open/accept-queue. Off: the unfinished child is reset. On: it moves to B, \
+               and W's ACK ends the handshake.",
         source: "tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Destroy],
@@ -153,7 +154,7 @@ const CASES: &[Case] = &[
         does: "C's child has moved from A, which is closed, to B, and waits there. It is destroyed \
                by netlink; then B accepts.",
         must: "C is reset, by one RST that acknowledges its data. The child stays in B's queue: B \
-               accepts it, reads its data, and then finds ECONNABORTED.",
+               accepts it, reads its data, and then gets ECONNABORTED.",
         source: "tcp_abort(): tcp_send_active_reset(), tcp_done_with_error()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
@@ -178,11 +179,11 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/fast-open-child",
-        does: "A Fast Open child has moved from A to B, which allows one that is unfinished, and \
-               waits there. It is destroyed by netlink; B accepts; then clients come with data in \
-               their SYNs.",
-        must: "W is reset; B accepts the child, reads its data, and then finds ECONNABORTED. The \
-               child is off B's count: the data of one client is taken.",
+        does: "A Fast Open child has moved from A to B, which allows one unfinished Fast Open \
+               child, and waits there. It is destroyed by netlink; B accepts; then clients connect \
+               with data in their SYNs.",
+        must: "W is reset; B accepts the child, reads its data, and then gets ECONNABORTED. The \
+               child is no longer in B's count: the data of one client is taken.",
         source: "tcp_done(): reqsk_fastopen_remove(), a0ab2ba83e35",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],
@@ -204,10 +205,12 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/request",
-        does: "W's SYN was A's; B listens; A is shut down for reading; W's request, which is still \
-               A's, is destroyed by netlink. W sends data. V sends a SYN, and B retransmits its SYN+ACK. At the end A listens again.",
-        must: "In silence: W learns of it by the RST without ACK that answers its data, and its \
-               SYN+ACK is not retransmitted. The request is off A's count, and nothing off B's.",
+        does: "A has W's request; B listens; A is shut down for reading; W's request, which is \
+               still A's, is destroyed by netlink. W sends data. V sends a SYN, and B retransmits \
+               its SYN+ACK. At the end A listens again.",
+        must: "No packet is sent: W learns of it from the RST without ACK that answers its data, \
+               and A's SYN+ACK is not retransmitted. The request is taken off A's count, and \
+               nothing is taken off B's.",
         source: "tcp_abort(): TCP_NEW_SYN_RECV, inet_csk_reqsk_queue_drop(), timer_delete_sync()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
@@ -223,10 +226,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "destroy/moved-request",
-        does: "W's SYN was A's, which is closed; the SYN+ACK timer has moved the request to B, and \
-               it is destroyed by netlink, by the cookie that it had at A. W sends data.",
-        must: "It has kept its cookie. It is off B's count, in silence, and the data is answered by \
-               an RST without ACK.",
+        does: "A had W's request and is closed; the SYN+ACK timer has moved the request to B, \
+               where netlink destroys it by the cookie that it had at A. W sends data.",
+        must: "The request has kept its cookie. It is taken off B's count without a packet, and \
+               the data is answered by an RST without ACK.",
         source: "inet_reqsk_clone(): ir_cookie, rsk_listener; tcp_abort()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy, Need::Gate],
@@ -240,7 +243,8 @@ const CASES: &[Case] = &[
         name: "destroy/moved-child",
         does: "sock_diag is asked for W's request at A; A is closed; W's data completes the \
                handshake on B, which accepts; the child is destroyed by the request's cookie.",
-        must: "The child has its request's cookie, whichever listener had that: it is found, and W is reset.",
+        must: "The child has the cookie of its request, whichever listener that was with: it is \
+               found, and W is reset.",
         source: "inet_csk_clone_lock(): sk_cookie",
         settings: Settings::FamiliesOn,
         needs: &[Need::Destroy],

@@ -37,10 +37,11 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "fast-open/queue-length",
-        does: "A Fast Open child migrates from A to B, which allows one that is unfinished; it is \
-               finished. Then three clients come to B with data in their SYNs.",
-        must: "B takes the data of one of them. The child that moved was counted when it came, \
-               and not for nothing taken off when it was finished.",
+        does: "A Fast Open child migrates from A to B, which allows one unfinished Fast Open \
+               child; its handshake is finished. Then three clients connect to B with data in \
+               their SYNs.",
+        must: "B takes the data of one of them. The child that moved was added to B's count when \
+               it came, and taken off when its handshake was finished.",
         source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -59,7 +60,7 @@ const CASES: &[Case] = &[
         name: "fast-open/accepted-before",
         does: "W's child, by TCP Fast Open, is accepted from A before its handshake is over; B \
                listens; A is closed; then W sends its ACK.",
-        must: "The child is its owner's already: the ACK ends the handshake, and nothing is \
+        must: "The child already belongs to the server: the ACK ends the handshake, and nothing is \
                reset, moved or counted. A is freed, though the child's request belongs to it.",
         source: "tcp_rcv_state_process(), a child in SYN_RECV; reqsk_fastopen_remove() of a \
                  listener that is gone",
@@ -108,7 +109,7 @@ const CASES: &[Case] = &[
         does: "A Fast Open child waits in A's queue; B listens; A is closed; then W's ACK comes \
                with a FIN.",
         must: "Off: the child was reset at the close, and the FIN is answered by an RST without \
-               ACK. On: B accepts the child, and reads the data and the end.",
+               ACK. On: B accepts the child, and reads the data and then end of file.",
         source: "inet_csk_listen_stop(); tcp_rcv_state_process(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
         run: finished,
@@ -117,10 +118,11 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "fast-open/reset",
-        does: "A Fast Open child migrates from A to B, which allows one that is unfinished; W \
-               resets it before B accepts it; then clients come with data in their SYNs.",
-        must: "B accepts the child, reads its data, and then finds the reset. The child is taken \
-               off B's count: the data of one client is taken.",
+        does: "A Fast Open child migrates from A to B, which allows one unfinished Fast Open \
+               child; W resets it before B accepts it; then clients connect with data in their \
+               SYNs.",
+        must: "B accepts the child, reads its data, and then gets ECONNRESET. The child is no \
+               longer in B's count: the data of one client is taken.",
         source: "tcp_check_req(), embryonic_reset; reqsk_fastopen_remove(), a0ab2ba83e35",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -130,10 +132,11 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "fast-open/accepted-and-reset",
-        does: "A Fast Open child migrates from A to B, which allows one that is unfinished and \
-               accepts it; W resets it; then clients come with data in their SYNs.",
-        must: "A child that was accepted and reset stays on the listener's count for a minute, \
-               against forged addresses: on B's. None of the clients' data is taken.",
+        does: "A Fast Open child migrates from A to B, which allows one unfinished Fast Open child \
+               and accepts it; W resets it; then clients connect with data in their SYNs.",
+        must: "A child that was accepted and then reset stays in its listener's count for a \
+               minute, as a defence against forged addresses: here in B's. None of the clients' \
+               data is taken.",
         source: "reqsk_fastopen_remove(), rskq_rst_head of the listener that the child moved to, \
                  a0ab2ba83e35",
         settings: Settings::FamiliesOn,
@@ -146,7 +149,7 @@ const CASES: &[Case] = &[
         name: "fast-open/target-without",
         does: "A Fast Open child waits in A's queue; B, which has no TCP_FASTOPEN, listens; A is \
                closed; then W sends its ACK.",
-        must: "The child moves all the same, with its data, and its handshake ends on B. B takes \
+        must: "The child moves nevertheless, with its data, and its handshake ends on B. B takes \
                no data from SYNs of its own.",
         source: "inet_csk_reqsk_queue_add() does not look at fastopenq.max_qlen",
         settings: Settings::FamiliesOn,
@@ -187,7 +190,8 @@ const CASES: &[Case] = &[
         does: "Servers want a cookie; W's SYN asks A for one and brings data; B listens; A is \
                closed; then W sends its ACK with the data.",
         must: "A SYN without a cookie makes an ordinary request, which the close leaves in flight. \
-               Off: an RST without ACK. On: the ACK completes it on B, which has the data.",
+               Off: an RST without ACK. On: the ACK completes the handshake on B, which gets the \
+               data.",
         source: "tcp_try_fastopen(), foc->len == 0; tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::OffAndOn(
@@ -220,8 +224,8 @@ const CASES: &[Case] = &[
     Case {
         name: "fast-open/timer",
         does: "A Fast Open child waits in A's queue; B listens; A is closed; W stays silent.",
-        must: "On: the child, on B now, repeats its SYN+ACK by its own timer, with the same \
-               number; it can be accepted before and after.",
+        must: "On: the child, which B has now, retransmits its SYN+ACK by its own timer, with the \
+               same sequence number; it can be accepted before and after.",
         source: "tcp_fastopen_synack_timer(); the child's timer knows no listener",
         settings: Settings::FamiliesOn,
         waits_for: SYN_ACK_TIMER,
@@ -249,15 +253,12 @@ fn queue_length(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, b, mut w) = both(lab)?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
-    let child = lab.accept_now(&b)?;
-    if let Some(child) = &child {
-        child.reset_on_close()?;
-    }
+    let _child = lab.accept_now(&b)?;
     lab.observe_sockets("of B")?;
     fast_open_syns(lab)
 }
 
-/// The child repeats its SYN+ACK after TCP_TIMEOUT_INIT.
+/// The child retransmits its SYN+ACK after TCP_TIMEOUT_INIT.
 const SYN_ACK_TIMER: Duration = Duration::from_secs(1);
 
 const SYN_ACK: &str = "S > W  S. 0:0(0) ack 12";
@@ -279,7 +280,6 @@ fn accepted_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     if let Some(child) = child {
         lab.observe("recv(A's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
         lab.observe_counters(&before)?;
         lab.begin(Part::TakingDown);
     }
@@ -315,7 +315,6 @@ fn finished(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.observe("recv(B's child), again", child.receive_now()?.to_string());
-        child.reset_on_close()?;
         lab.observe_counters(&before)?;
         lab.begin(Part::TakingDown);
         return Ok(());
@@ -393,7 +392,6 @@ fn target_without(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     let mut x = lab.wire_client("X")?;
     let answer = lab.wire_send(&mut x, &syn_with_data())?;
@@ -423,7 +421,6 @@ fn cookie_request(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     lab.observe_service(&b)
 }
@@ -455,7 +452,6 @@ fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     Ok(())
 }

@@ -20,9 +20,9 @@ const CASES: &[Case] = &[
     Case {
         name: "group/even-spread",
         does: "400 clients connect, one after the other, to a group of four listeners.",
-        must: "Each listener gets about a quarter, and the next client's listener is the same \
-               as the last one's about every fourth time: not in turn, whatever is said. Each \
-               bound fails on a correct kernel less than once in ten million runs.",
+        must: "Each listener gets about a quarter, and the next client's listener is the same as \
+               the last one's about every fourth time: not in turn, as is often said. Each bound \
+               fails on a correct kernel less than once in ten million runs.",
         documents: &[TALK.at("`almost evenly (randomly)`")],
         source: "reuseport_select_sock_by_hash(); against the blog post's `round-robin`",
         settings: Settings::Families,
@@ -61,19 +61,19 @@ const RISK: f64 = 5e-8;
 fn even_spread(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let group = group(lab)?;
     let mut taken = [0_u64; LISTENERS.len()];
-    let mut repeats = 0_u64;
+    let mut same_again = 0_u64;
     let mut last = None;
     for _ in 0..CLIENTS {
         let chosen = connect_once(lab, &group, 0)?;
         taken[chosen] += 1;
-        repeats += u64::from(last == Some(chosen));
+        same_again += u64::from(last == Some(chosen));
         last = Some(chosen);
     }
     for (name, taken) in LISTENERS.iter().zip(taken) {
         lab.observe(&format!("connections to {name}"), taken);
     }
     lab.observe("connections", taken.iter().sum::<u64>());
-    lab.observe("same listener as the client before", repeats);
+    lab.observe("same listener as the client before", same_again);
     observe_wire(lab);
     Ok(())
 }
@@ -116,7 +116,7 @@ fn group(lab: &mut Lab) -> harness::Result<Vec<Listener>> {
 }
 
 /// Connects from `port` (0: any) and says which listener of the group accepted. Nothing
-/// of the connection stays behind.
+/// is left of the connection.
 fn connect_once(lab: &mut Lab, group: &[Listener], port: u16) -> harness::Result<usize> {
     let mut client = lab.client("a client", port)?;
     client.reset_on_close()?;

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use harness::lab::Lab;
 use harness::socket::attribute;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener, Stream};
 
@@ -20,8 +20,8 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const MUST: &str = "Nothing gets lost by the move to a larger array: W's ACK and X's complete their \
-                    handshakes on listeners of the group, C's child is at another, the program \
+const MUST: &str = "Nothing is lost in the move to a larger array: W's ACK and X's complete their \
+                    handshakes on listeners of the group, C's child is with another, the program \
                     chooses as before, and the members stand in the same order.";
 
 const SOURCE: &str =
@@ -30,10 +30,10 @@ const SOURCE: &str =
 const CASES: &[Case] = &[
     Case {
         name: "growth/past-128",
-        does: "A group of 126 listeners, with a program that chooses the first. V's request is the \
-               first one's, which is closed; so are W's request the next one's, and X's request \
-               and C's child the one's after that. V sends its ACK, so that the first to close is \
-               freed. Then five more listen, and the group outgrows 128 members, the closed ones \
+        does: "A group of 126 listeners, with a program that chooses the first. The first has V's \
+               request and is closed; so are the second, which has W's request, and the third, \
+               which has X's request and C's child. V sends its ACK, so that the first is freed. \
+               Then five more listen, and the group outgrows 128 members, the closed ones \
                included; all others close; and W and X send their ACKs.",
         must: MUST,
         source: SOURCE,
@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
         source: "reuseport_grow(): synq_overflow_ts; tcp_synq_no_recent_overflow()",
         settings: Settings::Families,
         // Mostly it waits for nothing: see the function.
-        waits_for: Lab::TICKS_NEAR_ZERO,
+        waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: cookies,
         expect: |_| {
@@ -103,8 +103,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "growth/incoming-cpu",
-        does: "The first of 127 listeners has SO_INCOMING_CPU, set to the only CPU there is for the \
-               lab; three more listen, so that the group outgrows 128 members; eight clients come.",
+        does: "The first of 127 listeners has SO_INCOMING_CPU, set to the only CPU that the lab \
+               uses; three more listen, so that the group outgrows 128 members; eight clients \
+               come.",
         must: "The larger group still counts the first one's preference: it gets them all.",
         source: "reuseport_grow(): incoming_cpu; reuseport_select_sock_by_hash(), b261eda84ec1 \
                  (Linux 6.2)",
@@ -116,12 +117,12 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "growth/listening-again",
-        does: "A is shut down; 128 others listen, which are a group without A and fill its array; \
-               A listens again. A program chooses the sixth of them for W's request, which is \
-               shut down; then it chooses the sixth again, and the 128th; W sends its ACK.",
-        must: "A joins the others in a larger array, which has room for who is shut down too: A \
-               takes the sixth place, the 128th listener keeps its own, and W's ACK completes \
-               the handshake.",
+        does: "A is shut down; 128 others listen, whose group does not have A and whose array is \
+               full; A listens again. A program gives W's SYN to the sixth of them, which is shut \
+               down; then it chooses the sixth member again, and the 128th; W sends its ACK.",
+        must: "A joins the others in a larger array, which has room for the one that is shut down \
+               too: A takes the sixth place, the 128th listener keeps its own, and W's ACK \
+               completes the handshake.",
         source: "reuseport_add_sock(), reuseport_resurrect(): the group of another listener",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::W_CONNECTS]),
@@ -148,15 +149,15 @@ fn name(index: usize) -> String {
 
 /// `count` listeners, named by their order.
 fn listen_all(lab: &mut Lab, setting: Setting, count: usize) -> harness::Result<Vec<Listener>> {
-    let place = Place::usual(setting.family);
-    (0..count).map(|index| lab.listen_at(&name(index), &place)).collect()
+    let spec = BindSpec::usual(setting.family);
+    (0..count).map(|index| lab.listen_at(&name(index), &spec)).collect()
 }
 
 fn growth(lab: &mut Lab, setting: Setting, size: usize, more: usize) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let mut group = listen_all(lab, setting, first(size))?;
     let later: Vec<Listener> = (first(size)..first(size) + more)
-        .map(|index| lab.bind_at(&name(index), &place))
+        .map(|index| lab.bind_at(&name(index), &spec))
         .collect::<harness::Result<_>>()?;
     let [mut v, mut w, mut x] =
         [lab.wire_client("V")?, lab.wire_client("W")?, lab.wire_client("X")?];
@@ -200,7 +201,7 @@ fn close_last(lab: &mut Lab, group: &mut Vec<Listener>) {
     }
 }
 
-/// Whose the next `count` children are, wherever in the group they wait.
+/// The clients of the next `count` children, wherever in the group they wait.
 fn observe_moved(
     lab: &mut Lab,
     group: &[Listener],
@@ -218,7 +219,7 @@ fn observe_moved(
     Ok(())
 }
 
-/// Whom the program chooses, and who stands at the places that matter.
+/// Which listener the program chooses, and which are at the indices that matter.
 fn observe_members(
     lab: &mut Lab,
     group: &[Listener],
@@ -236,7 +237,7 @@ fn observe_members(
 }
 
 fn cookies(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    lab.until_ticks_are_far_from_zero()?;
+    lab.until_jiffies_are_far_from_zero()?;
     lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
@@ -251,11 +252,11 @@ fn cookies(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 }
 
 fn incoming_cpu(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let mut group = listen_all(lab, setting, 127)?;
     attribute::incoming_cpu(&group[0], attribute::this_cpu()?)?;
     for index in 127..130 {
-        group.push(lab.listen_at(&name(index), &place)?);
+        group.push(lab.listen_at(&name(index), &spec)?);
     }
     let mut got = Vec::new();
     for _ in 0..8 {
@@ -292,7 +293,7 @@ fn members(group: &[Listener]) -> Vec<&Listener> {
     group.iter().collect()
 }
 
-/// Where is looked who stands there: the second, who was last when the array was full, and
+/// The indices that are checked: the second, the one that was last when the array was full, and
 /// the last.
 fn places(size: usize, more: usize) -> [usize; 3] {
     [1, first(size) - 4, first(size) - 4 + more]

@@ -24,9 +24,9 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const NOTHING_IS_LOST: &str = "The listener was never closed for good, and nothing tells the client: the new \
-                               server serves the child, and the request when it is completed. \
-                               Migration is off.";
+const NOTHING_IS_LOST: &str = "Some process always has the listener open, and the clients notice \
+                               nothing: the new server serves the child, and the request once it \
+                               is completed. Migration is off.";
 
 const CASES: &[Case] = &[
     Case {
@@ -69,14 +69,14 @@ const CASES: &[Case] = &[
     Case {
         name: "handoff/exec",
         does: "A server with C's child in A's queue and W's request in flight, the only one that \
-               has A open, replaces itself by a new program.",
+               has A open, replaces itself with a new program.",
         must: NOTHING_IS_LOST,
         documents: &[REPLY.at("second way: exec alone")],
         settings: Settings::Families,
         run: |lab, _| {
             handed_over(lab, |lab, a| {
                 let mut server = lab.start_server("the new server", &a)?;
-                // The server's copy is left, which nothing on the wire may show.
+                // The server's descriptor is left, which nothing on the wire may show.
                 lab.close(a);
                 server.exec()?;
                 Ok(server)
@@ -101,7 +101,7 @@ const CASES: &[Case] = &[
         name: "handoff/in-flight",
         does: "A, with C's child in its queue and W's request in flight, is sent into a UNIX \
                socket and closed; D connects; then A is received.",
-        must: "A listens on while no process has it open: D's handshake is done, nothing is \
+        must: "A goes on listening while no process has it open: D's handshake is done, nothing is \
                reset, and the receiver accepts C, D and W.",
         source: "the blog post on passing descriptors: sending adds a reference; \
                  unix_scm_to_skb()",
@@ -133,8 +133,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "handoff/killed",
-        does: "C's child waits in the queue of A, which only another process has open; that is \
-               stopped; B listens; D connects from where A gets it; the process is killed.",
+        does: "C's child waits in the queue of A, which only another process has open; that \
+               process is stopped; B listens; D connects from a port whose hash selects A; the \
+               process is killed.",
         must: "A stopped process changes nothing for its listener. Its death is A's close: off, an \
                RST that acknowledges the data; on, the child moves to B.",
         source: "do_exit(), exit_files(); inet_csk_listen_stop()",
@@ -156,7 +157,7 @@ fn start(lab: &mut Lab, a: &Listener) -> harness::Result<(Client, WireClient)> {
     Ok((client, w))
 }
 
-/// A server goes and another one gets its listener, by `hand_over`.
+/// A server ends and another one gets its listener, by `hand_over`.
 fn handed_over(
     lab: &mut Lab,
     hand_over: impl FnOnce(&mut Lab, Listener) -> harness::Result<WorkerProcess>,
@@ -180,7 +181,7 @@ fn finish(
     let answer = lab.wire_send(w, &data())?;
     lab.observe("answer to W's data", answer);
     let served = server.serve(2)?;
-    let served = told(lab, served);
+    let served = served_in_words(lab, served);
     lab.observe("the new server serves", served);
     lab.observe("recv(C)", client.receive()?.to_string());
     lab.observe_counters(before)?;
@@ -189,9 +190,9 @@ fn finish(
 }
 
 /// Who was served, by the clients' names and requests.
-fn told(lab: &mut Lab, served: Vec<Served>) -> String {
-    let told = |one: Served| format!("{} {}", lab.trace().name_of(one.peer), one.request);
-    served.into_iter().map(told).collect::<Vec<_>>().join(", ")
+fn served_in_words(lab: &mut Lab, served: Vec<Served>) -> String {
+    let words = |one: Served| format!("{} {}", lab.trace().name_of(one.peer), one.request);
+    served.into_iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 fn handed_over_must(act: &str) -> Expectation {
@@ -216,7 +217,7 @@ fn handed_over_must(act: &str) -> Expectation {
         )
         .wire(
             "W",
-            // W never acknowledges the answer, which may be repeated.
+            // W never acknowledges the answer, which may be retransmitted.
             &format!(
                 "W > S  S 0:0(0)
                  S > W  S. 0:0(0) ack 1
@@ -238,7 +239,7 @@ fn new_worker(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let first = lab.connect("first")?;
     first.send(b"?")?;
     let served = worker.serve(1)?;
-    let served = told(lab, served);
+    let served = served_in_words(lab, served);
     lab.observe("the first worker serves", served);
     let (client, mut w) = start(lab, &a)?;
     let before = lab.counters()?;
@@ -318,7 +319,7 @@ fn killed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-/// What became of C's child.
+/// What happened to C's child.
 fn moved_or_reset(lab: &mut Lab, b: &Listener, client: &Client) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     let child = lab.accept_now(b)?;

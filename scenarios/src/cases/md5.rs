@@ -50,7 +50,7 @@ const CASES: &[Case] = &[
         does: "As md5/same-key, but C signs its data with another key; and later with the right \
                one.",
         must: "What is signed with another key is refused, and moves nothing: the request stays as \
-               it is, and C's retransmission, rightly signed, completes the handshake on B.",
+               it is, and C's retransmission, correctly signed, completes the handshake on B.",
         source: "tcp_v4_rcv(): tcp_inbound_hash() before the migration, discard_and_relse",
         settings: Settings::FamiliesOn,
         needs: &[Need::Gate, Need::Md5],
@@ -72,8 +72,8 @@ const CASES: &[Case] = &[
     Case {
         name: "md5/child-without-listener-key",
         does: "A and C have the same key, B has none. C's child waits in A's queue; A is closed.",
-        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
-           sign.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on \
+               signing.",
         source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
@@ -85,8 +85,8 @@ const CASES: &[Case] = &[
     Case {
         name: "md5/child-with-other-listener-key",
         does: "As md5/child-without-listener-key, but B has another key.",
-        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on to \
-           sign with it.",
+        must: "The child has a key of its own, and keeps it: B accepts it, and both sides go on \
+               signing with it.",
         source: "tcp_v4_syn_recv_sock(): tcp_md5_key_copy()",
         settings: Settings::FamiliesOn,
         needs: &[Need::Md5],
@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "md5/unasked-for",
-        does: "W's SYN was A's; B listens, and nobody has keys; A is closed. W sends data with a \
+        does: "A has W's request; B listens, and nobody has keys; A is closed. W sends data with a \
                signature, and then without.",
         must: "Signed data is refused, as nobody can check it, and moves nothing. Unsigned data \
                completes the handshake on B.",
@@ -111,10 +111,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "md5/key-of-the-target",
-        does: "B alone has a key for W, which does not sign. W's request is A's, which is closed; W \
-               sends data, and more of it.",
-        must: "The first is checked by A's rule and makes a child of B's, which has B's key: it \
-               signs its answer, and drops what comes then without a signature.",
+        does: "Only B has a key for W, and W does not sign. A has W's request and is closed; W \
+               sends data, and then more.",
+        must: "The first data is checked by A's rules and makes a child of B, which has B's key: \
+               the child signs its answer, and drops what comes without a signature after that.",
         source: "tcp_v4_rcv(): the check before the migration; tcp_v4_syn_recv_sock(): \
                  tcp_md5_do_lookup()",
         settings: Settings::FamiliesOn,
@@ -203,7 +203,6 @@ fn key_of_the_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     Ok(())
 }

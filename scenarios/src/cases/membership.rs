@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Client, Listener, Stream};
 use harness::{Context, Family, PORT};
@@ -58,26 +58,30 @@ type Run = fn(&mut Lab, Setting) -> harness::Result<()>;
 const CASES: &[Case] = &[
     together(
         "membership/wildcards",
-        "A and B listen at the wildcard address. C's child waits in A's queue and W's request is \
-         A's; A is closed; W sends its ACK.",
-        |lab, setting| close_at(lab, Place::any(setting.family), Place::any(setting.family)),
+        "A and B listen at the wildcard address. A has C's child in its queue, and W's request; A \
+         is closed; W sends its ACK.",
+        |lab, setting| close_at(lab, BindSpec::any(setting.family), BindSpec::any(setting.family)),
     ),
     apart(
         "membership/wildcard-and-address",
         "As membership/wildcards, but B listens at the address that both clients have connected \
          to.",
-        |lab, setting| close_at(lab, Place::any(setting.family), Place::usual(setting.family)),
+        |lab, setting| {
+            close_at(lab, BindSpec::any(setting.family), BindSpec::usual(setting.family))
+        },
     ),
     apart(
         "membership/address-and-wildcard",
         "As membership/wildcards, but A listens at the address that both clients connect to.",
-        |lab, setting| close_at(lab, Place::usual(setting.family), Place::any(setting.family)),
+        |lab, setting| {
+            close_at(lab, BindSpec::usual(setting.family), BindSpec::any(setting.family))
+        },
     ),
     apart(
         "membership/two-addresses",
         "As membership/wildcards, but A listens at the loopback address, and B at the next one.",
         |lab, setting| {
-            close_at(lab, Place::usual(setting.family), Place::neighbour(setting.family))
+            close_at(lab, BindSpec::usual(setting.family), BindSpec::neighbour(setting.family))
         },
     ),
     Case {
@@ -87,7 +91,7 @@ const CASES: &[Case] = &[
             "As membership/wildcards, but A listens at a loopback address, and B at the same of \
              the other family: 127.0.0.1 and ::ffff:127.0.0.1, or ::1 and 127.0.0.1.",
             |lab, setting| {
-                close_at(lab, Place::usual(setting.family), Place::usual(other(setting)))
+                close_at(lab, BindSpec::usual(setting.family), BindSpec::usual(other(setting)))
             },
         )
     },
@@ -97,7 +101,9 @@ const CASES: &[Case] = &[
             "membership/wildcards-of-two-families",
             "As membership/wildcards, but A's address is 0.0.0.0 and B's :: for both families, or \
              the other way round.",
-            |lab, setting| close_at(lab, Place::any(setting.family), Place::any(other(setting))),
+            |lab, setting| {
+                close_at(lab, BindSpec::any(setting.family), BindSpec::any(other(setting)))
+            },
         )
     },
     Case {
@@ -128,22 +134,22 @@ const CASES: &[Case] = &[
         "membership/same-device",
         "As membership/wildcards, but both listen at the loopback address on `lo` alone.",
         |lab, setting| {
-            let place = Place::usual(setting.family).on_lo();
-            close_at(lab, place, place)
+            let spec = BindSpec::usual(setting.family).on_lo();
+            close_at(lab, spec, spec)
         },
     ),
     apart(
         "membership/device-closes",
         "As membership/same-device, but B is not bound to a device.",
         |lab, setting| {
-            close_at(lab, Place::usual(setting.family).on_lo(), Place::usual(setting.family))
+            close_at(lab, BindSpec::usual(setting.family).on_lo(), BindSpec::usual(setting.family))
         },
     ),
     apart(
         "membership/device-stays",
         "As membership/same-device, but A is not bound to a device.",
         |lab, setting| {
-            close_at(lab, Place::usual(setting.family), Place::usual(setting.family).on_lo())
+            close_at(lab, BindSpec::usual(setting.family), BindSpec::usual(setting.family).on_lo())
         },
     ),
     Case {
@@ -153,8 +159,8 @@ const CASES: &[Case] = &[
             "As membership/wildcards, but at the loopback address, and B is bound and does not \
              listen.",
             |lab, setting| {
-                let (a, clients) = clients_of(lab, &Place::usual(setting.family))?;
-                let b = lab.bind_at("B", &Place::usual(setting.family))?;
+                let (a, clients) = clients_of(lab, &BindSpec::usual(setting.family))?;
+                let b = lab.bind_at("B", &BindSpec::usual(setting.family))?;
                 close(lab, a, &b, clients)
             },
         )
@@ -171,7 +177,7 @@ const CASES: &[Case] = &[
             "As membership/wildcards, but at the loopback address, and SO_REUSEPORT is cleared on \
              A and on B when both listen.",
             |lab, setting| {
-                let (a, clients) = clients_of(lab, &Place::usual(setting.family))?;
+                let (a, clients) = clients_of(lab, &BindSpec::usual(setting.family))?;
                 let b = lab.listen("B")?;
                 for listener in [&a, &b] {
                     let came = outcome(listener.forbid_reuse_port());
@@ -189,7 +195,7 @@ const CASES: &[Case] = &[
             "As membership/wildcards, but at the loopback address, and B is given to another user \
              (fchown) when it listens.",
             |lab, setting| {
-                let (a, clients) = clients_of(lab, &Place::usual(setting.family))?;
+                let (a, clients) = clients_of(lab, &BindSpec::usual(setting.family))?;
                 let b = lab.listen("B")?;
                 b.give_to(SECOND_UID)?;
                 close(lab, a, &b, clients)
@@ -200,8 +206,8 @@ const CASES: &[Case] = &[
         name: "membership/program-before-listen",
         does: "A listens; B is bound, attaches a classic BPF program that chooses among its \
                group, and listens.",
-        must: "B's listen fails with EADDRINUSE: by its program it has a group already, and \
-               cannot join A's. A serves as before.",
+        must: "B's listen fails with EADDRINUSE: its program has given it a group of its own, so \
+               that it cannot join A's. A serves as before.",
         source: "inet_csk_bind_conflict() and sk_reuseport_match(): reuseport_cb_ok",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -218,7 +224,7 @@ const CASES: &[Case] = &[
         name: "membership/program-of-the-first",
         does: "A is bound, and attaches a classic BPF program that returns 1; then A, B and C \
                listen, and eight clients come.",
-        must: "The program is the group's: all eight are given to B.",
+        must: "The program belongs to the group: B gets all eight.",
         source: "reuseport_add_sock(): who comes gets the group that is there",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -229,12 +235,12 @@ const CASES: &[Case] = &[
     Case {
         name: "membership/many-addresses",
         does: "A listens at the wildcard address, with a classic BPF program that returns 1. 500 \
-               listen at addresses of their own; a client comes to another address. All that \
-               twelve times, with 6000 addresses.",
-        must: "A stays the only one of its group, so that the program's answer is nobody, and A \
-               serves each client.",
-        source: "inet_reuseport_add_sock(): those of one hash are compared, as there will be some \
-                 where memory is small and the table with it",
+               other listeners have an address each; a client connects to yet another address. \
+               This is done twelve times, with 6000 addresses in all.",
+        must: "A stays alone in its group: there is no member with the index that the program \
+               returns, and A serves each client.",
+        source: "inet_reuseport_add_sock(): listeners of one hash bucket are compared; there are \
+                 some where little memory makes the table small",
         settings: Settings::OnceOn(Family::V4),
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: many_addresses,
@@ -243,13 +249,13 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "membership/two-ports",
-        does: "A listens; another listens at the same address, at a port that stands at the same \
-               place of the kernel's table (of up to 32768 places, for 64 GB of memory); A gets a \
-               classic BPF program that returns 1, and a client.",
-        must: "A is the only one of its group, so that the program's answer is nobody, and A \
-               serves the client.",
-        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), where the \
-                 port's bits are the place's",
+        does: "A listens; another listens at the same address, at a port in the same bucket of the \
+               kernel's hash table (of up to 32768 buckets, for 64 GB of memory); A gets a classic \
+               BPF program that returns 1, and a client.",
+        must: "A is alone in its group: there is no member with the index that the program \
+               returns, and A serves the client.",
+        source: "inet_reuseport_add_sock(): icsk_bind_hash; ipv4_portaddr_hash(), whose lowest \
+                 bits are the port's",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: two_ports,
@@ -276,12 +282,12 @@ const CASES: &[Case] = &[
 ];
 
 /// A port that differs from the lab's in its highest bit alone. What the port is mixed with
-/// is the same for both, and a table's places are told by the lowest bits.
+/// is the same for both, and a table's buckets are chosen by the lowest bits.
 const SAME_PLACE: u16 = PORT ^ 1 << 15;
 
 #[allow(non_snake_case, reason = "a constant, but for a call that is not const")]
-fn ANY_V6() -> Place {
-    Place::any(Family::V6)
+fn ANY_V6() -> BindSpec {
+    BindSpec::any(Family::V6)
 }
 
 /// The family whose sockets never share a group with those of the setting's.
@@ -292,16 +298,16 @@ fn other(setting: Setting) -> Family {
     }
 }
 
-/// C's child waits in A's queue, and W's request is A's.
-fn clients_of(lab: &mut Lab, place: &Place) -> harness::Result<(Listener, (Client, WireClient))> {
-    let a = lab.listen_at("A", place)?;
+/// A has C's child in its queue, and W's request.
+fn clients_of(lab: &mut Lab, spec: &BindSpec) -> harness::Result<(Listener, (Client, WireClient))> {
+    let a = lab.listen_at("A", spec)?;
     let client = hello(lab, "C")?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     Ok((a, (client, w)))
 }
 
-fn close_at(lab: &mut Lab, at: Place, then: Place) -> harness::Result<()> {
+fn close_at(lab: &mut Lab, at: BindSpec, then: BindSpec) -> harness::Result<()> {
     let (a, clients) = clients_of(lab, &at)?;
     let b = lab.listen_at("B", &then)?;
     close(lab, a, &b, clients)
@@ -351,7 +357,7 @@ fn together_must() -> Expectation {
 
 fn program_before_listen(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let b = lab.bind_at("B", &Place::usual(setting.family))?;
+    let b = lab.bind_at("B", &BindSpec::usual(setting.family))?;
     lab.select_index(&b, 0)?;
     let listened = outcome(b.listen(BACKLOG));
     lab.observe("listen(B)", listened);
@@ -360,7 +366,7 @@ fn program_before_listen(lab: &mut Lab, setting: Setting) -> harness::Result<()>
 }
 
 fn program_of_the_first(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let a = lab.bind_at("A", &Place::usual(setting.family))?;
+    let a = lab.bind_at("A", &BindSpec::usual(setting.family))?;
     lab.select_index(&a, 1)?;
     lab.start_listening(&a, BACKLOG)?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
@@ -374,7 +380,7 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     /// How many listen at a time.
     const BATCH: u16 = 500;
     const BATCHES: u8 = 12;
-    let a = lab.listen_at("A", &Place::any(setting.family))?;
+    let a = lab.listen_at("A", &BindSpec::any(setting.family))?;
     lab.select_index(&a, 1)?;
     let mut served = Vec::new();
     for batch in 1..=BATCHES {
@@ -382,8 +388,8 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
         for index in 0..BATCH {
             let [high, low] = index.to_be_bytes();
             let address = Ipv4Addr::new(127, batch, high, low).into();
-            let place = Place { address, ..Place::usual(setting.family) };
-            let other = lab.bind_at("another", &place)?;
+            let spec = BindSpec { address, ..BindSpec::usual(setting.family) };
+            let other = lab.bind_at("another", &spec)?;
             other.listen(1).tested(|| "listen(another, 1)".into())?;
             others.push(other);
         }

@@ -6,7 +6,7 @@ use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::BACKLOG;
 use harness::socket::attribute;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
@@ -29,8 +29,9 @@ const CASES: &[Case] = &[
         does: "D, C, B and A are bound, and listen in the order A, B, C, D. B is closed; A is shut \
                down, and listens again; A is closed; C is closed. Each time a program chooses the \
                first member, the second, and so on.",
-        must: "Members stand in the order in which they began to listen. Where one leaves, however \
-               it does, the last one moves into its place; who listens again is the last.",
+        must: "Members stand in the order in which they began to listen. When one leaves, in \
+               whatever way, the last one moves into its place; one that listens again becomes the \
+               last.",
         source: "reuseport_add_sock(), __reuseport_detach_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -50,8 +51,7 @@ const CASES: &[Case] = &[
         name: "order/listening-again",
         does: "A, B, C and D listen; A, B and C are shut down; then B listens again, A, and C. A \
                program chooses each member in turn.",
-        must: "They stand in the order in which they listened again, behind D; a client is given \
-               to each.",
+        must: "They stand after D, in the order in which they listened again; each gets a client.",
         source: "__reuseport_detach_closed_sock(), reuseport_resurrect()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -69,8 +69,8 @@ const CASES: &[Case] = &[
         name: "order/no-such-member",
         does: "A group of three; 16 clients connect when a program returns 2, when one returns 3, \
                when one returns the largest number, and when there is no program.",
-        must: "2 is the last member. A number that no member has is as good as no program: each \
-               client is given to the listener that its hash says.",
+        must: "2 is the last member. A number without a member has the same effect as no program: \
+               each client goes to the listener that the hash chooses.",
         source: "run_bpf_filter(), reuseport_select_sock()",
         settings: Settings::Families,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -86,11 +86,11 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "order/closed-member",
-        does: "W's request is A's; B and C listen; A is closed, and kept for its request. 16 \
+        does: "A has W's request; B and C listen; A is closed, and kept for its request. 16 \
                clients connect without a program, and when one returns 127, which is A's place \
                among the closed.",
-        must: "Closed members cannot be chosen: each client is given to the listener that its \
-               hash says.",
+        must: "Closed members cannot be chosen: each client goes to the listener that the hash \
+               chooses.",
         source: "run_bpf_filter(): num_socks, and not max_socks, is the bound",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::W_CONNECTS]),
@@ -105,7 +105,7 @@ const CASES: &[Case] = &[
     Case {
         name: "order/program-and-migration",
         does: "As accept-queue/target, but the group has a classic BPF program that always chooses \
-               the first member when A is closed, and none when the clients connect anew.",
+               the first member when A is closed, and none when the clients connect again.",
         must: "As accept-queue/target: the program is for new connections, and says nothing about \
                those that migrate.",
         source: "reuseport_migrate_sock() runs only programs of \
@@ -113,9 +113,9 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
+            let spec = BindSpec::usual(setting.family);
             let moved =
-                moved(lab, &place, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
+                moved(lab, &spec, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -129,8 +129,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
             })?;
             lab.observe("children that moved to C", moved.to("C"));
@@ -147,8 +147,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
                 lab.shut_down(&targets[1], Shutdown::Both)?;
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)?;
                 // Bound before, so that it listens again with the option.
@@ -169,9 +169,9 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |lab, targets| {
-                let e = lab.listen_at("E", &place)?;
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
+                let e = lab.listen_at("E", &spec)?;
                 for listener in [&e, &targets[1]] {
                     attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
                 }
@@ -194,8 +194,8 @@ const CASES: &[Case] = &[
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::usual(setting.family);
-            let moved = moved(lab, &place, CHILDREN, |_, targets| {
+            let spec = BindSpec::usual(setting.family);
+            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()? + 1)
             })?;
             observe_moved(lab, &moved)
@@ -206,16 +206,16 @@ const CASES: &[Case] = &[
     Case {
         name: "order/wildcard-target",
         does: "As accept-queue/target, with 96 clients and listeners at the wildcard address.",
-        must: "No rule connects where a child moves and where a new connection with its four-tuple \
-               is given to: a third of them agree by chance. The bounds fail on a correct kernel \
-               less than once in ten million runs.",
+        must: "The listener that a child moves to and the one that gets a new connection with its \
+               four-tuple are independent: a third of them agree by chance. The bounds fail on a \
+               correct kernel less than once in ten million runs.",
         source: "__inet_lookup_listener() hashes a SYN with INADDR_ANY, while a child has the \
                  hash of its real address",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
-            let place = Place::any(setting.family);
-            let moved = moved(lab, &place, MANY, |_, _| Ok(()))?;
+            let spec = BindSpec::any(setting.family);
+            let moved = moved(lab, &spec, MANY, |_, _| Ok(()))?;
             lab.observe("children that moved as a new connection would", moved.alike());
             lab.observe("children that moved", moved.0.len());
             Ok(())
@@ -232,9 +232,8 @@ const CASES: &[Case] = &[
         name: "order/alone-again",
         does: "A's group has a program that returns 1. A, alone in it, is shut down and listens \
                again; then B listens; 24 clients connect.",
-        must: "A begins a group of its own, without the program, and B joins it: the hash gives \
-               some clients to each. (All to one, by chance: less than once in eight million \
-               runs.)",
+        must: "A starts a new group, without the program, and B joins it: the hash gives some \
+               clients to each. (All to one, by chance: less than once in eight million runs.)",
         source: "reuseport_alloc(), reuseport_resurrect() without a group to join, 333bb73f620e",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -258,8 +257,8 @@ const CASES: &[Case] = &[
         name: "order/gone-for-good",
         does: "A is shut down, and listens again, in B's group; migration is switched off; A is \
                closed; 16 clients connect.",
-        must: "A was taken from the closed when it listened again, and is taken from the living \
-               when it is closed: B gets every client.",
+        must: "A left the closed members when it listened again, and leaves the open ones when it \
+               is closed: B gets every client.",
         source: "reuseport_resurrect() in the same group; reuseport_detach_sock()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -282,9 +281,9 @@ const CASES: &[Case] = &[
 const MANY: u16 = 96;
 
 fn leaving(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
-    let (d, c) = (lab.bind_at("D", &place)?, lab.bind_at("C", &place)?);
-    let (b, a) = (lab.bind_at("B", &place)?, lab.bind_at("A", &place)?);
+    let spec = BindSpec::usual(setting.family);
+    let (d, c) = (lab.bind_at("D", &spec)?, lab.bind_at("C", &spec)?);
+    let (b, a) = (lab.bind_at("B", &spec)?, lab.bind_at("A", &spec)?);
     for listener in [&a, &b, &c, &d] {
         lab.start_listening(listener, BACKLOG)?;
     }

@@ -23,7 +23,8 @@ const CASES: &[Case] = &[
         name: "passing/without-data",
         does: "A is sent without a byte of data: through a stream, a datagram and a seqpacket \
                socket.",
-        must: "The stream socket says 0, which is no error, and passes nothing. The others pass A.",
+        must: "sendmsg on the stream socket returns 0, which is not an error, and passes nothing. \
+               The others pass A.",
         source: "the blog post on passing descriptors; unix_stream_sendmsg() loops over bytes",
         wire: WireRule::Silent,
         run: without_data,
@@ -44,8 +45,8 @@ const CASES: &[Case] = &[
         does: "Three descriptors of A are sent in one message, several times; the receiver's \
                control buffer has room for all, for two exactly, for one as CMSG_SPACE rounds it \
                up, for a header only, and for nothing.",
-        must: "What there is no room for is closed, with MSG_CTRUNC. The room that CMSG_SPACE adds \
-               counts: two come where one was meant.",
+        must: "Descriptors that there is no room for are closed, and MSG_CTRUNC is set. The \
+               padding that CMSG_SPACE adds counts as room: two arrive where one was meant.",
         source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), \
                  scm_max_fds()",
         wire: WireRule::Silent,
@@ -95,9 +96,10 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "passing/how-many",
-        does: "A's descriptor is sent no time, 253 times and 254 times in one message; then one \
-               that is not open.",
-        must: "253 are the most: EINVAL for more. EBADF for what is not open. None is no error.",
+        does: "A's descriptor is sent 0, 253 and 254 times in one message; then one that is not \
+               open.",
+        must: "253 is the limit: more fail with EINVAL. One that is not open fails with EBADF. \
+               None at all is not an error.",
         source: "the blog post on passing descriptors; scm_fp_copy(), SCM_MAX_FD",
         wire: WireRule::Silent,
         run: how_many,
@@ -140,8 +142,8 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "passing/peek",
-        does: "A is sent and closed; the message is looked at twice (MSG_PEEK), then received; the \
-               copies are closed one after the other.",
+        does: "A is sent and closed; the message is peeked at twice (MSG_PEEK), then received; the \
+               descriptors are closed one after the other.",
         must: "Each peek opens another descriptor, without close-on-exec unless it is asked for. A \
                listens until the last one is closed.",
         source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
@@ -160,7 +162,7 @@ const CASES: &[Case] = &[
     Case {
         name: "passing/refused",
         does: "The receiver wants no descriptors (SO_PASSRIGHTS is 0); A is sent to it.",
-        must: "The sender is told: EPERM, and nothing arrives.",
+        must: "The sender gets EPERM, and nothing arrives.",
         source: "unix_stream_sendmsg(), sk_scm_rights, Linux 6.16",
         wire: WireRule::Silent,
         run: refused_by_receiver,
@@ -298,17 +300,17 @@ fn peek(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let pair = lab.unix_pair(PairKind::Stream)?;
     pair.send(b"A", &[&a]).map_err(refused)?;
     lab.close(a);
-    let mut copies = Vec::new();
-    let look = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
-    for (name, how) in [("first look", look), ("second look", look), ("recvmsg", Receive::ALL)] {
+    let mut received = Vec::new();
+    let peek = Receive { peek: true, close_on_exec: false, ..Receive::ALL };
+    for (name, how) in [("first look", peek), ("second look", peek), ("recvmsg", Receive::ALL)] {
         let message = pair.receive(how).tested(|| format!("recvmsg, {name}"))?;
         let shown = with_flag(&message)?;
         lab.observe(name, shown);
-        copies.extend(message.listeners);
+        received.extend(message.listeners);
     }
-    copies.truncate(1);
+    received.truncate(1);
     lab.observe_sockets("with one copy left")?;
-    drop(copies);
+    drop(received);
     lab.observe_sockets("then")
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
-use harness::lab::epoll_watch::Watch;
+use harness::lab::epoll_watch::EpollWatch;
 use harness::socket::{NO_WAKE_UP_MS, Stream};
 use harness::trace::Part;
 
@@ -49,7 +49,7 @@ fn quiz2(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.until_wire("C > S  P. 1:12(11) ack 1")?;
     // A small backlog, since it is filled at the end.
     let b = lab.listen_with_backlog("B", 8)?;
-    let watch = Watch::start(&b)?;
+    let watch = EpollWatch::start(&b)?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     lab.observe_sockets("before the close")?;
 

@@ -24,8 +24,8 @@ const CASES: &[Case] = &[
         name: "substitute/reuse-address",
         does: "A and B have SO_REUSEADDR and no SO_REUSEPORT; A is closed with C's child in its \
                queue; W's SYN comes; then B binds and listens.",
-        must: "B may bind and listen at once, and still there is a gap: C is reset, and so is W. \
-               Who comes later is served.",
+        must: "B can bind and listen at once, but there is still a gap: C is reset, and so is W. \
+               Later clients are served.",
         documents: &[REPLY.at("SO_REUSEADDR by itself does not prevent an RST")],
         source: "inet_csk_listen_stop(), tcp_v4_send_reset()",
         settings: Settings::Families,
@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
         name: "substitute/draining",
         does: "C's child waits in A's queue, and W's request is in flight; B listens; A accepts \
                until EAGAIN and is closed; then W sends its ACK with data.",
-        must: "Draining saves the child, and not the request. Off: W is answered by an RST without \
+        must: "Draining saves the child, but not the request. Off: W is answered by an RST without \
                ACK. On: B has its connection.",
         documents: &[TALK.at("draining"), COVER_LETTER.at("draining")],
         source: "inet_csk_accept(); tcp_v4_rcv()",
@@ -128,7 +128,6 @@ fn draining(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     }
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
-        child.reset_on_close()?;
     }
     lab.observe_service(&b)
 }

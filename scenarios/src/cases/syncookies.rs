@@ -20,8 +20,8 @@ const CASES: &[Case] = &[
         name: "syncookies/heir",
         does: "tcp_syncookies is 2: A answers W's SYN with a cookie, and keeps no request; B \
                listens; A is closed; W sends data.",
-        must: "Migration or not, there is nothing to migrate: the cookie is as good for B, which \
-               accepts W's child. That cookies are in use is known to the whole group.",
+        must: "With or without migration there is nothing to migrate: the cookie is valid for B \
+               too, which accepts W's child. The whole group knows that cookies are in use.",
         source: "cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -39,16 +39,16 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "syncookies/new-group",
-        does: "As syncookies/heir, but B listens when A, the last of its group, is closed.",
-        must: "B's group is a new one, which sent no cookies: the data is answered by an RST \
-               without ACK, the cookie not even looked at.",
+        does: "As syncookies/heir, but B listens only after A, the last of its group, is closed.",
+        must: "B's group is new and has sent no cookies: the data is answered by an RST without \
+               ACK, and the cookie is not even checked.",
         source: "cookie_tcp_check(): tcp_synq_no_recent_overflow()",
         settings: Settings::FamiliesOffAndOn,
         // Mostly it waits for nothing: see the function.
-        waits_for: Lab::TICKS_NEAR_ZERO,
+        waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: |lab, _| {
-            lab.until_ticks_are_far_from_zero()?;
+            lab.until_jiffies_are_far_from_zero()?;
             cookie(lab, false)
         },
         expect: |_| {

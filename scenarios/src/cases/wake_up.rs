@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS, Stream};
 
 use crate::case::{Case, Setting, Settings};
@@ -21,8 +21,8 @@ pub(super) const PREFIX: Prefix = Prefix {
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 
-const MUST: &str = "The child that migrates to B wakes the call, which has no timeout to notice it \
-                    by; and it is C's, with its data.";
+const MUST: &str = "The child that migrates to B wakes the call, which has no timeout; it is C's \
+                    child, with its data.";
 
 const SOURCE: &str = "inet_csk_listen_stop() calls sk_data_ready(): 3864c6ba1e04 (CVE-2026-46015)";
 
@@ -86,8 +86,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "wake-up/edge-behind-another",
-        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has told of it; \
-               a thread sleeps in the next one. A is closed with C's child.",
+        does: "D's child waits in B's queue, and an edge-triggered epoll_wait on B has reported \
+               it; a thread sleeps in the next epoll_wait. A is closed with C's child in its \
+               queue.",
         must: "Each child is an edge of its own: the thread is woken though the queue was not \
                empty.",
         source: SOURCE,
@@ -140,18 +141,18 @@ fn wake_up(
     let a = lab.listen("A")?;
     let _client = hello(lab, "C")?;
     let b = lab.listen("B")?;
-    let waiter = Waiter::start(&b, way)?;
-    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+    let thread = BlockedThread::start(&b, way)?;
+    lab.observe("the waiter before", asleep_or_woken(&thread, Duration::ZERO)?);
 
     let before = lab.counters()?;
     let _a = end(lab, a)?;
 
     // Nothing touches B before the waiter has had its chance.
-    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = asleep_or_woken(&thread, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
-    let mut waiter = Some(waiter);
+    let mut thread = Some(thread);
     let accepted = match found {
-        "woken" => waiter.take().map_or(Ok(None), Waiter::end)?,
+        "woken" => thread.take().map_or(Ok(None), BlockedThread::end)?,
         _ => None,
     };
     let child = match accepted {
@@ -166,7 +167,7 @@ fn wake_up(
     lab.observe_counters(&before)?;
     // A waiter that sleeps on wakes up for a new connection.
     let _fresh = lab.connect("fresh")?;
-    waiter.map_or(Ok(None), Waiter::end).map(drop)
+    thread.map_or(Ok(None), BlockedThread::end).map(drop)
 }
 
 fn wake_up_must() -> Expectation {
@@ -185,11 +186,11 @@ fn behind_another(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.select_index(&b, 1)?;
     let _d = hello(lab, "D")?;
     lab.settle()?;
-    let waiter = Waiter::start(&b, Way::EpollEdge)?;
-    lab.observe("the waiter before", asleep_or_woken(&waiter, Duration::ZERO)?);
+    let thread = BlockedThread::start(&b, Way::EpollEdge)?;
+    lab.observe("the waiter before", asleep_or_woken(&thread, Duration::ZERO)?);
     let before = lab.counters()?;
     lab.close(a);
-    let found = asleep_or_woken(&waiter, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = asleep_or_woken(&thread, Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
     lab.observe_counters(&before)?;
     let mut accepted = Vec::new();
@@ -199,23 +200,23 @@ fn behind_another(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("B accepts", accepted.join(", "));
     // A waiter that sleeps on wakes up for a new connection.
     let _fresh = lab.connect("fresh")?;
-    waiter.end().map(drop)
+    thread.end().map(drop)
 }
 
 fn two_sleepers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let _clients = [hello(lab, "C")?, hello(lab, "D")?];
     let b = lab.listen("B")?;
-    let sleepers = [Waiter::start(&b, Way::Accept)?, Waiter::start(&b, Way::Accept)?];
-    let look = |within| -> harness::Result<&str> {
+    let sleepers = [BlockedThread::start(&b, Way::Accept)?, BlockedThread::start(&b, Way::Accept)?];
+    let state = |within| -> harness::Result<&str> {
         let [first, second] = &sleepers;
-        let looks = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
-        Ok(if looks[0] == looks[1] { looks[0] } else { "one is woken, one asleep" })
+        let states = [asleep_or_woken(first, within)?, asleep_or_woken(second, within)?];
+        Ok(if states[0] == states[1] { states[0] } else { "one is woken, one asleep" })
     };
-    lab.observe("the waiter before", look(Duration::ZERO)?);
+    lab.observe("the waiter before", state(Duration::ZERO)?);
     let before = lab.counters()?;
     lab.close(a);
-    let found = look(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
+    let found = state(Duration::from_millis(NO_WAKE_UP_MS.into()))?;
     lab.observe("the waiter", found);
     lab.observe_counters(&before)?;
     // Each new connection wakes one that sleeps on.

@@ -22,7 +22,7 @@ pub fn enter_if_lab() {
     entry::enter(lab_work);
 }
 
-/// What a lab does that was told `work`.
+/// What a lab does whose work is `work`.
 pub fn lab_work(work: &str) -> Returned {
     match work {
         PROBE => Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![]),

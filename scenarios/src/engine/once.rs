@@ -7,7 +7,8 @@ use harness::kernel::Kernel;
 use harness::process::{Broken, Labs};
 
 use crate::case::Selected;
-use crate::engine::lab::{LabResult, LabRun};
+use crate::engine::discarded::DiscardedTry;
+use crate::engine::lab::{LabFailure, LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
 use crate::engine::plan::{Plan, default_deadline};
 use crate::judge::compare::judge;
@@ -18,7 +19,7 @@ use crate::judge::verdict::Verdict;
 /// How often a case is tried whose labs are too slow: those that say so, and those that were
 /// slow and found something wrong. A machine that is slower than that says nothing about its
 /// kernel.
-const TRIES: u32 = 4;
+const TRIES: usize = 4;
 
 /// The exclusive lock: shared by every case that runs, held alone by one that must run alone.
 static EXCLUSIVE: RwLock<()> = RwLock::new(());
@@ -46,39 +47,162 @@ pub fn run_once(
     }
     let started = Instant::now();
     let id = selected.id();
-    let mut tries = 1..=TRIES;
-    let (verdict, seen, pcapng) = match runs(selected, kernel, plan.patience) {
-        Met::No(verdict) => (verdict, Observed::default(), vec![]),
-        Met::Yes => loop {
-            let left = tries.next().is_some_and(|this| this < TRIES);
-            match labs.run(&id, deadline) {
-                Err(broken @ (Broken::Interrupted | Broken::Setup(_) | Broken::Namespaces(_))) => {
-                    return Err(broken);
-                }
-                Err(broken) => break failed(broken.to_string()),
-                Ok(returned) => match returned.parse::<LabResult>() {
+    let (verdict, seen, pcapng, discarded) = match runs(selected, kernel, plan.patience) {
+        Met::No(verdict) => (verdict, Observed::default(), vec![], vec![]),
+        Met::Yes => {
+            let known = known::about(&id, kernel.version);
+            let (last, discarded) = tried(plan.jobs, || {
+                let returned = match labs.run(&id, deadline) {
+                    Ok(returned) => returned,
+                    Err(
+                        broken @ (Broken::Interrupted | Broken::Setup(_) | Broken::Namespaces(_)),
+                    ) => return Err(broken),
+                    Err(broken) => return Ok(Try::Broken(broken.to_string())),
+                };
+                Ok(match returned.parse::<LabResult>() {
                     Ok(Ok(LabRun { seen, slow })) => {
-                        let known = known::about(&id, kernel.version);
                         let verdict =
                             judge(&selected.expectation(), &known, &seen.observation, &seen.trace);
-                        // What is the kernel's doing comes again; the last word is believed.
-                        // A case that has the machine to itself was in nobody's way.
-                        let failed = matches!(verdict, Verdict::Fail { .. });
-                        let doubtful = failed && slow && plan.jobs > 1;
-                        if !(doubtful && left) {
-                            break (verdict, seen, returned.pcapng);
-                        }
+                        Try::Judged { verdict, seen, pcapng: returned.pcapng, slow }
                     }
-                    Ok(Err(failure)) if failure.again && left => {}
-                    Ok(Err(failure)) => break failed(failure.reason),
-                    Err(e) => break failed(e.to_string()),
-                },
+                    Ok(Err(LabFailure { reason, again: true })) => Try::TooSlow(reason),
+                    Ok(Err(LabFailure { reason, again: false })) => Try::Broken(reason),
+                    Err(e) => Try::Broken(e.to_string()),
+                })
+            })?;
+            match last {
+                Try::Judged { verdict, seen, pcapng, .. } => (verdict, seen, pcapng, discarded),
+                Try::TooSlow(reason) | Try::Broken(reason) => {
+                    (Verdict::Error { reason }, Observed::default(), vec![], discarded)
+                }
             }
-        },
+        }
     };
-    Ok(Outcome { id, round, verdict, seen, pcapng, took: started.elapsed() })
+    Ok(Outcome { id, round, verdict, discarded, seen, pcapng, took: started.elapsed() })
 }
 
-fn failed(reason: String) -> (Verdict, Observed, Vec<u8>) {
-    (Verdict::Error { reason }, Observed::default(), vec![])
+/// What came of a case in one lab.
+#[derive(Debug, PartialEq, Eq)]
+enum Try {
+    /// It was done, and `slow` says whether a timer may have fired that it has no part for.
+    Judged { verdict: Verdict, seen: Observed, pcapng: Vec<u8>, slow: bool },
+    /// The lab was too slow for it, and says how.
+    TooSlow(String),
+    /// There was no lab, or it broke.
+    Broken(String),
+}
+
+impl Try {
+    /// What is kept of it if it is not believed; nothing if it is. A failure in a slow lab is
+    /// the kernel's doing if it comes again. A case that has the machine to itself (one of
+    /// `jobs`) was in nobody's way.
+    fn not_believed(&self, jobs: usize) -> Option<DiscardedTry> {
+        match self {
+            Self::Judged { verdict: Verdict::Fail { mismatches }, slow: true, .. } if jobs > 1 => {
+                Some(DiscardedTry::Failed { mismatches: mismatches.clone() })
+            }
+            Self::TooSlow(what) => Some(DiscardedTry::TooSlow { what: what.clone() }),
+            Self::Judged { .. } | Self::Broken(_) => None,
+        }
+    }
+}
+
+/// Tries until a try is believed, [`TRIES`] times at most: the last one always is. The tries
+/// before it come with it.
+fn tried(
+    jobs: usize,
+    mut one: impl FnMut() -> Result<Try, Broken>,
+) -> Result<(Try, Vec<DiscardedTry>), Broken> {
+    let mut discarded = vec![];
+    loop {
+        let this = one()?;
+        match this.not_believed(jobs) {
+            Some(doubtful) if discarded.len() + 1 < TRIES => discarded.push(doubtful),
+            _ => return Ok((this, discarded)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::discarded::is_flaky;
+    use crate::judge::Mismatch;
+    use rstest::rstest;
+
+    fn judged(verdict: Verdict, slow: bool) -> Try {
+        Try::Judged { verdict, seen: Observed::default(), pcapng: vec![], slow }
+    }
+
+    fn pass(slow: bool) -> Try {
+        judged(Verdict::Pass { stale: None }, slow)
+    }
+
+    fn mismatches() -> Vec<Mismatch> {
+        vec![Mismatch {
+            what: "accept(B)".into(),
+            expected: vec!["C's connection".into()],
+            actual: "EAGAIN".into(),
+            trace_line: None,
+        }]
+    }
+
+    fn fail(slow: bool) -> Try {
+        judged(Verdict::Fail { mismatches: mismatches() }, slow)
+    }
+
+    fn too_slow() -> Try {
+        Try::TooSlow("the client's timer fired".into())
+    }
+
+    /// Those that labs would return, the last of them again and again.
+    fn with(jobs: usize, tries: Vec<Try>) -> (Try, Vec<DiscardedTry>) {
+        let mut tries = tries.into_iter();
+        tried(jobs, || Ok(tries.next().expect("one more try"))).expect("it is not interrupted")
+    }
+
+    #[test]
+    fn a_failure_that_does_not_come_again_is_kept() {
+        let (last, discarded) = with(2, vec![fail(true), too_slow(), pass(true)]);
+        assert_eq!(last, pass(true));
+        assert_eq!(
+            discarded,
+            [
+                DiscardedTry::Failed { mismatches: mismatches() },
+                DiscardedTry::TooSlow { what: "the client's timer fired".into() }
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case::in_time(2, fail(false))]
+    #[case::alone(1, fail(true))]
+    #[case::passes(2, pass(true))]
+    #[case::breaks(2, Try::Broken("hung: killed after 30 s".into()))]
+    fn what_is_believed_at_once_is_tried_once(#[case] jobs: usize, #[case] only: Try) {
+        let (_, discarded) = with(jobs, vec![only]);
+        assert_eq!(discarded, []);
+    }
+
+    #[test]
+    fn the_last_try_is_believed() {
+        let (last, discarded) = with(2, (0..TRIES).map(|_| fail(true)).collect());
+        assert_eq!(last, fail(true));
+        assert_eq!(discarded.len(), TRIES - 1);
+        let (last, discarded) = with(1, (0..TRIES).map(|_| too_slow()).collect());
+        assert_eq!(last, too_slow());
+        assert_eq!(discarded.len(), TRIES - 1);
+    }
+
+    #[test]
+    fn only_what_failed_and_does_not_fail_any_more_is_flaky() {
+        let failed = || DiscardedTry::Failed { mismatches: mismatches() };
+        let slow = || DiscardedTry::TooSlow { what: "late".into() };
+        let pass = Verdict::Pass { stale: None };
+        assert!(is_flaky(&pass, &[slow(), failed()]));
+        assert!(is_flaky(&Verdict::Error { reason: "late".into() }, &[failed()]));
+        assert!(!is_flaky(&pass, &[slow(), slow()]));
+        assert!(!is_flaky(&pass, &[]));
+        assert!(!is_flaky(&Verdict::Fail { mismatches: mismatches() }, &[failed()]));
+    }
 }

@@ -31,7 +31,7 @@ impl Default for Plan {
         Self {
             rounds: 1,
             jobs,
-            waiting: waiting_beside(jobs),
+            waiting: waiting_for_timers(jobs),
             deadline: None,
             patience: Patience::of_environment(),
         }
@@ -48,10 +48,10 @@ pub fn default_jobs() -> usize {
     16 * thread::available_parallelism().map_or(2, usize::from)
 }
 
-/// How many labs may wait for timers beside `jobs` others: enough for all of the list on a
-/// machine of two cores, so that one second is waited once. None beside one that is to be
+/// How many labs may wait for timers in addition to `jobs` others: enough for all of the list on a
+/// machine of two cores, so that one second is waited once. None in addition to one that is to be
 /// alone.
-pub fn waiting_beside(jobs: usize) -> usize {
+pub fn waiting_for_timers(jobs: usize) -> usize {
     if jobs == 1 { 0 } else { 3 * jobs }
 }
 

@@ -1,4 +1,4 @@
-//! In which order cases are begun, and who waits beside whom.
+//! In which order cases are begun, and which of them may wait at the same time.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use crate::engine::plan::Plan;
 
 /// A case that is to be run once.
 pub(crate) struct Task {
-    /// Position in the order in which outcomes are told.
+    /// Position in the order in which outcomes are reported.
     pub(crate) place: usize,
     /// Position in the selection.
     pub(crate) index: usize,

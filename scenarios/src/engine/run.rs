@@ -15,7 +15,7 @@ use crate::engine::outcome::Outcome;
 use crate::engine::plan::Plan;
 use crate::engine::queue::{Queue, Queues, Task};
 
-/// What a run tells while it goes.
+/// What a run reports while it goes.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A case was started.
@@ -25,18 +25,18 @@ pub enum Event {
         /// Which repetition, from 1.
         round: u32,
     },
-    /// A case came to its end. In the order of the selection, round by round.
+    /// A case has ended. In the order of the selection, round by round.
     Finished(Box<Outcome>),
     /// No case will follow.
     Ended(Ending),
 }
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Every selected case was run.
     Complete,
-    /// Ctrl-C; so many runs were not begun or not finished.
+    /// Ctrl-C; some runs were not begun or not finished.
     Interrupted {
         /// How many.
         not_run: usize,
@@ -50,7 +50,7 @@ pub enum Ending {
     },
 }
 
-/// Runs `selection` as planned and tells `listen` about it.
+/// Runs `selection` as planned and reports to `listen`.
 ///
 /// With one job, a case begins only when `listen` has returned from everything before it.
 pub fn run(
@@ -80,7 +80,7 @@ pub fn run(
     }));
 }
 
-/// One after the other. Says how many came to their end, and what stopped the rest.
+/// One after the other. Says how many were finished, and what stopped the rest.
 fn in_turn(
     queue: &Queue,
     started: impl Fn(&Task) -> (String, u32),
@@ -154,7 +154,7 @@ enum Told {
     Finished(usize, Box<Outcome>),
 }
 
-/// Passes outcomes on in the order of their places; those behind a gap come at the end.
+/// Passes outcomes on in the order of their places; those after a gap come at the end.
 /// Says how many there were.
 fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize {
     let mut held: BTreeMap<usize, Box<Outcome>> = BTreeMap::new();

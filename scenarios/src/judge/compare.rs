@@ -112,8 +112,8 @@ fn unexpected(expectation: &Expectation, known: &[&Known], observation: &Observa
 fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
     let lines = trace.lines();
     let compared = wire.compared(&lines);
-    let parting = wire.parts_from(&compared)?;
-    let wrong = compared.get(parting.at);
+    let divergence = wire.diverges_from(&compared)?;
+    let wrong = compared.get(divergence.at);
     if wrong.is_none() && stopped {
         return None; // The wire ends where the case was stopped.
     }
@@ -122,7 +122,7 @@ fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
     });
     Some(Mismatch {
         what: format!("the wire of {}", wire.actor),
-        expected: parting.expected,
+        expected: divergence.expected,
         actual: wrong.map_or_else(|| "nothing more".into(), |line| line.what.clone()),
         trace_line: Some(trace_line),
     })
@@ -204,12 +204,12 @@ mod tests {
                 rows.iter().fold(must.clone(), |must, &row| must.with(&known[row].observed()));
             (known.len(), judge(&must, &known, &perfect(&there), &Trace::default()))
         };
-        let (lost, mended) = (Version::new(7, 2, 13), Version::new(7, 3, 4));
+        let (lost, fixed) = (Version::new(7, 2, 13), Version::new(7, 3, 4));
         assert!(matches!(judged(lost, &[0]), (2, Verdict::KnownBug { fix: Some(_), .. })));
         assert!(matches!(judged(lost, &[1]), (2, Verdict::KnownBug { fix: None, .. })));
         assert!(matches!(judged(lost, &[]), (2, Verdict::Pass { stale: Some(_) })));
-        assert_eq!(judged(mended, &[]), (1, Verdict::Pass { stale: None }));
-        assert!(matches!(judged(mended, &[0]), (1, Verdict::KnownBug { fix: None, .. })));
+        assert_eq!(judged(fixed, &[]), (1, Verdict::Pass { stale: None }));
+        assert!(matches!(judged(fixed, &[0]), (1, Verdict::KnownBug { fix: None, .. })));
     }
 
     #[test]

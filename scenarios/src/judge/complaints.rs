@@ -17,7 +17,7 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// Tells those that a row expects, by their first lines, from others; `gained` is how the
+    /// Separates those that a row expects, by their first lines, from others; `gained` is how the
     /// kernel was tainted meanwhile.
     pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[&Known]) -> Self {
         let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {

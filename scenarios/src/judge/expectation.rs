@@ -145,8 +145,8 @@ impl Expectation {
         self
     }
 
-    /// Expects these counters to have grown so much, and every other watched one not at
-    /// all. A counter that this kernel lacks has not grown.
+    /// Expects these counters to have grown by these numbers, and every other watched one not at
+    /// all. A counter that this kernel does not have has not grown.
     #[must_use]
     pub fn counters(mut self, grown: &[(&str, i64)]) -> Self {
         for name in WATCHED {

@@ -19,10 +19,10 @@ pub struct Known {
     pub kind: Kind,
     /// What is seen there and why, in a sentence.
     pub reason: String,
-    /// The mainline commit that mends a bug; none where no fix is known.
+    /// The mainline commit that fixes a bug; none where no fix is known.
     #[serde(default)]
     pub fix: Option<String>,
-    /// What happens to be in memory decides: a kernel that is well is no news.
+    /// The bug depends on what happens to be in memory: a run without it is not reported.
     #[serde(default)]
     pub by_chance: bool,
     /// What is in the first line of the complaints that the kernel's log may have then.

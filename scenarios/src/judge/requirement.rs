@@ -190,8 +190,8 @@ fn migration(kernel: &Kernel) -> Met {
     )
 }
 
-/// A refused socket is explained by the setting: there is none without the code, and 0 turns it
-/// off.
+/// A refused socket is explained by the setting: without the code it does not exist, and 0 turns
+/// the code off.
 fn multipath(kernel: &Kernel) -> Met {
     let Err(why) = &kernel.multipath else { return Met::Yes };
     let why = why.clone();
@@ -267,7 +267,7 @@ pub(crate) mod tests {
             has_counters: true,
             has_ipv6: true,
             nftables: Ok(()),
-            gate: Ok(harness::gate::Kind::Nftables),
+            gate: Ok(harness::gate::GateKind::Nftables),
             has_md5: true,
             has_ao: true,
             destroy: Ok(()),
@@ -309,9 +309,12 @@ pub(crate) mod tests {
     #[case::no_sysctl(
         |k: &mut Kernel| { k.has_sysctl = false; k.version = Version::new(5, 4, 0) },
         "there is no tcp_migrate_req: migration came with 5.14, this is 5.4")]
-    fn what_is_missing_skips_with_the_reason(#[case] lack: fn(&mut Kernel), #[case] reason: &str) {
+    fn what_is_missing_skips_with_the_reason(
+        #[case] take_away: fn(&mut Kernel),
+        #[case] reason: &str,
+    ) {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        lack(&mut kernel);
+        take_away(&mut kernel);
         let Met::No(Verdict::Skip { reason: given }) = requirement(EVERYTHING, V6_ON, &kernel)
         else {
             panic!("not skipped");
@@ -338,9 +341,9 @@ pub(crate) mod tests {
         assert!(reason.ends_with("migration came with 5.14, this is 5.10.262"), "{reason}");
     }
 
-    type Lack = fn(&mut Kernel);
+    type TakeAway = fn(&mut Kernel);
 
-    const ANSWERS: &[(Need, Lack)] = &[
+    const ANSWERS: &[(Need, TakeAway)] = &[
         (Need::Md5, |k| k.has_md5 = false),
         (Need::Ao, |k| k.has_ao = false),
         (Need::Destroy, |k| k.destroy = Err(Errno::EOPNOTSUPP.into())),
@@ -353,9 +356,9 @@ pub(crate) mod tests {
         }),
     ];
 
-    fn answered(need: Need, lack: Lack, built: Option<&str>) -> Verdict {
+    fn answered(need: Need, take_away: TakeAway, built: Option<&str>) -> Verdict {
         let mut kernel = kernel(Version::new(6, 18, 44));
-        lack(&mut kernel);
+        take_away(&mut kernel);
         kernel.configuration = built.map(|answer| {
             let lines = OPTIONS.iter().map(|option| format!("{option}={answer}\n"));
             let text = lines.collect::<String>() + "CONFIG_NET=y\n";
@@ -374,20 +377,24 @@ pub(crate) mod tests {
             Verdict::Error { reason } => format!("error: {reason}"),
             other => panic!("{other:?}"),
         };
-        for (need, lack) in ANSWERS {
-            let told = |built| text(answered(*need, *lack, built));
-            let contradicted = told(Some("y"));
+        for (need, take_away) in ANSWERS {
+            let sentence = |built| text(answered(*need, *take_away, built));
+            let contradicted = sentence(Some("y"));
             assert!(contradicted.starts_with("error: "), "{need:?}: {contradicted}");
             assert!(contradicted.contains("although it is built with CONFIG_"), "{contradicted}");
-            assert!(told(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
-            assert!(told(Some("n")).contains(": the kernel is built without CONFIG_"));
-            assert!(told(None).ends_with("its configuration is not known"), "{}", told(None));
+            assert!(sentence(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
+            assert!(sentence(Some("n")).contains(": the kernel is built without CONFIG_"));
+            assert!(
+                sentence(None).ends_with("its configuration is not known"),
+                "{}",
+                sentence(None)
+            );
         }
     }
 
     #[test]
     fn what_is_refused_is_no_claim_about_the_configuration() {
-        let refuse: Lack = |k| {
+        let refuse: TakeAway = |k| {
             k.nftables = Err(Errno::EPERM.into());
             k.gate = Err(no_gate());
         };
@@ -484,9 +491,9 @@ pub(crate) mod tests {
     #[rstest]
     #[case(|k: &mut Kernel| k.has_counters = false)]
     #[case(|k: &mut Kernel| k.has_sysctl = false)]
-    fn a_kernel_too_new_to_lack_migration_fails(#[case] lack: fn(&mut Kernel)) {
+    fn a_kernel_too_new_to_be_without_migration_fails(#[case] take_away: fn(&mut Kernel)) {
         let mut kernel = kernel(Version::new(5, 14, 0));
-        lack(&mut kernel);
+        take_away(&mut kernel);
         let met = requirement(EVERYTHING, V6_ON, &kernel);
         assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
     }

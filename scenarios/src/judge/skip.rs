@@ -221,7 +221,7 @@ impl fmt::Display for SkipReason {
 }
 
 /// A reason as documents have it: its `kind` with what belongs to that, and the sentence
-/// beside it.
+/// in addition to it.
 pub(crate) mod written {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,12 +1,13 @@
 //! What a run of a case results in.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::skip::{SkipReason, written};
 
-/// What a run of a case comes to.
+/// The result of a run of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
@@ -31,7 +32,7 @@ pub enum Verdict {
     KnownBug {
         /// What is wrong with it.
         reason: String,
-        /// The commit that mends it, if there is one.
+        /// The commit that fixes it, if there is one.
         fix: Option<String>,
         /// In what.
         mismatches: Vec<Mismatch>,
@@ -87,4 +88,11 @@ pub struct Mismatch {
     /// length when it ended too early.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_line: Option<usize>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, expected, actual, .. } = self;
+        write!(f, "{what}: expected {}, actual {actual}", expected.join(" or "))
+    }
 }

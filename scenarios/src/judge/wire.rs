@@ -43,9 +43,9 @@ struct Repeated {
 /// kernel's wheel may fire a little early as seen by the wire's clock.
 const SYN_ACK_TIMER: Duration = Duration::from_millis(900);
 
-/// Where the wire and what was expected part.
+/// Where the wire diverges from what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parting {
+pub struct Divergence {
     /// The index of the first wrong line among the compared lines; their number when the
     /// wire ended too early.
     pub at: usize,
@@ -95,8 +95,8 @@ impl Wire {
             .collect()
     }
 
-    /// Where `compared` parts from what is expected, if it does.
-    pub fn parts_from(&self, compared: &[&Line]) -> Option<Parting> {
+    /// Where `compared` diverges from what is expected, if it does.
+    pub fn diverges_from(&self, compared: &[&Line]) -> Option<Divergence> {
         let start = compared.iter().find(|line| line.ends().is_some()).map(|line| line.since_start);
         // Every step that may be the next, as in a simulated automaton.
         let mut next = self.skip_repeated(vec![0]);
@@ -116,15 +116,15 @@ impl Wire {
                 })
                 .collect();
             if after.is_empty() {
-                return Some(Parting { at, expected: self.describe(&next) });
+                return Some(Divergence { at, expected: self.describe(&next) });
             }
             next = self.skip_repeated(after);
         }
         let ended = next.contains(&self.steps.len());
-        (!ended).then(|| Parting { at: compared.len(), expected: self.describe(&next) })
+        (!ended).then(|| Divergence { at: compared.len(), expected: self.describe(&next) })
     }
 
-    /// Adds the steps behind those that may come no more at all.
+    /// Adds the steps after those that may be left out.
     fn skip_repeated(&self, mut steps: Vec<usize>) -> Vec<usize> {
         let mut index = 0;
         while index < steps.len() {
@@ -189,11 +189,11 @@ mod tests {
     #[case::timer_that_cannot_have_fired(&[SYN, DATA, SYN_ACK, OPENED, DATA, RST], Some(2))]
     #[case::act_in_the_wrong_place(&[SYN, DATA, DATA, RST, OPENED], Some(3))]
     #[case::nothing(&[], Some(0))]
-    fn a_wire_is_compared_whole(#[case] seen: &[&str], #[case] parts_at: Option<usize>) {
+    fn a_wire_is_compared_whole(#[case] seen: &[&str], #[case] diverges_at: Option<usize>) {
         let wire = Wire::parse("C", GATED);
         let lines: Vec<Line> = seen.iter().map(|text| line(text, 1)).collect();
         let compared = wire.compared(&lines);
-        assert_eq!(wire.parts_from(&compared).map(|parting| parting.at), parts_at);
+        assert_eq!(wire.diverges_from(&compared).map(|divergence| divergence.at), diverges_at);
     }
 
     #[test]
@@ -209,21 +209,21 @@ mod tests {
             line(RST, 1300),
         ];
         let compared = wire.compared(&lines);
-        assert_eq!(wire.parts_from(&compared), None);
+        assert_eq!(wire.diverges_from(&compared), None);
     }
 
     #[test]
     fn an_open_end_accepts_anything() {
         let wire = Wire::parse("C", "C > S  S 0:0(0)\n...");
         let lines = [line(SYN, 0), line(DATA, 0), line(RST, 0)];
-        assert_eq!(wire.parts_from(&wire.compared(&lines)), None);
+        assert_eq!(wire.diverges_from(&wire.compared(&lines)), None);
     }
 
     #[test]
     fn what_could_have_come_is_told() {
         let wire = Wire::parse("C", GATED);
         let lines = [line(SYN, 0), line(DATA, 0), line(RST, 0)];
-        let parting = wire.parts_from(&wire.compared(&lines)).expect("a parting");
-        assert_eq!(parting.expected, [DATA, OPENED]);
+        let divergence = wire.diverges_from(&wire.compared(&lines)).expect("a divergence");
+        assert_eq!(divergence.expected, [DATA, OPENED]);
     }
 }

@@ -1,7 +1,7 @@
 //! The cookie of a child.
 
 use harness::lab::Lab;
-use harness::socket::{Listener, Stream};
+use harness::socket::Listener;
 use harness::{Result, socket::attribute};
 
 pub(crate) fn observe_cookie_of_child(lab: &mut Lab, b: &Listener, cookie: u64) -> Result<()> {
@@ -10,7 +10,6 @@ pub(crate) fn observe_cookie_of_child(lab: &mut Lab, b: &Listener, cookie: u64) 
         return Ok(());
     };
     // W would never acknowledge a FIN.
-    child.reset_on_close()?;
     let kept = attribute::cookie(&child)? == cookie;
     lab.observe(
         "the child's SO_COOKIE",

@@ -50,7 +50,6 @@ pub(crate) fn unfinished_child_ended_by<Kept>(
     if let Some(child) = &child {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
-        child.reset_on_close()?;
     }
     lab.observe_counters(&before)?;
     lab.observe_sockets("at the end")?;

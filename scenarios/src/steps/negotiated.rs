@@ -6,7 +6,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener};
 
 use crate::judge::expectation::Expectation;
-use crate::steps::request::{accept_to_reset, data, syn_acks};
+use crate::steps::request::{data, syn_acks};
 use crate::steps::syn_ack_timer::FIRST;
 
 pub(crate) fn alike() -> Expectation {
@@ -62,7 +62,7 @@ pub(crate) fn options(lab: &mut Lab, by_timer: bool) -> harness::Result<()> {
     let usual = finish(lab, &mut fresh, &b)?;
     observe_syn_acks(lab);
     let endowed = |child: &Child| -> harness::Result<String> {
-        Ok(format!("{}, sends {}", child.endowment()?, child.segment_size()?))
+        Ok(format!("{}, sends {}", child.negotiated_options()?, child.segment_size()?))
     };
     let (own, usual) = (endowed(&child)?, endowed(&usual)?);
     let compared = if own == usual { "alike".to_owned() } else { format!("{own}; {usual}") };
@@ -76,7 +76,7 @@ fn finish(lab: &mut Lab, w: &mut WireClient, b: &Listener) -> harness::Result<Ch
     let echo = times_of_syn_acks(lab, w).first().copied().unwrap_or(0);
     let timestamps = [LATER.to_be_bytes(), echo.to_be_bytes()].concat();
     lab.wire_send(w, &data().option(TIMESTAMPS, &timestamps))?;
-    let child = accept_to_reset(b)?;
+    let child = b.accept()?;
     Ok(child)
 }
 

@@ -3,7 +3,7 @@
 use harness::lab::Lab;
 use harness::net::segment::Segment;
 use harness::socket::wire_client::{Draft, WireClient};
-use harness::socket::{Child, Client, Listener, Stream};
+use harness::socket::{Client, Listener, Stream};
 
 pub(crate) const NOTHING: &str = "nothing";
 
@@ -17,7 +17,7 @@ pub(crate) const IN_FLIGHT: &str = "
     -- close(A) --
 ";
 
-/// W's request is A's.
+/// A has W's request.
 pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)> {
     let a = lab.listen("A")?;
     let mut w = lab.wire_client("W")?;
@@ -25,7 +25,7 @@ pub(crate) fn requested(lab: &mut Lab) -> harness::Result<(Listener, WireClient)
     Ok((a, w))
 }
 
-/// W's request is A's, and A is closed while B listens.
+/// A, which has W's request, is closed while B listens.
 pub(crate) fn closed(lab: &mut Lab) -> harness::Result<(WireClient, Listener)> {
     let (a, w) = requested(lab)?;
     let b = lab.listen("B")?;
@@ -41,7 +41,6 @@ pub(crate) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<()> 
     let child = lab.accept_now(b)?;
     let received = child.map_or(Ok("no child".into()), |child| {
         // W would never acknowledge a FIN.
-        child.reset_on_close()?;
         child.receive_now().map(|received| received.to_string())
     })?;
     lab.observe("recv(B's child)", received);
@@ -61,7 +60,7 @@ pub(crate) fn observe_fresh_syn(lab: &mut Lab) -> harness::Result<()> {
     lab.wire_send(&mut fresh, &Draft::new("R", 1, 0)).map(drop)
 }
 
-/// W's request is A's, and A is closed; B listens, and C's child fills its accept queue.
+/// A, which is closed, had W's request; B listens, and C's child fills its accept queue.
 pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Client)> {
     let (a, w) = requested(lab)?;
     // A backlog of none has room for one.
@@ -72,7 +71,7 @@ pub(crate) fn full(lab: &mut Lab) -> harness::Result<(WireClient, Listener, Clie
     Ok((w, b, c))
 }
 
-/// W's request is A's; B, which has a small backlog to be filled, listens.
+/// A has W's request; B, which has a small backlog to be filled, listens.
 pub(crate) fn request_in_flight(
     lab: &mut Lab,
 ) -> harness::Result<(Listener, WireClient, Listener)> {
@@ -87,12 +86,4 @@ pub(crate) const SYN_ACK_TO_W: &str = "S > W  S. 0:0(0) ack 1";
 /// The SYN+ACKs that were sent until now.
 pub(crate) fn syn_acks(lab: &mut Lab) -> impl Iterator<Item = &Segment> {
     lab.trace().segments().filter(|segment| segment.flags.syn() && segment.flags.ack())
-}
-
-/// Accepts a child of a client that is no socket. Such a client would never acknowledge a FIN,
-/// so the child is reset when it is closed.
-pub(crate) fn accept_to_reset(listener: &Listener) -> harness::Result<Child> {
-    let child = listener.accept()?;
-    child.reset_on_close()?;
-    Ok(child)
 }

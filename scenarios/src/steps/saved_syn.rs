@@ -5,8 +5,6 @@ use harness::socket::Listener;
 use harness::socket::attribute;
 use harness::socket::wire_client::{Draft, WireClient};
 
-use crate::steps::request::accept_to_reset;
-
 /// Whether it is just the SYN that `client` has sent: an IP header, and the TCP header with
 /// the maximum segment size; an Ethernet header before them, perhaps.
 pub(crate) fn shown(syn: &[u8], client: &WireClient) -> String {
@@ -49,7 +47,7 @@ pub(crate) fn observe_others(
 ) -> harness::Result<()> {
     let mut own = 0;
     for other in others {
-        let child = accept_to_reset(b)?;
+        let child = b.accept()?;
         own += i64::from(shown(&attribute::saved_syn(&child)?, other) == "its SYN");
     }
     lab.observe("others with their own SYNs", own);

@@ -83,7 +83,7 @@ impl Signing {
         self.counters.iter().fold(must, |must, counter| must.fact(counter, 0))
     }
 
-    /// W's request is A's, which is closed, and unsigned; W sends data with a signature that
+    /// A, which is closed, had W's unsigned request; W sends data with a signature that
     /// nobody can check, and then without.
     pub fn unexpected_signature(&self, lab: &mut Lab) -> harness::Result<()> {
         let (a, mut w, b) = request_in_flight(lab)?;
@@ -99,12 +99,11 @@ impl Signing {
         lab.observe_counters(&before)?;
         if let Some(child) = lab.accept_now(&b)? {
             lab.observe("recv(B's child)", child.receive_now()?.to_string());
-            child.reset_on_close()?;
         }
         Ok(())
     }
 
-    /// What must be observed then; one of the counters tells of the signature.
+    /// What must be observed then; one of the counters is about the signature.
     pub fn unexpected_signature_must(&self, counted: &str) -> Expectation {
         let must = Expectation::new()
             .fact("answer to signed data", NOTHING)
@@ -159,7 +158,7 @@ pub(crate) fn accept_sooner_or_later(
     refused: bool,
 ) -> harness::Result<Child> {
     let child = lab.accept_now(b)?;
-    // Had it fired before, the request would have been B's already.
+    // Had it fired before, B would have the request already.
     if child.is_none() || refused {
         lab.check_syn_ack_timer(client.local)?;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::errno_name;
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::{Listener, NO_WAKE_UP_MS};
 
 use crate::judge::expectation::Expectation;
@@ -16,15 +16,15 @@ pub(crate) fn ended_under(
     end: impl FnOnce(&mut Lab, &Listener) -> harness::Result<String>,
 ) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let waiter = Waiter::start(&a, way)?;
+    let thread = BlockedThread::start(&a, way)?;
     let b = lab.listen("B")?;
     let before = lab.counters()?;
     let came = end(lab, &a)?;
     lab.observe("the call", came);
     let within = Duration::from_millis(NO_WAKE_UP_MS.into());
-    let found = asleep_or_woken(&waiter, within)?;
+    let found = asleep_or_woken(&thread, within)?;
     lab.observe("the waiter", found);
-    let returned = match waiter.end() {
+    let returned = match thread.end() {
         Ok(child) => child.map_or("no child", |_| "a child").to_owned(),
         Err(harness::Error::Tested { source, .. }) => errno_name(&source),
         Err(e) => return Err(e),
@@ -43,6 +43,9 @@ pub(crate) fn ended_under_must(returned: &str) -> Expectation {
         .counters(&[])
 }
 
-pub(crate) fn asleep_or_woken(waiter: &Waiter, within: Duration) -> harness::Result<&'static str> {
-    Ok(if waiter.is_woken(within)? { "woken" } else { "asleep" })
+pub(crate) fn asleep_or_woken(
+    thread: &BlockedThread,
+    within: Duration,
+) -> harness::Result<&'static str> {
+    Ok(if thread.is_woken(within)? { "woken" } else { "asleep" })
 }

@@ -1,7 +1,7 @@
 //! Which listener children move to, compared with the one that new connections get.
 
 use harness::lab::Lab;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::{Listener, Stream};
 use harness::{Context, wait};
 
@@ -12,7 +12,7 @@ pub(crate) const CHILDREN: u16 = 16;
 /// The clients' first port, outside of the range that the kernel chooses from by itself.
 pub(crate) const FIRST_PORT: u16 = 20_000;
 
-/// Where each child went, and where a new connection with its four-tuple is given to.
+/// Which listener each child moved to, and which gets a new connection with its four-tuple.
 pub(crate) struct Moved(pub(crate) Vec<(String, String)>);
 
 impl Moved {
@@ -26,15 +26,15 @@ impl Moved {
 }
 
 /// `children` children wait in A's queue; B, C and D listen, and are prepared; A is closed.
-/// Then, without a program, the same clients connect anew.
+/// Then, without a program, the same clients connect again.
 pub(crate) fn moved(
     lab: &mut Lab,
-    place: &Place,
+    spec: &BindSpec,
     children: u16,
     prepare: impl FnOnce(&mut Lab, &[Listener; 3]) -> harness::Result<()>,
 ) -> harness::Result<Moved> {
     let ports = FIRST_PORT..FIRST_PORT + children;
-    let a = lab.listen_at("A", place)?;
+    let a = lab.listen_at("A", spec)?;
     // The usual backlog is too small for them.
     listen_with_backlog(&a, children)?;
     let mut clients = Vec::new();
@@ -46,8 +46,7 @@ pub(crate) fn moved(
     wait::until("every child in A's accept queue", || {
         Ok((a.queue()?.waiting >= children.into()).then_some(()))
     })?;
-    let targets =
-        [lab.listen_at("B", place)?, lab.listen_at("C", place)?, lab.listen_at("D", place)?];
+    let targets = [lab.listen_at("B", spec)?, lab.listen_at("C", spec)?, lab.listen_at("D", spec)?];
     prepare(lab, &targets)?;
     let before = lab.counters()?;
     lab.close(a);

@@ -8,7 +8,7 @@ use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
 
 use crate::cmd::answer::Answer;
-use crate::fixture::run::{all, all_as_known, as_known};
+use crate::fixture::run::{all, all_as_known, as_known, flaky, run};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Finished, NotKept, Run};
 use crate::output::progress::Progress;
@@ -57,12 +57,23 @@ fn the_answer_of_everything_has_every_known_bug_once() {
     assert!(bugs > 10, "{counts}");
 }
 
+#[test]
+fn what_is_flaky_is_told() {
+    let text = answered(&run(), &[flaky()]);
+    let told = "Flaky\n";
+    assert!(text.contains(told), "{text}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told =
+        "sysctl/range: failed in 1 of 3 tries, in a slow lab: try 1 failed: accept(B): expected";
+    assert!(text.contains(told), "{text}");
+}
+
 fn answered(run: &Run, outcomes: &[Outcome]) -> String {
     let bytes = Buffer::default();
     let mut answer = Answer::new(bytes.clone(), Style::PLAIN, Progress::hidden());
     let mut totals = Totals::default();
     for outcome in outcomes {
-        totals.count(&outcome.verdict);
+        totals.count(&outcome.verdict, &outcome.discarded);
         let finished = Finished { outcome, capture: Err(NotKept::NotAskedFor) };
         answer.finished(run, &finished).expect("finished");
     }

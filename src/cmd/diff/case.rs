@@ -118,12 +118,12 @@ fn heading(left: &Candidate, right: &Candidate) -> String {
 /// In what each of the two deviates, or why there is nothing of it.
 fn deviations(candidate: &Candidate) -> Vec<String> {
     let verdict = &candidate.case.verdict;
-    let mut told: Vec<String> = verdict.reason().map(Cow::into_owned).into_iter().collect();
-    told.extend(verdict.mismatches().iter().map(|mismatch| {
+    let mut sentences: Vec<String> = verdict.reason().map(Cow::into_owned).into_iter().collect();
+    sentences.extend(verdict.mismatches().iter().map(|mismatch| {
         let expected = mismatch.expected.join(" or ");
         format!("{}: {}, not {expected}", mismatch.what, mismatch.actual)
     }));
-    told
+    sentences
 }
 
 /// The facts in which the two differ: name, left, right.
@@ -151,8 +151,8 @@ pub fn terminal(
     let mut text = pair.text(width, style);
     text.push('\n');
     for one in [left, right] {
-        for told in deviations(one) {
-            text += &format!("{}: {told}\n", one.title());
+        for deviation in deviations(one) {
+            text += &format!("{}: {deviation}\n", one.title());
         }
     }
     let facts = facts(left, right);

@@ -14,7 +14,7 @@ use crate::output::word::{Word, words};
 pub enum Meaning {
     /// Worse than before. Only these make the exit code 1.
     Regression,
-    /// There was a verdict about the kernel, and there is none any more.
+    /// There was a verdict about the kernel, and there no longer is.
     NoLongerSaid,
     /// Better than before.
     Fix,
@@ -242,11 +242,11 @@ fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
     match &case.verdict {
         Verdict::Pass { .. } => None,
         Verdict::Fail { mismatches } => {
-            let told = mismatches.iter().map(|mismatch| {
+            let sentences = mismatches.iter().map(|mismatch| {
                 let expected = mismatch.expected.join(" or ");
                 format!("{}: expected {expected}, actual {}", mismatch.what, mismatch.actual)
             });
-            Some(told.collect::<Vec<_>>().join("; "))
+            Some(sentences.collect::<Vec<_>>().join("; "))
         }
         Verdict::Skip { reason } => Some(reason.to_string()),
         Verdict::Error { reason } => Some(reason.clone()),

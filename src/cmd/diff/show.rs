@@ -18,13 +18,13 @@ const COLUMNS: usize = 80;
 /// How many cases that changed alike are shown by their names.
 const NAMED: usize = 12;
 
-/// In Markdown, so many groups of cases that changed alike are shown.
-const TOLD: usize = 20;
+/// In Markdown, at most this many groups of cases that changed alike are shown.
+const LISTED: usize = 20;
 
-/// And so many regressions of a group by their names.
+/// And at most this many regressions of a group by their names.
 const REGRESSIONS: usize = 30;
 
-/// And so many characters of a reason.
+/// And at most this many characters of a reason.
 const DETAIL: usize = 600;
 
 /// Cases that changed alike, on the same kernels and for the same reason.
@@ -114,12 +114,12 @@ fn totals(difference: &Difference) -> String {
         };
         (meaning, format!("{count} {word}"))
     });
-    // The first two questions are answered even if the answer is none.
-    let told = counted.filter(|(meaning, _)| {
+    // The first two questions are answered even if the answer is `none`.
+    let counts = counted.filter(|(meaning, _)| {
         matches!(meaning, Meaning::Regression | Meaning::Fix) || difference.count(*meaning) > 0
     });
-    let told = told.map(|(_, text)| text).collect::<Vec<_>>().join(", ");
-    format!("{told}; {} as before", difference.same)
+    let counts = counts.map(|(_, text)| text).collect::<Vec<_>>().join(", ");
+    format!("{counts}; {} as before", difference.same)
 }
 
 fn kernels_of(difference: &Difference, meaning: Meaning) -> impl Iterator<Item = &KernelChange> {
@@ -182,7 +182,7 @@ pub fn markdown(difference: &Difference) -> String {
         }
         let changes = difference.cases.iter().filter(|change| change.meaning == meaning);
         let groups = alike(changes);
-        for alike in groups.iter().take(TOLD) {
+        for alike in groups.iter().take(LISTED) {
             let kernels = escaped(&alike.kernels.join(", "));
             let ids = escaped(&named(meaning, &alike.ids));
             let transition = escaped(&transition(alike.before, alike.after));
@@ -192,8 +192,8 @@ pub fn markdown(difference: &Difference) -> String {
             });
             let _ = writeln!(text, "- **{transition}** on {kernels}: {ids}{detail}");
         }
-        if groups.len() > TOLD {
-            let more = groups.len() - TOLD;
+        if groups.len() > LISTED {
+            let more = groups.len() - LISTED;
             let _ = writeln!(text, "- and {more} more; the terminal's and JSON's form have all");
         }
         let _ = writeln!(text, "\n</details>");

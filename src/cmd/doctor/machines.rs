@@ -35,9 +35,9 @@ pub fn findings() -> Vec<Finding> {
 }
 
 fn qemu() -> Finding {
-    let told = Command::new(qemu::PROGRAM).arg("--version").stdin(Stdio::null()).output();
-    let told = told.ok().filter(|told| told.status.success());
-    let first = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned());
+    let answer = Command::new(qemu::PROGRAM).arg("--version").stdin(Stdio::null()).output();
+    let answer = answer.ok().filter(|answer| answer.status.success());
+    let first = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned());
     let version = first.as_deref().and_then(|text| text.lines().next()?.split(" version ").nth(1));
     match version {
         Some(version) => Finding::good("QEMU", version),

@@ -23,7 +23,7 @@ pub fn judged(found: &MatrixDocument, sought: Sought) -> (Exit, String) {
     let verdicts = || runs().flat_map(|run| run.cases.iter());
     let known = verdicts().find(|case| matches!(case.verdict, Verdict::KnownBug { .. }));
     let failed = verdicts().find(|case| matches!(case.verdict, Verdict::Fail { .. }));
-    let (deviates, why) = match (Exit::of_matrix(found, &[]), failed.or(known)) {
+    let (deviates, why) = match (Exit::of_matrix(found, &[], false), failed.or(known)) {
         (Exit::Interrupted, _) => return (Exit::Interrupted, "interrupted".into()),
         (Exit::Deviates, Some(case)) => (true, format!("{} deviates", case.id)),
         (Exit::Deviates, None) => (true, "the kernel panics or complains".into()),

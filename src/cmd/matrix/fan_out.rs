@@ -125,8 +125,8 @@ impl FanOut {
     }
 
     /// The exit code; `named` are the kernels that were asked for by name.
-    pub fn exit(&self, found: &MatrixDocument, named: &[String]) -> Exit {
-        Exit::of_matrix(found, named).unless_write_failed(self.write_failed)
+    pub fn exit(&self, found: &MatrixDocument, named: &[String], deny_flaky: bool) -> Exit {
+        Exit::of_matrix(found, named, deny_flaky).unless_write_failed(self.write_failed)
     }
 
     /// A consumer that cannot write is reported and not asked again; the others go on.

@@ -190,7 +190,7 @@ impl<'r> Row<'r> {
             (self.report)(RowEvent::WriteError(e));
             None
         });
-        self.found.totals.count(&outcome.verdict);
+        self.found.totals.count(&outcome.verdict, &outcome.discarded);
         let capture = capture.map(|path| path.display().to_string());
         self.found.cases.push(CaseDocument::of(
             &outcome,
@@ -296,6 +296,7 @@ fn ended_by(id: &str, reason: &EndReason) -> Outcome {
         id: id.to_owned(),
         round: 1,
         verdict,
+        discarded: vec![],
         seen: Observed::default(),
         pcapng: vec![],
         took: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Parts put together, and parts that are none; documents that cannot be read.
+//! Parts put together, and files that are not parts; documents that cannot be read.
 
 use std::sync::LazyLock;
 

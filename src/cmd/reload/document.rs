@@ -54,7 +54,7 @@ pub struct ReloadDocument {
 pub enum Validity {
     /// What had to be lost without migration was lost.
     Valid,
-    /// No strategy lost at least half of it; or one lost so much less that it is no chance.
+    /// No strategy lost at least half of it; or one lost so little that it cannot be chance.
     Invalid {
         /// The strategies that lost too little.
         strategies: Vec<String>,

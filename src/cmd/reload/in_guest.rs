@@ -62,14 +62,17 @@ mod tests {
     #[case(&["--kernel", "6.12", "--quick"], &["--quick", "own/"])]
     #[case(&["own/naive", "--kernel=6.12", "--reloads", "2"], &["own/naive", "--reloads", "2"])]
     #[case(&["--close-cost", "--kernel", "7.2"], &["--close-cost"])]
-    fn a_guest_is_told_the_same_but_the_kernel(#[case] line: &[&str], #[case] told: &[&str]) {
+    fn a_guest_gets_the_same_arguments_but_the_kernel(
+        #[case] line: &[&str],
+        #[case] passed_on: &[&str],
+    ) {
         let line: Vec<String> =
             ["sockmig", "reload"].iter().chain(line).map(|word| (*word).to_owned()).collect();
         let parsed = Arguments::try_parse_from(&line).expect("a command line");
         let Some(Command::Reload(arguments)) = parsed.command else { panic!("{line:?}") };
         let guest = vm_run_arguments(&arguments, line.into_iter()).expect("this program");
         assert_eq!(guest.command[1], "reload");
-        assert_eq!(guest.command[2..], *told);
+        assert_eq!(guest.command[2..], *passed_on);
         assert_eq!(guest.machine.clock, Some(ClockChoice::Real));
         // What a guest is shown must not start another guest.
         let inner = Arguments::try_parse_from(&guest.command).expect("a command line");

@@ -18,7 +18,7 @@ const COLUMNS: usize = 92;
 pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
     let selection = catalogue::select(prefixes);
     let selection = selection.map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
-    let text: String = selection.iter().map(told).collect();
+    let text: String = selection.iter().map(entry).collect();
     let mut stdout = Stdout::new();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|e| Refusal::new(Exit::Unavailable, e.to_string()))?;
@@ -26,7 +26,7 @@ pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
 }
 
 /// A line or two about a strategy.
-pub(super) fn told(strategy: &Strategy) -> String {
+pub(super) fn entry(strategy: &Strategy) -> String {
     let needs = match strategy.needs {
         Need::Nothing => String::new(),
         Need::Server(program) => {

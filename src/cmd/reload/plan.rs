@@ -21,7 +21,7 @@ const TURN: u32 = 2;
 const DEFAULT_RELOADS: u32 = 20;
 const DEFAULT_RATE: u32 = 1000;
 
-/// A quick run: at most so many reloads, and so long.
+/// A quick run: at most this many reloads, and this long.
 const QUICK_RELOADS: u32 = 4;
 const QUICK: Duration = Duration::from_secs(16);
 

@@ -17,7 +17,7 @@ use crate::cmd::reload::session::Session;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 
-/// How many clients come to each group.
+/// How many clients connect to each group.
 const CLIENTS: u32 = 200;
 
 /// What became of clients of groups with a stopped member.
@@ -66,7 +66,7 @@ impl Group {
         is_half && self.outcomes.get(&outcome) == Some(&self.failed)
     }
 
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let how: Vec<String> = self
             .outcomes
             .iter()
@@ -139,7 +139,7 @@ impl StoppedDocument {
     fn text(&self) -> String {
         let mut text = String::new();
         for group in &self.groups {
-            text.push_str(&group.told());
+            text.push_str(&group.text());
             if !group.is_expected(self.migrates()) {
                 text.push_str("THE KERNEL DEVIATES: that is not what must become of them.\n");
             }
@@ -206,6 +206,6 @@ mod tests {
         let outcomes = [(Outcome::Answered, 200 - failed), (outcome, failed)].into();
         let group = Group::of(Stopped { clients: 200, on, killed }, outcomes);
         assert_eq!((group.clients, group.failed), (200, failed));
-        assert_eq!(group.is_expected(true), expected, "{}", group.told());
+        assert_eq!(group.is_expected(true), expected, "{}", group.text());
     }
 }

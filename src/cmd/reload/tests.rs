@@ -36,7 +36,7 @@ fn plan_of(line: &[&str]) -> Plan {
     Plan::new(&arguments, selection, WINDOW, &run::run().environment.kernel)
 }
 
-/// A reload with so many losses of so many that had to be.
+/// A reload with `lost` losses where `expected` had to be lost.
 fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
     let counters = [("TCPMigrateReqSuccess", i64::from(on) * 20), ("TCPMigrateReqFailure", 0)];
     let mut outcomes: BTreeMap<Outcome, u64> =
@@ -65,7 +65,7 @@ fn row(id: &str, effect: ListenerEffect, on: bool, lost: &[(Outcome, u64)], expe
     row
 }
 
-/// One row of every kind; the naive ones lose so many.
+/// One row of every kind; the naive ones lose `off` and `on` clients.
 fn measured(off: u64, on: u64) -> Measured {
     let naive = |is_on, lost| {
         row("own/naive", ListenerEffect::Close, is_on, &[(Outcome::ResetWaiting, lost)], 20.0)
@@ -118,8 +118,8 @@ fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
     let text = answer::text(&alone, 100, Style::PLAIN);
     assert!(text.contains("chance"), "{text}");
     let lost = row("own/drain", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0);
-    let beside = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
-    assert_eq!(document(&beside).validity, Validity::Valid);
+    let both = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
+    assert_eq!(document(&both).validity, Validity::Valid);
 }
 
 #[test]
@@ -186,9 +186,9 @@ fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
     };
     let refused = plan(&kernel);
     assert!(refused.strategies.is_empty());
-    let told: Vec<String> = refused.skipped.iter().map(ToString::to_string).collect();
+    let reasons: Vec<String> = refused.skipped.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told[0],
+        reasons[0],
         "own/ebpf-drain: loading an eBPF program is EPERM: run as root, outside of containers"
     );
     // A kernel from before migration takes the program, and never asks it.

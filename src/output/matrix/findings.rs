@@ -1,9 +1,10 @@
-//! What a matrix has to say also its table, alike things shown once.
+//! What a matrix has to say in addition to its table; things that are alike are shown once.
 
 use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
 use scenarios::judge::{Mismatch, SkipReason, Verdict};
+use scenarios::report::Retried;
 
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
 use crate::output::word::{self, Tally};
@@ -16,6 +17,10 @@ pub struct Findings<'d> {
     pub ends: Vec<&'d KernelDocument>,
     /// Failures and errors: the same case that goes wrong alike is one of them.
     pub wrong: Vec<Wrong<'d>>,
+    /// Cases that failed in a discarded try, and not in the last one.
+    pub flaky: Vec<RetriedCase<'d>>,
+    /// Other cases that were tried more than once.
+    pub retried: Vec<RetriedCase<'d>>,
     /// Known bugs.
     pub bugs: Vec<Bug<'d>>,
     /// Expectations of bugs that are not there: the row's reason, and where.
@@ -58,6 +63,17 @@ pub struct Wrong<'d> {
     pub kernels: Vec<(usize, u32, u32)>,
 }
 
+/// A case that was tried more than once.
+#[derive(Debug)]
+pub struct RetriedCase<'d> {
+    /// On which kernel.
+    pub kernel: usize,
+    /// The case's id, and which round if there are several.
+    pub title: String,
+    /// How often, and what was seen.
+    pub retried: Retried<'d>,
+}
+
 /// A known bug.
 #[derive(Debug)]
 pub struct Bug<'d> {
@@ -80,7 +96,7 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
         }
         for complaint in &kernel.complaints {
             let line = complaint.text.lines().next().unwrap_or_default();
-            let alike = findings.complaints.iter_mut().find(|(told, _)| *told == line);
+            let alike = findings.complaints.iter_mut().find(|(first_line, _)| *first_line == line);
             match alike {
                 Some((_, places)) => places.push((at, complaint)),
                 None => findings.complaints.push((line, vec![(at, complaint)])),
@@ -108,6 +124,14 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
 
 impl<'d> Findings<'d> {
     fn note_case(&mut self, at: usize, case: &'d CaseDocument, rounds: u32) {
+        if let Some(retried) = Retried::of(&case.verdict, &case.discarded) {
+            let title = match rounds {
+                1 => case.id.clone(),
+                _ => format!("{} run {}", case.id, case.round),
+            };
+            let among = if retried.is_flaky() { &mut self.flaky } else { &mut self.retried };
+            among.push(RetriedCase { kernel: at, title, retried });
+        }
         match &case.verdict {
             Verdict::Pass { stale: None } => {}
             Verdict::Pass { stale: Some(stale) } => {
@@ -174,10 +198,10 @@ pub fn gate(kernel: &Kernel) -> String {
 
 /// Whether two runs deviate alike. The line of the trace where they do so may differ.
 fn same_deviation(one: &[Mismatch], other: &[Mismatch]) -> bool {
-    let told = |mismatch: &Mismatch| {
+    let compared = |mismatch: &Mismatch| {
         (mismatch.what.clone(), mismatch.expected.clone(), mismatch.actual.clone())
     };
-    one.iter().map(told).eq(other.iter().map(told))
+    one.iter().map(compared).eq(other.iter().map(compared))
 }
 
 fn note<T: PartialEq>(groups: &mut Vec<Group<T>>, what: T, kernel: usize, id: Option<&String>) {

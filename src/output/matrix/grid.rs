@@ -1,7 +1,7 @@
 //! Kernels x cases, laid out: which columns there are, and which fit next to each other.
 
 use crate::output::document::MatrixDocument;
-use crate::output::word::{self, Tally};
+use crate::output::word::{self, CaseResult, Tally};
 
 /// Blanks between two columns.
 const GAP: usize = 2;
@@ -84,13 +84,13 @@ struct Table {
 /// takes no more than two blocks, else one for each beginning of the ids that does, and at
 /// last one for each mechanism.
 pub fn grid(found: &MatrixDocument, width: usize) -> Grid {
-    let rows: Vec<Vec<word::Word>> =
+    let rows: Vec<Vec<CaseResult>> =
         found.kernels.iter().map(|kernel| word::row(kernel, &found.cases)).collect();
     let deepest = found.cases.iter().map(|id| id.split('/').count()).max().unwrap_or(1);
     let mut depth = deepest;
     loop {
         let columns = columns(&found.cases, depth);
-        let tally = |row: &Vec<word::Word>, column: &Column| {
+        let tally = |row: &Vec<CaseResult>, column: &Column| {
             column.cases.iter().map(|case| row[*case]).collect::<Tally>()
         };
         let tallies = columns

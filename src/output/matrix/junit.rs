@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use scenarios::judge::{Mismatch, Verdict};
+use scenarios::report::wrong_names;
 
 use crate::output::document::{Blame, CaseDocument, KernelDocument, MatrixDocument};
+use crate::output::retried;
 
 /// The XML.
 pub fn junit(found: &MatrixDocument) -> io::Result<String> {
@@ -40,16 +42,16 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
     if !kernel.complaints.is_empty() {
         suite.add_test_case(log(kernel));
     }
-    let mut told = BTreeSet::new();
+    let mut with_result = BTreeSet::new();
     if let Some(run) = &kernel.run {
         for case in &run.cases {
-            told.insert(case.id.as_str());
+            with_result.insert(case.id.as_str());
             suite.add_test_case(one(kernel, case, run.rounds));
         }
     }
     // A machine that ended early leaves cases that were not run. They are shown, so that the number of
     // tests is that of the selection.
-    for id in cases.iter().filter(|id| !told.contains(id.as_str())) {
+    for id in cases.iter().filter(|id| !with_result.contains(id.as_str())) {
         let mut status = TestCaseStatus::skipped();
         status.set_message(format!("not run: {}", kernel.end.word()));
         suite.add_test_case(named(kernel, id, id, status));
@@ -83,11 +85,11 @@ fn log(kernel: &KernelDocument) -> TestCase {
     let lines: Vec<&str> =
         kernel.complaints.iter().filter_map(|complaint| complaint.text.lines().next()).collect();
     status.set_message(lines.join("; "));
-    let told = kernel
+    let ends = kernel
         .complaints
         .iter()
         .map(|complaint| format!("during {}:\n{}", complaint.during, complaint.text));
-    status.set_description(told.collect::<Vec<_>>().join("\n\n"));
+    status.set_description(ends.collect::<Vec<_>>().join("\n\n"));
     named(kernel, "kernel log", "boot", status)
 }
 
@@ -96,8 +98,7 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
         Verdict::Pass { .. } => TestCaseStatus::success(),
         Verdict::Fail { mismatches } => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
-            status.set_message(format!("the kernel deviates in: {}", wrong.join(", ")));
+            status.set_message(format!("the kernel deviates in: {}", wrong_names(mismatches)));
             status.set_description(explained(kernel, case, mismatches));
             status
         }
@@ -125,9 +126,10 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
         1 => case.id.clone(),
         _ => format!("{} run {}", case.id, case.round),
     };
-    let mut told = named(kernel, &title, &case.id, status);
-    told.set_time(Duration::from_millis(case.took_ms));
-    told
+    let mut test = named(kernel, &title, &case.id, status);
+    test.set_time(Duration::from_millis(case.took_ms));
+    retried::add(&mut test, &case.verdict, &case.discarded);
+    test
 }
 
 /// Tools take a class for a directory, so it names the kernel and the mechanism.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::matrix::event::Stage;
-use crate::output::word::{Tally, Word};
+use crate::output::word::{CaseResult, Tally};
 
 /// A line for each running kernel at the bottom of the terminal; nothing where there is no
 /// terminal.
@@ -39,13 +39,13 @@ impl Live {
         Self { bars, running: BTreeMap::new(), names: vec![], cases: 0 }
     }
 
-    /// These kernels will come, so many cases on each.
+    /// These kernels will come, with this number of cases on each.
     pub fn begin(&mut self, names: &[String], cases: usize) {
         self.names = names.to_vec();
         self.cases = cases;
     }
 
-    /// A kernel has come to a stage.
+    /// A kernel has reached a stage.
     pub fn stage(&mut self, kernel: usize, stage: &Stage) {
         let place = self.running.range(..kernel).count();
         let bars = &self.bars;
@@ -59,9 +59,9 @@ impl Live {
     }
 
     /// A case has ended on a kernel.
-    pub fn finished(&mut self, kernel: usize, word: Word) {
+    pub fn finished(&mut self, kernel: usize, result: CaseResult) {
         if let Some(running) = self.running.get_mut(&kernel) {
-            running.tally.count(word);
+            running.tally.count(result);
             self.show(kernel);
         }
     }
@@ -112,6 +112,7 @@ fn message(stage: &Stage, tally: &Tally, cases: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::word::Word;
     use rstest::rstest;
 
     #[rstest]
@@ -134,10 +135,10 @@ mod tests {
     fn lines_come_and_go_in_any_order() {
         let mut live = Live::hidden();
         live.begin(&["a".into(), "b".into()], 2);
-        live.finished(1, Word::Ok);
+        live.finished(1, Word::Ok.into());
         live.stage(1, &Stage::Booting);
         live.stage(0, &Stage::Preparing);
-        live.finished(1, Word::Ok);
+        live.finished(1, Word::Ok.into());
         live.ended(1);
         live.ended(1);
         live.end();

@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::output::document::MatrixDocument;
-use crate::output::matrix::findings::{self, Findings, Group, Wrong, names};
+use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
 use crate::output::matrix::grid::columns;
 use crate::output::matrix::text::place;
-use crate::output::word::{self, Tally, Word};
+use crate::output::word::{self, FLAKY_MARK, FLAKY_MEANING, Tally, Word};
 
 /// Columns of a table that still fit a page.
 const COLUMNS: usize = 12;
 
 /// Failures that are shown one by one; a page is no log.
-const TOLD: usize = 20;
+const LISTED: usize = 20;
 
 /// Characters of one text that are shown; a pull request's comment has 65,536 in all.
 const CHARACTERS: usize = 1200;
@@ -26,6 +26,13 @@ pub fn markdown(found: &MatrixDocument) -> String {
     let mut text = String::from("## sockmig: TCP connections when a listener closes\n\n");
     table(&mut text, found);
     wrong(&mut text, found, &findings);
+    retried(
+        &mut text,
+        found,
+        "Flaky: failed in a slow lab, and not when tried again",
+        &findings.flaky,
+    );
+    retried(&mut text, found, "Tried again after a slow lab", &findings.retried);
     bugs(&mut text, found, &findings);
     ends(&mut text, &findings);
     complaints(&mut text, found, &findings);
@@ -117,7 +124,7 @@ fn symbol(word: Word) -> &'static str {
 fn cell_text(tally: &Tally) -> String {
     match tally.worst() {
         Some(Word::NotRun) if tally.of(Word::NotRun) == tally.total() => "⬜ not run".into(),
-        Some(worst) => format!("{} {}", symbol(worst), tally.cell()),
+        Some(worst) => format!("{} {}", symbol(worst), escaped(&tally.cell())),
         None => String::new(),
     }
 }
@@ -151,7 +158,11 @@ fn table(text: &mut String, found: &MatrixDocument) {
             _ => format!("{} {}: {meaning}", symbol(word), word.text()),
         }
     });
-    let legend = legend.collect::<Vec<_>>().join(" · ");
+    let flaky = (all.flaky() > 0).then(|| {
+        let meaning = FLAKY_MEANING.split(';').next().unwrap_or_default();
+        format!("{}: {meaning}", escaped(FLAKY_MARK))
+    });
+    let legend = legend.chain(flaky).collect::<Vec<_>>().join(" · ");
     let (kernels, cells) = (findings::kernels_line(found), findings::cells_line(&all));
     let seconds = found.took_ms as f64 / 1000.0;
     let _ = writeln!(text, "\n{legend}\n\n{kernels}; {cells}; {seconds:.1} s");
@@ -168,10 +179,10 @@ fn wrong(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Not as expected\n");
-    for wrong in findings.wrong.iter().take(TOLD) {
+    for wrong in findings.wrong.iter().take(LISTED) {
         one_wrong(text, found, wrong);
     }
-    if let Some(more) = findings.wrong.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    if let Some(more) = findings.wrong.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(text, "\n... and {more} more; `matrix.json` has them all.");
     }
 }
@@ -181,21 +192,38 @@ fn one_wrong(text: &mut String, found: &MatrixDocument, wrong: &Wrong<'_>) {
     let symbol = symbol(Word::of(&wrong.case.verdict));
     let place = html(&wrong.where_it_is(found));
     let _ = writeln!(text, "<details><summary>{symbol} {word} {id} on {place}</summary>\n");
-    let mut told = String::new();
+    let mut block = String::new();
     if !wrong.case.does.is_empty() {
-        let _ = writeln!(told, "does      {}", wrong.case.does);
-        let _ = writeln!(told, "must      {}", wrong.case.must);
+        let _ = writeln!(block, "does      {}", wrong.case.does);
+        let _ = writeln!(block, "must      {}", wrong.case.must);
     }
     if let Some(broken) = wrong.broken {
-        let _ = writeln!(told, "error     {broken}");
+        let _ = writeln!(block, "error     {broken}");
     }
     for mismatch in wrong.mismatches {
-        let _ = writeln!(told, "in        {}", mismatch.what);
-        let _ = writeln!(told, "expected  {}", mismatch.expected.join(" or "));
-        let _ = writeln!(told, "actual    {}", mismatch.actual);
+        let _ = writeln!(block, "in        {}", mismatch.what);
+        let _ = writeln!(block, "expected  {}", mismatch.expected.join(" or "));
+        let _ = writeln!(block, "actual    {}", mismatch.actual);
     }
-    let _ = writeln!(told, "again     {}", wrong.again(found));
-    let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&told)));
+    let _ = writeln!(block, "again     {}", wrong.again(found));
+    let _ = writeln!(text, "{}\n</details>\n", fenced(&shortened(&block)));
+}
+
+fn retried(text: &mut String, found: &MatrixDocument, heading: &str, cases: &[RetriedCase<'_>]) {
+    if cases.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n### {heading}\n");
+    for RetriedCase { kernel, title, retried } in cases.iter().take(LISTED) {
+        let kernel = html(&found.kernels[*kernel].name);
+        let (title, often) = (html(title), html(&retried.often()));
+        let _ = writeln!(text, "<details><summary>🔁 {title} on {kernel}: {often}</summary>\n");
+        let tries = shortened(&retried.tries().join("\n"));
+        let _ = writeln!(text, "{}\n</details>\n", fenced(&tries));
+    }
+    if let Some(more) = cases.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        let _ = writeln!(text, "\n... and {more} more; `matrix.json` has them all.");
+    }
 }
 
 fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
@@ -204,7 +232,7 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     }
     let _ = writeln!(text, "\n### Known bugs\n");
     let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
-    for bug in findings.bugs.iter().take(TOLD) {
+    for bug in findings.bugs.iter().take(LISTED) {
         let fix = bug.fix.map_or("nothing that is known".into(), |fix| format!("`{fix}`"));
         let (reason, kernels) = (escaped(bug.reason), escaped(&names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
@@ -220,7 +248,7 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Machines that did not complete\n");
-    for kernel in findings.ends.iter().take(TOLD) {
+    for kernel in findings.ends.iter().take(LISTED) {
         let (name, end) = (&kernel.name, kernel.end.word());
         let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
@@ -242,7 +270,7 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
         return;
     }
     let _ = writeln!(text, "\n### Complaints in the kernels' logs\n");
-    for (line, places) in findings.complaints.iter().take(TOLD) {
+    for (line, places) in findings.complaints.iter().take(LISTED) {
         let more = places.len().saturating_sub(PLACES);
         let more = if more > 0 { format!(", and {more} times more") } else { String::new() };
         let places = places.iter().take(PLACES).map(|(at, complaint)| {
@@ -264,7 +292,7 @@ fn groups<T: ToString>(
         return;
     }
     let _ = writeln!(text, "\n<details><summary>{heading}</summary>\n");
-    for group in groups.iter().take(TOLD) {
+    for group in groups.iter().take(LISTED) {
         let _ = writeln!(
             text,
             "- {}: {}",

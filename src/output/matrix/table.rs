@@ -9,7 +9,7 @@ use crate::output::document::{KernelDocument, MatrixDocument};
 use crate::output::matrix::event::{Matrix, MatrixConsumer, Stage};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::text::text;
-use crate::output::word::{Tally, Word, coloured, row};
+use crate::output::word::{CaseResult, Tally, Word, coloured, row};
 use crate::style::Style;
 
 /// Writes for people.
@@ -57,7 +57,8 @@ impl<W: Write> MatrixConsumer for Table<W> {
     }
 
     fn finished(&mut self, kernel: usize, outcome: &Outcome) -> io::Result<()> {
-        self.live.finished(kernel, Word::of(&outcome.verdict));
+        let (word, flaky) = (Word::of(&outcome.verdict), outcome.is_flaky());
+        self.live.finished(kernel, CaseResult { word, flaky });
         Ok(())
     }
 

@@ -307,3 +307,51 @@ fn a_kernel_is_read_and_written_with_the_names_of_schema_1() {
     assert_eq!(read.missing, ["the module veth"]);
     assert_eq!(serde_json::to_value(&read).expect("written"), text);
 }
+
+const FAILED: &str = "try 1 failed: accept(B): expected C's connection, actual EAGAIN";
+
+#[test]
+fn what_is_flaky_is_marked_explained_and_told() {
+    let found = made::retried();
+    let text = narrow(&found);
+    assert!(text.contains("ok*") && text.contains("\n  *      a case failed in a slow"), "{text}");
+    let flaky = format!(
+        "Flaky: failed in a slow lab, and not when tried again:\n  quiz1/v4/off on 6.12.85-1: \
+         failed in 1 of 3 tries, in a slow lab\n    {FAILED}\n    try 2 was too slow"
+    );
+    assert!(text.contains(&flaky), "{text}");
+    let retried = "Tried again after a slow lab:\n  quiz1/v4/on on 6.12.85-1: 2 tries, the first";
+    assert!(text.contains(retried), "{text}");
+    assert!(text.contains("3 cells: 3 ok; 1 flaky;"), "{text}");
+
+    let page = markdown(&found);
+    assert!(page.contains(r"✅ ok\*") && page.contains(FAILED), "{page}");
+    assert!(page.contains("🔁 quiz1/v4/off on 6.12.85-1: failed in 1 of 3 tries"), "{page}");
+
+    let xml = junit(&found).expect("XML");
+    let report = Report::deserialize_from_str(&xml).expect("it parses");
+    let flaky_runs = |name: &str| {
+        let mut cases = report.test_suites[0].test_cases.iter();
+        let case = cases.find(|case| case.name.as_str() == name).expect("the case");
+        let TestCaseStatus::Success { flaky_runs } = &case.status else { panic!("it passed") };
+        (flaky_runs.len(), case.system_out.is_some())
+    };
+    let told = ["quiz1/v4/off", "quiz1/v4/on", "quiz2/v4/off"].map(flaky_runs);
+    assert_eq!(told, [(1, true), (0, true), (0, false)]);
+}
+
+#[test]
+fn a_row_counts_what_is_flaky() {
+    let to = Buffer::default();
+    let mut table = Table::new(to.clone(), Style::PLAIN, 80, Live::hidden());
+    table.begin(&made::beginning()).expect("written");
+    let mut found = made::retried();
+    let cases = made::beginning().selection;
+    for (case, selected) in
+        found.kernels[0].run.as_mut().expect("it ran").cases.iter_mut().zip(cases)
+    {
+        case.id = selected.id();
+    }
+    table.ended(0, &found.kernels[0]).expect("written");
+    assert!(to.text().contains("3 ok; 1 flaky"), "{}", to.text());
+}

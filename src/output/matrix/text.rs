@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use scenarios::report::wrap;
 
 use crate::output::document::MatrixDocument;
-use crate::output::matrix::findings::{self, Findings, Group, Wrong, names};
+use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
 use crate::output::matrix::grid::{Cell, Grid, grid};
-use crate::output::word::{Tally, Word, coloured};
+use crate::output::word::{FLAKY_MARK, FLAKY_MEANING, Tally, Word, coloured};
 use crate::style::Style;
 
 /// No table is laid out for less.
@@ -27,6 +27,8 @@ pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
     page.legend(&grid);
     page.ends(&findings);
     page.wrong(&findings);
+    page.retried("Flaky: failed in a slow lab, and not when tried again", &findings.flaky);
+    page.retried("Tried again after a slow lab", &findings.retried);
     page.bugs(&findings);
     page.complaints(&findings);
     page.groups("Stale expectations: the bug is not there", &findings.stale);
@@ -99,6 +101,9 @@ impl Page<'_> {
         for word in Word::WORST_FIRST.into_iter().rev().filter(|word| grid.all.of(*word) > 0) {
             self.say(&format!("  {:<6} ", word.text()), word.meaning());
         }
+        if grid.all.flaky() > 0 {
+            self.say(&format!("  {FLAKY_MARK:<6} "), FLAKY_MEANING);
+        }
         if grid.counts {
             let what =
                 "n of a cell's m cases have this result, the others one above it in this list";
@@ -151,6 +156,20 @@ impl Page<'_> {
         }
         // Not wrapped: it is to be copied.
         self.line(&format!("    again     {}", wrong.again(self.found)));
+    }
+
+    fn retried(&mut self, heading: &str, cases: &[RetriedCase<'_>]) {
+        if cases.is_empty() {
+            return;
+        }
+        self.heading(heading);
+        for RetriedCase { kernel, title, retried } in cases {
+            let kernel = &self.found.kernels[*kernel].name;
+            self.say("  ", &format!("{title} on {kernel}: {}", retried.often()));
+            for line in retried.tries() {
+                self.say("    ", &line);
+            }
+        }
     }
 
     fn bugs(&mut self, findings: &Findings<'_>) {

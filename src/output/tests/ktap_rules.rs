@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<Vec<TestResult>, String> {
         other => return Err(format!("no version line: {other:?}")),
     }
     let plan = lines.next().and_then(|line| line.strip_prefix("1..")).and_then(|n| n.parse().ok());
-    let planned: usize = plan.ok_or("no plan behind the version line")?;
+    let planned: usize = plan.ok_or("no plan after the version line")?;
     let mut results = Vec::new();
     for line in lines {
         if let Some(word) = GUESSED_BY.iter().find(|word| line.contains(*word)) {

@@ -250,7 +250,7 @@ impl Host {
             let frame = machine.hear(left).map_err(NotUp::EndedEarly)?;
             match frame.tag {
                 tag::READY => break,
-                tag::LACKS => missing.push(String::from_utf8_lossy(&frame.payload).into_owned()),
+                tag::MISSING => missing.push(String::from_utf8_lossy(&frame.payload).into_owned()),
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use crate::net::scm_rights::{self, Receive};
 use crate::socket::Listener;
 use crate::wait;
 
-/// Where listeners are handed to whoever connects.
+/// A UNIX socket whose clients are given listeners.
 pub struct HandoverPoint {
     socket: UnixListener,
 }
@@ -50,7 +50,7 @@ impl AsFd for HandoverPoint {
 
 /// The listeners that are handed out under `name`.
 ///
-/// Whoever has one, too, keeps it from closing.
+/// The descriptors keep them open.
 ///
 /// # Errors
 /// Nothing is handed out under this name.

@@ -19,7 +19,7 @@ use super::worker_process::command;
 use crate::Family;
 use crate::error::{Context, Error, Result};
 use crate::process::subprocess::inherited;
-use crate::socket::bind_spec::Place;
+use crate::socket::bind_spec::BindSpec;
 use crate::socket::{Child, Listener, Received, Stream};
 
 /// How many children the queue of a listener takes before it is full.
@@ -43,8 +43,8 @@ const AT_A_TIME: usize = 64;
 /// The kernel refuses.
 pub fn listen(family: Family) -> Result<Listener> {
     let listener = Listener::unrecorded("a worker's listener", family)?;
-    let place = Place::any(family);
-    place.bind(&listener).call(|| format!("bind({})", place.address))?;
+    let spec = BindSpec::any(family);
+    spec.bind(&listener).call(|| format!("bind({})", spec.address))?;
     listener.listen(BACKLOG).call(|| format!("listen({BACKLOG})"))?;
     Ok(listener)
 }
@@ -54,7 +54,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> ! {
     let orders = from_argument(&arguments.next().unwrap_or_default());
     let done = orders.and_then(Worker::open).and_then(Worker::work);
     if let Err(e) = &done {
-        // The lab reads it in place of an answer. Where the lab is gone, nobody reads anything.
+        // The lab reads it instead of an answer, if the lab still exists.
         let _ = send(&mut io::stdout().lock(), &Answer::Failed(e.to_string()));
     }
     std::process::exit(i32::from(done.is_err()))

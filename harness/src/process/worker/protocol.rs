@@ -19,8 +19,8 @@ pub struct Orders {
     pub source: Source,
     /// The address family of its listeners.
     pub family: Family,
-    /// The name, in the lab's network namespace, under which it hands its listeners to
-    /// whoever connects. Nowhere if there is none.
+    /// The name, in the lab's network namespace, under which processes that
+    /// connect are given its listeners. It hands out none without a name.
     pub hands_out_at: Option<String>,
     /// What it does for its clients.
     pub service: Service,
@@ -31,7 +31,7 @@ pub struct Orders {
 pub enum Source {
     /// It makes one, with `SO_REUSEPORT`, at every address of its family and the lab's port.
     Own,
-    /// Whoever started it left these descriptors open.
+    /// The process that started it left these descriptors open.
     Inherited(Vec<RawFd>),
     /// It connects to this name, where a worker or the lab hands them out (`SCM_RIGHTS`).
     HandedOutAt(String),
@@ -90,7 +90,7 @@ pub struct Served {
     pub request: String,
 }
 
-/// Writes a message, at one go.
+/// Writes a message with one call.
 pub(super) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
     line.push(b'\n');

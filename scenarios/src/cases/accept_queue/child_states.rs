@@ -20,7 +20,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/without-data",
         does: "The child of a client that has sent nothing waits in A's queue; B listens; A is \
                closed; then the client sends.",
-        must: "Off: one RST when A is closed. On: B accepts the child, and gets what is sent later.",
+        must: "Off: one RST when A is closed. On: B accepts the child, and receives what is sent \
+               later.",
         documents: &[TALK.at("acceptable connections")],
         source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
@@ -32,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/finished",
         does: "The client of a child in A's queue has sent data and a FIN; B listens; A is closed.",
         must: "Off: one RST that acknowledges the FIN too. On: B accepts the child, and reads the \
-               data and the end.",
+               data and then end of file.",
         source: "inet_csk_listen_stop(), a child in CLOSE_WAIT",
         settings: Settings::FamiliesOffAndOn,
         waits_for: DELAYED_ACK,
@@ -44,8 +45,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/reset",
         does: "The client of a child in A's queue has sent data and then reset the connection; B \
                listens; A is closed.",
-        must: "Off: the child vanishes without a packet. On: it moves all the same; B accepts it, \
-               reads the data, and then finds the reset.",
+        must: "Off: the child is freed without a packet. On: it moves nevertheless; B accepts it, \
+               reads the data, and then gets ECONNRESET.",
         source: "inet_csk_listen_stop(), a child in CLOSE",
         settings: Settings::FamiliesOffAndOn,
         run: reset,
@@ -120,7 +121,7 @@ fn finished(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_service(&b)
 }
 
-/// What comes behind [`SERVED`], up to the close.
+/// What comes after [`SERVED`], up to the close.
 const FINISHED: &str = "
     C > S  F. 12:12(0) ack 1
     S > C  . 1:1(0) ack 13

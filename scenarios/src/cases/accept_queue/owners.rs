@@ -3,9 +3,9 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::wait;
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/owner-killed",
         does: "As quiz 1, but a second process has A open too: A is closed here, and then that \
                process is killed.",
-        must: "As quiz 1, and only by the death of the last process that has A open.",
+        must: "As quiz 1, but only when the last process that has A open dies.",
         source: "do_exit() closes files, inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
         run: owner_killed,
@@ -34,8 +34,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/owner-of-four-killed",
         does: "24 children wait in the queues of four listeners, which only one process has open; \
                B listens here; that process is killed.",
-        must: "Off: 24 resets. On: all children reach B; those that moved to a listener which was \
-               about to close went on from there, and each hop is counted.",
+        must: "Off: 24 resets. On: all children reach B; those that moved to a listener that was \
+               then closed as well moved on, and each hop is counted.",
         source: "do_exit() closes one file after the other; LINUX_MIB_TCPMIGRATEREQSUCCESS counts \
                  hops",
         settings: Settings::FamiliesOffAndOn,
@@ -59,7 +59,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accept-queue/over-full",
         does: "Three children migrate to B, whose backlog is 1. W sends a SYN; one child is \
                accepted, and W tries again; another one is, and W tries once more.",
-        must: "B drops SYNs, each counted, until no more children wait than its backlog is.",
+        must: "B drops SYNs, and counts each, until the number of waiting children is no more than \
+               its backlog.",
         source: "sk_acceptq_is_full() in tcp_conn_request()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[
@@ -255,16 +256,16 @@ fn without_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn closed_under_accept(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let a = lab.listen_at("A", &Place::usual(setting.family))?;
-    let waiter = Waiter::start_on_the_descriptor(&a)?;
+    let a = lab.listen_at("A", &BindSpec::usual(setting.family))?;
+    let thread = BlockedThread::start_on_the_descriptor(&a)?;
     let b = lab.listen("B")?;
     lab.select_index(&a, 0)?;
     let before = lab.counters()?;
     lab.close(a);
     lab.observe_sockets("after the close")?;
-    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.observe("the waiter after the close", asleep_or_woken(&thread, Duration::ZERO)?);
     let _client = lab.connect("C")?;
-    let child = waiter.end()?;
+    let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody".into(), |child| lab.trace().name_of(child.peer));
     lab.observe("the call returns", format!("{whose}'s connection"));
     lab.observe_sockets("then")?;

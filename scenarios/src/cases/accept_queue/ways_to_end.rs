@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::{Listener, Stream};
 use harness::trace::CloseCall;
 
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/shutdown-rdwr",
         does: "As quiz 1, but A is shut down in both directions instead of closed.",
-        must: "As quiz 1; and A, which is still open, accepts no more: EINVAL.",
+        must: "As quiz 1. A is still open, and accept on it fails with EINVAL.",
         source: "inet_shutdown(), tcp_disconnect(), inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/shutdown-rd",
         does: "As quiz 1, but A is shut down for reading instead of closed.",
-        must: "As quiz 1; and A, which is still open, accepts no more: EINVAL.",
+        must: "As quiz 1. A is still open, and accept on it fails with EINVAL.",
         source: "inet_shutdown(), case TCP_LISTEN: RCV_SHUTDOWN disconnects",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| {
@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/disconnect",
         does: "As quiz 1, but A is connected to AF_UNSPEC instead of closed.",
-        must: "As quiz 1; and A, which is still open, accepts no more: EINVAL.",
+        must: "As quiz 1. A is still open, and accept on it fails with EINVAL.",
         source: "inet_stream_connect(), tcp_disconnect(), inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| ended_by(lab, |lab, a| ended(lab, a, DISCONNECT, Listener::disconnect)),
@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/close-range",
         does: "As quiz 1, but A is closed by close_range, of its descriptor alone.",
-        must: "As quiz 1; B's descriptor is out of the range, and B stays.",
+        must: "As quiz 1. B's descriptor is outside of the range, and B stays open.",
         source: "__close_range(), filp_close()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::CloseRange)),
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/io-uring-close",
         does: "As quiz 1, but A is closed by IORING_OP_CLOSE, through io_uring.",
-        must: "As quiz 1, by the time that io_uring_enter returns.",
+        must: "As quiz 1, as soon as io_uring_enter returns.",
         source: "io_close(), filp_close(); fput() leaves the rest to task_work_run(), which runs \
                  before the call returns",
         settings: Settings::FamiliesOffAndOn,
@@ -94,7 +94,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/shutdown-wr",
         does: "With a child in A's queue and B listening, A is shut down for writing.",
-        must: "Nothing happens: A listens on, and accepts its child.",
+        must: "Nothing happens: A goes on listening, and accepts its child.",
         source: "inet_shutdown(), case TCP_LISTEN: only RCV_SHUTDOWN matters",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::C_IS_ANSWERED]),
@@ -105,7 +105,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/duplicate",
         does: "With a child in A's queue and B listening, a duplicate of A is closed.",
-        must: "Nothing happens: A is open as long as one descriptor of it is.",
+        must: "Nothing happens: A stays open until its last descriptor is closed.",
         documents: &[REPLY.at("`dup doesn't count`")],
         source: "inet_release() at the last reference",
         settings: Settings::FamiliesOffAndOn,
@@ -132,15 +132,15 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/target",
         does: "16 children wait in A's queue; B, C and D listen; A is closed. Then the same \
-               clients connect anew, from the same ports.",
-        must: "Each child moves to the listener that a new connection with its four-tuple is \
-               given to, and not all to the same.",
+               clients connect again, from the same ports.",
+        must: "Each child moves to the listener that gets a new connection with the same \
+               four-tuple; they do not all move to the same listener.",
         source: "reuseport_migrate_sock(): hash = migrating_sk->sk_hash; \
                  reuseport_select_sock_by_hash()",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: |lab, setting| {
-            let moved = moved(lab, &Place::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
+            let moved = moved(lab, &BindSpec::usual(setting.family), CHILDREN, |_, _| Ok(()))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -148,8 +148,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "accept-queue/chain",
-        does: "A child waits in A's queue; three times another listener starts and the child's \
-               is closed.",
+        does: "A child waits in A's queue; three times, another listener starts and the one that \
+               has the child is closed.",
         must: "The child reaches the last listener; each hop is counted.",
         source: "inet_csk_listen_stop(), LINUX_MIB_TCPMIGRATEREQSUCCESS",
         settings: Settings::FamiliesOn,
@@ -167,8 +167,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/last-listener",
         does: "Two children wait in the queue of a group's only listener, which is closed.",
-        must: "There is nobody to move to: one reset each. On, each is a failed migration; off, \
-               nothing is counted.",
+        must: "There is no target: each child is reset. On: each counts as a failed migration. \
+               Off: nothing is counted.",
         source: "reuseport_migrate_sock(), LINUX_MIB_TCPMIGRATEREQFAILURE",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[

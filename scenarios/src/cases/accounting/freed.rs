@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
-use harness::gate::{Kind, Whose};
+use harness::gate::{GateKind, Whose};
 use harness::lab::{HELD, Lab};
 use harness::process::entry::use_every_descriptor;
 use harness::socket::wire_client::Draft;
@@ -20,8 +20,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accounting/freed/groups",
         does: "300 times: A and B listen; A is shut down, and listens again; both are shut \
                down; A listens again, then B; both are closed.",
-        must: "Every group is freed with its last member: the one that both had left, the one \
-               that A founded, and the one that B left for A's.",
+        must: "Every group is freed with its last member: the one that both had left, the one that \
+               A started, and the one that B left for A's.",
         source: "reuseport_detach_sock(), reuseport_resurrect(), __reuseport_detach_closed_sock()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
@@ -33,8 +33,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accounting/freed/accept-queue",
         does: "300 children wait in A's queue; B listens; A is closed, then B.",
-        must: "All move to B, and are reset by its close. Nothing is left of children and \
-               listeners.",
+        must: "All move to B, and are reset by its close. All children and listeners are freed.",
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), inet_child_forget()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine],
@@ -46,7 +45,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accounting/freed/by-program",
         does: "As accounting/freed/accept-queue, with a program that passes.",
-        must: "As there; and nothing is left of the empty packets that the program was shown.",
+        must: "As accounting/freed/accept-queue; and the empty packets that the program was shown \
+               are all freed.",
         source: "reuseport_migrate_sock(): alloc_skb(), kfree_skb()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Programs],
@@ -65,9 +65,9 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accounting/freed/classic-programs",
         does: "300 times: a classic program is attached to A, replaced by another, detached, and \
-               attached again; one is refused by a socket that can be in no group; A is closed.",
-        must: "Of programs that were replaced, detached or refused, and of A's last, nothing is \
-               left.",
+               attached again; a socket that cannot be in a group refuses one; A is closed.",
+        must: "Every program is freed: those that were replaced, detached or refused, and A's \
+               last.",
         source: "reuseport_attach_prog(), reuseport_detach_prog(), sk_reuseport_attach_filter(), \
                  sk_reuseport_prog_free()",
         settings: Settings::FamiliesOn,
@@ -82,8 +82,8 @@ pub(super) const CASES: &[Case] = &[
         does: "300 handshakes are in flight to A behind a gate, and their clients have \
                sent data; B listens; the gate opens, and A is closed; when all children wait, B is \
                closed.",
-        must: "All move to B, by their data, and are reset by its close. Nothing is left of \
-               requests, children and listeners.",
+        must: "All move to B, by their data, and are reset by its close. All requests, children \
+               and listeners are freed.",
         source: "inet_csk_complete_hashdance(), reqsk_put()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
@@ -96,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
         name: "accounting/freed/timer",
         does: "300 handshakes are in flight to A behind a gate; B listens; A is closed; \
                when the SYN+ACK timer has moved all, their clients reset them; B is closed.",
-        must: "All move to B, as copies. Nothing is left of requests, copies and listeners.",
+        must: "All move to B, as clones. All requests, clones and listeners are freed.",
         source: "reqsk_timer_handler(), inet_reqsk_clone()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
@@ -110,8 +110,8 @@ pub(super) const CASES: &[Case] = &[
         name: "accounting/freed/fast-open",
         does: "300 Fast Open children wait in A's queue, their handshakes unfinished behind \
                a gate; B listens; A is closed, then B.",
-        must: "All move to B, with copies of their requests, and are reset by its close. Nothing \
-               is left of children, requests, copies and listeners.",
+        must: "All move to B, with clones of their requests, and are reset by its close. All \
+               children, requests, clones and listeners are freed.",
         source: "inet_csk_listen_stop(), inet_reqsk_clone(), reqsk_fastopen_remove()",
         settings: Settings::FamiliesOn,
         needs: &[Need::OwnMachine, Need::Gate],
@@ -128,7 +128,7 @@ pub(super) const CASES: &[Case] = &[
         does: "20 children wait in A's queue; A is closed, the only listener. B listens; three \
                clients come that never acknowledge a FIN; B's children are closed; then the \
                clients reset.",
-        must: "The children that have no target are no orphans once they are reset: three are \
+        must: "Children without a target do not count as orphans once they are reset: three are \
                counted while the three clients keep silent, and none in the end.",
         source: "inet_child_forget(): tcp_orphan_count_inc(); inet_csk_destroy_sock()",
         settings: Settings::FamiliesOn,
@@ -176,11 +176,11 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// How often everything is done. What is lost each time is told from what a kernel allocates
-/// for reasons of its own.
+/// How often everything is done: often enough to distinguish what is lost each time from what a
+/// kernel allocates for reasons of its own.
 const TIMES: usize = 300;
 
-/// How often before memory is first read: what is allocated once, is.
+/// How often before memory is first read: what is allocated only once has been by then.
 const AT_FIRST: usize = 50;
 
 /// [`FAST_OPEN`], and TFO_CLIENT_ENABLE and TFO_CLIENT_NO_COOKIE.
@@ -278,7 +278,7 @@ fn timer(lab: &mut Lab, times: usize) -> harness::Result<()> {
     let before = lab.counters()?;
     let b = listen(lab, times as i32)?;
     // Of a filter's gate, each listener needs one.
-    let of_b = (gate.kind() == Kind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
+    let of_b = (gate.kind() == GateKind::Filter).then(|| lab.close_gate(&b, Whose::Everyone));
     let _of_b = of_b.transpose()?;
     lab.close_gated(a, &mut gate)?;
     wait::until_within(FIRST + wait::deadline(), "the timer to move every request", || {

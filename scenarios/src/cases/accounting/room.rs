@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         does: "20 times a request is in flight, the next listener starts, the last one is closed, \
                and the client's ACK comes; at the end the last listener is filled up.",
         must: "On: 20 connections on 20 listeners, and each listener is freed. Off: 20 resets, and \
-               the same. The last one has room as if it had just begun.",
+               the same. The last one has as much room as a fresh one.",
         source: "inet_csk_complete_hashdance(), inet_csk_reqsk_queue_removed(), reqsk_put()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::ManyConnections),
@@ -63,9 +63,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "accounting/fast-open",
-        does: "20 times a Fast Open child waits, the next listener, which allows one that is \
-               unfinished, starts, the last one is closed, and the child is finished and accepted; \
-               then clients come with data in their SYNs.",
+        does: "20 times a Fast Open child waits, the next listener, which allows one unfinished \
+               Fast Open child, starts, the last one is closed, and the child is finished and \
+               accepted; then clients connect with data in their SYNs.",
         must: "The last listener takes the data of one of them.",
         source: "reqsk_fastopen_remove(), fastopenq.qlen, a0ab2ba83e35",
         settings: Settings::FamiliesOn,
@@ -133,7 +133,6 @@ fn handshake(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         next(lab, &mut last)?;
         answers.push(lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"?"))?);
         if let Some(child) = last.accept_now()? {
-            child.reset_on_close()?;
             children.push(child);
         }
         clients.push(w);
@@ -159,7 +158,6 @@ fn fast_open(lab: &mut Lab, _: Setting) -> harness::Result<()> {
         lab.close(std::mem::replace(&mut last, target));
         lab.wire_send(&mut w, &Draft::new(".", 12, 1))?;
         if let Some(child) = last.accept_now()? {
-            child.reset_on_close()?;
             children.push(child);
         }
         clients.push(w);

@@ -38,7 +38,7 @@ macro_rules! asked {
         Case {
             name: $name,
             does: concat!(
-                "A's group has a program that counts its runs; W's SYN was A's; B, C and D \
+                "A's group has a program that counts its runs; A has received W's SYN; B, C and D \
                  listen. ",
                 $does
             ),
@@ -173,7 +173,7 @@ pub(super) const CASES: &[Case] = &[
         Pass,
         "A is closed, W is silent, and the SYN+ACK timer fires; then W sends data. The program \
          always passes.",
-        "The request moves to one of B, C and D, which the data completes the handshake on.",
+        "The request moves to one of B, C and D, and the data completes the handshake there.",
         "reqsk_timer_handler()"
     ),
     asked!(
@@ -222,7 +222,7 @@ fn must(path: Path, answer: Answer) -> Expectation {
     let in_handshake = matches!(path, Path::FinalAck | Path::FinalAckShutdown | Path::Timer);
     let counter = if dropped { "TCPMigrateReqFailure" } else { "TCPMigrateReqSuccess" };
     let established = matches!(path, Path::Close | Path::Shutdown);
-    // A Fast Open child that was reset is none any more when its ACK comes.
+    // A Fast Open child that was reset is gone when its ACK comes.
     let resets = i64::from(dropped) + i64::from(dropped && path == Path::FastOpen);
     let must = Expectation::new()
         .fact("runs", runs(path, dropped))
@@ -254,7 +254,7 @@ fn runs(path: Path, dropped: bool) -> &'static str {
         (Path::FastOpen, false) => "new 1, SYN_RECV 1",
         (Path::FinalAck | Path::FinalAckShutdown, false) => "new 1, by segment 1",
         (Path::Timer, false) => "new 1, by timer 1",
-        // What W sends then belongs to nothing.
+        // What W sends then has no connection and no request.
         (Path::FastOpen, true) => "new 2, SYN_RECV 1",
         (Path::FinalAck | Path::FinalAckShutdown, true) => "new 2, by segment 1",
         (Path::Timer, true) => "new 2, by timer 1",

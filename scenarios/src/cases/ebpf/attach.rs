@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use harness::Context;
 use harness::bpf::{Attach, PASS, Program, detach, lock_filters, select_index};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener};
 
@@ -20,8 +20,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/attach/locked",
         does: "A has SO_LOCK_FILTER. A program is attached to it, and a classic one; then both to \
                B, of the same group.",
-        must: "A refuses both with EPERM. The lock is the socket's and not the group's: B takes \
-               them.",
+        must: "A refuses both with EPERM. The lock belongs to the socket, not to the group: B \
+               accepts them.",
         source: "sk_reuseport_attach_bpf(): SOCK_FILTER_LOCKED",
         settings: Settings::Families,
         needs: &[Need::Programs],
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/attach/shut-down-member",
-        does: "W's SYN was A's; B listens; A is shut down, and a program is attached to A; W \
+        does: "A has W's request; B listens; A is shut down, and a program is attached to A; W \
                sends a bare ACK.",
         must: "A is split off into a group of its own, where it is the only choice: the ACK makes \
                a child of A, which no longer listens, and is answered by an RST that acknowledges \
@@ -63,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/attach/lone-member",
         does: "A is alone, with a program that counts its runs; A is shut down and listens again; \
                a client comes.",
-        must: "A founds a new group, and the program is lost, whatever the sysctl.",
+        must: "A starts a new group, and the program is lost, whatever the sysctl.",
         source: "inet_csk_listen_start(), reuseport_resurrect(): no program is carried over",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -75,7 +75,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/attach/member-of-two",
         does: "As ebpf/attach/lone-member, but B listens too.",
-        must: "The group lives on with B, and so does its program, to which A comes back.",
+        must: "The group stays with B and keeps its program, and A joins it again.",
         source: "reuseport_resurrect(): the group of another listener",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -106,9 +106,9 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/attach/before-listening",
         does: "A is bound, gets a program, and listens; B is bound, gets another, and listens; C \
                is bound and listens; a client comes; B is closed.",
-        must: "Who gets a program before listening founds a group. A's is the one that C joins, \
-               and its program is asked. B has a group and so cannot join another: EADDRINUSE; \
-               B's program is freed with B.",
+        must: "A socket that gets a program before it listens starts a group. C joins A's, whose \
+               program runs. B has a group and so cannot join another: EADDRINUSE; B's program is \
+               freed with B.",
         source: "reuseport_attach_prog(), reuseport_alloc(); inet_csk_bind_conflict(): \
                  reuseport_cb_ok; reuseport_free_rcu()",
         settings: Settings::Families,
@@ -187,12 +187,12 @@ fn without_the_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn attached_before_listening(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
-    let place = Place::usual(setting.family);
+    let spec = BindSpec::usual(setting.family);
     let [runs, unused] = [Runs::new()?, Runs::new()?];
     let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
     let another = Program::load(Attach::SelectOrMigrate, &unused.counted())?;
     let mut listen = |name: &str, its: Option<&Program>| {
-        let listener = lab.bind_at(name, &place)?;
+        let listener = lab.bind_at(name, &spec)?;
         if let Some(its) = its {
             lab.attach(&listener, its)?;
         }

@@ -7,7 +7,7 @@ use harness::bpf::{
     Attach, Counts, DROP, Index, PASS, Program, SockArray, Statement, select, store_result, when,
 };
 use harness::lab::Lab;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
 
@@ -23,17 +23,17 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/choice/pass-is-the-hash",
         does: "As accept-queue/target, with the sysctl at 0 and a program that always passes.",
-        must: "As accept-queue/target: each child goes where a new connection with its four-tuple \
-               is given to.",
+        must: "As accept-queue/target: each child goes to the listener that gets a new connection \
+               with the same four-tuple.",
         source: "reuseport_select_sock_by_hash()",
         settings: Settings::Families,
         needs: &[Need::Programs],
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, setting| {
             let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
-            let place = Place::usual(setting.family);
+            let spec = BindSpec::usual(setting.family);
             let moved =
-                moved(lab, &place, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
+                moved(lab, &spec, CHILDREN, |lab, targets| lab.attach(&targets[0], &program))?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/choice/all-in-order",
         does: "Children of six clients wait in A's queue; B, C and D listen; when migrating, a \
                program selects index 2; A is closed.",
-        must: "All six are C's, in their order.",
+        must: "C has all six, in their order.",
         source: "inet_csk_listen_stop()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -61,8 +61,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/choice/syn",
         does: "A, B and C listen; a program selects index 1 for everything. Eight clients come; \
                then index 1 is emptied, and four come.",
-        must: "B has the first eight. The four that no selection is made for are given by the \
-               hash to a member of the group.",
+        must: "B has the first eight. Nothing is selected for the other four: the hash gives each \
+               to a member of the group.",
         source: "reuseport_select_sock(), sk_select_reuseport(): -ENOENT",
         settings: Settings::Families,
         needs: &[Need::Programs],
@@ -79,8 +79,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/choice/refuse-syn",
         does: "A listens; a program drops everything. W sends a SYN; C connects. Then the program \
                is detached.",
-        must: "To drop a SYN is to refuse it, and no silence: an RST that acknowledges it, and \
-               ECONNREFUSED. Afterwards A serves a client.",
+        must: "A SYN that is dropped is refused, not ignored: an RST acknowledges it, and connect \
+               fails with ECONNREFUSED. Afterwards A serves a client.",
         source: "inet_lookup_reuseport(), ERR_PTR(-ECONNREFUSED); tcp_v4_rcv(): no_tcp_socket",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -104,9 +104,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/choice/errors",
-        does: "For everything, a program selects an empty place, a listener of another address, \
-               one of another family, and a UDP socket; keeps what each came to; and passes. W's \
-               SYN was A's; B listens; A is closed; W sends its ACK with data.",
+        does: "Whenever it runs, a program selects an empty index, a listener of another address, \
+               one of another family, and a UDP socket; records the result of each; and passes. A \
+               has W's request; B listens; A is closed; W sends its ACK with data.",
         must: "ENOENT, EBADFD, EAFNOSUPPORT and EPROTOTYPE, and the hash chooses among A's own \
                group: B.",
         source: "sk_select_reuseport(), reuseport_id",
@@ -128,9 +128,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/choice/last-selection",
-        does: "W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with data. When \
-               migrating, a program selects D's place, C's, and an empty one; and passes.",
-        must: "The last selection that came to something counts: C accepts W's connection.",
+        does: "A has W's request; B, C and D listen; A is closed; W sends its ACK with data. When \
+               migrating, a program selects D's index, C's, and an empty one; and passes.",
+        must: "The last selection that succeeded counts: C accepts W's connection.",
         source: "sk_select_reuseport(): selected_sk",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -151,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/choice/other-result",
         does: "W's child waits in A's queue; B, C and D listen; A is closed. When migrating, a \
-               program selects C's place, and ends with 2, which is neither SK_PASS nor SK_DROP.",
+               program selects C's index, and returns 2, which is neither SK_PASS nor SK_DROP.",
         must: "What is not SK_PASS is a drop: the child is reset, and a failed migration counted.",
         source: "bpf_run_sk_reuseport(): action == SK_PASS",
         settings: Settings::FamiliesOffAndOn,
@@ -173,8 +173,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/choice/every-packet",
-        does: "W's SYN was A's; B listens; A is closed. W sends its SYN again, an ACK of what \
-               nobody sent, an ACK from beyond the window, and its data.",
+        does: "A has W's request; B listens; A is closed. W sends its SYN again, an ACK of a \
+               number that was never sent, an ACK from beyond the window, and its data.",
         must: "The program is asked for each of the four segments, and one migration is counted: \
                the request stays A's until there is a child.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(): reuseport_migrate_sock() for every segment",
@@ -280,7 +280,7 @@ fn select_and_end<'m>(
     observe_accepted_by(lab, &[&b, &c, &d])
 }
 
-/// The place of each selection that fails, and what it is called.
+/// The index of each selection that fails, and what it is called.
 const FAILING: [&str; 4] = ["an empty place", "another address", "another family", "a UDP socket"];
 
 fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
@@ -293,8 +293,8 @@ fn failing_selections(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     statements.push(PASS);
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
     let other = if setting.family == Family::V4 { Family::V6 } else { Family::V4 };
-    let neighbour = lab.listen_at("N", &Place::neighbour(setting.family))?;
-    let stranger = lab.listen_at("X", &Place::any(other).v6_only())?;
+    let neighbour = lab.listen_at("N", &BindSpec::neighbour(setting.family))?;
+    let stranger = lab.listen_at("X", &BindSpec::any(other).v6_only())?;
     let udp = lab.udp("U")?;
     lab.put_in_array(&group, 1, &neighbour)?;
     lab.put_in_array(&group, 2, &stranger)?;
@@ -334,7 +334,7 @@ fn every_packet(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     observe_child(lab, &b)
 }
 
-/// What a helper came to: `ok`, or the errno below zero.
+/// What a helper returned: `ok`, or the errno below zero.
 fn errno(result: i64) -> String {
     match result {
         0 => "ok".to_owned(),

@@ -1,10 +1,10 @@
-//! Who can detach a program, and what it does no more then.
+//! Who can detach a program, and what the program no longer does then.
 
 use std::net::Shutdown;
 
 use harness::bpf::{Attach, PASS, Program, detach};
 use harness::lab::{Lab, outcome};
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin};
@@ -15,8 +15,8 @@ use crate::steps::wires;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/detach/who",
-        does: "A and B are a group with a program, which each of them detaches in turn; others \
-               try that have none.",
+        does: "A and B are a group with a program, which each of them detaches in turn; sockets \
+               without a program try too.",
         must: "Any member may detach it. ENOENT for a group without, for a socket with \
                SO_REUSEPORT and no group, and for a member that was shut down; EINVAL for a \
                socket without SO_REUSEPORT.",
@@ -61,7 +61,7 @@ fn who_detaches(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("again", outcome(detach(&a)));
     lab.attach(&a, &program)?;
     lab.observe("by B", outcome(detach(&b)));
-    let bound = lab.bind_at("C", &Place::usual(setting.family))?;
+    let bound = lab.bind_at("C", &BindSpec::usual(setting.family))?;
     lab.observe("by a socket with the option and no group", outcome(detach(&bound)));
     let bare = lab.socket("D")?;
     lab.observe("by a socket without the option", outcome(detach(&bare)));

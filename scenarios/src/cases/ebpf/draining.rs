@@ -2,8 +2,8 @@
 //! there is served, and only then the old listener closes. The programs are of the kind that
 //! is for new connections alone, as on kernels without migration.
 //!
-//! A request is its listener's until the SYN+ACK timer gives it up. With
-//! `tcp_synack_retries` at n the last repetition comes after 2^n - 1 seconds, and the end
+//! A request stays with its listener until the SYN+ACK timer gives it up. With
+//! `tcp_synack_retries` at n the last retransmission comes after 2^n - 1 seconds, and the end
 //! 2^n seconds later: 31 and 63 seconds by default.
 
 use std::time::Duration;
@@ -27,11 +27,11 @@ const DEFAULT_END: Duration = Duration::from_secs(63);
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/draining/last-moment",
-        does: "A program gives clients to the old listener A while it is registered, else to B. \
-               C's child and W's request are A's; B listens and A is taken out of the register; \
-               clients come; W answers A's last SYN+ACK, 31 seconds after the first; A accepts \
-               until EAGAIN and is closed.",
-        must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
+        does: "A program gives clients to the old listener A while A is in the socket array, and \
+               to B otherwise. A has C's child and W's request; B listens and A is taken out of \
+               the array; clients come; W answers A's last SYN+ACK, 31 seconds after the first; A \
+               accepts until EAGAIN and is closed.",
+        must: "No client is lost: A has C and W, B has those that came since, and none is reset.",
         documents: &[TALK.at("workaround 2: 1 + 2 + 4 + 8 + 16 = 31 seconds")],
         source: "reqsk_timer_handler(), tcp_synack_retries",
         settings: Settings::Families,
@@ -51,10 +51,10 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/draining/until-the-end",
         does: "As ebpf/draining/last-moment, but W never answers, and A is closed when its request \
                is gone.",
-        must: "That takes 63 seconds by default, not 31: the last repetition is waited for too. \
-               Nobody is lost, and no request is left.",
+        must: "That takes 63 seconds by default, not 31: the timeout after the last retransmission \
+               counts too. No client is lost, and no request is left.",
         source: "reqsk_timer_handler(): the request is given up at the expiry after the last \
-                 repetition",
+                 retransmission",
         settings: Settings::Once,
         needs: &[Need::Programs],
         waits_for: DEFAULT_END,
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/draining/short",
         does: "As ebpf/draining/last-moment, with tcp_synack_retries at 0: W answers within a \
                second of its SYN.",
-        must: "Nobody is lost: A has C and W, B has who came since, and nobody is reset.",
+        must: "No client is lost: A has C and W, B has those that came since, and none is reset.",
         documents: &[TALK.at("workaround 2")],
         source: "the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
@@ -125,11 +125,11 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/draining/counted",
-        does: "The program counts, in a map, what it gives to A and to B. C's child and W's \
-               request are A's; B listens; A is taken out of the register; clients come; W \
-               sends its data. A accepts just as many as were counted, and is closed.",
+        does: "The program counts, in a map, what it gives to A and to B. A has C's child and W's \
+               request; B listens; A is taken out of the array; clients come; W sends its data. A \
+               accepts just as many as were counted, and is closed.",
         must: "The count says when nothing is in flight any more, without waiting for timers: two \
-               were given to A, and none since. Nobody is lost.",
+               were given to A, and none since. No client is lost.",
         documents: &[COVER_LETTER.at("the recipe that counts SYNs and accepts in a map")],
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -160,7 +160,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// The old listener's place in the register, and the new one's.
+/// The old listener's index in the socket array, and the new one's.
 const OLD: u32 = 0;
 
 const NEW: u32 = 1;
@@ -180,13 +180,13 @@ struct Rest {
     client: Client,
     w: WireClient,
     before: harness::net::witness::Counters,
-    /// Who came since, and its child.
+    /// The client that came since, and its child.
     late: Option<(Client, Option<Child>)>,
     /// A's children.
     children: Vec<Child>,
 }
 
-/// C's child and W's request are A's; B listens, and A is out of the register.
+/// A has C's child and W's request; B listens, and A is out of the socket array.
 fn begin(lab: &mut Lab, group: SockArray, program: &Program) -> harness::Result<Drained> {
     let a = lab.listen("A")?;
     lab.put_in_array(&group, OLD, &a)?;
@@ -203,7 +203,7 @@ fn begin(lab: &mut Lab, group: SockArray, program: &Program) -> harness::Result<
     Ok(Drained { _group: group, a, rest, shown: vec![] })
 }
 
-/// The same, with a program that gives everything to the first that is registered.
+/// The same, with a program that gives everything to the first listener in the socket array.
 fn begin_simply(lab: &mut Lab) -> harness::Result<Drained> {
     let group = SockArray::new(2)?;
     let statements = [select(&group, OLD), select(&group, NEW), PASS];
@@ -223,7 +223,7 @@ impl Drained {
         Ok(())
     }
 
-    /// A accepts one, or finds that there is none.
+    /// A accepts one, or finds its queue empty.
     fn accept(&mut self, lab: &mut Lab) -> harness::Result<bool> {
         let Some((whose, child)) = lab.accept_next(&self.a)? else {
             self.shown.push("EAGAIN".to_owned());
@@ -252,7 +252,7 @@ impl Rest {
         Ok(())
     }
 
-    /// What came of everybody.
+    /// What happened to each client.
     fn observe(self, lab: &mut Lab) -> harness::Result<()> {
         lab.observe_counters(&self.before)?;
         lab.observe("recv(C)", self.client.receive_now()?.to_string());
@@ -261,12 +261,12 @@ impl Rest {
     }
 }
 
-/// What is so in every case; who came first is not reset, and B serves.
+/// What is the same in every case: the first clients are not reset, and B serves.
 fn drained_must() -> Expectation {
     Expectation::new().fact("recv(C)", "EAGAIN").fact("B serves a fresh client", "yes")
 }
 
-/// And who came since is B's.
+/// And B has the client that came since.
 fn saved_must() -> Expectation {
     drained_must().fact("accept(B)", "D's connection")
 }

@@ -1,4 +1,4 @@
-//! Which programs can be loaded, and by whom.
+//! Which programs can be loaded, and which users can load them.
 
 use harness::bpf::Width::{Byte, Double, Half, Word};
 use harness::bpf::{Attach, Field, PASS, Program, Statement, select_index};
@@ -13,8 +13,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/load/attach-types",
         does: "A program that passes is loaded with each attach type from 38 to 41, and with 0 \
                and 1.",
-        must: "0, 39 and 40 are taken: 0 means 39, which selects, and 40 migrates too. All others \
-               are EINVAL.",
+        must: "0, 39 and 40 are accepted: 0 means 39, which selects, and 40 migrates too. All \
+               others are EINVAL.",
         source: "bpf_prog_load_check_attach(), bpf_prog_load_fixup_attach_type()",
         settings: Settings::Once,
         needs: &[Need::Programs],
@@ -33,8 +33,9 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/load/accesses",
         does: "Programs are loaded that read a field of what they are shown, whole or a part, or \
                write to one.",
-        must: "Pointers and the hash are read whole, of eth_protocol no less than two bytes, any \
-               part of other numbers. To write is EACCES, as all else.",
+        must: "Pointers and the hash can only be read whole, eth_protocol only with at least two \
+               bytes, other numbers in any part. Everything else, writing included, fails with \
+               EACCES.",
         source: "sk_reuseport_is_valid_access()",
         settings: Settings::Once,
         needs: &[Need::Programs],
@@ -51,7 +52,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/load/privileges",
         does: "The second user, without capabilities, loads a program; attaches one that root \
                loaded; and attaches a classic one.",
-        must: "To load is EPERM. To attach asks for no privilege, of either kind.",
+        must: "Loading fails with EPERM. Attaching needs no privilege, for either kind of \
+               program.",
         source: "bpf_prog_load(); sk_reuseport_attach_bpf(), sk_reuseport_attach_filter()",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::SecondUid],

@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/select-only/final-ack",
         does: "A program that is only for new connections counts its runs, and would drop what \
-               migrates. W's SYN was A's; B, C and D listen; A is closed; W sends its ACK with \
+               migrates. A has W's request; B, C and D listen; A is closed; W sends its ACK with \
                data.",
         must: "It is not asked about the request. Off: an RST without ACK, and no failed \
                migration. On: the hash chooses who accepts W's connection.",
@@ -45,8 +45,8 @@ pub(super) const CASES: &[Case] = &[
         name: "ebpf/classic/close",
         does: "A's group has a classic program that always chooses the first member; W's child \
                waits; B, C and D listen; A is closed.",
-        must: "A classic program does not enable migration, nor is it asked. Off: the child is \
-               reset, and no failed migration is counted. On: the hash chooses.",
+        must: "A classic program does not enable migration, and does not run for it. Off: the \
+               child is reset, and no failed migration is counted. On: the hash chooses.",
         source: "reuseport_migrate_sock(): expected_attach_type",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_SENDS]),
@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// A ends with W's connection, in a group whose program is none that is asked.
+/// A ends with W's connection, in a group whose program does not run for migrations.
 fn abandoned(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<()> {
     let mut w = begin(lab, path)?;
     let [b, c, d] = [lab.listen("B")?, lab.listen("C")?, lab.listen("D")?];
@@ -102,7 +102,7 @@ fn not_asked(lab: &mut Lab, path: Path) -> harness::Result<()> {
 }
 
 fn not_asked_must(path: Path, setting: Setting) -> Expectation {
-    // A segment that belongs to nothing looks for a listener.
+    // A segment without a connection or a request is looked up among listeners.
     let again = path == Path::FinalAck && setting.migration == Migration::Off;
     abandoned_must(path, setting).fact("runs", if again { "new 2" } else { "new 1" })
 }

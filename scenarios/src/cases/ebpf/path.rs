@@ -12,7 +12,7 @@ use crate::steps::fast_open::syn_with_data;
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 
-/// How a connection comes to look for another listener.
+/// What makes a connection need another listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
     /// It waits in A's accept queue; A is closed.
@@ -45,7 +45,7 @@ pub(super) fn listen(lab: &mut Lab, name: &str, path: Path) -> harness::Result<L
     }
 }
 
-/// W's connection is A's, as far as it is to be when A ends.
+/// A has W's connection, in the state that it is to have when A ends.
 pub(super) fn begin(lab: &mut Lab, path: Path) -> harness::Result<WireClient> {
     let mut w = lab.wire_client("W")?;
     if path == Path::FastOpen {
@@ -59,7 +59,7 @@ pub(super) fn begin(lab: &mut Lab, path: Path) -> harness::Result<WireClient> {
     Ok(w)
 }
 
-/// Ends A. A listener that was shut down lives on.
+/// Ends A. A listener that was shut down stays open.
 pub(super) fn end(lab: &mut Lab, a: Listener, path: Path) -> harness::Result<Option<Listener>> {
     if !matches!(path, Path::Shutdown | Path::FinalAckShutdown) {
         lab.close(a);

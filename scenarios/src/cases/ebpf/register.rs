@@ -1,4 +1,4 @@
-//! The map of listeners: what it takes and tells, and when it loses one.
+//! The map of listeners (a socket array): what it takes and returns, and when it loses one.
 
 use std::net::Shutdown;
 
@@ -7,7 +7,7 @@ use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::socket::BACKLOG;
 use harness::socket::attribute::cookie;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -15,10 +15,10 @@ use crate::judge::expectation::{Expectation, WireRule};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/register/leaving",
-        does: "A, B and C are in a register, and their group has a program that is asked about \
+        does: "A, B and C are in a socket array, and their group has a program that is asked about \
                migrations. A is closed; B is shut down, listens again, and is registered again.",
-        must: "Whoever stops listening is out of the register at once, whatever the sysctl, and \
-               does not come back by listening again. C stays, with its cookie.",
+        must: "A listener that stops listening leaves the socket array at once, whatever the \
+               sysctl, and does not return to it by listening again. C stays, with its cookie.",
         source: "reuseport_stop_listen_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -30,7 +30,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "ebpf/register/leaving-for-good",
         does: "As ebpf/register/leaving, but the program is not asked about migrations.",
-        must: "The same, also with the sysctl off, when who stops listening leaves its group.",
+        must: "The same, also with the sysctl off, where a listener that stops listening leaves \
+               its group.",
         source: "reuseport_detach_sock(), bpf_sk_reuseport_detach()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Programs],
@@ -41,13 +42,13 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/register/refusals",
-        does: "A register is offered sockets that are not listeners of a group, one that is in \
-               it, one beyond its end; a place is emptied twice; a register of values with four \
-               bytes is asked who is in it.",
-        must: "EINVAL for a socket that does not listen, though a group for migrations may still \
-               know it, and for one without SO_REUSEPORT; EBUSY for one that has a place, in \
-               another register too; E2BIG beyond the end; ENOENT for a place that is empty; \
-               ENOSPC where cookies have no room. A place may be given to another.",
+        does: "Sockets that are not listeners of a group are put into a socket array; so are one \
+               that is in it already, and one at an index beyond its end. An index is emptied \
+               twice. An array whose values have four bytes is read.",
+        must: "EINVAL for a socket that does not listen, even if its group still keeps it for \
+               migrations, and for one without SO_REUSEPORT; EBUSY for one that has an index \
+               already, in this array or another; E2BIG beyond the end; ENOENT for an empty index; \
+               ENOSPC where a cookie does not fit. An index may be given to another listener.",
         source: "reuseport_array_update_check(), bpf_fd_reuseport_array_lookup_elem()",
         settings: Settings::Families,
         needs: &[Need::Programs],
@@ -72,12 +73,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/register/places",
-        does: "Listeners are put into places that must be empty, or taken; they take each other's \
-               places, are taken out and put back; a place beyond the end is emptied; a register \
-               goes with a listener in it, which is put into another.",
-        must: "EEXIST for a taken place that was to be empty, ENOENT for an empty one that was to \
-               be taken. Who was replaced, was taken out, or lost its register may have another \
-               place. E2BIG beyond the end.",
+        does: "Listeners are put at indices that must be empty, or must be taken; they replace \
+               each other, are taken out and put back. An index beyond the end is emptied. A \
+               socket array is freed with a listener in it, which is put into another.",
+        must: "EEXIST for a taken index that had to be empty, ENOENT for an empty one that had to \
+               be taken. A listener that was replaced or taken out, or whose array was freed, can \
+               get another index. E2BIG beyond the end.",
         source: "reuseport_array_update_check(), reuseport_array_delete_elem(), \
                  reuseport_array_free(); bpf_fd_reuseport_array_update_elem(): free_osk",
         settings: Settings::Families,
@@ -101,7 +102,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Who has each place of the array, by cookies.
+/// The listener at each index of the array, by its cookie.
 fn places(array: &SockArray, names: &[(u64, &str)], number: u32) -> String {
     let place = |index| match array.cookie(index) {
         Ok(cookie) => {
@@ -145,13 +146,13 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let [array, other] = [SockArray::new(2)?, SockArray::new(1)?];
     let narrow = SockArray::narrow(1)?;
     let [a, b, c] = [lab.listen("A")?, lab.listen("B")?, lab.listen("C")?];
-    let bound = lab.bind_at("D", &Place::usual(setting.family))?;
-    let former = lab.listen_at("F", &Place::neighbour(setting.family))?;
+    let bound = lab.bind_at("D", &BindSpec::usual(setting.family))?;
+    let former = lab.listen_at("F", &BindSpec::neighbour(setting.family))?;
     // So it stays in its group.
     lab.attach(&former, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
     lab.shut_down(&former, Shutdown::Both)?;
     let alone = lab.socket("E")?;
-    // Without SO_REUSEPORT the usual address is not to be had.
+    // Without SO_REUSEPORT the usual address is taken.
     lab.start_listening(&alone, BACKLOG)?;
     let names = [(cookie(&a)?, "A"), (cookie(&b)?, "B"), (cookie(&c)?, "C")];
     for (what, came) in [

@@ -6,9 +6,9 @@ use harness::bpf::{Attach, ContextRecord, ContextRecords, PASS, Program, Recorde
 use harness::lab::Lab;
 use harness::net::segment::Segment;
 use harness::socket::attribute::cookie;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::WireClient;
-use harness::socket::{BACKLOG, Child, Listener, Stream};
+use harness::socket::{BACKLOG, Child, Listener};
 use harness::{Family, PORT};
 
 use crate::case::{Case, Need, Setting, Settings};
@@ -26,7 +26,10 @@ macro_rules! shown {
     ($name:literal, $path:ident, $place:ident, $does:literal, $must:literal) => {
         Case {
             name: $name,
-            does: concat!("A program keeps what it is shown; W's SYN was A's; B listens. ", $does),
+            does: concat!(
+                "A program keeps what it is shown; A has received W's SYN; B listens. ",
+                $does
+            ),
             must: $must,
             source: "struct sk_reuseport_md; bpf_init_reuseport_kern(), \
                      sk_reuseport_is_valid_access()",
@@ -34,8 +37,8 @@ macro_rules! shown {
             needs: &[Need::Programs],
             waits_for: Path::$path.waits_for(),
             wire: WireRule::Any(AnyWire::AnswersAreFacts),
-            run: |lab, setting| shown(lab, Path::$path, &Place::$place(setting.family)),
-            expect: |setting| must(Path::$path, Place::$place(setting.family), setting),
+            run: |lab, setting| shown(lab, Path::$path, &BindSpec::$place(setting.family)),
+            expect: |setting| must(Path::$path, BindSpec::$place(setting.family), setting),
             ..Case::DEFAULT
         }
     };
@@ -56,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
         Close,
         any,
         "All are at the wildcard address; W's child waits, and A is closed.",
-        "As ebpf/view/close, but bind_inany is 1, and the child's hash is another than the SYN's."
+        "As ebpf/view/close, but bind_inany is 1, and the child's hash differs from the SYN's."
     ),
     shown!(
         "ebpf/view/fast-open",
@@ -85,8 +88,8 @@ pub(super) const CASES: &[Case] = &[
         Timer,
         usual,
         "A is closed, W is silent, and the SYN+ACK timer fires; then W sends data.",
-        "No packet, which tells the timer from a segment; the request in NEW_SYN_RECV, with the \
-         cookie that the child has later."
+        "No packet, which distinguishes the timer from a segment; the request in NEW_SYN_RECV, \
+         with the cookie that the child has later."
     ),
     Case {
         name: "ebpf/view/bind-inany",
@@ -119,7 +122,7 @@ pub(super) const CASES: &[Case] = &[
 fn bind_inany(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let records = ContextRecords::new()?;
     let program = Program::load(Attach::SelectOrMigrate, &[record(&records), PASS])?;
-    let any = Place::any(setting.family);
+    let any = BindSpec::any(setting.family);
     let a = lab.listen("A")?;
     lab.attach(&a, &program)?;
     observe_bind_inany(lab, "at one address", &records, &[&a])?;
@@ -159,24 +162,24 @@ fn observe_bind_inany(
     Ok(())
 }
 
-fn listen(lab: &mut Lab, name: &str, path: Path, place: &Place) -> harness::Result<Listener> {
+fn listen(lab: &mut Lab, name: &str, path: Path, spec: &BindSpec) -> harness::Result<Listener> {
     match path {
         Path::FastOpen => fast_open::listen(lab, name),
-        _ => lab.listen_at(name, place),
+        _ => lab.listen_at(name, spec),
     }
 }
 
-fn shown(lab: &mut Lab, path: Path, place: &Place) -> harness::Result<()> {
+fn shown(lab: &mut Lab, path: Path, spec: &BindSpec) -> harness::Result<()> {
     let records = ContextRecords::new()?;
     let program = Program::load(Attach::SelectOrMigrate, &[record(&records), PASS])?;
     if path == Path::FastOpen {
         lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
     }
-    let a = listen(lab, "A", path, place)?;
+    let a = listen(lab, "A", path, spec)?;
     let cookie_of_a = cookie(&a)?;
     lab.attach(&a, &program)?;
     let mut w = begin(lab, path)?;
-    let b = listen(lab, "B", path, place)?;
+    let b = listen(lab, "B", path, spec)?;
     let _kept = end(lab, a, path)?;
     if path == Path::Timer {
         lab.until_syn_acks(&w, 2, FIRST)?;
@@ -194,7 +197,7 @@ fn shown(lab: &mut Lab, path: Path, place: &Place) -> harness::Result<()> {
         let of_syn = syn.migrating.is_some();
         lab.observe("the SYN migrates", if of_syn { "yes" } else { "no" });
     }
-    child.map_or(Ok(()), |child| child.reset_on_close())
+    Ok(())
 }
 
 fn observe(
@@ -266,10 +269,10 @@ fn observe_migrating(
     Ok(())
 }
 
-fn must(path: Path, place: Place, setting: Setting) -> Expectation {
+fn must(path: Path, spec: BindSpec, setting: Setting) -> Expectation {
     let family = if setting.family == Family::V4 { 2 } else { 10 };
     let protocol = if setting.family == Family::V6 { "0x86dd" } else { "0x0800" };
-    let any = i32::from(place == Place::any(setting.family));
+    let any = i32::from(spec == BindSpec::any(setting.family));
     let fast_open = path == Path::FastOpen;
     let syn = if fast_open { 35 } else { 24 };
     let (packet, protocols) = match path {
@@ -283,7 +286,7 @@ fn must(path: Path, place: Place, setting: Setting) -> Expectation {
         Path::FastOpen => 3,
         Path::FinalAck | Path::FinalAckShutdown | Path::Timer => 12,
     };
-    // A closed listener's port is released behind its accept queue's end.
+    // A closed listener's port is released after its accept queue was emptied.
     let port = if matches!(path, Path::FinalAck | Path::Timer) { 0 } else { PORT };
     Expectation::new()
         .fact("runs", 2)

@@ -9,14 +9,14 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
-use crate::steps::request::{accept_to_reset, data, request_in_flight};
+use crate::steps::request::{data, request_in_flight};
 use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/options",
-        does: "W's SYN, which was A's, has every option; B listens; A is closed; W sends data, \
-               which completes the handshake on B. A fresh client does the same on B.",
+        does: "A has W's request, whose SYN had every option; B listens; A is closed; W sends \
+               data, which completes the handshake on B. A fresh client does the same on B.",
         must: "The two children are alike: segment sizes, window scales, SACK, timestamps and ECN.",
         source: "tcp_create_openreq_child(), inet_reqsk_clone()",
         settings: Settings::FamiliesOn,
@@ -80,7 +80,7 @@ fn measured_round_trip(lab: &mut Lab, _: Setting) -> Result<()> {
     let b = lab.listen("B")?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     let measured = round_trip_time(&child)? > 0;
     lab.observe("round-trip time", if measured { "measured" } else { "not measured" });
     Ok(())

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use harness::lab::Lab;
-use harness::lab::blocked_thread::{Waiter, Way};
+use harness::lab::blocked_thread::{BlockedThread, Way};
 use harness::socket::Stream;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::trace::Part;
@@ -14,7 +14,7 @@ use harness::{Family, Result};
 use crate::case::{Case, Migration, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{
-    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, accept_to_reset, closed, data, observe_child,
+    IN_FLIGHT, NOTHING, RESET, SYN_ACK, SYN_ACK_TO_W, closed, data, observe_child,
     observe_fresh_syn, requested,
 };
 use crate::steps::sleeping_thread::asleep_or_woken;
@@ -24,9 +24,9 @@ use crate::steps::wires;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/ack",
-        does: "W's SYN was A's; B listens; A is closed. W sends a bare ACK, then data.",
-        must: "Off: the ACK meets no request, and is answered by an RST without ACK. On: it \
-               completes the handshake on B, without a packet.",
+        does: "A has W's request; B listens; A is closed. W sends a bare ACK, then data.",
+        must: "Off: there is no request for the ACK, which is answered by an RST without ACK. On: \
+               it completes the handshake on B, and no packet is sent.",
         source: "tcp_v4_rcv(), tcp_v6_rcv(), reuseport_migrate_sock(), d4f2c86b2b7e",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -40,10 +40,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/syn-again",
-        does: "W's SYN was A's; B listens; A is closed. W sends its SYN again, then data.",
-        must: "Off: the request is gone, and the SYN begins anew on B: a SYN+ACK with another \
-               number. On: the same SYN+ACK again; the request stays A's, no migration is \
-               counted. Either way the data completes the handshake on B.",
+        does: "A has W's request; B listens; A is closed. W sends its SYN again, then data.",
+        must: "Off: the request is gone, and the SYN starts a new handshake on B: a SYN+ACK with \
+               another sequence number. On: the same SYN+ACK is sent again; the request stays with \
+               A, and no migration is counted. Either way the data completes the handshake on B.",
         source: "tcp_check_req(): a retransmitted SYN is answered by inet_rtx_syn_ack()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -68,10 +68,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/wrong-ack",
-        does: "W's SYN was A's; B listens; A is closed. W sends an ACK of something that nobody \
-               sent, then data.",
-        must: "An RST without ACK, at the number that was acknowledged. Off: the request is gone \
-               with it. On: it lives on, and the data completes the handshake on B.",
+        does: "A has W's request; B listens; A is closed. W sends an ACK of a number that was \
+               never sent, then data.",
+        must: "The answer is an RST without ACK, whose sequence number is the one acknowledged. \
+               Off: the request is gone. On: it stays, and the data completes the handshake on B.",
         source: "tcp_check_req(): RFC 793, an unacceptable ACK in SYN-RECEIVED",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::OffAndOn(
@@ -90,9 +90,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/out-of-window",
-        does: "W's SYN was A's; B listens; A is closed. W sends an ACK from far beyond the \
+        does: "A has W's request; B listens; A is closed. W sends an ACK from far beyond the \
                window, then data.",
-        must: "Off: an RST without ACK, and the request is gone. On: an ACK with the number that is expected; the request lives on, and the data completes the handshake on B.",
+        must: "Off: an RST without ACK, and the request is gone. On: an ACK with the expected \
+               number; the request stays, and the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, send_ack",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -105,8 +106,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/reset",
-        does: "W's SYN was A's; B listens; A is closed. W resets, with just the expected number.",
-        must: "The request is gone without a packet; on, it is counted. B is unaffected, and takes new handshakes.",
+        does: "A has W's request; B listens; A is closed. W sends an RST with exactly the expected \
+               sequence number.",
+        must: "The request is gone, and no packet is sent. On: the reset is counted. B is \
+               unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -119,10 +122,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/reset-in-window",
-        does: "W's SYN was A's; B listens; A is closed. W resets with a number that is in the \
-               window and not the expected one, then sends data.",
+        does: "A has W's request; B listens; A is closed. W sends an RST whose sequence number is \
+               in the window but not the expected one, then sends data.",
         must: "Off: the request is gone without a packet. On: a challenge ACK, as for any \
-               connection; the request lives on, and the data completes the handshake on B.",
+               connection; the request stays, and the data completes the handshake on B.",
         source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in SYN-RECEIVED` \
                  (CVE-2026-68118)",
         settings: Settings::FamiliesOffAndOn,
@@ -138,9 +141,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/reset-out-of-window",
-        does: "W's SYN was A's; B listens; A is closed. W resets with a number far beyond the \
-               window, then sends data.",
-        must: "Off: the request is gone without a packet. On: nothing; the request lives on, and \
+        does: "A has W's request; B listens; A is closed. W sends an RST whose sequence number is \
+               far beyond the window, then sends data.",
+        must: "Off: the request is gone without a packet. On: no answer; the request stays, and \
                the data completes the handshake on B.",
         source: "tcp_check_req(): out of window, no answer to a reset",
         settings: Settings::FamiliesOffAndOn,
@@ -178,10 +181,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/hole",
-        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with the end of its data, \
-               then all of it comes.",
-        must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data waits \
-               for what is missing, which an ACK says.",
+        does: "A has W's request; B listens; A is closed. W sends its ACK with the last part of \
+               its data, then all of the data.",
+        must: "Off: an RST without ACK. On: the ACK completes the handshake on B; the data is \
+               queued until the missing part comes, and an ACK reports the gap.",
         source: "tcp_check_req(), tcp_child_process(), tcp_data_queue_ofo()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -195,8 +198,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/no-ack",
-        does: "W's SYN was A's; B listens; A is closed. W sends data without ACK, then with.",
-        must: "No answer. Off: the request is gone. On: it lives on, and the second data completes \
+        does: "A has W's request; B listens; A is closed. W sends data without the ACK flag, then \
+               with it.",
+        must: "No answer. Off: the request is gone. On: it stays, and the second segment completes \
                the handshake on B.",
         source: "tcp_check_req(): if ACK is not set, just silently drop the packet",
         settings: Settings::FamiliesOffAndOn,
@@ -234,8 +238,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/syn-in-window",
-        does: "W's SYN was A's; B listens; A is closed. W sends a SYN with another number, in the \
-               window.",
+        does: "A has W's request; B listens; A is closed. W sends a SYN with another sequence \
+               number that is in the window.",
         must: "An RST that acknowledges it, and the request is gone. B is unaffected, and takes new handshakes.",
         source: "tcp_check_req(), embryonic_reset",
         settings: Settings::FamiliesOn,
@@ -255,9 +259,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/fin",
-        does: "W's SYN was A's; B listens; A is closed. W's ACK comes with a FIN.",
+        does: "A has W's request; B listens; A is closed. W's ACK comes with a FIN.",
         must: "Off: an RST without ACK. On: it completes the handshake on B, which accepts the \
-               child and reads the end.",
+               child and reads end of file.",
         source: "tcp_check_req(), tcp_child_process()",
         settings: Settings::FamiliesOffAndOn,
         run: fin,
@@ -283,7 +287,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/wake-up",
-        does: "W's SYN was A's; B listens, and a thread sleeps in accept on it; A is closed. W \
+        does: "A has W's request; B listens, and a thread sleeps in accept on it; A is closed. W \
                sends a bare ACK.",
         must: "The ACK wakes accept, which returns W's connection; the close does not.",
         source: "tcp_child_process() calls the listener's sk_data_ready()",
@@ -301,9 +305,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/syn-again-looks",
-        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
-               their own, B's have others. A is closed with W's request; W sends its SYN again.",
-        must: "The first SYN+ACK looks like A's, the second like B's.",
+        does: "A and B send SYN+ACKs with different types of service, times to live and maximum \
+               segment sizes. A is closed with W's request; W sends its SYN again.",
+        must: "The first SYN+ACK has A's header fields, the second has B's.",
         source: "tcp_check_req(): tcp_rtx_synack(sk, req) with the target",
         settings: Settings::FamiliesOn,
         wire: WireRule::Any(AnyWire::AnswersAreFacts),
@@ -316,9 +320,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/syn-again-later",
-        does: "W's request and then V's are A's, which is closed. W repeats its SYN; V's timer \
+        does: "A has W's request, then V's, and is closed. W retransmits its SYN; V's timer \
                fires.",
-        must: "The repeated SYN puts W's timer off: V's fires first, though V came later.",
+        must: "The retransmitted SYN postpones W's timer: V's fires first, though V came later.",
         source: "tcp_check_req(): mod_timer_pending() after tcp_rtx_synack() with the target",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -338,7 +342,7 @@ const FAR: u32 = 1 << 30;
 
 const ACK: &str = "S > W  . 1:1(0) ack 1";
 
-/// What `segment` does to W's request; and whether that lives on, by what data does.
+/// What `segment` does to W's request; and whether the request stays, as data shows.
 fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
@@ -420,7 +424,6 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     if let Some(child) = lab.accept_now(&b)? {
         lab.observe("recv(B's child)", child.receive_now()?.to_string());
         lab.begin(Part::TakingDown);
-        child.reset_on_close()?;
     }
     Ok(())
 }
@@ -428,34 +431,34 @@ fn fin(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 fn wake_up(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, mut w) = requested(lab)?;
     let b = lab.listen("B")?;
-    let waiter = Waiter::start(&b, Way::Accept)?;
+    let thread = BlockedThread::start(&b, Way::Accept)?;
     let before = lab.counters()?;
     lab.close(a);
     lab.settle()?;
-    lab.observe("the waiter after the close", asleep_or_woken(&waiter, Duration::ZERO)?);
+    lab.observe("the waiter after the close", asleep_or_woken(&thread, Duration::ZERO)?);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     let within = Duration::from_millis(harness::socket::NO_WAKE_UP_MS.into());
-    lab.observe("the waiter after the ACK", asleep_or_woken(&waiter, within)?);
+    lab.observe("the waiter after the ACK", asleep_or_woken(&thread, within)?);
     lab.observe_counters(&before)?;
-    let child = waiter.end()?;
+    let child = thread.end()?;
     let whose = child.as_ref().map_or("nobody's".into(), |c| lab.trace().name_of(c.peer));
     lab.observe("whose child", whose);
-    child.map_or(Ok(()), |child| child.reset_on_close())
+    Ok(())
 }
 
 fn syn_again_looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     lab.close(a);
     lab.wire_send(&mut w, &Draft::syn())?;
-    lab.observe_syn_ack_looks(&w);
-    // The request is still A's; it ends with a child.
+    lab.observe_syn_ack_fields(&w);
+    // A still has the request, which ends with a child.
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -479,7 +482,7 @@ fn syn_again_later(lab: &mut Lab, _: Setting) -> Result<()> {
     for client in [&mut v, &mut w] {
         lab.timer_has_fired(client);
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        drop(accept_to_reset(&b)?);
+        drop(b.accept()?);
     }
     Ok(())
 }

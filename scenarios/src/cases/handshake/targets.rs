@@ -4,7 +4,6 @@
 use std::net::Shutdown;
 
 use harness::lab::Lab;
-use harness::socket::Stream;
 use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
@@ -17,10 +16,10 @@ use crate::steps::wires;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "handshake/full-target",
-        does: "W's SYN was A's; B listens, and its accept queue is full; A is closed. W sends \
+        does: "A has W's request; B listens, and its accept queue is full; A is closed. W sends \
                data; B accepts; W sends its data again.",
-        must: "The first data is dropped, as an overflow of B's and a failed migration; the \
-               request lives on, and the second completes the handshake on B.",
+        must: "The first data is dropped, and counted as an overflow of B's queue and as a failed \
+               migration; the request stays, and the second data completes the handshake on B.",
         source: "tcp_check_req(): listen_overflow, 55d444b310c6",
         settings: Settings::FamiliesOn,
         wire: WireRule::Shows(&[wires::C_CLOSES_FIRST]),
@@ -49,8 +48,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/full-target-aborts",
-        does: "As handshake/full-target, with tcp_abort_on_overflow at 1; and after B has \
-               accepted, somebody else begins a handshake.",
+        does: "As handshake/full-target, with tcp_abort_on_overflow at 1; after B has accepted, \
+               another client begins a handshake.",
         must: "The data is answered by an RST without ACK, and the request is gone. B takes the \
                new handshake.",
         source: "tcp_check_req(): listen_overflow, embryonic_reset",
@@ -75,8 +74,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/no-target",
-        does: "W's SYN was A's, the only listener, which is closed. W sends data.",
-        must: "An RST without ACK; on, a failed migration is counted. Nothing is left.",
+        does: "A, the only listener, has W's request and is closed. W sends data.",
+        must: "The data is answered by an RST without ACK. On: a failed migration is counted. \
+               Nothing is left.",
         source: "reuseport_migrate_sock(), tcp_v4_rcv(): inet_csk_reqsk_queue_drop_and_put()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_REFUSED]),
@@ -93,9 +93,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/late-target",
-        does: "W's SYN was A's, the only listener, which is closed. Then B listens; W sends data.",
-        must: "B begins a group of its own, and is no target: an RST without ACK; on, a \
-               failed migration is counted.",
+        does: "A, the only listener, has W's request and is closed. Then B listens; W sends data.",
+        must: "B starts a new group and is not a target: the data is answered by an RST without \
+               ACK. On: a failed migration is counted.",
         source: "reuseport_alloc()",
         settings: Settings::FamiliesOffAndOn,
         wire: WireRule::Shows(&[wires::W_REFUSED]),
@@ -114,8 +114,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/listens-again",
-        does: "W's SYN was A's; B listens; A is shut down for reading, and listens again. W sends \
-               data.",
+        does: "A has W's request; B listens; A is shut down for reading, and listens again. W \
+               sends data.",
         must: "A is a listener again, and its request never left it: the data completes the \
                handshake on A, and no migration is counted.",
         source: "reuseport_resurrect(); tcp_v4_rcv() looks at the state of A now",
@@ -135,8 +135,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/chain",
-        does: "W's SYN was A's; B and C listen; A is closed, then B. W sends data.",
-        must: "Off: an RST without ACK. On: nothing moved before; the data completes the \
+        does: "A has W's request; B and C listen; A is closed, then B. W sends data.",
+        must: "Off: an RST without ACK. On: nothing has moved yet; the data completes the \
                handshake on C, with one migration.",
         source: "reuseport_migrate_sock()",
         settings: Settings::FamiliesOffAndOn,
@@ -159,7 +159,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/two-requests",
-        does: "The SYNs of W and X were A's; B listens; A is shut down for reading. X sends its \
+        does: "A has the requests of W and X; B listens; A is shut down for reading. X sends its \
                ACK, then W. At the end A listens again.",
         must: "Each moves by its own ACK: B accepts X's child, then W's. Both listeners have room \
                for as many as a fresh one: no request is left on A's count, or taken off B's.",
@@ -210,7 +210,7 @@ fn full_target_aborts(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     observe_fresh_syn(lab)
 }
 
-/// W's request is A's, and A is closed; nobody listens.
+/// A, which had W's request, is closed; nobody listens.
 fn orphaned(lab: &mut Lab) -> harness::Result<WireClient> {
     let (a, w) = requested(lab)?;
     lab.close(a);
@@ -278,8 +278,7 @@ fn two_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe_counters(&before)?;
     let mut accepted = Vec::new();
-    while let Some((whose, child)) = lab.accept_next(&b)? {
-        child.reset_on_close()?;
+    while let Some((whose, _child)) = lab.accept_next(&b)? {
         accepted.push(whose);
     }
     lab.observe("accepted", accepted.join(", "));

@@ -18,10 +18,10 @@ pub(super) const CASES: &[Case] = &[
         name: "mptcp/child",
         does: "A and B are listeners of Multipath TCP. W's child, which speaks it, waits in A's \
                queue with data; A is closed.",
-        must: "Such a child is lost, migration or not: MPTCP resets those that wait (MP_FASTCLOSE) \
-               before TCP sees to the queue. On: what is left of the child moves all the same, \
-               and counts as a success: B accepts a TCP connection without data, whose client is \
-               gone.",
+        must: "Such a child is lost with or without migration: MPTCP resets those that wait \
+               (MP_FASTCLOSE) before TCP empties the queue. On: what is left of the child moves \
+               nevertheless, and counts as a success: B accepts a TCP connection without data, \
+               whose client is gone.",
         source: "mptcp_subflow_queue_clean(), mptcp_do_fastclose(), inet_csk_listen_stop(); \
                  fff0c8799667",
         settings: Settings::FamiliesOffAndOn,
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "mptcp/plain-child",
         does: "As mptcp/child, but W does not ask for Multipath TCP.",
-        must: "A listener of Multipath TCP has an ordinary child then. Off: it is reset. On: B \
+        must: "The child of such a client is an ordinary one of TCP. Off: it is reset. On: B \
                accepts it, as a TCP connection with its data, and nothing is seen on the wire.",
         source: "subflow_ulp_clone(), mptcp_subflow_queue_clean(): sk_is_mptcp()",
         settings: Settings::FamiliesOffAndOn,
@@ -71,8 +71,8 @@ pub(super) const CASES: &[Case] = &[
         name: "mptcp/request",
         does: "A and B are listeners of Multipath TCP. W's request, which asks for it, is A's; A \
                is closed. W ends the handshake with both keys and data.",
-        must: "Off: an RST without ACK. On: B accepts a connection of Multipath TCP with its \
-               data; A's key is as good for B, since it is the request's.",
+        must: "Off: an RST without ACK. On: B accepts a connection of Multipath TCP with its data; \
+               A's key is valid at B too, since it belongs to the request.",
         source: "subflow_syn_recv_sock(): mptcp_token_accept(); inet_csk_complete_hashdance()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
@@ -106,8 +106,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "mptcp/cookie",
         does: "As mptcp/request, but tcp_syncookies is 2: A keeps no request.",
-        must: "Migration or not, nothing has to migrate: the keys come back with the data, and \
-               B accepts a connection of Multipath TCP.",
+        must: "With or without migration, nothing has to migrate: the keys come back with the \
+               data, and B accepts a connection of Multipath TCP.",
         source: "mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Multipath],
@@ -130,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "mptcp/tcp-to-mptcp",
         does: "A is a listener of TCP, B of Multipath TCP, in one group. V and W ask for Multipath \
-               TCP: V's child waits in A's queue, W's request is A's; A is closed; W sends data.",
+               TCP: A has V's child in its queue, and W's request; A is closed; W sends data.",
         must: "A has answered in TCP, so both are plain, and stay so: B accepts both as TCP \
                connections.",
         source: "reuseport_migrate_sock(), subflow_syn_recv_sock(): is_mptcp of the request",
@@ -158,7 +158,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mptcp/mptcp-to-tcp",
         does: "A is a listener of Multipath TCP, B of TCP, in one group. W, which does not ask for \
                Multipath TCP, has its child in A's queue, with data; A is closed.",
-        must: "A group does not ask what its members speak: B accepts the child, as a TCP \
+        must: "A group does not distinguish its members by protocol: B accepts the child, as a TCP \
                connection with its data.",
         source: "inet_csk_listen_stop(), reuseport_migrate_sock()",
         settings: Settings::FamiliesOn,

@@ -24,11 +24,11 @@ const NEEDS: &[Need] = &[Need::Multipath, Need::ExplicitOnly];
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "mptcp/timer",
-        does: "A and B are listeners of Multipath TCP. A is closed with W's request, which asks for \
-               it; the SYN+ACK timer fires. V claims the server's key of W's; then W ends its \
-               handshake.",
-        must: "The second SYN+ACK brings the same key. The token moved with the request, so that V \
-               is refused; W's connection is one of Multipath TCP, on B. The kernel does not warn.",
+        does: "A and B are listeners of Multipath TCP. A is closed with W's request, which asks \
+               for it; the SYN+ACK timer fires. V claims the server's key of W's request; then W \
+               completes its handshake.",
+        must: "The second SYN+ACK has the same key. The token moved with the request, so that V is \
+               refused; W's connection is one of Multipath TCP, on B. The kernel does not warn.",
         source: "reqsk_timer_handler(), inet_reqsk_clone(): token_node; mptcp_token_accept()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
@@ -40,8 +40,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "mptcp/timer-to-tcp",
-        does: "As mptcp/timer, but B is a listener of TCP, and V meets another one.",
-        must: "The second SYN+ACK, B's, brings A's key all the same. The token moved with the \
+        does: "As mptcp/timer, but B is a listener of TCP, and V connects to another one.",
+        must: "The second SYN+ACK, which B sends, still has A's key. The token moved with the \
                request, so that V is refused; W's connection is one of TCP.",
         source: "tcp_synack_options(): rsk_is_mptcp(); mptcp_token_destroy_request()",
         settings: Settings::FamiliesOn,
@@ -56,8 +56,8 @@ pub(super) const CASES: &[Case] = &[
         name: "mptcp/plain-request-to-tcp",
         does: "A is a listener of Multipath TCP, B of TCP, in one group. A is closed with the \
                request of W, which does not ask for Multipath TCP; W sends data.",
-        must: "Nothing of Multipath TCP counts any more: the data completes the handshake on B, \
-               which accepts a TCP connection.",
+        must: "Multipath TCP plays no part any more: the data completes the handshake on B, which \
+               accepts a TCP connection.",
         source: "subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
@@ -191,7 +191,7 @@ fn accepted(lab: &mut Lab, b: Listener, c: Listener) -> harness::Result<()> {
 const TRIES: usize = 24;
 
 /// V ends a handshake with a key that is not its own server's: observed as `W's token`, which
-/// is taken if V is refused. It comes to a listener of its own, which is returned, or to another
+/// is taken if V is refused. It connects to a listener of its own, which is returned, or to another
 /// one of Multipath TCP. Where `b` has nobody waiting, V's connection is ended before anybody
 /// else can have the same token.
 fn claims(lab: &mut Lab, key: u64, b: Option<&Listener>) -> harness::Result<Listener> {

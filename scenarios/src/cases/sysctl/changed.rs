@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::gate::Whose;
 use harness::lab::Lab;
-use harness::lab::epoll_watch::Watch;
+use harness::lab::epoll_watch::EpollWatch;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::{Client, Listener, NO_WAKE_UP_MS, Stream};
 
@@ -90,7 +90,7 @@ fn set_and_close(lab: &mut Lab, value: &str, a: Listener) -> harness::Result<()>
 /// Quiz 2 in the moment after A was closed.
 struct Closed {
     b: Listener,
-    watch: Watch,
+    watch: EpollWatch,
     client: Client,
     gate: harness::gate::Gate,
     before: harness::net::witness::Counters,
@@ -104,7 +104,7 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
     lab.until_wire("C > S  P. 1:12(11) ack 1")?;
     // A small backlog, since it is filled at the end.
     let b = lab.listen_with_backlog("B", 8)?;
-    let watch = Watch::start(&b)?;
+    let watch = EpollWatch::start(&b)?;
     lab.observe("A's accept queue before the close", a.queue()?.to_string());
     lab.observe_sockets("before the close")?;
 
@@ -116,14 +116,14 @@ fn quiz2_until_closed(lab: &mut Lab) -> harness::Result<Closed> {
 }
 
 impl Closed {
-    /// Opens the gate, perhaps with the sysctl changed first, and sees what becomes of
+    /// Opens the gate, perhaps with the sysctl changed first, and sees what happens to
     /// the connection.
     fn resolve(self, lab: &mut Lab, change: Option<&str>) -> harness::Result<()> {
         if let Some(value) = change {
             lab.sysctl(MIGRATE_REQ, value)?;
         }
         let dropped = lab.open_gate(self.gate)?;
-        // When the answer is on the wire, whichever it is, the connection's fate is decided.
+        // When the answer is on the wire, whichever it is, the connection's outcome is decided.
         lab.until_answer_to("C > S  P. 1:12(11) ack 1")?;
         if change.is_some() {
             // It would have moved the request, or dropped it, before the change.
@@ -164,8 +164,8 @@ fn quiz2_common_must() -> Expectation {
         .fact("handshakes that B has room for", "as many as a fresh listener")
 }
 
-/// The handshake behind the gate, up to the first retransmission that gets through: one
-/// that comes while the gate opens may still be dropped, which the gate's count tells. On
+/// The handshake at the gate, up to the first retransmission that gets through: one
+/// that comes while the gate opens may still be dropped, which the gate's count shows. On
 /// a machine so slow that the SYN+ACK timer fires, its retransmissions show.
 pub(super) const GATED: &str = "
     C > S  S 0:0(0)

@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// What is written while the value is 1, and what comes of it.
+/// What is written while the value is 1, and the result.
 const WRITTEN: &[(&str, &str)] = &[
     ("0", "ok, then 0"),
     ("1", "ok, then 1"),
@@ -157,15 +157,15 @@ fn probe(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe(MIGRATE_REQ, if set { "can be set" } else { "not there" });
     let counted = lab.counters()?.get(SUCCESS).is_some();
     lab.observe(SUCCESS, if counted { "is counted" } else { "no such counter" });
-    let fate = if set { close_with_a_child(lab)? } else { "no sysctl to set" };
-    lab.observe("quiz 1 with the sysctl at 1", fate);
+    let outcome = if set { close_with_a_child(lab)? } else { "no sysctl to set" };
+    lab.observe("quiz 1 with the sysctl at 1", outcome);
     Ok(())
 }
 
 fn counters_of_the_namespace(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.sysctl(MIGRATE_REQ, "1")?;
-    let fate = close_with_a_child(lab)?;
-    lab.observe("migrated", fate);
+    let outcome = close_with_a_child(lab)?;
+    lab.observe("migrated", outcome);
     let success = |counters: harness::Result<Counters>| {
         counters.ok().and_then(|counters| counters.get(SUCCESS)).unwrap_or(-1)
     };
@@ -174,7 +174,7 @@ fn counters_of_the_namespace(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-/// Quiz 1 in short: what becomes of the child.
+/// Quiz 1 in short: what happens to the child.
 fn close_with_a_child(lab: &mut Lab) -> harness::Result<&'static str> {
     let a = lab.listen("A")?;
     let _client = hello(lab, "C")?;

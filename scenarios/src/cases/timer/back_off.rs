@@ -9,9 +9,7 @@ use harness::{Family, Result, socket::attribute};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{
-    SYN_ACK, accept_to_reset, data, observe_child, observe_fresh_syn, syn_acks,
-};
+use crate::steps::request::{SYN_ACK, data, observe_child, observe_fresh_syn, syn_acks};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -63,8 +61,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/chain",
-        does: "W's SYN was A's; B and C listen. A is closed; at the timer the request moves to \
-               one of them, found by B's TOS on the wire or C's; that one is closed; the timer \
+        does: "A has W's request; B and C listen. A is closed; the timer moves the request to one \
+               of them, which the TOS of its SYN+ACK identifies; that one is closed; the timer \
                fires again.",
         must: "The request moves again, to the last: two migrations, and the schedule goes on.",
         source: "reqsk_timer_handler() on a request that was cloned before",
@@ -89,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         name: "timer/repetition-limit",
         does: "B retransmits SYN+ACKs after a second at most (TCP_RTO_MAX_MS), A has no such limit. A \
                is closed with W's request; the timer moves it, and fires again.",
-        must: "B's limit counts: the second time is not twice the first.",
+        must: "B's limit counts: the second timeout is not twice the first.",
         source: "reqsk_timer_handler(): tcp_reqsk_timeout(), tcp_rto_max()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
@@ -145,8 +143,8 @@ fn chain(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let (b, c) = (lab.listen("B")?, lab.listen("C")?);
-    option("B, TOS", b.look_like(0x10, 33, 1000))?;
-    option("C, TOS", c.look_like(0x20, 44, 1000))?;
+    option("B, TOS", b.set_header_fields(0x10, 33, 1000))?;
+    option("C, TOS", c.set_header_fields(0x20, 44, 1000))?;
     let before = lab.counters()?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
@@ -179,7 +177,7 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_repetition(&b, 1000)));
+    lab.observe("setsockopt(B, TCP_RTO_MAX_MS)", outcome(attribute::limit_rto(&b, 1000)));
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
@@ -189,5 +187,5 @@ fn retransmission_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let longer = sent[2] - sent[1] > (sent[1] - sent[0]).mul_f64(1.5);
     lab.observe("the second time", if longer { "longer" } else { "as long as the first" });
     lab.wire_send(&mut w, &data())?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }

@@ -1,11 +1,11 @@
-//! What the clone of a request has, which the SYN+ACK timer makes for another listener.
+//! What the clone has that the SYN+ACK timer makes of a request, for another listener.
 
 use std::time::Duration;
 
 use harness::lab::Lab;
 use harness::net::witness::retransmissions;
 use harness::socket::Listener;
-use harness::socket::bind_spec::Place;
+use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::{Family, Result, socket::attribute};
 
@@ -13,7 +13,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
-use crate::steps::request::{NOTHING, SYN_ACK_TO_W, accept_to_reset, data, request_in_flight};
+use crate::steps::request::{NOTHING, SYN_ACK_TO_W, data, request_in_flight};
 use crate::steps::saved_syn::{OTHERS, observe_others, others, shown};
 use crate::steps::syn_ack_timer::{FIRST, option};
 
@@ -21,8 +21,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/options",
         does: "As handshake/options, but W waits until the SYN+ACK timer has moved its request.",
-        must: "The clone of the request has lost nothing: SYN+ACK and child are as those of a \
-               fresh client.",
+        must: "The clone of the request has lost nothing: its SYN+ACK and its child are like those \
+               of a new client.",
         source: "inet_reqsk_clone(): the copied part of the request",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -34,8 +34,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/belongings",
         does: "A and B are on one device; A has a mark and keeps SYNs, B has another mark and \
-               keeps them too. A is closed with W's request; the timer moves it. Eight others \
-               come to B; W sends its ACK; B accepts all nine.",
+               keeps them too. A is closed with W's request; the timer moves it. Eight other \
+               clients connect to B; W sends its ACK; B accepts all nine.",
         must: "W's child is on the device, with A's mark and W's SYN, which nothing has \
                overwritten; the others have their own SYNs.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): what the old request must not free",
@@ -57,7 +57,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/belongings-refused",
         does: "tcp_synack_retries is 0. A keeps SYNs, and is closed with W's request; the timer \
-               fires. B gives way to C, which keeps SYNs too; eight others come, and C accepts them.",
+               fires. C, which keeps SYNs too, takes B's place; eight other clients connect, and C \
+               accepts them.",
         must: "The request is dropped together with the clone that was begun, and the SYN is freed \
                once: the others have their own SYNs.",
         source: "reqsk_timer_handler(): reqsk_migrate_reset(nreq)",
@@ -74,9 +75,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/reflected-service",
-        does: "tcp_reflect_tos is 1. W's SYN has the type of service 0x28, A's and B's are others. \
-               A is closed; the timer fires.",
-        must: "Both SYN+ACKs have that of the SYN.",
+        does: "tcp_reflect_tos is 1. W's SYN has the type of service 0x28, A and B have others. A \
+               is closed; the timer fires.",
+        must: "Both SYN+ACKs have the SYN's type of service.",
         source: "inet_reqsk_clone(): syn_tos; tcp_v4_send_synack(), tcp_v6_send_synack()",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -91,9 +92,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/ip-options",
         does: "W's SYN records its route, with room for one address. A is closed; the timer moves \
-               the request. Eight others come to B, with room for three; W sends its ACK.",
-        must: "W's child sends with W's option: it went with the request, and was not freed with \
-               the old one.",
+               the request. Eight other clients connect to B, with room for three addresses; W \
+               sends its ACK.",
+        must: "W's child sends W's option, which moved with the request and was not freed with the \
+               old one.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): ireq_opt",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -109,8 +111,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/hops",
         does: "A and B keep the hop limits of SYNs. W's is 33. A is closed; the timer moves the \
-               request. Eight others come to B, with 44; W sends its ACK.",
-        must: "W's child reports 33: the SYN went with the request, and was not freed with the \
+               request. Eight other clients connect to B, with 44; W sends its ACK.",
+        must: "W's child reports 33: the SYN moved with the request, and was not freed with the \
                old one.",
         source: "inet_reqsk_clone(), reqsk_migrate_reset(): pktopts",
         settings: Settings::OnceOn(Family::V6),
@@ -146,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/window-clamp",
-        does: "A is closed with W's request; the timer moves it; W sends data. X comes to B.",
+        does: "A is closed with W's request; the timer moves it; W sends data. X connects to B.",
         must: "Both children may announce windows of the same size.",
         source: "inet_reqsk_clone(): rsk_window_clamp; tcp_create_openreq_child()",
         settings: Settings::OnceOn(Family::V4),
@@ -159,7 +161,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/retransmissions",
         does: "A retransmits its SYN+ACK and is closed; B retransmits it; W sends data.",
-        must: "The child reports both.",
+        must: "The child reports both retransmissions.",
         source: "inet_reqsk_clone(): num_retrans; tcp_create_openreq_child(): total_retrans",
         settings: Settings::OnceOn(Family::V4),
         waits_for: Duration::from_secs(3),
@@ -170,9 +172,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/rate-limit",
-        does: "Segments out of order are answered once a minute (tcp_invalid_ratelimit). W repeats \
-               its SYN, A is closed, the timer moves the request, and W repeats its SYN again.",
-        must: "The first repetition is answered, the second one is too early for another answer.",
+        does: "Segments out of order are answered once a minute (tcp_invalid_ratelimit). W \
+               retransmits its SYN, A is closed, the timer moves the request, and W retransmits \
+               its SYN again.",
+        must: "The first retransmission is answered, the second comes too early to be answered.",
         source: "inet_reqsk_clone(): last_oow_ack_time; tcp_check_req(), tcp_oow_rate_limited()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -194,7 +197,7 @@ fn listen_marked(
     name: &str,
     mark: usize,
 ) -> harness::Result<Listener> {
-    let listener = lab.listen_at(name, &Place::usual(setting.family).on_lo())?;
+    let listener = lab.listen_at(name, &BindSpec::usual(setting.family).on_lo())?;
     attribute::named(setting.family, "SO_MARK").set(&listener, mark)?;
     attribute::save_syn(&listener, 1)?;
     Ok(listener)
@@ -214,7 +217,7 @@ fn kept_by_the_clone(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the ACK", answer);
     observe_others(lab, &b, &others)?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     let mark = attribute::named(setting.family, "SO_MARK").get(&child)?;
     lab.observe("mark of W's child", mark);
     lab.observe("device of W's child", attribute::device(&child)?);
@@ -233,7 +236,7 @@ fn clone_dropped(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.until_no_request(&w, FIRST)?;
     let failed = lab.counters()?.grown(&before, "TCPMigrateReqFailure").unwrap_or(-1);
     lab.observe("TCPMigrateReqFailure by the timer", failed);
-    // Some kernels count wrongly at B then (timer/no-retries), and B would take nobody.
+    // Some kernels count wrongly at B then (timer/no-retries), and B would drop every SYN.
     let c = listen_marked(lab, setting, "C", 1)?;
     lab.close(b);
     let others = others(lab)?;
@@ -255,26 +258,26 @@ pub(super) fn cookie(lab: &mut Lab, _: Setting) -> Result<()> {
 fn reflected_service(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.sysctl("net.ipv4.tcp_reflect_tos", "1")?;
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn().service(0x28))?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }
 
 /// W's SYN goes to A, which is closed; its request is moved to B by the timer. Then others
-/// come, and end their handshakes; W ends its own; `told` is asked of each child, W's last.
+/// come, and end their handshakes; W ends its own; `read` is asked of each child, W's last.
 fn moved_among_others(
     lab: &mut Lab,
     syn: &Draft,
     others: &Draft,
     prepare: fn(&harness::socket::Listener) -> Result<()>,
-    told: impl Fn(&harness::socket::Child) -> Result<i64>,
+    read: impl Fn(&harness::socket::Child) -> Result<i64>,
 ) -> Result<(i64, String)> {
     let a = lab.listen("A")?;
     prepare(&a)?;
@@ -294,8 +297,8 @@ fn moved_among_others(
     let mut all = Vec::new();
     for client in &mut clients {
         lab.wire_send(client, &Draft::new(".", 1, 1))?;
-        let child = accept_to_reset(&b)?;
-        all.push(told(&child)?);
+        let child = b.accept()?;
+        all.push(read(&child)?);
     }
     let of_w = all.pop().unwrap_or(-1);
     Ok((of_w, all.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")))
@@ -303,8 +306,8 @@ fn moved_among_others(
 
 fn ip_options(lab: &mut Lab, _: Setting) -> Result<()> {
     let syn = |addresses| Draft::syn().recording_route(addresses);
-    let told = |child: &_| Ok(attribute::ip_options(child)?.len() as i64);
-    let (of_w, others) = moved_among_others(lab, &syn(1), &syn(3), |_| Ok(()), told)?;
+    let read = |child: &_| Ok(attribute::ip_options(child)?.len() as i64);
+    let (of_w, others) = moved_among_others(lab, &syn(1), &syn(3), |_| Ok(()), read)?;
     lab.observe("bytes of IP options that W's child has", of_w);
     lab.observe("bytes of IP options that the others have", others);
     Ok(())
@@ -312,17 +315,17 @@ fn ip_options(lab: &mut Lab, _: Setting) -> Result<()> {
 
 fn hops(lab: &mut Lab, _: Setting) -> Result<()> {
     let syn = |hops| Draft::syn().hops(hops);
-    let told = |child: &_| attribute::kept_hops(child).map(i64::from);
-    let keep = |listener: &_| attribute::keep_hops(listener);
-    let (of_w, others) = moved_among_others(lab, &syn(33), &syn(44), keep, told)?;
+    let read = |child: &_| attribute::saved_hop_limit(child).map(i64::from);
+    let keep = |listener: &_| attribute::save_hop_limit(listener);
+    let (of_w, others) = moved_among_others(lab, &syn(33), &syn(44), keep, read)?;
     lab.observe("hop limit that W's child tells", of_w);
     lab.observe("hop limits that the others tell", others);
     Ok(())
 }
 
 fn window_clamp(lab: &mut Lab, _: Setting) -> Result<()> {
-    let told = |child: &_| attribute::window_clamp(child).map(i64::from);
-    let (of_w, others) = moved_among_others(lab, &Draft::syn(), &Draft::syn(), |_| Ok(()), told)?;
+    let read = |child: &_| attribute::window_clamp(child).map(i64::from);
+    let (of_w, others) = moved_among_others(lab, &Draft::syn(), &Draft::syn(), |_| Ok(()), read)?;
     let alike = others.split(' ').all(|other| other == of_w.to_string());
     let compared = if alike { "alike".to_owned() } else { format!("W {of_w}, others {others}") };
     lab.observe("window clamps", compared);
@@ -338,7 +341,7 @@ fn reported_retransmissions(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.close(a);
     lab.until_syn_acks(&w, 3, FIRST * 2)?;
     lab.wire_send(&mut w, &data())?;
-    let child = accept_to_reset(&b)?;
+    let child = b.accept()?;
     lab.observe("retransmissions that W's child tells", i64::from(retransmissions(&child)?));
     Ok(())
 }
@@ -359,5 +362,5 @@ fn rate_limit(lab: &mut Lab, _: Setting) -> Result<()> {
     let skipped = lab.counters()?.grown(&before, "TCPACKSkippedSynRecv").unwrap_or(-1);
     lab.observe("TCPACKSkippedSynRecv", skipped);
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    accept_to_reset(&b).map(drop)
+    b.accept().map(drop)
 }

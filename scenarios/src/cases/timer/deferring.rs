@@ -9,7 +9,7 @@ use harness::{Family, Result, socket::attribute, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{NOTHING, accept_to_reset, data, full};
+use crate::steps::request::{NOTHING, data, full};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -75,10 +75,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/deferring-full",
-        does: "W's request is A's, which is closed; B defers accepting, and its queue is full. W \
-               sends data; the timer fires; B accepts, and W sends its data again.",
-        must: "The data finds no room, but says that W has the SYN+ACK: the request moves in \
-               silence.",
+        does: "A has W's request and is closed; B defers accepting, and its queue is full. W sends \
+               data; the timer fires; B accepts, and W sends its data again.",
+        must: "The data is dropped for lack of room, but shows that W has the SYN+ACK: the request \
+               moves without another SYN+ACK.",
         source: "tcp_check_req(), listen_overflow: acked; syn_ack_recalc()",
         settings: Settings::OnceOn(Family::V4),
         waits_for: FIRST,
@@ -113,7 +113,7 @@ fn deferring_both(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn deferring_ends(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -129,7 +129,7 @@ fn deferring_ends(lab: &mut Lab, _: Setting) -> Result<()> {
     lab.until_syn_acks(&w, 2, FIRST)?;
     observe_timer(lab, &before)?;
     lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
 fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
@@ -141,12 +141,12 @@ fn deferring_full(lab: &mut Lab, _: Setting) -> Result<()> {
     until_moved(lab, &before)?;
     observe_timer(lab, &before)?;
     lab.timer_has_fired(&w);
-    drop(accept_to_reset(&b)?);
+    b.accept()?.reset_on_close()?;
     lab.wire_send(&mut w, &data())?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }
 
-/// Waits for a migration that nothing on the wire tells of.
+/// Waits for a migration that nothing on the wire shows.
 fn until_moved(lab: &Lab, before: &Counters) -> Result<()> {
     wait::until("the timer to move a request", || {
         let moved = lab.counters()?.grown(before, "TCPMigrateReqSuccess").unwrap_or(0);
@@ -172,5 +172,5 @@ fn deferring_source(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to the ACK", answer);
     lab.observe_counters(&before)?;
-    lab.accept_now(&b)?.map_or(Ok(()), |child| child.reset_on_close())
+    lab.accept_now(&b).map(drop)
 }

@@ -20,11 +20,11 @@ use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/silent-client",
-        does: "W's SYN was A's; B listens; A is closed. W says nothing until the SYN+ACK timer \
-               has fired, then sends data.",
-        must: "Off: the request is dropped in silence, and the data is answered by an RST. On: \
-               the request moves to B, with the same SYN+ACK again; the data completes the \
-               handshake there, and is no second migration.",
+        does: "A has W's request; B listens; A is closed. W is silent until the SYN+ACK timer has \
+               fired, then sends data.",
+        must: "Off: the request is dropped in silence, and the data is answered by an RST. On: the \
+               request moves to B, which sends the same SYN+ACK again; the data completes the \
+               handshake there, which is not counted as another migration.",
         source: "reqsk_timer_handler(), c905dee62232",
         settings: Settings::FamiliesOffAndOn,
         needs: &[Need::Gate],
@@ -36,9 +36,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/looks",
-        does: "A's SYN+ACKs have a type of service, a time to live and a maximum segment size of \
-               their own, B's have others. A is closed with W's request; the timer fires.",
-        must: "The first SYN+ACK looks like A's, the second like B's.",
+        does: "A and B send SYN+ACKs with different types of service, times to live and maximum \
+               segment sizes. A is closed with W's request; the timer fires.",
+        must: "The first SYN+ACK has A's header fields, the second has B's.",
         source: "reqsk_timer_handler(): tcp_rtx_synack(sk_listener, req) with the target",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -55,7 +55,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/no-retries",
-        does: "tcp_synack_retries is 0. W's SYN was A's; B listens; A is closed; the timer fires.",
+        does: "tcp_synack_retries is 0. A has W's request; B listens; A is closed; the timer \
+               fires.",
         must: "It is too late for a SYN+ACK: the request is dropped in silence, and one failed \
                migration is counted. B is unaffected, and takes new handshakes.",
         source: "reqsk_timer_handler(): expire; reqsk_queue_removed(queue, nreq), 7eca3292cac7",
@@ -74,10 +75,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/full-target",
-        does: "W's SYN was A's; B listens, and its accept queue is full; A is closed; the timer \
+        does: "A has W's request; B listens, and its accept queue is full; A is closed; the timer \
                fires. W sends data; B accepts; W sends its data again.",
-        must: "The timer moves the request: it does not ask for room. The data is dropped as from \
-               any client of B's, until B has accepted.",
+        must: "The timer moves the request, as it does not check for room. The data is dropped, as \
+               that of any client of B is, until B has accepted.",
         source: "reqsk_timer_handler(), tcp_v4_syn_recv_sock(): exit_overflow",
         settings: Settings::FamiliesOn,
         waits_for: FIRST,
@@ -106,10 +107,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/no-target",
-        does: "W's SYN was A's, the only listener, which is closed. Then B listens; the timer \
+        does: "A, the only listener, has W's request and is closed. Then B listens; the timer \
                fires.",
-        must: "B begins a group of its own, and is no target: the request is dropped in \
-               silence, and one failed migration is counted.",
+        must: "B starts a new group and is not a target: the request is dropped in silence, and \
+               one failed migration is counted.",
         source: "reuseport_migrate_sock(): failure; reuseport_alloc()",
         settings: Settings::Once,
         needs: &[Need::Migration],
@@ -125,8 +126,9 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "timer/several-closed",
-        does: "W's SYN was A's; B and C listen; A is closed, then B; the timer fires.",
-        must: "Nothing moved before: the request goes from A to C at once, one migration.",
+        does: "A has W's request; B and C listen; A is closed, then B; the timer fires.",
+        must: "Nothing has moved before: the request goes straight from A to C, and one migration \
+               is counted.",
         source: "reuseport_migrate_sock()",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
@@ -145,7 +147,7 @@ pub(super) const CASES: &[Case] = &[
         does: "As timer/silent-client, but A is shut down for reading instead of closed, and \
                listens again at the end.",
         must: "As after a close: the request moves to B. A has room for as many as before: the \
-               request is off its count.",
+               request is no longer in its count.",
         source: "reqsk_timer_handler(): the listener is not in LISTEN any more",
         settings: Settings::Once,
         needs: &[Need::Migration, Need::Gate],
@@ -173,7 +175,7 @@ fn silent_client(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     served_after(lab, w, b, &before)
 }
 
-/// What the timer has come to by then; and whether W's data is served by `target`.
+/// What the timer has done by then; and whether W's data is served by `target`.
 fn served_after(
     lab: &mut Lab,
     mut w: WireClient,
@@ -224,7 +226,7 @@ fn silent_client_must(setting: Setting) -> Expectation {
     }
 }
 
-/// The request is `target`'s, and W is served there.
+/// `target` has the request, and serves W.
 fn moved(target: &str) -> Expectation {
     Expectation::new()
         .fact("sockets after the timer", "W's request, a listener")
@@ -236,7 +238,7 @@ fn moved(target: &str) -> Expectation {
         .fact(&format!("handshakes that {target} has room for"), "as many as a fresh listener")
 }
 
-/// The request is nobody's, and B takes others.
+/// The request is gone, and B takes others.
 pub(super) fn dropped() -> Expectation {
     Expectation::new()
         .fact("SYN+ACKs' number", 1)
@@ -248,15 +250,15 @@ pub(super) fn dropped() -> Expectation {
 
 fn looks(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    option("A, TOS, TTL, MSS", a.look_like(0x10, 33, 1000))?;
+    option("A, TOS, TTL, MSS", a.set_header_fields(0x10, 33, 1000))?;
     let mut w = lab.wire_client("W")?;
     lab.wire_syn(&mut w, &Draft::syn())?;
     let b = lab.listen("B")?;
-    option("B, TOS, TTL, MSS", b.look_like(0x20, 44, 700))?;
+    option("B, TOS, TTL, MSS", b.set_header_fields(0x20, 44, 700))?;
     let before = lab.counters()?;
     lab.close(a);
     lab.until_syn_acks(&w, 2, FIRST)?;
-    lab.observe_syn_ack_looks(&w);
+    lab.observe_syn_ack_fields(&w);
     lab.wire_send(&mut w, &data())?;
     lab.observe_counters(&before)?;
     observe_child(lab, &b)

@@ -18,10 +18,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/many-requests",
         does: "A, with a backlog of 32, has twelve requests, B a backlog of 4. A is closed; the \
-               timers fire. Another client comes. The timers fire twice more.",
+               timers fire. Another client sends a SYN. The timers fire twice more.",
         must: "All twelve move, though B's backlog is exceeded, and the other client is turned \
-               away. At their third expiry a queue that is more than half full lets go of old \
-               requests: eight are dropped, the last four stay.",
+               away. At their third expiry a queue that is more than half full drops old requests: \
+               eight are dropped, the last four stay.",
         source: "reqsk_timer_handler(): qlen, young and sk_max_ack_backlog of the target",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
@@ -33,8 +33,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/many-old-requests",
         does: "As timer/many-requests, but A is closed when the timers have fired once.",
-        must: "As there: a request that has waited through a timer is not young, and counts as old \
-               with B too.",
+        must: "As timer/many-requests: a request whose timer has fired is not young, and counts as \
+               old at B too.",
         source: "reqsk_queue_migrated(): young; reqsk_timer_handler()",
         settings: Settings::FamiliesOn,
         waits_for: THIRD,
@@ -65,9 +65,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "timer/many-young-requests",
         does: "A and B have a backlog of 32. A is closed with twelve requests, which move by their \
-               timers. Shortly before these fire for the third time, twelve others come to B.",
+               timers. Shortly before these fire for the third time, twelve other clients connect \
+               to B.",
         must: "All stay: B's queue is more than half full, but half of it is young, so that old \
-               requests are good for more than two retransmissions.",
+               requests may be retransmitted more than twice.",
         source: "reqsk_queue_migrated(): young, which the timer lowers then",
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,

@@ -49,16 +49,16 @@ fn a_kernel_is_good_bad_or_cannot_be_tested(#[case] found: MatrixDocument, #[cas
 fn a_kernel_that_complains_is_bad() {
     let mut found = one(MachineEnd::Completed, &[made::pass()]);
     found.kernels[0].complaints.push(Complaint { during: "booting".into(), text: "BUG".into() });
-    let (exit, told) = judged(&found, Sought::Bug);
-    assert_eq!((exit, told.as_str()), (Exit::Deviates, "the kernel panics or complains"));
+    let (exit, reason) = judged(&found, Sought::Bug);
+    assert_eq!((exit, reason.as_str()), (Exit::Deviates, "the kernel panics or complains"));
 }
 
 #[rstest]
 #[case(one(MachineEnd::Completed, &[made::fail("x")]), "case/0 deviates")]
 #[case(one(MachineEnd::Completed, &[made::known()]), "case/0 has a known bug")]
 #[case(one(MachineEnd::NeverBooted { why: why() }, &[]), "cannot be tested: never booted: because")]
-fn the_reason_is_told(#[case] found: MatrixDocument, #[case] told: &str) {
-    assert_eq!(judged(&found, Sought::Bug).1, told);
+fn the_reason_is_given(#[case] found: MatrixDocument, #[case] reason: &str) {
+    assert_eq!(judged(&found, Sought::Bug).1, reason);
 }
 
 #[test]

@@ -53,8 +53,8 @@ fn a_consumer_that_cannot_write_spoils_nothing_else() {
     assert!(bytes.text().ends_with("7 cells: 7 ok; 61.2 s\n"), "{}", bytes.text());
     let json = std::fs::read(place.path().join("matrix.json")).expect("written");
     assert_eq!(parse(&json).expect("a document").into_matrix(), found);
-    assert_eq!(Exit::of_matrix(&found, &[]), Exit::Expected);
-    assert_eq!(fan_out.exit(&found, &[]), Exit::Unavailable, "a file is missing");
+    assert_eq!(Exit::of_matrix(&found, &[], false), Exit::Expected);
+    assert_eq!(fan_out.exit(&found, &[], false), Exit::Unavailable, "a file is missing");
 }
 
 #[test]

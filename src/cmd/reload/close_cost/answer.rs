@@ -150,11 +150,11 @@ pub fn plot(document: &ClosingDocument) -> Markup {
     let up = Scale::of(points.iter().flat_map(|point| [point.least_us, point.most_us]));
     let tick = |scale: &Scale, value: f64, shown: String| (scale.place(value), shown);
     let below: Vec<_> = across.ends().map(|at| tick(&across, at, format!("{at:.0}"))).into();
-    let beside: Vec<_> = up.ends().map(|at| tick(&up, at, number(at / 1e3))).into();
+    let left: Vec<_> = up.ends().map(|at| tick(&up, at, number(at / 1e3))).into();
     let of = |on: bool| points.iter().filter(move |point| point.migrate_req == on);
     let at = |point: &Point| (across.place(f64::from(point.children)), up.place(point.close_us));
     let drawn = html! {
-        (axes(&below, &beside))
+        (axes(&below, &left))
         @for on in [false, true] { (curve(on, of(on).map(at))) }
     };
     let panels = match points.is_empty() {

@@ -82,11 +82,11 @@ fn a_single_child_that_is_lost_with_migration_on_is_a_deviation() {
 #[test]
 fn nothing_is_said_to_migrate_where_nothing_does() {
     let mut document = document();
-    let told = |document: &ClosingDocument| answer::text(document, 100, Style::PLAIN);
-    assert!(told(&document).contains("To migrate 10000 children"));
+    let text = |document: &ClosingDocument| answer::text(document, 100, Style::PLAIN);
+    assert!(text(&document).contains("To migrate 10000 children"));
     document.environment.kernel.has_sysctl = false;
-    assert!(!told(&document).contains("To migrate"));
-    assert!(told(&document).contains("To reset 10000 children"));
+    assert!(!text(&document).contains("To migrate"));
+    assert!(text(&document).contains("To reset 10000 children"));
 }
 
 /// What a witness says otherwise than the others is a deviation, whichever it is.
