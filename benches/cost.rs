@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use harness::kernel::Kernel;
 use harness::process::Labs;
 use scenarios::case::Selected;
-use scenarios::engine::{self, Plan};
+use scenarios::engine::{self, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
 use scenarios::{catalogue, report};
@@ -91,7 +91,7 @@ fn compare(kernel: &Kernel, turns: usize) {
 /// The suite against the longest timer that it waits for.
 fn suite(labs: &Labs, kernel: &Kernel, turns: usize) {
     let selection = catalogue::all();
-    let plan = Plan { patience: Patience::Short, ..Plan::default() };
+    let plan = RunPlan { patience: Patience::Short, ..RunPlan::default() };
     let waited_for = selection.iter().filter(|selected| !selected.case.is_long());
     let longest = waited_for.map(|selected| selected.case.waits_for).max();
     let longest = longest.unwrap_or_default();
@@ -155,7 +155,7 @@ fn run_case(kernel: &Kernel, case: Selected, turn: &Turn) -> Samples {
     let in_a_row = || -> Vec<Duration> {
         let run = |_| {
             let outcome =
-                engine::run_once(&labs, kernel, &case, 1, Plan::default()).expect("a lab");
+                engine::run_once(&labs, kernel, &case, 1, RunPlan::default()).expect("a lab");
             expect_no_failure(&outcome.id, &outcome.verdict);
             outcome.took
         };

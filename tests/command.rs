@@ -110,11 +110,11 @@ fn explain_teaches_a_case_and_runs_it() {
     for line in explained.stdout.lines() {
         assert!(line.chars().count() <= 80, "{line}: {explained}");
     }
-    let only_told = run(&mut sockmig(&["explain", "quiz2", "--no-run"]));
+    let only_shown = run(&mut sockmig(&["explain", "quiz2", "--no-run"]));
     for part in shown.iter().chain(&["must observe:", "S > C  R 1:1(0)"]) {
-        assert!(only_told.stdout.contains(part), "{part}: {only_told}");
+        assert!(only_shown.stdout.contains(part), "{part}: {only_shown}");
     }
-    assert!(!only_told.stdout.contains("observed:"), "{only_told}");
+    assert!(!only_shown.stdout.contains("observed:"), "{only_shown}");
     // A known bug without a fix, and one with a fix.
     let bugs = run(&mut sockmig(&["explain", "--no-run", "handshake"]));
     for part in ["No fix is known.", "Fixed by `tcp: challenge ACK"] {

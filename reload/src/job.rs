@@ -13,7 +13,7 @@ use crate::account::{self, Found, Reload};
 use crate::catalogue;
 use crate::counters::SHOWN;
 use crate::loading::{Loading, pass};
-use crate::strategy::{Need, Server, ServerEnv};
+use crate::strategy::{Server, ServerEnv, StrategyNeed};
 use crate::window::Window;
 
 /// How the work of these labs begins.
@@ -94,7 +94,7 @@ fn run(job: &Job) -> Result<Found> {
     entry::use_every_descriptor()?;
     let strategy = catalogue::by_id(&job.strategy)
         .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
-    let is_real_server = matches!(strategy.needs, Need::Server(_));
+    let is_real_server = matches!(strategy.needs, StrategyNeed::Server(_));
     let directory = is_real_server.then(entry::scratch).transpose()?;
     let env = ServerEnv {
         workers: job.workers,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::process::worker::CloseMode;
 
 use self::workers::{How, Workers};
-use crate::strategy::{ListenerEffect, Need, Strategy};
+use crate::strategy::{ListenerEffect, Strategy, StrategyNeed};
 
 /// Ours.
 pub(crate) fn strategies() -> Vec<Strategy> {
@@ -18,7 +18,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
         effect,
         takes: Duration::ZERO,
         most: None,
-        needs: Need::Nothing,
+        needs: StrategyNeed::Nothing,
         start,
     };
     vec![
@@ -30,7 +30,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
         ),
         own(
             "own/drain",
-            "As naive, but the old ones accept until EAGAIN before they close.",
+            "As own/naive, but the old workers accept until EAGAIN before they close.",
             ListenerEffect::Close,
             |env| Workers::start(env, How::Replace(CloseMode::AfterDraining)),
         ),
@@ -60,7 +60,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
             |env| Workers::start(env, How::Restart),
         ),
         Strategy {
-            needs: Need::Programs,
+            needs: StrategyNeed::Programs,
             ..own(
                 "own/ebpf-drain",
                 "A program gives new clients to new workers; the old ones wait until no request \
@@ -70,7 +70,7 @@ pub(crate) fn strategies() -> Vec<Strategy> {
             )
         },
         Strategy {
-            needs: Need::Migration,
+            needs: StrategyNeed::Migration,
             ..own(
                 "own/ebpf-migrate",
                 "A program gives new clients, and whatever migrates, to new workers; the old \

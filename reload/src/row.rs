@@ -22,7 +22,7 @@ const LONGEST_US: u64 = 60_000_000;
 
 /// Reloads of one strategy with one setting.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct ReloadRow {
     /// The strategy's id.
     pub strategy: String,
     /// What it does to listeners.
@@ -114,7 +114,7 @@ pub enum Proof {
     ByItsPair,
 }
 
-impl Row {
+impl ReloadRow {
     /// A row without reloads.
     pub fn new(strategy: &str, effect: ListenerEffect, on: bool, rate: u32) -> Self {
         let histogram = || Histogram::new_with_max(LONGEST_US, 3).expect("fixed bounds");
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn proof(on: bool, reloads: &[(u64, f64)]) -> Proof {
-        let mut row = Row::new("own/naive", ListenerEffect::Close, on, 1000);
+        let mut row = ReloadRow::new("own/naive", ListenerEffect::Close, on, 1000);
         reloads.iter().for_each(|(lost, expected)| row.add(&reload(*lost, *expected)));
         row.summary().expect("reloads").proof
     }
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn outcomes_add_up_to_the_attempts() {
-        let mut row = Row::new("own/naive", ListenerEffect::Close, false, 1000);
+        let mut row = ReloadRow::new("own/naive", ListenerEffect::Close, false, 1000);
         assert!(row.summary().is_none());
         row.add(&reload(3, 4.0));
         row.add(&reload(5, 4.0));

@@ -21,7 +21,7 @@ pub struct Strategy {
     /// whatever was asked for.
     pub most: Option<u32>,
     /// What it needs besides sockets and our own workers.
-    pub needs: Need,
+    pub needs: StrategyNeed,
     pub(crate) start: fn(&ServerEnv) -> Result<Box<dyn Server>>,
 }
 
@@ -29,8 +29,8 @@ impl Strategy {
     /// What keeps it from being measured here, if anything does, and what to do about it.
     pub fn missing(&self, kernel: &Kernel) -> Option<String> {
         match self.needs {
-            Need::Nothing => None,
-            Need::Server(program) => match program.find() {
+            StrategyNeed::Nothing => None,
+            StrategyNeed::Server(program) => match program.find() {
                 None => Some(format!(
                     "there is no {} on the PATH; {}",
                     program.names.join(" or "),
@@ -38,17 +38,19 @@ impl Strategy {
                 )),
                 Some(_) => (program.missing)(kernel),
             },
-            Need::Migration if kernel.migration() != Migration::Works => {
+            StrategyNeed::Migration if kernel.migration() != Migration::Works => {
                 // It would take the program, and never ask it.
                 Some("this kernel cannot migrate; Linux 5.14 and later can".into())
             }
-            Need::Programs | Need::Migration => kernel.programs.as_ref().err().map(|errno| {
-                let advice = match kernel.may_load_programs {
-                    true => "the kernel has no eBPF, or something forbids it",
-                    false => "run as root, outside of containers",
-                };
-                format!("loading an eBPF program is {errno}: {advice}")
-            }),
+            StrategyNeed::Programs | StrategyNeed::Migration => {
+                kernel.programs.as_ref().err().map(|errno| {
+                    let advice = match kernel.may_load_programs {
+                        true => "the kernel has no eBPF, or something forbids it",
+                        false => "run as root, outside of containers",
+                    };
+                    format!("loading an eBPF program is {errno}: {advice}")
+                })
+            }
         }
     }
 }
@@ -92,7 +94,7 @@ pub enum ListenerEffect {
 
 /// What a strategy needs.
 #[derive(Debug, Clone, Copy)]
-pub enum Need {
+pub enum StrategyNeed {
     /// Nothing but sockets.
     Nothing,
     /// A server that others wrote.

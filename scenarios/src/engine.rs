@@ -12,5 +12,5 @@ pub use discarded::{DiscardedTry, is_flaky};
 pub use lab::{enter_if_lab, lab_work, probe};
 pub use once::run_once;
 pub use outcome::{Observed, Outcome};
-pub use plan::{Plan, default_deadline, default_jobs, waiting_for_timers};
+pub use plan::{RunPlan, default_deadline, default_jobs, waiting_for_timers};
 pub use run::{Ending, Event, run};

@@ -123,7 +123,7 @@ impl<'d> Retried<'d> {
 
     /// What each discarded try saw, a line for each deviation.
     pub fn tries(&self) -> Vec<String> {
-        let told = self.discarded.iter().enumerate().flat_map(|(at, discarded)| {
+        let sentences = self.discarded.iter().enumerate().flat_map(|(at, discarded)| {
             let seen = match discarded {
                 DiscardedTry::TooSlow { what } => vec![format!("was too slow: {what}")],
                 DiscardedTry::Failed { mismatches } => {
@@ -132,7 +132,7 @@ impl<'d> Retried<'d> {
             };
             seen.into_iter().map(move |seen| format!("try {} {seen}", at + 1))
         });
-        told.collect()
+        sentences.collect()
     }
 
     /// In what each discarded try failed that did.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
-    let plan = engine::Plan::default();
+    let plan = engine::RunPlan::default();
     let unmet = match runs(&selected, kernel, plan.patience) {
         Met::No(Verdict::Skip { reason }) => Some(reason),
         _ => None,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use scenarios::catalogue;
-use scenarios::engine::{Ending, Outcome, Plan};
+use scenarios::engine::{Ending, Outcome, RunPlan};
 use scenarios::judge::{SkipReason, Verdict};
 use scenarios::report::{Retried, wrap};
 
@@ -27,7 +27,7 @@ pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut consumers = Consumers::default();
     consumers.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
-    match execute(catalogue::all(), Plan::default(), &mut consumers) {
+    match execute(catalogue::all(), RunPlan::default(), &mut consumers) {
         Ok(totals) => consumers.exit(&totals, Denied::default()),
         Err(exit) => exit,
     }
@@ -105,7 +105,7 @@ impl Text<'_> {
         text.push_str(&self.deviations());
         if !self.flaky.is_empty() {
             let _ = writeln!(text, "\n{}", self.style.yellow("Flaky"));
-            self.flaky.iter().for_each(|told| text.push_str(&item(told)));
+            self.flaky.iter().for_each(|line| text.push_str(&item(line)));
         }
         text.push_str(&self.known_bugs());
         text.push_str(&self.not_checked(end));

@@ -6,9 +6,9 @@ use harness::process::interrupt;
 use harness::process::{Broken, Labs};
 use harness::trace::observation::Value;
 use scenarios::case::{Case, Migration, Need, Selected};
-use scenarios::engine::{self, Outcome, Plan};
+use scenarios::engine::{self, Outcome, RunPlan};
 use scenarios::judge::Verdict;
-use scenarios::known::{self, Kind, Known};
+use scenarios::known::{self, Known, KnownKind};
 use scenarios::report::{self, wrap, wrong_lines};
 use scenarios::{catalogue, lesson};
 
@@ -105,9 +105,9 @@ impl Page {
         for known in known::all().iter().filter(about) {
             let kernels: Vec<String> = known.kernels.iter().map(ToString::to_string).collect();
             let (label, fix) = match (known.kind, &known.fix) {
-                (Kind::History, _) => ("history", String::new()),
-                (Kind::Bug, Some(fix)) => ("bug", format!(" Fixed by {fix}.")),
-                (Kind::Bug, None) => ("bug", " No fix is known.".to_owned()),
+                (KnownKind::History, _) => ("history", String::new()),
+                (KnownKind::Bug, Some(fix)) => ("bug", format!(" Fixed by {fix}.")),
+                (KnownKind::Bug, None) => ("bug", " No fix is known.".to_owned()),
             };
             let text = format!("Linux {}: {}{fix}", kernels.join(", "), known.reason);
             self.label(label, &text)?;
@@ -230,7 +230,7 @@ fn ran(shown: &[Selected]) -> Result<Vec<Outcome>, Broken> {
     interrupt::catch().map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {e}")))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
-    let plan = Plan { jobs: 1, ..Plan::default() };
+    let plan = RunPlan { jobs: 1, ..RunPlan::default() };
     let outcomes =
         shown.iter().map(|selected| engine::run_once(&labs, &kernel, selected, 1, plan)).collect();
     labs.wait();

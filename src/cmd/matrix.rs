@@ -22,7 +22,7 @@ use vm::machine::qemu::Clock;
 
 use crate::cli::{MatrixArguments, Shard};
 use crate::cmd::matrix::fan_out::{FanOut, Files};
-use crate::cmd::matrix::row::{Row, RowEvent, RunOptions};
+use crate::cmd::matrix::row::{KernelRow, RowEvent, RunOptions};
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
@@ -68,7 +68,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     }
     let (mut fan_out, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
-    let plan = Plan {
+    let plan = MatrixPlan {
         matrix: Matrix {
             kernels: kernels.iter().map(Choice::name).collect(),
             selection,
@@ -119,7 +119,7 @@ fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {
 }
 
 /// What the rows are made of.
-struct Plan {
+struct MatrixPlan {
     kernels: Vec<Choice>,
     matrix: Matrix,
     workshop: Workshop,
@@ -127,7 +127,7 @@ struct Plan {
     out: Option<OutDirectory>,
 }
 
-impl Plan {
+impl MatrixPlan {
     /// Fills every row, several at a time.
     fn run(&self, fan_out: &mut FanOut) -> MatrixDocument {
         let started = Instant::now();
@@ -216,7 +216,8 @@ impl Plan {
             // Waiting costs nothing, and one after the other each has the machine alone.
             options.jobs = 1;
         }
-        Row::new(self.matrix.selection.clone(), options, out.as_ref(), report).fill(&name, &host)
+        KernelRow::new(self.matrix.selection.clone(), options, out.as_ref(), report)
+            .fill(&name, &host)
     }
 }
 

@@ -167,7 +167,7 @@ impl Shards {
         for shard in shard.iter().flat_map(|shards| shards.split(", ")) {
             let numbers = shard.split_once('/').and_then(|(k, n)| Some((parse(k)?, parse(n)?)));
             let Some((k, n)) = numbers.filter(|(k, n)| (1..=*n).contains(k) && *n <= 10_000) else {
-                bail!("{name} says that it is shard `{shard}`, which is none");
+                bail!("{name} says that it is shard `{shard}`, which is not a shard");
             };
             match &self.of {
                 Some((of, first)) if *of != n => {

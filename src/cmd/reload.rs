@@ -23,7 +23,7 @@ use reload::catalogue;
 
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::ReloadDocument;
-use crate::cmd::reload::plan::Plan;
+use crate::cmd::reload::plan::ReloadPlan;
 use crate::cmd::reload::refusal::Refusal;
 use crate::cmd::reload::session::Session;
 use crate::cmd::vm_run;
@@ -71,7 +71,7 @@ fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
         Ok(broken) => Refusal::of(&broken),
         Err(why) => Refusal::new(Exit::Unavailable, why),
     })?;
-    let plan = Plan::new(arguments, selection, window, &session.kernel);
+    let plan = ReloadPlan::new(arguments, selection, window, &session.kernel);
     if plan.strategies.is_empty() {
         let why: Vec<String> = plan.skipped.iter().map(ToString::to_string).collect();
         return Err(Refusal::new(Exit::NothingRan, why.join("; ")));

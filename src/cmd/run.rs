@@ -9,7 +9,7 @@ use harness::kernel::taint::Taint;
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
 use scenarios::case::Selected;
-use scenarios::engine::{self, Event, Outcome, Plan};
+use scenarios::engine::{self, Event, Outcome, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
 use scenarios::{catalogue, report};
@@ -70,7 +70,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
         }
     }
     let jobs = arguments.jobs.unwrap_or_else(engine::default_jobs);
-    let plan = Plan {
+    let plan = RunPlan {
         rounds: arguments.repeat,
         jobs,
         waiting: engine::waiting_for_timers(jobs),
@@ -88,7 +88,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
 /// been reported.
 pub fn execute(
     selection: Vec<Selected>,
-    plan: Plan,
+    plan: RunPlan,
     consumers: &mut Consumers,
 ) -> Result<Totals, Exit> {
     let started = Instant::now();

@@ -111,12 +111,12 @@ fn setting_of<'d>(case: &Case<'d>, place: &Place<'_>) -> &'d str {
 
 /// Where it took more than one try, and what the discarded ones saw.
 fn retried(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
-    let told = outcome
+    let retries = outcome
         .places
         .iter()
         .filter_map(|place| Some((place, Retried::of(&place.run.verdict, &place.run.discarded)?)));
     html! {
-        @for (place, retried) in told {
+        @for (place, retried) in retries {
             div class="retried" {
                 p {
                     (mark::retried(&retried)) " "

@@ -421,15 +421,19 @@ fn a_document_without_anything_makes_a_page_too() {
 fn the_page_marks_what_is_flaky_and_tells_what_was_seen() {
     let page = of_matrix(retried());
     let body = markup::parse(body(&page));
-    let told = "try 1 failed: accept(B): expected C's connection, actual EAGAIN";
+    let first_try = "try 1 failed: accept(B): expected C's connection, actual EAGAIN";
     let result = body.with_id("quiz1:1");
-    assert!(result.text().contains("↻ flaky") && result.text().contains(told), "{}", result.text());
+    assert!(
+        result.text().contains("↻ flaky") && result.text().contains(first_try),
+        "{}",
+        result.text()
+    );
     let warnings = body
         .all("section")
         .into_iter()
         .find(|section| section.attribute("aria-labelledby") == Some("the-warnings"));
     let warnings = warnings.expect("warnings").text();
-    for text in ["↻ flaky quiz1/v4/off", "↻ retried quiz1/v4/on", told] {
+    for text in ["↻ flaky quiz1/v4/off", "↻ retried quiz1/v4/on", first_try] {
         assert!(warnings.contains(text), "{text}: {warnings}");
     }
     let marked: Vec<String> =

@@ -71,12 +71,12 @@ pub struct Layout {
     /// Where notes begin.
     pub notes: usize,
     /// From top to bottom.
-    pub rows: Vec<Row>,
+    pub rows: Vec<LadderRow>,
 }
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct LadderRow {
     /// The index of its rung.
     pub rung: usize,
     /// Why it is to be looked at.
@@ -182,7 +182,7 @@ impl Layout {
         alive: &mut [bool],
         (named, at_the_side): (bool, bool),
     ) {
-        let mut row = Row {
+        let mut row = LadderRow {
             rung: index,
             mark: rung.mark,
             time: Some(rung.since_start),
@@ -226,8 +226,9 @@ impl Layout {
                 more = self.words(&mut row, "(the trace ends here)", self.width, Says::Remark);
             }
         }
-        let below = Row { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
-        let below = Row { alive: alive.to_vec(), note: None, ..below };
+        let below =
+            LadderRow { time: None, body: Body::Nothing, name: String::new(), ..row.clone() };
+        let below = LadderRow { alive: alive.to_vec(), note: None, ..below };
         let mut notes = self.wrapped(&rung.notes).into_iter();
         if at_the_side {
             row.note = notes.next();
@@ -239,9 +240,9 @@ impl Layout {
                 columns: vec![],
                 act: matches!(rung.what, What::Act { .. }),
             };
-            self.rows.push(Row { body, ..below.clone() });
+            self.rows.push(LadderRow { body, ..below.clone() });
         }
-        self.rows.extend(notes.map(|note| Row { note: Some(note), ..below.clone() }));
+        self.rows.extend(notes.map(|note| LadderRow { note: Some(note), ..below.clone() }));
     }
 
     /// Whether every lane is within the frame.
@@ -250,13 +251,13 @@ impl Layout {
     }
 
     /// A row of lanes alone, to stand above the row at `index`.
-    pub fn gap(&self, index: usize) -> Row {
+    pub fn gap(&self, index: usize) -> LadderRow {
         let below = self.rows.get(index).or(self.rows.last());
         let above = index.checked_sub(1).and_then(|above| self.rows.get(above));
         let columns = self.lanes.len();
         // A lane runs on if it is there on both sides.
-        let there = |row: Option<&Row>, lane: usize| row.is_some_and(|row| row.alive[lane]);
-        Row {
+        let there = |row: Option<&LadderRow>, lane: usize| row.is_some_and(|row| row.alive[lane]);
+        LadderRow {
             rung: below.map_or(0, |row| row.rung),
             mark: Mark::None,
             time: None,
@@ -276,7 +277,7 @@ impl Layout {
 
     /// Puts words that end at the column `to` into a row, and says which lines of them have
     /// to follow it.
-    fn words(&self, row: &mut Row, text: &str, to: usize, says: Says) -> Vec<String> {
+    fn words(&self, row: &mut LadderRow, text: &str, to: usize, says: Says) -> Vec<String> {
         let mut lines = wrap(text, to.saturating_sub(self.client + 2).max(1)).into_iter();
         let text = lines.next().unwrap_or_default();
         row.body = match says {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ladder::layout::{Frame, Layout, Row};
+use crate::ladder::layout::{Frame, LadderRow, Layout};
 use crate::ladder::rung::{Ladder, Mark, What};
 use crate::ladder::text;
 use crate::style::Style;
@@ -145,7 +145,7 @@ fn line(half: usize, left: &str, right: &str) -> String {
 struct Stack<'l> {
     layout: &'l Layout,
     taken: usize,
-    rows: Vec<Row>,
+    rows: Vec<LadderRow>,
 }
 
 impl<'l> Stack<'l> {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::ladder::layout::{Body, Frame, Layout, Row};
+use crate::ladder::layout::{Body, Frame, LadderRow, Layout};
 use crate::ladder::rung::{Change, Ladder, Mark, Note};
 use crate::ladder::side::Pair;
 
@@ -141,7 +141,7 @@ fn side_by_side(pair: &Pair) -> (Markup, (f32, f32)) {
 }
 
 /// How many characters a row takes.
-fn end(layout: &Layout, row: &Row) -> usize {
+fn end(layout: &Layout, row: &LadderRow) -> usize {
     let words = match &row.body {
         Body::Words { text, .. } => layout.client + 2 + text.chars().count(),
         _ => 0,
@@ -206,7 +206,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn row(&mut self, index: usize, row: &Row) {
+    fn row(&mut self, index: usize, row: &LadderRow) {
         let layout = self.layout;
         let top = ROW * (index + 1) as f32;
         let base = top + 15.0;
@@ -247,7 +247,7 @@ impl Drawing<'_> {
         }
     }
 
-    fn body(&mut self, row: &Row, top: f32, base: f32) {
+    fn body(&mut self, row: &LadderRow, top: f32, base: f32) {
         let layout = self.layout;
         match &row.body {
             Body::Arrow { label, to_server, column, dropped, reset } => {

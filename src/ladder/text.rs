@@ -1,6 +1,6 @@
 //! A ladder in characters.
 
-use crate::ladder::layout::{Body, Frame, Layout, Row};
+use crate::ladder::layout::{Body, Frame, LadderRow, Layout};
 use crate::ladder::rung::{Change, Ladder, Mark, Note};
 use crate::style::Style;
 
@@ -46,7 +46,7 @@ pub fn lines(layout: &Layout, style: Style) -> Vec<String> {
     std::iter::once(heading).chain(layout.rows.iter().map(|row| line(layout, row, style))).collect()
 }
 
-fn line(layout: &Layout, row: &Row, style: Style) -> String {
+fn line(layout: &Layout, row: &LadderRow, style: Style) -> String {
     let mut canvas = Canvas::default();
     canvas.put(0, mark(row.mark));
     if let Some(time) = row.time.filter(|_| layout.times) {

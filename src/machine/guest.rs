@@ -15,7 +15,7 @@ use harness::process::Labs;
 use harness::process::frame::Frame;
 use scenarios::case::Selected;
 use scenarios::catalogue;
-use scenarios::engine::{self, Ending, Event, Plan};
+use scenarios::engine::{self, Ending, Event, RunPlan};
 use scenarios::judge::Complaints;
 use scenarios::known;
 use scenarios::requirement::LONG;
@@ -126,7 +126,7 @@ fn cases(
     send(port, tag::ENVIRONMENT, &environment)?;
     let mut alarm = Alarm::set(port, environment.kernel.version);
     alarm.raised("booting")?;
-    let plan = Plan { jobs, waiting: 0, deadline, ..Plan::default() };
+    let plan = RunPlan { jobs, waiting: 0, deadline, ..RunPlan::default() };
     let mut sent: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, selection, plan, |event| {
         let report = || match event {
@@ -182,7 +182,7 @@ impl<'p> Alarm<'p> {
 }
 
 fn send<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
-    let payload = serde_json::to_vec(what).expect("what is told can be written as JSON");
+    let payload = serde_json::to_vec(what).expect("what is sent can be written as JSON");
     port.send(tag, payload)
 }
 

@@ -68,14 +68,14 @@ impl Asked<'_> {
         match self.environment.kernel.migration() {
             Migration::Works => {}
             Migration::SysctlOnly => {
-                return vec!["does just the same: the sysctl is there and does nothing".into()];
+                return vec!["does just the same: the sysctl exists and does nothing".into()];
             }
             Migration::Absent => return vec!["cannot be asked to: it has no such sysctl".into()],
         }
         let wakes = match self.found("wake-up", "") {
             Found::KnownBug => {
                 "but does not wake that listener: a server that waits in epoll, poll or accept \
-                 leaves the connection lying until the next one comes (known bug, fixed by \
+                 leaves the connection waiting until the next one comes (known bug, fixed by \
                  3864c6ba1e04)"
                     .into()
             }
@@ -153,7 +153,7 @@ impl Asked<'_> {
             }
         };
         let draining = "Accepting until EAGAIN before the close saves connections in the accept \
-             queue and not the handshakes in flight.";
+                        queue, but not handshakes in flight.";
         let on = self.environment.migrate_req.as_deref() == Some("1");
         let migrates = self.found("quiz1/", "/on") == Found::AsExpected;
         let wakes = !matches!(self.found("wake-up", ""), Found::KnownBug);

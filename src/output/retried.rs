@@ -17,8 +17,8 @@ pub fn add(case: &mut TestCase, verdict: &Verdict, discarded: &[DiscardedTry]) {
     for mismatches in retried.failed() {
         let mut rerun = TestRerun::new(NonSuccessKind::Failure);
         rerun.set_message(format!("the kernel deviates in: {}", wrong_names(mismatches)));
-        let told: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
-        rerun.set_description(told.join("\n"));
+        let sentences: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
+        rerun.set_description(sentences.join("\n"));
         case.status.add_rerun(rerun);
     }
     case.set_system_out(retried.to_string());

@@ -15,7 +15,7 @@ use harness::process::subprocess::rename_only_user;
 use harness::{Error, PORT, Result};
 
 use super::support::{are_listening, write};
-use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
+use crate::strategy::{ListenerEffect, Program, Server, ServerEnv, Strategy, StrategyNeed};
 
 /// How long a graceful restart takes at least, until the old children have ended: the parent
 /// checks on them once a second.
@@ -48,7 +48,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         effect,
         takes: RESTART,
         most: None,
-        needs: Need::Server(Program { missing, ..PROGRAM }),
+        needs: StrategyNeed::Server(Program { missing, ..PROGRAM }),
         start,
     };
     vec![

@@ -13,7 +13,7 @@ use harness::{PORT, Result};
 
 use super::support::{RELOAD_TAKES, write};
 use crate::loading::pass;
-use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
+use crate::strategy::{ListenerEffect, Program, Server, ServerEnv, Strategy, StrategyNeed};
 
 const PROGRAM: Program =
     Program { names: &["gunicorn"], install: "apt install gunicorn", missing: |_| None };
@@ -32,7 +32,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         effect: ListenerEffect::DependsOnVersion,
         takes: RELOAD_TAKES,
         most: Some(MOST),
-        needs: Need::Server(PROGRAM),
+        needs: StrategyNeed::Server(PROGRAM),
         start,
     };
     vec![

@@ -10,7 +10,7 @@ use harness::{PORT, Result};
 
 use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
+use crate::strategy::{ListenerEffect, Program, Server, ServerEnv, Strategy, StrategyNeed};
 
 const PROGRAM: Program =
     Program { names: &["haproxy"], install: "apt install haproxy", missing: |_| None };
@@ -25,13 +25,13 @@ pub(super) fn strategies() -> Vec<Strategy> {
         effect,
         takes: RELOAD_TAKES,
         most: None,
-        needs: Need::Server(PROGRAM),
+        needs: StrategyNeed::Server(PROGRAM),
         start,
     };
     vec![
         haproxy(
             "haproxy/sf",
-            "-sf: a new process makes a listener of its own, and tells the old one to close.",
+            "-sf: a new process makes a listener of its own, and signals the old one to close.",
             ListenerEffect::Close,
             |env| Generations::start(env, false),
         ),

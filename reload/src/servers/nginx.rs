@@ -11,7 +11,7 @@ use harness::{Error, PORT, Result};
 
 use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy};
+use crate::strategy::{ListenerEffect, Program, Server, ServerEnv, Strategy, StrategyNeed};
 
 const PROGRAM: Program =
     Program { names: &["nginx"], install: "apt install nginx", missing: |_| None };
@@ -26,7 +26,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         effect,
         takes: RELOAD_TAKES,
         most: None,
-        needs: Need::Server(PROGRAM),
+        needs: StrategyNeed::Server(PROGRAM),
         start,
     };
     vec![

@@ -10,7 +10,7 @@ use harness::{PORT, Result};
 
 use super::support::{RELOAD_TAKES, are_listening, write};
 use crate::loading::pass;
-use crate::strategy::{ListenerEffect, Need, Program, Server, ServerEnv, Strategy, find};
+use crate::strategy::{ListenerEffect, Program, Server, ServerEnv, Strategy, StrategyNeed, find};
 
 const PROGRAM: Program =
     Program { names: &["uvicorn"], install: "apt install uvicorn", missing: |_| None };
@@ -26,7 +26,7 @@ pub(super) fn strategies() -> Vec<Strategy> {
         effect: ListenerEffect::Close,
         takes: RELOAD_TAKES,
         most: Some(MOST),
-        needs: Need::Server(PROGRAM),
+        needs: StrategyNeed::Server(PROGRAM),
         start: Processes::start,
     }]
 }

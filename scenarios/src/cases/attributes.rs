@@ -18,8 +18,8 @@ use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "attributes",
-    about: "socket options, saved SYNs, deferred accepts and filters: what a child has from \
-            which listener",
+    about: "socket options, saved SYNs, deferred accepts and filters: which of them a child has \
+            from the old listener, and which from the new one",
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 

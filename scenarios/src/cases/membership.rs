@@ -17,8 +17,8 @@ use crate::steps::queued_child::{SERVED, hello};
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "membership",
-    about: "which listeners are one group: address, family, IPv6 alone, device; on members \
-            and on others",
+    about: "which listeners are one group: address, family, IPv6 only, device; on members and on \
+            others",
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };
 

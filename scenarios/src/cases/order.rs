@@ -18,7 +18,7 @@ use crate::steps::wires;
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "order",
-    about: "the order in which the kernel has a group's members, and whom it chooses for \
+    about: "the order in which the kernel has a group's members, and which of them it chooses for \
             children and for new connections",
     files: &[CaseFile { module: module_path!(), cases: CASES }],
 };

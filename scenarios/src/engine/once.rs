@@ -10,7 +10,7 @@ use crate::case::Selected;
 use crate::engine::discarded::DiscardedTry;
 use crate::engine::lab::{LabFailure, LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
-use crate::engine::plan::{Plan, default_deadline};
+use crate::engine::plan::{RunPlan, default_deadline};
 use crate::judge::compare::judge;
 use crate::judge::known;
 use crate::judge::requirement::{Met, runs};
@@ -36,7 +36,7 @@ pub fn run_once(
     kernel: &Kernel,
     selected: &Selected,
     round: u32,
-    plan: Plan,
+    plan: RunPlan,
 ) -> Result<Outcome, Broken> {
     let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
     let alone = selected.is_alone() && kernel.machine_is_ours;

@@ -10,7 +10,7 @@ use crate::judge::requirement::Patience;
 
 /// How to run a selection.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct RunPlan {
     /// How many times everything is run.
     pub rounds: u32,
     /// How many labs there are at a time.
@@ -24,7 +24,7 @@ pub struct Plan {
     pub patience: Patience,
 }
 
-impl Default for Plan {
+impl Default for RunPlan {
     /// Once, with as many labs as is good, for as long as the environment says.
     fn default() -> Self {
         let jobs = default_jobs();

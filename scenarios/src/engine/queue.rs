@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::Selected;
-use crate::engine::plan::Plan;
+use crate::engine::plan::RunPlan;
 
 /// A case that is to be run once.
 pub(crate) struct Task {
@@ -43,7 +43,7 @@ pub(crate) struct Queues {
 impl Queues {
     /// Whoever waits longest is first, so that the others run meanwhile. One at a time, there
     /// are no others.
-    pub(crate) fn new(selection: &[Selected], plan: Plan) -> Self {
+    pub(crate) fn new(selection: &[Selected], plan: RunPlan) -> Self {
         let task = |round: u32, index: usize| Task {
             place: round as usize * selection.len() + index,
             index,
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn who_waits_for_timers_is_in_nobodys_way() {
         let selection = catalogue::all();
-        let plan = Plan { rounds: 2, jobs: 4, ..Plan::default() };
+        let plan = RunPlan { rounds: 2, jobs: 4, ..RunPlan::default() };
         let queues = Queues::new(&selection, plan);
         let waits = |task: &Task| selection[task.index].case.waits_for;
         assert!(queues.ready.tasks.iter().all(|task| waits(task).is_zero()));
@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn without_places_besides_the_longest_are_first() {
         let selection = catalogue::all();
-        let queues = Queues::new(&selection, Plan { jobs: 12, waiting: 0, ..Plan::default() });
+        let queues =
+            Queues::new(&selection, RunPlan { jobs: 12, waiting: 0, ..RunPlan::default() });
         assert_eq!(queues.ready.tasks.len(), selection.len());
         let first = &selection[queues.ready.tasks[0].index];
         assert_eq!(Some(first.case.waits_for), selection.iter().map(|s| s.case.waits_for).max());
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn one_at_a_time_is_in_the_order_of_the_list() {
         let selection = catalogue::all();
-        let queues = Queues::new(&selection, Plan { jobs: 1, ..Plan::default() });
+        let queues = Queues::new(&selection, RunPlan { jobs: 1, ..RunPlan::default() });
         assert!(queues.waiting.tasks.is_empty());
         assert!(queues.ready.tasks.iter().map(|task| task.index).eq(0..selection.len()));
     }

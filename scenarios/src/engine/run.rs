@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::Selected;
 use crate::engine::once::run_once;
 use crate::engine::outcome::Outcome;
-use crate::engine::plan::Plan;
+use crate::engine::plan::RunPlan;
 use crate::engine::queue::{Queue, Queues, Task};
 
 /// What a run reports while it goes.
@@ -57,7 +57,7 @@ pub fn run(
     labs: &Labs,
     kernel: &Kernel,
     selection: &[Selected],
-    plan: Plan,
+    plan: RunPlan,
     mut listen: impl FnMut(Event),
 ) {
     let queues = Queues::new(selection, plan);
@@ -103,24 +103,24 @@ fn in_turn(
 
 /// As [`in_turn`], several at a time.
 fn at_once(
-    plan: Plan,
+    plan: RunPlan,
     queues: &Queues,
     started: impl Fn(&Task) -> (String, u32) + Sync,
     run_task: impl Fn(&Task) -> Result<Outcome, Broken> + Sync,
     listen: &mut impl FnMut(Event),
 ) -> (usize, Option<Broken>) {
     let broken: Mutex<Option<Broken>> = Mutex::new(None);
-    let (tell, told) = mpsc::channel();
-    let work_off = |queue: &Queue, tell: &mpsc::Sender<Told>| {
+    let (report, reported) = mpsc::channel();
+    let work_off = |queue: &Queue, report: &mpsc::Sender<Progress>| {
         while let Some(task) = queue.next() {
             if interrupt::caught() {
                 return;
             }
             let (id, round) = started(task);
-            let _ = tell.send(Told::Started { id, round });
+            let _ = report.send(Progress::Started { id, round });
             match run_task(task) {
                 Ok(outcome) => {
-                    let _ = tell.send(Told::Finished(task.place, Box::new(outcome)));
+                    let _ = report.send(Progress::Finished(task.place, Box::new(outcome)));
                 }
                 Err(e) => {
                     queues.stop();
@@ -133,37 +133,37 @@ fn at_once(
     let finished = thread::scope(|scope| {
         let work_off = &work_off;
         for _ in 0..plan.waiting.min(queues.waiting.tasks.len()) {
-            let tell = tell.clone();
-            scope.spawn(move || work_off(&queues.waiting, &tell));
+            let report = report.clone();
+            scope.spawn(move || work_off(&queues.waiting, &report));
         }
         for _ in 0..plan.jobs.min(queues.len()) {
-            let tell = tell.clone();
+            let report = report.clone();
             scope.spawn(move || {
-                work_off(&queues.ready, &tell);
-                work_off(&queues.waiting, &tell);
+                work_off(&queues.ready, &report);
+                work_off(&queues.waiting, &report);
             });
         }
-        drop(tell);
-        in_order(told, listen)
+        drop(report);
+        in_order(reported, listen)
     });
     (finished, broken.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-enum Told {
+enum Progress {
     Started { id: String, round: u32 },
     Finished(usize, Box<Outcome>),
 }
 
 /// Passes outcomes on in the order of their places; those after a gap come at the end.
 /// Says how many there were.
-fn in_order(told: mpsc::Receiver<Told>, listen: &mut impl FnMut(Event)) -> usize {
+fn in_order(reported: mpsc::Receiver<Progress>, listen: &mut impl FnMut(Event)) -> usize {
     let mut held: BTreeMap<usize, Box<Outcome>> = BTreeMap::new();
     let mut place = 0;
     let mut finished = 0;
-    for told in told {
-        match told {
-            Told::Started { id, round } => listen(Event::Started { id, round }),
-            Told::Finished(at, outcome) => {
+    for progress in reported {
+        match progress {
+            Progress::Started { id, round } => listen(Event::Started { id, round }),
+            Progress::Finished(at, outcome) => {
                 finished += 1;
                 held.insert(at, outcome);
                 while let Some(outcome) = held.remove(&place) {

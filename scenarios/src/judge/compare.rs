@@ -4,7 +4,7 @@ use harness::trace::Trace;
 use harness::trace::observation::{Fact, Observation};
 
 use crate::judge::expectation::Expectation;
-use crate::judge::known::{Kind, Known};
+use crate::judge::known::{Known, KnownKind};
 use crate::judge::verdict::{Mismatch, Verdict};
 use crate::judge::wire::Wire;
 
@@ -47,7 +47,7 @@ pub fn judge(
             }));
             Verdict::Fail { mismatches }
         }
-        Some(Known { kind: Kind::History, .. }) => Verdict::Pass { stale: None },
+        Some(Known { kind: KnownKind::History, .. }) => Verdict::Pass { stale: None },
         Some(Known { reason, fix, .. }) => {
             Verdict::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches }
         }

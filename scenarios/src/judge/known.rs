@@ -16,7 +16,7 @@ pub struct Known {
     /// The kernels it is about.
     pub kernels: Vec<Range>,
     /// A bug, or just how it was before something was built.
-    pub kind: Kind,
+    pub kind: KnownKind,
     /// What is seen there and why, in a sentence.
     pub reason: String,
     /// The mainline commit that fixes a bug; none where no fix is known.
@@ -35,7 +35,7 @@ pub struct Known {
 /// What a difference is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum KnownKind {
     /// Wrong, and reported as a known bug.
     Bug,
     /// Right for a kernel of its age.

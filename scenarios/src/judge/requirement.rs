@@ -301,7 +301,7 @@ pub(crate) mod tests {
         "nothing to hold the final ACK with (EPROTONOSUPPORT; EPERM)")]
     #[case::no_md5(|k: &mut Kernel| k.has_md5 = false, "no TCP MD5 signatures")]
     #[case::others_work_here(|k: &mut Kernel| k.machine_is_ours = false,
-        "counts what the whole machine has")]
+        "counts objects of the whole machine")]
     #[case::one_user(|k: &mut Kernel| k.has_second_uid = false, "a second user is needed")]
     #[case::pseudo_sysctl(
         |k: &mut Kernel| { k.has_counters = false; k.version = Version::new(5, 10, 262) },

@@ -149,7 +149,7 @@ impl fmt::Display for Feature {
             Self::Ao => f.write_str("no TCP-AO"),
             Self::Gate(why) => write!(f, "nothing to hold the final ACK with ({why})"),
             Self::Destroy => f.write_str("sockets cannot be destroyed by netlink"),
-            Self::SockDiag => f.write_str("netlink says nothing of sockets"),
+            Self::SockDiag => f.write_str("netlink does not list sockets"),
             Self::Programs => f.write_str("no eBPF programs"),
             Self::IoUring => f.write_str("no io_uring"),
         }
@@ -209,8 +209,8 @@ impl fmt::Display for SkipReason {
                  container's seccomp profile forbids"
             ),
             Self::SharedMachine => f.write_str(
-                "counts what the whole machine has, and other programs have some of it; run it \
-                 in the matrix, where the machine is sockmig's own",
+                "counts objects of the whole machine, some of which belong to other programs; run \
+                 it in the matrix, where the machine is sockmig's own",
             ),
             Self::NoSecondUid => {
                 f.write_str("a second user is needed: run as root, or map a second uid")

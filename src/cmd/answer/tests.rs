@@ -60,12 +60,12 @@ fn the_answer_of_everything_has_every_known_bug_once() {
 #[test]
 fn what_is_flaky_is_told() {
     let text = answered(&run(), &[flaky()]);
-    let told = "Flaky\n";
-    assert!(text.contains(told), "{text}");
+    let expected = "Flaky\n";
+    assert!(text.contains(expected), "{text}");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told =
+    let expected =
         "sysctl/range: failed in 1 of 3 tries, in a slow lab: try 1 failed: accept(B): expected";
-    assert!(text.contains(told), "{text}");
+    assert!(text.contains(expected), "{text}");
 }
 
 fn answered(run: &Run, outcomes: &[Outcome]) -> String {

@@ -48,7 +48,7 @@ pub enum RowEvent {
 }
 
 /// A row while it is filled.
-pub struct Row<'r> {
+pub struct KernelRow<'r> {
     options: RunOptions,
     out: Option<&'r OutDirectory>,
     report: &'r dyn Fn(RowEvent),
@@ -71,7 +71,7 @@ struct Found {
     hangs: u32,
 }
 
-impl<'r> Row<'r> {
+impl<'r> KernelRow<'r> {
     /// An empty row.
     pub fn new(
         selection: Vec<Selected>,

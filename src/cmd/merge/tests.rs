@@ -94,7 +94,13 @@ fn what_is_no_part_is_refused() {
         let mut parts = shards(3);
         parts[1].matrix.shard = Some(nonsense.into());
         let why = refused(parts);
-        assert_eq!(why, format!("shard-2.json says that it is shard `{nonsense}`, which is none"));
+        assert_eq!(
+            why,
+            format!(
+                "shard-2.json says that it is shard `{nonsense}`, which is not a \
+                                 shard"
+            )
+        );
     }
     assert_eq!(refused(vec![]), "there is nothing to put together");
 }

@@ -69,7 +69,7 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
     let mean = row.lost_per_reload.mean;
     if document.deviates(row) {
         return format!(
-            "THE KERNEL DEVIATES: it is to migrate, and {lost} of {of} are lost ({how})."
+            "THE KERNEL DEVIATES: it must migrate, but {lost} of {of} are lost ({how})."
         );
     }
     match (row.effect, lost) {
@@ -78,43 +78,45 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             format!("loses {lost} of {of} ({how}), although no listener has to close.")
         }
         (ListenerEffect::CloseWhenIdle, 0) => {
-            format!("loses none of {of}: listeners close when nothing of theirs is in flight.")
+            format!("loses none of {of}: listeners close when they have nothing in flight.")
         }
         (ListenerEffect::CloseWhenIdle, _) => {
             format!("loses {lost} of {of} ({how}), although nothing should be in flight any more.")
         }
         (ListenerEffect::CloseAndProgramMigrates, 0) => format!(
-            "loses none of {of}: a program has {:.1} at each migrate, whatever the setting.",
+            "loses none of {of}: a program makes {:.1} migrate at each reload, whatever the \
+             setting.",
             row.expected_per_reload
         ),
         (ListenerEffect::CloseAndProgramMigrates, _) => format!(
-            "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
+            "loses {lost} of {of} ({how}), {mean:.2} at each reload: races between a close and a \
              handshake, which no program covers."
         ),
         (ListenerEffect::CloseLeavingNobody, _) => format!(
-            "loses {lost} of {of} ({how}): the last of a group closes, and there is nobody to \
-             migrate to."
+            "loses {lost} of {of} ({how}): the last listener of a group closes, and there is no \
+             target to migrate to."
         ),
         (ListenerEffect::DependsOnVersion, _) => varying(document, row, &of),
         (ListenerEffect::Close, _) if row.proof == Proof::Invalid => format!(
-            "INVALID: loses {lost} of {of}, and must lose {:.1} at each; the window was not open.",
+            "INVALID: loses {lost} of {of}, and must lose {:.1} at each reload; the window was not \
+             open.",
             row.expected_per_reload
         ),
         (ListenerEffect::Close, _) if row.lost_too_few() => format!(
-            "loses {lost} of {of}, and must lose {:.1} at each: so few that chance decides. More \
-             --reloads tell.",
+            "loses {lost} of {of}, and must lose {:.1} at each reload: so few that chance decides. \
+             Use more --reloads.",
             row.expected_per_reload
         ),
         (ListenerEffect::Close, 0) if row.migrate_req => {
             let without = document.pair(row).map(|off| off.lost_per_reload.mean);
             let without = without.unwrap_or(row.expected_per_reload);
-            format!("loses none of {of}; without migration it is {without:.1} at each.")
+            format!("loses none of {of}; without migration it is {without:.1} at each reload.")
         }
         (ListenerEffect::Close, _) if row.migrate_req && row.lost_by_server() == lost => {
-            format!("loses {lost} of {of} ({how}): the server does, whose listeners migrate.")
+            format!("loses {lost} of {of} ({how}): the server closed them; its listeners migrate.")
         }
         (ListenerEffect::Close, _) if row.migrate_req => format!(
-            "loses {lost} of {of} ({how}), {mean:.2} at each: races between a close and a \
+            "loses {lost} of {of} ({how}), {mean:.2} at each reload: races between a close and a \
              handshake, which migration does not cover."
         ),
         (ListenerEffect::Close, 0) => format!("loses none of {of}, and closes nothing that could."),
@@ -160,15 +162,15 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             return vec![format!(
                 "Nothing can be said: with migration off, {} lost less than half of what must be \
                  lost, so that no zero above means anything. The machine may be too busy: try \
-                 again, or a lower --rate, or a higher --rtt; or, where few are to be lost, more \
-                 --reloads.",
+                 again, with a lower --rate or a higher --rtt; or, where few must be lost, with \
+                 more --reloads.",
                 strategies.join(", ")
             )];
         }
         Validity::Unproven => {
             return vec![
                 "Nothing that was measured could have lost a client, so that the zeros prove \
-                 little. Measure own/naive next to it."
+                 little. Measure own/naive as well."
                     .into(),
             ];
         }
@@ -177,9 +179,9 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let mut advice = Vec::new();
     if document.window_ms.is_some_and(|window| document.load.lag_ms > window) {
         advice.push(
-            "This machine is too busy for this --rate: clients came later than a handshake \
-             lasts, in bursts, so that sizes and delays above are the machine's as much as the \
-             kernel's."
+            "This machine is too busy for this --rate: clients came late by more than a handshake \
+             lasts, in bursts, so that the sizes and delays above are caused by the machine as \
+             much as by the kernel."
                 .into(),
         );
     }
@@ -209,8 +211,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let steered = lossless(document, |row| by_program(row) && !row.migrate_req);
     if !steered.is_empty() {
         advice.push(format!(
-            "Where nothing can be set, an eBPF program does it, in the hands of who may load one: \
-             {}.",
+            "Where the sysctl cannot be set, an eBPF program saves the connections as well, if you \
+             may load one: {}.",
             steered.join(", ")
         ));
     }
@@ -223,8 +225,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         .any(|row| row.effect == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
     {
         advice.push(
-            "Start the new listeners before the old ones close: migration needs a group \
-                     with somebody left in it."
+            "Start the new listeners before the old ones close: migration needs another listener \
+             in the group."
                 .into(),
         );
     }

@@ -15,7 +15,7 @@ use reload::close_cost::{Closed, Closing, Cost};
 
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
-use crate::cmd::reload::close_cost::plan::Plan;
+use crate::cmd::reload::close_cost::plan::CloseCostPlan;
 use crate::cmd::reload::document::SCHEMA;
 use crate::cmd::reload::refusal::Refusal;
 use crate::cmd::reload::session::Session;
@@ -28,7 +28,7 @@ use crate::style::Style;
 /// Measures, and reports.
 pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
     let mut session = Session::open(arguments)?;
-    let plan = Plan::new(arguments, session.kernel.migration() != Migration::Absent);
+    let plan = CloseCostPlan::new(arguments, session.kernel.migration() != Migration::Absent);
     let environment = Environment::read(session.kernel.clone());
     session.say(&answer::heading(&plan, &environment));
     let document = measure(&session.labs, &plan, environment, &mut Progress::on_stderr());
@@ -42,7 +42,7 @@ pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
 
 fn measure(
     labs: &Labs,
-    plan: &Plan,
+    plan: &CloseCostPlan,
     environment: Environment,
     progress: &mut Progress,
 ) -> ClosingDocument {

@@ -1,13 +1,13 @@
 //! `reload.json`: everything that was measured, and what it means.
 
 use harness::kernel::Migration;
-use reload::row::{Proof, Row, Summary};
+use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::cmd::reload::measure::Measured;
-use crate::cmd::reload::plan::{Plan, Skipped};
+use crate::cmd::reload::plan::{ReloadPlan, Skipped};
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 
@@ -75,8 +75,8 @@ pub struct Overhead {
 
 impl ReloadDocument {
     /// What a document says of what was measured.
-    pub fn of(plan: &Plan, environment: Environment, measured: &Measured) -> Self {
-        let rows: Vec<Summary> = measured.rows.iter().filter_map(Row::summary).collect();
+    pub fn of(plan: &ReloadPlan, environment: Environment, measured: &Measured) -> Self {
+        let rows: Vec<Summary> = measured.rows.iter().filter_map(ReloadRow::summary).collect();
         Self {
             schema: SCHEMA,
             sockmig: env!("CARGO_PKG_VERSION").into(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use reload::catalogue;
-use reload::strategy::{Need, Strategy};
+use reload::strategy::{Strategy, StrategyNeed};
 use scenarios::report::wrap;
 
 use crate::cmd::reload::refusal::Refusal;
@@ -28,12 +28,12 @@ pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
 /// A line or two about a strategy.
 pub(super) fn entry(strategy: &Strategy) -> String {
     let needs = match strategy.needs {
-        Need::Nothing => String::new(),
-        Need::Server(program) => {
+        StrategyNeed::Nothing => String::new(),
+        StrategyNeed::Server(program) => {
             format!(" Needs {}: {}.", program.names.join(" or "), program.install)
         }
-        Need::Programs => " Needs eBPF: root.".into(),
-        Need::Migration => " Needs eBPF: root, and Linux 5.14.".into(),
+        StrategyNeed::Programs => " Needs eBPF: root.".into(),
+        StrategyNeed::Migration => " Needs eBPF: root, and Linux 5.14.".into(),
     };
     let lines = wrap(&format!("{}{needs}", strategy.does), COLUMNS - ID_COLUMNS);
     let mut text = String::new();

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use harness::process::{Broken, Labs, Returned};
 use reload::account::Found;
-use reload::row::Row;
+use reload::row::ReloadRow;
 use reload::window::Window;
 use reload::window::probe_work;
 
 use crate::cli::{ReloadArguments, WindowChoice};
-use crate::cmd::reload::plan::Plan;
+use crate::cmd::reload::plan::ReloadPlan;
 use crate::output::progress::Progress;
 
 /// How long finding out about the window may take.
@@ -19,7 +19,7 @@ const PROBE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Measured {
     /// Off and on of each strategy, in the plan's order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReloadRow>,
     /// What went wrong in the laboratory, a sentence each.
     pub errors: Vec<String>,
     /// Whether it was interrupted.
@@ -55,7 +55,7 @@ pub fn window(labs: &Labs, arguments: &ReloadArguments) -> Result<Window, Result
 }
 
 /// Does what is planned, until its end or an interruption.
-pub fn measure(labs: &Labs, plan: &Plan, progress: &mut Progress) -> Measured {
+pub fn measure(labs: &Labs, plan: &ReloadPlan, progress: &mut Progress) -> Measured {
     let started = Instant::now();
     let mut measured = Measured { rows: rows(plan), ..Measured::default() };
     let jobs = plan.jobs();
@@ -89,18 +89,20 @@ fn read(returned: &Returned) -> Result<Found, String> {
     returned.parse::<Result<Found, String>>().map_err(|e| e.to_string())?
 }
 
-fn rows(plan: &Plan) -> Vec<Row> {
+fn rows(plan: &ReloadPlan) -> Vec<ReloadRow> {
     let settings: &[bool] = if plan.migrates { &[false, true] } else { &[false] };
     plan.strategies
         .iter()
-        .flat_map(|s| settings.iter().map(|on| Row::new(s.id, s.effect, *on, plan.rate_of(s))))
+        .flat_map(|s| {
+            settings.iter().map(|on| ReloadRow::new(s.id, s.effect, *on, plan.rate_of(s)))
+        })
         .collect()
 }
 
 impl Measured {
     fn add(&mut self, strategy: &str, found: &Found) {
         for reload in &found.reloads {
-            let is_its = |row: &&mut Row| row.strategy == strategy && row.on == reload.on;
+            let is_its = |row: &&mut ReloadRow| row.strategy == strategy && row.on == reload.on;
             if let Some(row) = self.rows.iter_mut().find(is_its) {
                 row.add(reload);
             }

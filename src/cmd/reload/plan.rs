@@ -29,7 +29,7 @@ const QUICK: Duration = Duration::from_secs(16);
 const BUSY: u64 = 80;
 
 /// What is measured.
-pub struct Plan {
+pub struct ReloadPlan {
     /// Whose turns there are.
     pub strategies: Vec<Strategy>,
     /// Who cannot be measured here.
@@ -93,7 +93,7 @@ fn rate(arguments: &ReloadArguments) -> u32 {
     arguments.rate.unwrap_or(DEFAULT_RATE)
 }
 
-impl Plan {
+impl ReloadPlan {
     /// Plans what the command line asks for.
     pub fn new(
         arguments: &ReloadArguments,

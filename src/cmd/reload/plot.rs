@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
-use reload::row::Row;
+use reload::row::ReloadRow;
 
 /// Off, and on.
 const COLOURS: [&str; 2] = ["#c0392b", "#2471a3"];
@@ -20,13 +20,13 @@ const COLUMNS: usize = 2;
 const BARS: usize = 60;
 
 /// Losses over time around the reloads: a panel for each strategy that lost anything.
-pub fn losses(rows: &[Row]) -> Markup {
-    let lost = |row: &&Row| !row.lost_at_ms().is_empty();
-    let all = || rows.iter().filter(lost).flat_map(Row::lost_at_ms).copied();
+pub fn losses(rows: &[ReloadRow]) -> Markup {
+    let lost = |row: &&ReloadRow| !row.lost_at_ms().is_empty();
+    let all = || rows.iter().filter(lost).flat_map(ReloadRow::lost_at_ms).copied();
     let from = all().fold(0.0, f64::min).floor();
     let to = all().fold(1.0, f64::max).ceil();
     let groups = by_strategy(rows, |group| group.iter().any(lost));
-    let panel = |group: &[&Row]| {
+    let panel = |group: &[&ReloadRow]| {
         let counts: Vec<(bool, Vec<f64>)> =
             group.iter().map(|row| (row.on, histogram(row, from, to))).collect();
         let highest = counts.iter().flat_map(|(_, bars)| bars).copied().fold(0.0, f64::max);
@@ -52,12 +52,12 @@ pub fn losses(rows: &[Row]) -> Markup {
 }
 
 /// How long clients waited that a reload could concern: a panel for each strategy.
-pub fn latencies(rows: &[Row]) -> Markup {
-    let measured = |row: &&Row| !row.near().is_empty();
-    let ends = |row: &Row| [row.near().min().max(1) as f64, row.near().max() as f64];
+pub fn latencies(rows: &[ReloadRow]) -> Markup {
+    let measured = |row: &&ReloadRow| !row.near().is_empty();
+    let ends = |row: &ReloadRow| [row.near().min().max(1) as f64, row.near().max() as f64];
     let scale = Scale::of(rows.iter().filter(measured).flat_map(ends));
     let groups = by_strategy(rows, |group| group.iter().any(measured));
-    let panel = |group: &[&Row]| {
+    let panel = |group: &[&ReloadRow]| {
         let ticks = scale.ends().map(|at| (scale.place(at), number(at / 1e3)));
         let levels = [(0.0, "0".to_owned()), (0.5, "50 %".into()), (1.0, "100 %".into())];
         html! {
@@ -78,8 +78,12 @@ pub fn latencies(rows: &[Row]) -> Markup {
 }
 
 /// A panel for each group, with its name.
-fn drawn(groups: &[Vec<&Row>], panel: impl Fn(&[&Row]) -> Markup) -> Vec<(String, Markup)> {
-    let name = |group: &[&Row]| group.first().map_or(String::new(), |row| row.strategy.clone());
+fn drawn(
+    groups: &[Vec<&ReloadRow>],
+    panel: impl Fn(&[&ReloadRow]) -> Markup,
+) -> Vec<(String, Markup)> {
+    let name =
+        |group: &[&ReloadRow]| group.first().map_or(String::new(), |row| row.strategy.clone());
     groups.iter().map(|group| (name(group), panel(group))).collect()
 }
 
@@ -111,13 +115,16 @@ impl Scale {
 }
 
 /// Rows of one strategy each, of the strategies that are `wanted`.
-fn by_strategy(rows: &[Row], wanted: impl Fn(&[&Row]) -> bool) -> Vec<Vec<&Row>> {
+fn by_strategy(rows: &[ReloadRow], wanted: impl Fn(&[&ReloadRow]) -> bool) -> Vec<Vec<&ReloadRow>> {
     let groups = rows.chunk_by(|one, other| one.strategy == other.strategy);
-    groups.map(|group| group.iter().collect()).filter(|group: &Vec<&Row>| wanted(group)).collect()
+    groups
+        .map(|group| group.iter().collect())
+        .filter(|group: &Vec<&ReloadRow>| wanted(group))
+        .collect()
 }
 
 /// Losses per reload in each of [`BARS`] equal parts of the time.
-fn histogram(row: &Row, from: f64, to: f64) -> Vec<f64> {
+fn histogram(row: &ReloadRow, from: f64, to: f64) -> Vec<f64> {
     let mut bars = vec![0.0; BARS];
     for at in row.lost_at_ms() {
         let index = ((at - from) / (to - from) * BARS as f64) as usize;

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use harness::load::Outcome;
 use reload::row::Summary;
 
-use crate::cmd::reload::plan::Plan;
+use crate::cmd::reload::plan::ReloadPlan;
 use crate::output::consumer::Environment;
 
 /// What is measured, and how long it will take.
-pub fn heading(plan: &Plan, environment: &Environment) -> String {
+pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
     let settings = match plan.migrates {
         true => "tcp_migrate_req off and on in turns",
         false => "without tcp_migrate_req, which this kernel has not",
@@ -110,7 +110,7 @@ pub fn how_lost(row: &Summary) -> String {
         .collect();
     let by_server = row.lost_by_server();
     if by_server > 0 {
-        words.push(format!("of whom the server itself had accepted {by_server}, and closed them"));
+        words.push(format!("of these, the server itself had accepted {by_server} and closed them"));
     }
     words.join(", ")
 }

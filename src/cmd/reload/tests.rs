@@ -6,14 +6,14 @@ use harness::kernel::Kernel;
 use harness::load::Outcome;
 use reload::account::ReloadFound;
 use reload::catalogue;
-use reload::row::Row;
+use reload::row::ReloadRow;
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
 
 use crate::cli::{Arguments, Command, ReloadArguments};
 use crate::cmd::reload::document::{ReloadDocument, Validity};
 use crate::cmd::reload::measure::Measured;
-use crate::cmd::reload::plan::{self, Plan};
+use crate::cmd::reload::plan::{self, ReloadPlan};
 use crate::cmd::reload::{answer, plot, table};
 use crate::exit::Exit;
 use crate::fixture::run;
@@ -30,10 +30,10 @@ fn arguments(line: &[&str]) -> ReloadArguments {
     }
 }
 
-fn plan_of(line: &[&str]) -> Plan {
+fn plan_of(line: &[&str]) -> ReloadPlan {
     let arguments = arguments(line);
     let selection = catalogue::select(&plan::wanted(&arguments)).expect("strategies");
-    Plan::new(&arguments, selection, WINDOW, &run::run().environment.kernel)
+    ReloadPlan::new(&arguments, selection, WINDOW, &run::run().environment.kernel)
 }
 
 /// A reload with `lost` losses where `expected` had to be lost.
@@ -57,8 +57,14 @@ fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
     }
 }
 
-fn row(id: &str, effect: ListenerEffect, on: bool, lost: &[(Outcome, u64)], expected: f64) -> Row {
-    let mut row = Row::new(id, effect, on, 1000);
+fn row(
+    id: &str,
+    effect: ListenerEffect,
+    on: bool,
+    lost: &[(Outcome, u64)],
+    expected: f64,
+) -> ReloadRow {
+    let mut row = ReloadRow::new(id, effect, on, 1000);
     for _ in 0..20 {
         row.add(&reload(on, lost, expected));
     }
@@ -182,7 +188,7 @@ fn programs_that_may_not_be_loaded_are_skipped_with_the_reason() {
     kernel.may_load_programs = false;
     let plan = |kernel: &Kernel| {
         let selection = catalogue::select(&["own/ebpf".into()]).expect("strategies");
-        Plan::new(&arguments(&[]), selection, WINDOW, kernel)
+        ReloadPlan::new(&arguments(&[]), selection, WINDOW, kernel)
     };
     let refused = plan(&kernel);
     assert!(refused.strategies.is_empty());
@@ -221,7 +227,7 @@ fn settings_take_turns_so_that_a_drift_hits_both_alike() {
 #[test]
 fn a_zero_stands_for_enough_clients_and_a_quick_run_is_quick() {
     let plan = plan_of(&["own"]);
-    let clients = |plan: &Plan| {
+    let clients = |plan: &ReloadPlan| {
         let jobs = plan.jobs();
         let naive = jobs.iter().filter(|(strategy, _)| strategy.id == "own/naive");
         let time = naive.map(|(_, job)| job.period * job.settings.len() as u32 / 2);

@@ -336,8 +336,8 @@ fn what_is_flaky_is_marked_explained_and_told() {
         let TestCaseStatus::Success { flaky_runs } = &case.status else { panic!("it passed") };
         (flaky_runs.len(), case.system_out.is_some())
     };
-    let told = ["quiz1/v4/off", "quiz1/v4/on", "quiz2/v4/off"].map(flaky_runs);
-    assert_eq!(told, [(1, true), (0, true), (0, false)]);
+    let counts = ["quiz1/v4/off", "quiz1/v4/on", "quiz2/v4/off"].map(flaky_runs);
+    assert_eq!(counts, [(1, true), (0, true), (0, false)]);
 }
 
 #[test]

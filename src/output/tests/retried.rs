@@ -64,9 +64,9 @@ fn a_failure_s_block_has_the_tries_before_it() {
 #[case(Dialect::Tap13)]
 fn tap_has_diagnostics_before_the_result(#[case] dialect: Dialect) {
     let text = of_one(&flaky(), |to| Box::new(Ktap::new(to, dialect, false)));
-    let told =
+    let expected =
         format!("# flaky: failed in 1 of 3 tries, in a slow lab\n#   {FAILED}\n#   {SLOW}\nok 1 ");
-    assert!(text.contains(&told), "{text}");
+    assert!(text.contains(&expected), "{text}");
     assert!(text.contains("# flaky: 1, retried: 0\n# Totals: pass:1 "), "{text}");
     let results = ktap_rules::parse(&text).expect("the kernel's parser would accept this");
     assert_eq!(results[0].outcome, "pass");
@@ -134,11 +134,11 @@ fn markdown_has_a_mark_and_a_section() {
 /// An outcome of a guest whose sockmig knows nothing of tries.
 #[test]
 fn an_outcome_without_tries_is_read() {
-    let told = serde_json::json!({
+    let earlier = serde_json::json!({
         "id": "sysctl/range", "round": 1, "verdict": { "verdict": "pass" },
         "seen": Observed { trace: Trace::default(), ..Observed::default() },
         "took": { "secs": 1, "nanos": 0 },
     });
-    let outcome: Outcome = serde_json::from_value(told).expect("an outcome");
+    let outcome: Outcome = serde_json::from_value(earlier).expect("an outcome");
     assert_eq!((outcome.discarded.len(), outcome.is_flaky()), (0, false));
 }

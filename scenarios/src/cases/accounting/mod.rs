@@ -7,6 +7,7 @@ use crate::prefix::{Prefix, case_files};
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "accounting",
-    about: "after many migrations queues have the room of fresh ones, and what was closed is freed",
+    about: "after many migrations queues have as much room as fresh ones, and what was closed is \
+            freed",
     files: case_files![room, freed],
 };

@@ -18,8 +18,8 @@ use crate::prefix::{Prefix, case_files};
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "ebpf",
-    about: "programs that choose listeners, and are asked about migrations: what each answer \
-            does on each path, and what a program is shown",
+    about: "programs that choose listeners, for new connections and for migrations: what each \
+            answer does on each path, and what a program is shown",
     files: case_files![
         answers, not_asked, choice, view, register, load, attach, detach, selftest, draining
     ],

@@ -7,7 +7,8 @@ use harness::socket::{Child, Listener, Stream};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, Kind, accepts, asked, data_with, multipath_counters, observe_child, syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, multipath_counters, observe_child,
+    syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
@@ -28,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Multipath],
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
             lab.wire_send(&mut w, &data_with(key))?;
             let b = lab.listen_multipath("B")?;
@@ -54,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
             lab.wire_send(&mut w, &data())?;
             let b = lab.listen_multipath("B")?;
             ends(lab, a, &b, &mut w, None)
@@ -78,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Multipath],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
             let b = lab.listen_multipath("B")?;
             ends(lab, a, &b, &mut w, Some(data_with(key)))
@@ -96,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Multipath],
         wire: WireRule::OffAndOn(&[wires::W_REFUSED], &[wires::W_SENDS]),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
             let b = lab.listen_multipath("B")?;
             ends(lab, a, &b, &mut w, Some(data()))
         },
@@ -114,7 +115,7 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
-            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
             let b = lab.listen_multipath("B")?;
             ends(lab, a, &b, &mut w, Some(data_with(key)))
@@ -165,7 +166,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Multipath],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
             lab.wire_send(&mut w, &data())?;
             let b = lab.listen("B")?;
             ends(lab, a, &b, &mut w, None)
@@ -230,7 +231,7 @@ fn request_must(setting: Setting, protocol: &str) -> Expectation {
 
 /// A has V's child and W's request when it is closed. What does B accept?
 fn tcp_to_multipath(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (a, mut w) = asked(lab, Kind::Tcp, &syn())?;
+    let (a, mut w) = asked(lab, ListenerProtocol::Tcp, &syn())?;
     let mut v = lab.wire_client("V")?;
     lab.wire_syn(&mut v, &syn())?;
     lab.wire_send(&mut v, &data())?;

@@ -13,7 +13,7 @@ use crate::steps::request::data;
 
 /// What a listener is.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum ListenerProtocol {
     Tcp,
     Multipath,
 }
@@ -23,10 +23,14 @@ const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
 /// The answer to W's `Hello World`.
 pub(super) const ACKNOWLEDGED: &str = "S > W  . 1:1(0) ack 12";
 
-pub(super) fn listen(lab: &mut Lab, kind: Kind, name: &str) -> harness::Result<Listener> {
+pub(super) fn listen(
+    lab: &mut Lab,
+    kind: ListenerProtocol,
+    name: &str,
+) -> harness::Result<Listener> {
     match kind {
-        Kind::Tcp => lab.listen(name),
-        Kind::Multipath => lab.listen_multipath(name),
+        ListenerProtocol::Tcp => lab.listen(name),
+        ListenerProtocol::Multipath => lab.listen_multipath(name),
     }
 }
 
@@ -43,7 +47,7 @@ pub(super) fn data_with(server_key: u64) -> Draft {
 /// A listens, and has a request of W's.
 pub(super) fn asked(
     lab: &mut Lab,
-    kind: Kind,
+    kind: ListenerProtocol,
     syn: &Draft,
 ) -> harness::Result<(Listener, WireClient)> {
     let a = listen(lab, kind, "A")?;

@@ -13,7 +13,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, Kind, accepts, asked, data_with, listen, observe_child, syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, listen, observe_child, syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::data;
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: |lab, _| timer(lab, Kind::Multipath),
+        run: |lab, _| timer(lab, ListenerProtocol::Multipath),
         expect: |_| timer_must("MPTCP"),
         ..Case::DEFAULT
     },
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: |lab, _| timer(lab, Kind::Tcp),
+        run: |lab, _| timer(lab, ListenerProtocol::Tcp),
         expect: |_| timer_must("TCP"),
         ..Case::DEFAULT
     },
@@ -63,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &Draft::syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
             let b = lab.listen("B")?;
             let before = lab.counters()?;
             close(lab, a)?;
@@ -93,7 +93,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
             let b = lab.listen("B")?;
             close(lab, a)?;
@@ -117,7 +117,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
-            let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+            let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
             let key = lab.server_key(&w).unwrap_or_default();
             lab.wire_send(&mut w, &data())?;
             let b = lab.listen_multipath("B")?;
@@ -141,8 +141,8 @@ fn timer_must(protocol: &str) -> Expectation {
         .fact("answer to data", ACKNOWLEDGED)
 }
 
-fn timer(lab: &mut Lab, of_b: Kind) -> harness::Result<()> {
-    let (a, mut w) = asked(lab, Kind::Multipath, &syn())?;
+fn timer(lab: &mut Lab, of_b: ListenerProtocol) -> harness::Result<()> {
+    let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
     let key = lab.server_key(&w).unwrap_or_default();
     let b = listen(lab, of_b, "B")?;
     let before = lab.counters()?;

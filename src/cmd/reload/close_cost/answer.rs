@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use scenarios::report::wrap;
 
 use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
-use crate::cmd::reload::close_cost::plan::Plan;
+use crate::cmd::reload::close_cost::plan::CloseCostPlan;
 use crate::cmd::reload::plot::{Scale, axes, curve, number, page};
 use crate::output::consumer::Environment;
 use crate::style::Style;
@@ -15,7 +15,7 @@ use crate::style::Style;
 const COLUMNS: usize = 92;
 
 /// What is measured, and how long it will take.
-pub fn heading(plan: &Plan, environment: &Environment) -> String {
+pub fn heading(plan: &CloseCostPlan, environment: &Environment) -> String {
     let who = if environment.root { "as root" } else { "in a user namespace" };
     let most = plan.sizes.last().copied().unwrap_or_default();
     format!(

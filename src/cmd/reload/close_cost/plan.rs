@@ -17,13 +17,13 @@ const QUICK_ROUNDS: u32 = 3;
 const QUICK_CHILDREN: u32 = 1000;
 
 /// What is measured.
-pub struct Plan {
+pub struct CloseCostPlan {
     pub sizes: Vec<u32>,
     pub settings: &'static [bool],
     pub rounds: u32,
 }
 
-impl Plan {
+impl CloseCostPlan {
     pub fn new(arguments: &ReloadArguments, migrates: bool) -> Self {
         let usual = if arguments.quick { QUICK_CHILDREN } else { MOST };
         let most = arguments.most.unwrap_or(usual);

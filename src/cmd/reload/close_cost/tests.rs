@@ -114,7 +114,7 @@ fn sizes_grow_to_the_most(#[case] line: &[&str], #[case] sizes: &[u32], #[case] 
     let line = ["sockmig", "reload", "--close-cost"].iter().chain(line);
     let parsed = Arguments::try_parse_from(line).expect("a command line");
     let Some(Command::Reload(arguments)) = parsed.command else { panic!("another command") };
-    let plan = Plan::new(&arguments, true);
+    let plan = CloseCostPlan::new(&arguments, true);
     assert_eq!((&plan.sizes[..], plan.rounds), (sizes, rounds));
     assert_eq!(plan.closings().len(), sizes.len() * 2 * rounds as usize);
 }
