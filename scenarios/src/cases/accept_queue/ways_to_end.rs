@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/close-range",
         does: "As quiz 1, but A is closed by close_range, of its descriptor alone.",
-        must: "As quiz 1; B's descriptor is out of the range, and B stays.",
+        must: "As quiz 1. B's descriptor is outside of the range, and B stays open.",
         source: "__close_range(), filp_close()",
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::CloseRange)),
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue/io-uring-close",
         does: "As quiz 1, but A is closed by IORING_OP_CLOSE, through io_uring.",
-        must: "As quiz 1, by the time that io_uring_enter returns.",
+        must: "As quiz 1, as soon as io_uring_enter returns.",
         source: "io_close(), filp_close(); fput() leaves the rest to task_work_run(), which runs \
                  before the call returns",
         settings: Settings::FamiliesOffAndOn,
