@@ -6,6 +6,7 @@ mod once;
 mod outcome;
 mod plan;
 mod queue;
+pub mod requirement;
 mod run;
 
 pub use discarded::{DiscardedTry, is_flaky};

@@ -4,7 +4,6 @@ pub mod compare;
 pub mod complaints;
 pub mod expectation;
 pub mod known;
-pub mod requirement;
 pub mod skip;
 pub mod verdict;
 pub mod wire;

@@ -18,4 +18,5 @@ pub mod prefix;
 pub mod report;
 mod steps;
 
-pub use judge::{expectation, known, requirement};
+pub use engine::requirement;
+pub use judge::{expectation, known};

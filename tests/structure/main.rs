@@ -23,10 +23,6 @@ const CRATES: [&[&str]; 3] =
 /// More than this is no file, but two.
 const LINES: usize = 500;
 
-/// Files that are in a circle today, or use a room above their own. Who puts one right takes
-/// it off the list; a listed file that is right is an error.
-const KNOWN_OFFENDERS: &[&str] = &["scenarios/src/case.rs"];
-
 /// Where [`ROOMS`] is.
 const TABLE: &str = "tests/structure/rooms.toml";
 
@@ -151,8 +147,7 @@ fn no_two_files_use_each_other_in_a_circle() {
     let mut complaints = Vec::new();
     for member in members() {
         let circles = graph::circles(&member.tree.arrows());
-        let new = circles.iter().filter(|circle| !circle.files.iter().all(|file| is_known(file)));
-        complaints.extend(new.map(|circle| {
+        complaints.extend(circles.iter().map(|circle| {
             let files: Vec<_> = circle.files.iter().map(String::as_str).collect();
             let round: Vec<_> = circle.shortest.iter().map(|each| each.because.as_str()).collect();
             let (files, round) = (files.join(", "), round.join("\n    "));
@@ -181,34 +176,15 @@ fn rooms_use_those_below_them() {
             continue;
         }
         let back = run_back(member);
-        let new = back.iter().filter(|arrow| !is_known(&arrow.from));
-        complaints.extend(new.map(|arrow| {
+        complaints.extend(back.iter().map(|arrow| {
             let (from, to) = (member.room(&arrow.from), member.room(&arrow.to));
             format!("{}\n    {from} is below {to} in {TABLE}", arrow.because)
         }));
-        if back.iter().any(|arrow| !is_known(&arrow.from)) && fits != order {
+        if !back.is_empty() && fits != order {
             complaints.push(proposal);
         }
     }
     none(&complaints);
-}
-
-#[test]
-fn known_offenders_are_offenders_still() {
-    let mut offenders = BTreeSet::new();
-    for member in members() {
-        let circles = graph::circles(&member.tree.arrows());
-        offenders.extend(circles.into_iter().flat_map(|circle| circle.files));
-        offenders.extend(run_back(member).into_iter().map(|arrow| arrow.from));
-    }
-    let right = KNOWN_OFFENDERS.iter().filter(|file| !offenders.contains(**file));
-    let complaints: Vec<_> =
-        right.map(|file| format!("{file} is right: take it off KNOWN_OFFENDERS")).collect();
-    none(&complaints);
-}
-
-fn is_known(file: &str) -> bool {
-    KNOWN_OFFENDERS.contains(&file)
 }
 
 fn listed_rooms(member: &Member) -> Vec<String> {

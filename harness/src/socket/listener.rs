@@ -98,20 +98,23 @@ impl Listener {
     pub(crate) fn close_by(mut self, by: CloseCall) -> io::Result<()> {
         let other: OwnedFd = EventFd::new()?.into();
         let in_its_place = other.try_clone()?.into();
-        let mut descriptor = OwnedFd::from(mem::replace(&mut self.socket, in_its_place));
+        let descriptor = OwnedFd::from(mem::replace(&mut self.socket, in_its_place));
+        // Nothing but the call may close it: what `dup2` leaves open has to stay open, and to be
+        // seen. What it puts there is open until the process of the case ends.
+        let mut descriptor = ManuallyDrop::new(descriptor);
         self.is_closed = true;
         let entry = self.recorder.closed(&self.actor(), by, false);
         let done = match by {
             CloseCall::Close => {
-                drop(descriptor);
+                drop(ManuallyDrop::into_inner(descriptor));
                 Ok(())
             }
             CloseCall::Dup2 => dup2(&other, &mut descriptor).map_err(io::Error::from),
             CloseCall::Dup3 => {
                 dup3(&other, &mut descriptor, OFlag::O_CLOEXEC).map_err(io::Error::from)
             }
-            CloseCall::CloseRange => sockopt::close_range(descriptor),
-            CloseCall::IoUring => io_uring::close(descriptor),
+            CloseCall::CloseRange => sockopt::close_range(ManuallyDrop::into_inner(descriptor)),
+            CloseCall::IoUring => io_uring::close(ManuallyDrop::into_inner(descriptor)),
         };
         if let (Some(entry), Err(e)) = (entry, &done) {
             self.recorder.refuse(entry, errno_name(e));

@@ -92,10 +92,10 @@ impl CloseCall {
     pub(super) fn on(self, socket: &Actor) -> String {
         match self {
             Self::Close => format!("close({socket})"),
-            Self::Dup2 => format!("dup2(another descriptor, {socket})"),
-            Self::Dup3 => format!("dup3(another descriptor, {socket})"),
+            Self::Dup2 => format!("dup2(other, {socket})"),
+            Self::Dup3 => format!("dup3(other, {socket})"),
             Self::CloseRange => format!("close_range({socket}, {socket})"),
-            Self::IoUring => format!("io_uring(IORING_OP_CLOSE, {socket})"),
+            Self::IoUring => format!("IORING_OP_CLOSE({socket})"),
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::engine::discarded::DiscardedTry;
 use crate::engine::lab::{LabFailure, LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
 use crate::engine::plan::{RunPlan, default_deadline};
+use crate::engine::requirement::{Met, runs};
 use crate::judge::compare::judge;
 use crate::judge::known;
-use crate::judge::requirement::{Met, runs};
 use crate::judge::verdict::Verdict;
 
 /// How often a case is tried whose labs are too slow: those that say so, and those that were

@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::wait;
 
 use crate::case::Selected;
-use crate::judge::requirement::Patience;
+use crate::engine::requirement::Patience;
 
 /// How to run a selection.
 #[derive(Debug, Clone, Copy)]

@@ -203,9 +203,11 @@ impl fmt::Display for SkipReason {
                 "loading an eBPF program is {why}: run as root, outside of containers (CAP_BPF in \
                  the first user namespace)"
             ),
-            Self::IoUringRefused { why } => {
-                write!(f, "io_uring is turned off ({why}): see sysctl kernel.io_uring_disabled")
-            }
+            Self::IoUringRefused { why } => write!(
+                f,
+                "io_uring is turned off ({why}): see sysctl kernel.io_uring_disabled, or what a \
+                 container's seccomp profile forbids"
+            ),
             Self::SharedMachine => f.write_str(
                 "counts objects of the whole machine, some of which belong to other programs; run \
                  it in the matrix, where the machine is sockmig's own",

@@ -57,7 +57,7 @@ pub(crate) fn resolve(
     Ok(child)
 }
 
-/// What must be observed in quiz 1 when A is ended by `act`.
+/// What must be observed in quiz 1 when A is ended by `act`, as ladders show it.
 pub(crate) fn ended_by_must(act: &str, setting: Setting) -> Expectation {
     let common = Expectation::new()
         .fact("A's accept queue before the close", "1 of 32")

@@ -5,8 +5,9 @@ use std::net::Shutdown;
 use harness::lab::{Lab, outcome};
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::{Listener, Stream};
+use harness::trace::CloseCall;
 
-use crate::case::{Case, Migration, Setting, Settings};
+use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::document::REPLY;
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::{ended_by, ended_by_must, hello};
@@ -46,6 +47,48 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::FamiliesOffAndOn,
         run: |lab, _| ended_by(lab, |lab, a| ended(lab, a, DISCONNECT, Listener::disconnect)),
         expect: |setting| ended_must(DISCONNECT, setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accept-queue/dup2",
+        does: "As quiz 1, but A's descriptor is replaced by another one with dup2.",
+        must: "As quiz 1: what is replaced is closed.",
+        source: "do_dup2(), filp_close()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::Dup2)),
+        expect: |setting| ended_by_must("dup2(other, A)", setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accept-queue/dup3",
+        does: "As quiz 1, but A's descriptor is replaced by another one with dup3.",
+        must: "As quiz 1: what is replaced is closed.",
+        source: "ksys_dup3(), do_dup2(), filp_close()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::Dup3)),
+        expect: |setting| ended_by_must("dup3(other, A)", setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accept-queue/close-range",
+        does: "As quiz 1, but A is closed by close_range, of its descriptor alone.",
+        must: "As quiz 1. B's descriptor is outside of the range, and B stays open.",
+        source: "__close_range(), filp_close()",
+        settings: Settings::FamiliesOffAndOn,
+        run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::CloseRange)),
+        expect: |setting| ended_by_must("close_range(A, A)", setting),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accept-queue/io-uring-close",
+        does: "As quiz 1, but A is closed by IORING_OP_CLOSE, through io_uring.",
+        must: "As quiz 1, as soon as io_uring_enter returns.",
+        source: "io_close(), filp_close(); fput() leaves the rest to task_work_run(), which runs \
+                 before the call returns",
+        settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::IoUring],
+        run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::IoUring)),
+        expect: |setting| ended_by_must("IORING_OP_CLOSE(A)", setting),
         ..Case::DEFAULT
     },
     Case {

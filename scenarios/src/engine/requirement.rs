@@ -229,8 +229,10 @@ fn programs(kernel: &Kernel) -> Met {
 
 fn io_uring(kernel: &Kernel) -> Met {
     let Err(why) = &kernel.io_uring else { return Met::Yes };
+    let configured = kernel.configuration.as_ref().map(|told| told.get("CONFIG_IO_URING"));
     match why.errno() {
-        Some(Errno::ENOSYS) => missing(Feature::IoUring, kernel),
+        // Podman's filter of system calls answers so, too.
+        Some(Errno::ENOSYS) if configured != Some(Built::In) => missing(Feature::IoUring, kernel),
         _ => skip(SkipReason::IoUringRefused { why: why.clone() }),
     }
 }
@@ -400,6 +402,26 @@ pub(crate) mod tests {
         assert!(matches!(verdict, Verdict::Skip { .. }), "{verdict:?}");
         let verdict = answered(Need::Destroy, |k| k.destroy = Err(Errno::EPERM.into()), None);
         assert!(matches!(verdict, Verdict::Error { .. }), "{verdict:?}");
+    }
+
+    #[rstest]
+    #[case(Errno::ENOSYS, Some("n"), "no io_uring: the kernel is built without CONFIG_IO_URING")]
+    #[case(Errno::ENOSYS, Some("y"), "io_uring is turned off (ENOSYS)")]
+    #[case(Errno::EPERM, Some("y"), "io_uring is turned off (EPERM)")]
+    #[case(Errno::ENOSYS, None, "no io_uring: the kernel is built without CONFIG_IO_URING, as it")]
+    fn io_uring_that_is_not_there_or_turned_off_is_a_skip(
+        #[case] errno: Errno,
+        #[case] built: Option<&str>,
+        #[case] skipped_as: &str,
+    ) {
+        let mut kernel = kernel(Version::new(6, 18, 44));
+        kernel.io_uring = Err(errno.into());
+        kernel.configuration = built.and_then(|built| {
+            Configuration::parse(&format!("CONFIG_NET=y\nCONFIG_IO_URING={built}\n"))
+        });
+        let met = requirement(&[Need::IoUring], V6_ON, &kernel);
+        let Met::No(Verdict::Skip { reason }) = met else { panic!("not skipped: {met:?}") };
+        assert!(reason.to_string().starts_with(skipped_as), "{reason}");
     }
 
     #[rstest]
