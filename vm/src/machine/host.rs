@@ -35,12 +35,14 @@ fn memory_for(bytes: usize) -> u32 {
     u32::try_from((3 * bytes).div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
+/// Memory, in MiB, that a kernel takes for itself.
+const KERNEL: u32 = 64;
+
 /// Memory, in MiB, without which no guest comes up whose archive has this many bytes: for the
 /// archive, what is unpacked of it, and a kernel. One that has less may hang
 /// before it says anything.
 fn least_memory(archive_bytes: usize) -> u32 {
-    const KERNEL: u32 = 32;
-    u32::try_from((2 * archive_bytes) >> 20).unwrap_or(u32::MAX).saturating_add(KERNEL)
+    u32::try_from((2 * archive_bytes) >> 20).unwrap_or(u32::MAX).saturating_add(KERNEL / 2)
 }
 
 /// Why there is no machine.
@@ -145,6 +147,11 @@ impl Host {
             return Err(NotUp::LittleMemory { memory: hardware.memory, needed });
         }
         let memory = hardware.memory.saturating_add(memory_for(shared_bytes));
+        // What is asked for has room for this program; a large one leaves too little for more.
+        let memory = match shared_bytes {
+            0 => memory,
+            _ => memory.max(memory_for(own_bytes + shared_bytes).saturating_add(KERNEL)),
+        };
         let hardware = Hardware { memory, ..hardware };
         let uml = match &bootable.image {
             Image::Uml(binary) => Some(Uml::examine(binary, memory)?),
