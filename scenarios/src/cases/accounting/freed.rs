@@ -313,7 +313,7 @@ fn orphans(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let b = lab.listen("B")?;
     let mut silent = Vec::new();
     for name in ["W", "X", "Y"] {
-        let mut client = lab.wire_client(name)?;
+        let mut client = lab.wire_client_to_be_finished(name)?;
         lab.wire_syn(&mut client, &Draft::syn())?;
         lab.wire_send(&mut client, &Draft::new(".", 1, 1))?;
         drop(b.accept_now()?);
