@@ -37,7 +37,7 @@ struct Notes {
     /// Acts are not recorded one by one.
     paused: bool,
     /// What a forked process did, which cannot write it into the trace.
-    by_fork: Vec<(Duration, Act, Option<String>)>,
+    by_fork: ByFork,
 }
 
 /// Who has which listener open, and with how many descriptors.
