@@ -6,7 +6,9 @@ pub mod entry;
 pub mod frame;
 pub mod interrupt;
 mod labs;
+pub mod limits;
 pub mod subprocess;
+pub mod thread;
 pub mod users;
 pub mod worker;
 

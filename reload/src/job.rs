@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::load::listener_monitor::ListenerMonitor;
 use harness::net::witness::Counters;
 use harness::process::Returned;
-use harness::{Result, net::sysctl, process::entry};
+use harness::{Result, net::sysctl, process::entry, process::limits};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
@@ -91,7 +91,7 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 
 fn run(job: &Job) -> Result<Found> {
     entry::use_every_cpu()?;
-    entry::use_every_descriptor()?;
+    limits::use_every_descriptor()?;
     let strategy = catalogue::by_id(&job.strategy)
         .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
     let is_real_server = matches!(strategy.needs, StrategyNeed::Server(_));
@@ -103,7 +103,7 @@ fn run(job: &Job) -> Result<Found> {
     };
     let mut server = (strategy.start)(&env)?;
     let epoch = Instant::now();
-    let monitor = ListenerMonitor::start(epoch);
+    let monitor = ListenerMonitor::start(epoch)?;
     let loading = Loading::start(&job.window, job.rate, epoch)?;
     // Until clients are answered at the rate at which they come.
     pass(job.before());

@@ -94,6 +94,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
         built_in: vec![],
         absent: vec![],
         config: None,
+        kept_in: PathBuf::new(),
     };
     let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256 };
     Ok(Host::prepare(kernel, hardware, &Shared::default())?)

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::PORT;
 use crate::net::witness::{SocketLine, State, is_end_of_table};
+use crate::process::thread;
 use crate::wait;
 
 /// How often a [`ListenerMonitor`] looks.
@@ -109,10 +110,13 @@ pub struct ListenerMonitor {
 
 impl ListenerMonitor {
     /// Starts to watch this thread's network namespace.
-    pub fn start(epoch: Instant) -> Self {
+    ///
+    /// # Errors
+    /// There is no room for a thread.
+    pub fn start(epoch: Instant) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
-        Self { over, thread: thread::spawn(move || watch(epoch, &ends)) }
+        Ok(Self { over, thread: thread::spawn(move || watch(epoch, &ends))? })
     }
 
     /// Stops and returns the changes that it saw, in order.

@@ -13,6 +13,7 @@ use crate::cli::{ReloadArguments, ReloadFormat};
 use crate::cmd::reload::refusal::Refusal;
 use crate::exit::Exit;
 use crate::output::file::{self, OutDirectory};
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// A measurement's beginning and end.
@@ -89,7 +90,7 @@ impl Session {
     pub fn close(self) -> bool {
         let mut failed = false;
         for error in self.written.into_iter().filter_map(Result::err) {
-            eprintln!("sockmig: {error:#}");
+            stderr::complain(&format_args!("{error:#}"));
             failed = true;
         }
         failed

@@ -20,6 +20,8 @@ pub struct Bootable {
     pub absent: Vec<String>,
     /// The kernel's build configuration.
     pub config: Option<PathBuf>,
+    /// The directory of the cache that is its own.
+    pub kept_in: PathBuf,
 }
 
 /// What to boot, and how.

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use object::LittleEndian as LE;
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 
+use crate::boot::bounded::{self, Content};
 use crate::boot::compression::Compression;
 
 /// The modules to look for: the gate, the witnesses, the wires, and the ports through
@@ -102,7 +103,8 @@ pub fn find(dir: &Path) -> io::Result<Found> {
             if kind.is_dir() {
                 dirs.push(entry.path());
             } else if file_name == "modules.builtin" {
-                let text = fs::read_to_string(entry.path())?;
+                let text = bounded::read(File::open(entry.path())?, Content::List)?;
+                let text = String::from_utf8_lossy(&text);
                 found.built_in.extend(text.lines().filter_map(name_of));
             } else if let Some(name) = file_name.to_str().and_then(name_of) {
                 found.files.insert(name, entry.path());
@@ -187,12 +189,10 @@ impl Loading<'_> {
 /// A module's file, decompressed.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = BufReader::new(File::open(path)?);
-    let mut bytes = Vec::new();
     match Compression::of(io::BufRead::fill_buf(&mut file)?) {
-        Some(compression) => compression.open(file)?.read_to_end(&mut bytes)?,
-        None => file.read_to_end(&mut bytes)?,
-    };
-    Ok(bytes)
+        Some(compression) => bounded::read(compression.open(file)?, Content::Module),
+        None => bounded::read(file, Content::Module),
+    }
 }
 
 /// What a module says of itself.

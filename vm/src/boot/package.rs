@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use crate::boot::bounded::{Bounded, Content};
 use crate::boot::compression::Compression;
 use crate::boot::modules;
+use crate::boot::tar_files;
 use crate::fetch::cache::{At, CacheError, make_dir};
 
 /// A package cannot be taken apart.
@@ -69,14 +71,12 @@ impl Unpacked {
     /// The package is damaged, or there is no room for its files.
     pub fn add(&self, deb: &Path) -> Result<(), BadPackage> {
         let mut archive = member(deb, "data.tar")?;
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let path = entry.path()?;
-            let Some(place) = place(&path).filter(|_| entry.header().entry_type().is_file()) else {
-                continue;
-            };
-            self.keep(&mut entry, &self.dir.join(place))?;
-        }
+        tar_files::visit(&mut archive, |path, content| match place(path) {
+            Some((place, kind)) => {
+                self.keep(&mut Bounded::new(content, kind), &self.dir.join(place))
+            }
+            None => Ok(()),
+        })?;
         drained(archive)
     }
 
@@ -101,12 +101,12 @@ impl Unpacked {
 pub fn about(deb: &Path) -> Result<(String, Vec<String>), BadPackage> {
     let mut archive = member(deb, "control.tar")?;
     let mut control = String::new();
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if entry.path()?.ends_with("control") {
-            entry.read_to_string(&mut control)?;
+    tar_files::visit(&mut archive, |path, content| {
+        if path.ends_with("control") {
+            Bounded::new(content, Content::Control).read_to_string(&mut control)?;
         }
-    }
+        Ok::<(), BadPackage>(())
+    })?;
     let field = |name: &str| control.lines().find_map(|line| line.strip_prefix(name));
     let depends = field("Depends:").unwrap_or_default().split(['|', ',']);
     let depends = depends.filter_map(|one| one.split_whitespace().next());
@@ -114,8 +114,8 @@ pub fn about(deb: &Path) -> Result<(String, Vec<String>), BadPackage> {
     Ok((name.into(), depends.map(str::to_owned).collect()))
 }
 
-/// Where a file of a kernel's package goes; nothing for those that no boot needs.
-fn place(path: &Path) -> Option<PathBuf> {
+/// Where a file of a kernel's package goes, and what it is; nothing for those that no boot needs.
+fn place(path: &Path) -> Option<(PathBuf, Content)> {
     let parts: Option<Vec<&str>> = path
         .components()
         .filter(|part| *part != Component::CurDir)
@@ -126,18 +126,22 @@ fn place(path: &Path) -> Option<PathBuf> {
         .collect();
     let parts = parts?;
     let parts = parts.strip_prefix(&["usr"]).unwrap_or(&parts);
-    match *parts {
-        ["boot", name] if name.starts_with("vmlinuz") => Some("vmlinuz".into()),
-        ["boot", name] if name.starts_with("config-") => Some("config".into()),
+    Some(match *parts {
+        ["boot", name] if name.starts_with("vmlinuz") => ("vmlinuz".into(), Content::BzImage),
+        ["boot", name] if name.starts_with("config-") => ("config".into(), Content::List),
         // Packages that wait for their signature call it `vmlinuz.unsigned`.
-        ["lib", "modules", _, name] if name.starts_with("vmlinuz") => Some("vmlinuz".into()),
-        ["lib", "modules", _, "config"] => Some("config".into()),
-        ["lib", "modules", _, "modules.builtin"] => Some("modules/modules.builtin".into()),
-        ["lib", "modules", _, .., name] if modules::name_of(name).is_some() => {
-            Some(Path::new("modules").join(name))
+        ["lib", "modules", _, name] if name.starts_with("vmlinuz") => {
+            ("vmlinuz".into(), Content::BzImage)
         }
-        _ => None,
-    }
+        ["lib", "modules", _, "config"] => ("config".into(), Content::List),
+        ["lib", "modules", _, "modules.builtin"] => {
+            ("modules/modules.builtin".into(), Content::List)
+        }
+        ["lib", "modules", _, .., name] if modules::name_of(name).is_some() => {
+            (Path::new("modules").join(name), Content::Module)
+        }
+        _ => return None,
+    })
 }
 
 type Archive = tar::Archive<Box<dyn Read>>;

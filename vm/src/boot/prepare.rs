@@ -1,15 +1,17 @@
 //! From what a user names to a kernel that is ready to boot.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::boot::bootable::{Bootable, Image, Module};
+use crate::boot::bounded::{self, Content};
 use crate::boot::image::{self, ImageKind};
 use crate::boot::manifest::{Manifest, Stamp};
 use crate::boot::modules::{self, Found, WANTED};
 use crate::boot::not_bootable::NotBootable;
+use crate::boot::own_kernels;
 use crate::boot::package::{self, BadPackage, Unpacked};
 use crate::fetch::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
 use crate::fetch::choice::Choice;
@@ -48,18 +50,24 @@ pub fn place(kernel: &Kernel, cache: &Cache) -> PathBuf {
     cache.ready().join(format!("{}-{key}", kernel.name))
 }
 
-/// The kernel in this directory, if one is there and whole.
+/// The kernel in this directory, if one is there and whole. Its content is not looked at.
 pub fn ready(dir: &Path) -> Option<Bootable> {
     Manifest::read(dir).map(|manifest| manifest.bootable(dir))
 }
 
+/// As [`ready`], if every byte of it is as it was prepared.
+fn intact(dir: &Path) -> Option<Bootable> {
+    let manifest = Manifest::read(dir).filter(|manifest| manifest.is_intact(dir));
+    manifest.map(|manifest| manifest.bootable(dir))
+}
+
 fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
     let place = place(kernel, cache);
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let _lock = cache.lock(&kernel.name, watch)?;
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let debs = packages::fetch(kernel, cache, watch)?;
@@ -90,17 +98,17 @@ fn theirs(
             Err(source) => return Err(NotBootable::Modules { path: path.clone(), source }),
         });
     }
-    let lock_name = format!("path-{}", key(parts.iter().map(String::as_bytes)));
+    let lock_name = format!("{}{}", own_kernels::PREFIX, key(parts.iter().map(String::as_bytes)));
     let place = cache.ready().join(&lock_name);
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let _lock = cache.lock(&lock_name, watch)?;
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     watch(Progress::Unpacking { kernel: name });
-    make(&place, Some(source.clone()), |dir| {
+    let made = make(&place, Some(source.clone()), |dir| {
         if kind != ImageKind::Deb {
             let found = found.unwrap_or_default();
             let config = config_beside(&source.path);
@@ -116,7 +124,9 @@ fn theirs(
             NotBootable::NoKernel { why, .. } => refused(why),
             error => error,
         })
-    })
+    })?;
+    own_kernels::remove_oldest(cache)?;
+    Ok(made)
 }
 
 /// Has `fill` make a kernel in a directory of its own, and moves that to its place when
@@ -189,7 +199,8 @@ fn build(
         ImageKind::Vmlinux => (Image::Pvh(image.into()), None),
         ImageKind::Uml => (Image::Uml(image.into()), None),
         ImageKind::BzImage | ImageKind::Deb => {
-            let bytes = fs::read(image).map_err(|e| refused(e.into()))?;
+            let bytes = File::open(image).and_then(|file| bounded::read(file, Content::BzImage));
+            let bytes = bytes.map_err(|e| refused(e.into()))?;
             let inside = image::open(&bytes).map_err(refused)?;
             let image = match inside.vmlinux {
                 Some(vmlinux) => Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?),
@@ -218,7 +229,8 @@ fn build(
         .filter(|wanted| modules.iter().all(|module| module.name != **wanted))
         .map(|wanted| (*wanted).to_owned())
         .partition(|wanted| found.built_in.contains(wanted));
-    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, config })
+    let kept_in = dir.into();
+    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, config, kept_in })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {
