@@ -16,7 +16,7 @@ use crate::boot::own::Own;
 use crate::boot::package::about::About;
 use crate::boot::package::bad_package::BadPackage;
 use crate::boot::package::format::PackageFormat;
-use crate::boot::package::unpacked::{Contents, Unpacked};
+use crate::boot::package::unpacked::{Contents, Unpacked, about};
 use crate::fetch::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
 use crate::fetch::choice::Choice;
 use crate::fetch::kernels::Kernel;
@@ -150,8 +150,8 @@ fn gather(own: &Own, dir: &Path) -> Result<Parts, NotBootable> {
     let mut unpacked = Unpacked::at(dir.join(UNPACKED))?;
     let mut abouts = Vec::new();
     for (package, format) in &own.packages {
-        let about = unpacked.add(package, *format).and_then(|()| About::of(package, *format));
-        abouts.push(about.map_err(|why| match why {
+        let said = unpacked.add(package, *format).and_then(|()| about(package, *format));
+        abouts.push(said.map_err(|why| match why {
             BadPackage::Cache(why) => NotBootable::Cache(why),
             why => NotBootable::BadPackage { path: package.clone(), why },
         })?);

@@ -1,11 +1,5 @@
 //! What a package says of itself, to find the one that is missing.
 
-use std::path::Path;
-
-use crate::boot::package::bad_package::BadPackage;
-use crate::boot::package::format::PackageFormat;
-use crate::boot::package::{deb, rpm};
-
 /// A package's name, and the packages that it depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
@@ -22,18 +16,6 @@ const DEBIAN_BINARY: [&str; 2] = ["linux-binary-unsigned-", "linux-binary-"];
 const FEDORA_MODULES: [&str; 3] = ["modules-core", "modules", "modules-extra"];
 
 impl About {
-    /// Reads it. A tar archive says nothing that is needed here.
-    ///
-    /// # Errors
-    /// The package is damaged.
-    pub fn of(package: &Path, format: PackageFormat) -> Result<Self, BadPackage> {
-        match format {
-            PackageFormat::Deb => Ok(Self::of_control(&deb::control(package)?)),
-            PackageFormat::Rpm => rpm::about(package),
-            PackageFormat::Tar => Ok(Self::default()),
-        }
-    }
-
     /// Reads the fields of a Debian package.
     pub fn of_control(control: &str) -> Self {
         let field = |name: &str| control.lines().find_map(|line| line.strip_prefix(name));

@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::boot::package::about::About;
 use crate::boot::package::archive::{self, Visit};
 use crate::boot::package::bad_package::{BadPackage, UnknownForm};
 use crate::boot::regular;
@@ -15,11 +16,11 @@ pub fn files(deb: &Path, visit: Visit<'_>) -> Result<(), BadPackage> {
     archive::tar(member(deb, "data.tar")?, visit)
 }
 
-/// What a package says of itself, as lines of fields.
+/// What a package says of itself.
 ///
 /// # Errors
 /// The package is damaged.
-pub fn control(deb: &Path) -> Result<String, BadPackage> {
+pub fn about(deb: &Path) -> Result<About, BadPackage> {
     let mut control = String::new();
     archive::tar(member(deb, "control.tar")?, &mut |path, content| {
         if path.ends_with("control") {
@@ -27,7 +28,7 @@ pub fn control(deb: &Path) -> Result<String, BadPackage> {
         }
         Ok(())
     })?;
-    Ok(control)
+    Ok(About::of_control(&control))
 }
 
 /// Opens a part of a package, whatever it is compressed with.

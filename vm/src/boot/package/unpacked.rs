@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::boot::modules::{self, Found};
+use crate::boot::package::about::About;
 use crate::boot::package::archive::{self, Visit};
 use crate::boot::package::bad_package::BadPackage;
 use crate::boot::package::format::PackageFormat;
@@ -85,6 +86,18 @@ impl Unpacked {
             }
         }
         Ok(())
+    }
+}
+
+/// What a package says of itself. A tar archive says nothing that is needed here.
+///
+/// # Errors
+/// The package is damaged.
+pub fn about(package: &Path, format: PackageFormat) -> Result<About, BadPackage> {
+    match format {
+        PackageFormat::Deb => deb::about(package),
+        PackageFormat::Rpm => rpm::about(package),
+        PackageFormat::Tar => Ok(About::default()),
     }
 }
 
