@@ -125,8 +125,9 @@ impl Error {
             Self::Exhausted { of, .. } => Some(*of),
             Self::Call { source, .. } => Resource::lacking(source),
             // How many files a process may have open is nothing that a case asks.
-            Self::Tested { source, .. } => Resource::lacking(source)
-                .filter(|lacking| *lacking == Resource::Descriptors),
+            Self::Tested { source, .. } => {
+                Resource::lacking(source).filter(|lacking| *lacking == Resource::Descriptors)
+            }
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Processes of this program's own: labs, the servers in them, and what they say to each
 //! other.
 
+pub mod afterwards;
 pub mod child_server;
 pub mod entry;
 pub mod frame;

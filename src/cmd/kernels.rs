@@ -82,8 +82,11 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
             }
         }
     }
-    if let Some(path) = choices.iter().find(|choice| choice.is_path()) {
-        stderr::complain(&format_args!("{} is a file, and needs no fetching", path.name()));
+    if let Some(here) = choices.iter().find(|choice| !choice.is_listed()) {
+        stderr::complain(&format_args!(
+            "{} is on this machine, and needs no fetching",
+            here.name()
+        ));
         return Exit::Usage;
     }
     if names.is_empty() {

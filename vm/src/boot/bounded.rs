@@ -14,6 +14,8 @@ pub enum Content {
     Module,
     /// A build's configuration, or the list of what it has built in.
     List,
+    /// Everything in a package, with all its debug information.
+    Package,
     /// What a package says of itself.
     Control,
     /// The path of a file in an archive.
@@ -25,6 +27,7 @@ impl Content {
     pub fn most(self) -> u64 {
         const MIB: u64 = 1 << 20;
         match self {
+            Self::Package => 16 * 1024 * MIB,
             Self::Kernel => 512 * MIB,
             Self::BzImage | Self::Module => 128 * MIB,
             Self::List => 4 * MIB,
@@ -41,6 +44,7 @@ impl fmt::Display for Content {
             Self::BzImage => "a bzImage",
             Self::Module => "a module",
             Self::List => "a list of options or modules",
+            Self::Package => "a package",
             Self::Control => "a control file",
             Self::Name => "a path",
         })
@@ -49,8 +53,17 @@ impl fmt::Display for Content {
 
 /// There is more of something than there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} of more than {} KiB is none", .0, .0.most() >> 10)]
 pub struct TooLarge(pub Content);
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kib, mib) = (self.0.most() >> 10, self.0.most() >> 20);
+        match mib {
+            0 => write!(f, "{} of more than {kib} KiB", self.0),
+            _ => write!(f, "{} of more than {mib} MiB", self.0),
+        }
+    }
+}
 
 /// A reader that has an error where there is more than there may be.
 #[derive(Debug)]
@@ -93,7 +106,7 @@ mod tests {
     #[test]
     fn what_never_ends_is_left() {
         let error = read(io::repeat(0), Content::Control).expect_err("too large");
-        assert_eq!(error.to_string(), "a control file of more than 1024 KiB is none");
+        assert_eq!(error.to_string(), "a control file of more than 1 MiB");
         let all = read(io::repeat(0).take(Content::Name.most()), Content::Name);
         assert_eq!(all.expect("as much as there may be").len() as u64, Content::Name.most());
     }
