@@ -1,6 +1,7 @@
 //! A verdict in words: the block that explains a failure, and the trace that shows it.
 
 use std::fmt::{self, Write};
+use std::io;
 use std::path::Path;
 
 use harness::Resource;
@@ -243,6 +244,14 @@ pub fn no_lab(broken: &Broken) -> String {
         _ => "",
     };
     format!("{broken}{advice}")
+}
+
+/// A refused call's answer, with what may be the limit if there was too little of something.
+pub fn refusal(answer: &io::Error) -> String {
+    match Resource::lacking(answer) {
+        Some(of) => format!("{answer}; {}", limits(of)),
+        None => answer.to_string(),
+    }
 }
 
 /// What may be the limit where there is too little of something.

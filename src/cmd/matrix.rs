@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use harness::process::interrupt;
 use harness::process::thread::spawn_scoped;
 use scenarios::case::Selected;
+use scenarios::report;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -69,7 +70,8 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
         Err(e) => return unavailable(&e, bisects),
     };
     if let Err(e) = interrupt::catch() {
-        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
+        let why = report::refusal(&e);
+        return unavailable(&format_args!("cannot catch Ctrl-C: {why}"), bisects);
     }
     let (mut fan_out, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);

@@ -95,7 +95,7 @@ pub fn execute(
 ) -> Result<Totals, Exit> {
     let started = Instant::now();
     if let Err(e) = interrupt::catch() {
-        stderr::complain(&format_args!("cannot catch Ctrl-C: {e}"));
+        stderr::complain(&format_args!("cannot catch Ctrl-C: {}", report::refusal(&e)));
         return Err(Exit::Unavailable);
     }
     let labs = Labs::default();

@@ -4,6 +4,8 @@
 //! alone, while other threads may hold any lock: it makes system calls, and nothing else.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -32,9 +34,15 @@ impl RemovedAfterwards {
         let path = CString::new(directory.as_os_str().as_bytes())
             .map_err(|_| Error::unreadable("a path", directory.display().to_string()))?;
         let (watch, alive) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
+        let (ready, not_ready) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
         // SAFETY: the child makes system calls, allocates nothing, and never returns.
         match unsafe { fork() }.made(|| "fork()".into())? {
-            ForkResult::Parent { child } => Ok(Self { alive: Some(alive), remover: child }),
+            ForkResult::Parent { child } => {
+                drop(not_ready);
+                // Until the child has closed what it has of this process.
+                let _ = File::from(ready).read(&mut [0]);
+                Ok(Self { alive: Some(alive), remover: child })
+            }
             // SAFETY: this process has one thread, and the descriptor is open.
             ForkResult::Child => unsafe { remove_at_end(watch.as_raw_fd(), &path) },
         }

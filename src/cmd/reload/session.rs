@@ -8,6 +8,7 @@ use harness::kernel::Kernel;
 use harness::process::Labs;
 use harness::process::interrupt;
 use scenarios::engine;
+use scenarios::report;
 
 use crate::cli::{ReloadArguments, ReloadFormat};
 use crate::cmd::reload::refusal::Refusal;
@@ -38,7 +39,8 @@ impl Session {
         let out = arguments.out.as_deref().map(OutDirectory::open).transpose();
         let out = out.map_err(|e| Refusal::new(Exit::Unavailable, format!("{e:#}")))?;
         interrupt::catch()
-            .map_err(|e| Refusal::new(Exit::Unavailable, format!("cannot catch Ctrl-C: {e}")))?;
+            .map_err(|e| format!("cannot catch Ctrl-C: {}", report::refusal(&e)))
+            .map_err(|why| Refusal::new(Exit::Unavailable, why))?;
         let labs = Labs::default();
         let kernel = engine::probe(&labs).map_err(|broken| Refusal::of(&broken))?;
         let terminal = arguments.format == ReloadFormat::Terminal;
