@@ -213,7 +213,7 @@ fn settings_take_turns_so_that_a_drift_hits_both_alike() {
         .iter()
         .map(|(strategy, job)| {
             let shown = |on: &bool| if *on { '1' } else { '0' };
-            (strategy.id, job.settings.iter().map(shown).collect())
+            (strategy.id.as_str(), job.settings.iter().map(shown).collect())
         })
         .collect();
     let turns = ["0110", "1001", "01"];
