@@ -113,8 +113,11 @@ fn run(job: &Job) -> Result<Found> {
             let record = loading.finish()?;
             Ok(account::found(&job.window, &record, &reloads, &monitor.finish()?)?)
         });
-    // A server that died explains whatever else failed.
-    server.alive().and(found)
+    match found {
+        Err(Failure::Server(why)) => Err(Failure::Server(why)),
+        // A server that died explains whatever else failed.
+        other => server.alive().and(other),
+    }
 }
 
 /// Starts the job's server, with a directory for what it writes.

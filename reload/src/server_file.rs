@@ -46,8 +46,10 @@ pub struct ServerFile {
     /// What a reload does to the listeners.
     pub listeners: KnownEffect,
     /// How many clients a second it can serve at most.
+    #[serde(deserialize_with = "value::optional_whole_number")]
     pub rate: Option<u32>,
     /// How long a reload takes at least, in milliseconds.
+    #[serde(deserialize_with = "value::optional_whole_number")]
     pub takes_ms: Option<u32>,
     /// What it needs of the machine.
     pub needs: Needs,
@@ -104,9 +106,12 @@ pub enum KnownEffect {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Needs {
     /// At least this many processors.
+    #[serde(deserialize_with = "value::whole_number")]
     pub processors: u32,
     /// IPv6 on the loopback interface.
     pub ipv6: bool,
+    /// Other programs than the server's own, all of them.
+    pub programs: Words,
 }
 
 /// How a server starts.
@@ -144,6 +149,7 @@ pub struct Ready {
     /// What it has printed contains this.
     pub output: Option<String>,
     /// How long that may take, in seconds.
+    #[serde(deserialize_with = "value::optional_whole_number")]
     pub within_s: Option<u32>,
 }
 
@@ -168,8 +174,10 @@ pub struct Reload {
     pub restore: Option<Restore>,
     /// Where nothing ends: for how long, in milliseconds, neither processes nor listeners may
     /// change until the reload counts as over.
+    #[serde(deserialize_with = "value::optional_whole_number")]
     pub quiet_ms: Option<u32>,
     /// How long a reload may take, in seconds.
+    #[serde(deserialize_with = "value::optional_whole_number")]
     pub within_s: Option<u32>,
 }
 

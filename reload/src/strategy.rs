@@ -90,6 +90,10 @@ pub fn unmet_without_lab(server: &Definition) -> Option<Unmet> {
             install: file.install.clone(),
         });
     }
+    let others = file.needs.programs.as_slice();
+    if let Some(other) = others.iter().find(|name| find::find(name, &server.here).is_none()) {
+        return Some(Unmet::Program { names: vec![other.clone()], install: String::new() });
+    }
     let missing_path = file.paths.iter().find(|(_, places)| {
         !places.as_slice().iter().any(|place| std::path::Path::new(place).exists())
     });

@@ -195,8 +195,46 @@ impl Form for SignalName {
     }
 }
 
+/// Reads a number that cannot be negative.
+pub(super) fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    from.deserialize_any(Forms::<WholeNumber>::new("a whole number, 0 or more"))
+        .map(|number| number.0)
+}
+
+/// The same, of a key that may be missing; null in JSON.
+pub(super) fn optional_whole_number<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<u32>, D::Error> {
+    let number = from.deserialize_any(Forms::<Optional>::new("a whole number, 0 or more"))?;
+    Ok(number.0)
+}
+
+struct WholeNumber(u32);
+
+impl Form for WholeNumber {
+    fn of_number(number: i64) -> Option<Self> {
+        u32::try_from(number).ok().map(Self)
+    }
+}
+
+struct Optional(Option<u32>);
+
+impl Form for Optional {
+    fn of_nothing() -> Option<Self> {
+        Some(Self(None))
+    }
+
+    fn of_number(number: i64) -> Option<Self> {
+        WholeNumber::of_number(number).map(|number| Self(Some(number.0)))
+    }
+}
+
 /// What a value may be made of; by default of nothing.
 trait Form: Sized {
+    fn of_nothing() -> Option<Self> {
+        None
+    }
+
     fn of_bool(_: bool) -> Option<Self> {
         None
     }
@@ -235,6 +273,10 @@ impl<'de, T: Form> Visitor<'de> for Forms<T> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.expected)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<T, E> {
+        T::of_nothing().ok_or_else(|| E::invalid_type(serde::de::Unexpected::Unit, &self))
     }
 
     fn visit_bool<E: Error>(self, is: bool) -> Result<T, E> {

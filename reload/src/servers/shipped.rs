@@ -18,7 +18,20 @@ pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("apache/no-buckets", include_str!("../../data/apache/no-buckets.toml")),
     ("gunicorn/hup", include_str!("../../data/gunicorn/hup.toml")),
     ("gunicorn/ttou", include_str!("../../data/gunicorn/ttou.toml")),
+    ("gunicorn/shared", include_str!("../../data/gunicorn/shared.toml")),
+    ("gunicorn/max-requests", include_str!("../../data/gunicorn/max-requests.toml")),
     ("uvicorn/rotate", include_str!("../../data/uvicorn/rotate.toml")),
+    ("hypercorn/rotate", include_str!("../../data/hypercorn/rotate.toml")),
+    ("granian/hup", include_str!("../../data/granian/hup.toml")),
+    ("puma/phased", include_str!("../../data/puma/phased.toml")),
+    ("puma/restart", include_str!("../../data/puma/restart.toml")),
+    ("node/cluster", include_str!("../../data/node/cluster.toml")),
+    ("node/reuseport", include_str!("../../data/node/reuseport.toml")),
+    ("caddy/reload", include_str!("../../data/caddy/reload.toml")),
+    ("lighttpd/usr1", include_str!("../../data/lighttpd/usr1.toml")),
+    ("envoy/hot-restart", include_str!("../../data/envoy/hot-restart.toml")),
+    ("envoy/shrink", include_str!("../../data/envoy/shrink.toml")),
+    ("systemd/restart", include_str!("../../data/systemd/restart.toml")),
 ];
 
 /// Their ways of reloading.

@@ -55,11 +55,14 @@ fn the_example_shows_every_key() {
 #[case::program_of_numbers("program = [1]", "invalid type: integer `1`, expected a string")]
 #[case::install("install = []", "expected a string")]
 #[case::listeners("listeners = \"go\"", "unknown variant `go`, expected one of `observe`, `stay`")]
-#[case::rate("rate = \"fast\"", "invalid type: string \"fast\", expected u32")]
-#[case::rate_below_zero("rate = -1", "expected u32")]
+#[case::rate("rate = \"fast\"", "invalid type: string \"fast\", expected a whole number")]
+#[case::rate_below_zero("rate = -1", "invalid type: integer `-1`, expected a whole number")]
 #[case::low_rate("rate = 9", "`rate` is 9, and must be from 10 to 20000")]
 #[case::takes("takes-ms = 0", "`takes-ms` is 0, and must be from 1 to 60000")]
-#[case::needs("needs = { cores = 2 }", "unknown field `cores`, expected `processors` or `ipv6`")]
+#[case::needs(
+    "needs = { cores = 2 }",
+    "unknown field `cores`, expected one of `processors`, `ipv6`, `programs`"
+)]
 #[case::values("values = { a = true }", "invalid type: boolean `true`, expected a number, or text")]
 #[case::value_of_the_house("values.port = 81", "[values] has `port`, which always has a meaning")]
 #[case::value_nobody_can_write(
