@@ -288,7 +288,7 @@ fn ways(file: &ServerFile, found: &mut Vec<Fault>) {
         ("reload.restore.command", restore_command),
         ("stop.command", stop.command.as_ref()),
     ];
-    let empty = commands.into_iter().filter(|(_, words)| words.is_some_and(|w| w.is_empty()));
+    let empty = commands.into_iter().filter(|(_, words)| words.is_some_and(Words::is_empty));
     found.extend(empty.map(|(key, _)| Fault::Empty { key }));
     if reload.start_again == Some(StartAgain::AsBefore(false)) {
         found.push(Fault::StartAgainFalse);

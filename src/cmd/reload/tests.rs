@@ -50,6 +50,7 @@ fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
         close_us: (expected > 0.0).then_some(1100),
         expected,
         queued: 0,
+        emptied: false,
         lost_at_ms: (0..count).map(|number| number as f64 * 2.0).collect(),
         quiet_us: vec![80_100; 200],
         near_us: vec![80_400; 300],
