@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::load::{Load, LoadControl, Outcome};
+use harness::load::{Exchange, Load, LoadControl, Outcome};
 use harness::process::Returned;
 use harness::process::worker::{Orders, Service, Source, WorkerProcess};
 use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, process::thread, wait};
@@ -82,6 +82,7 @@ fn run(stopped: Stopped) -> Result<Outcomes> {
         rate: RATE,
         patience: if stopped.killed { LONG_PATIENCE } else { PATIENCE },
         held: None,
+        exchange: Exchange::default(),
     };
     let control = Arc::new(LoadControl::default());
     let its = Arc::clone(&control);
