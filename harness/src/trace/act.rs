@@ -25,6 +25,11 @@ pub enum Act {
         /// Its value.
         value: String,
     },
+    /// Connections of Multipath TCP that begin from now on may have more subflows.
+    AllowSubflows {
+        /// How many besides the first one.
+        subflows: u32,
+    },
     /// A socket is bound.
     Bind {
         /// Which.
@@ -257,6 +262,9 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sysctl { name, value } => write!(f, "{name} = {value}"),
+            Self::AllowSubflows { subflows } => {
+                write!(f, "connections may have {subflows} more subflows")
+            }
             Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
             Self::Listen { listener, .. } => write!(f, "listen({listener})"),
             Self::SetOption { socket, option, value } => {
@@ -326,6 +334,7 @@ impl Act {
     pub fn begins_a_wait(&self) -> bool {
         match self {
             Self::Sysctl { .. }
+            | Self::AllowSubflows { .. }
             | Self::Listen { .. }
             | Self::Shutdown { .. }
             | Self::Disconnect { .. }
