@@ -29,14 +29,22 @@ impl Lab {
     /// the kernel does not by itself.
     ///
     /// # Errors
-    /// It has no path manager, or refuses.
+    /// As [`Lab::limit_subflows`].
     pub fn allow_subflows(&mut self) -> Result<()> {
-        let path_manager = PathManager::open()?;
-        if path_manager.subflows()? >= SUBFLOWS {
-            return Ok(());
+        match PathManager::open()?.subflows()? {
+            0 | 1 => self.limit_subflows(SUBFLOWS),
+            _ => Ok(()),
         }
-        self.record(Act::AllowSubflows { subflows: SUBFLOWS });
-        path_manager.allow_subflows(SUBFLOWS)
+    }
+
+    /// Lets connections of Multipath TCP that begin from now on have this number of subflows
+    /// besides their first one.
+    ///
+    /// # Errors
+    /// The kernel has no path manager, or refuses.
+    pub fn limit_subflows(&mut self, subflows: u32) -> Result<()> {
+        self.record(Act::LimitSubflows { subflows });
+        PathManager::open()?.limit_subflows(subflows)
     }
 
     /// What the server answered, in the last SYN+ACK, to a client that asks to join the connection

@@ -1,4 +1,4 @@
-//! The path manager of Multipath TCP, which says how many subflows a connection may have beside
+//! The path manager of Multipath TCP, which says how many subflows a connection may have besides
 //! its first one. Before Linux 5.16 that is none, unless somebody allows more.
 //!
 //! It is spoken to by generic netlink, which `netlink-packet-core` has no messages of.
@@ -66,7 +66,7 @@ impl PathManager {
         Ok(Self { netlink: ManuallyDrop::new(netlink), family })
     }
 
-    /// How many subflows a connection may have beside its first one.
+    /// How many subflows a connection may have besides its first one.
     ///
     /// # Errors
     /// The kernel does not say.
@@ -78,11 +78,11 @@ impl PathManager {
         limit.ok_or_else(|| Error::unreadable(call(), "no limit"))
     }
 
-    /// Lets connections that begin from now on have this number of subflows beside their first.
+    /// Lets connections that begin from now on have this number of subflows besides their first.
     ///
     /// # Errors
     /// The kernel refuses: EPERM before Linux 6.1 where the user namespace is not the first one.
-    pub(crate) fn allow_subflows(&self, limit: u32) -> Result<()> {
+    pub(crate) fn limit_subflows(&self, limit: u32) -> Result<()> {
         let attributes = vec![DefaultNla::new(SUBFLOWS, limit.to_ne_bytes().to_vec())];
         let asked = Generic { family: self.family, command: SET_LIMITS, attributes };
         let answer = ask(&self.netlink, NLM_F_ACK, asked)?;

@@ -25,8 +25,8 @@ pub enum Act {
         /// Its value.
         value: String,
     },
-    /// Connections of Multipath TCP that begin from now on may have more subflows.
-    AllowSubflows {
+    /// How many subflows connections of Multipath TCP may have that begin from now on.
+    LimitSubflows {
         /// How many besides the first one.
         subflows: u32,
     },
@@ -262,8 +262,8 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sysctl { name, value } => write!(f, "{name} = {value}"),
-            Self::AllowSubflows { subflows } => {
-                write!(f, "connections may have {subflows} more subflows")
+            Self::LimitSubflows { subflows } => {
+                write!(f, "connections may have {subflows} further subflows")
             }
             Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
             Self::Listen { listener, .. } => write!(f, "listen({listener})"),
@@ -334,7 +334,7 @@ impl Act {
     pub fn begins_a_wait(&self) -> bool {
         match self {
             Self::Sysctl { .. }
-            | Self::AllowSubflows { .. }
+            | Self::LimitSubflows { .. }
             | Self::Listen { .. }
             | Self::Shutdown { .. }
             | Self::Disconnect { .. }

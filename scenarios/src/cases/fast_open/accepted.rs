@@ -143,13 +143,13 @@ const EIGHT: i32 = 8;
 fn two_accepted_and_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.sysctl(FAST_OPEN.0, FAST_OPEN.1)?;
     let a = listen_for(lab, "A", EIGHT)?;
-    let before = lab.counters()?;
     let mut unfinished = Vec::new();
     for name in ["V", "W"] {
         let mut client = lab.wire_client(name)?;
         lab.wire_syn(&mut client, &syn_with_data())?;
         unfinished.push((client, a.accept()?));
     }
+    let before = lab.counters()?;
     for (client, child) in &mut unfinished {
         lab.wire_send(client, &Draft::new("R", 12, 0))?;
         let received = received_twice(child)?;

@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
+            lab.allow_subflows()?;
             let (a, connection) = connected(lab)?;
             let before = lab.counters()?;
             let join = asks(lab, &connection)?;
@@ -50,6 +51,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
+            lab.allow_subflows()?;
             let (a, connection) = connected(lab)?;
             let b = lab.listen_multipath("B")?;
             lab.close(a);
@@ -73,6 +75,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::OffAndOn(&[J_REFUSED], &[J_JOINS]),
         run: |lab, _| {
+            lab.allow_subflows()?;
             let (a, connection) = connected(lab)?;
             let join = asks(lab, &connection)?;
             let b = lab.listen_multipath("B")?;
@@ -94,25 +97,40 @@ pub(super) const CASES: &[Case] = &[
         source: "subflow_syn_recv_sock(): subflow_hmac_valid(), dispose_child",
         settings: Settings::FamiliesOn,
         needs: NEEDS,
-        wire: WireRule::Shows(&[(
-            "J",
-            "
-            J > S  S 0:0(0)
-            S > J  S. 0:0(0) ack 1
-            J > S  . 1:1(0) ack 1
-            S > J  R 1:1(0)
-            ",
-        )]),
-        run: wrong_hmac,
-        expect: |_| {
-            asked_must()
-                .fact("answer to the final ACK", RESET)
-                .fact("resets to J", "R with mp_tcprst")
-                .fact("sockets then", "W's child ESTABLISHED, a listener")
-                .fact("accept(B)", "EAGAIN")
-                .with(&joins(0, 0, 1))
-                .counters(&[])
+        wire: WireRule::Shows(&[J_DISPOSED_OF]),
+        run: |lab, _| {
+            lab.allow_subflows()?;
+            let (connection, mut join, b) = closed(lab)?;
+            let before = lab.counters()?;
+            let wrong = join.hmac.map(|byte| !byte);
+            let end = Draft::new(".", 1, 1).mp_join_end(&wrong);
+            disposed_of(lab, &mut join, &end, &b, connection, &before)?;
+            lab.observe_joins(&before)
         },
+        expect: |_| disposed_of_must().with(&joins(0, 0, 1)),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "mptcp/join-limit",
+        does: "As mptcp/join-request, but W's connection may have no further subflow, which the \
+               kernel looks at only when J's handshake ends.",
+        must: "With migration, B's answer is an RST with MP_TCPRST, as A's would be. The request is \
+               gone, and W's connection is unaffected.",
+        source: "subflow_syn_recv_sock(): mptcp_can_accept_new_subflow(), dispose_child",
+        settings: Settings::FamiliesOn,
+        needs: NEEDS,
+        wire: WireRule::Shows(&[J_DISPOSED_OF]),
+        run: |lab, _| {
+            lab.limit_subflows(0)?;
+            let (connection, mut join, b) = closed(lab)?;
+            let before = lab.counters()?;
+            let end = Draft::new(".", 1, 1).mp_join_end(&join.hmac);
+            disposed_of(lab, &mut join, &end, &b, connection, &before)?;
+            let joined = lab.counters()?.grown(&before, "MPJoinAckRx");
+            lab.observe("MPJoinAckRx", joined.unwrap_or(-1));
+            Ok(())
+        },
+        expect: |_| disposed_of_must().fact("MPJoinAckRx", 0),
         ..Case::DEFAULT
     },
     Case {
@@ -125,6 +143,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NEEDS,
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
+            lab.allow_subflows()?;
             let (a, connection) = connected(lab)?;
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
             let join = asks(lab, &connection)?;
@@ -171,14 +190,14 @@ pub(super) const CASES: &[Case] = &[
         needs: HARMFUL,
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: timer_dropped,
+        run: timer_reset,
         expect: |_| {
             asked_must()
                 .fact("the second SYN+ACK's HMAC", "the same")
                 .fact("sockets then", "W's child ESTABLISHED, a listener")
                 .fact("accept(B)", "EAGAIN")
                 .with(&joins(0, 0, 0))
-                .counters(&[("TCPMigrateReqSuccess", 1)])
+                .counters(&[("TCPMigrateReqSuccess", 1), ("EmbryonicRsts", 1), ("AttemptFails", 1)])
         },
         ..Case::DEFAULT
     },
@@ -192,6 +211,7 @@ pub(super) const CASES: &[Case] = &[
         needs: HARMFUL,
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
+            lab.allow_subflows()?;
             let (a, connection) = connected(lab)?;
             let join = asks(lab, &connection)?;
             let b = listen(lab, ListenerProtocol::Tcp, "B")?;
@@ -232,6 +252,16 @@ const J_REFUSED: (&str, &str) = (
     ",
 );
 
+const J_DISPOSED_OF: (&str, &str) = (
+    "J",
+    "
+    J > S  S 0:0(0)
+    S > J  S. 0:0(0) ack 1
+    J > S  . 1:1(0) ack 1
+    S > J  R 1:1(0)
+    ",
+);
+
 const RESET: &str = "S > J  R 1:1(0)";
 
 /// J's random number.
@@ -255,7 +285,6 @@ struct Join {
 }
 
 fn connected(lab: &mut Lab) -> harness::Result<(Listener, Connection)> {
-    lab.allow_subflows()?;
     let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &syn())?;
     let server_key = lab.server_key(&w).unwrap_or_default();
     lab.wire_send(&mut w, &data_with(server_key))?;
@@ -346,15 +375,29 @@ fn closed(lab: &mut Lab) -> harness::Result<(Connection, Join, Listener)> {
     Ok((connection, join, b))
 }
 
-fn wrong_hmac(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (connection, mut join, b) = closed(lab)?;
-    let before = lab.counters()?;
-    let wrong = join.hmac.map(|byte| !byte);
-    let answer = lab.wire_send(&mut join.j, &Draft::new(".", 1, 1).mp_join_end(&wrong))?;
+/// J ends its handshake with a segment that the kernel must refuse.
+fn disposed_of(
+    lab: &mut Lab,
+    join: &mut Join,
+    end: &Draft,
+    b: &Listener,
+    connection: Connection,
+    before: &Counters,
+) -> harness::Result<()> {
+    let answer = lab.wire_send(&mut join.j, end)?;
     lab.observe("answer to the final ACK", answer);
-    left_alone(lab, &b, connection, &before)?;
     lab.observe_resets("J");
-    Ok(())
+    left_alone(lab, b, connection, before)
+}
+
+fn disposed_of_must() -> Expectation {
+    asked_must()
+        .fact("answer to the final ACK", RESET)
+        .fact("resets to J", "R with mp_tcprst")
+        .fact("sockets then", "W's child ESTABLISHED, a listener")
+        .fact("accept(B)", "EAGAIN")
+        // The child was made before it was disposed of.
+        .counters(&[("PassiveOpens", 1), ("AttemptFails", 1), ("OutRsts", 1)])
 }
 
 /// What is left when J's request has ended without a subflow.
@@ -367,11 +410,11 @@ fn left_alone(
     lab.observe_sockets("then")?;
     lab.accept_now(b)?;
     lab.observe_counters(before)?;
-    lab.observe_joins(before)?;
     connection.child.abort()
 }
 
 fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    lab.allow_subflows()?;
     let (connection, join, b) = closed(lab)?;
     let before = lab.counters()?;
     match setting.migration {
@@ -381,12 +424,14 @@ fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     ends(lab, &b, connection, join, &before)
 }
 
-fn timer_dropped(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+fn timer_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    lab.allow_subflows()?;
     let (connection, mut join, b) = closed(lab)?;
     let before = lab.counters()?;
     moved_by_timer(lab, &connection, &join)?;
     lab.wire_send(&mut join.j, &Draft::new("R", 1, 0))?;
-    left_alone(lab, &b, connection, &before)
+    left_alone(lab, &b, connection, &before)?;
+    lab.observe_joins(&before)
 }
 
 fn moved_by_timer(lab: &mut Lab, connection: &Connection, join: &Join) -> harness::Result<()> {
