@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
             let (a, connection) = connected(lab)?;
             let before = lab.counters()?;
             let join = asks(lab, &connection)?;
-            ends(lab, &a, connection, join, &before)
+            ends(lab, &a, &connection, join, &before)
         },
         expect: |_| joined("A").with(&joins(1, 1, 0)).counters(&[("PassiveOpens", 1)]),
         ..Case::DEFAULT
@@ -57,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
             lab.close(a);
             let before = lab.counters()?;
             let join = asks(lab, &connection)?;
-            ends(lab, &b, connection, join, &before)
+            ends(lab, &b, &connection, join, &before)
         },
         expect: |_| joined("B").with(&joins(1, 1, 0)).counters(&[("PassiveOpens", 1)]),
         ..Case::DEFAULT
@@ -81,7 +81,7 @@ pub(super) const CASES: &[Case] = &[
             let b = lab.listen_multipath("B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, connection, join, &before)
+            ends(lab, &b, &connection, join, &before)
         },
         expect: |setting| match setting.migration {
             Migration::Off => refused("B").counters(&[("OutRsts", 2)]),
@@ -104,7 +104,7 @@ pub(super) const CASES: &[Case] = &[
             let before = lab.counters()?;
             let wrong = join.hmac.map(|byte| !byte);
             let end = Draft::new(".", 1, 1).mp_join_end(&wrong);
-            disposed_of(lab, &mut join, &end, &b, connection, &before)?;
+            disposed_of(lab, &mut join, &end, &b, &connection, &before)?;
             lab.observe_joins(&before)
         },
         expect: |_| disposed_of_must().with(&joins(0, 0, 1)),
@@ -125,7 +125,7 @@ pub(super) const CASES: &[Case] = &[
             let (connection, mut join, b) = closed(lab)?;
             let before = lab.counters()?;
             let end = Draft::new(".", 1, 1).mp_join_end(&join.hmac);
-            disposed_of(lab, &mut join, &end, &b, connection, &before)?;
+            disposed_of(lab, &mut join, &end, &b, &connection, &before)?;
             let joined = lab.counters()?.grown(&before, "MPJoinAckRx");
             lab.observe("MPJoinAckRx", joined.unwrap_or(-1));
             Ok(())
@@ -150,7 +150,7 @@ pub(super) const CASES: &[Case] = &[
             let b = lab.listen_multipath("B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, connection, join, &before)
+            ends(lab, &b, &connection, join, &before)
         },
         expect: |_| {
             joined("B")
@@ -217,7 +217,7 @@ pub(super) const CASES: &[Case] = &[
             let b = listen(lab, ListenerProtocol::Tcp, "B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, connection, join, &before)
+            ends(lab, &b, &connection, join, &before)
         },
         expect: |_| refused("B").counters(&[("OutRsts", 2)]),
         ..Case::DEFAULT
@@ -323,7 +323,7 @@ fn asked_must() -> Expectation {
 fn ends(
     lab: &mut Lab,
     left: &Listener,
-    connection: Connection,
+    connection: &Connection,
     mut join: Join,
     before: &Counters,
 ) -> harness::Result<()> {
@@ -381,7 +381,7 @@ fn disposed_of(
     join: &mut Join,
     end: &Draft,
     b: &Listener,
-    connection: Connection,
+    connection: &Connection,
     before: &Counters,
 ) -> harness::Result<()> {
     let answer = lab.wire_send(&mut join.j, end)?;
@@ -404,7 +404,7 @@ fn disposed_of_must() -> Expectation {
 fn left_alone(
     lab: &mut Lab,
     b: &Listener,
-    connection: Connection,
+    connection: &Connection,
     before: &Counters,
 ) -> harness::Result<()> {
     lab.observe_sockets("then")?;
@@ -421,7 +421,7 @@ fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
         Migration::Off => lab.until_no_request(&join.j, FIRST)?,
         Migration::On => moved_by_timer(lab, &connection, &join)?,
     }
-    ends(lab, &b, connection, join, &before)
+    ends(lab, &b, &connection, join, &before)
 }
 
 fn timer_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -430,7 +430,7 @@ fn timer_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let before = lab.counters()?;
     moved_by_timer(lab, &connection, &join)?;
     lab.wire_send(&mut join.j, &Draft::new("R", 1, 0))?;
-    left_alone(lab, &b, connection, &before)?;
+    left_alone(lab, &b, &connection, &before)?;
     lab.observe_joins(&before)
 }
 
