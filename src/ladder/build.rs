@@ -78,6 +78,7 @@ fn is_drawn(line: &Line) -> bool {
         }
         Act::CloseUnixSockets { closes } => !closes.is_empty(),
         Act::Accept { .. }
+        | Act::LimitSubflows { .. }
         | Act::Attach { .. }
         | Act::Begin(_)
         | Act::BeginCall { .. }
