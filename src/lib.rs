@@ -47,6 +47,9 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
             let _ = e.print();
+            if cmd::inspect::is_check(std::env::args()) {
+                return cmd::inspect::unknown_usage();
+            }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
         Err(help) => help.exit(),

@@ -9,12 +9,16 @@ mod look;
 mod prometheus;
 mod surprise;
 mod target;
+#[cfg(test)]
+mod tests;
 mod text;
 mod watch;
 mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+use harness::host::users;
 
 use crate::cli::{InspectArguments, InspectFormat};
 use crate::cmd::inspect::document::InspectDocument;
@@ -27,15 +31,24 @@ use crate::style::Style;
 pub fn inspect(arguments: &InspectArguments) -> ExitCode {
     match inspected(arguments) {
         Ok(exit) => exit,
-        Err(Refusal { why, exit }) if arguments.check => {
-            let _ = exit;
-            check::unknown(&why).into()
-        }
+        Err(Refusal { why, .. }) if arguments.check => check::unknown(&why).into(),
         Err(Refusal { why, exit }) => {
             eprintln!("sockmig: {why}");
             exit.into()
         }
     }
+}
+
+/// Whether a command line that cannot be read is one of a check.
+pub fn is_check(arguments: impl Iterator<Item = String>) -> bool {
+    let arguments: Vec<String> = arguments.skip(1).collect();
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    arguments.first().is_some_and(|first| first == "inspect") && has("--check")
+}
+
+/// What such a check ends with. Its 2 would be critical.
+pub fn unknown_usage() -> ExitCode {
+    check::unknown("the command line is wrong").into()
 }
 
 /// Why nothing was looked at.
@@ -64,7 +77,8 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         return watched.map(ExitCode::from).map_err(Refusal::unavailable);
     }
     let found = look::look(&targets).map_err(Refusal::unavailable)?;
-    if let (true, Some(unseen)) = (found.namespaces.is_empty(), found.not_visible.namespaces.first())
+    if let (true, Some(unseen)) =
+        (found.namespaces.is_empty(), found.not_visible.namespaces.first())
     {
         return Err(Refusal::unavailable(words::cannot_look(unseen)));
     }
@@ -72,7 +86,9 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         return Ok(check::report(&found).into());
     }
     let shown = match arguments.format {
-        InspectFormat::Text => text::text(&found, text_width(), Style::of(&io::stdout())),
+        InspectFormat::Text => {
+            text::text(&found, &users::names(), text_width(), Style::of(&io::stdout()))
+        }
         InspectFormat::Json => json(&found),
         InspectFormat::Prometheus => prometheus::metrics(&found),
     };

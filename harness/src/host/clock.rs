@@ -10,10 +10,7 @@ pub fn time_of_day() -> String {
     let mut broken_down: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both point to values that stay; the function writes the second one.
     unsafe { libc::localtime_r(&raw const seconds, &raw mut broken_down) };
-    format!(
-        "{:02}:{:02}:{:02}",
-        broken_down.tm_hour, broken_down.tm_min, broken_down.tm_sec
-    )
+    format!("{:02}:{:02}:{:02}", broken_down.tm_hour, broken_down.tm_min, broken_down.tm_sec)
 }
 
 #[cfg(test)]

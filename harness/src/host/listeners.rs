@@ -188,7 +188,8 @@ fn request(family: SocketFamily, states: &StateFlags) -> Vec<u8> {
     let wanted = InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
+        // Keys and the ULP come with it.
+        extensions: ExtensionFlags::INFO,
         states: states.clone(),
         socket_id: SocketId {
             source_port: 0,

@@ -206,8 +206,7 @@ impl NetworkNamespace {
         if Self::this()?.id == self.id {
             return Ok(NamespaceLook::here()?);
         }
-        let entered =
-            File::open(&self.file).call(|| format!("open({})", self.file.display()))?;
+        let entered = File::open(&self.file).call(|| format!("open({})", self.file.display()))?;
         let status = entered.metadata().call(|| format!("fstat({})", self.file.display()))?;
         // The id of a process that has ended may be another one's by now.
         if status.ino() != self.id {

@@ -78,11 +78,7 @@ impl ListenerOptions {
     /// # Errors
     /// This user may not (EPERM), the kernel cannot (ENOSYS before Linux 5.6), or the process
     /// or its descriptor has gone.
-    pub fn read(
-        held: HeldDescriptor,
-        inode: u64,
-        family: SocketFamily,
-    ) -> Result<Self, Refusal> {
+    pub fn read(held: HeldDescriptor, inode: u64, family: SocketFamily) -> Result<Self, Refusal> {
         let socket = second_descriptor(held)?;
         // The number may be another file's by now.
         if fstat(&socket).map_err(Refusal::of)?.st_ino != inode {

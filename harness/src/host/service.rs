@@ -36,7 +36,8 @@ const SCOPES: [(&str, &str); 7] = [
 ];
 
 /// Directories whose children are containers.
-const PARENTS: [(&str, &str); 3] = [("docker", "docker"), ("lxc", "lxc"), ("libpod_parent", "podman")];
+const PARENTS: [(&str, &str); 3] =
+    [("docker", "docker"), ("lxc", "lxc"), ("libpod_parent", "podman")];
 
 /// Endings of names of units that processes run in.
 const UNITS: [&str; 2] = [".service", ".scope"];
@@ -53,10 +54,8 @@ impl Service {
     /// A line: the number of a hierarchy, its controllers, and the path of the group. In the
     /// first of these hierarchies that there is: the unified one, systemd's own, any.
     fn parse(text: &str) -> Option<Self> {
-        let lines: Vec<(&str, &str)> = text
-            .lines()
-            .filter_map(|line| line.split_once(':')?.1.split_once(':'))
-            .collect();
+        let lines: Vec<(&str, &str)> =
+            text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':')).collect();
         let of = |wanted: &str| {
             let path = lines.iter().find(|(controllers, _)| *controllers == wanted)?.1;
             Self::of_path(path)
@@ -117,13 +116,19 @@ mod tests {
 
     #[rstest]
     #[case::unit("0::/system.slice/nginx.service", "unit nginx.service")]
-    #[case::instance("0::/system.slice/system-haproxy.slice/haproxy@b.service", "unit haproxy@b.service")]
+    #[case::instance(
+        "0::/system.slice/system-haproxy.slice/haproxy@b.service",
+        "unit haproxy@b.service"
+    )]
     #[case::delegated("0::/system.slice/nginx.service/workers", "unit nginx.service")]
     #[case::session("0::/user.slice/user-0.slice/session-3.scope", "unit session-3.scope")]
     #[case::init("0::/init.scope", "unit init.scope")]
     #[case::root("0::/", "nothing")]
     #[case::nothing("", "nothing")]
-    #[case::first_version("2:cpu:/x\n1:name=systemd:/system.slice/apache2.service\n", "unit apache2.service")]
+    #[case::first_version(
+        "2:cpu:/x\n1:name=systemd:/system.slice/apache2.service\n",
+        "unit apache2.service"
+    )]
     #[case::docker("0::/system.slice/docker-ID.scope", "docker ID")]
     #[case::docker_by_cgroupfs("12:memory:/docker/ID\n", "docker ID")]
     #[case::podman("0::/machine.slice/libpod-ID.scope/container", "podman ID")]

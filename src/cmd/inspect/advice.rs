@@ -1,8 +1,6 @@
 //! What to do about what was found.
 
-use crate::cmd::inspect::document::{
-    Advice, CloseEffect, LossReason, PassReason, PortDocument,
-};
+use crate::cmd::inspect::document::{Advice, CloseEffect, LossReason, PassReason, PortDocument};
 use crate::cmd::inspect::surprise::Surprise;
 
 /// What to do in a namespace with these ports.
@@ -55,6 +53,6 @@ fn is_of_options(surprise: &Surprise) -> bool {
         Surprise::Multipath
         | Surprise::FullQueues { .. }
         | Surprise::Users { .. }
-        | Surprise::Closed { .. } => false,
+        | Surprise::Cleared { .. } => false,
     }
 }

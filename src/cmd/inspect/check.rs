@@ -100,7 +100,8 @@ pub fn line(found: &InspectDocument) -> (CheckState, String) {
     };
     // What stands after a bar is numbers.
     let text = parts.join("; ").replace('|', " ");
-    let mut line = format!("SOCKMIG {word} - {text} | groups={} listeners={listeners}", groups().count());
+    let mut line =
+        format!("SOCKMIG {word} - {text} | groups={} listeners={listeners}", groups().count());
     for (label, counter) in [
         ("migrations", "TCPMigrateReqSuccess"),
         ("failed_migrations", "TCPMigrateReqFailure"),
@@ -122,7 +123,7 @@ fn problems(port: &PortDocument) -> Vec<Problem> {
     }
     let reason = groups().find_map(|group| match group.close {
         CloseEffect::Loses { reason } if group.members.len() > 1 => Some(reason),
-        CloseEffect::Loses { .. } | CloseEffect::Moves => None,
+        CloseEffect::Loses { .. } | CloseEffect::Moves | CloseEffect::Unknown => None,
     });
     found.extend(reason.map(|reason| problem(CheckState::Warning, lost(reason))));
     if !port.look_alikes.is_empty() {
@@ -137,7 +138,7 @@ fn problems(port: &PortDocument) -> Vec<Problem> {
         | Surprise::Option { .. }
         | Surprise::MixedMultipath { .. }
         | Surprise::Users { .. }
-        | Surprise::Closed { .. } => true,
+        | Surprise::Cleared { .. } => true,
     };
     if surprises().any(surprising) {
         found.push(problem(CheckState::Warning, "listeners of a group are set differently"));

@@ -174,6 +174,9 @@ pub struct LookAlikeDocument {
 pub enum CloseEffect {
     /// Another member takes them over.
     Moves,
+    /// It is not known whether another one takes them over: the kernel does not show which
+    /// listeners are one group, and their users or options do not tell.
+    Unknown,
     /// They are lost.
     Loses {
         /// Why.
@@ -205,7 +208,6 @@ pub struct BugDocument {
     /// The commit that fixes it, if that is known.
     pub fix: Option<String>,
 }
-
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -180,9 +180,9 @@ impl Port<'_> {
     pub fn look_alikes(&self) -> Vec<LookAlike> {
         let of = |at: usize, group: &Group<'_>| {
             let earlier = self.groups[..at].iter();
-            let other = earlier.enumerate().find(|(_, other)| {
-                other.address.shares_clients_with(&group.address)
-            });
+            let other = earlier
+                .enumerate()
+                .find(|(_, other)| other.address.shares_clients_with(&group.address));
             let (other_at, other) = other?;
             let mut differences = other.address.differences(&group.address);
             differences.extend(other_user(other, group));

@@ -17,8 +17,6 @@ pub struct Features {
     pub md5: bool,
     /// A member is of Multipath TCP.
     pub multipath: bool,
-    /// Some may have what this user is not shown.
-    pub unknown: bool,
 }
 
 impl Features {
@@ -32,7 +30,6 @@ impl Features {
                 let fast_open = member.options.as_ref().and_then(|o| o.get("TCP_FASTOPEN"));
                 found.fast_open |= fast_open.is_some_and(|length| length != "0");
                 found.multipath |= member.multipath == Some(true);
-                found.unknown |= member.options.is_none();
             }
             found.multipath |= group.surprises.contains(&Surprise::Multipath);
         }
@@ -40,26 +37,30 @@ impl Features {
     }
 }
 
-/// What the cases of a bug are about, by the first part of their ids.
+/// What a bug's case is about, by the first part of its id.
 fn concerns(id: &str, features: Features) -> bool {
-    features.groups
-        && match id.split('/').next().unwrap_or_default() {
-            "fast-open" => features.fast_open,
-            "md5" => features.md5,
-            "mptcp" => features.multipath,
-            // Their keys are shown to nobody; programs neither; the rest is not about listeners
-            // that close.
-            "ao" | "ebpf" | "destroy" | "bind" | "passing" | "sysctl" => false,
-            _ => true,
-        }
+    match id.split('/').next().unwrap_or_default() {
+        "fast-open" => features.fast_open,
+        "md5" => features.md5,
+        "mptcp" => features.multipath,
+        // Keys of TCP-AO, and programs, are not shown.
+        "ao" | "ebpf" => false,
+        _ => true,
+    }
 }
 
-/// The bugs that a kernel of this version has, each once.
+/// The bugs that a kernel of this version has, each once. A bug of which one case is about
+/// Fast Open is about Fast Open, whatever its other cases check.
 pub fn bugs(version: Version, features: Features) -> Vec<BugDocument> {
     let mut found: Vec<BugDocument> = Vec::new();
-    let rows = known::all().iter().filter(|row| row.kind == KnownKind::Bug);
-    for row in rows.filter(|row| row.concerns(version) && concerns(&row.id, features)) {
-        if found.iter().all(|bug| bug.reason != row.reason) {
+    if !features.groups {
+        return found;
+    }
+    let rows = || known::all().iter().filter(|row| row.kind == KnownKind::Bug);
+    for row in rows().filter(|row| row.concerns(version)) {
+        let mut cases = rows().filter(|other| other.reason == row.reason);
+        let is_new = found.iter().all(|bug| bug.reason != row.reason);
+        if is_new && cases.all(|case| concerns(&case.id, features)) {
             let case = row.id.split("/*").next().unwrap_or_default().to_owned();
             found.push(BugDocument { case, reason: row.reason.clone(), fix: row.fix.clone() });
         }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use harness::host::holders::Holders;
+use harness::host::holders::{HolderProcess, Holders};
 use harness::host::kernel::RunningKernel;
 use harness::host::listeners::ListenerEntry;
 use harness::host::modules;
-use harness::host::namespace::{NamespaceLook, NetworkNamespace};
+use harness::host::namespace::{NamespaceLook, NamespaceName, NetworkNamespace};
 use harness::host::options::ListenerOptions;
 use harness::host::programs;
 use harness::kernel;
@@ -20,7 +20,7 @@ use crate::cmd::inspect::document::{
 };
 use crate::cmd::inspect::grouping::{self, Group, Port};
 use crate::cmd::inspect::known::{self, Features};
-use crate::cmd::inspect::surprise::{is_multipath, surprises};
+use crate::cmd::inspect::surprise::{Surprise, is_multipath, surprises};
 use crate::cmd::inspect::target::Targets;
 
 /// Looks at these namespaces.
@@ -30,10 +30,8 @@ use crate::cmd::inspect::target::Targets;
 pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
     let running = RunningKernel::ask()?;
     let modules_before = modules::loaded();
-    let mut not_visible = NotVisible {
-        namespaces_of_processes: targets.hidden,
-        ..NotVisible::default()
-    };
+    let mut not_visible =
+        NotVisible { namespaces_of_processes: targets.hidden, ..NotVisible::default() };
     let mut looks: Vec<(&NetworkNamespace, NamespaceLook)> = Vec::new();
     for namespace in &targets.namespaces {
         match namespace.look() {
@@ -51,29 +49,22 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
     let holders = Holders::of(&wanted.collect())?;
     not_visible.processes = holders.hidden;
     let migration = support(looks.first().map(|(_, look)| look));
-    let namespaces = looks.iter().zip(&ports).map(|((namespace, look), ports)| {
-        let shared: Vec<&Port<'_>> = ports.iter().filter(shared).collect();
-        let documents: Vec<PortDocument> = shared
-            .iter()
-            .map(|port| port_document(port, &holders, migration, look.migrate_req))
-            .collect();
-        let features = Features::of(documents.iter().flat_map(|port| &port.groups));
-        NamespaceDocument {
-            id: namespace.id,
-            name: namespace.name.clone(),
-            tcp_migrate_req: look.migrate_req,
-            listeners: look.listeners.len(),
-            single_ports: ports.len() - shared.len(),
-            counters: look.counters.clone(),
-            known_bugs: match migration {
-                MigrationSupport::Works => known::bugs(running.base, features),
-                MigrationSupport::SettingOnly | MigrationSupport::Absent => vec![],
-            },
-            advice: advice(&documents),
-            ports: documents,
-        }
-    });
-    let namespaces = namespaces.collect();
+    let options = options(ports.iter().flatten().filter(shared).flat_map(members), &holders);
+    let seen = Seen { holders: &holders, options: &options, migration };
+    let namespaces = looks
+        .iter()
+        .zip(&ports)
+        .map(|((namespace, look), ports)| {
+            namespace_document((namespace.id, namespace.name.clone()), look, ports, &seen)
+        })
+        .map(|it| match migration {
+            MigrationSupport::Works => {
+                let features = Features::of(it.ports.iter().flat_map(|port| &port.groups));
+                NamespaceDocument { known_bugs: known::bugs(running.base, features), ..it }
+            }
+            MigrationSupport::SettingOnly | MigrationSupport::Absent => it,
+        })
+        .collect();
     let modules_loaded = modules::loaded().difference(&modules_before).cloned().collect();
     Ok(InspectDocument {
         schema: SCHEMA,
@@ -90,6 +81,39 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
         programs: programs::loaded().ok(),
         modules_loaded,
     })
+}
+
+/// What is known of listeners besides themselves.
+pub struct Seen<'s> {
+    /// Who has them open.
+    pub holders: &'s Holders,
+    /// Their options, by their inodes, as far as it was tried to read them.
+    pub options: &'s HashMap<u64, Result<ListenerOptions, Refusal>>,
+    /// What the kernel makes of the setting.
+    pub migration: MigrationSupport,
+}
+
+/// A namespace, by its id and name, without the kernel's known bugs.
+pub fn namespace_document(
+    (id, name): (u64, NamespaceName),
+    look: &NamespaceLook,
+    ports: &[Port<'_>],
+    seen: &Seen<'_>,
+) -> NamespaceDocument {
+    let shared: Vec<&Port<'_>> = ports.iter().filter(|port| port.listeners() > 1).collect();
+    let documents: Vec<PortDocument> =
+        shared.iter().map(|port| port_document(port, seen, look.migrate_req)).collect();
+    NamespaceDocument {
+        id,
+        name,
+        tcp_migrate_req: look.migrate_req,
+        listeners: look.listeners.len(),
+        single_ports: ports.len() - shared.len(),
+        counters: look.counters.clone(),
+        known_bugs: vec![],
+        advice: advice(&documents),
+        ports: documents,
+    }
 }
 
 fn members<'l>(port: &Port<'l>) -> Vec<&'l ListenerEntry> {
@@ -118,45 +142,44 @@ fn effect(members: usize, migration: MigrationSupport, setting: Option<u8>) -> C
     CloseEffect::Loses { reason }
 }
 
-fn port_document(
-    port: &Port<'_>,
-    holders: &Holders,
-    migration: MigrationSupport,
-    setting: Option<u8>,
-) -> PortDocument {
-    let look_alikes = port.look_alikes().into_iter().map(|alike| LookAlikeDocument {
-        groups: alike.groups,
-        differences: alike.differences,
-    });
+fn port_document(port: &Port<'_>, seen: &Seen<'_>, setting: Option<u8>) -> PortDocument {
+    let look_alikes = port
+        .look_alikes()
+        .into_iter()
+        .map(|alike| LookAlikeDocument { groups: alike.groups, differences: alike.differences });
     PortDocument {
         port: port.port,
         groups: port
             .groups
             .iter()
             .map(|group| {
-                let close = effect(group.members.len(), migration, setting);
-                group_document(group, holders, close)
+                let close = effect(group.members.len(), seen.migration, setting);
+                group_document(group, seen, close)
             })
             .collect(),
         look_alikes: look_alikes.collect(),
     }
 }
 
-fn group_document(group: &Group<'_>, holders: &Holders, close: CloseEffect) -> GroupDocument {
-    let options = options(&group.members, holders);
-    let known = |member: &ListenerEntry| options.get(&member.inode)?.as_ref().ok();
+fn group_document(group: &Group<'_>, seen: &Seen<'_>, close: CloseEffect) -> GroupDocument {
+    let known = |member: &ListenerEntry| seen.options.get(&member.inode)?.as_ref().ok();
     let with_options: Vec<_> =
         group.members.iter().map(|member| (*member, known(member))).collect();
+    let surprises = surprises(&with_options);
+    let unsure = |it: &Surprise| matches!(it, Surprise::Users { .. } | Surprise::Cleared { .. });
     GroupDocument {
         address: group.address.clone(),
         handshakes_in_flight: group.in_flight,
-        close,
-        surprises: surprises(&with_options),
+        close: match close {
+            CloseEffect::Moves if surprises.iter().any(unsure) => CloseEffect::Unknown,
+            close => close,
+        },
+        surprises,
         md5_keys: group.members.iter().any(|member| member.md5_keys == Some(true)),
         members: with_options
             .iter()
             .map(|(member, options_of)| {
-                let refused = options.get(&member.inode).and_then(|read| read.as_ref().err());
+                let refused = seen.options.get(&member.inode).and_then(|read| read.as_ref().err());
                 MemberDocument {
                     inode: member.inode,
                     cookie: member.cookie,
@@ -164,7 +187,7 @@ fn group_document(group: &Group<'_>, holders: &Holders, close: CloseEffect) -> G
                     accept_queue: member.waiting,
                     backlog: member.backlog,
                     multipath: is_multipath(member, *options_of),
-                    holders: held_by(member, holders),
+                    holders: held_by(member, seen.holders),
                     options: options_of.cloned(),
                     options_refused: refused.cloned(),
                 }
@@ -174,8 +197,8 @@ fn group_document(group: &Group<'_>, holders: &Holders, close: CloseEffect) -> G
 }
 
 /// Reads the options of listeners that a visible process has open.
-fn options(
-    members: &[&ListenerEntry],
+fn options<'l>(
+    members: impl Iterator<Item = &'l ListenerEntry>,
     holders: &Holders,
 ) -> HashMap<u64, Result<ListenerOptions, Refusal>> {
     let mut read = HashMap::new();
@@ -193,10 +216,7 @@ fn options(
     read
 }
 
-fn held_by(
-    member: &ListenerEntry,
-    holders: &Holders,
-) -> Vec<harness::host::holders::HolderProcess> {
+fn held_by(member: &ListenerEntry, holders: &Holders) -> Vec<HolderProcess> {
     let descriptors = holders.descriptors.get(&member.inode).into_iter().flatten();
     // A process may have several descriptors of one listener.
     let pids: HashSet<u32> = descriptors.map(|held| held.pid).collect();

@@ -42,7 +42,8 @@ pub fn metrics(found: &InspectDocument) -> String {
     for (name, help, value) in gauges {
         describe(&mut text, name, help, "gauge");
         for it in &found.namespaces {
-            for (port, group) in it.ports.iter().flat_map(|p| p.groups.iter().map(move |g| (p, g))) {
+            for (port, group) in it.ports.iter().flat_map(|p| p.groups.iter().map(move |g| (p, g)))
+            {
                 let address = label(&group.address.to_string());
                 let v6_only = group.address.v6_only;
                 let _ = writeln!(

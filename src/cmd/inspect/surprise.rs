@@ -59,27 +59,23 @@ pub enum Surprise {
         /// The longest.
         longest: u32,
     },
-    /// They belong to different users: some were given away (`fchown`) when they listened.
+    /// They belong to different users: some were given away (`fchown`). Those who listened
+    /// before that are one group; who listened after it joined only its own user's.
     Users {
         /// The users.
         uids: BTreeSet<u32>,
     },
-    /// `SO_REUSEPORT` was cleared on some: nobody can join the group any more.
-    Closed {
+    /// `SO_REUSEPORT` was cleared on some. Those who listened before that are one group; who
+    /// listened after it did not join theirs.
+    Cleared {
         /// On how many.
         cleared: usize,
     },
 }
 
 /// What has a sentence of its own, or says nothing of connections.
-const NOT_INHERITED: [&str; 6] = [
-    "TCP_FASTOPEN",
-    "TCP_DEFER_ACCEPT",
-    FILTER,
-    "SO_REUSEPORT",
-    "SO_PROTOCOL",
-    "SO_INCOMING_CPU",
-];
+const NOT_INHERITED: [&str; 6] =
+    ["TCP_FASTOPEN", "TCP_DEFER_ACCEPT", FILTER, "SO_REUSEPORT", "SO_PROTOCOL", "SO_INCOMING_CPU"];
 
 /// `SO_PROTOCOL` of a listener of Multipath TCP.
 const IPPROTO_MPTCP: &str = "262";
@@ -103,7 +99,8 @@ pub fn surprises(members: &[(&ListenerEntry, Option<&ListenerOptions>)]) -> Vec<
     }
     let mut found = Vec::new();
     found.extend(multipath(members));
-    let options: Vec<&ListenerOptions> = members.iter().filter_map(|(_, options)| *options).collect();
+    let options: Vec<&ListenerOptions> =
+        members.iter().filter_map(|(_, options)| *options).collect();
     found.extend(of_options(&options));
     let listeners = || members.iter().map(|(listener, _)| *listener);
     match listeners().filter(|listener| listener.md5_keys == Some(true)).count() {
@@ -157,11 +154,13 @@ fn of_options(options: &[&ListenerOptions]) -> Vec<Surprise> {
         // Only queues of different lengths say nothing of connections.
         found.extend((without > 0).then_some(Surprise::FastOpen { with }));
     }
-    found.extend(different(options, "TCP_DEFER_ACCEPT").map(|values| Surprise::DeferAccept { values }));
+    found.extend(
+        different(options, "TCP_DEFER_ACCEPT").map(|values| Surprise::DeferAccept { values }),
+    );
     found.extend(different(options, FILTER).map(|values| Surprise::Filter { values }));
     if let Some(values) = different(options, "SO_REUSEPORT") {
         let cleared = values.get("0").copied().unwrap_or_default();
-        found.push(Surprise::Closed { cleared });
+        found.push(Surprise::Cleared { cleared });
     }
     let names: BTreeSet<&String> = options.iter().flat_map(|options| options.0.keys()).collect();
     for name in names.into_iter().filter(|name| !NOT_INHERITED.contains(&name.as_str())) {

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use harness::host::namespace::NamespaceName;
 use harness::host::service::Service;
-use harness::host::users;
 use scenarios::report::wrap;
 
 use crate::cmd::inspect::document::{
@@ -24,9 +23,14 @@ const FILE: &str = "/etc/sysctl.d/60-tcp-migrate-req.conf";
 /// How many ports are listed in a sentence.
 const LISTED_PORTS: usize = 8;
 
-/// The whole answer, in lines of at most `columns`.
-pub fn text(found: &InspectDocument, columns: usize, style: Style) -> String {
-    let mut text = Text { columns, style, users: users::names(), written: String::new() };
+/// The whole answer, in lines of at most `columns`, with these names of users.
+pub fn text(
+    found: &InspectDocument,
+    users: &BTreeMap<u32, String>,
+    columns: usize,
+    style: Style,
+) -> String {
+    let mut text = Text { columns, style, users, written: String::new() };
     let KernelDocument { release, machine, .. } = &found.kernel;
     let user = if found.root { "as root" } else { "as an ordinary user" };
     text.heading(&format!("Linux {} ({machine}), {user}", printable(release)));
@@ -37,14 +41,14 @@ pub fn text(found: &InspectDocument, columns: usize, style: Style) -> String {
     text.written
 }
 
-struct Text {
+struct Text<'u> {
     columns: usize,
     style: Style,
-    users: BTreeMap<u32, String>,
+    users: &'u BTreeMap<u32, String>,
     written: String,
 }
 
-impl Text {
+impl Text<'_> {
     fn heading(&mut self, text: &str) {
         let _ = writeln!(self.written, "{}", self.style.bold(text));
     }
@@ -155,7 +159,7 @@ impl Text {
         }
         let mut alike: Vec<(String, Vec<&MemberDocument>)> = Vec::new();
         for member in &group.members {
-            let whose = whose(member, &self.users);
+            let whose = whose(member, self.users);
             match alike.iter_mut().find(|(known, _)| *known == whose) {
                 Some((_, members)) => members.push(member),
                 None => alike.push((whose, vec![member])),
@@ -169,6 +173,9 @@ impl Text {
                 range(members.iter().map(|member| member.accept_queue)),
                 range(members.iter().map(|member| member.backlog)),
             );
+            if members.len() > 1 {
+                queues.push_str(" each");
+            }
             if members.iter().any(|member| member.multipath == Some(true)) {
                 queues.push_str("; Multipath TCP");
             }
@@ -197,6 +204,9 @@ impl Text {
             CloseEffect::Moves => format!(
                 "If a listener{of} closes, the others take over what it has: connections in its \
                  accept queue, and handshakes in flight."
+            ),
+            CloseEffect::Unknown => format!(
+                "If a listener{of} closes, it is not known whether others take over what it has."
             ),
             CloseEffect::Loses { reason } => format!(
                 "If a listener{of} closes, connections in its accept queue are reset, and its \
@@ -267,7 +277,7 @@ impl Text {
                      connections go{}.",
                     shown.join(", "),
                     match group.close {
-                        CloseEffect::Moves => "",
+                        CloseEffect::Moves | CloseEffect::Unknown => "",
                         CloseEffect::Loses { .. } => {
                             ", and of type sk_reuseport/migrate it moves them also while the \
                              setting is 0"
@@ -304,8 +314,8 @@ impl Text {
             shown.push(format!("{moved} migrations, {failed} that failed"));
         }
         let others = [
-            ("ListenOverflows", "times a full accept queue"),
-            ("ListenDrops", "SYNs and ACKs dropped by listeners"),
+            ("ListenDrops", "SYNs and ACKs that listeners dropped"),
+            ("ListenOverflows", "of them for a full accept queue"),
             ("OutRsts", "resets sent"),
         ];
         for (name, what) in others {
@@ -384,22 +394,25 @@ impl Text {
                 format!("nsenter --net={} ", printable(&path.display().to_string()))
             }
         };
-        let holders =
-            it.ports.iter().flat_map(|p| &p.groups).flat_map(|g| &g.members).flat_map(|m| &m.holders);
-        let container = holders.filter_map(|holder| holder.service.as_ref()).find_map(|service| {
-            match service {
-                Service::Container { runtime, pod, .. } => Some((runtime.as_str(), *pod)),
-                Service::Unit { .. } => None,
-            }
-        });
+        let holders = it
+            .ports
+            .iter()
+            .flat_map(|p| &p.groups)
+            .flat_map(|g| &g.members)
+            .flat_map(|m| &m.holders);
+        let container =
+            holders.filter_map(|holder| holder.service.as_ref()).find_map(
+                |service| match service {
+                    Service::Container { runtime, pod, .. } => Some((runtime.as_str(), *pod)),
+                    Service::Unit { .. } => None,
+                },
+            );
         let mut lines = vec![("now", format!("{enter}sysctl -w {SETTING}=1"))];
         match container {
             Some((_, true)) => {
                 lines.push((
                     "for good",
-                    format!(
-                        "securityContext: {{sysctls: [{{name: {SETTING}, value: \"1\"}}]}}"
-                    ),
+                    format!("securityContext: {{sysctls: [{{name: {SETTING}, value: \"1\"}}]}}"),
                 ));
                 lines.push(("", "in the pod's spec, where the kubelet has".into()));
                 lines.push(("", format!("--allowed-unsafe-sysctls={SETTING}")));

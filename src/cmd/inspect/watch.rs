@@ -280,8 +280,8 @@ pub fn sentence(change: &NamespaceChange) -> String {
         parts.push(format!("tcp_migrate_req is not on, and {waited} waited in their queues"));
     }
     for (name, what) in [
-        ("ListenOverflows", "times a full accept queue"),
         ("ListenDrops", "SYNs and ACKs dropped by listeners"),
+        ("ListenOverflows", "of them for a full accept queue"),
         ("OutRsts", "resets sent"),
     ] {
         if grown(name) != 0 {

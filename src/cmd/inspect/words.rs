@@ -161,9 +161,11 @@ pub fn surprise(surprise: &Surprise) -> String {
             "{multipath} of them are of Multipath TCP, the others of TCP, in one group: what \
              speaks Multipath TCP is lost or moves as plain TCP."
         ),
-        Surprise::Multipath => "They are listeners of Multipath TCP: connections that speak it and \
+        Surprise::Multipath => {
+            "They are listeners of Multipath TCP: connections that speak it and \
              wait in an accept queue are reset also when migration is on."
-            .into(),
+                .into()
+        }
         Surprise::FullQueues { full } => format!(
             "{}: it drops the SYNs of new clients, and the final \
              ACKs of handshakes that move there, until its server accepts.",
@@ -180,15 +182,16 @@ pub fn surprise(surprise: &Surprise) -> String {
         Surprise::Users { uids } => {
             let uids: Vec<String> = uids.iter().map(u32::to_string).collect();
             format!(
-                "They are one group although they belong to the users {}: some were given away \
-                 (fchown) when they listened. No user can add a listener to it now: bind fails \
-                 with EADDRINUSE.",
+                "They belong to the users {}: some were given away (fchown). Those that listened \
+                 before that are one group, and who listened after it joined only listeners of \
+                 the same user. The kernel does not show which it was.",
                 uids.join(" and ")
             )
         }
-        Surprise::Closed { cleared } => format!(
-            "SO_REUSEPORT was cleared on {cleared} of them: they stay in the group, but no new \
-             process can join it. Its bind fails with EADDRINUSE."
+        Surprise::Cleared { cleared } => format!(
+            "SO_REUSEPORT was cleared on {cleared} of them. Those that listened before that are \
+             one group, and who listened after it did not join these. The kernel does not show \
+             which it was."
         ),
     }
 }
