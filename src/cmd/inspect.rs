@@ -12,9 +12,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turn_on;
 mod watch;
 mod words;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -58,7 +60,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn unavailable(why: impl ToString) -> Self {
+    fn unavailable(why: &dyn fmt::Display) -> Self {
         Self { why: why.to_string(), exit: Exit::Unavailable }
     }
 }
@@ -70,17 +72,17 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
     }
     let targets = Targets::of(arguments).map_err(|none| match none {
         NoTargets::Named(why) => Refusal { why, exit: Exit::Usage },
-        NoTargets::Unreadable(why) => Refusal::unavailable(why),
+        NoTargets::Unreadable(why) => Refusal::unavailable(&why),
     })?;
     if let Some(every) = arguments.watch {
         let watched = watch::watch(arguments, targets, every, &mut Stdout::new());
-        return watched.map(ExitCode::from).map_err(Refusal::unavailable);
+        return watched.map(ExitCode::from).map_err(|why| Refusal::unavailable(&why));
     }
-    let found = look::look(&targets).map_err(Refusal::unavailable)?;
+    let found = look::look(&targets).map_err(|why| Refusal::unavailable(&why))?;
     if let (true, Some(unseen)) =
         (found.namespaces.is_empty(), found.not_visible.namespaces.first())
     {
-        return Err(Refusal::unavailable(words::cannot_look(unseen)));
+        return Err(Refusal::unavailable(&words::cannot_look(unseen)));
     }
     if arguments.check {
         return Ok(check::report(&found).into());
@@ -94,7 +96,7 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
     };
     let mut to = Stdout::new();
     let written = to.write_all(shown.as_bytes()).and_then(|()| to.flush());
-    written.map(|()| Exit::Expected.into()).map_err(Refusal::unavailable)
+    written.map(|()| Exit::Expected.into()).map_err(|why| Refusal::unavailable(&why))
 }
 
 fn json(found: &InspectDocument) -> String {

@@ -18,10 +18,13 @@ const COUNTERS: [(&str, &str, &str); 7] = [
     ("TCPAbortOnClose", "aborted_on_close_total", "Connections reset when they were closed."),
 ];
 
+/// A metric of each group: its name, what it means, and its value.
+type Gauge = (&'static str, &'static str, fn(&GroupDocument) -> u64);
+
 /// All metrics. Each is described once, before its values.
 pub fn metrics(found: &InspectDocument) -> String {
     let mut text = String::new();
-    let gauges: [(&str, &str, fn(&GroupDocument) -> u64); 6] = [
+    let gauges: [Gauge; 6] = [
         ("group_members", "Listeners of the group.", |group| group.members.len() as u64),
         ("accept_queue_length", "Connections that wait for accept, of all members.", |group| {
             group.members.iter().map(|member| u64::from(member.accept_queue)).sum()

@@ -187,7 +187,7 @@ fn a_reload_that_closes_two_of_eight_is_one_line() {
     now.listeners.drain(..2);
     now.counters.insert("TCPMigrateReqSuccess".into(), 31);
     let change = watch::changes(&before, &now, |_| "nginx".into());
-    let wanted = "nginx closed 2 of 8 listeners of :443; 31 connections moved, 0 lost";
+    let wanted = "nginx closed 2 of 8 listeners of :443; connections moved 31 times, 0 lost";
     assert_eq!(watch::sentence(&change), wanted);
     assert_eq!(watch::changes(&now, &now, |_| String::new()).listeners, []);
 }

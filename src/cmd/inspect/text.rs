@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use harness::host::namespace::NamespaceName;
-use harness::host::service::Service;
 use scenarios::report::wrap;
 
 use crate::cmd::inspect::document::{
     Advice, CloseEffect, GroupDocument, InspectDocument, KernelDocument, LossReason,
     MemberDocument, MigrationSupport, NamespaceDocument, PassReason, PortDocument,
 };
+use crate::cmd::inspect::turn_on::{self, SETTING};
 use crate::cmd::inspect::words::{
     cannot_look, counted, difference, names, namespace, printable, surprise, whose,
 };
 use crate::style::Style;
-
-/// The setting, and where it is kept.
-const SETTING: &str = "net.ipv4.tcp_migrate_req";
-const FILE: &str = "/etc/sysctl.d/60-tcp-migrate-req.conf";
 
 /// How many ports are listed in a sentence.
 const LISTED_PORTS: usize = 8;
@@ -149,6 +144,13 @@ impl Text<'_> {
         if single > 0 {
             self.close_of_single(port, single);
         }
+        for group in &port.groups {
+            let of = match port.groups.len() {
+                1 => String::new(),
+                _ => format!(" of {}", address(group, port.port)),
+            };
+            self.held_by_many(group, &of);
+        }
     }
 
     /// An address and its port, and a line for the members that are alike.
@@ -215,7 +217,6 @@ impl Text<'_> {
             ),
         };
         self.item(&format!("{effect}{now}"));
-        self.held_by_many(group, of);
         for it in &group.surprises {
             self.item(&surprise(it));
         }
@@ -230,9 +231,11 @@ impl Text<'_> {
             return;
         }
         let all = group.members.iter().all(|member| member.holders.len() == most);
-        let which = if all { "Each listener" } else { "Some listeners" };
-        let verb = if all { "is" } else { "are" };
-        let up_to = if all { "" } else { "up to " };
+        let (which, verb, up_to) = match (all, group.members.len()) {
+            (true, 1) => ("The listener", "is", ""),
+            (true, _) => ("Each listener", "is", ""),
+            (false, _) => ("Some listeners", "are", "up to "),
+        };
         let names = names(&group.members[0].holders);
         self.item(&format!(
             "{which}{of} {verb} open in {up_to}{most} processes of {names}. A close by one of \
@@ -386,51 +389,7 @@ impl Text<'_> {
             "At {}, let the kernel move connections to the listeners that stay:",
             shown_ports(ports)
         ));
-        let enter = match &it.name {
-            NamespaceName::This => String::new(),
-            NamespaceName::Named { name } => format!("ip netns exec {} ", printable(name)),
-            NamespaceName::OfProcess { pid, .. } => format!("nsenter -t {pid} -n "),
-            NamespaceName::File { path } => {
-                format!("nsenter --net={} ", printable(&path.display().to_string()))
-            }
-        };
-        let holders = it
-            .ports
-            .iter()
-            .flat_map(|p| &p.groups)
-            .flat_map(|g| &g.members)
-            .flat_map(|m| &m.holders);
-        let container =
-            holders.filter_map(|holder| holder.service.as_ref()).find_map(
-                |service| match service {
-                    Service::Container { runtime, pod, .. } => Some((runtime.as_str(), *pod)),
-                    Service::Unit { .. } => None,
-                },
-            );
-        let mut lines = vec![("now", format!("{enter}sysctl -w {SETTING}=1"))];
-        match container {
-            Some((_, true)) => {
-                lines.push((
-                    "for good",
-                    format!("securityContext: {{sysctls: [{{name: {SETTING}, value: \"1\"}}]}}"),
-                ));
-                lines.push(("", "in the pod's spec, where the kubelet has".into()));
-                lines.push(("", format!("--allowed-unsafe-sysctls={SETTING}")));
-            }
-            Some((runtime, false)) => {
-                let runtime = if runtime == "podman" { "podman" } else { "docker" };
-                lines.push(("for good", format!("{runtime} run --sysctl {SETTING}=1 ...")));
-            }
-            None if it.name == NamespaceName::This => {
-                lines.push(("for good", format!("echo '{SETTING} = 1' > {FILE}")));
-            }
-            None => lines.push(("for good", "by what makes this namespace, each time".into())),
-        }
-        lines.push(("back", format!("{enter}sysctl -w {SETTING}=0")));
-        if container.is_none() && it.name == NamespaceName::This {
-            lines.push(("", format!("rm {FILE}")));
-        }
-        for (when, command) in lines {
+        for (when, command) in turn_on::commands(it) {
             self.line(&format!("      {when:<9} {command}"));
         }
     }

@@ -272,8 +272,14 @@ pub fn sentence(change: &NamespaceChange) -> String {
     let closed = change.listeners.iter().any(|it| it.closed > 0);
     let is_on = change.tcp_migrate_req.is_some_and(|value| value != 0);
     if moved != 0 || failed != 0 || closed && is_on {
-        let connections = if moved == 1 { "connection" } else { "connections" };
-        parts.push(format!("{moved} {connections} moved, {failed} lost"));
+        let closings: usize = change.listeners.iter().map(|it| it.closed).sum();
+        // Where several listeners close one after the other, a connection may move again.
+        let moved = match (moved, closings) {
+            (1, _) => "1 connection moved".to_owned(),
+            (moved, 0 | 1) => format!("{moved} connections moved"),
+            (moved, _) => format!("connections moved {moved} times"),
+        };
+        parts.push(format!("{moved}, {failed} lost"));
     }
     let waited: u32 = change.listeners.iter().map(|it| it.waited).sum();
     if closed && !is_on && moved == 0 {
