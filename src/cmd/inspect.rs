@@ -26,6 +26,7 @@ use crate::cli::{InspectArguments, InspectFormat};
 use crate::cmd::inspect::document::InspectDocument;
 use crate::cmd::inspect::target::{NoTargets, Targets};
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::{Stdout, text_width};
 use crate::style::Style;
 
@@ -35,7 +36,7 @@ pub fn inspect(arguments: &InspectArguments) -> ExitCode {
         Ok(exit) => exit,
         Err(Refusal { why, .. }) if arguments.check => check::unknown(&why).into(),
         Err(Refusal { why, exit }) => {
-            eprintln!("sockmig: {why}");
+            stderr::complain(&why);
             exit.into()
         }
     }
