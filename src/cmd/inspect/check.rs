@@ -1,6 +1,7 @@
 //! One line for monitoring, with the exit codes of Nagios's plugins.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cmd::inspect::document::{
@@ -8,6 +9,8 @@ use crate::cmd::inspect::document::{
 };
 use crate::cmd::inspect::surprise::Surprise;
 use crate::cmd::inspect::words::{cannot_look, counted, namespace};
+use crate::output::stderr;
+use crate::output::stdout::Stdout;
 
 /// What a check ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,14 +42,25 @@ struct Problem {
 /// Prints the line.
 pub fn report(found: &InspectDocument) -> CheckState {
     let (state, line) = line(found);
-    println!("{line}");
-    state
+    said(&line, state)
+}
+
+/// A line that nobody gets tells nobody anything.
+fn said(line: &str, state: CheckState) -> CheckState {
+    let mut to = Stdout::new();
+    match writeln!(to, "{line}").and_then(|()| to.flush()) {
+        Ok(()) => state,
+        Err(e) => {
+            stderr::complain(&e);
+            CheckState::Unknown
+        }
+    }
 }
 
 /// Nothing could be looked at, or the command line is wrong.
 pub fn unknown(why: &str) -> CheckState {
-    println!("SOCKMIG UNKNOWN - {}", why.lines().next().unwrap_or_default());
-    CheckState::Unknown
+    let line = format!("SOCKMIG UNKNOWN - {}", why.lines().next().unwrap_or_default());
+    said(&line, CheckState::Unknown)
 }
 
 /// The state, and the line, which ends with numbers for plots.
