@@ -4,7 +4,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `style`, `cli` | colours of a terminal; the command line and its help |
+//! | `style`, `escape`, `cli` | colours of a terminal; text that others wrote, made harmless; the command line and its help |
 //! | `ladder` | the picture of a trace, as text and as SVG |
 //! | `output` | what a run or a matrix found, and the formats it is written in |
 //! | `exit` | exit codes |
@@ -14,6 +14,7 @@
 
 mod cli;
 mod cmd;
+mod escape;
 mod exit;
 #[cfg(test)]
 mod fixture;

@@ -60,7 +60,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     if let Some(missing) = &missing {
         eprintln!("sockmig: {missing}");
     }
-    Ok(match Exit::of_matrix(&found, &[], false) {
+    Ok(match Exit::of_matrix(&found, &[], arguments.deny_flaky) {
         // Nobody interrupted this command; a part of the answer is missing.
         Exit::Interrupted => Exit::Unavailable,
         // A shard that is missing leaves the question unanswered, as an error does.

@@ -53,7 +53,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
             let nested = env::var_os("KSFT_TAP_LEVEL").is_some();
             consumers.add(Ktap::new(stdout, Dialect::Tap13, nested));
         }
-        Format::Json => consumers.add(Json::new(stdout)),
+        Format::Json => consumers.add(Json::new(Stdout::exact())),
     }
     if let Some(path) = &arguments.junit {
         consumers.add_file(path.clone(), Junit::new);

@@ -1,5 +1,7 @@
 //! Reading the documents back, and saying in one sentence why one cannot be read.
 
+mod printable;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -54,7 +56,7 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
     if bytes.trim_ascii().is_empty() {
         return Err(Unreadable("is empty".into()));
     }
-    let header: Header = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+    let header: Header = printable::from_json(bytes).map_err(|e| match e.classify() {
         Category::Eof => Unreadable("is cut off: it ends in the middle of the JSON".into()),
         Category::Syntax | Category::Io => Unreadable(format!("is not JSON: {e}")),
         Category::Data => Unreadable("is JSON, and no document of sockmig".into()),
@@ -100,7 +102,7 @@ fn rename(id: &mut String) {
 }
 
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(bytes)
+    printable::from_json(bytes)
         .map_err(|e| Unreadable(format!("is a damaged document of sockmig: {e}")))
 }
 

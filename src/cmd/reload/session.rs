@@ -45,7 +45,7 @@ impl Session {
             labs,
             kernel,
             out,
-            stdout: Stdout::new(),
+            stdout: if terminal { Stdout::new() } else { Stdout::exact() },
             terminal,
             mute: false,
             written: vec![],
