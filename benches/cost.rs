@@ -16,7 +16,7 @@ use scenarios::case::Selected;
 use scenarios::engine::{self, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
-use scenarios::{catalogue, report};
+use scenarios::catalogue;
 
 /// The case that `baseline.c` mirrors.
 const CASE: &str = "quiz1/v4/off";
@@ -44,7 +44,7 @@ fn main() {
     let turns = turns();
     let labs = Labs::default();
     let kernel =
-        engine::probe(&labs).unwrap_or_else(|broken| panic!("{}", report::no_lab(&broken)));
+        engine::probe(&labs).unwrap_or_else(|broken| panic!("{}", scenarios::advice::no_lab(&broken)));
     println!(
         "{kernel}, {} cores, {turns} turns",
         thread::available_parallelism().map_or(1, usize::from)

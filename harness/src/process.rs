@@ -6,6 +6,7 @@ pub mod entry;
 pub mod frame;
 pub mod interrupt;
 mod labs;
+pub mod no_namespaces;
 pub mod subprocess;
 pub mod users;
 pub mod worker;

@@ -5,6 +5,7 @@
 //! `data/known-bugs.toml` knows about the running kernel. [`catalogue`] lists the cases, whose
 //! files are where their ids say; [`engine`] runs them.
 
+pub mod advice;
 pub mod case;
 mod cases;
 pub mod catalogue;

@@ -4,7 +4,6 @@ use std::fmt::{self, Write};
 use std::path::Path;
 
 use harness::kernel::Kernel;
-use harness::process::Broken;
 use harness::trace::Line;
 
 use crate::case::Selected;
@@ -42,7 +41,7 @@ pub fn explain(
         Verdict::Fail { mismatches } => mismatches,
         Verdict::KnownBug { mismatches, reason, fix } => {
             say("known", &wrapped(reason));
-            say("fix", fix.as_deref().unwrap_or("none is known"));
+            say("fix", fix.as_deref().unwrap_or("no fix known"));
             mismatches
         }
         Verdict::Error { reason } => {
@@ -210,6 +209,14 @@ pub fn trace(lines: &[Line], wrong: &[usize]) -> String {
     shown
 }
 
+/// `1 reload`, `2 reloads`: a number of things with a regular plural.
+pub fn counted(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
+    }
+}
+
 /// Breaks a text into lines of at most `columns` characters, between words.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -223,22 +230,4 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Why there can be no lab on this machine, and what to do about it.
-pub fn no_lab(broken: &Broken) -> String {
-    let advice = match broken {
-        Broken::Namespaces(_) => {
-            "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
-             namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
-             kernel.unprivileged_userns_clone\nmust be 1 and \
-             kernel.apparmor_restrict_unprivileged_userns 0. A container may forbid them too."
-        }
-        Broken::Start(_) if !Path::new("/proc/self/exe").exists() => {
-            "\n/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
-             proc /proc"
-        }
-        _ => "",
-    };
-    format!("{broken}{advice}")
 }

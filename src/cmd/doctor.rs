@@ -8,7 +8,7 @@ use std::path::Path;
 
 use harness::kernel::{Kernel, Migration};
 use harness::process::Labs;
-use scenarios::{engine, report};
+use scenarios::{advice, engine};
 
 use crate::cmd::doctor::finding::Finding;
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ pub fn doctor() -> Exit {
     let (mut findings, exit) = match engine::probe(&labs) {
         Ok(kernel) => (findings(&Environment::read(kernel)), Exit::Expected),
         Err(broken) => {
-            eprintln!("sockmig: {}", report::no_lab(&broken));
+            eprintln!("sockmig: {}", advice::no_lab(&broken));
             (without_lab(), Exit::Unavailable)
         }
     };

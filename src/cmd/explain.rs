@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
+use scenarios::advice;
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, RunPlan};
 use scenarios::judge::Verdict;
@@ -167,7 +168,7 @@ impl Page {
             Err(Broken::Interrupted) => return Ok(Exit::Interrupted),
             Err(broken) => {
                 self.label("seen", "nothing, since there can be no laboratory here:")?;
-                self.label("", &report::no_lab(&broken))?;
+                self.label("", &advice::no_lab(&broken))?;
                 return self.expected(shown).map(|()| Exit::Expected);
             }
         };
@@ -280,7 +281,7 @@ fn described(need: Need) -> &'static str {
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::SockDiag => "sockets that netlink lists (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
+        Need::ExplicitOnly => "to be named, as it triggers a warning or a leak on kernels with a known bug",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",

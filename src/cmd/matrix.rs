@@ -59,6 +59,11 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
+    // Results that have nowhere to go are not worth hours.
+    let (mut fan_out, out) = match listeners(arguments) {
+        Ok(listeners) => listeners,
+        Err(e) => return unavailable(&format_args!("{e:#}"), bisects),
+    };
     let cache = match Cache::open() {
         Ok(cache) => cache,
         Err(e) => return unavailable(&e, bisects),
@@ -66,7 +71,6 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     if let Err(e) = interrupt::catch() {
         return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
     }
-    let (mut fan_out, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let plan = MatrixPlan {
         matrix: Matrix {
@@ -96,21 +100,25 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
 }
 
 /// Everybody who was asked to listen, and the directory for what is kept.
-fn listeners(arguments: &MatrixArguments) -> (FanOut, Option<OutDirectory>) {
-    let opened = arguments.out.as_deref().map(OutDirectory::open).transpose();
-    let (out, error) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
-    let mut fan_out = FanOut::new(Files {
-        json: out.as_ref().map(|out| out.file("matrix.json")),
+///
+/// # Errors
+/// The first result that could not be written where it is wanted.
+fn listeners(arguments: &MatrixArguments) -> anyhow::Result<(FanOut, Option<OutDirectory>)> {
+    let mut files = Files {
+        json: None,
         junit: arguments.junit.clone(),
         markdown: arguments.markdown.clone(),
         summary: Files::github_summary(),
-    });
-    if let Some(e) = error {
-        fan_out.write_error(&e);
-    }
+    };
+    // First what makes no directory.
+    files.check()?;
+    let out = arguments.out.as_deref().map(OutDirectory::open).transpose()?;
+    files.json = out.as_ref().map(|out| out.file("matrix.json"));
+    files.check()?;
+    let mut fan_out = FanOut::new(files);
     let style = Style::of(&std::io::stdout());
     fan_out.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
-    (fan_out, out)
+    Ok((fan_out, out))
 }
 
 fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {

@@ -11,7 +11,7 @@ use harness::process::{Broken, Labs};
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, RunPlan};
 use scenarios::judge::Verdict;
-use scenarios::report;
+use scenarios::advice;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};
@@ -102,7 +102,7 @@ pub fn execute(
         if broken == Broken::Interrupted {
             return Exit::Interrupted;
         }
-        eprintln!("sockmig: {}", report::no_lab(&broken));
+        eprintln!("sockmig: {}", advice::no_lab(&broken));
         Exit::Unavailable
     })?;
     let run = Run {

@@ -67,6 +67,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     file.finish()
 }
 
+/// Whether a file could be written there: its directory exists, and lets one be made. Nothing
+/// is left of the try.
+///
+/// # Errors
+/// The reason why not.
+pub fn check(path: &Path) -> Result<()> {
+    // Who reads from a pipe would take the try for all there is.
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_dir() => Ok(()),
+        _ => WholeFile::create(path).map(drop),
+    }
+}
+
 fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }

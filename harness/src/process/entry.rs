@@ -18,6 +18,7 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
+use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -49,7 +50,7 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
     let code = match enter_namespaces()
-        .map_err(|e| encode_no_namespaces(&e.to_string()))
+        .map_err(|why| encode_no_namespaces(&why))
         .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
@@ -116,16 +117,21 @@ fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
 }
 
 /// Namespaces of this lab's own, with a user namespace where this process is not root.
-fn enter_namespaces() -> Result<()> {
+fn enter_namespaces() -> Result<(), NoNamespaces> {
+    let at = |step| move |e: Error| NoNamespaces { step, why: e.into() };
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let privileged = geteuid().is_root() && unshare(spaces).is_ok();
     if !privileged {
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
-            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
-        write_proc("/proc/self/setgroups", "deny")?;
-        write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
-        write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
+            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
+            .map_err(at(NamespaceStep::Unshare))?;
+        let maps = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())];
+        write_proc("/proc/self/setgroups", "deny").map_err(at(NamespaceStep::MapUser))?;
+        for (map, id) in maps {
+            write_proc(&format!("/proc/self/{map}"), &format!("0 {id} 1"))
+                .map_err(at(NamespaceStep::MapUser))?;
+        }
         // A change of credentials clears the signal.
         die_with_parent();
     }

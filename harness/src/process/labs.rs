@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Timestamps;
 use crate::process::frame::{Frame, Frames};
+use crate::process::no_namespaces::NoNamespaces;
 use crate::process::{interrupt, subprocess};
+use crate::refusal::Refusal;
 use crate::wait;
 
 /// The first argument that makes this program a lab. What follows: the parent's process
@@ -41,10 +43,10 @@ pub enum Broken {
     Setup(String),
     /// The kernel did not allow the namespaces themselves.
     #[error("no laboratory: {0}")]
-    Namespaces(String),
+    Namespaces(NoNamespaces),
     /// The process could not be started.
     #[error("cannot start the laboratory's process: {0}")]
-    Start(String),
+    Start(Refusal),
     /// The deadline passed; everything in the lab was killed.
     #[error("hung: killed after {} s{}", after.as_secs_f64(), last_words(console))]
     Hung {
@@ -126,7 +128,7 @@ impl Labs {
     /// # Errors
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
-        let start = |e: io::Error| Broken::Start(e.to_string());
+        let start = |e: io::Error| Broken::Start(e.into());
         let mut command = subprocess::this_program();
         command
             .arg(LAB_ARGUMENT)
@@ -239,7 +241,7 @@ impl Reader {
             }
             let (result, console, interrupted) = match self.poll(left) {
                 Ok(ready) => ready,
-                Err(e) => return Ended::Returned(Err(Broken::Start(e.to_string()))),
+                Err(e) => return Ended::Returned(Err(Broken::Start(e.into()))),
             };
             if interrupted {
                 return Ended::Interrupted;
@@ -312,8 +314,8 @@ impl ResultReader {
                 tag::DATA => self.returned.data = payload,
                 tag::PCAPNG => self.returned.pcapng = payload,
                 tag::NO_NAMESPACES => {
-                    let why = String::from_utf8_lossy(&payload).into();
-                    return Some(Err(Broken::Namespaces(why)));
+                    let why = serde_json::from_slice(&payload).map(Broken::Namespaces);
+                    return why.map_or_else(|e| died(e.to_string()), |broken| Some(Err(broken)));
                 }
                 tag::SETUP_FAILED => {
                     return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
@@ -339,8 +341,9 @@ pub(crate) fn encode_setup_failure(why: &str) -> Vec<u8> {
 }
 
 /// What a lab writes when the kernel does not allow its namespaces.
-pub(crate) fn encode_no_namespaces(why: &str) -> Vec<u8> {
-    frame(tag::NO_NAMESPACES, why.into())
+pub(crate) fn encode_no_namespaces(why: &NoNamespaces) -> Vec<u8> {
+    let why = serde_json::to_vec(why).expect("a refusal can be written as JSON");
+    frame(tag::NO_NAMESPACES, why)
 }
 
 fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
@@ -350,6 +353,7 @@ fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::no_namespaces::NamespaceStep;
 
     #[test]
     fn a_result_is_nothing_until_it_is_whole() {
@@ -366,7 +370,9 @@ mod tests {
     fn a_failed_setup_is_reported_in_its_words() {
         let failed = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
         assert_eq!(failed, Some(Err(Broken::Setup("lo: EPERM".into()))));
-        let failed = ResultReader::default().push(&encode_no_namespaces("unshare: EPERM"));
-        assert_eq!(failed, Some(Err(Broken::Namespaces("unshare: EPERM".into()))));
+        let why = Refusal::of(nix::errno::Errno::EPERM);
+        let why = NoNamespaces { step: NamespaceStep::Unshare, why };
+        let failed = ResultReader::default().push(&encode_no_namespaces(&why));
+        assert_eq!(failed, Some(Err(Broken::Namespaces(why))));
     }
 }

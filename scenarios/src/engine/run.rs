@@ -72,8 +72,9 @@ pub fn run(
     labs.wait();
     let not_run = all - finished;
     listen(Event::Ended(match broken {
-        Some(Broken::Setup(why) | Broken::Namespaces(why)) if !interrupt::caught() => {
-            Ending::NoLab { why, not_run }
+        Some(Broken::Setup(why)) if !interrupt::caught() => Ending::NoLab { why, not_run },
+        Some(Broken::Namespaces(why)) if !interrupt::caught() => {
+            Ending::NoLab { why: why.to_string(), not_run }
         }
         _ if not_run > 0 => Ending::Interrupted { not_run },
         _ => Ending::Complete,

@@ -193,7 +193,7 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Known bugs\n");
-    let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
+    let _ = writeln!(text, "| bug | fix | kernels | cases |\n|---|---|---|---|");
     for bug in findings.bugs.iter().take(LISTED) {
         let fix = bug.fix.map_or("no fix known".into(), |fix| escape::code(fix.trim_matches('`')));
         let (reason, kernels) = (escape::markdown(bug.reason), escape::markdown(&names(found, &bug.kernels)));

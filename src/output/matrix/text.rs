@@ -105,8 +105,7 @@ impl Page<'_> {
             self.say(&format!("  {FLAKY_MARK:<6} "), FLAKY_MEANING);
         }
         if grid.counts {
-            let what =
-                "n of a cell's m cases have this result, the others one above it in this list";
+            let what = "n of m cases have this result; the rest have a result listed above";
             self.say("  n/m    ", what);
         }
     }
@@ -179,7 +178,10 @@ impl Page<'_> {
         self.heading("Known bugs");
         for bug in &findings.bugs {
             self.say("  ", bug.reason);
-            self.say("    fixed by  ", bug.fix.unwrap_or("nothing that is known"));
+            match bug.fix {
+                Some(fix) => self.say("    fixed by  ", fix),
+                None => self.say("    ", "no fix known"),
+            }
             self.say("    on        ", &names(self.found, &bug.kernels));
             self.say("    in        ", &bug.ids.join(" "));
         }
