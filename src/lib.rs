@@ -24,6 +24,8 @@ mod machine;
 mod output;
 mod style;
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -47,11 +49,19 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
-            let _ = e.print();
+            let plain = e.render().to_string();
+            match escape::lines(&plain) {
+                // With colours, where they are wanted.
+                Cow::Borrowed(_) => drop(e.print()),
+                Cow::Owned(escaped) => eprint!("{escaped}"),
+            }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
-        Err(help) => help.exit(),
+        Err(help) => return cmd::help::show(&help).into(),
     };
+    for complaint in cli::environment::complaints(std::env::vars_os().filter_map(in_unicode)) {
+        eprintln!("sockmig: {}", escape::line(&complaint));
+    }
     let exit = match arguments.command {
         None => cmd::answer::answer(),
         Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
@@ -67,4 +77,8 @@ pub fn main() -> ExitCode {
         Some(Command::Report(arguments)) => cmd::report::report(&arguments),
     };
     exit.into()
+}
+
+fn in_unicode((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
 }
