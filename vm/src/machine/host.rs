@@ -134,6 +134,7 @@ impl Host {
         let write = || {
             let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
             archive.modules(&bootable.modules)?;
+            archive.not_given(&bootable.not_given())?;
             bootable.config.iter().try_for_each(|config| archive.configuration(config))?;
             let own = archive.written();
             let skip = |path: &Path| shared.without.iter().any(|name| path.ends_with(name));
