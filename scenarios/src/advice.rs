@@ -151,9 +151,19 @@ mod tests {
     /// Each answer has a cause of its own, and its own advice.
     #[rstest]
     #[case::forbidden(NamespaceStep::Unshare, Errno::EPERM, false, "unprivileged_userns_clone")]
-    #[case::root_in_a_container(NamespaceStep::Unshare, Errno::EPERM, true, "without CAP_SYS_ADMIN")]
+    #[case::root_in_a_container(
+        NamespaceStep::Unshare,
+        Errno::EPERM,
+        true,
+        "without CAP_SYS_ADMIN"
+    )]
     #[case::limit(NamespaceStep::Unshare, Errno::ENOSPC, false, "A limit on namespaces is reached")]
-    #[case::old_limit(NamespaceStep::Unshare, Errno::EUSERS, true, "A limit on namespaces is reached")]
+    #[case::old_limit(
+        NamespaceStep::Unshare,
+        Errno::EUSERS,
+        true,
+        "A limit on namespaces is reached"
+    )]
     #[case::not_built(NamespaceStep::Unshare, Errno::EINVAL, false, "CONFIG_NET_NS")]
     #[case::memory(NamespaceStep::Unshare, Errno::ENOMEM, false, "too little memory")]
     #[case::setfcap(NamespaceStep::MapUser, Errno::EPERM, true, "without CAP_SETFCAP")]
@@ -177,9 +187,17 @@ mod tests {
             told(&refused(NamespaceStep::Unshare, Errno::ENOSPC), &machine)
         };
         let one = of(vec!["user.max_net_namespaces"]);
-        assert!(one.ends_with("user.max_net_namespaces is 0 here: sysctl -w user.max_net_namespaces=1000"), "{one}");
+        assert!(
+            one.ends_with(
+                "user.max_net_namespaces is 0 here: sysctl -w user.max_net_namespaces=1000"
+            ),
+            "{one}"
+        );
         let two = of(vec!["user.max_user_namespaces", "user.max_net_namespaces"]);
-        assert!(two.contains("user.max_user_namespaces and user.max_net_namespaces are 0"), "{two}");
+        assert!(
+            two.contains("user.max_user_namespaces and user.max_net_namespaces are 0"),
+            "{two}"
+        );
     }
 
     #[rstest]

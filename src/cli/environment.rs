@@ -14,7 +14,8 @@ const NO: [&str; 3] = ["no", "0", ""];
 
 /// A sentence for each variable whose name or value says nothing.
 pub fn complaints(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
-    let mut complaints: Vec<String> = variables.filter_map(|(name, value)| one(&name, &value)).collect();
+    let mut complaints: Vec<String> =
+        variables.filter_map(|(name, value)| one(&name, &value)).collect();
     complaints.sort();
     complaints
 }

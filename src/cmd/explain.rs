@@ -281,7 +281,9 @@ fn described(need: Need) -> &'static str {
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::SockDiag => "sockets that netlink lists (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ExplicitOnly => "to be named, as it triggers a warning or a leak on kernels with a known bug",
+        Need::ExplicitOnly => {
+            "to be named, as it triggers a warning or a leak on kernels with a known bug"
+        }
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",

@@ -166,7 +166,9 @@ impl Shards {
     fn add(&mut self, name: &str, shard: Option<&str>) -> Result<()> {
         for shard in shard.iter().flat_map(|shards| shards.split(", ")) {
             let numbers = shard.split_once('/').and_then(|(k, n)| Some((parse(k)?, parse(n)?)));
-            let Some((k, n)) = numbers.filter(|(k, n)| (1..=*n).contains(k) && *n as usize <= MOST_SHARDS) else {
+            let Some((k, n)) =
+                numbers.filter(|(k, n)| (1..=*n).contains(k) && *n as usize <= MOST_SHARDS)
+            else {
                 bail!("{name} says that it is shard `{shard}`, which is not a shard");
             };
             match &self.of {

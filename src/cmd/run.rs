@@ -8,10 +8,10 @@ use anyhow::Result;
 use harness::kernel::taint::Taint;
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
+use scenarios::advice;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, RunPlan};
 use scenarios::judge::Verdict;
-use scenarios::advice;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};

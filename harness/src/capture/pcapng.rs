@@ -39,11 +39,11 @@ pub(super) fn write(
     let application = concat!("sockmig ", env!("CARGO_PKG_VERSION"));
     let mut options = vec![SectionHeaderOption::UserApplication(Cow::Borrowed(application))];
     if !about.is_empty() {
-        options.push(SectionHeaderOption::Comment(Cow::Borrowed(about)));
+        options.push(SectionHeaderOption::Comment(Cow::Owned(about.to_owned())));
     }
     let kernel = std::fs::read_to_string("/proc/version").unwrap_or_default();
     if !kernel.is_empty() {
-        options.push(SectionHeaderOption::OS(Cow::Borrowed(kernel.trim_end())));
+        options.push(SectionHeaderOption::OS(Cow::Owned(kernel.trim_end().to_owned())));
     }
     let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
     let mut writer = PcapNgWriter::with_section_header(to, section)?;

@@ -272,10 +272,9 @@ fn who_is_strict_misses_what_is_not_said(
     assert_eq!(exit(&difference, false), Exit::Expected, "it is no regression");
     let strictly = if missing.is_empty() { Exit::Expected } else { Exit::Deviates };
     assert_eq!(exit(&difference, true), strictly);
-    for text in [
-        show::terminal(&difference, true, Style::PLAIN, 80),
-        show::markdown(&difference, true),
-    ] {
+    for text in
+        [show::terminal(&difference, true, Style::PLAIN, 80), show::markdown(&difference, true)]
+    {
         assert_eq!(text.contains("--strict"), !missing.is_empty(), "{text}");
         for missing in missing {
             let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");

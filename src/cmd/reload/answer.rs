@@ -74,7 +74,9 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         }
         (ListenerEffect::CloseAndProgramMigrates, 0) => {
             let expected = row.expected_per_reload;
-            format!("{loses}: a program makes {expected:.1} per reload migrate, whatever the setting.")
+            format!(
+                "{loses}: a program makes {expected:.1} per reload migrate, whatever the setting."
+            )
         }
         (ListenerEffect::CloseAndProgramMigrates, _) => format!(
             "{loses}{}: races between a close and a handshake, which no program covers.",
@@ -148,10 +150,7 @@ fn closing(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
             "{loses}{}: races between a close and a handshake, which migration does not cover.",
             per_reload(row)
         ),
-        _ => format!(
-            "{loses}{}: handshakes in flight with listeners that close.",
-            per_reload(row)
-        ),
+        _ => format!("{loses}{}: handshakes in flight with listeners that close.", per_reload(row)),
     }
 }
 
@@ -169,9 +168,9 @@ fn varying(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
         }
         (0, true) => format!("{loses}, and {closes}; {}.", without_migration(document, row)),
         (0, false) => format!("{loses}, although this version {closes}."),
-        (_, true) => format!(
-            "{loses}: it {closes}, not always when others are there to migrate to."
-        ),
+        (_, true) => {
+            format!("{loses}: it {closes}, not always when others are there to migrate to.")
+        }
         (_, false) => format!("{loses}{}: this version {closes}.", per_reload(row)),
     }
 }

@@ -37,8 +37,16 @@ pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
     )
 }
 
-const HEADINGS: [&str; 8] =
-    ["strategy", "migrate", "clients", "lost per reload", "expected", "closed", "added ms", "migrated"];
+const HEADINGS: [&str; 8] = [
+    "strategy",
+    "migrate",
+    "clients",
+    "lost per reload",
+    "expected",
+    "closed",
+    "added ms",
+    "migrated",
+];
 
 /// The table, and what its columns say.
 pub fn table(rows: &[Summary]) -> String {

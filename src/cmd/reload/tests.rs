@@ -304,8 +304,22 @@ fn every_row() -> Vec<Summary> {
 fn flaws(text: &str) -> Vec<String> {
     let joined = format!(" {} ", text.split_whitespace().collect::<Vec<_>>().join(" "));
     let never = [
-        "()", "( ", " )", " 1 clients", " 1 reloads", " 1 strategies", " 1 listeners", " 0 of",
-        "loses 0", " ,", " .", "..", ";;", "NaN", "inf ", " none of none",
+        "()",
+        "( ",
+        " )",
+        " 1 clients",
+        " 1 reloads",
+        " 1 strategies",
+        " 1 listeners",
+        " 0 of",
+        "loses 0",
+        " ,",
+        " .",
+        "..",
+        ";;",
+        "NaN",
+        "inf ",
+        " none of none",
     ];
     never.iter().filter(|flaw| joined.contains(**flaw)).map(|flaw| (*flaw).to_owned()).collect()
 }

@@ -196,7 +196,8 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     let _ = writeln!(text, "| bug | fix | kernels | cases |\n|---|---|---|---|");
     for bug in findings.bugs.iter().take(LISTED) {
         let fix = bug.fix.map_or("no fix known".into(), |fix| escape::code(fix.trim_matches('`')));
-        let (reason, kernels) = (escape::markdown(bug.reason), escape::markdown(&names(found, &bug.kernels)));
+        let (reason, kernels) =
+            (escape::markdown(bug.reason), escape::markdown(&names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
             [one] => escape::markdown(one),
             many => many.len().to_string(),
@@ -214,7 +215,12 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
         let (name, end) = (&kernel.name, kernel.end.word());
         let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
-            let _ = writeln!(text, "- {} **{end}**: {}\n", escape::markdown(name), escape::markdown(why));
+            let _ = writeln!(
+                text,
+                "- {} **{end}**: {}\n",
+                escape::markdown(name),
+                escape::markdown(why)
+            );
             continue;
         }
         let _ = writeln!(
