@@ -8,6 +8,9 @@ const READ: [&str; 4] = ["SOCKMIG_CACHE", "SOCKMIG_GATE", "SOCKMIG_JOBS", "SOCKM
 const READ_BY_TESTS: [&str; 4] =
     ["SOCKMIG_AXE", "SOCKMIG_BROWSER", "SOCKMIG_UML", "SOCKMIG_UPDATE_README"];
 
+/// Nothing is waited for longer than this many times.
+const MOST_SLOW: u32 = 100;
+
 /// What values are taken for, where not every text has a meaning.
 const YES: [&str; 4] = ["yes", "y", "true", "on"];
 const NO: [&str; 3] = ["no", "0", ""];
@@ -23,10 +26,15 @@ pub fn complaints(variables: impl Iterator<Item = (String, String)>) -> Vec<Stri
 fn one(name: &str, value: &str) -> Option<String> {
     let is_known = YES.contains(&value) || NO.contains(&value);
     match name {
-        "KSFT_MACHINE_SLOW" if !is_known && !value.parse().is_ok_and(|n: u32| n <= 100) => {
+        "KSFT_MACHINE_SLOW" if !is_known => {
+            let taken_for = match value.parse::<u32>() {
+                Ok(..=MOST_SLOW) => return None,
+                Ok(_) => MOST_SLOW,
+                Err(_) => 3,
+            };
             Some(format!(
-                "KSFT_MACHINE_SLOW={value} is no number up to 100, nor yes or no: everything is \
-                 waited for three times longer, or a hundred times if that is a number"
+                "KSFT_MACHINE_SLOW={value} is no number up to {MOST_SLOW}, nor yes or no; it is \
+                 taken for {taken_for}"
             ))
         }
         "SOCKMIG_LONG" if !is_known && value != "1" => {
@@ -59,7 +67,8 @@ mod tests {
     #[case("KSFT_MACHINE_SLOW", "yes", None)]
     #[case("KSFT_MACHINE_SLOW", "5", None)]
     #[case("KSFT_MACHINE_SLOW", "", None)]
-    #[case("KSFT_MACHINE_SLOW", "fast", Some("is no number up to 100"))]
+    #[case("KSFT_MACHINE_SLOW", "fast", Some("is taken for 3"))]
+    #[case("KSFT_MACHINE_SLOW", "500", Some("is taken for 100"))]
     #[case("KSFT_MACHINE_SLOW", "-3", Some("is no number up to 100"))]
     #[case("KSFT_MACHINE_SLOW", "99999999999", Some("is no number up to 100"))]
     #[case("HOME", "SOCKMIG_X", None)]

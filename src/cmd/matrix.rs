@@ -22,7 +22,7 @@ use vm::machine::qemu::Clock;
 use crate::cli::{MatrixArguments, Shard};
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{KernelRow, RowEvent, RunOptions};
-use crate::cmd::select::selected;
+use crate::cmd::select::selected_beside;
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
@@ -43,7 +43,7 @@ const LONGEST_NAME: usize = 240;
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
     let bisects = arguments.bisect.is_some();
-    let selection = match selected(&arguments.ids) {
+    let selection = match selected_beside(&arguments.ids, bisects, "--bisect", &["bug", "fix"]) {
         Ok(selection) => selection,
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");

@@ -15,7 +15,7 @@ use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};
-use crate::cmd::select::selected;
+use crate::cmd::select::selected_beside;
 use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Environment, Finished, NotKept, Run};
@@ -32,7 +32,9 @@ use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn run(arguments: &RunArguments) -> Exit {
-    let selection = match selected(&arguments.ids) {
+    let traced = arguments.trace.is_some();
+    let hows = ["ladder", "plain"];
+    let selection = match selected_beside(&arguments.ids, traced, "--trace", &hows) {
         Ok(selection) => selection,
         Err(unknown) => {
             eprintln!("sockmig: {unknown}");
