@@ -32,6 +32,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
+use crate::output::stderr;
 
 /// The definition of the command line, to hold documents against it.
 pub fn command_line() -> clap::Command {
@@ -53,14 +54,14 @@ pub fn main() -> ExitCode {
             match escape::lines(&plain) {
                 // With colours, where they are wanted.
                 Cow::Borrowed(_) => drop(e.print()),
-                Cow::Owned(escaped) => eprint!("{escaped}"),
+                Cow::Owned(_) => stderr::line(&plain.trim_end()),
             }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
         Err(help) => return cmd::help::show(&help).into(),
     };
     for complaint in cli::environment::complaints(std::env::vars_os().filter_map(in_unicode)) {
-        eprintln!("sockmig: {}", escape::line(&complaint));
+        stderr::complain(&escape::line(&complaint));
     }
     let exit = match arguments.command {
         None => cmd::answer::answer(),

@@ -26,12 +26,19 @@ fn hostile() -> String {
 /// A step into a document.
 type Path_ = Vec<String>;
 
-/// Every string of a document, by the path to it, the first of each list only.
+/// The hostile text for a place: cases and kernels have as many, and a case has the same
+/// wherever it is named.
+fn hostile_at(path: &[String]) -> String {
+    let number = path.iter().rev().find(|step| step.parse::<u32>().is_ok());
+    hostile() + number.map_or("", String::as_str)
+}
+
+/// Every string of a document, by the path to it.
 fn strings(value: &Value, path: &mut Path_, found: &mut Vec<Path_>) {
     match value {
         Value::String(_) => found.push(path.clone()),
         Value::Array(elements) => {
-            for (at, element) in elements.iter().enumerate().take(2) {
+            for (at, element) in elements.iter().enumerate() {
                 path.push(at.to_string());
                 strings(element, path, found);
                 path.pop();
@@ -154,7 +161,7 @@ fn all_hostile(place: &Path) -> [Value; 2] {
                 continue;
             }
             let mut one = document.clone();
-            *at(&mut one, &path) = hostile().into();
+            *at(&mut one, &path) = hostile_at(&path).into();
             let file = write(place, "one.json", &one);
             let ended = run(&mut sockmig(&["diff", &file, &file]));
             said(&ended, &kind);
@@ -167,7 +174,7 @@ fn all_hostile(place: &Path) -> [Value; 2] {
         let mut all = document.clone();
         for path in free {
             let before = at(&mut all, &path).clone();
-            *at(&mut all, &path) = hostile().into();
+            *at(&mut all, &path) = hostile_at(&path).into();
             let file = write(place, "all.json", &all);
             // Those of which one was tried, and the others are words that mean something.
             if run(&mut sockmig(&["diff", &file, &file])).code == Some(69) {

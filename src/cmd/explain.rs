@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::text;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
@@ -34,7 +35,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
             selection.into_iter().map(|one| Selected { named: false, ..one }).collect::<Vec<_>>()
         }
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
@@ -45,7 +46,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     }) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }

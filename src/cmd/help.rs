@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 use crate::style::Style;
 
@@ -17,7 +18,7 @@ pub fn show(help: &clap::Error) -> Exit {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }

@@ -3,6 +3,8 @@
 use scenarios::case::Selected;
 use scenarios::catalogue::{self, NoSuchId};
 
+use crate::output::stderr;
+
 /// The cases whose ids start with one of `prefixes`, as [`selected`] finds them. Where there are
 /// none because an option's value stood apart from it (`--trace plain`), says how it is meant:
 /// `values` are an option with its values, if it was given.
@@ -18,7 +20,7 @@ pub fn selected_beside(
     selected(prefixes).inspect_err(|unknown| {
         if given && values.contains(&unknown.prefix.as_str()) {
             let value = &unknown.prefix;
-            eprintln!("sockmig: {option} {value} is written {option}={value}");
+            stderr::complain(&format_args!("{option} {value} is written {option}={value}"));
         }
     })
 }
@@ -31,7 +33,7 @@ pub fn selected_beside(
 pub fn selected(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
     for prefix in prefixes {
         if let Some(now) = catalogue::renamed(prefix) {
-            eprintln!("sockmig: {prefix} is called {now} now");
+            stderr::complain(&format_args!("{prefix} is called {now} now"));
         }
     }
     catalogue::select(prefixes)

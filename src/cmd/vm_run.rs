@@ -24,6 +24,7 @@ use crate::exit::Exit;
 use crate::machine::guest::{Task, tag};
 use crate::machine::prepare::{self, Workshop};
 use crate::machine::session::{exit_code, request};
+use crate::output::stderr;
 
 /// How long a machine has to power itself off.
 const POWER_OFF: Duration = Duration::from_secs(10);
@@ -82,6 +83,12 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
 fn prepare(arguments: &VmRunArguments) -> Result<(Bootable, Hardware)> {
     let kernels = prepare::kernels(&arguments.machine).map_err(anyhow::Error::msg)?;
     let Some(kernel) = choice::newest(&kernels) else { bail!("no kernel was named") };
+    if kernels.len() > 1 {
+        let (count, name) = (kernels.len(), kernel.name());
+        stderr::complain(&format_args!(
+            "of {count} kernels the newest is booted, {name}; --kernel names another"
+        ));
+    }
     let workshop = Workshop::new(Cache::open()?, &arguments.machine);
     Ok(workshop.prepare(kernel, &mut |_| {})?)
 }
