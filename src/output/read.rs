@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::escape::ForPeople;
+use crate::escape::{self, ForPeople};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
 
 /// A document of one of the two kinds.
@@ -30,7 +30,7 @@ pub struct Unreadable(String);
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It may quote the document.
-        f.write_str(&ForPeople::new(false).shown(&self.0))
+        f.write_str(&ForPeople::new(false).shown(&escape::line(&self.0)))
     }
 }
 

@@ -64,6 +64,9 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         return format!("THE KERNEL DEVIATES: it must migrate, but {loses}.");
     }
     match (row.effect, lost) {
+        (ListenerEffect::StayOpen, _) if row.closed_per_reload > 0.0 => {
+            format!("{loses}: it {}, although none was to close.", closes(row))
+        }
         (ListenerEffect::StayOpen, 0) => format!("{loses}: no listener closes."),
         (ListenerEffect::StayOpen, _) => format!("{loses}, although no listener has to close."),
         (ListenerEffect::CloseWhenIdle, 0) => {
@@ -89,7 +92,7 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         (ListenerEffect::CloseLeavingNobody, _) => format!(
             "{loses}: the last listener of a group closes, and there is no target to migrate to."
         ),
-        (ListenerEffect::DependsOnVersion, _) => varying(document, row, &loses),
+        (ListenerEffect::Observed, _) => observed(document, row, &loses),
         (ListenerEffect::Close, _) => closing(document, row, &loses),
     }
 }
@@ -154,24 +157,30 @@ fn closing(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
     }
 }
 
-/// About a server that closes listeners, or not, as its version has it.
-fn varying(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
+/// About a server of which only what was seen says whether it closes listeners.
+fn observed(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
+    let closes = closes(row);
+    match (row.seen_effect(), row.lost()) {
+        (ListenerEffect::StayOpen, 0) => format!("{loses}: no listener closed."),
+        (ListenerEffect::StayOpen, _) => format!("{loses}, although no listener closed."),
+        (_, 0) if row.migrate_req => {
+            format!("{loses}, and {closes}; {}.", without_migration(document, row))
+        }
+        (_, 0) => format!("{loses}, although it {closes}."),
+        (_, _) if !row.migrate_req => format!("{loses}{}: it {closes}.", per_reload(row)),
+        (ListenerEffect::Close, _) => format!(
+            "{loses}: it {closes}, always while others listen; are they of one group?"
+        ),
+        _ => format!("{loses}: it {closes}, not always when others are there to migrate to."),
+    }
+}
+
+/// `closes 2.5 listeners per reload`.
+fn closes(row: &Summary) -> String {
     let closed = row.closed_per_reload;
-    let closes = match row.reloads {
+    match row.reloads {
         1 => format!("closes {}", counted(closed.round() as u64, "listener")),
         _ => format!("closes {closed:.1} listeners per reload"),
-    };
-    match (row.lost(), row.migrate_req) {
-        (0, _) if closed == 0.0 => format!("{loses}: this version closes no listener."),
-        (_, _) if closed == 0.0 => {
-            format!("{loses}, although this version closes no listener.")
-        }
-        (0, true) => format!("{loses}, and {closes}; {}.", without_migration(document, row)),
-        (0, false) => format!("{loses}, although this version {closes}."),
-        (_, true) => {
-            format!("{loses}: it {closes}, not always when others are there to migrate to.")
-        }
-        (_, false) => format!("{loses}{}: this version {closes}.", per_reload(row)),
     }
 }
 
@@ -217,7 +226,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         );
     }
     let keeps =
-        lossless(document, |row| row.effect == ListenerEffect::StayOpen && !row.migrate_req);
+        lossless(document, |row| row.seen_effect() == ListenerEffect::StayOpen && !row.migrate_req);
     if !keeps.is_empty() {
         advice.push(format!(
             "Keep the listeners and hand them over, and nothing is lost whatever the kernel is \
@@ -225,7 +234,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             keeps.join(", ")
         ));
     }
-    let saved = lossless(document, |row| row.effect == ListenerEffect::Close && row.migrate_req);
+    let saved =
+        lossless(document, |row| row.seen_effect() == ListenerEffect::Close && row.migrate_req);
     if !saved.is_empty() {
         let set = match document.environment.migrate_req.as_deref() {
             Some("1") => "leave net.ipv4.tcp_migrate_req at 1, as it is here",
@@ -257,7 +267,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     if document
         .rows
         .iter()
-        .any(|row| row.effect == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
+        .any(|row| row.seen_effect() == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
     {
         advice.push(
             "Start the new listeners before the old ones close: migration needs another listener \
