@@ -168,9 +168,9 @@ fn observed(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
         }
         (_, 0) => format!("{loses}, although it {closes}."),
         (_, _) if !row.migrate_req => format!("{loses}{}: it {closes}.", per_reload(row)),
-        (ListenerEffect::Close, _) => format!(
-            "{loses}: it {closes}, always while others listen; are they of one group?"
-        ),
+        (ListenerEffect::Close, _) => {
+            format!("{loses}: it {closes}, always while others listen; are they of one group?")
+        }
         _ => format!("{loses}: it {closes}, not always when others are there to migrate to."),
     }
 }
