@@ -5,6 +5,7 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod help;
+pub mod inspect;
 pub mod kernels;
 pub mod list;
 pub mod matrix;
