@@ -12,7 +12,7 @@ use crate::judge::expectation::Expectation;
 use crate::judge::{Mismatch, Verdict};
 
 /// How wide sentences run after their labels.
-const COLUMNS: usize = 68;
+pub const COLUMNS: usize = 68;
 
 /// How many lines of a trace are shown before and after a wrong one.
 pub const CONTEXT: usize = 12;
@@ -28,12 +28,24 @@ pub fn explain(
     capture: Result<&Path, &str>,
     draw: impl FnOnce(&[Line], &[usize]) -> String,
 ) -> String {
+    explain_in(COLUMNS, selected, kernel, outcome, capture, draw)
+}
+
+/// As [`explain`], with sentences that take so many columns after their labels.
+pub fn explain_in(
+    columns: usize,
+    selected: &Selected,
+    kernel: &Kernel,
+    outcome: &Outcome,
+    capture: Result<&Path, &str>,
+    draw: impl FnOnce(&[Line], &[usize]) -> String,
+) -> String {
     let mut block = format!("{} on {kernel}\n", outcome.id);
     let mut say = |label: &str, text: &str| {
         let text = text.replace('\n', "\n            ");
         let _ = writeln!(block, "{}", format!("  {label:<9} {text}").trim_end());
     };
-    let wrapped = |text: &str| wrap(text, COLUMNS).join("\n");
+    let wrapped = |text: &str| wrap(text, columns).join("\n");
     say("does", &wrapped(selected.case.does));
     say("must", &wrapped(selected.case.must));
     say("source", &wrapped(&selected.case.sources()));
@@ -46,11 +58,11 @@ pub fn explain(
         }
         Verdict::Error { reason } => {
             say("error", reason);
-            say("", "The laboratory broke; nothing was learned about the kernel.");
+            say("", &wrapped("The laboratory broke; nothing was learned about the kernel."));
             &[]
         }
         Verdict::Skip { reason } => {
-            say("skipped", &reason.to_string());
+            say("skipped", &wrapped(&reason.to_string()));
             &[]
         }
         Verdict::Pass { .. } => &[],

@@ -122,7 +122,7 @@ pub struct ReportArguments {
     #[arg(value_name = "DOCUMENT.json", required = true)]
     pub documents: Vec<PathBuf>,
 
-    /// The page.
+    /// The page; `-` is standard output.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,
 }

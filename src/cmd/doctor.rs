@@ -13,7 +13,7 @@ use scenarios::{advice, engine};
 use crate::cmd::doctor::finding::Finding;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
 /// Checks everything and reports.
@@ -29,7 +29,8 @@ pub fn doctor() -> Exit {
     findings.extend(machines::findings());
     let style = Style::of(&std::io::stdout());
     let mut to = Stdout::new();
-    let text: String = findings.iter().map(|finding| finding.shown(style)).collect();
+    let width = stdout::width();
+    let text: String = findings.iter().map(|finding| finding.shown(style, width)).collect();
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {

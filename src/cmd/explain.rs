@@ -1,5 +1,6 @@
 //! `sockmig explain`: the teaching page of a case.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use harness::process::interrupt;
@@ -11,7 +12,7 @@ use scenarios::judge::Verdict;
 use scenarios::judge::expectation::Acceptable;
 use scenarios::known::{self, Known, KnownKind};
 use scenarios::lesson;
-use scenarios::report::{self, wrap, wrong_lines};
+use scenarios::report::{self, Retried, wrap, wrong_lines};
 
 use crate::cli::ExplainArguments;
 use crate::cmd::select::selected;
@@ -24,8 +25,12 @@ use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
 
-/// How wide sentences run after their labels.
+/// How wide sentences run after their labels, in a terminal of 80 columns and in the narrowest.
 const COLUMNS: usize = 68;
+const NARROWEST: usize = 20;
+
+/// How wide the labels are.
+const LABELS: usize = 12;
 
 /// Does what the command line asks for.
 pub fn explain(arguments: &ExplainArguments) -> Exit {
@@ -39,7 +44,8 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
             return Exit::NothingRan;
         }
     };
-    let mut page = Page { to: Stdout::new(), style: Style::of(&io::stdout()) };
+    let style = Style::of(&io::stdout());
+    let mut page = Page { to: Stdout::new(), style, told: BTreeSet::new() };
     match page.whole(&selection, !arguments.no_run).and_then(|exit| {
         page.to.flush()?;
         Ok(exit)
@@ -55,6 +61,8 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
 struct Page {
     to: Stdout,
     style: Style,
+    /// What was told of cases above, each with its label: what they share is told once.
+    told: BTreeSet<(&'static str, String)>,
 }
 
 impl Page {
@@ -87,14 +95,14 @@ impl Page {
         writeln!(self.to, "{name}")?;
         let lesson = lesson::about(case);
         if let Some(talk) = lesson.and_then(|lesson| lesson.talk.as_deref()) {
-            self.label("talk", talk)?;
+            self.once("talk", talk)?;
         }
         self.label("does", case.does)?;
         self.label("must", case.must)?;
         self.label("source", &case.sources())?;
         for (name, does) in lesson::functions(case) {
             if let Some(does) = does {
-                self.label("kernel", &format!("{name}() {does}."))?;
+                self.once("kernel", &format!("{name}() {does}."))?;
             }
         }
         let needs: Vec<&str> = needs(case).into_iter().map(described).collect();
@@ -102,7 +110,7 @@ impl Page {
             self.label("needs", &needs.join("; "))?;
         }
         if let Some(lesson) = lesson {
-            self.label("since", &lesson.since)?;
+            self.once("since", &lesson.since)?;
         }
         let about = |known: &&Known| case.selected().any(|selected| known.names(&selected.id()));
         for known in known::all().iter().filter(about) {
@@ -113,18 +121,27 @@ impl Page {
                 (KnownKind::Bug, None) => ("bug", " No fix is known.".to_owned()),
             };
             let text = format!("Linux {}: {}{fix}", kernels.join(", "), known.reason);
-            self.label(label, &text)?;
+            self.once(label, &text)?;
         }
         if let Some(lesson) = lesson {
-            self.label("do", &lesson.advice)?;
+            self.once("do", &lesson.advice)?;
         }
         Ok(())
+    }
+
+    /// A paragraph after its label, unless another case has had it.
+    fn once(&mut self, label: &'static str, text: &str) -> io::Result<()> {
+        match self.told.insert((label, text.to_owned())) {
+            true => self.label(label, text),
+            false => Ok(()),
+        }
     }
 
     /// A paragraph after its label.
     fn label(&mut self, label: &str, text: &str) -> io::Result<()> {
         let mut label = label;
-        for line in wrap(text, COLUMNS) {
+        let columns = stdout::text_width().saturating_sub(LABELS).clamp(NARROWEST, COLUMNS);
+        for line in wrap(text, columns) {
             writeln!(self.to, "{}", format!("  {label:<9} {line}").trim_end())?;
             label = "";
         }
@@ -179,6 +196,14 @@ impl Page {
                 let (why, id) =
                     (outcome.verdict.reason().unwrap_or("nothing".into()), selected.id());
                 self.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
+            }
+        }
+        for outcome in &outcomes {
+            if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
+                self.label(retried.word(), &format!("{}: {}", outcome.id, retried.often()))?;
+                for line in retried.tries() {
+                    self.label("", &line)?;
+                }
             }
         }
         let sides: Vec<Side> = shown
