@@ -83,8 +83,7 @@ impl<W: Write> Terminal<W> {
                 }
             };
             let columns = self.width.saturating_sub(12).clamp(20, report::COLUMNS);
-            let block =
-                report::explain_in(columns, selected, kernel, outcome, capture, draw);
+            let block = report::explain_in(columns, selected, kernel, outcome, capture, draw);
             return format!("{word} {block}\n\n");
         }
         let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();

@@ -17,7 +17,12 @@ use crate::style::Style;
 
 #[test]
 fn answer_of_a_kernel_with_everything_wrong() {
-    insta::assert_snapshot!(all(|to| Box::new(Answer::new(to, Style::PLAIN, COLUMNS, Progress::hidden()))));
+    insta::assert_snapshot!(all(|to| Box::new(Answer::new(
+        to,
+        Style::PLAIN,
+        COLUMNS,
+        Progress::hidden()
+    ))));
 }
 
 #[rstest]
