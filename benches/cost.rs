@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use harness::kernel::Kernel;
 use harness::process::Labs;
 use scenarios::case::Selected;
+use scenarios::catalogue;
 use scenarios::engine::{self, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
-use scenarios::{catalogue, report};
 
 /// The case that `baseline.c` mirrors.
 const CASE: &str = "quiz1/v4/off";
@@ -43,8 +43,8 @@ fn main() {
     engine::enter_if_lab();
     let turns = turns();
     let labs = Labs::default();
-    let kernel =
-        engine::probe(&labs).unwrap_or_else(|broken| panic!("{}", report::no_lab(&broken)));
+    let kernel = engine::probe(&labs)
+        .unwrap_or_else(|broken| panic!("{}", scenarios::advice::no_lab(&broken)));
     println!(
         "{kernel}, {} cores, {turns} turns",
         thread::available_parallelism().map_or(1, usize::from)

@@ -1,6 +1,7 @@
 //! The command line, and the help that teaches it.
 
 mod documents;
+pub mod environment;
 mod help;
 mod inspect;
 mod reload;
@@ -40,7 +41,7 @@ Environment:
   SOCKMIG_GATE       how final ACKs are held: `nftables`, or `filter` (a BPF program on the
                      listener); otherwise nftables where the kernel has it
   SOCKMIG_LONG       `1` runs the cases with long timers, as --long does
-  KSFT_MACHINE_SLOW  wait this many times longer
+  KSFT_MACHINE_SLOW  wait this many times longer, at least three times; `yes` is three
 
 Exit codes:
   0    as expected (known bugs are)
@@ -194,8 +195,9 @@ pub struct VmRunArguments {
 const VM_RUN_EXAMPLES: &str = "\
 The guest gets the binary, the workspace's directory when cargo runs it, and no other file;
 its clock is the emulator's unless --clock real is given. Of several kernels that --kernel
-names, the newest is booted. The exit code is the program's; 69 means that the machine
-failed, and standard error says how.
+names, the newest is booted, and standard error says which that is. The program's standard
+input is empty. The exit code is the program's; 69 means that the machine failed, and standard
+error says how.
 
 Example: plain `cargo test` under another kernel, through cargo's runner setting
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sockmig vm-run --kernel 6.12 --' cargo test";
@@ -259,14 +261,26 @@ pub struct Shard {
     pub of: usize,
 }
 
+/// What `sockmig merge` can put together.
+pub const MOST_SHARDS: usize = 10_000;
+
 impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').map(|(k, n)| (k.parse(), n.parse()));
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse::<usize>().unwrap_or(usize::MAX))
+        };
+        let parts = text.split_once('/').and_then(|(k, n)| Some((number(k)?, number(n)?)));
         match parts {
-            Some((Ok(number), Ok(of))) if (1..=of).contains(&number) => Ok(Self { number, of }),
-            _ => Err("K/N is needed, with K from 1 to N".into()),
+            Some((_, of)) if of > MOST_SHARDS => {
+                Err(format!("there are no more than {MOST_SHARDS} parts"))
+            }
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            Some((0, _)) => Err("the first part is 1".into()),
+            Some((number, of)) => Err(format!("there is no part {number} of {of}")),
+            None => Err("K/N is needed, with K from 1 to N".into()),
         }
     }
 }
@@ -445,8 +459,23 @@ fn jobs(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use clap::{Command, CommandFactory};
+    use rstest::rstest;
 
-    use super::Arguments;
+    use super::{Arguments, Shard};
+
+    #[rstest]
+    #[case("1/1", Ok(Shard { number: 1, of: 1 }))]
+    #[case("5/7", Ok(Shard { number: 5, of: 7 }))]
+    #[case("5/99999999999", Err("there are no more than 10000 parts"))]
+    #[case("1/99999999999999999999999", Err("there are no more than 10000 parts"))]
+    #[case("0/3", Err("the first part is 1"))]
+    #[case("4/3", Err("there is no part 4 of 3"))]
+    #[case("+1/3", Err("K/N is needed, with K from 1 to N"))]
+    #[case("1", Err("K/N is needed, with K from 1 to N"))]
+    #[case("/", Err("K/N is needed, with K from 1 to N"))]
+    fn a_shard_that_is_none_has_its_reason(#[case] text: &str, #[case] shard: Result<Shard, &str>) {
+        assert_eq!(text.parse::<Shard>(), shard.map_err(str::to_owned));
+    }
 
     /// The command and everything below it, each with how it is called.
     fn all(command: &Command, called: &str) -> Vec<(String, Command)> {

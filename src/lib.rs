@@ -4,7 +4,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `style`, `cli` | colours of a terminal; the command line and its help |
+//! | `style`, `escape`, `cli` | colours of a terminal; text that others wrote, made harmless; the command line and its help |
 //! | `ladder` | the picture of a trace, as text and as SVG |
 //! | `output` | what a run or a matrix found, and the formats it is written in |
 //! | `exit` | exit codes |
@@ -20,6 +20,7 @@
 
 mod cli;
 mod cmd;
+mod escape;
 mod exit;
 #[cfg(test)]
 mod fixture;
@@ -29,6 +30,8 @@ mod machine;
 mod output;
 mod style;
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -36,6 +39,7 @@ use harness::process::limits;
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
+use crate::output::stderr;
 
 /// The definition of the command line, to hold documents against it.
 pub fn command_line() -> clap::Command {
@@ -54,14 +58,22 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
-            let _ = e.print();
+            let plain = e.render().to_string();
+            match escape::lines(&plain) {
+                // With colours, where they are wanted.
+                Cow::Borrowed(_) => drop(e.print()),
+                Cow::Owned(_) => stderr::line(&plain.trim_end()),
+            }
             if cmd::inspect::is_check(std::env::args()) {
                 return cmd::inspect::unknown_usage();
             }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
-        Err(help) => help.exit(),
+        Err(help) => return cmd::help::show(&help).into(),
     };
+    for complaint in cli::environment::complaints(std::env::vars_os().filter_map(in_unicode)) {
+        stderr::complain(&escape::line(&complaint));
+    }
     let exit = match arguments.command {
         None => cmd::answer::answer(),
         Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
@@ -78,4 +90,8 @@ pub fn main() -> ExitCode {
         Some(Command::Report(arguments)) => cmd::report::report(&arguments),
     };
     exit.into()
+}
+
+fn in_unicode((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
 }

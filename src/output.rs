@@ -20,3 +20,4 @@ pub mod terminal;
 mod tests;
 pub mod totals;
 pub mod word;
+mod xml;

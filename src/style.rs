@@ -3,6 +3,15 @@
 use std::env;
 use std::io::IsTerminal;
 
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31;1m";
+const YELLOW: &str = "\x1b[33m";
+const BOLD: &str = "\x1b[1m";
+const END: &str = "\x1b[0m";
+
+/// Every sequence that a text of ours can have for its colours.
+pub const CODES: [&str; 5] = [GREEN, RED, YELLOW, BOLD, END];
+
 /// Whether to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -26,25 +35,30 @@ impl Style {
 
     /// Good news.
     pub fn green(self, text: &str) -> String {
-        self.wrap("32", text)
+        self.wrap(GREEN, text)
     }
 
     /// Bad news.
     pub fn red(self, text: &str) -> String {
-        self.wrap("31;1", text)
+        self.wrap(RED, text)
     }
 
     /// Neither.
     pub fn yellow(self, text: &str) -> String {
-        self.wrap("33", text)
+        self.wrap(YELLOW, text)
     }
 
     /// A heading.
     pub fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
+        self.wrap(BOLD, text)
+    }
+
+    /// Whether there is any.
+    pub fn has_colour(self) -> bool {
+        self.colour
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour { format!("{code}{text}{END}") } else { text.to_owned() }
     }
 }

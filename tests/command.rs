@@ -134,3 +134,34 @@ fn two_runs_at_the_same_time_do_not_meet() {
     let other = other.wait().expect("waited for");
     assert_eq!((ended.code, other.code()), (Some(0), Some(0)), "{ended}");
 }
+
+/// A mechanism has one lesson, whatever the number of its cases.
+#[test]
+fn what_cases_share_is_told_once() {
+    let explained = run(&mut sockmig(&["explain", "handshake", "--no-run"]));
+    assert_eq!(explained.code, Some(0), "{explained}");
+    for label in ["  talk ", "  since ", "  do "] {
+        assert_eq!(explained.stdout.matches(&format!("\n{label}")).count(), 1, "{explained}");
+    }
+    assert!(explained.stdout.matches("\n  does ").count() > 5, "{explained}");
+}
+
+/// What is a sentence is broken between its words; what is one word is not.
+#[test]
+fn sentences_fit_a_narrow_terminal() {
+    for arguments in [
+        &[][..],
+        &["doctor"],
+        &["run", "--jobs", "1", "mptcp/timer/v4", "accounting/freed/groups/v4", "quiz1/v4/off"],
+    ] {
+        let ended = run(sockmig(arguments).env("COLUMNS", "40"));
+        for line in ended.stdout.lines() {
+            let text = line.trim_start().trim_start_matches("- ");
+            // The first word with the label before it, and a word too long for any line.
+            let words = text.split_whitespace().count();
+            let is_label = line.starts_with("ok  ") || line.starts_with("--  ");
+            let can_be_broken = words > if is_label { 3 } else { 2 };
+            assert!(line.chars().count() <= 40 || !can_be_broken, "{line}: {ended}");
+        }
+    }
+}

@@ -321,3 +321,13 @@ fn what_cannot_stand_side_by_side(
     assert!(ended.stderr.contains(why), "{ended}");
     assert_eq!(ended.stdout, "", "{ended}");
 }
+
+#[test]
+fn a_page_goes_to_standard_output_if_asked() {
+    let place = Place::new();
+    let document = place.write("run.json", real_run());
+    let ended = run(sockmig(&["report", "-o", "-"]).arg(&document).current_dir(&place.directory));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended}");
+    assert!(ended.stdout.starts_with("<!DOCTYPE html>") && ended.stdout.ends_with("</html>"));
+    assert_eq!(fs::read_dir(&place.directory).expect("a directory").count(), 1, "no file");
+}

@@ -21,7 +21,9 @@ fn says(ended: &Ended, code: i32, words: &str) {
 #[rstest]
 #[case::unknown_id(&["run", "quizz/v4"], 4, "nearest: quiz")]
 #[case::unknown_id_to_explain(&["explain", "bindd"], 4, "nearest: bind")]
-#[case::unknown_id_to_list(&["list", "zzz"], 4, "no case has an id that starts with `zzz`")]
+#[case::unknown_id_to_list(&["list", "zzz"], 4, "`zzz`; `sockmig list` shows the ids")]
+#[case::an_option_apart(&["run", "--trace", "plain"], 4, "--trace plain is written --trace=plain")]
+#[case::shard(&["matrix", "--shard", "5/99999999999"], 2, "no more than 10000 parts")]
 #[case::no_rounds(&["run", "--repeat", "0"], 2, "0 is not in 1..")]
 #[case::no_jobs(&["run", "--jobs", "0"], 2, "a number from 1 to 1000")]
 #[case::negative_jobs(&["run", "--jobs=-3"], 2, "a number from 1 to 1000")]
@@ -113,8 +115,69 @@ fn without_namespaces_nothing_can_be_learned() {
         let mut command = sockmig(arguments);
         fault_injection::without_namespaces(&mut command);
         let ended = run(&mut command);
-        says(&ended, 69, "Run it as root, or allow unprivileged user namespaces");
+        let words = match nix::unistd::geteuid().is_root() {
+            true => "This is root without CAP_SYS_ADMIN",
+            false => "Run it as root, or allow unprivileged user namespaces",
+        };
+        says(&ended, 69, words);
     }
+}
+
+/// Not the same advice for another cause.
+#[test]
+fn a_limit_on_namespaces_that_is_0_is_named() {
+    let mut command = sockmig(&["run", "quiz1/v4/off"]);
+    fault_injection::without_room_for_namespaces(&mut command);
+    let ended = run(&mut command);
+    says(&ended, 69, "user.max_net_namespaces is 0 here");
+    assert!(!ended.stderr.contains("unprivileged"), "{ended}");
+}
+
+#[test]
+fn without_dev_null_what_to_make_is_said() {
+    let mut command = sockmig(&["run", "quiz1/v4/off"]);
+    fault_injection::with_read_only(&mut command, std::path::Path::new("/dev"));
+    says(&run(&mut command), 69, "There is no /dev/null, as in a bare chroot: mknod");
+}
+
+#[test]
+fn help_is_output_like_any_other() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["matrix", "-h"]] {
+        let ended = run(sockmig(arguments).stdout(full()));
+        says(&ended, 69, "cannot write to standard output: No space left");
+        assert_eq!(run(&mut sockmig(arguments)).code, Some(0), "{arguments:?}");
+    }
+}
+
+/// Nothing is booted, fetched or made before it is known where the results go.
+#[rstest]
+#[case::out(&["--out", "missing/out"], "cannot make the directory missing/out")]
+#[case::junit(&["--junit", "missing/x.xml", "--out", "out"], "cannot write missing/x.xml")]
+#[case::markdown(&["--out", "out", "--markdown", "there"], "cannot write there: Is a directory")]
+fn a_matrix_that_has_nowhere_to_write_to_does_not_begin(
+    #[case] arguments: &[&str],
+    #[case] words: &str,
+) {
+    let place = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(place.path().join("there")).expect("mkdir");
+    let cache = place.path().join("cache");
+    let mut command = sockmig(&["matrix", "quiz1", "--kernel", "./no-kernel"]);
+    command.args(arguments).current_dir(&place).env("SOCKMIG_CACHE", &cache);
+    let ended = run(command.env_remove("GITHUB_STEP_SUMMARY"));
+    says(&ended, 69, words);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{ended}");
+    assert!(!cache.exists() && !place.path().join("out").exists(), "something was made");
+}
+
+/// What a user has set for something, and nobody reads.
+#[test]
+fn variables_that_mean_nothing_are_told_once() {
+    let mut command = sockmig(&["list", "quiz1/v4/off"]);
+    let ended = run(command.env("SOCKMIG_CAHCE", "x").env("KSFT_MACHINE_SLOW", "fast"));
+    says(&ended, 0, "SOCKMIG_CAHCE is set, and nothing reads it: meant is SOCKMIG_CACHE");
+    assert!(ended.stderr.contains("KSFT_MACHINE_SLOW=fast"), "{ended}");
+    assert_eq!(ended.stderr.lines().count(), 2, "{ended}");
 }
 
 #[test]
@@ -173,7 +236,7 @@ fn a_skip_that_the_kernels_configuration_contradicts_is_an_error() {
 #[test]
 fn a_gate_that_nobody_knows_is_refused() {
     let ended = run(sockmig(&["run", "quiz1"]).env("SOCKMIG_GATE", "firewall"));
-    says(&ended, 69, "SOCKMIG_GATE, which may be `nftables` or `filter`");
+    says(&ended, 69, "SOCKMIG_GATE, which may be `nftables` or `filter`: `firewall`");
 }
 
 #[test]

@@ -9,3 +9,4 @@ pub use recorder::Recorder;
 pub use wire::Capture;
 
 pub(crate) use packets::{Packets, Timestamps, segments_of};
+pub(crate) use pcapng::ROUND_TRIP;

@@ -62,6 +62,25 @@ pub fn with_full_disk(command: &mut Command, directory: &Path) {
     unsafe { command.pre_exec(move || write(&filler, &[0; 4096])) };
 }
 
+/// A user namespace in which no network namespace may be made.
+pub fn without_room_for_namespaces(command: &mut Command) {
+    let files = [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
+        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
+        (c"/proc/sys/user/max_net_namespaces", "0".to_owned()),
+    ];
+    let enter = move || {
+        // SAFETY: a system call with integers, and strings that were made before the fork.
+        unsafe {
+            done(libc::unshare(libc::CLONE_NEWUSER))?;
+            files.iter().try_for_each(|(file, text)| write(file, text.as_bytes()))
+        }
+    };
+    // SAFETY: the closure makes system calls only, and allocates nothing.
+    unsafe { command.pre_exec(enter) };
+}
+
 /// `directory` cannot be written to.
 pub fn with_read_only(command: &mut Command, directory: &Path) {
     mount_over(command, directory, "size=4k", libc::MS_RDONLY);

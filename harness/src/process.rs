@@ -8,6 +8,7 @@ pub mod frame;
 pub mod interrupt;
 mod labs;
 pub mod limits;
+pub mod no_namespaces;
 pub mod subprocess;
 pub mod thread;
 pub mod users;

@@ -63,12 +63,12 @@ impl From<Error> for Refusal {
     /// Keeps the call that was refused.
     fn from(error: Error) -> Self {
         match error {
-            Error::Call { call, source } | Error::Tested { call, source } => {
-                match source.raw_os_error() {
-                    Some(raw) => Self::Errno { call: Some(call), errno: Errno::from_raw(raw) },
-                    None => Self::Words(format!("{call}: {source}")),
-                }
-            }
+            Error::Call { call, source }
+            | Error::Tested { call, source }
+            | Error::Exhausted { call, source, .. } => match source.raw_os_error() {
+                Some(raw) => Self::Errno { call: Some(call), errno: Errno::from_raw(raw) },
+                None => Self::Words(format!("{call}: {source}")),
+            },
             other => Self::Words(other.to_string()),
         }
     }

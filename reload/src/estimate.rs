@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The mean of a number over reloads, with the interval that holds it in 95 of 100 runs.
+/// The mean of a number over reloads, with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The mean.
@@ -51,7 +51,7 @@ fn student(freedom: usize) -> f64 {
     }
 }
 
-/// Where a share lies in 95 of 100 runs, of which `some` of `all` were counted (Wilson's
+/// The 95 % confidence interval of a share, of which `some` of `all` were counted (Wilson's
 /// interval).
 pub fn share(some: u64, all: u64) -> (f64, f64) {
     const Z: f64 = 1.96;

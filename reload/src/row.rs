@@ -90,12 +90,12 @@ pub struct Summary {
     pub proof: Proof,
 }
 
-/// Of a thousand clients, how long the 500th and the 999th waited.
+/// How long clients waited.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// The median.
     pub p50: f64,
-    /// The 99.9th of a hundred.
+    /// The 99.9th percentile.
     pub p99_9: f64,
 }
 

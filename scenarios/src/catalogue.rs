@@ -85,12 +85,19 @@ fn former_names() -> impl Iterator<Item = (&'static str, &'static Case)> {
 
 /// Nothing has such an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no case has an id that starts with `{prefix}`; nearest: {}", nearest.join(", "))]
+#[error("no case has an id that starts with `{prefix}`{}", suggestion(nearest))]
 pub struct NoSuchId {
     /// What was asked for.
     pub prefix: String,
-    /// The names that are least different from it, best first.
+    /// The names that a typing error could have made it of, best first.
     pub nearest: Vec<String>,
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    match nearest {
+        [] => "; `sockmig list` shows the ids".into(),
+        near => format!("; nearest: {}", near.join(", ")),
+    }
 }
 
 fn nearest(wanted: &str, all: &[Selected]) -> Vec<String> {
@@ -100,10 +107,17 @@ fn nearest(wanted: &str, all: &[Selected]) -> Vec<String> {
         names.extend(id.match_indices('/').map(|(end, _)| id[..end].to_owned()));
         names.push(id);
     }
-    names.sort_by_cached_key(|name| (strsim::levenshtein(wanted, name), name.clone()));
+    names.sort();
     names.dedup();
-    names.truncate(3);
-    names
+    // One letter in three is wrong at most, else it is another word.
+    let most = wanted.chars().count().div_ceil(3).min(4);
+    let mut near: Vec<(usize, String)> = names
+        .into_iter()
+        .map(|name| (strsim::osa_distance(wanted, &name), name))
+        .filter(|(distance, _)| *distance <= most)
+        .collect();
+    near.sort();
+    near.into_iter().map(|(_, name)| name).take(3).collect()
 }
 
 #[cfg(test)]
@@ -123,6 +137,20 @@ mod tests {
     fn a_typing_error_is_met_with_the_nearest_id(#[case] typed: &str, #[case] meant: &str) {
         let unknown = select(&[typed.into()]).err().expect("no such id");
         assert_eq!(unknown.nearest[0], meant);
+    }
+
+    #[rstest]
+    #[case("zzz")]
+    #[case("a")]
+    #[case("--help")]
+    #[case("plain")]
+    #[case("net.ipv4.tcp_migrate_req")]
+    #[case("")]
+    fn what_is_no_typing_error_suggests_nothing(#[case] typed: &str) {
+        if let Err(unknown) = select(&[typed.into()]) {
+            assert_eq!(unknown.nearest, Vec::<String>::new());
+            assert!(unknown.to_string().ends_with("; `sockmig list` shows the ids"), "{unknown}");
+        }
     }
 
     #[test]

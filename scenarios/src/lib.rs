@@ -11,6 +11,7 @@
     warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
 )]
 
+pub mod advice;
 pub mod case;
 mod cases;
 pub mod catalogue;

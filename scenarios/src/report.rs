@@ -1,12 +1,9 @@
 //! A verdict in words: the block that explains a failure, and the trace that shows it.
 
 use std::fmt::{self, Write};
-use std::io;
 use std::path::Path;
 
-use harness::Resource;
 use harness::kernel::Kernel;
-use harness::process::Broken;
 use harness::trace::Line;
 
 use crate::case::Selected;
@@ -15,7 +12,7 @@ use crate::judge::expectation::Expectation;
 use crate::judge::{Mismatch, Verdict};
 
 /// How wide sentences run after their labels.
-const COLUMNS: usize = 68;
+pub const COLUMNS: usize = 68;
 
 /// How many lines of a trace are shown before and after a wrong one.
 pub const CONTEXT: usize = 12;
@@ -31,12 +28,24 @@ pub fn explain(
     capture: Result<&Path, &str>,
     draw: impl FnOnce(&[Line], &[usize]) -> String,
 ) -> String {
+    explain_in(COLUMNS, selected, kernel, outcome, capture, draw)
+}
+
+/// As [`explain`], with sentences that take so many columns after their labels.
+pub fn explain_in(
+    columns: usize,
+    selected: &Selected,
+    kernel: &Kernel,
+    outcome: &Outcome,
+    capture: Result<&Path, &str>,
+    draw: impl FnOnce(&[Line], &[usize]) -> String,
+) -> String {
     let mut block = format!("{} on {kernel}\n", outcome.id);
     let mut say = |label: &str, text: &str| {
         let text = text.replace('\n', "\n            ");
         let _ = writeln!(block, "{}", format!("  {label:<9} {text}").trim_end());
     };
-    let wrapped = |text: &str| wrap(text, COLUMNS).join("\n");
+    let wrapped = |text: &str| wrap(text, columns).join("\n");
     say("does", &wrapped(selected.case.does));
     say("must", &wrapped(selected.case.must));
     say("source", &wrapped(&selected.case.sources()));
@@ -44,16 +53,16 @@ pub fn explain(
         Verdict::Fail { mismatches } => mismatches,
         Verdict::KnownBug { mismatches, reason, fix } => {
             say("known", &wrapped(reason));
-            say("fix", fix.as_deref().unwrap_or("none is known"));
+            say("fix", fix.as_deref().unwrap_or("no fix known"));
             mismatches
         }
         Verdict::Error { reason } => {
             say("error", reason);
-            say("", "The laboratory broke; nothing was learned about the kernel.");
+            say("", &wrapped("The laboratory broke; nothing was learned about the kernel."));
             &[]
         }
         Verdict::Skip { reason } => {
-            say("skipped", &reason.to_string());
+            say("skipped", &wrapped(&reason.to_string()));
             &[]
         }
         Verdict::Pass { .. } => &[],
@@ -212,6 +221,14 @@ pub fn trace(lines: &[Line], wrong: &[usize]) -> String {
     shown
 }
 
+/// `1 reload`, `2 reloads`: a number of things with a regular plural.
+pub fn counted(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
+    }
+}
+
 /// Breaks a text into lines of at most `columns` characters, between words.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -225,47 +242,4 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Why there can be no lab on this machine, and what to do about it.
-pub fn no_lab(broken: &Broken) -> String {
-    let advice = match broken {
-        Broken::Namespaces(_) => {
-            "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
-             namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
-             kernel.unprivileged_userns_clone\nmust be 1 and \
-             kernel.apparmor_restrict_unprivileged_userns 0. A container may forbid them too."
-        }
-        Broken::Start(_) if !Path::new("/proc/self/exe").exists() => {
-            "\n/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
-             proc /proc"
-        }
-        Broken::Exhausted { of, .. } => return format!("{broken}; {}", limits(*of)),
-        _ => "",
-    };
-    format!("{broken}{advice}")
-}
-
-/// A refused call's answer, with what may be the limit if there was too little of something.
-pub fn refusal(answer: &io::Error) -> String {
-    match Resource::lacking(answer) {
-        Some(of) => format!("{answer}; {}", limits(of)),
-        None => answer.to_string(),
-    }
-}
-
-/// What may be the limit where there is too little of something.
-pub fn limits(of: Resource) -> &'static str {
-    match of {
-        Resource::Processes => {
-            "processes and threads are limited by ulimit -u, by pids.max of the control group, \
-             and by kernel.threads-max"
-        }
-        Resource::Descriptors => "open files are limited by ulimit -n and fs.file-max",
-        Resource::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
-        Resource::Namespaces => {
-            "namespaces are limited by the sysctls user.max_net_namespaces, \
-             user.max_pid_namespaces, user.max_mnt_namespaces and user.max_user_namespaces"
-        }
-    }
 }

@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use scenarios::case::Selected;
 use scenarios::judge::Verdict;
 use scenarios::requirement::{Met, runs};
-use scenarios::{catalogue, engine, report};
+use scenarios::{advice, catalogue, engine, report};
 
 fn main() -> ExitCode {
     engine::enter_if_lab();
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let kernel = match engine::probe(&labs) {
         Ok(kernel) => Arc::new(kernel),
         Err(broken) => {
-            eprintln!("error: {}", report::no_lab(&broken));
+            eprintln!("error: {}", advice::no_lab(&broken));
             return ExitCode::from(69);
         }
     };
@@ -52,7 +52,7 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
     };
     Trial::test(name, move || {
         let outcome = engine::run_once(&labs, &kernel, &selected, 1, plan)
-            .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
+            .map_err(|broken| Failed::from(advice::no_lab(&broken)))?;
         match outcome.verdict {
             Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
             Verdict::Fail { .. } | Verdict::Error { .. } => {

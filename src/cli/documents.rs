@@ -29,7 +29,7 @@ folded is alike. Two kernels, and migration off and on:
 
 Exit codes:
   0    no regression; with --case, both were shown
-  1    regressions
+  1    regressions; with --strict, also what is gone, no longer said or not run
   2    the command line is wrong
   69   a document cannot be read, or the result not written";
 
@@ -53,6 +53,12 @@ pub struct DiffArguments {
     /// With --case, only kernels of a matrix whose names start so; may be repeated.
     #[arg(long, value_name = "KERNEL", requires = "case")]
     pub kernel: Vec<String>,
+
+    /// Count as a regression what the second document does not say: a verdict that there was,
+    /// a case or a kernel that is gone, a case that was not run, and two documents that have
+    /// nothing in common. For a CI that must not take an empty result for a good one.
+    #[arg(long, conflicts_with = "case")]
+    pub strict: bool,
 
     /// How to show the differences; `svg` only with --case.
     #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
@@ -91,6 +97,11 @@ pub struct MergeArguments {
     /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+
+    /// Count a flaky case as a deviation: one that failed in a slow lab, and did not when it
+    /// was tried again.
+    #[arg(long)]
+    pub deny_flaky: bool,
 }
 
 const REPORT_HELP: &str = "\
@@ -111,7 +122,7 @@ pub struct ReportArguments {
     #[arg(value_name = "DOCUMENT.json", required = true)]
     pub documents: Vec<PathBuf>,
 
-    /// The page.
+    /// The page; `-` is standard output.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,
 }

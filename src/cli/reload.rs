@@ -24,13 +24,13 @@ Examples:
                                         the same, without a file
 
 Exit codes:
-  0    the kernel does what it must: off loses what it must, on does not
+  0    the kernel does what it must: off loses what is expected, on does not
   1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more; with
        --close-cost, a single one is lost
   2    the command line, or a server's file, is wrong
   4    nothing ran: no such strategy, or what it needs is not installed
   69   the laboratory failed, a result could not be written, or the run is invalid: with
-       the sysctl off less than half was lost of what must be, so that no zero means anything
+       the sysctl off less than half was lost of what was expected, so that no zero means anything
   130  interrupted; what was measured was shown";
 
 /// What is about a load.

@@ -16,17 +16,18 @@ use crate::exit::{Denied, Exit};
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::plain::Plain;
 use crate::output::progress::Progress;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
-/// Width of the answer.
-const COLUMNS: usize = 78;
+/// The widest that the answer becomes.
+pub const COLUMNS: usize = 78;
 
 /// Runs everything and answers.
 pub fn answer() -> Exit {
     let style = Style::of(&io::stdout());
     let mut consumers = Consumers::default();
-    consumers.add(Answer::new(Stdout::new(), style, Progress::on_stderr()));
+    let width = stdout::width().min(COLUMNS);
+    consumers.add(Answer::new(Stdout::new(), style, width, Progress::on_stderr()));
     match execute(catalogue::all(), RunPlan::default(), &mut consumers) {
         Ok(totals) => consumers.exit(&totals, Denied::default()),
         Err(exit) => exit,
@@ -37,6 +38,7 @@ pub fn answer() -> Exit {
 pub struct Answer<W> {
     to: W,
     style: Style,
+    width: usize,
     progress: Progress,
     verdicts: Vec<(String, Verdict)>,
     /// Cases that failed in a discarded try and not in the last one, and how often.
@@ -44,9 +46,9 @@ pub struct Answer<W> {
 }
 
 impl<W: Write> Answer<W> {
-    /// Writes to `to`.
-    pub fn new(to: W, style: Style, progress: Progress) -> Self {
-        Self { to, style, progress, verdicts: vec![], flaky: vec![] }
+    /// Writes to `to`, in so many columns.
+    pub fn new(to: W, style: Style, width: usize, progress: Progress) -> Self {
+        Self { to, style, width, progress, verdicts: vec![], flaky: vec![] }
     }
 }
 
@@ -73,8 +75,8 @@ impl<W: Write> Consumer for Answer<W> {
 
     fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
         self.progress.end();
-        let Self { verdicts, flaky, style, .. } = &*self;
-        let text = Text { run, verdicts, flaky, style: *style }.whole(end);
+        let Self { verdicts, flaky, style, width, .. } = &*self;
+        let text = Text { run, verdicts, flaky, style: *style, width: *width }.whole(end);
         self.to.write_all(text.as_bytes())?;
         self.to.flush()
     }
@@ -85,35 +87,41 @@ struct Text<'r> {
     verdicts: &'r [(String, Verdict)],
     flaky: &'r [String],
     style: Style,
+    width: usize,
 }
 
 impl Text<'_> {
     fn whole(&self, end: &End<'_>) -> String {
         let mut text = format!("{}\n\n", self.style.bold(&self.run.environment.kernel.to_string()));
-        text.push_str(
-            "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and other\n\
-             listeners on the same port stay, this kernel\n\n",
-        );
+        // The first sentence is as wide as an ordinary terminal.
+        let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 6 };
+        let first = "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and \
+                     other listeners on the same port stay, this kernel";
+        let _ = writeln!(text, "{}\n", wrap(first, wide).join("\n"));
         let plain = Plain::of(&self.run.environment, self.verdicts);
-        let _ =
-            writeln!(text, "  with net.ipv4.tcp_migrate_req = 0 (the default{})", plain.off_here);
-        plain.off.iter().for_each(|sentence| text.push_str(&bullet(sentence)));
-        let _ = writeln!(text, "  with net.ipv4.tcp_migrate_req = 1{}", plain.on_here);
-        plain.on.iter().for_each(|sentence| text.push_str(&bullet(sentence)));
+        let off = format!("with net.ipv4.tcp_migrate_req = 0 (the default{})", plain.off_here);
+        text.push_str(&indented(&off, "  ", "    ", self.width));
+        plain.off.iter().for_each(|sentence| text.push_str(&self.bullet(sentence)));
+        let on = format!("with net.ipv4.tcp_migrate_req = 1{}", plain.on_here);
+        text.push_str(&indented(&on, "  ", "    ", self.width));
+        plain.on.iter().for_each(|sentence| text.push_str(&self.bullet(sentence)));
         let _ = writeln!(text, "\n{}", self.style.bold("What to do"));
-        plain.advice.iter().for_each(|advice| text.push_str(&item(advice)));
+        plain.advice.iter().for_each(|advice| text.push_str(&self.item(advice)));
         text.push_str(&self.deviations());
         if !self.flaky.is_empty() {
             let _ = writeln!(text, "\n{}", self.style.yellow("Flaky"));
-            self.flaky.iter().for_each(|line| text.push_str(&item(line)));
+            self.flaky.iter().for_each(|line| text.push_str(&self.item(line)));
         }
         text.push_str(&self.known_bugs());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
-        let _ = writeln!(text, "\n{} cases: {totals}; {took:.2} s", totals.finished());
-        text.push_str(
-            "`sockmig run quiz1 quiz2 --trace` shows the packets, `sockmig run` every case.\n",
-        );
+        let sum = format!("{} cases: {totals}; {took:.2} s", totals.finished());
+        let more = "`sockmig run quiz1 quiz2 --trace` shows the packets, `sockmig run` every case.";
+        for sentence in [sum.as_str(), more] {
+            let wide = if self.width < COLUMNS { self.width } else { usize::MAX };
+            let lines = wrap(sentence, wide).join("\n");
+            let _ = writeln!(text, "{}{lines}", if sentence == more { "" } else { "\n" });
+        }
         text
     }
 
@@ -122,7 +130,7 @@ impl Text<'_> {
         for (id, verdict) in self.verdicts {
             if let Verdict::Fail { mismatches } = verdict {
                 let wrong: Vec<&str> = mismatches.iter().map(|m| m.what.as_str()).collect();
-                text.push_str(&item(&format!("{id}: {}", wrong.join(", "))));
+                text.push_str(&self.item(&format!("{id}: {}", wrong.join(", "))));
             }
         }
         match text.is_empty() {
@@ -146,7 +154,7 @@ impl Text<'_> {
                 None => "No fix is known.".into(),
             };
             let case = self.case(id);
-            text.push_str(&item(&format!("{reason} {fix} (sockmig explain {case})")));
+            text.push_str(&self.item(&format!("{reason} {fix} (sockmig explain {case})")));
         }
         match text.is_empty() {
             true => text,
@@ -184,15 +192,15 @@ impl Text<'_> {
                 count => format!(" and {} more", count - 1),
             };
             let reason = reason.trim_end_matches('.');
-            text.push_str(&item(&format!("{}{more}: {reason}", ids[0])));
+            text.push_str(&self.item(&format!("{}{more}: {reason}", ids[0])));
         }
         match end.ending {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
-                text.push_str(&item(&format!("{not_run} cases: interrupted")));
+                text.push_str(&self.item(&format!("{not_run} cases: interrupted")));
             }
             Ending::NoLab { why, not_run } => {
-                text.push_str(&item(&format!("{not_run} cases: {why}")));
+                text.push_str(&self.item(&format!("{not_run} cases: {why}")));
             }
         }
         match text.is_empty() {
@@ -200,20 +208,20 @@ impl Text<'_> {
             false => format!("\n{}\n{text}", self.style.bold("Not checked")),
         }
     }
+
+    fn bullet(&self, text: &str) -> String {
+        indented(text, "    - ", "      ", self.width)
+    }
+
+    fn item(&self, text: &str) -> String {
+        indented(text, "  - ", "    ", self.width)
+    }
 }
 
-fn bullet(text: &str) -> String {
-    indented(text, "    - ", "      ")
-}
-
-fn item(text: &str) -> String {
-    indented(text, "  - ", "    ")
-}
-
-fn indented(text: &str, first: &str, others: &str) -> String {
+fn indented(text: &str, first: &str, others: &str, width: usize) -> String {
     let mut indent = first;
     let mut shown = String::new();
-    for line in wrap(text, COLUMNS - first.len()) {
+    for line in wrap(text, width.saturating_sub(first.len())) {
         let _ = writeln!(shown, "{indent}{line}");
         indent = others;
     }

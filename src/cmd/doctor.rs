@@ -9,13 +9,13 @@ use std::path::Path;
 
 use harness::kernel::{Kernel, Migration};
 use harness::process::Labs;
-use scenarios::{engine, report};
+use scenarios::{advice, engine};
 
 use crate::cmd::doctor::finding::Finding;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 use crate::output::stderr;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
 /// Checks everything and reports.
@@ -24,7 +24,7 @@ pub fn doctor() -> Exit {
     let (mut findings, exit) = match engine::probe(&labs) {
         Ok(kernel) => (findings(&Environment::read(kernel)), Exit::Expected),
         Err(broken) => {
-            stderr::complain(&report::no_lab(&broken));
+            stderr::complain(&advice::no_lab(&broken));
             (without_lab(), Exit::Unavailable)
         }
     };
@@ -32,7 +32,8 @@ pub fn doctor() -> Exit {
     findings.extend(machines::findings());
     let style = Style::of(&std::io::stdout());
     let mut to = Stdout::new();
-    let text: String = findings.iter().map(|finding| finding.shown(style)).collect();
+    let width = stdout::width();
+    let text: String = findings.iter().map(|finding| finding.shown(style, width)).collect();
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {

@@ -1,16 +1,18 @@
 //! `sockmig explain`: the teaching page of a case.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
+use scenarios::advice;
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::judge::expectation::Acceptable;
 use scenarios::known::{self, Known, KnownKind};
 use scenarios::lesson;
-use scenarios::report::{self, wrap, wrong_lines};
+use scenarios::report::{self, Retried, wrap, wrong_lines};
 
 use crate::cli::ExplainArguments;
 use crate::cmd::select::selected;
@@ -23,8 +25,12 @@ use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
 
-/// How wide sentences run after their labels.
+/// How wide sentences run after their labels, in a terminal of 80 columns and in the narrowest.
 const COLUMNS: usize = 68;
+const NARROWEST: usize = 20;
+
+/// How wide the labels are.
+const LABELS: usize = 12;
 
 /// Does what the command line asks for.
 pub fn explain(arguments: &ExplainArguments) -> Exit {
@@ -38,7 +44,8 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
             return Exit::NothingRan;
         }
     };
-    let mut page = Page { to: Stdout::new(), style: Style::of(&io::stdout()) };
+    let style = Style::of(&io::stdout());
+    let mut page = Page { to: Stdout::new(), style, told: BTreeSet::new() };
     match page.whole(&selection, !arguments.no_run).and_then(|exit| {
         page.to.flush()?;
         Ok(exit)
@@ -54,6 +61,8 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
 struct Page {
     to: Stdout,
     style: Style,
+    /// What was told of cases above, each with its label: what they share is told once.
+    told: BTreeSet<(&'static str, String)>,
 }
 
 impl Page {
@@ -86,14 +95,14 @@ impl Page {
         writeln!(self.to, "{name}")?;
         let lesson = lesson::about(case);
         if let Some(talk) = lesson.and_then(|lesson| lesson.talk.as_deref()) {
-            self.label("talk", talk)?;
+            self.once("talk", talk)?;
         }
         self.label("does", case.does)?;
         self.label("must", case.must)?;
         self.label("source", &case.sources())?;
         for (name, does) in lesson::functions(case) {
             if let Some(does) = does {
-                self.label("kernel", &format!("{name}() {does}."))?;
+                self.once("kernel", &format!("{name}() {does}."))?;
             }
         }
         let needs: Vec<&str> = needs(case).into_iter().map(described).collect();
@@ -101,7 +110,7 @@ impl Page {
             self.label("needs", &needs.join("; "))?;
         }
         if let Some(lesson) = lesson {
-            self.label("since", &lesson.since)?;
+            self.once("since", &lesson.since)?;
         }
         let about = |known: &&Known| case.selected().any(|selected| known.names(&selected.id()));
         for known in known::all().iter().filter(about) {
@@ -112,18 +121,27 @@ impl Page {
                 (KnownKind::Bug, None) => ("bug", " No fix is known.".to_owned()),
             };
             let text = format!("Linux {}: {}{fix}", kernels.join(", "), known.reason);
-            self.label(label, &text)?;
+            self.once(label, &text)?;
         }
         if let Some(lesson) = lesson {
-            self.label("do", &lesson.advice)?;
+            self.once("do", &lesson.advice)?;
         }
         Ok(())
+    }
+
+    /// A paragraph after its label, unless another case has had it.
+    fn once(&mut self, label: &'static str, text: &str) -> io::Result<()> {
+        match self.told.insert((label, text.to_owned())) {
+            true => self.label(label, text),
+            false => Ok(()),
+        }
     }
 
     /// A paragraph after its label.
     fn label(&mut self, label: &str, text: &str) -> io::Result<()> {
         let mut label = label;
-        for line in wrap(text, COLUMNS) {
+        let columns = stdout::text_width().saturating_sub(LABELS).clamp(NARROWEST, COLUMNS);
+        for line in wrap(text, columns) {
             writeln!(self.to, "{}", format!("  {label:<9} {line}").trim_end())?;
             label = "";
         }
@@ -168,7 +186,7 @@ impl Page {
             Err(Broken::Interrupted) => return Ok(Exit::Interrupted),
             Err(broken) => {
                 self.label("seen", "nothing, since there can be no laboratory here:")?;
-                self.label("", &report::no_lab(&broken))?;
+                self.label("", &advice::no_lab(&broken))?;
                 return self.expected(shown).map(|()| Exit::Expected);
             }
         };
@@ -178,6 +196,14 @@ impl Page {
                 let (why, id) =
                     (outcome.verdict.reason().unwrap_or("nothing".into()), selected.id());
                 self.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
+            }
+        }
+        for outcome in &outcomes {
+            if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
+                self.label(retried.word(), &format!("{}: {}", outcome.id, retried.often()))?;
+                for line in retried.tries() {
+                    self.label("", &line)?;
+                }
             }
         }
         let sides: Vec<Side> = shown
@@ -238,7 +264,7 @@ fn of_one_family(shown: &[Selected]) -> Vec<Selected> {
 /// Runs cases, one after the other.
 fn ran(shown: &[Selected]) -> Result<Vec<Outcome>, Broken> {
     interrupt::catch()
-        .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", report::refusal(&e))))?;
+        .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", advice::refusal(&e))))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
     let plan = RunPlan { jobs: 1, ..RunPlan::default() };
@@ -282,7 +308,9 @@ fn described(need: Need) -> &'static str {
         Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
         Need::SockDiag => "sockets that netlink lists (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
-        Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
+        Need::ExplicitOnly => {
+            "to be named, as it triggers a warning or a leak on kernels with a known bug"
+        }
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
         Need::Programs => "eBPF programs",
         Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",

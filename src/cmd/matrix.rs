@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use harness::process::interrupt;
 use harness::process::thread::spawn_scoped;
+use scenarios::advice;
 use scenarios::case::Selected;
-use scenarios::report;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -24,7 +24,7 @@ use vm::machine::qemu::Clock;
 use crate::cli::{MatrixArguments, Shard};
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{KernelRow, RowEvent, RunOptions};
-use crate::cmd::select::selected;
+use crate::cmd::select::selected_beside;
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
@@ -46,7 +46,7 @@ const LONGEST_NAME: usize = 240;
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
     let bisects = arguments.bisect.is_some();
-    let selection = match selected(&arguments.ids) {
+    let selection = match selected_beside(&arguments.ids, bisects, "--bisect", &["bug", "fix"]) {
         Ok(selection) => selection,
         Err(unknown) => {
             stderr::complain(&unknown);
@@ -65,15 +65,19 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
+    // Results that have nowhere to go are not worth hours.
+    let (mut fan_out, out) = match listeners(arguments) {
+        Ok(listeners) => listeners,
+        Err(e) => return unavailable(&format_args!("{e:#}"), bisects),
+    };
     let cache = match Cache::open() {
         Ok(cache) => cache,
         Err(e) => return unavailable(&e, bisects),
     };
     if let Err(e) = interrupt::catch() {
-        let why = report::refusal(&e);
+        let why = advice::refusal(&e);
         return unavailable(&format_args!("cannot catch Ctrl-C: {why}"), bisects);
     }
-    let (mut fan_out, out) = listeners(arguments);
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let plan = MatrixPlan {
         matrix: Matrix {
@@ -103,21 +107,25 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
 }
 
 /// Everybody who was asked to listen, and the directory for what is kept.
-fn listeners(arguments: &MatrixArguments) -> (FanOut, Option<OutDirectory>) {
-    let opened = arguments.out.as_deref().map(OutDirectory::open).transpose();
-    let (out, error) = opened.map_or_else(|e| (None, Some(e)), |out| (out, None));
-    let mut fan_out = FanOut::new(Files {
-        json: out.as_ref().map(|out| out.file("matrix.json")),
+///
+/// # Errors
+/// The first result that could not be written where it is wanted.
+fn listeners(arguments: &MatrixArguments) -> anyhow::Result<(FanOut, Option<OutDirectory>)> {
+    let mut files = Files {
+        json: None,
         junit: arguments.junit.clone(),
         markdown: arguments.markdown.clone(),
         summary: Files::github_summary(),
-    });
-    if let Some(e) = error {
-        fan_out.write_error(&e);
-    }
+    };
+    // First what makes no directory.
+    files.check()?;
+    let out = arguments.out.as_deref().map(OutDirectory::open).transpose()?;
+    files.json = out.as_ref().map(|out| out.file("matrix.json"));
+    files.check()?;
+    let mut fan_out = FanOut::new(files);
     let style = Style::of(&std::io::stdout());
     fan_out.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
-    (fan_out, out)
+    Ok((fan_out, out))
 }
 
 fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 
-use crate::cli::MergeArguments;
+use crate::cli::{MOST_SHARDS, MergeArguments};
 use crate::cmd::matrix::fan_out::Files;
 use crate::exit::Exit;
 use crate::output::document::{KernelDocument, MatrixDocument};
@@ -61,7 +61,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     if let Some(missing) = &missing {
         stderr::complain(&missing);
     }
-    Ok(match Exit::of_matrix(&found, &[], false) {
+    Ok(match Exit::of_matrix(&found, &[], arguments.deny_flaky) {
         // Nobody interrupted this command; a part of the answer is missing.
         Exit::Interrupted => Exit::Unavailable,
         // A shard that is missing leaves the question unanswered, as an error does.
@@ -167,7 +167,9 @@ impl Shards {
     fn add(&mut self, name: &str, shard: Option<&str>) -> Result<()> {
         for shard in shard.iter().flat_map(|shards| shards.split(", ")) {
             let numbers = shard.split_once('/').and_then(|(k, n)| Some((parse(k)?, parse(n)?)));
-            let Some((k, n)) = numbers.filter(|(k, n)| (1..=*n).contains(k) && *n <= 10_000) else {
+            let Some((k, n)) =
+                numbers.filter(|(k, n)| (1..=*n).contains(k) && *n as usize <= MOST_SHARDS)
+            else {
                 bail!("{name} says that it is shard `{shard}`, which is not a shard");
             };
             match &self.of {

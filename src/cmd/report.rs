@@ -12,6 +12,9 @@ use crate::output::read::read;
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
+/// As a file's name it means what is not a file.
+const STANDARD_OUTPUT: &str = "-";
+
 /// Does what the command line asks for.
 pub fn report(arguments: &ReportArguments) -> Exit {
     if let Some(taken) = taken_twice(arguments) {
@@ -69,6 +72,10 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
         capture::find(document, capture).and_then(|file| capture::link(&place, &file))
     };
     let page = page::page(&combined, &links);
+    if arguments.out == Path::new(STANDARD_OUTPUT) {
+        let mut stdout = Stdout::exact();
+        return Ok(stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush())?);
+    }
     file::write_whole(&arguments.out, page.as_bytes())?;
     let mut stdout = Stdout::new();
     let out = arguments.out.display();

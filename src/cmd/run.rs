@@ -8,14 +8,14 @@ use anyhow::Result;
 use harness::kernel::taint::Taint;
 use harness::process::interrupt;
 use harness::process::{Broken, Labs};
+use scenarios::advice;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, RunPlan};
 use scenarios::judge::Verdict;
-use scenarios::report;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};
-use crate::cmd::select::selected;
+use crate::cmd::select::selected_beside;
 use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Environment, Finished, NotKept, Run};
@@ -33,7 +33,9 @@ use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn run(arguments: &RunArguments) -> Exit {
-    let selection = match selected(&arguments.ids) {
+    let traced = arguments.trace.is_some();
+    let hows = ["ladder", "plain"];
+    let selection = match selected_beside(&arguments.ids, traced, "--trace", &hows) {
         Ok(selection) => selection,
         Err(unknown) => {
             stderr::complain(&unknown);
@@ -54,7 +56,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
             let nested = env::var_os("KSFT_TAP_LEVEL").is_some();
             consumers.add(Ktap::new(stdout, Dialect::Tap13, nested));
         }
-        Format::Json => consumers.add(Json::new(stdout)),
+        Format::Json => consumers.add(Json::new(Stdout::exact())),
     }
     if let Some(path) = &arguments.junit {
         consumers.add_file(path.clone(), Junit::new);
@@ -95,7 +97,7 @@ pub fn execute(
 ) -> Result<Totals, Exit> {
     let started = Instant::now();
     if let Err(e) = interrupt::catch() {
-        stderr::complain(&format_args!("cannot catch Ctrl-C: {}", report::refusal(&e)));
+        stderr::complain(&format_args!("cannot catch Ctrl-C: {}", advice::refusal(&e)));
         return Err(Exit::Unavailable);
     }
     let labs = Labs::default();
@@ -103,7 +105,7 @@ pub fn execute(
         if broken == Broken::Interrupted {
             return Exit::Interrupted;
         }
-        stderr::complain(&report::no_lab(&broken));
+        stderr::complain(&advice::no_lab(&broken));
         Exit::Unavailable
     })?;
     let run = Run {
@@ -127,7 +129,7 @@ pub fn execute(
             consumers.each(|consumer| consumer.finished(&run, &finished));
         }
         Event::Lacking { at_a_time, of, call } => {
-            let limits = report::limits(of);
+            let limits = advice::limits(of);
             match at_a_time {
                 0 => stderr::complain(&format_args!("{call}; {limits}")),
                 1 => stderr::complain(&format_args!(

@@ -83,6 +83,12 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
 fn prepare(arguments: &VmRunArguments) -> Result<(Bootable, Hardware)> {
     let kernels = prepare::kernels(&arguments.machine).map_err(anyhow::Error::msg)?;
     let Some(kernel) = choice::newest(&kernels) else { bail!("no kernel was named") };
+    if kernels.len() > 1 {
+        let (count, name) = (kernels.len(), kernel.name());
+        stderr::complain(&format_args!(
+            "of {count} kernels the newest is booted, {name}; --kernel names another"
+        ));
+    }
     let workshop = Workshop::new(Cache::open()?, &arguments.machine);
     Ok(workshop.prepare(kernel, &mut |_| {})?)
 }

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::escape;
 use crate::html::combine::Combined;
 use crate::html::contents::{Limits, Links, Page};
 use crate::html::digest::digest;
@@ -45,7 +46,7 @@ pub fn page(combined: &Combined, links: Links<'_>) -> String {
         page.limits = tighter;
         text = page.whole().into_string();
     }
-    text
+    escape::markup(text)
 }
 
 impl Page<'_> {

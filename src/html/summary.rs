@@ -187,12 +187,9 @@ fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
     html! {
         p class="bug" { (code_of(bug.reason)) }
         dl class="claims" {
-            dt { "fixed by" }
-            dd {
-                @match bug.fix {
-                    Some(fix) => { (commit(fix)) },
-                    None => "nothing that is known",
-                }
+            @match bug.fix {
+                Some(fix) => { dt { "fixed by" } dd { (commit(fix)) } },
+                None => { dt { "fix" } dd { "no fix known" } },
             }
             dt { "on" }
             dd { (mark::names(found, &bug.kernels)) }

@@ -137,7 +137,7 @@ fn legend(page: &Page<'_>) -> Markup {
             }
             div {
                 dt { "3/12" }
-                dd { "3 of a cell's 12 have this result, the others one that stands before it in this list" }
+                dd { "3 of 12 cases have this result; the rest have a result listed before it" }
             }
             div { dt { "empty" } dd { "not asked for in that document" } }
         }

@@ -9,6 +9,9 @@ use harness::trace::{Act, Line, Part};
 /// This many acts of the same kind in a row are taken together.
 const ALIKE: usize = 5;
 
+/// What traces call the client that comes last, to see whether the listeners still work.
+const FRESH: &str = "fresh";
+
 /// Neighbouring lines that become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fold {
@@ -34,12 +37,12 @@ pub fn folded(lines: &[Line], wrong: &BTreeSet<usize>) -> Vec<Fold> {
         let unnamed = run(&nameless);
         let acts = run(&|line| alike(&lines[at], line));
         if unnamed > 1 {
-            let text = segments(&lines[at..at + unnamed]);
+            let text = counted(&lines[at..at + unnamed], "");
             folds.push(Fold { from: at, to: at + unnamed, text });
             at += unnamed;
         } else if acts >= ALIKE {
             let shown = |at: usize| lines[at].act().map_or_else(String::new, ToString::to_string);
-            let text = format!("{} to {}: {acts} acts", shown(at), shown(at + acts - 1));
+            let text = format!("{} to {}: {acts} steps", shown(at), shown(at + acts - 1));
             folds.push(Fold { from: at, to: at + acts, text });
             at += acts;
         } else {
@@ -47,7 +50,7 @@ pub fn folded(lines: &[Line], wrong: &BTreeSet<usize>) -> Vec<Fold> {
         }
     }
     if epilogue < lines.len() {
-        let text = format!("then: {}", segments(&lines[epilogue..]));
+        let text = counted(&lines[epilogue..], "more ");
         folds.push(Fold { from: epilogue, to: lines.len(), text });
     }
     folds
@@ -86,7 +89,7 @@ fn nameless(line: &Line) -> bool {
 }
 
 fn fresh(line: &Line) -> bool {
-    client(line) == Some("fresh")
+    client(line) == Some(FRESH)
 }
 
 /// Whether two lines are acts of one kind.
@@ -97,32 +100,37 @@ fn alike(one: &Line, other: &Line) -> bool {
     }
 }
 
-/// `13 segments of fresh, C`.
-fn segments(lines: &[Line]) -> String {
+/// `13 more packets of C and a second client, 1 more step`, where `more` stands before each of
+/// the things that are counted.
+fn counted(lines: &[Line], more: &str) -> String {
     let count = lines.iter().filter(|line| line.ends().is_some()).count();
-    let acts = lines.len() - count;
+    let steps = lines.len() - count;
     let clients: BTreeSet<&str> = lines.iter().filter_map(client).collect();
     let (named, others): (Vec<&str>, Vec<&str>) =
         clients.into_iter().partition(|name| name.parse::<SocketAddr>().is_err());
-    let mut who: Vec<String> = named.into_iter().map(str::to_owned).collect();
+    let mut who: Vec<String> = named.into_iter().map(called).collect();
     match others.len() {
         0 => {}
         1 => who.push("a client without a name".into()),
         many => who.push(format!("{many} clients without names")),
     }
     let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        _ => format!("{count} {word}s"),
+        1 => format!("1 {more}{word}"),
+        _ => format!("{count} {more}{word}s"),
     };
     if count == 0 {
-        return plural(acts, "act");
+        return plural(steps, "step");
     }
-    let mut text = plural(count, "segment");
-    if !who.is_empty() {
-        text = format!("{text} of {}", who.join(", "));
-    }
-    if acts > 0 {
-        text = format!("{text}, {}", plural(acts, "act"));
-    }
-    text
+    let who = match who.as_slice() {
+        [] => String::new(),
+        [one] => format!(" of {one}"),
+        [first @ .., last] => format!(" of {} and {last}", first.join(", ")),
+    };
+    let text = plural(count, "packet") + &who;
+    if steps > 0 { format!("{text}, {}", plural(steps, "step")) } else { text }
+}
+
+/// A client by its name; the one that a case sends last has none that says what it is.
+fn called(client: &str) -> String {
+    if client == FRESH { "a second client".into() } else { client.to_owned() }
 }

@@ -21,16 +21,36 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return File::create(path)?.write_all(bytes);
         }
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let mut unfinished = tempfile::Builder::new();
-        unfinished.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
-        let file = unfinished.make_in(directory.unwrap_or(Path::new(".")), |name| {
-            File::options().write(true).create_new(true).open(name)
-        })?;
+        let file = unfinished(path)?;
         file.as_file().write_all(bytes)?;
         file.persist(path).map(drop).map_err(|not_renamed| not_renamed.error)
     };
     write().with_context(|| cannot_write(path))
+}
+
+/// A file that may get the name `path` when it is whole, and is removed if it does not.
+fn unfinished(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut unfinished = tempfile::Builder::new();
+    unfinished.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
+    unfinished.make_in(directory.unwrap_or(Path::new(".")), |name| {
+        File::options().write(true).create_new(true).open(name)
+    })
+}
+
+/// Whether a file could be written there: its directory exists, and lets one be made. Nothing
+/// is left of the try.
+///
+/// # Errors
+/// The reason why not.
+pub fn check(path: &Path) -> Result<()> {
+    let tried = match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // Who reads from a pipe would take the try for all there is.
+        Ok(there) if !there.is_file() => Ok(()),
+        _ => unfinished(path).map(drop),
+    };
+    tried.with_context(|| cannot_write(path))
 }
 
 fn cannot_write(path: &Path) -> String {

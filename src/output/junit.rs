@@ -8,6 +8,7 @@ use scenarios::report::{self, wrong_names};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::retried;
+use crate::output::xml::{ResultType, xml};
 
 /// Gathers results, and writes them at the end: the format wants its counts in front.
 pub struct Junit<W> {
@@ -49,17 +50,21 @@ impl<W: Write> Consumer for Junit<W> {
             Verdict::Pass { .. } => {}
             Verdict::Fail { mismatches } => {
                 let wrong = wrong_names(mismatches);
+                status.set_type(ResultType::Deviation.name());
                 status.set_message(format!("the kernel deviates in: {wrong}"));
                 status.set_description(explained.unwrap_or_default());
             }
             Verdict::Error { reason } => {
+                status.set_type(ResultType::Laboratory.name());
                 status.set_message(reason.clone());
                 status.set_description(explained.unwrap_or_default());
             }
             Verdict::Skip { reason } => {
+                status.set_type(ResultType::Skip.name());
                 status.set_message(reason.to_string());
             }
             Verdict::KnownBug { reason, .. } => {
+                status.set_type(ResultType::KnownBug.name());
                 status.set_message(format!("known bug: {reason}"));
                 status.set_description(explained.unwrap_or_default());
             }
@@ -79,7 +84,7 @@ impl<W: Write> Consumer for Junit<W> {
         let mut suite = std::mem::replace(&mut self.suite, TestSuite::new("sockmig"));
         suite.set_time(end.took);
         report.add_test_suite(suite);
-        report.serialize(&mut self.to).map_err(io::Error::other)?;
+        self.to.write_all(xml(&report)?.as_bytes())?;
         self.to.flush()
     }
 }

@@ -144,8 +144,8 @@ impl Asked<'_> {
             Migration::Works => {
                 "Where listeners of one port are set up differently, do not close them while \
                  they have connections: pass them on to the new server (SCM_RIGHTS, inherited \
-                 descriptors), or choose their new listener with an eBPF program of type \
-                 sk_reuseport/migrate."
+                 descriptors), or choose which listener gets the connections with an eBPF \
+                 program of type sk_reuseport/migrate."
             }
             Migration::SysctlOnly | Migration::Absent => {
                 "Do not close a listener that has connections: pass it on to the new server \

@@ -1,5 +1,7 @@
 //! Reading the documents back, and saying in one sentence why one cannot be read.
 
+mod printable;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use crate::escape::{self, ForPeople};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
 
 /// A document of one of the two kinds.
@@ -26,7 +29,8 @@ pub struct Unreadable(String);
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // It may quote the document.
+        f.write_str(&ForPeople::new(false).shown(&escape::line(&self.0)))
     }
 }
 
@@ -54,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
     if bytes.trim_ascii().is_empty() {
         return Err(Unreadable("is empty".into()));
     }
-    let header: Header = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+    let header: Header = printable::from_json(bytes).map_err(|e| match e.classify() {
         Category::Eof => Unreadable("is cut off: it ends in the middle of the JSON".into()),
         Category::Syntax | Category::Io => Unreadable(format!("is not JSON: {e}")),
         Category::Data => Unreadable("is JSON, and no document of sockmig".into()),
@@ -100,7 +104,7 @@ fn rename(id: &mut String) {
 }
 
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(bytes)
+    printable::from_json(bytes)
         .map_err(|e| Unreadable(format!("is a damaged document of sockmig: {e}")))
 }
 

@@ -4,14 +4,17 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use crate::escape::ForPeople;
+
 /// Says a sentence, with the name of the command before it.
 pub fn complain(sentence: &dyn Display) {
     line(&format_args!("sockmig: {sentence}"));
 }
 
-/// Says a line, in one piece: other processes may write to the same file.
+/// Says a line, in one piece: other processes may write to the same file. What it quotes of
+/// documents and of users is escaped.
 pub fn line(text: &dyn Display) {
-    write(format!("{text}\n").as_bytes());
+    write(ForPeople::new(false).shown(&format!("{text}\n")).as_bytes());
 }
 
 /// Passes bytes on as they are.

@@ -3,16 +3,28 @@
 use std::env;
 use std::io::{self, Write};
 
+use crate::escape::ForPeople;
+use crate::style::Style;
+
 /// stdout for a consumer. A reader that has gone away (`| head -1`) is not an error; other
 /// errors say that it was stdout that could not be written.
+///
+/// What is for people is escaped on its way, whoever wrote it.
 pub struct Stdout {
     gone: bool,
+    people: Option<ForPeople>,
 }
 
 impl Stdout {
-    /// The process's stdout.
+    /// The process's stdout, for people.
     pub fn new() -> Self {
-        Self { gone: false }
+        let colour = Style::of(&io::stdout()).has_colour();
+        Self { gone: false, people: Some(ForPeople::new(colour)) }
+    }
+
+    /// The same for programs: exactly what is written.
+    pub fn exact() -> Self {
+        Self { gone: false, people: None }
     }
 
     fn unless_gone<T>(&mut self, instead: T, result: io::Result<T>) -> io::Result<T> {
@@ -34,7 +46,13 @@ impl Write for Stdout {
         if self.gone {
             return Ok(bytes.len());
         }
-        let written = io::stdout().write(bytes);
+        let written = match &mut self.people {
+            Some(people) => {
+                let shown = people.shown(&String::from_utf8_lossy(bytes));
+                io::stdout().write_all(shown.as_bytes()).map(|()| bytes.len())
+            }
+            None => io::stdout().write(bytes),
+        };
         self.unless_gone(bytes.len(), written)
     }
 

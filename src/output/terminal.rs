@@ -20,6 +20,9 @@ use crate::style::Style;
 /// Columns that an id gets.
 const ID_COLUMNS: usize = 40;
 
+/// What the terminal of a narrower one breaks is broken between words instead.
+const ROOMY: usize = 80;
+
 /// Writes for people.
 pub struct Terminal<W> {
     to: W,
@@ -79,10 +82,17 @@ impl<W: Write> Terminal<W> {
                     text::around(&ladder, report::CONTEXT, self.width, self.style)
                 }
             };
-            let block = report::explain(selected, kernel, outcome, capture, draw);
+            let columns = self.width.saturating_sub(12).clamp(20, report::COLUMNS);
+            let block = report::explain_in(columns, selected, kernel, outcome, capture, draw);
             return format!("{word} {block}\n\n");
         }
         let mut shown = format!("{word} {title:<ID_COLUMNS$} {remark}").trim_end().to_owned();
+        // A line for each case, but in a terminal that would break it anywhere.
+        if self.width < ROOMY && shown.chars().count() > self.width {
+            let below = report::wrap(&remark, self.width.saturating_sub(6));
+            shown = format!("{word} {title}");
+            below.iter().for_each(|line| shown.push_str(&format!("\n      {line}")));
+        }
         shown.push('\n');
         if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
             for line in retried.to_string().lines() {
@@ -141,7 +151,12 @@ impl<W: Write> Consumer for Terminal<W> {
             Ok(gate) => format!("final ACKs held by {gate}\n"),
             Err(_) => String::new(),
         };
-        self.write(&format!("{kernel}, {who}: {cases} cases{rounds}, {jobs} at a time\n{gate}\n"))
+        let head = format!("{kernel}, {who}: {cases} cases{rounds}, {jobs} at a time");
+        let head = match self.width < ROOMY {
+            true => report::wrap(&head, self.width).join("\n"),
+            false => head,
+        };
+        self.write(&format!("{head}\n{gate}\n"))
     }
 
     fn started(&mut self, id: &str) {
@@ -213,7 +228,12 @@ impl<W: Write> Consumer for Terminal<W> {
         let totals = end.totals;
         let (runs, took) = (totals.finished(), end.took.as_secs_f64());
         let word = if run.rounds == 1 { "cases" } else { "runs" };
-        let _ = writeln!(shown, "\n{runs} {word}: {totals}; {took:.2} s");
+        let sum = format!("{runs} {word}: {totals}; {took:.2} s");
+        let sum = match self.width < ROOMY {
+            true => report::wrap(&sum, self.width).join("\n"),
+            false => sum,
+        };
+        let _ = writeln!(shown, "\n{sum}");
         self.write(&shown)
     }
 }

@@ -7,6 +7,7 @@ use rstest::rstest;
 use scenarios::engine::Ending;
 
 use crate::cli::TraceStyle;
+use crate::fixture::junit_rules;
 use crate::fixture::run::{all, run, written};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, Run};
@@ -86,7 +87,9 @@ fn broken_output_is_refused(#[case] text: &str, #[case] why: &str) {
 
 #[test]
 fn junit() {
-    insta::assert_snapshot!(all(|to| Box::new(Junit::new(to))));
+    let xml = all(|to| Box::new(Junit::new(to)));
+    assert_eq!(junit_rules::check(&xml), Ok(()));
+    insta::assert_snapshot!(xml);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     ("broken/nothing_outlives_a_killed_sockmig", Needs::Machine, nothing_outlives_sockmig),
     ("broken/interrupted_shows_what_there_was", Needs::Two, interrupted_shows_what_there_was),
     ("broken/too_little_memory", Needs::Two, too_little_memory),
-    ("broken/what_is_no_kernel", Needs::Machine, what_is_no_kernel),
+    ("broken/what_is_no_kernel", Needs::Elf, what_is_no_kernel),
     ("broken/a_port_that_sends_garbage", Needs::Kernel, a_port_that_sends_garbage),
     ("broken/no_room_for_a_machine", Needs::Kernel, no_room_for_a_machine),
     ("broken/an_out_directory_that_cannot_be", Needs::Machine, an_out_directory_that_cannot_be),
@@ -145,7 +145,7 @@ fn what_is_no_kernel(kernels: &Kernels) {
     let mut arm = [0; 0x300];
     arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
     write("Image", &arm);
-    let vmlinux = fs::read(kernels.vmlinux().expect("the newest has an ELF")).expect("read");
+    let vmlinux = fs::read(kernels.vmlinux().expect("it is needed")).expect("read");
     write("vmlinux", &vmlinux[..vmlinux.len() / 2]);
     fs::create_dir(place.path().join("directory")).expect("mkdir");
     let own = env!("CARGO_BIN_EXE_sockmig");

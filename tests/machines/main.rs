@@ -18,20 +18,28 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
-use kernels::Kernels;
+use kernels::{EDGES, Kernels};
 
-/// What a test needs of this machine, apart from one kernel.
+/// What a test needs of this machine: which kernels it can use, and what it boots them with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
-    /// A kernel, and nothing to boot it with.
+    /// Nothing.
+    Nothing,
+    /// Any kernel, and nothing to boot it with.
     Kernel,
-    /// One machine at a time.
+    /// Any kernel, one machine at a time.
     Machine,
-    /// Two kernels, and two machines at a time.
+    /// A kernel with migration (Linux 5.14), one machine at a time.
+    Migrating,
+    /// A kernel that brings modules, one machine at a time.
+    Modules,
+    /// A kernel that is booted from an ELF, one machine at a time.
+    Elf,
+    /// Any two kernels, and two machines at a time.
     Two,
-    /// The last kernel with the lost wake-up, and the first with the fix.
+    /// The last kernel with the lost wake-up in its line, and the first with the fix.
     Edge,
-    /// A KVM that opens and never runs a guest.
+    /// A KVM that opens and never runs a guest, and any kernel.
     DeadKvm,
 }
 
@@ -57,6 +65,8 @@ fn main() -> ExitCode {
     let kernels = Kernels::in_cache();
     let mut tests =
         [bisect::TESTS, matrix::TESTS, program::TESTS, reload::TESTS, broken::TESTS].concat();
+    let any_cache: Test = ("kernels/any_cache_will_do", Needs::Nothing, kernels::any_cache_will_do);
+    tests.push(any_cache);
     // After others, a test that needs two machines would leave one idle while it waits.
     tests.sort_by_key(|(_, needs, _)| needs.machines() == 1);
     let trials = tests.into_iter().map(|test| trial(test, &kernels));
@@ -79,6 +89,9 @@ fn trial((name, needs, test): Test, kernels: &Kernels) -> Trial {
 }
 
 fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
+    if needs == Needs::Nothing {
+        return None;
+    }
     if kernels.is_empty() {
         return Some("no kernel in the cache: sockmig kernels fetch".into());
     }
@@ -90,7 +103,17 @@ fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
     }
     match needs {
         Needs::Edge if kernels.edge().is_none() => {
-            Some("sockmig kernels fetch 6.1.174 6.1.176".into())
+            let edges = EDGES.map(|edge| format!("sockmig kernels fetch {}", edge.join(" ")));
+            Some(edges.join(", or "))
+        }
+        Needs::Migrating if kernels.migrating().is_none() => {
+            Some("no kernel with migration in the cache: sockmig kernels fetch 6.12".into())
+        }
+        Needs::Modules if kernels.with_modules().is_none() => {
+            Some("no kernel with modules in the cache: sockmig kernels fetch 6.12".into())
+        }
+        Needs::Elf if kernels.vmlinux().is_none() => {
+            Some("no kernel in the cache is booted from an ELF: sockmig kernels fetch 6.12".into())
         }
         Needs::DeadKvm if !kernels.has_dead_kvm() => {
             Some("no KVM that is known to open and run nothing".into())

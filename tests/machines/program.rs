@@ -14,13 +14,14 @@ pub const TESTS: &[Test] = &[
     ("vm_run/exit_codes_are_the_programs", Needs::Machine, exit_codes_are_the_programs),
     ("vm_run/output_is_exact_and_apart", Needs::Machine, output_is_exact_and_apart),
     ("vm_run/a_program_finds_what_it_finds_here", Needs::Machine, a_program_finds_what_it_finds),
-    ("vm_run/modules_come_when_they_are_needed", Needs::Machine, modules_come_when_needed),
+    ("vm_run/modules_come_when_they_are_needed", Needs::Modules, modules_come_when_needed),
     ("vm_run/what_cannot_run_is_refused", Needs::Kernel, what_cannot_run_is_refused),
     ("vm_run/a_panic_ends_with_the_console", Needs::Machine, a_panic_ends_with_the_console),
     ("vm_run/silence_is_not_waited_out", Needs::Machine, silence_is_not_waited_out),
     ("vm_run/garbage_on_the_port_is_shown", Needs::Machine, garbage_on_the_port_is_shown),
     ("vm_run/a_machine_killed_from_outside", Needs::Machine, a_machine_killed_from_outside),
     ("vm_run/interrupted", Needs::Machine, interrupted),
+    ("vm_run/of_several_kernels_it_says_which", Needs::Two, of_several_it_says_which),
 ];
 
 /// `sockmig vm-run` on this kernel, the program playing `part`.
@@ -63,7 +64,8 @@ fn output_is_exact_and_apart(kernels: &Kernels) {
 }
 
 fn modules_come_when_needed(kernels: &Kernels) {
-    let ended = run(&mut vm_run(kernels.newest(), &[], &["need-a-module"]));
+    let kernel = kernels.with_modules().expect("it is needed");
+    let ended = run(&mut vm_run(kernel, &[], &["need-a-module"]));
     assert_eq!(ended.stdout, "false, Ok(()), true\n", "{ended}");
 }
 
@@ -196,4 +198,12 @@ fn interrupted(kernels: &Kernels) {
     interrupt(&child);
     says(&end(child), 130, &["interrupted"]);
     marked.assert_gone();
+}
+
+fn of_several_it_says_which(kernels: &Kernels) {
+    let [older, newer] = kernels.two();
+    let ended = run(&mut vm_run(older, &["--kernel", newer], &["exit", "3"]));
+    let said =
+        format!("sockmig: of 2 kernels the newest is booted, {newer}; --kernel names another\n");
+    assert_eq!((ended.code, &*ended.stderr), (Some(3), &*said), "{ended}");
 }

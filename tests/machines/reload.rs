@@ -7,7 +7,7 @@ use crate::support::{Ended, run, sockmig};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    ("reload/who_loses_in_a_guest", Needs::Machine, who_loses_in_a_guest),
+    ("reload/who_loses_in_a_guest", Needs::Migrating, who_loses_in_a_guest),
     (
         "reload/what_is_missing_in_a_guest_is_reported",
         Needs::Machine,
@@ -22,12 +22,13 @@ fn reload(kernel: &str, more: &[&str]) -> Ended {
 
 fn who_loses_in_a_guest(kernels: &Kernels) {
     let strategies = ["own/naive", "own/passing", "--rtt", "500", "--format", "json"];
-    let ended = reload(kernels.newest(), &strategies);
+    let newest = kernels.migrating().expect("it is needed");
+    let ended = reload(newest, &strategies);
     assert_eq!(ended.code, Some(0), "{ended}");
     let document: Value =
         serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
     let kernel = &document["environment"]["kernel"];
-    assert!(kernel.to_string().contains(kernels.newest()), "{kernel}");
+    assert!(kernel.to_string().contains(newest), "{kernel}");
     let rows = document["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 4, "{ended}");
     for row in rows {

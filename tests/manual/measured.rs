@@ -10,7 +10,11 @@ use crate::support::{run, sockmig};
 /// # Errors
 /// In what it has not.
 pub fn check(command: &str, lines: &[&str]) -> Result<(), String> {
-    let Some(arguments) = command.strip_prefix("sockmig ") else { return Ok(()) };
+    let Some(arguments) = command.strip_prefix("sockmig ") else {
+        // Something else has run sockmig.
+        let arguments = command.split_once(" -- sockmig ").map(|(_, arguments)| arguments);
+        return arguments.map_or(Ok(()), |arguments| ktap(arguments, lines));
+    };
     parse(&arguments.split_whitespace().collect::<Vec<_>>())?;
     match arguments.split_whitespace().next() {
         Some("reload") => {
@@ -77,5 +81,38 @@ fn matrix(lines: &[&str]) -> Result<(), String> {
     match rows[1..].iter().flat_map(|row| &row[1..]).find(|cell| !is_cell(cell)) {
         Some(cell) => Err(format!("`{cell}` is not the cell of a matrix")),
         None => Ok(()),
+    }
+}
+
+/// The plan and the results of a run in KTAP are those of the cases that it names today.
+fn ktap(arguments: &str, lines: &[&str]) -> Result<(), String> {
+    parse(&arguments.split_whitespace().collect::<Vec<_>>())?;
+    let Some(prefixes) = arguments.strip_prefix("run --format ktap ") else {
+        return Err(format!("nobody knows the form of what `{arguments}` prints"));
+    };
+    let prefixes: Vec<String> = prefixes.split_whitespace().map(str::to_owned).collect();
+    let selected = scenarios::catalogue::select(&prefixes).map_err(|e| e.to_string())?;
+    let plan = format!("1..{}", selected.len());
+    if lines.get(1) != Some(&plan.as_str()) {
+        return Err(format!("{plan} is planned today, not {}", lines.get(1).unwrap_or(&"nothing")));
+    }
+    for line in lines {
+        let Some((number, id)) = line.strip_prefix("ok ").and_then(|rest| rest.split_once(' '))
+        else {
+            continue;
+        };
+        let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let named = at.and_then(|at| selected.get(at)).map(scenarios::case::Selected::id);
+        if named.as_deref() != Some(id) {
+            return Err(format!("test {number} is {} today, not {id}", named.unwrap_or_default()));
+        }
+    }
+    let totals = lines.iter().find_map(|line| line.strip_prefix("# Totals: "));
+    let counts = totals.unwrap_or_default().split_whitespace().filter_map(|count| {
+        count.split_once(':').and_then(|(_, number)| number.parse::<usize>().ok())
+    });
+    match counts.sum::<usize>() {
+        sum if sum == selected.len() => Ok(()),
+        sum => Err(format!("the totals are about {sum} cases, and the plan about {plan}")),
     }
 }

@@ -180,7 +180,12 @@ fn cases(lines: &[&str]) -> Vec<Shown> {
 fn lasting(line: &str) -> String {
     let timed = line.get(1..10).is_some_and(|time| time.trim().parse::<f64>().is_ok());
     let line = if timed { format!("{}{}", &line[..1], &line[10..]) } else { line.to_owned() };
-    line.split("(then: ").next().unwrap_or_default().trim_end().to_owned()
+    // How much more came differs.
+    let more = line.match_indices('(').find(|(at, _)| {
+        let mut words = line[at + 1..].split(' ');
+        words.next().is_some_and(|word| word.parse::<u32>().is_ok()) && words.next() == Some("more")
+    });
+    line[..more.map_or(line.len(), |(at, _)| at)].trim_end().to_owned()
 }
 
 /// A kernel without migration skips some of what is shown, and another one may not have the

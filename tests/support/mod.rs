@@ -118,7 +118,7 @@ pub struct Marked {
 pub fn mark(command: &mut Command) -> Marked {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mark = format!("SOCKMIG_MARK={}-{count}", std::process::id());
+    let mark = format!("MARK_OF_A_TEST={}-{count}", std::process::id());
     let (name, value) = mark.split_once('=').expect("a mark");
     command.env(name, value);
     Marked { mark }

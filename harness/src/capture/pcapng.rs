@@ -17,6 +17,9 @@ use crate::trace::{Event, Trace};
 /// `if_tsresol`: timestamps count nanoseconds.
 const NANOSECONDS: u8 = 9;
 
+/// What the laboratory sends itself to learn that every packet before it has been received.
+pub(crate) const ROUND_TRIP: &[u8] = b"sockmig settles";
+
 /// What a capture keeps, in order.
 pub(super) enum Entry {
     /// A packet.
@@ -26,13 +29,23 @@ pub(super) enum Entry {
 }
 
 /// Writes the record; an act is a comment on the packet that followed it (or, after the last
-/// packet, on that one).
-pub(super) fn write(record: &[Entry], trace: &Trace, to: impl Write) -> pcap_file::PcapResult<()> {
+/// packet, on that one). The header says which kernel it is of, and what it is `about`.
+pub(super) fn write(
+    record: &[Entry],
+    trace: &Trace,
+    about: &str,
+    to: impl Write,
+) -> pcap_file::PcapResult<()> {
     let application = concat!("sockmig ", env!("CARGO_PKG_VERSION"));
-    let section = SectionHeaderBlock {
-        options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(application))],
-        ..SectionHeaderBlock::default()
-    };
+    let mut options = vec![SectionHeaderOption::UserApplication(Cow::Borrowed(application))];
+    if !about.is_empty() {
+        options.push(SectionHeaderOption::Comment(Cow::Owned(about.to_owned())));
+    }
+    let kernel = std::fs::read_to_string("/proc/version").unwrap_or_default();
+    if !kernel.is_empty() {
+        options.push(SectionHeaderOption::OS(Cow::Owned(kernel.trim_end().to_owned())));
+    }
+    let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
     let mut writer = PcapNgWriter::with_section_header(to, section)?;
     writer.write_pcapng_block(InterfaceDescriptionBlock {
         linktype: DataLink::ETHERNET,
@@ -48,6 +61,10 @@ pub(super) fn write(record: &[Entry], trace: &Trace, to: impl Write) -> pcap_fil
         match entry {
             Entry::Act(at) => acts.push(comment("before", trace, *at)),
             Entry::Frame(frame) => {
+                if frame.bytes.ends_with(ROUND_TRIP) {
+                    let what = "sockmig's own: every packet before it has been received";
+                    acts.push(EnhancedPacketOption::Comment(Cow::Borrowed(what)));
+                }
                 if Some(index) == last {
                     acts.extend(record[index..].iter().filter_map(|entry| match entry {
                         Entry::Act(at) => Some(comment("after", trace, *at)),

@@ -14,13 +14,20 @@ pub struct Capture {
     packets: Packets,
     record: Vec<Entry>,
     trace: Trace,
+    about: String,
 }
 
 impl Capture {
     /// Starts to capture on `lo` of this network namespace.
     pub fn start() -> Result<Self> {
         let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
-        Ok(Self { packets: Packets::open(lo)?, record: vec![], trace: Trace::default() })
+        let (record, trace, about) = (vec![], Trace::default(), String::new());
+        Ok(Self { packets: Packets::open(lo)?, record, trace, about })
+    }
+
+    /// What it is a capture of, as a file of it says.
+    pub fn describe(&mut self, about: impl Into<String>) {
+        self.about = about.into();
     }
 
     /// Moves what the kernel has captured so far into the record.
@@ -105,7 +112,7 @@ impl Capture {
     /// The packets cannot be encoded.
     pub fn pcapng(&self) -> Result<Vec<u8>> {
         let mut file = Vec::new();
-        write(&self.record, &self.trace, &mut file).map_err(|e| {
+        write(&self.record, &self.trace, &self.about, &mut file).map_err(|e| {
             Error::unreadable("a captured packet, for the pcapng file", e.to_string())
         })?;
         Ok(file)

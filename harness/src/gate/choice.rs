@@ -16,9 +16,11 @@ pub fn chosen() -> Result<Option<GateKind>> {
         Err(std::env::VarError::NotPresent) | Ok("") => Ok(None),
         Ok("nftables") => Ok(Some(GateKind::Nftables)),
         Ok("filter") => Ok(Some(GateKind::Filter)),
-        other => Err(Error::unreadable(
-            format!("{CHOICE}, which may be `nftables` or `filter`"),
-            format!("{other:?}"),
-        )),
+        Ok(other) => Err(unknown(format!("`{}`", other.escape_default()))),
+        Err(std::env::VarError::NotUnicode(_)) => Err(unknown("something else".into())),
     }
+}
+
+fn unknown(got: String) -> Error {
+    Error::unreadable(format!("{CHOICE}, which may be `nftables` or `filter`"), got)
 }

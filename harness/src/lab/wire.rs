@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
+use crate::capture::ROUND_TRIP;
 use crate::error::{Context, Error, Result};
 use crate::net::draft::Draft;
 use crate::net::segment::Segment;
@@ -92,6 +93,11 @@ impl Lab {
         }
     }
 
+    /// What the lab's capture is of, as a file of it says: the case and its setting.
+    pub fn describe(&self, about: &str) {
+        self.recorder.with_capture(|capture| capture.describe(about));
+    }
+
     /// Returns when every packet that was sent before has been received, and every packet
     /// that was sent because of one.
     ///
@@ -103,7 +109,7 @@ impl Lab {
             None => echo().call(|| "a UDP socket that is connected to itself".into())?,
         };
         for _ in 0..2 {
-            echo.send(b"settle").call(|| "send(UDP)".into())?;
+            echo.send(ROUND_TRIP).call(|| "send(UDP)".into())?;
             wait::until_readable(echo.as_fd(), "a datagram to come round", || {
                 match echo.recv(&mut [0; 16]) {
                     Ok(_) => Ok(Some(())),

@@ -18,6 +18,7 @@ use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
 use crate::process::limits;
+use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -50,17 +51,15 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     // A session of its own: Ctrl-C is the parent's to hear.
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
-    let code = match enter_namespaces()
-        .map_err(|e| encode_no_namespaces(&e))
-        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e)))
-    {
-        Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
-        Ok(Role::Init) => match set_up_network() {
-            Ok(()) => send(&mut result, &encode(work(&what))),
-            Err(e) => send(&mut result, &encode_setup_failure(&e)),
-        },
-        Err(failure) => send(&mut result, &failure),
-    };
+    let code =
+        match enter_namespaces().and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e))) {
+            Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
+            Ok(Role::Init) => match set_up_network() {
+                Ok(()) => send(&mut result, &encode(work(&what))),
+                Err(e) => send(&mut result, &encode_setup_failure(&e)),
+            },
+            Err(failure) => send(&mut result, &failure),
+        };
     std::process::exit(code);
 }
 
@@ -117,17 +116,28 @@ fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
     code
 }
 
-/// Namespaces of this lab's own, with a user namespace where this process is not root.
-fn enter_namespaces() -> Result<()> {
+/// Namespaces of this lab's own, with a user namespace where this process is not root; else
+/// what to return in place of a result.
+fn enter_namespaces() -> Result<(), Vec<u8>> {
+    let at = |step| {
+        move |e: Error| match e.lacks() {
+            Some(_) => encode_setup_failure(&e),
+            None => encode_no_namespaces(&NoNamespaces { step, why: e.into() }),
+        }
+    };
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let privileged = geteuid().is_root() && unshare(spaces).is_ok();
     if !privileged {
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
-            .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
-        write_proc("/proc/self/setgroups", "deny")?;
-        write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
-        write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
+            .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
+            .map_err(at(NamespaceStep::Unshare))?;
+        let maps = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())];
+        write_proc("/proc/self/setgroups", "deny").map_err(at(NamespaceStep::MapUser))?;
+        for (map, id) in maps {
+            write_proc(&format!("/proc/self/{map}"), &format!("0 {id} 1"))
+                .map_err(at(NamespaceStep::MapUser))?;
+        }
         // A change of credentials clears the signal.
         die_with_parent();
     }

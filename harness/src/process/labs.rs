@@ -15,7 +15,9 @@ use crate::capture::Timestamps;
 use crate::error::{Context, Error, Resource};
 use crate::process::frame::{Frame, Frames};
 use crate::process::limits::OUT_OF_MEMORY;
+use crate::process::no_namespaces::NoNamespaces;
 use crate::process::{interrupt, subprocess, thread};
+use crate::refusal::Refusal;
 use crate::wait;
 
 /// The first argument that makes this program a lab. What follows: the parent's process
@@ -42,7 +44,7 @@ pub enum Broken {
     Setup(String),
     /// The kernel did not allow the namespaces themselves.
     #[error("no laboratory: {0}")]
-    Namespaces(String),
+    Namespaces(NoNamespaces),
     /// There is no room for one more: there may be when fewer run at a time.
     #[error("no laboratory: {call}")]
     Exhausted {
@@ -53,7 +55,7 @@ pub enum Broken {
     },
     /// The process could not be started.
     #[error("cannot start the laboratory's process: {0}")]
-    Start(String),
+    Start(Refusal),
     /// The deadline passed; everything in the lab was killed.
     #[error("hung: killed after {} s{}", after.as_secs_f64(), last_words(console))]
     Hung {
@@ -109,11 +111,11 @@ type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
 impl Starter {
     fn start(&self, command: Command) -> Result<Child, Broken> {
-        let gone = |()| Broken::Start("the thread that starts labs is gone".into());
+        let gone = |()| Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
         let (answer, answered) = mpsc::channel();
         self.ask()?.send((command, answer)).map_err(|_| gone(()))?;
         let started = answered.recv().map_err(|_| gone(()))?;
-        started.made(|| "execve(/proc/self/exe)".into()).map_err(|e| Broken::before_work(&e))
+        started.made(|| "execve(/proc/self/exe)".into()).map_err(Broken::before_work)
     }
 
     fn ask(&self) -> Result<mpsc::Sender<Request>, Broken> {
@@ -127,15 +129,15 @@ impl Starter {
                 let _ = answer.send(command.spawn());
             }
         };
-        thread::spawn(serve).map_err(|e| Broken::before_work(&e))?;
+        thread::spawn(serve).map_err(Broken::before_work)?;
         Ok(ask.insert(asking).clone())
     }
 }
 
 impl Broken {
     /// Why a lab's process could not be started.
-    fn before_work(error: &Error) -> Self {
-        Self::lacking(error).unwrap_or_else(|| Self::Start(error.to_string()))
+    fn before_work(error: Error) -> Self {
+        Self::lacking(&error).unwrap_or_else(|| Self::Start(error.into()))
     }
 
     /// That something is lacking, if that is what this error says.
@@ -270,7 +272,7 @@ impl Reader {
             }
             let (result, console, interrupted) = match self.poll(left) {
                 Ok(ready) => ready,
-                Err(e) => return Ended::Returned(Err(Broken::Start(e.to_string()))),
+                Err(e) => return Ended::Returned(Err(Broken::Start(e.into()))),
             };
             if interrupted {
                 return Ended::Interrupted;
@@ -344,8 +346,8 @@ impl ResultReader {
                 tag::DATA => self.returned.data = payload,
                 tag::PCAPNG => self.returned.pcapng = payload,
                 tag::NO_NAMESPACES => {
-                    let why = String::from_utf8_lossy(&payload).into();
-                    return Some(Err(Broken::Namespaces(why)));
+                    let why = serde_json::from_slice(&payload).map(Broken::Namespaces);
+                    return why.map_or_else(|e| died(e.to_string()), |broken| Some(Err(broken)));
                 }
                 tag::SETUP_FAILED => {
                     return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
@@ -369,24 +371,21 @@ pub(crate) fn encode(returned: Returned) -> Vec<u8> {
     bytes
 }
 
-/// What a lab writes when it could not be set up.
+/// What a lab writes when it could not be set up, or there was no room for one more.
 pub(crate) fn encode_setup_failure(why: &Error) -> Vec<u8> {
-    encode_failure(tag::SETUP_FAILED, why)
-}
-
-/// What a lab writes when the kernel does not allow its namespaces.
-pub(crate) fn encode_no_namespaces(why: &Error) -> Vec<u8> {
-    encode_failure(tag::NO_NAMESPACES, why)
-}
-
-fn encode_failure(tag: u8, why: &Error) -> Vec<u8> {
     match why.lacks() {
-        None => frame(tag, why.to_string().into()),
+        None => frame(tag::SETUP_FAILED, why.to_string().into()),
         Some(of) => {
             let lacking = (of, why.to_string());
             frame(tag::EXHAUSTED, serde_json::to_vec(&lacking).expect("a word and a sentence"))
         }
     }
+}
+
+/// What a lab writes when the kernel does not allow its namespaces.
+pub(crate) fn encode_no_namespaces(why: &NoNamespaces) -> Vec<u8> {
+    let why = serde_json::to_vec(why).expect("a refusal can be written as JSON");
+    frame(tag::NO_NAMESPACES, why)
 }
 
 fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
@@ -396,6 +395,7 @@ fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::no_namespaces::NamespaceStep;
 
     #[test]
     fn a_result_is_nothing_until_it_is_whole() {
@@ -417,9 +417,9 @@ mod tests {
         let read = |bytes: Vec<u8>| ResultReader::default().push(&bytes);
         let why = refused("lo", libc::EPERM);
         assert_eq!(read(encode_setup_failure(&why)), Some(Err(Broken::Setup(why.to_string()))));
-        let why = refused("unshare()", libc::EPERM);
-        let failed = Some(Err(Broken::Namespaces(why.to_string())));
-        assert_eq!(read(encode_no_namespaces(&why)), failed);
+        let why = refused("unshare()", libc::EPERM).into();
+        let why = NoNamespaces { step: NamespaceStep::Unshare, why };
+        assert_eq!(read(encode_no_namespaces(&why)), Some(Err(Broken::Namespaces(why))));
         for (errno, of) in [
             (libc::EAGAIN, Resource::Processes),
             (libc::ENOSPC, Resource::Namespaces),
@@ -429,7 +429,6 @@ mod tests {
             let why = refused("fork()", errno);
             let lacking = Some(Err(Broken::Exhausted { of, call: why.to_string() }));
             assert_eq!(read(encode_setup_failure(&why)), lacking);
-            assert_eq!(read(encode_no_namespaces(&why)), lacking);
         }
     }
 }

@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         Test::inside("capture/nothing-is-lost-that-is-read-in-time", read_in_time),
         Test::inside("capture/stamped-when-sent", stamped_when_sent),
         Test::inside("capture/pcapng", pcapng),
+        Test::inside("capture/own-packets-are-commented", own_packets),
         Test::inside("capture/long-packets-keep-their-length", long_packets),
     ];
     for family in [Family::V4, Family::V6] {
@@ -145,6 +146,18 @@ fn long_packets() {
     assert!(packet.bytes[headers as usize..].iter().all(|byte| *byte == b'x'));
 }
 
+/// Who reads a capture is not to wonder what the laboratory's own packets are.
+fn own_packets() {
+    let mut lab = Lab::open(Family::V4).expect("a lab");
+    lab.settle().expect("settled");
+    let (_, _, file) = lab.finish(None).expect("finished");
+    let packets = read(&file);
+    assert_eq!(packets.len(), 2);
+    for packet in packets {
+        assert!(packet.comments.iter().any(|text| text.contains("sockmig's own")), "{packet:?}");
+    }
+}
+
 /// A packet as the pcapng file holds it.
 #[derive(Debug)]
 struct Packet {
@@ -157,8 +170,11 @@ struct Packet {
 /// Reads the capture's pcapng file back. Its one interface is `lo`, and counts
 /// nanoseconds.
 fn packets(capture: &Capture) -> Vec<Packet> {
-    let file = capture.pcapng().expect("a file");
-    let mut reader = PcapNgReader::new(file.as_slice()).expect("pcapng");
+    read(&capture.pcapng().expect("a file"))
+}
+
+fn read(file: &[u8]) -> Vec<Packet> {
+    let mut reader = PcapNgReader::new(file).expect("pcapng");
     let mut packets = Vec::new();
     let mut interfaces = 0;
     while let Some(block) = reader.next_block() {
@@ -202,7 +218,15 @@ fn pcapng() {
     capture.drain();
     capture.act(Act::Words("fourth".into()));
     capture.act(Act::Words("fünfter \u{1f980}".into()));
+    capture.describe("quiz1/v4/on");
 
+    let file = capture.pcapng().expect("a file");
+    let header = PcapNgReader::new(file.as_slice()).expect("pcapng").section().clone();
+    let options = format!("{:?}", header.options);
+    let kernel = std::fs::read_to_string("/proc/version").expect("a kernel");
+    for part in ["quiz1/v4/on", kernel.trim_end(), "sockmig "] {
+        assert!(options.contains(part), "{part}: {options}");
+    }
     let packets = packets(&capture);
     let segments: Vec<&Segment> = capture.trace().segments().collect();
     assert_eq!(packets.len(), segments.len());

@@ -91,6 +91,8 @@ impl LabFailure {
 /// Runs a case in the lab that this process is.
 fn perform(selected: &Selected) -> harness::Result<(Observed, Vec<u8>)> {
     let mut lab = Lab::open(selected.setting.family)?;
+    let value = if selected.setting.migration == Migration::On { 1 } else { 0 };
+    lab.describe(&format!("{}: {MIGRATE_REQ} = {value}", selected.id()));
     if selected.setting.migration == Migration::On {
         lab.sysctl(MIGRATE_REQ, "1")?;
     }

@@ -89,9 +89,12 @@ pub fn run(
     let (finished, mut listen) = listener.end();
     let not_run = queues.len() - finished;
     listen(Event::Ended(match stopped {
-        Some(
-            Broken::Setup(why) | Broken::Namespaces(why) | Broken::Exhausted { call: why, .. },
-        ) if !interrupt::caught() => Ending::NoLab { why, not_run },
+        Some(Broken::Setup(why) | Broken::Exhausted { call: why, .. }) if !interrupt::caught() => {
+            Ending::NoLab { why, not_run }
+        }
+        Some(Broken::Namespaces(why)) if !interrupt::caught() => {
+            Ending::NoLab { why: why.to_string(), not_run }
+        }
         _ if not_run > 0 => Ending::Interrupted { not_run },
         _ => Ending::Complete,
     }));

@@ -165,8 +165,8 @@ impl fmt::Display for SkipReason {
                  matrix, where time is virtual"
             ),
             Self::OnlyByName => f.write_str(
-                "harms kernels with a bug, which warn in their log or leak; it runs only by its \
-                 name, as in sockmig run mptcp/timer",
+                "triggers a warning or a leak on kernels with a known bug; runs only when named, as \
+                 in sockmig run mptcp/timer",
             ),
             Self::NoIpv6 => f.write_str(
                 "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set",
@@ -209,8 +209,8 @@ impl fmt::Display for SkipReason {
                  container's seccomp profile forbids"
             ),
             Self::SharedMachine => f.write_str(
-                "counts objects of the whole machine, some of which belong to other programs; run \
-                 it in the matrix, where the machine is sockmig's own",
+                "counts objects of the whole machine, so other programs would disturb the result; \
+                 run it in the matrix, where the machine is sockmig's own",
             ),
             Self::NoSecondUid => {
                 f.write_str("a second user is needed: run as root, or map a second uid")

@@ -7,7 +7,7 @@ use rstest::rstest;
 use scenarios::engine::{Ending, Outcome};
 use scenarios::judge::Verdict;
 
-use crate::cmd::answer::Answer;
+use crate::cmd::answer::{Answer, COLUMNS};
 use crate::fixture::run::{all, all_as_known, as_known, flaky, run};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::{Consumer, End, Finished, NotKept, Run};
@@ -17,7 +17,12 @@ use crate::style::Style;
 
 #[test]
 fn answer_of_a_kernel_with_everything_wrong() {
-    insta::assert_snapshot!(all(|to| Box::new(Answer::new(to, Style::PLAIN, Progress::hidden()))));
+    insta::assert_snapshot!(all(|to| Box::new(Answer::new(
+        to,
+        Style::PLAIN,
+        COLUMNS,
+        Progress::hidden()
+    ))));
 }
 
 #[rstest]
@@ -70,7 +75,7 @@ fn what_is_flaky_is_told() {
 
 fn answered(run: &Run, outcomes: &[Outcome]) -> String {
     let bytes = Buffer::default();
-    let mut answer = Answer::new(bytes.clone(), Style::PLAIN, Progress::hidden());
+    let mut answer = Answer::new(bytes.clone(), Style::PLAIN, COLUMNS, Progress::hidden());
     let mut totals = Totals::default();
     for outcome in outcomes {
         totals.count(&outcome.verdict, &outcome.discarded);

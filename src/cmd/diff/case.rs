@@ -9,6 +9,7 @@ use scenarios::report::wrong_lines;
 use serde::Serialize;
 
 use crate::cli::{DiffArguments, DiffFormat};
+use crate::escape;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::svg;
@@ -156,6 +157,8 @@ pub fn terminal(
     text.push('\n');
     for one in [left, right] {
         for deviation in deviations(one) {
+            // A line of its own begins nowhere but here.
+            let deviation = deviation.replace('\n', "\n    ");
             text += &format!("{}: {deviation}\n", one.title());
         }
     }
@@ -179,7 +182,8 @@ fn markdown(left: &Candidate, right: &Candidate, pair: &Pair) -> String {
     /// As wide as a page of code on GitHub.
     const WIDTH: usize = 120;
     let text = terminal(left, right, pair, WIDTH, Style::PLAIN);
-    format!("## sockmig: {}\n\n```\n{text}```\n", heading(left, right))
+    let heading = escape::markdown(&heading(left, right));
+    format!("## sockmig: {heading}\n\n{}", escape::fenced(&text))
 }
 
 /// For programs.

@@ -1,6 +1,7 @@
 //! Two matrices, and what became different. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use scenarios::judge::Verdict;
 use serde::Serialize;
@@ -91,9 +92,49 @@ pub struct Difference {
     pub cases: Vec<Change>,
     /// How many cells have the same result.
     pub same: usize,
+    /// How many cells of the second document have no verdict.
+    pub not_run: usize,
+    /// How many cells both documents have.
+    pub compared: usize,
+}
+
+/// What the second document does not say, though it could be asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Verdicts that there were, and are no more: skipped or not run.
+    NoLongerSaid(usize),
+    /// Cases and kernels that only the first document has.
+    Gone(usize),
+    /// Cases that were selected and have no verdict.
+    NotRun(usize),
+    /// The documents have nothing in common.
+    NothingCompared,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLongerSaid(count) => write!(f, "{count} no longer said"),
+            Self::Gone(count) => write!(f, "{count} gone"),
+            Self::NotRun(count) => write!(f, "{count} not run"),
+            Self::NothingCompared => f.write_str("nothing that both documents have"),
+        }
+    }
 }
 
 impl Difference {
+    /// What keeps the second document from being an answer, for who is strict.
+    pub fn missing(&self) -> Vec<Missing> {
+        let counted = [
+            (self.count(Meaning::NoLongerSaid), Missing::NoLongerSaid as fn(usize) -> Missing),
+            (self.count(Meaning::Gone), Missing::Gone),
+            (self.not_run, Missing::NotRun),
+        ];
+        let some = counted.into_iter().filter(|(count, _)| *count > 0);
+        let nothing = (self.compared == 0).then_some(Missing::NothingCompared);
+        some.map(|(count, missing)| missing(count)).chain(nothing).collect()
+    }
+
     /// How many differences mean this, kernels' and cases'.
     pub fn count(&self, meaning: Meaning) -> usize {
         let kernels = self.kernels.iter().filter(|change| change.meaning == meaning).count();
@@ -168,6 +209,8 @@ impl Difference {
         let gone = first.cases.iter().filter(|id| !new.contains_key(id.as_str()));
         for id in second.cases.iter().chain(gone) {
             let (was, is) = (old.get(id.as_str()).copied(), new.get(id.as_str()).copied());
+            self.not_run += usize::from(is == Some(Word::NotRun));
+            self.compared += usize::from(was.is_some() && is.is_some());
             let detail = is.and_then(|word| detail(after, id, word));
             let meaning = match (was, is) {
                 (Some(was), Some(is)) => meaning(was, is).or_else(|| {

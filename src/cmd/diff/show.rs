@@ -7,13 +7,10 @@ use scenarios::report::wrap;
 use serde::Serialize;
 
 use crate::cmd::diff::compare::{Change, Difference, KernelChange, Meaning};
+use crate::escape;
 use crate::output::document::SCHEMA;
-use crate::output::matrix::markdown::escaped;
 use crate::output::word::Word;
 use crate::style::Style;
-
-/// How wide the text is.
-const COLUMNS: usize = 80;
 
 /// How many cases that changed alike are shown by their names.
 const NAMED: usize = 12;
@@ -126,11 +123,19 @@ fn kernels_of(difference: &Difference, meaning: Meaning) -> impl Iterator<Item =
     difference.kernels.iter().filter(move |change| change.meaning == meaning)
 }
 
-/// For people.
-pub fn terminal(difference: &Difference, style: Style) -> String {
+/// Why the exit code is 1 without a regression, if it is.
+fn strictly(difference: &Difference, strict: bool) -> Option<String> {
+    let missing = difference.missing();
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    (strict && !missing.is_empty())
+        .then(|| format!("--strict: {}, which counts as a regression", missing.join(", ")))
+}
+
+/// For people, in so many columns.
+pub fn terminal(difference: &Difference, strict: bool, style: Style, columns: usize) -> String {
     let mut text = String::new();
     let say = |text: &mut String, indent: &str, sentence: &str| {
-        for line in wrap(sentence, COLUMNS - indent.len()) {
+        for line in wrap(sentence, columns.saturating_sub(indent.len())) {
             let _ = writeln!(text, "{indent}{line}");
         }
     };
@@ -162,12 +167,18 @@ pub fn terminal(difference: &Difference, style: Style) -> String {
         text.push('\n');
     }
     say(&mut text, "", &totals(difference));
+    if let Some(why) = strictly(difference, strict) {
+        say(&mut text, "", &why);
+    }
     text
 }
 
 /// For a pull request.
-pub fn markdown(difference: &Difference) -> String {
+pub fn markdown(difference: &Difference, strict: bool) -> String {
     let mut text = format!("## sockmig: what changed\n\n{}\n", totals(difference));
+    if let Some(why) = strictly(difference, strict) {
+        let _ = writeln!(text, "\n**{why}**");
+    }
     for meaning in Meaning::ALL {
         let count = difference.count(meaning);
         if count == 0 {
@@ -177,18 +188,18 @@ pub fn markdown(difference: &Difference) -> String {
         let heading = meaning.heading();
         let _ = writeln!(text, "\n<details{open}><summary>{heading} ({count})</summary>\n");
         for change in kernels_of(difference, meaning) {
-            let (kernel, what) = (escaped(&change.kernel), escaped(&change.what));
+            let (kernel, what) = (escape::markdown(&change.kernel), escape::markdown(&change.what));
             let _ = writeln!(text, "- kernel {kernel}: {what}");
         }
         let changes = difference.cases.iter().filter(|change| change.meaning == meaning);
         let groups = alike(changes);
         for alike in groups.iter().take(LISTED) {
-            let kernels = escaped(&alike.kernels.join(", "));
-            let ids = escaped(&named(meaning, &alike.ids));
-            let transition = escaped(&transition(alike.before, alike.after));
+            let kernels = escape::markdown(&alike.kernels.join(", "));
+            let ids = escape::markdown(&named(meaning, &alike.ids));
+            let transition = escape::markdown(&transition(alike.before, alike.after));
             let detail = alike.detail.map_or(String::new(), |why| {
                 let why: String = why.chars().take(DETAIL).collect();
-                format!("<br>{}", escaped(&why))
+                format!("<br>{}", escape::markdown(&why))
             });
             let _ = writeln!(text, "- **{transition}** on {kernels}: {ids}{detail}");
         }

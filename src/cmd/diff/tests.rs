@@ -3,8 +3,9 @@
 use rstest::rstest;
 use scenarios::judge::Verdict;
 
-use crate::cmd::diff::compare::{Meaning, compare, meaning};
-use crate::cmd::diff::show;
+use crate::cmd::diff::compare::{Meaning, Missing, compare, meaning};
+use crate::cmd::diff::{exit, show};
+use crate::exit::Exit;
 use crate::fixture::matrix as made;
 use crate::output::document::{Complaint, MachineEnd, MatrixDocument};
 use crate::output::matrix::markdown::markdown;
@@ -160,7 +161,7 @@ fn differences_for_people() {
     for meaning in Meaning::ALL {
         assert!(difference.count(meaning) > 0, "nothing means {meaning:?}");
     }
-    let text = show::terminal(&difference, Style::PLAIN);
+    let text = show::terminal(&difference, false, Style::PLAIN, 80);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text);
 }
@@ -168,7 +169,7 @@ fn differences_for_people() {
 #[test]
 fn differences_for_a_pull_request() {
     let (before, after) = before_and_after();
-    insta::assert_snapshot!(show::markdown(&compare(&before, &after)));
+    insta::assert_snapshot!(show::markdown(&compare(&before, &after), false));
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn differences_for_programs() {
 #[test]
 fn no_difference_is_one_line() {
     let matrix = made::everything(&made::quizzes());
-    let text = show::terminal(&compare(&matrix, &matrix), Style::PLAIN);
+    let text = show::terminal(&compare(&matrix, &matrix), false, Style::PLAIN, 80);
     assert_eq!(text, "0 regressions, 0 fixes; 168 as before\n");
 }
 
@@ -193,11 +194,11 @@ fn what_is_no_longer_said_by_many_cases_is_counted() {
     };
     let before = of(MachineEnd::Completed, || Some(made::pass()));
     let after = of(MachineEnd::CannotFetch { why: why() }, || None);
-    let text = show::terminal(&compare(&before, &after), Style::PLAIN);
+    let text = show::terminal(&compare(&before, &after), false, Style::PLAIN, 80);
     assert!(text.contains("380 cases: 120 accept-queue, 36 back-off"), "{text}");
     assert!(text.lines().count() < 12, "{text}");
     let broken = of(MachineEnd::Completed, || Some(made::error()));
-    let text = show::terminal(&compare(&before, &broken), Style::PLAIN);
+    let text = show::terminal(&compare(&before, &broken), false, Style::PLAIN, 80);
     assert!(text.contains("select-or-migrate/case-30/v4-mapped"), "bad news have names: {text}");
 }
 
@@ -215,7 +216,7 @@ fn a_pull_request_can_show_the_largest_matrix_and_its_differences() {
     let after = made::large();
     let page = markdown(&after);
     assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
-    let page = show::markdown(&compare(&before, &after));
+    let page = show::markdown(&compare(&before, &after), false);
     assert!(page.contains("Regressions (420)"), "{page}");
     assert!(page.chars().count() < COMMENT, "{} characters", page.chars().count());
 }
@@ -231,4 +232,63 @@ fn a_renamed_case_of_an_old_document_is_the_same_case() {
     assert_eq!(before.cases, after.cases);
     let difference = compare(&before, &after);
     assert_eq!((difference.same, difference.cases), (1, vec![]));
+}
+
+/// What there was, and is not there any more.
+#[rstest]
+#[case::as_before(|_: &mut MatrixDocument| {}, &[])]
+#[case::a_kernel_is_gone(|m: &mut MatrixDocument| drop(m.kernels.pop()), &[Missing::Gone(1)])]
+#[case::a_case_is_gone(
+    |m: &mut MatrixDocument| {
+        m.cases.pop();
+        m.kernels.iter_mut().flat_map(|k| &mut k.run).for_each(|run| drop(run.cases.pop()));
+    },
+    &[Missing::Gone(2)]
+)]
+#[case::not_run(
+    |m: &mut MatrixDocument| m.kernels[0].run.as_mut().expect("a run").cases.clear(),
+    &[Missing::NoLongerSaid(2), Missing::NotRun(2)]
+)]
+#[case::skipped(
+    |m: &mut MatrixDocument| m.kernels[0].run.as_mut().expect("a run").cases[0].verdict = made::skip(),
+    &[Missing::NoLongerSaid(1)]
+)]
+#[case::everything(
+    |m: &mut MatrixDocument| (m.kernels, m.cases) = (vec![], vec![]),
+    &[Missing::Gone(2), Missing::NothingCompared]
+)]
+fn who_is_strict_misses_what_is_not_said(
+    #[case] take_away: fn(&mut MatrixDocument),
+    #[case] missing: &[Missing],
+) {
+    let ids = ["quiz1/v4/off", "quiz1/v4/on"].map(str::to_owned);
+    let kernel =
+        |name: &str| made::kernel(name, MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
+    let before = made::matrix(ids.clone().into(), vec![kernel("6.1"), kernel("6.2")]);
+    let mut after = before.clone();
+    take_away(&mut after);
+    let difference = compare(&before, &after);
+    assert_eq!(difference.missing(), missing);
+    assert_eq!(exit(&difference, false), Exit::Expected, "it is no regression");
+    let strictly = if missing.is_empty() { Exit::Expected } else { Exit::Deviates };
+    assert_eq!(exit(&difference, true), strictly);
+    for text in
+        [show::terminal(&difference, true, Style::PLAIN, 80), show::markdown(&difference, true)]
+    {
+        assert_eq!(text.contains("--strict"), !missing.is_empty(), "{text}");
+        for missing in missing {
+            let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(joined.contains(&missing.to_string()), "{missing}: {text}");
+        }
+    }
+}
+
+/// What was not run before either is a hole all the same.
+#[test]
+fn a_hole_stays_a_hole() {
+    let ids = ["quiz1/v4/off".to_owned()];
+    let kernel = made::kernel("6.1", MachineEnd::Completed, &ids, |_, _| None);
+    let empty = made::matrix(ids.into(), vec![kernel]);
+    let difference = compare(&empty, &empty);
+    assert_eq!(difference.missing(), [Missing::NotRun(1)]);
 }

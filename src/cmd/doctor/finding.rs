@@ -1,6 +1,12 @@
 //! What `sockmig doctor` has found out.
 
+use scenarios::report::wrap;
+
 use crate::style::Style;
+
+/// How much stands before what was found.
+const BESIDE: usize = 19;
+const EMPTY: &str = "                  ";
 
 /// One thing that was looked at.
 pub struct Finding {
@@ -20,11 +26,16 @@ impl Finding {
         Self { what, good: false, found: found.into(), advice: advice.into() }
     }
 
-    pub fn shown(&self, style: Style) -> String {
+    /// In so many columns: what was found and what helps stand next to what was looked at.
+    pub fn shown(&self, style: Style, width: usize) -> String {
         let word = if self.good { style.green("ok") } else { style.yellow("--") };
-        let mut shown = format!("{word}  {:<14} {}\n", self.what, self.found);
-        if !self.advice.is_empty() {
-            shown.push_str(&format!("    {:<14} {}\n", "", self.advice));
+        let columns = width.saturating_sub(BESIDE).max(20);
+        let mut shown = format!("{word}  {:<14}", self.what);
+        for (at, line) in
+            wrap(&self.found, columns).iter().chain(&wrap(&self.advice, columns)).enumerate()
+        {
+            let beside = if at == 0 { "" } else { EMPTY };
+            shown.push_str(&format!("{beside} {line}\n"));
         }
         shown
     }

@@ -4,9 +4,9 @@
 mod tests;
 
 use std::env;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use scenarios::engine::Outcome;
@@ -45,6 +45,16 @@ impl Files {
         env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
+    /// Whether they can be written, as far as that can be known beforehand. Nothing is written.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn check(&self) -> Result<()> {
+        let whole = [&self.json, &self.junit, &self.markdown];
+        whole.into_iter().flatten().try_for_each(|path| file::check(path))?;
+        self.summary.as_deref().map_or(Ok(()), |path| summary(path).map(drop))
+    }
+
     /// Writes them, each whole or not at all. A file that cannot be written does not keep
     /// the others from it.
     pub fn write(&self, found: &MatrixDocument) -> Vec<anyhow::Error> {
@@ -63,12 +73,19 @@ impl Files {
 
     fn append(&self, found: &MatrixDocument) -> Result<()> {
         let Some(path) = &self.summary else { return Ok(()) };
-        let cannot = || format!("cannot write {}", path.display());
-        let file = OpenOptions::new().append(true).create(true).open(path);
         // In one piece: other steps may add to it too.
         let text = format!("{}\n", markdown(found));
-        file.with_context(cannot)?.write_all(text.as_bytes()).with_context(cannot)
+        summary(path)?.write_all(text.as_bytes()).with_context(|| cannot_write(path))
     }
+}
+
+fn summary(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 /// Passes everything on to those who listen. What cannot be written is shown, and spoils

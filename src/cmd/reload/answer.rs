@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use harness::kernel::Migration;
 use reload::row::{Proof, Summary};
 use reload::strategy::ListenerEffect;
-use scenarios::report::wrap;
+use scenarios::report::{counted, wrap};
 
 use crate::cmd::reload::document::{ReloadDocument, Validity};
 use crate::cmd::reload::table;
@@ -44,7 +44,7 @@ pub fn text(document: &ReloadDocument, width: usize, style: Style) -> String {
     for paragraph in advice(document) {
         text.push_str(&indented(&paragraph, width));
     }
-    let _ = write!(text, "\n{}", ending(document, style));
+    let _ = write!(text, "\n{}", ending(document, width, style));
     text
 }
 
@@ -59,105 +59,128 @@ fn indented(paragraph: &str, width: usize) -> String {
 
 /// One sentence about a row.
 fn words(document: &ReloadDocument, row: &Summary) -> String {
-    let (lost, reloads) = (row.lost(), row.reloads);
+    let (lost, loses) = (row.lost(), loses(document, row));
+    if document.deviates(row) {
+        return format!("THE KERNEL DEVIATES: it must migrate, but {loses}.");
+    }
+    match (row.effect, lost) {
+        (ListenerEffect::StayOpen, _) if row.closed_per_reload > 0.0 => {
+            format!("{loses}: it {}, although none was to close.", closes(row))
+        }
+        (ListenerEffect::StayOpen, 0) => format!("{loses}: no listener closes."),
+        (ListenerEffect::StayOpen, _) => format!("{loses}, although no listener has to close."),
+        (ListenerEffect::CloseWhenIdle, 0) => {
+            format!("{loses}: listeners close when they have nothing in flight.")
+        }
+        (ListenerEffect::CloseWhenIdle, _) => {
+            format!("{loses}, although nothing should be in flight any more.")
+        }
+        (ListenerEffect::CloseAndProgramMigrates, 0) => {
+            let expected = row.expected_per_reload;
+            format!(
+                "{loses}: a program makes {expected:.1} per reload migrate, whatever the setting."
+            )
+        }
+        (ListenerEffect::CloseAndProgramMigrates, _) => format!(
+            "{loses}{}: races between a close and a handshake, which no program covers.",
+            per_reload(row)
+        ),
+        (ListenerEffect::CloseLeavingNobody, 0) => format!(
+            "{loses}, although the last listener of a group closes, and there is no target to \
+             migrate to."
+        ),
+        (ListenerEffect::CloseLeavingNobody, _) => format!(
+            "{loses}: the last listener of a group closes, and there is no target to migrate to."
+        ),
+        (ListenerEffect::Observed, _) => observed(document, row, &loses),
+        (ListenerEffect::Close, _) => closing(document, row, &loses),
+    }
+}
+
+/// `loses 3 of 10000 clients in 20 reloads (3 reset before the answer)`.
+fn loses(document: &ReloadDocument, row: &Summary) -> String {
     let fewer = match row.rate == document.rate {
         true => String::new(),
         false => format!(" ({} a second)", row.rate),
     };
-    let of = format!("{} clients{fewer} in {reloads} reloads", row.attempts);
-    let how = table::how_lost(row);
-    let mean = row.lost_per_reload.mean;
-    if document.deviates(row) {
-        return format!(
-            "THE KERNEL DEVIATES: it must migrate, but {lost} of {of} are lost ({how})."
-        );
+    let (clients, reloads) = (counted(row.attempts, "client"), counted(row.reloads, "reload"));
+    let of = format!("of {clients}{fewer} in {reloads}");
+    match row.lost() {
+        0 => format!("loses none {of}"),
+        lost => format!("loses {lost} {of} ({})", table::how_lost(row)),
     }
-    match (row.effect, lost) {
-        (ListenerEffect::StayOpen, _) if row.closed_per_reload > 0.0 => format!(
-            "loses {lost} of {of}: {:.1} listeners closed at each, although none was to close.",
-            row.closed_per_reload
-        ),
-        (ListenerEffect::StayOpen, 0) => format!("loses none of {of}: no listener closes."),
-        (ListenerEffect::StayOpen, _) => {
-            format!("loses {lost} of {of} ({how}), although no listener has to close.")
+}
+
+/// `, 1.25 per reload`; nothing where there was only one.
+fn per_reload(row: &Summary) -> String {
+    match row.reloads {
+        1 => String::new(),
+        _ => format!(", {:.2} per reload", row.lost_per_reload.mean),
+    }
+}
+
+/// What the same strategy lost without migration: `without migration it lost 26.5 per reload`.
+fn without_migration(document: &ReloadDocument, row: &Summary) -> String {
+    match document.pair(row) {
+        Some(off) => {
+            format!("without migration it lost {:.1} per reload", off.lost_per_reload.mean)
         }
-        (ListenerEffect::CloseWhenIdle, 0) => {
-            format!("loses none of {of}: listeners close when they have nothing in flight.")
-        }
-        (ListenerEffect::CloseWhenIdle, _) => {
-            format!("loses {lost} of {of} ({how}), although nothing should be in flight any more.")
-        }
-        (ListenerEffect::CloseAndProgramMigrates, 0) => format!(
-            "loses none of {of}: a program makes {:.1} migrate at each reload, whatever the \
-             setting.",
+        None => format!(
+            "without migration it is expected to lose {:.1} per reload",
             row.expected_per_reload
-        ),
-        (ListenerEffect::CloseAndProgramMigrates, _) => format!(
-            "loses {lost} of {of} ({how}), {mean:.2} at each reload: races between a close and a \
-             handshake, which no program covers."
-        ),
-        (ListenerEffect::CloseLeavingNobody, _) => format!(
-            "loses {lost} of {of} ({how}): the last listener of a group closes, and there is no \
-             target to migrate to."
-        ),
-        (ListenerEffect::Observed, _) => observed(document, row, &of),
-        (ListenerEffect::Close, _) if row.proof == Proof::Invalid => format!(
-            "INVALID: loses {lost} of {of}, and must lose {:.1} at each reload; the window was not \
-             open.",
-            row.expected_per_reload
-        ),
-        (ListenerEffect::Close, _) if row.lost_too_few() => format!(
-            "loses {lost} of {of}, and must lose {:.1} at each reload: so few that chance decides. \
-             Use more --reloads.",
-            row.expected_per_reload
-        ),
-        (ListenerEffect::Close, 0) if row.migrate_req => {
-            let without = document.pair(row).map(|off| off.lost_per_reload.mean);
-            let without = without.unwrap_or(row.expected_per_reload);
-            format!("loses none of {of}; without migration it is {without:.1} at each reload.")
-        }
-        (ListenerEffect::Close, _) if row.migrate_req && row.lost_by_server() == lost => {
-            format!("loses {lost} of {of} ({how}): the server closed them; its listeners migrate.")
-        }
-        (ListenerEffect::Close, _) if row.migrate_req => format!(
-            "loses {lost} of {of} ({how}), {mean:.2} at each reload: races between a close and a \
-             handshake, which migration does not cover."
-        ),
-        (ListenerEffect::Close, 0) => format!("loses none of {of}, and closes nothing that could."),
-        (ListenerEffect::Close, _) => format!(
-            "loses {mean:.1} at each reload, {lost} of {of} ({how}): handshakes in flight with \
-             listeners that close."
         ),
     }
 }
 
-/// One about a server of which only what was seen says whether it closes listeners.
-fn observed(document: &ReloadDocument, row: &Summary, of: &str) -> String {
-    let (lost, how, closed) = (row.lost(), table::how_lost(row), row.closed_per_reload);
-    let without = document.pair(row).map_or(0.0, |off| off.lost_per_reload.mean);
-    match (row.seen_effect(), lost) {
-        (ListenerEffect::StayOpen, 0) => format!("loses none of {of}: no listener closed."),
-        (ListenerEffect::StayOpen, _) => {
-            format!("loses {lost} of {of} ({how}), although no listener closed.")
+/// About listeners that close while others of their group still listen.
+fn closing(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
+    let expected = row.expected_per_reload;
+    match row.lost() {
+        _ if row.proof == Proof::Invalid => format!(
+            "INVALID: {loses}, and is expected to lose {expected:.1} per reload; too few \
+             handshakes were in flight."
+        ),
+        _ if row.lost_too_few() => format!(
+            "{loses}, and is expected to lose {expected:.1} per reload: so few that chance \
+             decides. Use more --reloads."
+        ),
+        0 if row.migrate_req => format!("{loses}; {}.", without_migration(document, row)),
+        0 => format!("{loses}: nothing was in flight or in the queues of listeners that closed."),
+        lost if row.migrate_req && row.lost_by_server() == lost => {
+            format!("{loses}: the server closed them; its listeners migrate.")
         }
-        (_, 0) if row.migrate_req => format!(
-            "loses none of {of}, and closes {closed:.1} listeners at each; without migration it is \
-             {without:.1}."
+        _ if row.migrate_req => format!(
+            "{loses}{}: races between a close and a handshake, which migration does not cover.",
+            per_reload(row)
         ),
-        (_, 0) => format!("loses none of {of}, although it closes {closed:.1} listeners at each."),
-        (_, _) if !row.migrate_req => format!(
-            "loses {:.1} at each reload, {lost} of {of} ({how}): it closes {closed:.1} listeners \
-             at each.",
-            row.lost_per_reload.mean
-        ),
-        (ListenerEffect::Close, _) => format!(
-            "loses {lost} of {of} ({how}): it closes {closed:.1} listeners at each, always while \
-             others listen; are they of one group?"
-        ),
-        _ => format!(
-            "loses {lost} of {of} ({how}): it closes {closed:.1} listeners at each, not always \
-             when others are there to migrate to."
-        ),
+        _ => format!("{loses}{}: handshakes in flight with listeners that close.", per_reload(row)),
+    }
+}
+
+/// About a server of which only what was seen says whether it closes listeners.
+fn observed(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
+    let closes = closes(row);
+    match (row.seen_effect(), row.lost()) {
+        (ListenerEffect::StayOpen, 0) => format!("{loses}: no listener closed."),
+        (ListenerEffect::StayOpen, _) => format!("{loses}, although no listener closed."),
+        (_, 0) if row.migrate_req => {
+            format!("{loses}, and {closes}; {}.", without_migration(document, row))
+        }
+        (_, 0) => format!("{loses}, although it {closes}."),
+        (_, _) if !row.migrate_req => format!("{loses}{}: it {closes}.", per_reload(row)),
+        (ListenerEffect::Close, _) => {
+            format!("{loses}: it {closes}, always while others listen; are they of one group?")
+        }
+        _ => format!("{loses}: it {closes}, not always when others are there to migrate to."),
+    }
+}
+
+/// `closes 2.5 listeners per reload`.
+fn closes(row: &Summary) -> String {
+    let closed = row.closed_per_reload;
+    match row.reloads {
+        1 => format!("closes {}", counted(closed.round() as u64, "listener")),
+        _ => format!("closes {closed:.1} listeners per reload"),
     }
 }
 
@@ -169,19 +192,27 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     match &document.validity {
         Validity::Invalid { strategies } => {
             return vec![format!(
-                "Nothing can be said: with migration off, {} lost less than half of what must be \
-                 lost, so that no zero above means anything. The machine may be too busy: try \
-                 again, with a lower --rate or a higher --rtt; or, where few must be lost, with \
+                "Nothing can be said: with migration off, {} lost less than half of what was \
+                 expected, so that no zero above means anything. The machine may be too busy: try \
+                 again, with a lower --rate or a higher --rtt; or, where few are expected, with \
                  more --reloads.",
                 strategies.join(", ")
             )];
         }
         Validity::Unproven => {
             return vec![
-                "Nothing that was measured could have lost a client, so that the zeros prove \
-                 little. Measure own/naive as well."
+                "Nothing that was measured has to lose a client when migration is off, so that \
+                 the zeros prove little. Measure own/naive as well."
                     .into(),
             ];
+        }
+        Validity::TooFew { strategies } => {
+            return vec![format!(
+                "So few clients of {} were expected to be lost that chance decides, and the \
+                 numbers prove little. Measure longer handshakes (a higher --rtt), more clients \
+                 (--rate) or more --reloads.",
+                strategies.join(", ")
+            )];
         }
         Validity::Valid => {}
     }
@@ -206,9 +237,13 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let saved =
         lossless(document, |row| row.seen_effect() == ListenerEffect::Close && row.migrate_req);
     if !saved.is_empty() {
+        let set = match document.environment.migrate_req.as_deref() {
+            Some("1") => "leave net.ipv4.tcp_migrate_req at 1, as it is here",
+            _ => "set net.ipv4.tcp_migrate_req=1",
+        };
         advice.push(format!(
-            "Where listeners do close while others of their group are there, set \
-             net.ipv4.tcp_migrate_req=1: with it {} lost nothing.",
+            "Where listeners do close while others of their group are there, {set}: with it {} \
+             lost nothing.",
             saved.join(", ")
         ));
     }
@@ -243,8 +278,10 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     let least = document.rows.iter().map(|row| (row.attempts, row.reloads)).min();
     if let Some((clients, reloads)) = least.filter(|least| least.0 < 10_000 || least.1 < 20) {
         advice.push(format!(
-            "A zero above stands for {clients} clients and {reloads} reloads; the usual number of \
-             reloads and clients, without --quick, makes it stand for more."
+            "A zero above stands for {} and {}; the usual number of reloads and clients, without \
+             --quick, makes it stand for more.",
+            counted(clients, "client"),
+            counted(reloads, "reload")
         ));
     }
     advice
@@ -255,7 +292,7 @@ fn lossless(document: &ReloadDocument, which: impl Fn(&Summary) -> bool) -> Vec<
     rows.map(|row| row.strategy.as_str()).collect()
 }
 
-fn ending(document: &ReloadDocument, style: Style) -> String {
+fn ending(document: &ReloadDocument, width: usize, style: Style) -> String {
     let interrupted = match document.complete {
         true => "",
         false if document.rows.is_empty() => {
@@ -263,19 +300,35 @@ fn ending(document: &ReloadDocument, style: Style) -> String {
         }
         false => "Interrupted; the table is of what was measured until then.\n",
     };
-    let verdict = match document.validity {
-        Validity::Valid => style.green("valid"),
-        Validity::Invalid { .. } => style.red("invalid"),
-        Validity::Unproven => style.yellow("unproven"),
+    let (verdict, meaning) = match document.validity {
+        _ if document.rows.is_empty() => (style.yellow("unproven"), "nothing was measured"),
+        Validity::Valid => (
+            style.green("valid"),
+            "what was expected to be lost without migration was lost, so that zeros mean something",
+        ),
+        Validity::Invalid { .. } => (
+            style.red("invalid"),
+            "less was lost without migration than expected, so that zeros mean nothing",
+        ),
+        Validity::Unproven => (
+            style.yellow("unproven"),
+            "nothing was expected to be lost without migration, so that zeros prove little",
+        ),
+        Validity::TooFew { .. } => (
+            style.yellow("unproven"),
+            "too little was expected to be lost without migration, so that zeros prove little",
+        ),
     };
+    let verdict = format!("{verdict}: {meaning}");
     let window = document
         .window_ms
         .map_or(String::new(), |ms| format!("handshakes in flight for {ms:.1} ms, "));
-    format!(
-        "{interrupted}{verdict}: {window}clients at most {:.1} ms late, {:.0} us of a processor \
-         for each; {:.1} s\n",
+    let verdict = wrap(&verdict, width).join("\n");
+    let load = format!(
+        "{window}clients at most {:.1} ms late, {:.0} us of a processor for each; {:.1} s",
         document.load.lag_ms,
         document.load.processor_us,
         document.took_ms as f64 / 1e3
-    )
+    );
+    format!("{interrupted}{verdict}\n{}\n", wrap(&load, width).join("\n"))
 }

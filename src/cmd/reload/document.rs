@@ -61,12 +61,18 @@ pub enum Validity {
     },
     /// Nothing that was measured can lose anything, so that no zero is proof.
     Unproven,
+    /// With migration off so few were to be lost that chance decides, though not fewer were lost
+    /// than half of them.
+    TooFew {
+        /// The strategies of which that is so.
+        strategies: Vec<String>,
+    },
 }
 
 /// What the load itself cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Overhead {
-    /// How late clients came, by the schedule: the 99th of a hundred in the worst lab, in
+    /// How late clients came, by the schedule: the 99th percentile in the worst lab, in
     /// milliseconds.
     pub lag_ms: f64,
     /// Processor time for each client, in microseconds.
@@ -142,14 +148,19 @@ impl ReloadDocument {
 }
 
 impl Validity {
-    fn of(rows: &[Summary]) -> Self {
+    /// What the zeros among these rows are worth.
+    pub fn of(rows: &[Summary]) -> Self {
         let has = |proof| rows.iter().any(|row| row.proof == proof);
-        let short: Vec<String> =
-            rows.iter().filter(|r| r.lost_too_few()).map(|r| r.strategy.clone()).collect();
+        let those = |is: &dyn Fn(&Summary) -> bool| -> Vec<String> {
+            rows.iter().filter(|row| is(row)).map(|row| row.strategy.clone()).collect()
+        };
+        let short = those(&Summary::lost_too_few);
+        let few = those(&|row| row.proof == Proof::TooFew);
         match (has(Proof::Invalid), has(Proof::Lost)) {
             (true, _) => Self::Invalid { strategies: short },
             (false, true) => Self::Valid,
             (false, false) if !short.is_empty() => Self::Invalid { strategies: short },
+            (false, false) if !few.is_empty() => Self::TooFew { strategies: few },
             (false, false) => Self::Unproven,
         }
     }

@@ -1,7 +1,7 @@
 //! Why `sockmig reload` has measured nothing.
 
 use harness::process::Broken;
-use scenarios::report;
+use scenarios::advice;
 
 use crate::exit::Exit;
 
@@ -23,7 +23,7 @@ impl Refusal {
     pub fn of(broken: &Broken) -> Self {
         match broken {
             Broken::Interrupted => Self::new(Exit::Interrupted, ""),
-            other => Self::new(Exit::Unavailable, report::no_lab(other)),
+            other => Self::new(Exit::Unavailable, advice::no_lab(other)),
         }
     }
 }

@@ -7,8 +7,8 @@ use anyhow::Result;
 use harness::kernel::Kernel;
 use harness::process::Labs;
 use harness::process::interrupt;
+use scenarios::advice;
 use scenarios::engine;
-use scenarios::report;
 
 use crate::cli::{ReloadArguments, ReloadFormat};
 use crate::cmd::reload::refusal::Refusal;
@@ -39,7 +39,7 @@ impl Session {
         let out = arguments.out.as_deref().map(OutDirectory::open).transpose();
         let out = out.map_err(|e| Refusal::new(Exit::Unavailable, format!("{e:#}")))?;
         interrupt::catch()
-            .map_err(|e| format!("cannot catch Ctrl-C: {}", report::refusal(&e)))
+            .map_err(|e| format!("cannot catch Ctrl-C: {}", advice::refusal(&e)))
             .map_err(|why| Refusal::new(Exit::Unavailable, why))?;
         let labs = Labs::default();
         let kernel = engine::probe(&labs).map_err(|broken| Refusal::of(&broken))?;
@@ -48,7 +48,7 @@ impl Session {
             labs,
             kernel,
             out,
-            stdout: Stdout::new(),
+            stdout: if terminal { Stdout::new() } else { Stdout::exact() },
             terminal,
             mute: false,
             written: vec![],

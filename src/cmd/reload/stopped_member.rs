@@ -42,7 +42,7 @@ pub struct Group {
     #[serde(rename = "fates")]
     outcomes: Outcomes,
     failed: u64,
-    /// Where the share of those that fail lies in 95 of 100 runs.
+    /// The 95 % confidence interval of the share of those that fail.
     share: (f64, f64),
 }
 

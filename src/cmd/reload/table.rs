@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use harness::load::Outcome;
 use reload::row::Summary;
+use scenarios::report::counted;
 
 use crate::cmd::reload::plan::ReloadPlan;
 use crate::output::consumer::Environment;
@@ -12,7 +13,7 @@ use crate::output::consumer::Environment;
 pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
     let settings = match plan.migrates {
         true => "tcp_migrate_req off and on in turns",
-        false => "without tcp_migrate_req, which this kernel has not",
+        false => "without tcp_migrate_req, which this kernel does not have",
     };
     let who = if environment.root { "as root" } else { "in a user namespace" };
     let fewer: Vec<String> =
@@ -22,19 +23,30 @@ pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
         fewer => format!(" ({})", fewer.join(", ")),
     };
     format!(
-        "{}, {who}\n{} strategies, {settings}: {} reloads each, {} clients a second{fewer}\n\
+        "{}, {who}\n{}, {settings}: {} each, {} a second{fewer}\n\
          through {}; about {} s\n\n",
         environment.kernel,
-        plan.strategies.len(),
-        plan.reloads,
-        plan.rate,
+        match plan.strategies.len() {
+            1 => "1 strategy".to_owned(),
+            many => format!("{many} strategies"),
+        },
+        counted(plan.reloads, "reload"),
+        counted(plan.rate, "client"),
         plan.window,
         plan.takes().as_secs() + 1,
     )
 }
 
-const HEADINGS: [&str; 8] =
-    ["strategy", "migrate", "clients", "lost per reload", "must", "closed", "added ms", "migrated"];
+const HEADINGS: [&str; 8] = [
+    "strategy",
+    "migrate",
+    "clients",
+    "lost per reload",
+    "expected",
+    "closed",
+    "added ms",
+    "migrated",
+];
 
 /// The table, and what its columns say.
 pub fn table(rows: &[Summary]) -> String {
@@ -62,15 +74,15 @@ pub fn table(rows: &[Summary]) -> String {
 /// What the columns say.
 pub const LEGEND: &str = "  \
   clients   that came, and how many reloads they came through
-  lost      clients without an answer at each reload: the mean, and where it lies in 95 of
-            100 runs
-  must      what each reload must lose without migration: handshakes in flight when listeners
-            close (clients a second, times the time that it takes), times these listeners'
-            share; and the children in their queues
+  lost      clients without an answer at each reload: the mean, and its 95 % confidence
+            interval
+  expected  what each reload is expected to lose without migration: handshakes in flight when
+            listeners close (clients a second, times the time that it takes), times these
+            listeners' share; and the children in their queues
   closed    from the order to stop until the last listener was gone, in milliseconds: the
             median, and the longest
-  added     what a reload adds to the time until the answer, in milliseconds: for the 500th
-            and for the 999th of a thousand clients
+  added     what a reload adds to the time until the answer, in milliseconds: median and
+            99.9th percentile
   migrated  children and requests that found another listener (TCPMigrateReqSuccess, which
             counts every move), and that did not (TCPMigrateReqFailure)
 ";
@@ -108,9 +120,12 @@ pub fn how_lost(row: &Summary) -> String {
     let mut words: Vec<String> = lost
         .map(|(outcome, count): (&Outcome, _)| format!("{count} {}", outcome.words()))
         .collect();
-    let by_server = row.lost_by_server();
-    if by_server > 0 {
-        words.push(format!("of these, the server itself had accepted {by_server} and closed them"));
+    match row.lost_by_server() {
+        0 => {}
+        1 => words.push("of these, the server itself had accepted 1 and closed it".into()),
+        many => {
+            words.push(format!("of these, the server itself had accepted {many} and closed them"));
+        }
     }
     words.join(", ")
 }

@@ -6,7 +6,7 @@ use harness::kernel::Kernel;
 use harness::load::Outcome;
 use reload::account::ReloadFound;
 use reload::catalogue;
-use reload::row::ReloadRow;
+use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
 
@@ -243,4 +243,148 @@ fn workers_that_cannot_keep_up_are_refused() {
     assert_eq!(plan::check(&arguments(&["--pause", "1500"])), Ok(()));
     let why = plan::check(&arguments(&["--pause", "2000"])).expect_err("too long");
     assert!(why.contains("take 1600 or less"), "{why}");
+}
+
+/// Every effect, setting, loss, proof and count that a row can have.
+fn every_row() -> Vec<Summary> {
+    let template = row("own/naive", ListenerEffect::Close, false, &[], 20.0).summary();
+    let template = template.expect("reloads");
+    let effects = [
+        ListenerEffect::Close,
+        ListenerEffect::StayOpen,
+        ListenerEffect::CloseWhenIdle,
+        ListenerEffect::CloseAndProgramMigrates,
+        ListenerEffect::CloseLeavingNobody,
+        ListenerEffect::Observed,
+    ];
+    let proofs = [
+        Proof::Lost,
+        Proof::Invalid,
+        Proof::NothingToLose,
+        Proof::TooFew,
+        Proof::ByOthers,
+        Proof::ByItsPair,
+    ];
+    let mut rows = vec![];
+    for effect in effects {
+        for proof in proofs {
+            for on in [false, true] {
+                for (lost, by_server) in [(0, 0), (1, 0), (1, 1), (7, 0), (7, 1), (7, 7)] {
+                    for (reloads, closed, rate) in
+                        [(1, 0.0, 1000), (1, 1.0, 1000), (20, 0.0, 50), (20, 2.5, 50)]
+                    {
+                        let attempts = if lost == 1 { 1 } else { 500 };
+                        let mut row = Summary {
+                            effect,
+                            proof,
+                            migrate_req: on,
+                            reloads,
+                            attempts,
+                            rate,
+                            closed_per_reload: closed,
+                            ..template.clone()
+                        };
+                        row.outcomes = [
+                            (Outcome::Answered, attempts - lost),
+                            (Outcome::ResetWaiting, lost - by_server),
+                            (Outcome::Closed, by_server),
+                        ]
+                        .into();
+                        row.outcomes.retain(|_, count| *count > 0);
+                        row.lost_per_reload.mean = lost as f64 / reloads as f64;
+                        rows.push(row);
+                    }
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// What is wrong with a sentence, whatever it says.
+fn flaws(text: &str) -> Vec<String> {
+    let joined = format!(" {} ", text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let never = [
+        "()",
+        "( ",
+        " )",
+        " 1 clients",
+        " 1 reloads",
+        " 1 strategies",
+        " 1 listeners",
+        " 0 of",
+        "loses 0",
+        " ,",
+        " .",
+        "..",
+        ";;",
+        "NaN",
+        "inf ",
+        " none of none",
+    ];
+    never.iter().filter(|flaw| joined.contains(**flaw)).map(|flaw| (*flaw).to_owned()).collect()
+}
+
+#[test]
+fn every_combination_makes_a_sentence() {
+    let found = document(&measured(20, 0));
+    let mut seen = 0;
+    for row in every_row() {
+        for pair in [false, true] {
+            for here in [None, Some("0"), Some("1")] {
+                let mut rows = vec![row.clone()];
+                if pair {
+                    rows.push(Summary { migrate_req: !row.migrate_req, ..row.clone() });
+                }
+                let validity = Validity::of(&rows);
+                let mut document = ReloadDocument { rows, validity, ..found.clone() };
+                document.environment.migrate_req = here.map(str::to_owned);
+                let text = answer::text(&document, 80, Style::PLAIN);
+                let words = text.split_once("In words").expect("they are there").1;
+                assert_eq!(flaws(words), Vec::<String>::new(), "{row:?}:\n{words}");
+                let advises = words.contains("set net.ipv4.tcp_migrate_req=1");
+                assert!(!advises || here != Some("1"), "it is on already:\n{words}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 6 * 6 * 2 * 6 * 4 * 2 * 3);
+}
+
+/// What the answer says at its end, of every kind of run.
+#[rstest::rstest]
+#[case::valid(measured(20, 0), &["valid: what was expected", "zeros mean something"])]
+#[case::invalid(measured(9, 0), &["invalid: less was lost", "zeros mean nothing"])]
+#[case::nothing_to_lose(
+    Measured {
+        rows: vec![row("own/passing", ListenerEffect::StayOpen, false, &[], 0.0)],
+        ..Measured::default()
+    },
+    &["unproven: nothing was expected to be lost", "Measure own/naive as well"]
+)]
+#[case::too_few(
+    Measured {
+        rows: vec![row("own/naive", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 1)], 0.1)],
+        ..Measured::default()
+    },
+    &["unproven: too little was expected", "So few clients of own/naive were expected", "--rtt"]
+)]
+#[case::nothing(Measured::default(), &["unproven: nothing was measured"])]
+fn the_end_says_what_the_numbers_are_worth(#[case] measured: Measured, #[case] words: &[&str]) {
+    let document = document(&measured);
+    let text = answer::text(&document, 100, Style::PLAIN);
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in words {
+        assert!(joined.contains(word), "`{word}`: {text}");
+    }
+    let could_not = joined.contains("has to lose a client");
+    assert!(!could_not || document.rows.iter().all(|row| row.lost() == 0), "{text}");
+}
+
+#[test]
+fn a_heading_counts_in_words() {
+    let environment = run::run().environment;
+    let text = table::heading(&plan_of(&["own/naive", "--reloads", "1"]), &environment);
+    assert!(text.contains("1 strategy, ") && text.contains(": 1 reload each"), "{text}");
+    assert_eq!(flaws(&text), Vec::<String>::new(), "{text}");
 }

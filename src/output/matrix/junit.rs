@@ -11,6 +11,7 @@ use scenarios::report::wrong_names;
 
 use crate::output::document::{Blame, CaseDocument, KernelDocument, MatrixDocument};
 use crate::output::retried;
+use crate::output::xml::{ResultType, xml};
 
 /// The XML.
 pub fn junit(found: &MatrixDocument) -> io::Result<String> {
@@ -19,7 +20,7 @@ pub fn junit(found: &MatrixDocument) -> io::Result<String> {
     for kernel in &found.kernels {
         report.add_test_suite(suite(kernel, &found.cases));
     }
-    report.to_string().map_err(io::Error::other)
+    xml(&report)
 }
 
 fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
@@ -52,20 +53,37 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
     // A machine that ended early leaves cases that were not run. They are shown, so that the number of
     // tests is that of the selection.
     for id in cases.iter().filter(|id| !with_result.contains(id.as_str())) {
-        let mut status = TestCaseStatus::skipped();
+        let mut status = skipped(ResultType::NotRun);
         status.set_message(format!("not run: {}", kernel.end.word()));
         suite.add_test_case(named(kernel, id, id, status));
     }
     suite
 }
 
+fn of_type(mut status: TestCaseStatus, ty: ResultType) -> TestCaseStatus {
+    status.set_type(ty.name());
+    status
+}
+
+fn skipped(ty: ResultType) -> TestCaseStatus {
+    of_type(TestCaseStatus::skipped(), ty)
+}
+
+fn deviation() -> TestCaseStatus {
+    of_type(TestCaseStatus::non_success(NonSuccessKind::Failure), ResultType::Deviation)
+}
+
+fn broken() -> TestCaseStatus {
+    of_type(TestCaseStatus::non_success(NonSuccessKind::Error), ResultType::Laboratory)
+}
+
 /// How the machine came up, and how it ended.
 fn boot(kernel: &KernelDocument) -> TestCase {
     let mut status = match kernel.end.counts_as() {
         Blame::Nobody => TestCaseStatus::success(),
-        Blame::Mirror | Blame::User => TestCaseStatus::skipped(),
-        Blame::Kernel => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Blame::Laboratory => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Blame::Mirror | Blame::User => skipped(ResultType::NotRun),
+        Blame::Kernel => deviation(),
+        Blame::Laboratory => broken(),
     };
     if let Some(why) = kernel.end.why() {
         status.set_message(format!("{}: {why}", kernel.end.word()));
@@ -81,7 +99,7 @@ fn boot(kernel: &KernelDocument) -> TestCase {
 }
 
 fn log(kernel: &KernelDocument) -> TestCase {
-    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    let mut status = deviation();
     let lines: Vec<&str> =
         kernel.complaints.iter().filter_map(|complaint| complaint.text.lines().next()).collect();
     status.set_message(lines.join("; "));
@@ -97,25 +115,25 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
     let status = match &case.verdict {
         Verdict::Pass { .. } => TestCaseStatus::success(),
         Verdict::Fail { mismatches } => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            let mut status = deviation();
             status.set_message(format!("the kernel deviates in: {}", wrong_names(mismatches)));
             status.set_description(explained(kernel, case, mismatches));
             status
         }
         Verdict::Error { reason } => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            let mut status = broken();
             status.set_message(reason.as_str());
             status.set_description(explained(kernel, case, &[]));
             status
         }
         Verdict::Skip { reason } => {
             let reason = reason.to_string();
-            let mut status = TestCaseStatus::skipped();
+            let mut status = skipped(ResultType::Skip);
             status.set_message(reason.as_str());
             status
         }
         Verdict::KnownBug { reason, fix, mismatches } => {
-            let mut status = TestCaseStatus::skipped();
+            let mut status = skipped(ResultType::KnownBug);
             let fix = fix.as_ref().map_or(String::new(), |fix| format!(" Fixed by {fix}."));
             status.set_message(format!("known bug: {reason}{fix}"));
             status.set_description(explained(kernel, case, mismatches));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::escape;
 use crate::output::matrix::event::Stage;
 use crate::output::word::{CaseResult, Tally};
 
@@ -41,7 +42,7 @@ impl Live {
 
     /// These kernels will come, with this number of cases on each.
     pub fn begin(&mut self, names: &[String], cases: usize) {
-        self.names = names.to_vec();
+        self.names = names.iter().map(|name| escape::line(name).into_owned()).collect();
         self.cases = cases;
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::escape::{self, fenced, html};
 use crate::output::document::MatrixDocument;
 use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
 use crate::output::matrix::grid::columns;
@@ -41,45 +42,6 @@ pub fn markdown(found: &MatrixDocument) -> String {
     groups(&mut text, found, "Missing in guests", &findings.missing);
     groups(&mut text, found, "Final ACKs were held by", &findings.gates);
     text
-}
-
-/// Text that Markdown must not read, in one line: its own characters and HTML's, and the
-/// bars that end a table's cell.
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in html(text).chars() {
-        if r"|\`*_[]~$".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
-/// The same for a line of HTML, a summary for instance, in which Markdown is not read.
-pub fn html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            // A mention would send mail, a number would become a link.
-            '@' => escaped.push_str("&#64;"),
-            '#' => escaped.push_str("&#35;"),
-            c if c.is_control() => {}
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Text as code, in a fence longer than any inside.
-pub fn fenced(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
 
 /// The beginning and the end of a long text, whole lines of both.
@@ -124,7 +86,7 @@ fn symbol(word: Word) -> &'static str {
 fn cell_text(tally: &Tally) -> String {
     match tally.worst() {
         Some(Word::NotRun) if tally.of(Word::NotRun) == tally.total() => "⬜ not run".into(),
-        Some(worst) => format!("{} {}", symbol(worst), escaped(&tally.cell())),
+        Some(worst) => format!("{} {}", symbol(worst), escape::markdown(&tally.cell())),
         None => String::new(),
     }
 }
@@ -134,7 +96,7 @@ fn table(text: &mut String, found: &MatrixDocument) {
     let mut depths = (1..=deepest).rev().map(|depth| columns(&found.cases, depth));
     let columns =
         depths.find(|columns| columns.len() <= COLUMNS).unwrap_or_else(|| columns(&found.cases, 1));
-    let heads: Vec<String> = columns.iter().map(|c| escaped(&c.path.join("/"))).collect();
+    let heads: Vec<String> = columns.iter().map(|c| escape::markdown(&c.path.join("/"))).collect();
     let _ = writeln!(text, "| kernel | machine | {} |", heads.join(" | "));
     let _ = writeln!(text, "|---|---|{}", "---|".repeat(columns.len()));
     let mut all = Tally::default();
@@ -146,7 +108,7 @@ fn table(text: &mut String, found: &MatrixDocument) {
             cell_text(&tally)
         });
         let cells = cells.collect::<Vec<_>>().join(" | ");
-        let (name, end) = (escaped(&kernel.name), kernel.end.word());
+        let (name, end) = (escape::markdown(&kernel.name), kernel.end.word());
         let end = if kernel.end.why().is_some() { format!("**{end}**") } else { end.into() };
         let _ = writeln!(text, "| {name} | {end} | {cells} |");
     }
@@ -160,14 +122,14 @@ fn table(text: &mut String, found: &MatrixDocument) {
     });
     let flaky = (all.flaky() > 0).then(|| {
         let meaning = FLAKY_MEANING.split(';').next().unwrap_or_default();
-        format!("{}: {meaning}", escaped(FLAKY_MARK))
+        format!("{}: {meaning}", escape::markdown(FLAKY_MARK))
     });
     let legend = legend.chain(flaky).collect::<Vec<_>>().join(" · ");
     let (kernels, cells) = (findings::kernels_line(found), findings::cells_line(&all));
     let seconds = found.took_ms as f64 / 1000.0;
     let _ = writeln!(text, "\n{legend}\n\n{kernels}; {cells}; {seconds:.1} s");
     if let Some(shard) = &found.shard {
-        let _ = writeln!(text, "\n**Only shard {} of the kernels.**", escaped(shard));
+        let _ = writeln!(text, "\n**Only shard {} of the kernels.**", escape::markdown(shard));
     }
     if !found.complete {
         let _ = writeln!(text, "\n**Interrupted: this is not everything.**");
@@ -231,12 +193,13 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
         return;
     }
     let _ = writeln!(text, "\n### Known bugs\n");
-    let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
+    let _ = writeln!(text, "| bug | fix | kernels | cases |\n|---|---|---|---|");
     for bug in findings.bugs.iter().take(LISTED) {
-        let fix = bug.fix.map_or("nothing that is known".into(), |fix| format!("`{fix}`"));
-        let (reason, kernels) = (escaped(bug.reason), escaped(&names(found, &bug.kernels)));
+        let fix = bug.fix.map_or("no fix known".into(), |fix| escape::code(fix.trim_matches('`')));
+        let (reason, kernels) =
+            (escape::markdown(bug.reason), escape::markdown(&names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
-            [one] => escaped(one),
+            [one] => escape::markdown(one),
             many => many.len().to_string(),
         };
         let _ = writeln!(text, "| {reason} | {fix} | {kernels} | {cases} |");
@@ -252,7 +215,12 @@ fn ends(text: &mut String, findings: &Findings<'_>) {
         let (name, end) = (&kernel.name, kernel.end.word());
         let why = kernel.end.why().unwrap_or_default();
         if kernel.console.is_empty() {
-            let _ = writeln!(text, "- {} **{end}**: {}\n", escaped(name), escaped(why));
+            let _ = writeln!(
+                text,
+                "- {} **{end}**: {}\n",
+                escape::markdown(name),
+                escape::markdown(why)
+            );
             continue;
         }
         let _ = writeln!(
@@ -274,11 +242,11 @@ fn complaints(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>
         let more = places.len().saturating_sub(PLACES);
         let more = if more > 0 { format!(", and {more} times more") } else { String::new() };
         let places = places.iter().take(PLACES).map(|(at, complaint)| {
-            let name = escaped(&found.kernels[*at].name);
-            format!("{name} during {}", escaped(&complaint.during))
+            let name = escape::markdown(&found.kernels[*at].name);
+            format!("{name} during {}", escape::markdown(&complaint.during))
         });
         let places = places.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "- {}: {places}{more}", escaped(line));
+        let _ = writeln!(text, "- {}: {places}{more}", escape::markdown(line));
     }
 }
 
@@ -296,8 +264,8 @@ fn groups<T: ToString>(
         let _ = writeln!(
             text,
             "- {}: {}",
-            escaped(&place(found, group)),
-            escaped(&group.what.to_string())
+            escape::markdown(&place(found, group)),
+            escape::markdown(&group.what.to_string())
         );
     }
     let _ = writeln!(text, "\n</details>");

@@ -1,17 +1,19 @@
 //! What is made of a matrix, against snapshots.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use quick_junit::{Report, TestCaseStatus};
 use rstest::rstest;
 
-use crate::fixture::{markup, matrix as made, run};
+use crate::fixture::{junit_rules, markup, matrix as made, run};
 use crate::output::buffer::Buffer;
 use crate::output::document::{Complaint, KernelDocument, MachineEnd, MatrixDocument};
 use crate::output::matrix::event::{MatrixConsumer, Stage};
 use crate::output::matrix::grid::grid;
 use crate::output::matrix::junit::junit;
 use crate::output::matrix::live::Live;
-use crate::output::matrix::markdown::{escaped, fenced, html, markdown};
+use crate::output::matrix::markdown::markdown;
 use crate::output::matrix::table::Table;
 use crate::output::matrix::text::text;
 use crate::output::word::Tally;
@@ -173,14 +175,6 @@ fn markdown_of_many_cases_has_a_column_for_each_mechanism() {
 }
 
 #[test]
-fn markdown_reads_nothing_that_was_not_meant() {
-    assert_eq!(escaped("a|b\n<b>*_`[#1]@x"), r"a\|b &lt;b&gt;\*\_\`\[&#35;1\]&#64;x");
-    assert_eq!(html("a|b\n<b>*_`[#1]@x"), "a|b &lt;b&gt;*_`[&#35;1]&#64;x");
-    assert_eq!(fenced("a ``` b"), "````text\na ``` b\n````\n");
-    assert_eq!(fenced(""), "```text\n\n```\n");
-}
-
-#[test]
 fn junit_of_a_kernel_that_fails_and_complains() {
     let ids = ["quiz1/v4/off", "quiz1/v4/on"].map(str::to_owned);
     let mut kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |at, _| {
@@ -292,6 +286,24 @@ fn junit_survives_what_a_console_may_print() {
     kernel.console = "\0\u{8}]]></system-out>\u{fffe}".into();
     let xml = junit(&made::matrix(made::quizzes(), vec![kernel])).expect("XML");
     Report::deserialize_from_str(&xml).expect("it parses");
+    assert_eq!(junit_rules::check(&xml), Ok(()));
+}
+
+/// Whoever counts what a matrix says tells these apart without reading messages.
+#[test]
+fn junit_has_a_type_for_each_reason() {
+    let xml = junit(&made::everything(&made::quizzes())).expect("XML");
+    assert_eq!(junit_rules::check(&xml), Ok(()));
+    assert_eq!(junit_rules::check(&junit(&made::retried()).expect("XML")), Ok(()));
+    let document = markup::parse(&xml);
+    let types = |name: &str| -> BTreeSet<String> {
+        let all = document.all(name);
+        all.iter().map(|one| one.attribute("type").expect("a type").to_owned()).collect()
+    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(types("skipped"), set(&["known-bug", "not-run", "skip"]));
+    assert_eq!(types("failure"), set(&["deviation"]));
+    assert_eq!(types("error"), set(&["laboratory"]));
 }
 
 #[test]

@@ -19,10 +19,10 @@ const SENTENCE: usize = 100;
 
 /// The whole text about a matrix, for a terminal of `width` columns.
 pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
-    let width = width.max(NARROWEST);
-    let grid = grid(found, width);
+    let sentence = width.min(SENTENCE);
+    let grid = grid(found, width.max(NARROWEST));
     let findings = findings::findings(found);
-    let mut page = Page { found, style, width: width.min(SENTENCE), text: String::new() };
+    let mut page = Page { found, style, width: sentence, text: String::new() };
     page.table(&grid);
     page.legend(&grid);
     page.ends(&findings);
@@ -55,7 +55,7 @@ impl Page<'_> {
     /// A paragraph whose later lines stand under the first one's text.
     fn say(&mut self, label: &str, text: &str) {
         let indent = " ".repeat(label.chars().count());
-        let columns = self.width.saturating_sub(indent.len()).max(40);
+        let columns = self.width.saturating_sub(indent.len()).max(20);
         let lines = wrap(text, columns);
         for (at, line) in lines.iter().enumerate() {
             self.line(&format!("{}{line}", if at == 0 { label } else { &indent }));
@@ -105,8 +105,7 @@ impl Page<'_> {
             self.say(&format!("  {FLAKY_MARK:<6} "), FLAKY_MEANING);
         }
         if grid.counts {
-            let what =
-                "n of a cell's m cases have this result, the others one above it in this list";
+            let what = "n of m cases have this result; the rest have a result listed above";
             self.say("  n/m    ", what);
         }
     }
@@ -179,7 +178,10 @@ impl Page<'_> {
         self.heading("Known bugs");
         for bug in &findings.bugs {
             self.say("  ", bug.reason);
-            self.say("    fixed by  ", bug.fix.unwrap_or("nothing that is known"));
+            match bug.fix {
+                Some(fix) => self.say("    fixed by  ", fix),
+                None => self.say("    ", "no fix known"),
+            }
             self.say("    on        ", &names(self.found, &bug.kernels));
             self.say("    in        ", &bug.ids.join(" "));
         }

@@ -6,6 +6,7 @@ use rstest::rstest;
 use scenarios::engine::{DiscardedTry, Observed, Outcome};
 use scenarios::judge::Verdict;
 
+use crate::fixture::junit_rules;
 use crate::fixture::run::{flaky, of_one};
 use crate::output::buffer::Buffer;
 use crate::output::consumer::Consumer;
@@ -74,6 +75,7 @@ fn tap_has_diagnostics_before_the_result(#[case] dialect: Dialect) {
 
 fn junit(outcome: &Outcome) -> (String, TestCaseStatus) {
     let xml = of_one(outcome, |to| Box::new(Junit::new(to)));
+    assert_eq!(junit_rules::check(&xml), Ok(()));
     let mut report = Report::deserialize_from_str(&xml).expect("XML");
     (xml, report.test_suites.remove(0).test_cases.remove(0).status)
 }
