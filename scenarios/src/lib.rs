@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod document;
 pub mod engine;
 pub mod judge;
+pub mod known_check;
 pub mod lesson;
 #[cfg(test)]
 mod page;
@@ -19,4 +20,4 @@ pub mod report;
 mod steps;
 
 pub use engine::requirement;
-pub use judge::{expectation, known};
+pub use judge::expectation;

@@ -2,13 +2,13 @@
 
 use harness::kernel::taint::Taint;
 
-use crate::judge::known::Known;
+use crate::judge::known::Candidate;
 use crate::judge::verdict::{Mismatch, Verdict};
 
 /// What the kernel's log complained of while a case ran, and how that tainted it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Complaints {
-    /// As the case's row of `expectations.toml` says.
+    /// As a row about the case says.
     pub known: Vec<String>,
     /// Anything else.
     pub strange: Vec<String>,
@@ -19,10 +19,10 @@ pub struct Complaints {
 impl Complaints {
     /// Separates those that a row expects, by their first lines, from others; `gained` is how the
     /// kernel was tainted meanwhile.
-    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[&Known]) -> Self {
+    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[Candidate<'_>]) -> Self {
         let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {
             let first = complaint.lines().next().unwrap_or_default();
-            rows.iter().flat_map(|row| &row.log).any(|part| first.contains(part.as_str()))
+            rows.iter().flat_map(|row| &row.facts.log).any(|part| first.contains(part.as_str()))
         });
         let taint = if known.is_empty() { gained } else { gained.but_warned() };
         Self { known, strange, taint }
@@ -51,11 +51,11 @@ impl Verdict {
         let deviations: Vec<_> = logged.chain((!taint.is_none()).then(tainted)).collect();
         match self {
             verdict if deviations.is_empty() => verdict,
-            Self::KnownBug { reason, fix, mut mismatches }
+            Self::KnownBug { bug, version, mut mismatches }
                 if strange.is_empty() && taint.is_none() =>
             {
                 mismatches.extend(deviations);
-                Self::KnownBug { reason, fix, mismatches }
+                Self::KnownBug { bug, version, mismatches }
             }
             Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
                 mismatches.extend(deviations);
@@ -69,15 +69,17 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use harness::kernel::Version;
+    use harness::kernel::base::{Base, Family, ReadFrom};
 
     use super::*;
-    use crate::judge::known;
+    use crate::judge::builtin::builtin;
+    use crate::judge::known::What;
+    use crate::judge::releases::VersionSays;
 
     #[test]
     fn a_kernel_that_complains_deviates() {
         let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
-        let pass = Verdict::Pass { stale: None };
+        let pass = Verdict::pass();
         assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
         let Verdict::Fail { mismatches } =
             pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), &[]))
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn a_kernel_that_is_tainted_deviates() {
         let warning = vec!["WARNING: net/a.c".to_owned()];
-        let pass = Verdict::Pass { stale: None };
+        let pass = Verdict::pass();
         let complaints = Complaints::sorted(warning, warned(), &[]);
         let Verdict::Fail { mismatches } = pass.with_complaints(&complaints) else {
             panic!("a pass");
@@ -107,12 +109,16 @@ mod tests {
 
     #[test]
     fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
-        let rows = known::about("mptcp/timer/v4", Version::new(7, 2, 13));
-        let row = rows[0];
+        let version = "7.2.13".parse().expect("a version");
+        let family = Family::KernelOrg;
+        let base = Base::Known { version, family, read_from: ReadFrom::Release };
+        let rows = builtin().about_base("mptcp/timer/v4", &base, version);
+        let What::Bug(bug) = rows[0].what else { panic!("no bug") };
         let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
-        let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
-        let verdict = |from: &Verdict, complaints: &[&String], rows: &[&Known]| {
+        let (bug, version) = (Box::new(bug.named()), VersionSays::HasIt);
+        let bug = Verdict::KnownBug { bug, version, mismatches: vec![] };
+        let verdict = |from: &Verdict, complaints: &[&String], rows: &[Candidate<'_>]| {
             let complaints = complaints.iter().map(|text| (*text).clone()).collect();
             from.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
         };
@@ -120,8 +126,8 @@ mod tests {
         assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
         for (from, complaints, rows) in [
             (&bug, vec![&token, &other], &rows[..]),
-            (&bug, vec![&token], &[]),
-            (&Verdict::Pass { stale: None }, vec![&token], &rows[..]),
+            (&bug, vec![&token], &[][..]),
+            (&Verdict::pass(), vec![&token], &rows[..]),
         ] {
             let strange = verdict(from, &complaints, rows);
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
