@@ -5,6 +5,7 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod kernels;
+pub mod known;
 pub mod list;
 pub mod matrix;
 pub mod merge;

@@ -15,6 +15,7 @@ use scenarios::report;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};
+use crate::cmd::known;
 use crate::cmd::select::selected;
 use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
@@ -38,6 +39,10 @@ pub fn run(arguments: &RunArguments) -> Exit {
             eprintln!("sockmig: {unknown}");
             return Exit::NothingRan;
         }
+    };
+    let known = match known::list(&arguments.known) {
+        Ok(known) => known,
+        Err(exit) => return exit,
     };
     let mut consumers = Consumers::default();
     let stdout = Stdout::new();
@@ -76,6 +81,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
         jobs,
         waiting: engine::waiting_for_timers(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+        known,
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };
     let denied = Denied { skips: arguments.deny_skips, flaky: arguments.deny_flaky };

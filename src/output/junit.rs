@@ -7,18 +7,20 @@ use scenarios::judge::Verdict;
 use scenarios::report::{self, wrong_names};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::fixes::Fixes;
 use crate::output::retried;
 
 /// Gathers results, and writes them at the end: the format wants its counts in front.
 pub struct Junit<W> {
     to: W,
     suite: TestSuite,
+    fixes: Fixes,
 }
 
 impl<W: Write> Junit<W> {
     /// Writes to `to`.
     pub fn new(to: W) -> Self {
-        Self { to, suite: TestSuite::new("sockmig") }
+        Self { to, suite: TestSuite::new("sockmig"), fixes: Fixes::default() }
     }
 }
 
@@ -30,6 +32,7 @@ impl<W: Write> Consumer for Junit<W> {
         {
             self.suite.add_property((name, value.as_str()));
         }
+        self.suite.add_property(("base", kernel.base.to_string().as_str()));
         Ok(())
     }
 
@@ -59,11 +62,12 @@ impl<W: Write> Consumer for Junit<W> {
             Verdict::Skip { reason } => {
                 status.set_message(reason.to_string());
             }
-            Verdict::KnownBug { reason, .. } => {
-                status.set_message(format!("known bug: {reason}"));
+            Verdict::KnownBug { bug, version, .. } => {
+                status.set_message(format!("known bug: {}", bug.shown(*version)));
                 status.set_description(explained.unwrap_or_default());
             }
         }
+        self.fixes.note(&outcome.verdict);
         let mut case = TestCase::new(run.title(outcome), status);
         let mechanism = outcome.id.split('/').next().unwrap_or_default();
         case.set_classname(format!("sockmig.{mechanism}"));
@@ -78,6 +82,9 @@ impl<W: Write> Consumer for Junit<W> {
         report.set_time(end.took);
         let mut suite = std::mem::replace(&mut self.suite, TestSuite::new("sockmig"));
         suite.set_time(end.took);
+        for bug in self.fixes.all() {
+            suite.add_property(("has the fix", bug.with_fix().as_str()));
+        }
         report.add_test_suite(suite);
         report.serialize(&mut self.to).map_err(io::Error::other)?;
         self.to.flush()

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use scenarios::judge::NamedBug;
+
 use crate::output::document::MatrixDocument;
 use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
 use crate::output::matrix::grid::columns;
@@ -36,7 +38,18 @@ pub fn markdown(found: &MatrixDocument) -> String {
     bugs(&mut text, found, &findings);
     ends(&mut text, &findings);
     complaints(&mut text, found, &findings);
-    groups(&mut text, found, "Stale expectations: the bug is not there", &findings.stale);
+    groups(
+        &mut text,
+        found,
+        "Fixes that these kernels have and their versions have not",
+        &findings.fixes,
+    );
+    groups(
+        &mut text,
+        found,
+        "Kernels whose base is not known: only the facts tell their bugs",
+        &findings.bases,
+    );
     groups(&mut text, found, "Skipped", &findings.skips);
     groups(&mut text, found, "Missing in guests", &findings.missing);
     groups(&mut text, found, "Final ACKs were held by", &findings.gates);
@@ -115,7 +128,6 @@ fn symbol(word: Word) -> &'static str {
         Word::Fail => "❌",
         Word::Error => "💥",
         Word::Known => "🐛",
-        Word::Stale => "❓",
         Word::Skip => "⏭️",
         Word::NotRun => "⬜",
     }
@@ -233,8 +245,21 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     let _ = writeln!(text, "\n### Known bugs\n");
     let _ = writeln!(text, "| bug | fixed by | kernels | cases |\n|---|---|---|---|");
     for bug in findings.bugs.iter().take(LISTED) {
-        let fix = bug.fix.map_or("nothing that is known".into(), |fix| format!("`{fix}`"));
-        let (reason, kernels) = (escaped(bug.reason), escaped(&names(found, &bug.kernels)));
+        let NamedBug { reason, fix, cve, listed_in, .. } = bug.bug;
+        let fix =
+            fix.as_ref().map_or("nothing that is known".into(), |fix| match fix.contains('`') {
+                true => escaped(fix),
+                false => format!("`{fix}`"),
+            });
+        let cve = cve.as_ref().map_or(String::new(), |cve| format!(" ({})", escaped(cve)));
+        let fix = format!("{fix}{cve}");
+        let listed = listed_in.as_ref().map_or(String::new(), |file| format!(" Listed in {file}."));
+        let cannot_tell = match bug.cannot_tell.as_slice() {
+            [] => String::new(),
+            kernels => format!(" (the version cannot tell: {})", names(found, kernels)),
+        };
+        let reason = escaped(&format!("{reason}{listed}"));
+        let kernels = escaped(&format!("{}{cannot_tell}", names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
             [one] => escaped(one),
             many => many.len().to_string(),
