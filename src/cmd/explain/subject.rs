@@ -149,9 +149,7 @@ fn loses(effect: ListenerEffect) -> &'static str {
         ListenerEffect::CloseLeavingNobody => {
             "Connections are lost, even if tcp_migrate_req is 1: no other listener is there."
         }
-        ListenerEffect::DependsOnVersion => {
-            "Whether listeners close depends on the server's version."
-        }
+        ListenerEffect::Observed => "Whether listeners close shows only when it is reloaded.",
     }
 }
 
