@@ -2,8 +2,9 @@
 
 use harness::kernel::taint::Taint;
 
-use crate::judge::known::Candidate;
-use crate::judge::verdict::{Mismatch, Verdict};
+use crate::judge::known::{Candidate, What};
+use crate::judge::releases::VersionSays;
+use crate::judge::verdict::{Mismatch, NamedBug, Verdict};
 
 /// What the kernel's log complained of while a case ran, and how that tainted it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Complaints {
     pub strange: Vec<String>,
     /// What the kernel has got that the known complaints do not account for.
     pub taint: Taint,
+    /// The bug that these complaints alone show, without a fact that differs.
+    pub logged_bug: Option<(NamedBug, VersionSays)>,
 }
 
 impl Complaints {
@@ -25,7 +28,12 @@ impl Complaints {
             rows.iter().flat_map(|row| &row.facts.log).any(|part| first.contains(part.as_str()))
         });
         let taint = if known.is_empty() { gained } else { gained.but_warned() };
-        Self { known, strange, taint }
+        let shows = |row: &&Candidate<'_>| row.facts.show_in_log_alone() && !known.is_empty();
+        let logged_bug = rows.iter().filter(shows).find_map(|row| match row.what {
+            What::Bug(bug) => Some((bug.named(), row.version)),
+            What::History(_) => None,
+        });
+        Self { known, strange, taint, logged_bug }
     }
 }
 
@@ -40,7 +48,7 @@ impl Verdict {
             actual: complaint.lines().next().unwrap_or_default().to_owned(),
             trace_line: None,
         };
-        let Complaints { known, strange, taint } = complaints;
+        let Complaints { known, strange, taint, logged_bug } = complaints;
         let tainted = || Mismatch {
             what: "the kernel's taint".into(),
             expected: vec!["as before".into()],
@@ -51,6 +59,14 @@ impl Verdict {
         let deviations: Vec<_> = logged.chain((!taint.is_none()).then(tainted)).collect();
         match self {
             verdict if deviations.is_empty() => verdict,
+            Self::Pass { .. }
+                if let Some((bug, version)) = logged_bug
+                    && strange.is_empty()
+                    && taint.is_none() =>
+            {
+                let (bug, version) = (Box::new(bug.clone()), *version);
+                Self::KnownBug { bug, version, mismatches: deviations }
+            }
             Self::KnownBug { bug, version, mut mismatches }
                 if strange.is_empty() && taint.is_none() =>
             {
@@ -73,8 +89,14 @@ mod tests {
 
     use super::*;
     use crate::judge::builtin::builtin;
-    use crate::judge::known::What;
-    use crate::judge::releases::VersionSays;
+
+    /// What may be about a case on a kernel of kernel.org.
+    fn about(id: &str, version: &str) -> Vec<Candidate<'static>> {
+        let version = version.parse().expect("a version");
+        let family = Family::KernelOrg;
+        let base = Base::Known { version, family, read_from: ReadFrom::Release };
+        builtin().about_base(id, &base, version)
+    }
 
     #[test]
     fn a_kernel_that_complains_deviates() {
@@ -109,10 +131,7 @@ mod tests {
 
     #[test]
     fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
-        let version = "7.2.13".parse().expect("a version");
-        let family = Family::KernelOrg;
-        let base = Base::Known { version, family, read_from: ReadFrom::Release };
-        let rows = builtin().about_base("mptcp/timer/v4", &base, version);
+        let rows = about("mptcp/timer/v4", "7.2.13");
         let What::Bug(bug) = rows[0].what else { panic!("no bug") };
         let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
@@ -130,6 +149,23 @@ mod tests {
             (&Verdict::pass(), vec![&token], &rows[..]),
         ] {
             let strange = verdict(from, &complaints, rows);
+            assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_bug_may_show_in_the_log_alone() {
+        let rows = about("mptcp/timer-join/v4/on", "6.1.174");
+        let underflow = "refcount_t: underflow; use-after-free.".to_owned();
+        let other = "BUG: kernel NULL pointer dereference".to_owned();
+        let pass = Verdict::pass();
+        let verdict = |complaints: &[&String], rows: &[Candidate<'_>]| {
+            let complaints = complaints.iter().map(|text| (*text).clone()).collect();
+            pass.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
+        };
+        let logged = verdict(&[&underflow], &rows);
+        assert!(matches!(logged, Verdict::KnownBug { .. }), "{logged:?}");
+        for strange in [verdict(&[&underflow, &other], &rows), verdict(&[&underflow], &[][..])] {
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
         }
     }

@@ -170,6 +170,11 @@ impl CaseFacts {
         let mut parts = id.split('/');
         self.id.split('/').all(|named| parts.next().is_some_and(|p| named == p || named == "*"))
     }
+
+    /// Whether no fact differs there: what shows the bug is the kernel's log.
+    pub fn show_in_log_alone(&self) -> bool {
+        self.observed.is_empty() && !self.log.is_empty()
+    }
 }
 
 impl Commit {

@@ -212,10 +212,10 @@ impl Reader<'_> {
                 false
             }
         };
-        let log = self.strings(row, "log").into_iter().map(|(text, _)| text).collect();
+        let log: Vec<String> = self.strings(row, "log").into_iter().map(|(text, _)| text).collect();
         let mut observed = Vec::new();
         match row.get("observed").map(|value| (value.get_ref(), value.span())) {
-            Some((DeValue::Table(facts), _)) if !facts.is_empty() => {
+            Some((DeValue::Table(facts), _)) if !facts.is_empty() || !log.is_empty() => {
                 for (name, value) in facts {
                     let key = format!("{}.\"{}\"", row.path("observed"), name.get_ref());
                     match acceptable(value.get_ref()) {
@@ -230,7 +230,11 @@ impl Reader<'_> {
                 }
             }
             Some((_, span)) => {
-                self.complain(&span, row.path("observed"), "must be a table of facts, not empty");
+                self.complain(
+                    &span,
+                    row.path("observed"),
+                    "must be a table of facts; it may be empty where `log` is not",
+                );
             }
             None => {
                 self.complain(&row.span, row.path("observed"), "is missing: the facts that differ");
