@@ -4,6 +4,7 @@ mod documents;
 pub mod environment;
 mod help;
 mod inspect;
+mod known;
 mod reload;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
+pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
@@ -71,6 +73,8 @@ pub enum Command {
     Doctor,
     /// List, fetch and forget the kernels that cases can run on in a virtual machine.
     Kernels(KernelsArguments),
+    /// List the known bugs, and check a list of your own.
+    Known(KnownArguments),
     /// Run cases on many kernels, each booted in a machine of its own.
     Matrix(MatrixArguments),
     /// Run a program on another kernel as if it ran here.
@@ -110,6 +114,9 @@ pub struct MatrixArguments {
 
     #[command(flatten)]
     pub machine: MachineArguments,
+
+    #[command(flatten)]
+    pub known: KnownOption,
 
     /// How many machines run at a time [default: one for each core].
     #[arg(long, value_name = "N", value_parser = jobs)]
@@ -404,6 +411,9 @@ pub struct RunArguments {
     #[arg(long)]
     pub long: bool,
 
+    #[command(flatten)]
+    pub known: KnownOption,
+
     /// Count a skip as a deviation.
     #[arg(long)]
     pub deny_skips: bool,
@@ -427,9 +437,13 @@ pub enum TraceStyle {
 #[derive(Debug, Args)]
 #[command(after_help = help::EXPLAIN)]
 pub struct ExplainArguments {
-    /// The id of a case, or the start of one.
+    /// The id of a case, or the start of one; or what else is to be explained: a CVE, a
+    /// commit's hash, a known bug's id, a sysctl, a function or counter of the kernel, a server.
     #[arg(value_name = "ID")]
     pub id: String,
+
+    #[command(flatten)]
+    pub known: KnownOption,
 
     /// Do not run the case; show what must be observed instead.
     #[arg(long)]

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod help;
 pub mod inspect;
 pub mod kernels;
+pub mod known;
 pub mod list;
 pub mod matrix;
 pub mod merge;

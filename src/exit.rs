@@ -170,7 +170,7 @@ mod tests {
     #[rstest]
     #[case::passes(one(MachineEnd::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
     #[case::known(one(MachineEnd::Completed, &[made::known()]), Exit::Expected)]
-    #[case::stale(one(MachineEnd::Completed, &[made::stale()]), Exit::Expected)]
+    #[case::has_fix(one(MachineEnd::Completed, &[made::has_fix()]), Exit::Expected)]
     #[case::fails(one(MachineEnd::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
     #[case::fails_and_broke(one(MachineEnd::Completed, &[made::error(), made::fail("x")]), Exit::Deviates)]
     #[case::broke(one(MachineEnd::Completed, &[made::pass(), made::error()]), Exit::Unavailable)]

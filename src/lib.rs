@@ -81,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(arguments)) => cmd::explain::explain(&arguments),
         Some(Command::Inspect(arguments)) => return cmd::inspect::inspect(&arguments),
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
+        Some(Command::Known(arguments)) => cmd::known::known(&arguments.command),
         Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),
         Some(Command::Doctor) => cmd::doctor::doctor(),

@@ -4,3 +4,4 @@
 pub mod guest;
 pub mod prepare;
 pub mod session;
+pub mod user_list;

@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod consumer;
 pub mod document;
 pub mod file;
+pub mod fixes;
 pub mod json;
 pub mod junit;
 pub mod ktap;

@@ -4,6 +4,7 @@
 mod ktap_rules;
 mod support;
 
+use std::fs;
 use std::process::Stdio;
 
 use support::{run, sockmig};
@@ -39,6 +40,63 @@ fn the_quizzes_show_the_packets_of_the_talk() {
     ] {
         assert!(ended.stdout.contains(line), "{line}: {ended}");
     }
+}
+
+#[test]
+fn a_list_of_known_bugs_is_checked_and_taken() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    // On every kernel quiz 1 with migration off shows this.
+    let good = file(
+        "good.toml",
+        "[[bug]]\nid = \"ours\"\ntitle = \"It\"\ncause = \"It is.\"\n\n[[bug.case]]\nid = \
+         \"quiz1\"\nobserved = { \"accept(B)\" = \"nothing\" }\n",
+    );
+    let checked = run(&mut sockmig(&["known", "check", &good]));
+    assert_eq!(checked.code, Some(0), "{checked}");
+    let ran = run(&mut sockmig(&["run", "quiz1/v4/off", "--known", &good]));
+    assert_eq!(ran.code, Some(0), "{ran}");
+
+    let wrong = file("wrong.toml", "[[bug]]\nid = \"ours\"\nfixed_in = [\"6.x\"]\n");
+    let checked = run(&mut sockmig(&["known", "check", &wrong]));
+    assert_eq!(checked.code, Some(2), "{checked}");
+    for line in [
+        "wrong.toml: line 1: bug[0].title: is missing",
+        "wrong.toml: line 1: bug[0].cause: is missing",
+        "wrong.toml: line 3: bug[0].fixed_in: `6.x` is not a version",
+    ] {
+        assert!(checked.stdout.contains(line), "{line}: {checked}");
+    }
+    for arguments in
+        [vec!["run", "quiz1/v4/off"], vec!["explain", "quiz1"], vec!["matrix", "quiz1"]]
+    {
+        let refused = run(sockmig(&arguments).args(["--known", &wrong]));
+        assert_eq!(refused.code, Some(2), "{refused}");
+        let first = "wrong.toml is no list of known bugs: line 1: bug[0].title: is missing";
+        assert!(refused.stderr.contains(first), "{refused}");
+    }
+    let absent = run(&mut sockmig(&["known", "check", "/nowhere/list.toml"]));
+    assert_eq!(absent.code, Some(69), "{absent}");
+}
+
+#[test]
+fn what_is_no_case_is_explained_too() {
+    for (word, part) in [
+        ("CVE-2026-46015", "3864c6ba1e04"),
+        ("3864c6b", "lost-wake-up"),
+        ("tcp_migrate_req", "Linux 5.14"),
+        ("nginx", "sockmig reload nginx"),
+    ] {
+        let ended = run(&mut sockmig(&["explain", word]));
+        assert_eq!(ended.code, Some(0), "{word}: {ended}");
+        assert!(ended.stdout.contains(part), "{part}: {ended}");
+    }
+    let unknown = run(&mut sockmig(&["explain", "CVE-1999-0001"]));
+    assert_eq!(unknown.code, Some(4), "{unknown}");
 }
 
 #[test]

@@ -21,10 +21,23 @@ pub struct Lesson {
     pub advice: String,
 }
 
+/// What can be explained besides cases: a setting, a counter, an option.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    /// What it is called.
+    pub names: Vec<String>,
+    /// What it is, and what to do about it.
+    pub says: String,
+    /// The cases that are about it, by the first parts of their ids.
+    pub cases: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lessons {
     lesson: Vec<Lesson>,
+    topic: Vec<Topic>,
     functions: BTreeMap<String, String>,
 }
 
@@ -40,6 +53,17 @@ fn lessons() -> &'static Lessons {
 pub fn about(case: &Case) -> Option<&'static Lesson> {
     let mechanism = case.name.split('/').next().unwrap_or_default();
     lessons().lesson.iter().find(|lesson| lesson.id == mechanism)
+}
+
+/// Everything that can be explained besides cases.
+pub fn topics() -> &'static [Topic] {
+    &lessons().topic
+}
+
+/// The commits that a case's source names, by the beginnings of their hashes.
+pub fn commits(case: &Case) -> Vec<&'static str> {
+    let is_hash = |word: &&str| word.len() >= 12 && word.bytes().all(|c| c.is_ascii_hexdigit());
+    case.source.split(|c: char| !c.is_ascii_alphanumeric()).filter(is_hash).collect()
 }
 
 /// The kernel functions that a case's source names, in their order, and what each of them
@@ -94,6 +118,25 @@ mod tests {
         for name in lessons().functions.keys() {
             assert!(named.contains(&name[..]), "no case has {name}() as its source");
         }
+    }
+
+    #[test]
+    fn topics_are_sentences_about_cases_that_exist() {
+        let mut names = BTreeSet::new();
+        for Topic { names: own, says, cases } in topics() {
+            assert!(says.ends_with('.') && !says.contains("  "), "{own:?}: `{says}`");
+            assert!(!cases.is_empty() && catalogue::select(cases).is_ok(), "{own:?}: {cases:?}");
+            for name in own {
+                assert!(names.insert(name), "{name} is two topics");
+                assert!(catalogue::select(std::slice::from_ref(name)).is_err(), "{name}: cases");
+            }
+        }
+    }
+
+    #[test]
+    fn the_commits_of_a_source_are_found() {
+        let case = catalogue::cases().find(|case| case.name == "quiz1").expect("quiz 1");
+        assert_eq!(commits(case), ["54b92e841937", "55d444b310c6"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod catalogue;
 pub mod document;
 pub mod engine;
 pub mod judge;
+pub mod known_check;
 pub mod lesson;
 #[cfg(test)]
 mod page;
@@ -26,4 +27,4 @@ pub mod report;
 mod steps;
 
 pub use engine::requirement;
-pub use judge::{expectation, known};
+pub use judge::expectation;

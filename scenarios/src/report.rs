@@ -51,9 +51,15 @@ pub fn explain_in(
     say("source", &wrapped(&selected.case.sources()));
     let mismatches: &[Mismatch] = match &outcome.verdict {
         Verdict::Fail { mismatches } => mismatches,
-        Verdict::KnownBug { mismatches, reason, fix } => {
-            say("known", &wrapped(reason));
-            say("fix", fix.as_deref().unwrap_or("no fix known"));
+        Verdict::KnownBug { mismatches, bug, version } => {
+            say("known", &wrapped(&bug.reason));
+            if let Some(doubt) = bug.doubt(*version) {
+                say("", &wrapped(doubt));
+            }
+            say("fix", bug.fix.as_deref().unwrap_or("no fix known"));
+            let cve = bug.cve.as_deref().into_iter().map(|cve| ("see", cve));
+            let listed = bug.listed_in.as_deref().into_iter().map(|file| ("listed in", file));
+            cve.chain(listed).for_each(|(label, text)| say(label, text));
             mismatches
         }
         Verdict::Error { reason } => {

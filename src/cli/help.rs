@@ -17,6 +17,8 @@ pub const EXPLAIN: &str = "\
 Examples:
   sockmig explain quiz1                teaches the talk's first quiz, and plays it here
   sockmig explain quiz2/v4 --no-run    explains, without running anything
+  sockmig explain CVE-2026-46015       what is known of a bug, and of this kernel
+  sockmig explain nginx                what its reloads do to connections
 
 Exit codes:
   0    explained, and what was run is as expected (known bugs are)

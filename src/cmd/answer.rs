@@ -8,12 +8,14 @@ use std::io::{self, Write};
 
 use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, RunPlan};
-use scenarios::judge::{SkipReason, Verdict};
+use scenarios::judge::builtin::builtin;
+use scenarios::judge::{NamedBug, SkipReason, Verdict};
 use scenarios::report::{Retried, wrap};
 
 use crate::cmd::run::{Consumers, execute};
 use crate::exit::{Denied, Exit};
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::fixes::{self, Fixes};
 use crate::output::plain::Plain;
 use crate::output::progress::Progress;
 use crate::output::stdout::{self, Stdout};
@@ -92,9 +94,11 @@ struct Text<'r> {
 
 impl Text<'_> {
     fn whole(&self, end: &End<'_>) -> String {
-        let mut text = format!("{}\n\n", self.style.bold(&self.run.environment.kernel.to_string()));
+        let kernel = &self.run.environment.kernel;
+        let mut text = format!("{}\n", self.style.bold(&kernel.to_string()));
         // The first sentence is as wide as an ordinary terminal.
         let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 6 };
+        let _ = writeln!(text, "{}\n", wrap(&format!("base {}", kernel.base), wide).join("\n"));
         let first = "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and \
                      other listeners on the same port stay, this kernel";
         let _ = writeln!(text, "{}\n", wrap(first, wide).join("\n"));
@@ -113,6 +117,8 @@ impl Text<'_> {
             self.flaky.iter().for_each(|line| text.push_str(&self.item(line)));
         }
         text.push_str(&self.known_bugs());
+        text.push_str(&self.by_version());
+        text.push_str(&self.fixes());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
         let sum = format!("{} cases: {totals}; {took:.2} s", totals.finished());
@@ -141,24 +147,51 @@ impl Text<'_> {
 
     /// The bugs that this kernel is known for, each once. The lost wake-up is shown above.
     fn known_bugs(&self) -> String {
-        let mut shown: Vec<&str> = Vec::new();
+        let mut shown: Vec<&NamedBug> = Vec::new();
         let mut text = String::new();
         for (id, verdict) in self.verdicts {
-            let Verdict::KnownBug { reason, fix, .. } = verdict else { continue };
-            if shown.contains(&reason.as_str()) || id.starts_with("wake-up/") {
+            let Verdict::KnownBug { bug, version, .. } = verdict else { continue };
+            if shown.contains(&&**bug) || id.starts_with("wake-up/") {
                 continue;
             }
-            shown.push(reason);
-            let fix = match fix {
-                Some(fix) => format!("Fixed by {fix}."),
-                None => "No fix is known.".into(),
-            };
-            let case = self.case(id);
-            text.push_str(&self.item(&format!("{reason} {fix} (sockmig explain {case})")));
+            shown.push(bug);
+            let (shown, case) = (bug.shown(*version), self.case(id));
+            text.push_str(&self.item(&format!("{shown} (sockmig explain {case})")));
         }
         match text.is_empty() {
             true => text,
             false => format!("\n{}\n{text}", self.style.bold("Known bugs of this kernel")),
+        }
+    }
+
+    /// Bugs that no case can show, and that kernels of this base have.
+    fn by_version(&self) -> String {
+        let base = &self.run.environment.kernel.base;
+        let text: String = builtin()
+            .only_by_version(base)
+            .map(|bug| {
+                self.item(&format!("{}: sockmig explain {}", bug.named().with_fix(), bug.id))
+            })
+            .collect();
+        match text.is_empty() {
+            true => text,
+            false => {
+                let heading = self.style.bold("Known by its version, not shown");
+                format!("\n{heading}\n{text}")
+            }
+        }
+    }
+
+    /// Fixes that the kernel has and its version has not.
+    fn fixes(&self) -> String {
+        let fixes: Fixes = self.verdicts.iter().map(|(_, verdict)| verdict).collect();
+        let text: String = fixes.all().iter().map(|bug| self.item(&bug.with_fix())).collect();
+        match text.is_empty() {
+            true => text,
+            false => {
+                let heading = fixes::heading(&self.run.environment.kernel);
+                format!("\n{}\n{text}", self.style.bold(heading.trim_end_matches(':')))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ mod modules;
 use std::io::Write;
 use std::path::Path;
 
-use harness::kernel::{Kernel, Migration};
+use harness::kernel::{Base, Kernel, Migration};
 use harness::process::Labs;
 use scenarios::{advice, engine};
 
@@ -48,12 +48,20 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
     let kernel = &environment.kernel;
     vec![
         Finding::good("kernel", format!("{kernel}; {}", kernel.build)),
+        match &kernel.base {
+            base @ Base::Known { .. } => Finding::good("base", base.to_string()),
+            base @ Base::Unknown { .. } => Finding::bad(
+                "base",
+                base.to_string(),
+                "known bugs are told by what cases see, and not by the version",
+            ),
+        },
         match environment.root {
             true => Finding::good("namespaces", "net, pid and mount, as root"),
             false => Finding::good("namespaces", "net, pid, mount and user, without root"),
         },
         Finding::good("capture", "a packet socket on the lab's lo"),
-        migration(kernel, environment.migrate_req.as_deref()),
+        migration(environment),
         match (&kernel.gate, &kernel.nftables) {
             (Ok(kind), Ok(())) => Finding::good("gate", format!("{kind} holds final ACKs")),
             (Ok(kind), Err(why)) => {
@@ -95,11 +103,18 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
     ]
 }
 
-fn migration(kernel: &Kernel, here: Option<&str>) -> Finding {
-    match kernel.migration() {
+fn migration(environment: &Environment) -> Finding {
+    let here = environment.migrate_req.as_deref().unwrap_or("unknown");
+    match environment.kernel.migration() {
+        Migration::Works if environment.sysctls_read_only => Finding::bad(
+            "migration",
+            format!("tcp_migrate_req and its counters; {here} in this namespace"),
+            "/proc/sys is read-only here: a container gets the setting when it is started, by \
+             --sysctl net.ipv4.tcp_migrate_req=1, or from its pod",
+        ),
         Migration::Works => Finding::good(
             "migration",
-            format!("tcp_migrate_req and its counters; {} here", here.unwrap_or("unknown")),
+            format!("tcp_migrate_req and its counters; {here} in this namespace"),
         ),
         Migration::SysctlOnly => Finding::bad(
             "migration",

@@ -1,6 +1,9 @@
-//! `sockmig explain`: the teaching page of a case.
+//! `sockmig explain`: the teaching page of a case, and of what else can be explained.
 
-use std::collections::BTreeSet;
+mod lookup;
+mod page;
+mod subject;
+
 use std::io::{self, Write};
 
 use harness::process::interrupt;
@@ -8,45 +11,50 @@ use harness::process::{Broken, Labs};
 use scenarios::advice;
 use scenarios::case::{Case, Migration, Need, Selected};
 use scenarios::engine::{self, Outcome, RunPlan};
+use scenarios::judge::KnownList;
 use scenarios::judge::Verdict;
 use scenarios::judge::expectation::Acceptable;
-use scenarios::known::{self, Known, KnownKind};
+use scenarios::judge::known::CaseFacts;
 use scenarios::lesson;
-use scenarios::report::{self, Retried, wrap, wrong_lines};
+use scenarios::report::{self, Retried, wrong_lines};
 
 use crate::cli::ExplainArguments;
-use crate::cmd::select::selected;
+use crate::cmd::explain::lookup::{Subject, lookup};
+use crate::cmd::explain::page::Page;
+use crate::cmd::known;
 use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::text;
 use crate::output::stderr;
-use crate::output::stdout::{self, Stdout};
+use crate::output::stdout;
 use crate::output::word::Word;
 use crate::style::Style;
 
-/// How wide sentences run after their labels, in a terminal of 80 columns and in the narrowest.
-const COLUMNS: usize = 68;
-const NARROWEST: usize = 20;
-
-/// How wide the labels are.
-const LABELS: usize = 12;
-
 /// Does what the command line asks for.
 pub fn explain(arguments: &ExplainArguments) -> Exit {
-    let selection = match selected(std::slice::from_ref(&arguments.id)) {
-        // Who wants to read about a case has not asked for a warning in the kernel's log.
-        Ok(selection) => {
-            selection.into_iter().map(|one| Selected { named: false, ..one }).collect::<Vec<_>>()
-        }
+    let known = match known::list(&arguments.known) {
+        Ok(known) => known,
+        Err(exit) => return exit,
+    };
+    let subject = match lookup(&arguments.id, known) {
+        Ok(subject) => subject,
         Err(unknown) => {
             stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
-    let style = Style::of(&io::stdout());
-    let mut page = Page { to: Stdout::new(), style, told: BTreeSet::new() };
-    match page.whole(&selection, !arguments.no_run).and_then(|exit| {
+    let mut page = Page::new(Style::of(&io::stdout()));
+    let explained = match subject {
+        Subject::Cases(cases) => {
+            // Who wants to read about a case has not asked for a warning in the kernel's log.
+            let cases: Vec<Selected> =
+                cases.into_iter().map(|one| Selected { named: false, ..one }).collect();
+            CasePages { page: &mut page, known }.whole(&cases, !arguments.no_run)
+        }
+        other => explain_other(&mut page, &other).map(|()| Exit::Expected),
+    };
+    match explained.and_then(|exit| {
         page.to.flush()?;
         Ok(exit)
     }) {
@@ -58,14 +66,33 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     }
 }
 
-struct Page {
-    to: Stdout,
-    style: Style,
-    /// What was told of cases above, each with its label: what they share is told once.
-    told: BTreeSet<(&'static str, String)>,
+/// What is no case.
+fn explain_other(page: &mut Page, subject: &Subject<'_>) -> io::Result<()> {
+    match subject {
+        Subject::Cases(_) => Ok(()),
+        Subject::Bugs(bugs) => {
+            for (index, bug) in bugs.iter().enumerate() {
+                if index > 0 {
+                    writeln!(page.to)?;
+                }
+                subject::bug(page, bug)?;
+            }
+            Ok(())
+        }
+        Subject::Commit { hash, bugs, cases } => subject::commit(page, hash, bugs, cases),
+        Subject::Function { name, does, cases } => subject::function(page, name, *does, cases),
+        Subject::Topic(topic) => subject::topic(page, topic),
+        Subject::Server { name, strategies } => subject::server(page, name, strategies),
+    }
 }
 
-impl Page {
+/// The pages of cases, one after the other.
+struct CasePages<'p> {
+    page: &'p mut Page,
+    known: &'static KnownList,
+}
+
+impl CasePages<'_> {
     fn whole(&mut self, selection: &[Selected], run: bool) -> io::Result<Exit> {
         let mut cases: Vec<&'static Case> = Vec::new();
         for selected in selection {
@@ -75,7 +102,7 @@ impl Page {
         }
         for (index, case) in cases.iter().enumerate() {
             if index > 0 {
-                writeln!(self.to)?;
+                writeln!(self.page.to)?;
             }
             self.show_case(case)?;
             let shown: Vec<Selected> =
@@ -91,59 +118,39 @@ impl Page {
 
     /// What can be said without running it.
     fn show_case(&mut self, case: &'static Case) -> io::Result<()> {
-        let name = self.style.bold(case.name);
-        writeln!(self.to, "{name}")?;
+        self.page.title(case.name)?;
         let lesson = lesson::about(case);
         if let Some(talk) = lesson.and_then(|lesson| lesson.talk.as_deref()) {
-            self.once("talk", talk)?;
+            self.page.once("talk", talk)?;
         }
-        self.label("does", case.does)?;
-        self.label("must", case.must)?;
-        self.label("source", &case.sources())?;
+        self.page.label("does", case.does)?;
+        self.page.label("must", case.must)?;
+        self.page.label("source", &case.sources())?;
         for (name, does) in lesson::functions(case) {
             if let Some(does) = does {
-                self.once("kernel", &format!("{name}() {does}."))?;
+                self.page.once("kernel", &format!("{name}() {does}."))?;
             }
         }
         let needs: Vec<&str> = needs(case).into_iter().map(described).collect();
         if !needs.is_empty() {
-            self.label("needs", &needs.join("; "))?;
+            self.page.label("needs", &needs.join("; "))?;
         }
         if let Some(lesson) = lesson {
-            self.once("since", &lesson.since)?;
+            self.page.once("since", &lesson.since)?;
         }
-        let about = |known: &&Known| case.selected().any(|selected| known.names(&selected.id()));
-        for known in known::all().iter().filter(about) {
-            let kernels: Vec<String> = known.kernels.iter().map(ToString::to_string).collect();
-            let (label, fix) = match (known.kind, &known.fix) {
-                (KnownKind::History, _) => ("history", String::new()),
-                (KnownKind::Bug, Some(fix)) => ("bug", format!(" Fixed by {fix}.")),
-                (KnownKind::Bug, None) => ("bug", " No fix is known.".to_owned()),
-            };
-            let text = format!("Linux {}: {}{fix}", kernels.join(", "), known.reason);
-            self.once(label, &text)?;
+        let is_about = |facts: &CaseFacts| case.selected().any(|one| facts.names(&one.id()));
+        for bug in self.known.bugs.iter().filter(|bug| bug.cases.iter().any(is_about)) {
+            let named = bug.named();
+            let text = format!("Linux {}: {named} (sockmig explain {})", bug.releases, bug.id);
+            self.page.once("bug", &text)?;
+        }
+        let history = self.known.history.iter();
+        for history in history.filter(|history| history.cases.iter().any(is_about)) {
+            let text = format!("Linux {}: {}", history.releases, history.reason);
+            self.page.once("history", &text)?;
         }
         if let Some(lesson) = lesson {
-            self.once("do", &lesson.advice)?;
-        }
-        Ok(())
-    }
-
-    /// A paragraph after its label, unless another case has had it.
-    fn once(&mut self, label: &'static str, text: &str) -> io::Result<()> {
-        match self.told.insert((label, text.to_owned())) {
-            true => self.label(label, text),
-            false => Ok(()),
-        }
-    }
-
-    /// A paragraph after its label.
-    fn label(&mut self, label: &str, text: &str) -> io::Result<()> {
-        let mut label = label;
-        let columns = stdout::text_width().saturating_sub(LABELS).clamp(NARROWEST, COLUMNS);
-        for line in wrap(text, columns) {
-            writeln!(self.to, "{}", format!("  {label:<9} {line}").trim_end())?;
-            label = "";
+            self.page.once("do", &lesson.advice)?;
         }
         Ok(())
     }
@@ -152,57 +159,58 @@ impl Page {
     fn expected(&mut self, shown: &[Selected]) -> io::Result<()> {
         for selected in shown {
             let setting = migration(selected);
-            writeln!(self.to, "\n  {} ({setting}) must observe:", selected.id())?;
+            writeln!(self.page.to, "\n  {} ({setting}) must observe:", selected.id())?;
             let must = selected.expectation();
             // Counters that the case does not name are many and say little.
             let still = |acceptable: &Acceptable| *acceptable == Acceptable::StandsStill;
             for (name, acceptable) in must.facts.iter().filter(|(_, is)| !still(is)) {
-                writeln!(self.to, "    {name}: {acceptable}")?;
+                writeln!(self.page.to, "    {name}: {acceptable}")?;
             }
             let others = must.facts.iter().filter(|(_, is)| still(is)).count();
             if others > 0 {
                 writeln!(
-                    self.to,
+                    self.page.to,
                     "    every other counter ({others}): {}",
                     Acceptable::StandsStill
                 )?;
             }
             for wire in &must.wires {
-                writeln!(self.to, "    the wire of {}:", wire.actor)?;
+                writeln!(self.page.to, "    the wire of {}:", wire.actor)?;
                 for line in wire.text.lines().map(str::trim).filter(|line| !line.is_empty()) {
                     let indent = if line.starts_with(['*', '~']) { "" } else { "  " };
-                    writeln!(self.to, "      {indent}{line}")?;
+                    writeln!(self.page.to, "      {indent}{line}")?;
                 }
             }
-            writeln!(self.to, "  See it: sockmig run {} --trace", selected.id())?;
+            writeln!(self.page.to, "  See it: sockmig run {} --trace", selected.id())?;
         }
         Ok(())
     }
 
     /// Runs a case and shows what was seen; what must be seen, where it cannot be run.
     fn seen(&mut self, shown: &[Selected]) -> io::Result<Exit> {
-        let outcomes = match ran(shown) {
+        let outcomes = match ran(shown, self.known) {
             Ok(outcomes) => outcomes,
             Err(Broken::Interrupted) => return Ok(Exit::Interrupted),
             Err(broken) => {
-                self.label("seen", "nothing, since there can be no laboratory here:")?;
-                self.label("", &advice::no_lab(&broken))?;
+                self.page.label("seen", "nothing, since there can be no laboratory here:")?;
+                self.page.label("", &advice::no_lab(&broken))?;
                 return self.expected(shown).map(|()| Exit::Expected);
             }
         };
-        writeln!(self.to)?;
+        writeln!(self.page.to)?;
         for (selected, outcome) in shown.iter().zip(&outcomes) {
             if outcome.seen.trace.events.is_empty() {
                 let (why, id) =
                     (outcome.verdict.reason().unwrap_or("nothing".into()), selected.id());
-                self.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
+                self.page.label("seen", &format!("{id}: {}: {why}", outcome.verdict.word()))?;
             }
         }
         for outcome in &outcomes {
             if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
-                self.label(retried.word(), &format!("{}: {}", outcome.id, retried.often()))?;
+                let often = format!("{}: {}", outcome.id, retried.often());
+                self.page.label(retried.word(), &often)?;
                 for line in retried.tries() {
-                    self.label("", &line)?;
+                    self.page.label("", &line)?;
                 }
             }
         }
@@ -213,12 +221,12 @@ impl Page {
             .map(|(selected, outcome)| side(selected, outcome))
             .collect();
         let drawn = self.drawn(sides);
-        self.to.write_all(drawn.as_bytes())?;
+        self.page.to.write_all(drawn.as_bytes())?;
         for (selected, outcome) in shown.iter().zip(&outcomes) {
             self.facts(selected, outcome)?;
         }
         let ids: Vec<String> = shown.iter().map(Selected::id).collect();
-        writeln!(self.to, "\n  Again: sockmig run {} --trace", ids.join(" "))?;
+        writeln!(self.page.to, "\n  Again: sockmig run {} --trace", ids.join(" "))?;
         let deviates = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Fail { .. });
         Ok(if outcomes.iter().any(deviates) { Exit::Deviates } else { Exit::Expected })
     }
@@ -226,9 +234,9 @@ impl Page {
     /// Two ladders next to each other, what differs marked; else one below the other.
     fn drawn(&self, sides: Vec<Side>) -> String {
         match <[Side; 2]>::try_from(sides) {
-            Ok([off, on]) => Pair::new(off, on).text(stdout::width(), self.style),
+            Ok([off, on]) => Pair::new(off, on).text(stdout::width(), self.page.style),
             Err(sides) => {
-                let (width, style) = (stdout::text_width(), self.style);
+                let (width, style) = (stdout::text_width(), self.page.style);
                 let one = |side: &Side| {
                     let ladder = text::drawn(&side.ladder, width, style);
                     format!("{}\n{ladder}", style.bold(&side.title))
@@ -244,11 +252,11 @@ impl Page {
         if facts.is_empty() {
             return Ok(());
         }
-        writeln!(self.to, "\n  {} ({}) observed:", selected.id(), migration(selected))?;
+        writeln!(self.page.to, "\n  {} ({}) observed:", selected.id(), migration(selected))?;
         for line in
             report::witnesses(&selected.expectation(), outcome, outcome.verdict.mismatches())
         {
-            writeln!(self.to, "    {line}")?;
+            writeln!(self.page.to, "    {line}")?;
         }
         Ok(())
     }
@@ -262,12 +270,12 @@ fn of_one_family(shown: &[Selected]) -> Vec<Selected> {
 }
 
 /// Runs cases, one after the other.
-fn ran(shown: &[Selected]) -> Result<Vec<Outcome>, Broken> {
+fn ran(shown: &[Selected], known: &'static KnownList) -> Result<Vec<Outcome>, Broken> {
     interrupt::catch()
         .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", advice::refusal(&e))))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
-    let plan = RunPlan { jobs: 1, ..RunPlan::default() };
+    let plan = RunPlan { jobs: 1, known, ..RunPlan::default() };
     let outcomes =
         shown.iter().map(|selected| engine::run_once(&labs, &kernel, selected, 1, plan)).collect();
     labs.wait();

@@ -22,11 +22,13 @@ use vm::machine::host::{Host, Shared};
 use vm::machine::qemu::Clock;
 
 use crate::cli::{MatrixArguments, Shard};
+use crate::cmd::known;
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{KernelRow, RowEvent, RunOptions};
 use crate::cmd::select::selected_beside;
 use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
+use crate::machine::user_list::UserList;
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::{Matrix, Stage};
@@ -70,6 +72,11 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
         Ok(listeners) => listeners,
         Err(e) => return unavailable(&format_args!("{e:#}"), bisects),
     };
+    let known = match known::user_list(&arguments.known) {
+        Ok(known) => known,
+        Err(_) if bisects => return Exit::GiveUp,
+        Err(exit) => return exit,
+    };
     let cache = match Cache::open() {
         Ok(cache) => cache,
         Err(e) => return unavailable(&e, bisects),
@@ -93,6 +100,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
             fresh: arguments.fresh,
         },
+        known,
         out,
     };
     let found = plan.run(&mut fan_out);
@@ -139,6 +147,7 @@ struct MatrixPlan {
     matrix: Matrix,
     workshop: Workshop,
     options: RunOptions,
+    known: Option<UserList>,
     out: Option<OutDirectory>,
 }
 
@@ -240,7 +249,8 @@ impl MatrixPlan {
             // Waiting costs nothing, and one after the other each has the machine alone.
             options.jobs = 1;
         }
-        KernelRow::new(self.matrix.selection.clone(), options, out.as_ref(), report)
+        let selection = self.matrix.selection.clone();
+        KernelRow::new(selection, options, self.known.as_ref(), out.as_ref(), report)
             .fill(&name, &host)
     }
 }

@@ -15,6 +15,7 @@ use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};
+use crate::cmd::known;
 use crate::cmd::select::selected_beside;
 use crate::exit::{Denied, Exit};
 use crate::output::buffer::Buffer;
@@ -41,6 +42,10 @@ pub fn run(arguments: &RunArguments) -> Exit {
             stderr::complain(&unknown);
             return Exit::NothingRan;
         }
+    };
+    let known = match known::list(&arguments.known) {
+        Ok(known) => known,
+        Err(exit) => return exit,
     };
     let mut consumers = Consumers::default();
     let stdout = Stdout::new();
@@ -79,6 +84,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
         jobs,
         waiting: engine::waiting_for_timers(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+        known,
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };
     let denied = Denied { skips: arguments.deny_skips, flaky: arguments.deny_flaky };

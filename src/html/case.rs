@@ -133,19 +133,17 @@ fn retried(page: &Page<'_>, case: &Case<'_>, outcome: &Outcome<'_>) -> Markup {
 /// What the verdict says: the bug, the deviations, the reason.
 fn said(run: &CaseDocument) -> Markup {
     match &run.verdict {
-        Verdict::Pass { stale: None } => PreEscaped(String::new()),
-        Verdict::Pass { stale: Some(stale) } => html! { p { (stale) } },
+        Verdict::Pass { has_fix } => html! {
+            @for bug in has_fix { p { "Has the fix, although its version has not. " (bug.with_fix()) } }
+        },
         Verdict::Skip { reason } => html! { p { "Skipped: " (reason) } },
         Verdict::Error { reason } => html! {
             p { "The laboratory broke; nothing was learned about the kernel: " }
             pre { (reason) }
         },
         Verdict::Fail { mismatches } => deviations(mismatches),
-        Verdict::KnownBug { reason, fix, mismatches } => html! {
-            p {
-                (reason) " "
-                @match fix { Some(fix) => { "Fixed by " code { (fix) } "." }, None => "No fix is known." }
-            }
+        Verdict::KnownBug { bug, version, mismatches } => html! {
+            p { (bug.shown(*version)) }
             (deviations(mismatches))
         },
     }

@@ -1,6 +1,6 @@
 //! Where everything ran: kernels, what they were built with, and how they were run.
 
-use harness::kernel::Kernel;
+use harness::kernel::{Base, Kernel};
 use harness::refusal::Refusal;
 use maud::{Markup, html};
 
@@ -20,7 +20,7 @@ pub fn environment(page: &Page<'_>) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "kernel" }
-                            th scope="col" { "source" }
+                            th scope="col" { "based on" }
                             th scope="col" { "release and package" }
                             th scope="col" { "migration" br; small { "the code of 5.14" } }
                             th scope="col" { "IPv6" br; small { "CONFIG_IPV6" } }
@@ -67,7 +67,7 @@ fn built(kernel: &KernelDocument) -> Markup {
             @match probed {
                 None => td colspan="10" { "nothing is known: " (kernel.end.word()) },
                 Some(probed) => {
-                    td { (probed.version) }
+                    td { (based_on(probed)) }
                     td { code { (probed.release) " " (probed.machine) } br; small { (probed.build) } }
                     td { (migration(probed)) }
                     td { (yes(probed.has_ipv6)) }
@@ -79,6 +79,17 @@ fn built(kernel: &KernelDocument) -> Markup {
                     td { (yes(probed.has_second_uid)) }
                 }
             }
+        }
+    }
+}
+
+fn based_on(kernel: &Kernel) -> Markup {
+    html! {
+        @match &kernel.base {
+            Base::Known { version, family, read_from } => {
+                (version) br; small { (family) ", from " (read_from) }
+            },
+            Base::Unknown { why } => { "not known" br; small { (why) } },
         }
     }
 }

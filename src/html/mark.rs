@@ -16,7 +16,6 @@ pub fn sign(word: Word) -> &'static str {
         Word::Known => "◆",
         Word::Fail => "✗",
         Word::Error => "!",
-        Word::Stale => "?",
         Word::Skip => "–",
         Word::NotRun => "○",
     }
@@ -29,7 +28,6 @@ pub fn class(word: Word) -> &'static str {
         Word::Known => "k",
         Word::Fail => "f",
         Word::Error => "e",
-        Word::Stale => "s",
         Word::Skip => "p",
         Word::NotRun => "n",
     }
@@ -50,7 +48,6 @@ pub fn meaning(word: Word) -> &'static str {
         Word::Known => "the kernel deviates as it is known to",
         Word::Fail => "the kernel deviates",
         Word::Error => "the laboratory broke; nothing was learned about the kernel",
-        Word::Stale => "as it must be, though a known bug was expected",
         Word::Skip => "the case can say nothing about this kernel",
         Word::NotRun => "asked for, and without a verdict",
     }
@@ -59,12 +56,15 @@ pub fn meaning(word: Word) -> &'static str {
 /// The sign of a flaky case, next to that of its word.
 pub const FLAKY: &str = "↻";
 
+/// The class that colours it.
+const FLAKY_CLASS: &str = "s";
+
 /// What the legend says of it.
 pub const FLAKY_MEANING: &str = "a case failed in a slow lab, and did not when it was tried again";
 
 /// The sign and the word, for a result that is flaky, or was only tried more than once.
 pub fn retried(retried: &Retried<'_>) -> Markup {
-    html! { span class={ "chip " (class(Word::Stale)) } { (FLAKY) " " (retried.word()) } }
+    html! { span class={ "chip " (FLAKY_CLASS) } { (FLAKY) " " (retried.word()) } }
 }
 
 /// The sign in a cell.
@@ -90,7 +90,7 @@ pub fn chips(tally: &Tally) -> Markup {
                 }
             }
             @if tally.flaky() > 0 {
-                span class={ "chip " (class(Word::Stale)) } {
+                span class={ "chip " (FLAKY_CLASS) } {
                     (FLAKY) " " (tally.flaky()) span class="vh" { " flaky" }
                 }
             }

@@ -25,7 +25,7 @@
   };
   const text = make("input", { type: "search", placeholder: "quiz1, reset, timer …" });
   const word = make("select", {}, make("option", { value: "" }, "any result"));
-  for (const [key, name] of [["f", "FAIL"], ["e", "error"], ["s", "stale"], ["k", "known bug"], ["n", "not run"], ["p", "skip"], ["o", "ok"]]) {
+  for (const [key, name] of [["f", "FAIL"], ["e", "error"], ["k", "known bug"], ["n", "not run"], ["p", "skip"], ["o", "ok"]]) {
     const count = cases.filter((c) => c.querySelector(":scope > summary .chip." + key)).length;
     if (count) word.append(make("option", { value: key }, name + " (" + count + " cases)"));
   }

@@ -1,6 +1,9 @@
 //! What the page says in sentences: the answer, what deviates, known bugs, warnings.
 
 use maud::{Markup, PreEscaped, html};
+use scenarios::judge::NamedBug;
+use scenarios::judge::builtin::builtin;
+use scenarios::judge::known;
 
 use crate::html::contents::Page;
 use crate::html::digest::split;
@@ -163,15 +166,42 @@ fn retried(page: &Page<'_>, heading: &str, cases: &[RetriedCase<'_>]) -> Markup 
 
 /// Known bugs, and which kernel has which.
 pub fn bugs(page: &Page<'_>) -> Markup {
-    if page.findings.bugs.is_empty() {
+    let by_version = by_version(page);
+    if page.findings.bugs.is_empty() && by_version.is_empty() {
         return PreEscaped(String::new());
     }
     html! {
         section aria-labelledby="the-bugs" {
             h2 id="the-bugs" tabindex="-1" { "Known bugs" }
             ol class="bugs" { @for bug in &page.findings.bugs { li { (told_bug(page, bug)) } } }
+            @if !by_version.is_empty() {
+                h3 { "Known by their versions, not shown by any case" }
+                ul {
+                    @for (bug, kernels) in &by_version {
+                        li {
+                            (code_of(&bug.to_string())) " "
+                            span class="aside" { (mark::names(&page.combined.found, kernels)) }
+                        }
+                    }
+                }
+            }
         }
     }
+}
+
+/// The bugs that no case can show, and the kernels whose base has them.
+fn by_version(page: &Page<'_>) -> Vec<(NamedBug, Vec<usize>)> {
+    let mut bugs: Vec<(NamedBug, Vec<usize>)> = vec![];
+    for (at, kernel) in page.combined.found.kernels.iter().enumerate() {
+        let Some(run) = &kernel.run else { continue };
+        for bug in builtin().only_by_version(&run.environment.kernel.base).map(known::Bug::named) {
+            match bugs.iter_mut().find(|(known, _)| *known == bug) {
+                Some((_, kernels)) => kernels.push(at),
+                None => bugs.push((bug, vec![at])),
+            }
+        }
+    }
+    bugs
 }
 
 fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
@@ -185,14 +215,20 @@ fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
     let free: Vec<usize> =
         (0..found.kernels.len()).filter(|at| is_free(&found.kernels[*at], bug)).collect();
     html! {
-        p class="bug" { (code_of(bug.reason)) }
+        p class="bug" { (code_of(&bug.bug.reason)) }
         dl class="claims" {
-            @match bug.fix {
-                Some(fix) => { dt { "fixed by" } dd { (commit(fix)) } },
+            @match &bug.bug.fix {
+                Some(fix) => { dt { "fixed by" } dd { (commits(fix)) } },
                 None => { dt { "fix" } dd { "no fix known" } },
             }
+            @if let Some(cve) = &bug.bug.cve { dt { "see" } dd { (cve) } }
+            @if let Some(file) = &bug.bug.listed_in { dt { "listed in" } dd { (file) } }
             dt { "on" }
             dd { (mark::names(found, &bug.kernels)) }
+            @if !bug.cannot_tell.is_empty() {
+                dt { "version cannot tell" }
+                dd { (mark::names(found, &bug.cannot_tell)) }
+            }
             @if !free.is_empty() {
                 dt { "not on" }
                 dd { (mark::names(found, &free)) }
@@ -212,7 +248,12 @@ fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
 fn is_free(kernel: &KernelDocument, bug: &Bug<'_>) -> bool {
     let words = word::words(kernel);
     let mut here = bug.ids.iter().filter_map(|id| words.get(id)).peekable();
-    here.peek().is_some() && here.all(|word| matches!(word, Word::Ok | Word::Stale))
+    here.peek().is_some() && here.all(|word| *word == Word::Ok)
+}
+
+/// Commits of Linux, each a link if its hash is known.
+fn commits(fix: &str) -> Markup {
+    html! { @for (at, fix) in fix.split(", ").enumerate() { @if at > 0 { ", " } (commit(fix)) } }
 }
 
 /// A commit of Linux; a link if it is one.
@@ -232,7 +273,7 @@ pub fn has_warnings(page: &Page<'_>) -> bool {
         && findings.ends.is_empty()
         && findings.flaky.is_empty()
         && findings.retried.is_empty()
-        && findings.stale.is_empty()
+        && findings.fixes.is_empty()
         && findings.missing.is_empty()
         && findings.restarts.is_empty()
         && findings.skips.is_empty())
@@ -278,7 +319,7 @@ pub fn warnings(page: &Page<'_>) -> Markup {
             }
             (retried(page, "Flaky: failed in a slow lab, and not when tried again", &findings.flaky))
             (retried(page, "Tried again after a slow lab", &findings.retried))
-            (groups(page, "Expected bugs that are not there", &findings.stale))
+            (groups(page, "Fixes that these kernels have and their versions have not", &findings.fixes))
             (groups(page, "Missing in guests", &findings.missing))
             (groups(page, "Skipped", &findings.skips))
         }

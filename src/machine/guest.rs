@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::guest::{self, Port};
-use harness::kernel::Version;
+use harness::kernel::Kernel;
 use harness::kernel::log::KernelLog;
 use harness::kernel::taint::Taint;
 use harness::process::Labs;
@@ -17,11 +17,12 @@ use harness::process::thread::spawn_scoped;
 use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, RunPlan};
-use scenarios::judge::Complaints;
-use scenarios::known;
+use scenarios::judge::builtin::builtin;
+use scenarios::judge::{Complaints, KnownList};
 use scenarios::requirement::LONG;
 use serde::{Deserialize, Serialize};
 
+use crate::machine::user_list::UserList;
 use crate::output::consumer::Environment;
 use crate::output::document::Complaint;
 
@@ -39,6 +40,9 @@ pub enum Task {
         jobs: usize,
         /// When a case hangs, by the guest's clock; nothing for the default.
         deadline: Option<Duration>,
+        /// What a user knows to differ besides what sockmig does.
+        #[serde(default)]
+        known: Option<UserList>,
     },
     /// Run a program.
     Program {
@@ -92,14 +96,22 @@ pub fn enter_if_guest() {
 
 fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
-        Task::Cases { ids, named, jobs, deadline } => {
+        Task::Cases { ids, named, jobs, deadline, known } => {
             let all = catalogue::all();
             let wanted = |id: &String| all.iter().find(|selected| selected.id() == *id).copied();
             let mut selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
             for selected in &mut selection {
                 selected.named = named.contains(&selected.id());
             }
-            cases(port, &selection, jobs, deadline)
+            let known = match &known {
+                Some(list) => list.with_builtin().map_err(|e| anyhow::anyhow!("{e}"))?,
+                None => builtin(),
+            };
+            cases(
+                port,
+                &selection,
+                RunPlan { jobs, waiting: 0, deadline, known, ..RunPlan::default() },
+            )
         }
         Task::Program { path, arguments, mut environment, directory } => {
             // The host cannot say which clock this is, the kernel's command line does.
@@ -115,19 +127,13 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     }
 }
 
-fn cases(
-    port: &Port,
-    selection: &[Selected],
-    jobs: usize,
-    deadline: Option<Duration>,
-) -> anyhow::Result<i32> {
+fn cases(port: &Port, selection: &[Selected], plan: RunPlan) -> anyhow::Result<i32> {
     let labs = Labs::default();
     let kernel = engine::probe(&labs).map_err(|broken| anyhow::anyhow!("{broken}"))?;
     let environment = Environment::read(kernel);
     send(port, tag::ENVIRONMENT, &environment)?;
-    let mut alarm = Alarm::set(port, environment.kernel.version);
+    let mut alarm = Alarm::set(port, &environment.kernel, plan.known);
     alarm.raised("booting")?;
-    let plan = RunPlan { jobs, waiting: 0, deadline, ..RunPlan::default() };
     let mut sent: harness::Result<()> = Ok(());
     engine::run(&labs, &environment.kernel, selection, plan, |event| {
         let report = || match event {
@@ -156,15 +162,16 @@ fn cases(
 /// What shows that a kernel is in distress. The machine is ours: it is a case's doing.
 struct Alarm<'p> {
     port: &'p Port,
-    version: Version,
+    kernel: &'p Kernel,
+    known: &'static KnownList,
     log: Option<KernelLog>,
     taint: Taint,
 }
 
 impl<'p> Alarm<'p> {
-    fn set(port: &'p Port, version: Version) -> Self {
+    fn set(port: &'p Port, kernel: &'p Kernel, known: &'static KnownList) -> Self {
         let taint = Taint::read().unwrap_or_default();
-        Self { port, version, log: KernelLog::open().ok(), taint }
+        Self { port, kernel, known, log: KernelLog::open().ok(), taint }
     }
 
     /// What the log complained of since it was last asked, and what taint the kernel has got.
@@ -173,7 +180,7 @@ impl<'p> Alarm<'p> {
         let complaints = self.log.as_mut().map(KernelLog::complaints).unwrap_or_default();
         let now = Taint::read().unwrap_or(self.taint);
         let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
-        let known = known::about(during, self.version);
+        let known = self.known.about(during, self.kernel);
         let complaints = Complaints::sorted(complaints, gained, &known);
         let silent = complaints.strange.is_empty() && !complaints.taint.is_none();
         let by_itself = silent.then(|| format!("kernel.tainted has gained {}", complaints.taint));

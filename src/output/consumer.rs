@@ -48,6 +48,10 @@ pub struct Environment {
     pub root: bool,
     /// `tcp_migrate_req` in the network namespace that the command was started in.
     pub migrate_req: Option<String>,
+    /// Its file cannot be written, whoever writes: `/proc/sys` is mounted read-only there, as in
+    /// most containers.
+    #[serde(default)]
+    pub sysctls_read_only: bool,
     /// `/proc/sys/kernel/tainted` before the run.
     pub tainted: Option<String>,
 }
@@ -59,6 +63,7 @@ impl Environment {
             kernel,
             root: harness::kernel::is_root(),
             migrate_req: harness::net::sysctl::read(harness::net::sysctl::MIGRATE_REQ).ok(),
+            sysctls_read_only: harness::net::sysctl::are_read_only(),
             tainted: harness::net::sysctl::read("kernel.tainted").ok(),
         }
     }

@@ -7,6 +7,7 @@ use scenarios::judge::Verdict;
 use scenarios::report::{self, wrong_names};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::fixes::Fixes;
 use crate::output::retried;
 use crate::output::xml::{ResultType, xml};
 
@@ -14,12 +15,13 @@ use crate::output::xml::{ResultType, xml};
 pub struct Junit<W> {
     to: W,
     suite: TestSuite,
+    fixes: Fixes,
 }
 
 impl<W: Write> Junit<W> {
     /// Writes to `to`.
     pub fn new(to: W) -> Self {
-        Self { to, suite: TestSuite::new("sockmig") }
+        Self { to, suite: TestSuite::new("sockmig"), fixes: Fixes::default() }
     }
 }
 
@@ -31,6 +33,7 @@ impl<W: Write> Consumer for Junit<W> {
         {
             self.suite.add_property((name, value.as_str()));
         }
+        self.suite.add_property(("base", kernel.base.to_string().as_str()));
         Ok(())
     }
 
@@ -63,12 +66,13 @@ impl<W: Write> Consumer for Junit<W> {
                 status.set_type(ResultType::Skip.name());
                 status.set_message(reason.to_string());
             }
-            Verdict::KnownBug { reason, .. } => {
+            Verdict::KnownBug { bug, version, .. } => {
                 status.set_type(ResultType::KnownBug.name());
-                status.set_message(format!("known bug: {reason}"));
+                status.set_message(format!("known bug: {}", bug.shown(*version)));
                 status.set_description(explained.unwrap_or_default());
             }
         }
+        self.fixes.note(&outcome.verdict);
         let mut case = TestCase::new(run.title(outcome), status);
         let mechanism = outcome.id.split('/').next().unwrap_or_default();
         case.set_classname(format!("sockmig.{mechanism}"));
@@ -83,6 +87,9 @@ impl<W: Write> Consumer for Junit<W> {
         report.set_time(end.took);
         let mut suite = std::mem::replace(&mut self.suite, TestSuite::new("sockmig"));
         suite.set_time(end.took);
+        for bug in self.fixes.all() {
+            suite.add_property(("has the fix", bug.with_fix().as_str()));
+        }
         report.add_test_suite(suite);
         self.to.write_all(xml(&report)?.as_bytes())?;
         self.to.flush()

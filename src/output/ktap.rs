@@ -7,10 +7,11 @@
 use std::io::{self, Write};
 
 use scenarios::engine::Ending;
-use scenarios::judge::Verdict;
+use scenarios::judge::{NamedBug, Verdict};
 use scenarios::report::{self, Retried};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::fixes::{self, Fixes};
 use crate::output::totals::Totals;
 
 /// Which of the two.
@@ -29,12 +30,13 @@ pub struct Ktap<W> {
     dialect: Dialect,
     nested: bool,
     number: usize,
+    fixes: Fixes,
 }
 
 impl<W: Write> Ktap<W> {
     /// `nested`: a version line was written by somebody else.
     pub fn new(to: W, dialect: Dialect, nested: bool) -> Self {
-        Self { to, dialect, nested, number: 0 }
+        Self { to, dialect, nested, number: 0, fixes: Fixes::default() }
     }
 
     fn diagnostics(&mut self, text: &str) -> io::Result<()> {
@@ -52,6 +54,7 @@ impl<W: Write> Consumer for Ktap<W> {
         writeln!(self.to, "1..{}", run.selection.len() * run.rounds as usize)?;
         let kernel = &run.environment.kernel;
         self.diagnostics(&kernel.to_string())?;
+        self.diagnostics(&format!("base {}", kernel.base))?;
         match &kernel.gate {
             Ok(gate) => self.diagnostics(&format!("final ACKs held by {gate}")),
             Err(_) => Ok(()),
@@ -73,11 +76,11 @@ impl<W: Write> Consumer for Ktap<W> {
                 report::explain(selected, &run.environment.kernel, outcome, capture, report::trace)
             };
             match &outcome.verdict {
-                Verdict::Pass { stale: Some(stale) } => self.diagnostics(stale)?,
-                Verdict::Pass { stale: None } | Verdict::Skip { .. } => {}
+                Verdict::Pass { .. } | Verdict::Skip { .. } => {}
                 _ => self.diagnostics(&explained())?,
             }
         }
+        self.fixes.note(&outcome.verdict);
         self.number += 1;
         let (result, directive) = match &outcome.verdict {
             Verdict::Pass { .. } => ("ok", String::new()),
@@ -85,9 +88,8 @@ impl<W: Write> Consumer for Ktap<W> {
             Verdict::Skip { reason } => {
                 ("ok", format!(" # SKIP {}", one_line(&reason.to_string())))
             }
-            Verdict::KnownBug { reason, fix, .. } => {
-                let fix = fix.as_ref().map_or_else(String::new, |fix| format!(" (fixed by {fix})"));
-                ("ok", format!(" # XFAIL {}{fix}", one_line(reason)))
+            Verdict::KnownBug { bug, version, .. } => {
+                ("ok", format!(" # XFAIL {}", one_line(&bug.shown(*version))))
             }
             Verdict::Error { reason } => ("not ok", format!(" # ERROR {}", one_line(reason))),
         };
@@ -102,7 +104,7 @@ impl<W: Write> Consumer for Ktap<W> {
         self.to.flush()
     }
 
-    fn end(&mut self, _: &Run, end: &End<'_>) -> io::Result<()> {
+    fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
         match end.ending {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
@@ -112,13 +114,17 @@ impl<W: Write> Consumer for Ktap<W> {
                 self.diagnostics(&format!("{why}: {not_run} not run"))?;
             }
         }
-        let Totals { failed, known_bugs, stale, skipped, errors, flaky, retried, .. } = end.totals;
-        let passed = end.totals.passed - stale;
+        let fixes: Vec<String> = self.fixes.all().into_iter().map(NamedBug::with_fix).collect();
+        if !fixes.is_empty() {
+            self.diagnostics(&fixes::heading(&run.environment.kernel))?;
+            self.diagnostics(&fixes.join("\n"))?;
+        }
+        let Totals { passed, failed, known_bugs, skipped, errors, flaky, retried, .. } = end.totals;
         if flaky + retried > 0 {
             self.diagnostics(&format!("flaky: {flaky}, retried: {retried}"))?;
         }
         self.diagnostics(&format!(
-            "Totals: pass:{passed} fail:{failed} xfail:{known_bugs} xpass:{stale} \
+            "Totals: pass:{passed} fail:{failed} xfail:{known_bugs} xpass:0 \
              skip:{skipped} error:{errors}"
         ))?;
         self.to.flush()

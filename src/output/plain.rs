@@ -8,11 +8,11 @@ use crate::output::consumer::Environment;
 /// The answer, sentence by sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plain {
-    /// ` and this machine's value`, if migration is off there; else nothing.
+    /// ` and this namespace's value`, if migration is off there; else nothing.
     pub off_here: &'static str,
     /// What the kernel does with migration off.
     pub off: Vec<String>,
-    /// ` (this machine's value)`, if migration is on there; else nothing.
+    /// ` (this namespace's value)`, if migration is on there; else nothing.
     pub on_here: &'static str,
     /// What it does with migration on.
     pub on: Vec<String>,
@@ -39,9 +39,9 @@ impl Plain {
     pub fn of(environment: &Environment, verdicts: &[(String, Verdict)]) -> Self {
         let asked = Asked { environment, verdicts };
         Self {
-            off_here: asked.here("0", " and this machine's value"),
+            off_here: asked.here("0", " and this namespace's value"),
             off: asked.off(),
-            on_here: asked.here("1", " (this machine's value)"),
+            on_here: asked.here("1", " (this namespace's value)"),
             on: asked.on(),
             advice: asked.advice(),
         }
@@ -166,6 +166,15 @@ impl Asked<'_> {
             Migration::Works if migrates && on => {
                 "Nothing, if every listener of a port is set up alike: tcp_migrate_req is 1 \
                  here. It belongs to a network namespace, so that every container has its own."
+            }
+            Migration::Works if migrates && self.environment.sysctls_read_only => {
+                "If a server here closes listeners at a reload and all listeners of its port are \
+                 set up alike, let the kernel hand connections over. /proc/sys is read-only here, \
+                 as in a container, so that the setting is given from outside, when the container \
+                 is started: `--sysctl net.ipv4.tcp_migrate_req=1` of docker and podman, or \
+                 `securityContext.sysctls` of a pod (kubelet's `--allowed-unsafe-sysctls` must \
+                 have it). A container on the host's network has the host's: there, \
+                 `sysctl -w net.ipv4.tcp_migrate_req=1` on the node."
             }
             Migration::Works if migrates => {
                 "If a server here closes listeners at a reload and all listeners of its port are \

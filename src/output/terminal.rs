@@ -13,6 +13,7 @@ use crate::cli::TraceStyle;
 use crate::ladder::rung::Ladder;
 use crate::ladder::text;
 use crate::output::consumer::{Consumer, End, Finished, Run};
+use crate::output::fixes::{self, Fixes};
 use crate::output::progress::Progress;
 use crate::output::totals::Totals;
 use crate::style::Style;
@@ -38,6 +39,7 @@ pub struct Terminal<W> {
     wrong: Vec<String>,
     /// Those that failed in a try before the last, likewise.
     flaky: Vec<String>,
+    fixes: Fixes,
 }
 
 impl<W: Write> Terminal<W> {
@@ -58,6 +60,7 @@ impl<W: Write> Terminal<W> {
             by_id: BTreeMap::new(),
             wrong: vec![],
             flaky: vec![],
+            fixes: Fixes::default(),
         }
     }
 
@@ -124,10 +127,9 @@ impl<W: Write> Terminal<W> {
     fn word(&self, outcome: &Outcome) -> (String, String) {
         let style = self.style;
         match &outcome.verdict {
-            Verdict::Pass { stale: None } => {
+            Verdict::Pass { .. } => {
                 (style.green("ok   "), format!("{:>5} ms", outcome.took.as_millis()))
             }
-            Verdict::Pass { stale: Some(stale) } => (style.yellow("stale"), stale.clone()),
             Verdict::Fail { .. } => (style.red("FAIL "), String::new()),
             Verdict::Skip { reason } => (style.yellow("skip "), reason.to_string()),
             Verdict::KnownBug { .. } => (style.yellow("known"), String::new()),
@@ -147,6 +149,7 @@ impl<W: Write> Consumer for Terminal<W> {
         };
         self.progress.begin(cases * run.rounds as usize);
         let kernel = &environment.kernel;
+        let base = format!("base {}\n", kernel.base);
         let gate = match &kernel.gate {
             Ok(gate) => format!("final ACKs held by {gate}\n"),
             Err(_) => String::new(),
@@ -156,7 +159,7 @@ impl<W: Write> Consumer for Terminal<W> {
             true => report::wrap(&head, self.width).join("\n"),
             false => head,
         };
-        self.write(&format!("{head}\n{gate}\n"))
+        self.write(&format!("{head}\n{base}{gate}\n"))
     }
 
     fn started(&mut self, id: &str) {
@@ -169,6 +172,7 @@ impl<W: Write> Consumer for Terminal<W> {
         if matches!(outcome.verdict, Verdict::Fail { .. } | Verdict::Error { .. }) {
             self.wrong.push(run.title(outcome));
         }
+        self.fixes.note(&outcome.verdict);
         if outcome.is_flaky() {
             self.flaky.push(run.title(outcome));
         }
@@ -182,7 +186,7 @@ impl<W: Write> Consumer for Terminal<W> {
             && outcome.discarded.is_empty()
             && matches!(
                 outcome.verdict,
-                Verdict::Pass { stale: None } | Verdict::Skip { .. } | Verdict::KnownBug { .. }
+                Verdict::Pass { .. } | Verdict::Skip { .. } | Verdict::KnownBug { .. }
             );
         if quiet { Ok(()) } else { self.write(&shown) }
     }
@@ -201,6 +205,13 @@ impl<W: Write> Consumer for Terminal<W> {
             let _ = writeln!(shown, "\nFlaky, failed in a try before the last:");
             for title in &self.flaky {
                 let _ = writeln!(shown, "  {title}");
+            }
+        }
+        let fixes = self.fixes.all();
+        if !fixes.is_empty() {
+            let _ = writeln!(shown, "\n{}", fixes::heading(&run.environment.kernel));
+            for bug in fixes {
+                let _ = writeln!(shown, "  {}", bug.with_fix());
             }
         }
         if !self.wrong.is_empty() {

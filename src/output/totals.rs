@@ -19,9 +19,6 @@ pub struct Totals {
     pub known_bugs: usize,
     /// The laboratory broke.
     pub errors: usize,
-    /// Of those that are as expected: a bug was expected of them.
-    #[serde(default)]
-    pub stale: usize,
     /// Of all: they failed in a discarded try, and not in the last one.
     #[serde(default)]
     pub flaky: usize,
@@ -47,7 +44,6 @@ impl Totals {
             Verdict::Error { .. } => &mut self.errors,
         };
         *counter += 1;
-        self.stale += usize::from(matches!(verdict, Verdict::Pass { stale: Some(_) }));
         match is_flaky(verdict, discarded) {
             true => self.flaky += 1,
             false => self.retried += usize::from(!discarded.is_empty()),

@@ -18,8 +18,6 @@ pub enum Word {
     Ok,
     /// The kernel deviates as it is known to.
     Known,
-    /// As it must be, where a known bug was expected.
-    Stale,
     /// Selected, and without a verdict.
     NotRun,
     /// The laboratory broke.
@@ -30,14 +28,13 @@ pub enum Word {
 
 impl Word {
     /// All of them, the worst first.
-    pub const WORST_FIRST: [Self; 7] =
-        [Self::Fail, Self::Error, Self::NotRun, Self::Stale, Self::Known, Self::Ok, Self::Skip];
+    pub const WORST_FIRST: [Self; 6] =
+        [Self::Fail, Self::Error, Self::NotRun, Self::Known, Self::Ok, Self::Skip];
 
     /// The word of a verdict.
     pub fn of(verdict: &Verdict) -> Self {
         match verdict {
-            Verdict::Pass { stale: None } => Self::Ok,
-            Verdict::Pass { stale: Some(_) } => Self::Stale,
+            Verdict::Pass { .. } => Self::Ok,
             Verdict::Fail { .. } => Self::Fail,
             Verdict::Skip { .. } => Self::Skip,
             Verdict::KnownBug { .. } => Self::Known,
@@ -51,7 +48,6 @@ impl Word {
             Self::Skip => "skip",
             Self::Ok => "ok",
             Self::Known => "KNOWN",
-            Self::Stale => "stale",
             Self::NotRun => "-",
             Self::Error => "error",
             Self::Fail => "FAIL",
@@ -72,7 +68,6 @@ impl Word {
             Self::Skip => "says nothing about this kernel; the reason is below",
             Self::Ok => "as it must be",
             Self::Known => "a known bug of this kernel; shown below",
-            Self::Stale => "as it must be, though a known bug was expected",
             Self::NotRun => "not run",
             Self::Error => "the laboratory broke; nothing was learned about the kernel",
             Self::Fail => "the kernel deviates; shown below",
@@ -129,7 +124,7 @@ pub fn coloured(style: Style, word: Word, text: &str) -> String {
     match word {
         Word::Ok => style.green(text),
         Word::Fail | Word::Error => style.red(text),
-        Word::Known | Word::Stale | Word::NotRun => style.yellow(text),
+        Word::Known | Word::NotRun => style.yellow(text),
         Word::Skip => text.to_owned(),
     }
 }
@@ -144,7 +139,7 @@ pub const FLAKY_MEANING: &str =
 /// How many cases have which word, and how many of them are flaky.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    words: [usize; 7],
+    words: [usize; 6],
     flaky: usize,
 }
 
@@ -241,7 +236,7 @@ mod tests {
     #[case(&[(Word::Skip, 12)], "skip 12")]
     #[case(&[(Word::NotRun, 12)], "-")]
     #[case(&[(Word::NotRun, 7), (Word::Ok, 5)], "- 7/12")]
-    #[case(&[(Word::Known, 7), (Word::Stale, 5)], "stale 5/12")]
+    #[case(&[(Word::Known, 7), (Word::Ok, 5)], "KNOWN 7/12")]
     fn a_cell_says_the_worst(#[case] counts: &[(Word, usize)], #[case] cell: &str) {
         let words = counts.iter().flat_map(|(word, count)| std::iter::repeat_n(*word, *count));
         assert_eq!(words.collect::<Tally>().cell(), cell);

@@ -136,6 +136,11 @@ fn ids_in(arguments: &[String]) -> Vec<String> {
     given.get_many::<String>(named_by).into_iter().flatten().cloned().collect()
 }
 
+/// Whether what is no case can be explained: a CVE, a commit, a setting.
+fn is_explained(word: &str) -> bool {
+    run(&mut sockmig(&["explain", word, "--no-run"])).code == Some(0)
+}
+
 /// Cases that a page names, in commands, in code or in a table of ids, and that do not exist.
 pub fn unknown_cases(page: &Page) -> Vec<String> {
     let known = case_ids();
@@ -144,6 +149,8 @@ pub fn unknown_cases(page: &Page) -> Vec<String> {
     for line in command_lines(page) {
         // ID stands for any.
         let ids = ids_in(&line.arguments).into_iter().filter(|id| id != "ID");
+        let explains = line.arguments.first().is_some_and(|command| command == "explain");
+        let ids = ids.filter(|id| exists(id) || !(explains && is_explained(id)));
         named.extend(ids.map(|id| (line.number, id)));
     }
     // What looks like an id of a case, since its first part is that of one.

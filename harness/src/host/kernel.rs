@@ -2,8 +2,9 @@
 
 use nix::sys::utsname::uname;
 
-use crate::error::{Context, Error, Result};
-use crate::kernel::Version;
+use crate::error::{Context, Result};
+use crate::kernel::base::Base;
+use crate::kernel::identity::Identity;
 
 /// The kernel that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,21 +13,20 @@ pub struct RunningKernel {
     pub release: String,
     /// `uname -m`.
     pub machine: String,
-    /// The upstream version whose fixes it has.
-    pub base: Version,
+    /// The upstream version whose fixes it has, as far as that is known.
+    pub base: Base,
 }
 
 impl RunningKernel {
     /// Asks it.
     ///
     /// # Errors
-    /// Its version cannot be read.
+    /// `uname()` fails.
     pub fn ask() -> Result<Self> {
         let uname = uname().call(|| "uname()".into())?;
         let release = uname.release().to_string_lossy().into_owned();
         let build = uname.version().to_string_lossy().into_owned();
-        let base = crate::kernel::upstream_version(&release, &build)
-            .ok_or_else(|| Error::unreadable("the kernel's version", &release))?;
+        let base = Identity::here(&release, &build).base();
         let machine = uname.machine().to_string_lossy().into_owned();
         Ok(Self { release, machine, base })
     }

@@ -42,16 +42,9 @@ pub enum Built {
 pub struct Configuration(BTreeMap<String, Built>);
 
 impl Configuration {
-    /// The running kernel's: its own (`/proc/config.gz`), the one that the host of this guest
-    /// put there, or the one of its package, by `release` (`uname -r`).
+    /// The running kernel's, by `release` (`uname -r`): see [`text_of`].
     pub fn of(release: &str) -> Option<Self> {
-        let file = |path: String| fs::read_to_string(path).ok();
-        let modules = PathBuf::from("/lib/modules").join(release);
-        unpacked(Path::new("/proc/config.gz"))
-            .or_else(|| file(CONFIGURATION.into()))
-            .or_else(|| file(format!("/boot/config-{release}")))
-            .or_else(|| fs::read_to_string(modules.join("config")).ok())
-            .and_then(|text| Self::parse(&text))
+        text_of(release).and_then(|text| Self::parse(&text))
     }
 
     /// Reads a `.config`; nothing if the text is something else.
@@ -82,6 +75,17 @@ impl Configuration {
         // A document of another version may have others.
         self.0.get(option).copied().unwrap_or(Built::Not)
     }
+}
+
+/// The running kernel's configuration as text: its own (`/proc/config.gz`), the one that the host
+/// of this guest put there, or the one of its package, by `release` (`uname -r`).
+pub fn text_of(release: &str) -> Option<String> {
+    let file = |path: String| fs::read_to_string(path).ok();
+    let modules = PathBuf::from("/lib/modules").join(release);
+    unpacked(Path::new("/proc/config.gz"))
+        .or_else(|| file(CONFIGURATION.into()))
+        .or_else(|| file(format!("/boot/config-{release}")))
+        .or_else(|| fs::read_to_string(modules.join("config")).ok())
 }
 
 fn unpacked(path: &Path) -> Option<String> {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::gate::NoGate;
+use crate::kernel::base::Base;
 use crate::kernel::configuration::Configuration;
+use crate::kernel::identity::Identity;
 use crate::kernel::version::Version;
 use crate::net::family::Family;
 use crate::net::{io_uring, sysctl, witness};
@@ -40,9 +42,12 @@ pub struct Kernel {
     pub build: String,
     /// `uname -m`.
     pub machine: String,
-    /// The upstream version that the source is of. A distribution's `uname -r` does not
-    /// always show it (Debian's 6.1.0-49 is 6.1.174).
+    /// The upstream version that the source is of, where that is known ([`Kernel::base`]);
+    /// otherwise the one in `uname -r`, which is a floor: it has the features of that version.
     pub version: Version,
+    /// The upstream version whose fixes it has, as far as that is known.
+    #[serde(default)]
+    pub base: Base,
     /// `tcp_migrate_req` can be written.
     pub has_sysctl: bool,
     /// The kernel counts migrations; it has the code, then (Linux 5.14, 55d444b310c6).
@@ -104,12 +109,16 @@ impl Kernel {
         let uname = nix::sys::utsname::uname().call(|| "uname()".into())?;
         let release = uname.release().to_string_lossy().into_owned();
         let build = uname.version().to_string_lossy().into_owned();
-        let version = upstream_version(&release, &build)
+        let base = Identity::here(&release, &build).base();
+        let version = base
+            .version()
+            .or_else(|| release.parse().ok())
             .ok_or_else(|| crate::Error::unreadable("the kernel's version", &release))?;
         let nftables = gate::probe_nftables().map_err(Refusal::from);
         Ok(Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             version,
+            base,
             has_sysctl: sysctl::try_write(sysctl::MIGRATE_REQ, "1").is_ok(),
             has_counters: witness::Counters::read()?.get("TCPMigrateReqSuccess").is_some(),
             has_ipv6: fs::read_to_string("/proc/net/if_inet6")
@@ -179,33 +188,9 @@ fn md5_is_there() -> Result<bool> {
     }
 }
 
-/// Debian writes `#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1 (2026-05-30)` into the build.
-pub(crate) fn upstream_version(release: &str, build: &str) -> Option<Version> {
-    let package = build.split_once("Debian ").map(|(_, package)| package);
-    package.and_then(|package| package.parse().ok()).or_else(|| release.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("6.18.44-fc-v669", "#1 SMP PREEMPT_DYNAMIC @0", Version::new(6, 18, 44))]
-    #[case("6.1.0-49-amd64", "#1 SMP Debian 6.1.174-1 (2026-05-30)", Version::new(6, 1, 174))]
-    #[case(
-        "6.12.85+deb13-amd64",
-        "#1 SMP Debian 6.12.85-1~bpo12+1 (2026)",
-        Version::new(6, 12, 85)
-    )]
-    #[case("7.3-rc7", "#1 SMP", Version::new(7, 3, 0))]
-    fn the_source_counts_not_the_name(
-        #[case] release: &str,
-        #[case] build: &str,
-        #[case] version: Version,
-    ) {
-        assert_eq!(upstream_version(release, build), Some(version));
-    }
 
     #[test]
     fn versions_are_ordered_by_number() {

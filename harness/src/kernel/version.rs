@@ -18,6 +18,30 @@ impl Version {
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self { parts: [major, minor, patch] }
     }
+
+    /// Whether it begins a line of kernels: `6.12`, and no stable release of it.
+    pub fn is_first_of_line(self) -> bool {
+        self.parts[2] == 0
+    }
+
+    /// The line that it belongs to, by its first two numbers: `6.12` of `6.12.86`.
+    #[must_use]
+    pub fn line(self) -> Self {
+        self.with_patch(0)
+    }
+
+    /// The stable release of the same line with this number.
+    #[must_use]
+    pub fn with_patch(self, patch: u32) -> Self {
+        let [major, minor, _] = self.parts;
+        Self { parts: [major, minor, patch] }
+    }
+
+    /// Two digits for each number: `061286`.
+    pub(crate) fn two_digits_each(self) -> String {
+        let [major, minor, patch] = self.parts;
+        format!("{major:02}{minor:02}{patch:02}")
+    }
 }
 
 impl fmt::Display for Version {

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use crate::error::{Context, Result};
 
 /// The setting that all of this is about. Range 0 to 1, default 0, per network namespace;
@@ -16,6 +18,12 @@ pub const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 /// Where a setting lives: dots become slashes.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name.replace('.', "/"))
+}
+
+/// Whether `/proc/sys` is mounted read-only where this process is, as in most containers: then
+/// nobody can write a setting there, root included. The mount is asked; nothing is written.
+pub fn are_read_only() -> bool {
+    statvfs("/proc/sys").is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
 }
 
 /// Reads a setting, without its line end.

@@ -13,7 +13,6 @@ use crate::engine::outcome::{Observed, Outcome};
 use crate::engine::plan::{RunPlan, default_deadline};
 use crate::engine::requirement::{Met, runs};
 use crate::judge::compare::judge;
-use crate::judge::known;
 use crate::judge::verdict::Verdict;
 
 /// How often a case is tried whose labs are too slow: those that say so, and those that were
@@ -51,7 +50,7 @@ pub fn run_once(
     let (verdict, seen, pcapng, discarded) = match runs(selected, kernel, plan.patience) {
         Met::No(verdict) => (verdict, Observed::default(), vec![], vec![]),
         Met::Yes => {
-            let known = known::about(&id, kernel.version);
+            let known = plan.known.about(&id, kernel);
             let (last, discarded) = tried(plan.jobs, || {
                 let returned = match labs.run(&id, deadline) {
                     Ok(returned) => returned,
@@ -144,7 +143,7 @@ mod tests {
     }
 
     fn pass(slow: bool) -> Try {
-        judged(Verdict::Pass { stale: None }, slow)
+        judged(Verdict::pass(), slow)
     }
 
     fn mismatches() -> Vec<Mismatch> {
@@ -207,7 +206,7 @@ mod tests {
     fn only_what_failed_and_does_not_fail_any_more_is_flaky() {
         let failed = || DiscardedTry::Failed { mismatches: mismatches() };
         let slow = || DiscardedTry::TooSlow { what: "late".into() };
-        let pass = Verdict::Pass { stale: None };
+        let pass = Verdict::pass();
         assert!(is_flaky(&pass, &[slow(), failed()]));
         assert!(is_flaky(&Verdict::Error { reason: "late".into() }, &[failed()]));
         assert!(!is_flaky(&pass, &[slow(), slow()]));

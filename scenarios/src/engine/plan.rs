@@ -7,6 +7,8 @@ use harness::wait;
 
 use crate::case::Selected;
 use crate::engine::requirement::Patience;
+use crate::judge::builtin::builtin;
+use crate::judge::known::KnownList;
 
 /// How to run a selection.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,8 @@ pub struct RunPlan {
     pub deadline: Option<Duration>,
     /// Which timers are waited for.
     pub patience: Patience,
+    /// What is known to differ by kernel. A user's list is read once, for the whole program.
+    pub known: &'static KnownList,
 }
 
 impl Default for RunPlan {
@@ -34,6 +38,7 @@ impl Default for RunPlan {
             waiting: waiting_for_timers(jobs),
             deadline: None,
             patience: Patience::of_environment(),
+            known: builtin(),
         }
     }
 }

@@ -115,8 +115,7 @@ fn check(need: Need, kernel: &Kernel) -> Met {
 /// A skip for what the kernel was built without, as it answers: one of the feature's options,
 /// all of which are needed. Where its configuration is known and says otherwise, the answer is
 /// not to be trusted, and nothing is skipped.
-fn missing(feature: Feature, kernel: &Kernel) -> Met {
-    let missing = feature;
+fn missing(missing: Feature, kernel: &Kernel) -> Met {
     let options = missing.options();
     let Some(configuration) = &kernel.configuration else {
         let options = options.iter().map(ToString::to_string).collect();
@@ -263,6 +262,7 @@ pub(crate) mod tests {
             build: "#1".into(),
             machine: "x86_64".into(),
             version,
+            base: harness::kernel::Base::default(),
             has_sysctl: true,
             has_counters: true,
             has_ipv6: true,

@@ -4,17 +4,21 @@ use harness::trace::Trace;
 use harness::trace::observation::{Fact, Observation};
 
 use crate::judge::expectation::Expectation;
-use crate::judge::known::{Known, KnownKind};
+use crate::judge::known::{Candidate, What};
+use crate::judge::releases::VersionSays;
 use crate::judge::verdict::{Mismatch, Verdict};
 use crate::judge::wire::Wire;
 
-/// Compares what was seen with what must be seen, and with what is known of this kernel.
+/// Compares what was seen with what must be seen, and with what is known to differ.
+///
+/// A kernel that is well is well, whatever is known of its version. One that deviates as
+/// something that is known does has just that, if its version does not exclude it.
 ///
 /// Nothing observed is ignored: a fact that nobody expects, and that is not said to be only
 /// recorded, is a defect of the case, and an error unless the kernel deviates besides.
 pub fn judge(
     expectation: &Expectation,
-    known: &[&Known],
+    known: &[Candidate<'_>],
     observation: &Observation,
     trace: &Trace,
 ) -> Verdict {
@@ -28,16 +32,22 @@ pub fn judge(
         };
     }
     if mismatches.is_empty() {
-        let stale = known.iter().find(|known| !known.by_chance);
-        let stale =
-            stale.map(|row| format!("expected on this kernel and not seen: {}", row.reason));
-        return Verdict::Pass { stale };
+        let fixed = known.iter().filter_map(|row| match row.what {
+            What::Bug(bug) if !row.facts.by_chance && row.version == VersionSays::HasIt => {
+                Some(bug.named())
+            }
+            What::Bug(_) | What::History(_) => None,
+        });
+        return Verdict::Pass { has_fix: fixed.collect() };
     }
-    let explains = |known: &&&Known| {
-        let there = expectation.clone().with(&known.observed());
+    let explains = |row: &&Candidate<'_>| {
+        let there = expectation.clone().accepting(&row.facts.observed);
         compare(&there, observation, trace).is_empty() && unexpected.is_empty()
     };
-    match known.iter().find(explains) {
+    let explaining: Vec<&Candidate<'_>> = known.iter().filter(explains).collect();
+    // What kernels of this version are known to do comes before what any kernel may.
+    let by_version = explaining.iter().find(|row| row.version == VersionSays::HasIt);
+    match by_version.or(explaining.first()) {
         None => {
             mismatches.extend(unexpected.into_iter().map(|fact| Mismatch {
                 what: fact.name,
@@ -47,9 +57,9 @@ pub fn judge(
             }));
             Verdict::Fail { mismatches }
         }
-        Some(Known { kind: KnownKind::History, .. }) => Verdict::Pass { stale: None },
-        Some(Known { reason, fix, .. }) => {
-            Verdict::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches }
+        Some(Candidate { what: What::History(_), .. }) => Verdict::pass(),
+        Some(Candidate { what: What::Bug(bug), version, .. }) => {
+            Verdict::KnownBug { bug: Box::new(bug.named()), version: *version, mismatches }
         }
     }
 }
@@ -101,9 +111,13 @@ fn first_segment(trace: &Trace) -> Option<Mismatch> {
 }
 
 /// What was observed although neither the case nor a row about this kernel names it.
-fn unexpected(expectation: &Expectation, known: &[&Known], observation: &Observation) -> Vec<Fact> {
+fn unexpected(
+    expectation: &Expectation,
+    known: &[Candidate<'_>],
+    observation: &Observation,
+) -> Vec<Fact> {
     let is_known = |name: &str| {
-        known.iter().any(|row| row.observed().iter().any(|(observed, _)| observed == name))
+        known.iter().any(|row| row.facts.observed.iter().any(|(observed, _)| observed == name))
     };
     let unnamed = |fact: &&Fact| !expectation.names(&fact.name) && !is_known(&fact.name);
     observation.facts.iter().filter(unnamed).cloned().collect()
@@ -130,13 +144,21 @@ fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
 
 #[cfg(test)]
 mod tests {
-    use harness::kernel::Version;
+    use harness::kernel::base::{Base, Family, NoBase, ReadFrom};
     use harness::trace::observation::Value;
+    use rstest::rstest;
 
     use super::*;
     use crate::catalogue;
+    use crate::judge::builtin::builtin;
     use crate::judge::expectation::Acceptable;
-    use crate::judge::known;
+
+    /// What may be about a case on a kernel of this version, from kernel.org or a vendor.
+    fn about(id: &str, version: &str, family: Family) -> Vec<Candidate<'static>> {
+        let version = version.parse().expect("a version");
+        let base = Base::Known { version, family, read_from: ReadFrom::Release };
+        builtin().about_base(id, &base, version)
+    }
 
     /// What a perfect kernel would make a case observe, wires left out.
     fn perfect(expectation: &Expectation) -> Observation {
@@ -160,7 +182,7 @@ mod tests {
         for selected in catalogue::all() {
             let must = Expectation { wires: vec![], ..selected.expectation() };
             let good = perfect(&must);
-            assert_eq!(verdict(&must, &good), Verdict::Pass { stale: None }, "{}", selected.id());
+            assert_eq!(verdict(&must, &good), Verdict::pass(), "{}", selected.id());
             for index in 0..good.facts.len() {
                 let mut wrong = good.clone();
                 wrong.facts[index].value = "something else".into();
@@ -177,21 +199,62 @@ mod tests {
         }
     }
 
+    /// The verdict of a case about waking, with these facts.
+    fn woken(known: &[Candidate<'_>], woken: &str, resets: i64) -> Verdict {
+        let must = Expectation::new().fact("the waiter", "woken").fact("OutRsts", 0);
+        let fact = |name: &str, value: Value| Fact { name: name.into(), value };
+        let facts = vec![fact("the waiter", woken.into()), fact("OutRsts", resets.into())];
+        judge(&must, known, &Observation { facts, stopped: None }, &Trace::default())
+    }
+
     #[test]
     fn a_known_bug_is_that_bug_and_no_other() {
-        let must = Expectation::new().fact("the waiter", "woken").fact("OutRsts", 0);
-        let known = known::about("wake-up/epoll/v4", Version::new(6, 1, 170));
+        let known = about("wake-up/epoll/v4", "6.1.170", Family::KernelOrg);
         assert!(!known.is_empty(), "the row about the lost wake-up");
-        let judged = |woken: &str, resets: i64| {
-            let fact = |name: &str, value: Value| Fact { name: name.into(), value };
-            let facts = vec![fact("the waiter", woken.into()), fact("OutRsts", resets.into())];
-            let observation = Observation { facts, stopped: None };
-            judge(&must, &known, &observation, &Trace::default())
+        let judged = |waiter: &str, resets| woken(&known, waiter, resets);
+        let Verdict::KnownBug { bug, version, .. } = judged("asleep", 0) else {
+            panic!("not known")
         };
-        assert!(matches!(judged("asleep", 0), Verdict::KnownBug { fix: Some(_), .. }));
-        assert!(matches!(judged("woken", 0), Verdict::Pass { stale: Some(_) }), "it was fixed");
+        assert_eq!((bug.fix.as_deref(), version), (Some("3864c6ba1e04"), VersionSays::HasIt));
+        let Verdict::Pass { has_fix } = judged("woken", 0) else { panic!("it is well") };
+        assert_eq!(has_fix, [*bug], "it was fixed");
         assert!(matches!(judged("asleep", 1), Verdict::Fail { .. }), "another bug besides");
         assert!(matches!(judged("woken", 1), Verdict::Fail { .. }), "another bug instead");
+    }
+
+    /// What the version says, and what follows for a kernel that shows the bug and for one that
+    /// does not.
+    #[rstest]
+    #[case::kernel_org_with_it(Some(("6.1.170", Family::KernelOrg)), "known", "has the fix")]
+    #[case::kernel_org_without(Some(("6.1.176", Family::KernelOrg)), "FAIL", "ok")]
+    #[case::kernel_org_before(Some(("5.10.262", Family::KernelOrg)), "FAIL", "ok")]
+    #[case::vendor_with_it(Some(("6.8.12", Family::Ubuntu)), "known", "has the fix")]
+    #[case::vendor_without(Some(("7.0.12", Family::Ubuntu)), "FAIL", "ok")]
+    #[case::vendor_before(Some(("5.10.262", Family::Debian)), "known, cannot tell", "ok")]
+    #[case::not_known(None, "known, cannot tell", "ok")]
+    fn the_facts_decide_where_the_version_cannot(
+        #[case] base: Option<(&str, Family)>,
+        #[case] asleep: &str,
+        #[case] well: &str,
+    ) {
+        let id = "wake-up/epoll/v4";
+        let unknown = Base::Unknown { why: NoBase::RedHat };
+        let floor = "5.14".parse().expect("a version");
+        let known = base.map_or_else(
+            || builtin().about_base(id, &unknown, floor),
+            |(version, family)| about(id, version, family),
+        );
+        let word = |verdict: &Verdict| match verdict {
+            Verdict::Pass { has_fix } if has_fix.is_empty() => "ok",
+            Verdict::Pass { .. } => "has the fix",
+            Verdict::Fail { .. } => "FAIL",
+            Verdict::KnownBug { version: VersionSays::HasIt, .. } => "known",
+            Verdict::KnownBug { version: VersionSays::CannotTell, .. } => "known, cannot tell",
+            other => other.word(),
+        };
+        assert_eq!(word(&woken(&known, "asleep", 0)), asleep);
+        assert_eq!(word(&woken(&known, "woken", 0)), well);
+        assert_eq!(word(&woken(&known, "asleep", 1)), "FAIL", "it is another bug");
     }
 
     #[test]
@@ -199,18 +262,25 @@ mod tests {
         let id = "mptcp/request-to-tcp/v4";
         let selected = catalogue::all().into_iter().find(|one| one.id() == id).expect("a case");
         let must = selected.expectation();
-        let judged = |version, rows: &[usize]| {
-            let known = known::about(id, version);
+        let judged = |version, bugs: &[&str]| {
+            let known = about(id, version, Family::KernelOrg);
+            let row = |wanted: &&str| {
+                let is =
+                    |row: &&Candidate<'_>| matches!(row.what, What::Bug(bug) if bug.id == *wanted);
+                known.iter().find(is).expect("a row").facts
+            };
             let there =
-                rows.iter().fold(must.clone(), |must, &row| must.with(&known[row].observed()));
-            (known.len(), judge(&must, &known, &perfect(&there), &Trace::default()))
+                bugs.iter().map(row).fold(must.clone(), |must, row| must.accepting(&row.observed));
+            judge(&must, &known, &perfect(&there), &Trace::default())
         };
-        let (lost, fixed) = (Version::new(7, 2, 13), Version::new(7, 3, 4));
-        assert!(matches!(judged(lost, &[0]), (2, Verdict::KnownBug { fix: Some(_), .. })));
-        assert!(matches!(judged(lost, &[1]), (2, Verdict::KnownBug { fix: None, .. })));
-        assert!(matches!(judged(lost, &[]), (2, Verdict::Pass { stale: Some(_) })));
-        assert_eq!(judged(fixed, &[]), (1, Verdict::Pass { stale: None }));
-        assert!(matches!(judged(fixed, &[0]), (1, Verdict::KnownBug { fix: None, .. })));
+        let (token, leak) = ("mptcp-clone-loses-token", "mptcp-drop-req-not-written");
+        let is = |verdict: Verdict, id: &str| matches!(verdict, Verdict::KnownBug { bug, .. } if bug.id == id);
+        assert!(is(judged("7.2.13", &[token]), token));
+        assert!(is(judged("7.2.13", &[leak]), leak));
+        let Verdict::Pass { has_fix } = judged("7.2.13", &[]) else { panic!("it is well") };
+        assert_eq!(has_fix.iter().map(|bug| &bug.id[..]).collect::<Vec<_>>(), [token]);
+        assert_eq!(judged("7.3.4", &[]), Verdict::pass());
+        assert!(is(judged("7.3.4", &[leak]), leak));
     }
 
     #[test]

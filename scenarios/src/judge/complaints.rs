@@ -2,44 +2,37 @@
 
 use harness::kernel::taint::Taint;
 
-use crate::judge::known::Known;
-use crate::judge::verdict::{Mismatch, Verdict};
+use crate::judge::known::{Candidate, What};
+use crate::judge::releases::VersionSays;
+use crate::judge::verdict::{Mismatch, NamedBug, Verdict};
 
 /// What the kernel's log complained of while a case ran, and how that tainted it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Complaints {
-    /// As the case's row of `expectations.toml` says.
+    /// As a row about the case says.
     pub known: Vec<String>,
     /// Anything else.
     pub strange: Vec<String>,
     /// What the kernel has got that the known complaints do not account for.
     pub taint: Taint,
     /// The bug that these complaints alone show, without a fact that differs.
-    pub logged_bug: Option<LoggedBug>,
-}
-
-/// A known bug that shows in the kernel's log alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoggedBug {
-    /// What is seen and why, in a sentence.
-    pub reason: String,
-    /// The mainline commit that fixes it; none where no fix is known.
-    pub fix: Option<String>,
+    pub logged_bug: Option<(NamedBug, VersionSays)>,
 }
 
 impl Complaints {
     /// Separates those that a row expects, by their first lines, from others; `gained` is how the
     /// kernel was tainted meanwhile.
-    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[&Known]) -> Self {
+    pub fn sorted(complaints: Vec<String>, gained: Taint, rows: &[Candidate<'_>]) -> Self {
         let (known, strange): (Vec<_>, _) = complaints.into_iter().partition(|complaint| {
             let first = complaint.lines().next().unwrap_or_default();
-            rows.iter().flat_map(|row| &row.log).any(|part| first.contains(part.as_str()))
+            rows.iter().flat_map(|row| &row.facts.log).any(|part| first.contains(part.as_str()))
         });
         let taint = if known.is_empty() { gained } else { gained.but_warned() };
-        let shows = |row: &&&Known| row.shows_in_log_alone() && !known.is_empty();
-        let logged_bug = rows.iter().find(shows);
-        let logged_bug =
-            logged_bug.map(|row| LoggedBug { reason: row.reason.clone(), fix: row.fix.clone() });
+        let shows = |row: &&Candidate<'_>| row.facts.show_in_log_alone() && !known.is_empty();
+        let logged_bug = rows.iter().filter(shows).find_map(|row| match row.what {
+            What::Bug(bug) => Some((bug.named(), row.version)),
+            What::History(_) => None,
+        });
         Self { known, strange, taint, logged_bug }
     }
 }
@@ -67,17 +60,18 @@ impl Verdict {
         match self {
             verdict if deviations.is_empty() => verdict,
             Self::Pass { .. }
-                if let Some(LoggedBug { reason, fix }) = logged_bug
+                if let Some((bug, version)) = logged_bug
                     && strange.is_empty()
                     && taint.is_none() =>
             {
-                Self::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches: deviations }
+                let (bug, version) = (Box::new(bug.clone()), *version);
+                Self::KnownBug { bug, version, mismatches: deviations }
             }
-            Self::KnownBug { reason, fix, mut mismatches }
+            Self::KnownBug { bug, version, mut mismatches }
                 if strange.is_empty() && taint.is_none() =>
             {
                 mismatches.extend(deviations);
-                Self::KnownBug { reason, fix, mismatches }
+                Self::KnownBug { bug, version, mismatches }
             }
             Self::Fail { mut mismatches } | Self::KnownBug { mut mismatches, .. } => {
                 mismatches.extend(deviations);
@@ -91,15 +85,23 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use harness::kernel::Version;
+    use harness::kernel::base::{Base, Family, ReadFrom};
 
     use super::*;
-    use crate::judge::known;
+    use crate::judge::builtin::builtin;
+
+    /// What may be about a case on a kernel of kernel.org.
+    fn about(id: &str, version: &str) -> Vec<Candidate<'static>> {
+        let version = version.parse().expect("a version");
+        let family = Family::KernelOrg;
+        let base = Base::Known { version, family, read_from: ReadFrom::Release };
+        builtin().about_base(id, &base, version)
+    }
 
     #[test]
     fn a_kernel_that_complains_deviates() {
         let complaint = "WARNING: CPU: 0 PID: 7 at net/a.c:1\nCall Trace:".to_owned();
-        let pass = Verdict::Pass { stale: None };
+        let pass = Verdict::pass();
         assert_eq!(pass.clone().with_complaints(&Complaints::default()), pass);
         let Verdict::Fail { mismatches } =
             pass.with_complaints(&Complaints::sorted(vec![complaint], Taint::default(), &[]))
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn a_kernel_that_is_tainted_deviates() {
         let warning = vec!["WARNING: net/a.c".to_owned()];
-        let pass = Verdict::Pass { stale: None };
+        let pass = Verdict::pass();
         let complaints = Complaints::sorted(warning, warned(), &[]);
         let Verdict::Fail { mismatches } = pass.with_complaints(&complaints) else {
             panic!("a pass");
@@ -129,12 +131,13 @@ mod tests {
 
     #[test]
     fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
-        let rows = known::about("mptcp/timer/v4", Version::new(7, 2, 13));
-        let row = rows[0];
+        let rows = about("mptcp/timer/v4", "7.2.13");
+        let What::Bug(bug) = rows[0].what else { panic!("no bug") };
         let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
-        let bug = Verdict::KnownBug { reason: row.reason.clone(), fix: None, mismatches: vec![] };
-        let verdict = |from: &Verdict, complaints: &[&String], rows: &[&Known]| {
+        let (bug, version) = (Box::new(bug.named()), VersionSays::HasIt);
+        let bug = Verdict::KnownBug { bug, version, mismatches: vec![] };
+        let verdict = |from: &Verdict, complaints: &[&String], rows: &[Candidate<'_>]| {
             let complaints = complaints.iter().map(|text| (*text).clone()).collect();
             from.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
         };
@@ -142,8 +145,8 @@ mod tests {
         assert!(matches!(known, Verdict::KnownBug { .. }) && known.mismatches().len() == 1);
         for (from, complaints, rows) in [
             (&bug, vec![&token, &other], &rows[..]),
-            (&bug, vec![&token], &[]),
-            (&Verdict::Pass { stale: None }, vec![&token], &rows[..]),
+            (&bug, vec![&token], &[][..]),
+            (&Verdict::pass(), vec![&token], &rows[..]),
         ] {
             let strange = verdict(from, &complaints, rows);
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
@@ -152,17 +155,17 @@ mod tests {
 
     #[test]
     fn a_bug_may_show_in_the_log_alone() {
-        let rows = known::about("mptcp/timer-join/v4/on", Version::new(6, 1, 174));
+        let rows = about("mptcp/timer-join/v4/on", "6.1.174");
         let underflow = "refcount_t: underflow; use-after-free.".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
-        let pass = Verdict::Pass { stale: None };
-        let verdict = |complaints: &[&String], rows: &[&Known]| {
+        let pass = Verdict::pass();
+        let verdict = |complaints: &[&String], rows: &[Candidate<'_>]| {
             let complaints = complaints.iter().map(|text| (*text).clone()).collect();
             pass.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
         };
         let logged = verdict(&[&underflow], &rows);
         assert!(matches!(logged, Verdict::KnownBug { .. }), "{logged:?}");
-        for strange in [verdict(&[&underflow, &other], &rows), verdict(&[&underflow], &[])] {
+        for strange in [verdict(&[&underflow, &other], &rows), verdict(&[&underflow], &[][..])] {
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
         }
     }

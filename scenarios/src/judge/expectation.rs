@@ -216,12 +216,20 @@ impl Expectation {
 
     /// The same with other values for some facts.
     #[must_use]
-    pub fn with(mut self, others: &[(String, Value)]) -> Self {
-        for (name, value) in others {
-            let acceptable = Acceptable::OneOf(vec![value.clone()]);
+    pub fn with(self, others: &[(String, Value)]) -> Self {
+        let one = |(name, value): &(String, Value)| {
+            (name.clone(), Acceptable::OneOf(vec![value.clone()]))
+        };
+        self.accepting(&others.iter().map(one).collect::<Vec<_>>())
+    }
+
+    /// The same where something else is acceptable for some facts.
+    #[must_use]
+    pub fn accepting(mut self, others: &[(String, Acceptable)]) -> Self {
+        for (name, acceptable) in others {
             match self.facts.iter_mut().find(|(known, _)| known == name) {
-                Some((_, old)) => *old = acceptable,
-                None => self.facts.push((name.clone(), acceptable)),
+                Some((_, old)) => *old = acceptable.clone(),
+                None => self.facts.push((name.clone(), acceptable.clone())),
             }
         }
         self

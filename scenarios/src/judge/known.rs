@@ -1,175 +1,202 @@
-//! What is known to differ by kernel, as data: `known-bugs.toml`.
+//! What is known to differ by kernel, as data: `known-bugs.toml`, and a user's own list.
 
 use std::fmt;
-use std::sync::OnceLock;
 
-use harness::kernel::Version;
-use harness::trace::observation::Value;
-use serde::Deserialize;
+use harness::kernel::{Base, Kernel, Version};
 
-/// A row of `known-bugs.toml`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Known {
-    /// The ids it is about, by their first parts; `*` stands for any one part.
+use crate::judge::expectation::Acceptable;
+use crate::judge::releases::{Releases, VersionSays};
+use crate::judge::verdict::NamedBug;
+
+/// Everything that is known to differ.
+#[derive(Debug, Clone, Default)]
+pub struct KnownList {
+    /// What is wrong.
+    pub bugs: Vec<Bug>,
+    /// What is right for a kernel of its age.
+    pub history: Vec<History>,
+}
+
+/// A bug of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bug {
+    /// Its name in the list.
     pub id: String,
-    /// The kernels it is about.
-    pub kernels: Vec<Range>,
-    /// A bug, or just how it was before something was built.
-    pub kind: KnownKind,
-    /// What is seen there and why, in a sentence.
+    /// What is wrong, in a few words.
+    pub title: String,
+    /// What is wrong and why, in a sentence.
+    pub cause: String,
+    /// The mainline commits that brought it.
+    pub brought_by: Vec<Commit>,
+    /// The mainline commits that fix it; none where no fix is known.
+    pub fixed_by: Vec<Commit>,
+    /// Its number in the list of vulnerabilities, as `CVE-2026-46015`.
+    pub cve: Option<String>,
+    /// Which releases have it.
+    pub releases: Releases,
+    /// Where to read about it.
+    pub link: Option<String>,
+    /// The cases that show it. A bug without any can be reported by its version alone.
+    pub cases: Vec<CaseFacts>,
+    /// The user's file that lists it; nothing for sockmig's own list.
+    pub listed_in: Option<String>,
+}
+
+/// What was different before something was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// What, in a sentence.
     pub reason: String,
-    /// The mainline commit that fixes a bug; none where no fix is known.
-    #[serde(default)]
-    pub fix: Option<String>,
-    /// The bug depends on what happens to be in memory: a run without it is not reported.
-    #[serde(default)]
+    /// Which releases are so.
+    pub releases: Releases,
+    /// The cases that show it.
+    pub cases: Vec<CaseFacts>,
+}
+
+/// What cases observe of a bug, or of a kernel of its age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseFacts {
+    /// The ids of the cases, by their first parts; `*` stands for any one part.
+    pub id: String,
+    /// The bug depends on what happens to be in memory: a run without it says nothing.
     pub by_chance: bool,
     /// What is in the first line of the complaints that the kernel's log may have then.
-    #[serde(default)]
     pub log: Vec<String>,
-    /// The facts that differ there, by name.
-    observed: toml::Table,
+    /// The facts that differ, by name.
+    pub observed: Vec<(String, Acceptable)>,
 }
 
-/// What a difference is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KnownKind {
-    /// Wrong, and reported as a known bug.
-    Bug,
-    /// Right for a kernel of its age.
-    History,
+/// A commit of Linux, by its hash; by its title as long as no hash of mainline is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// The first digits of the hash, at least twelve.
+    Hash(String),
+    /// The first line of its message.
+    Title(String),
 }
 
-/// Kernels from one version on, up to and without another: `6.2..6.6.140`. Either end may
-/// be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Range {
-    from: Option<Version>,
-    to: Option<Version>,
+/// A row of the list that may be about a case on a kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'l> {
+    /// What it is about.
+    pub what: What<'l>,
+    /// What the case observes then.
+    pub facts: &'l CaseFacts,
+    /// What the kernel's version says of it.
+    pub version: VersionSays,
 }
 
-impl TryFrom<String> for Range {
-    type Error = String;
+/// What a row is about.
+#[derive(Debug, Clone, Copy)]
+pub enum What<'l> {
+    /// A bug.
+    Bug(&'l Bug),
+    /// The kernel's age.
+    History(&'l History),
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let (from, to) =
-            text.split_once("..").ok_or_else(|| format!("`{text}` is not a range of kernels"))?;
-        let end = |text: &str| match text {
-            "" => Ok(None),
-            version => version.parse().map(Some),
-        };
-        Ok(Self { from: end(from)?, to: end(to)? })
+impl KnownList {
+    /// This list with `other`'s rows in front of its own: who adds rows knows their kernel.
+    #[must_use]
+    pub fn with(&self, other: Self) -> Self {
+        let mut all = self.clone();
+        all.bugs.splice(0..0, other.bugs);
+        all.history.splice(0..0, other.history);
+        all
+    }
+
+    /// What may be about a case on a kernel. Several may, and the facts decide.
+    pub fn about(&self, id: &str, kernel: &Kernel) -> Vec<Candidate<'_>> {
+        self.about_base(id, &kernel.base, kernel.version)
+    }
+
+    /// The same of a kernel with this base, and the features of `floor`.
+    pub fn about_base(&self, id: &str, base: &Base, floor: Version) -> Vec<Candidate<'_>> {
+        let bugs = self
+            .bugs
+            .iter()
+            .filter_map(|bug| Some((What::Bug(bug), &bug.cases, bug.releases.say(base)?)));
+        let history = self.history.iter().filter_map(|history| {
+            let says = history.says(base, floor)?;
+            Some((What::History(history), &history.cases, says))
+        });
+        bugs.chain(history)
+            .flat_map(|(what, cases, version)| {
+                let about = cases.iter().filter(|facts| facts.names(id));
+                about.map(move |facts| Candidate { what, facts, version })
+            })
+            .collect()
+    }
+
+    /// The bugs that no case can show and that kernels of this base have.
+    pub fn only_by_version<'l>(&'l self, base: &Base) -> impl Iterator<Item = &'l Bug> {
+        self.bugs.iter().filter(move |bug| {
+            bug.cases.is_empty() && bug.releases.say(base) == Some(VersionSays::HasIt)
+        })
     }
 }
 
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.from, self.to) {
-            (Some(from), Some(to)) => write!(f, "{from} up to {to}"),
-            (None, Some(to)) => write!(f, "before {to}"),
-            (Some(from), None) => write!(f, "from {from} on"),
-            (None, None) => write!(f, "of any version"),
+impl Bug {
+    /// As a result names it.
+    pub fn named(&self) -> NamedBug {
+        NamedBug {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            reason: self.cause.clone(),
+            fix: (!self.fixed_by.is_empty()).then(|| joined(&self.fixed_by)),
+            cve: self.cve.clone(),
+            listed_in: self.listed_in.clone(),
         }
     }
-}
 
-impl Range {
-    fn contains(&self, version: Version) -> bool {
-        self.from.is_none_or(|from| from <= version) && self.to.is_none_or(|to| version < to)
+    /// Whether one of its commits has this hash, or the beginning of it.
+    pub fn has_commit(&self, hash: &str) -> bool {
+        self.brought_by.iter().chain(&self.fixed_by).any(|commit| commit.is(hash))
     }
 }
 
-impl Known {
-    /// Whether the row is about this case, on some kernel.
+impl History {
+    /// What a kernel's version says of it. Features of a version are in every kernel that is
+    /// called so, whatever else is.
+    fn says(&self, base: &Base, floor: Version) -> Option<VersionSays> {
+        let over = base.version().is_none() && self.releases.are_over_for(floor);
+        if over { None } else { self.releases.say(base) }
+    }
+}
+
+impl CaseFacts {
+    /// Whether they are about this case, on some kernel.
     pub fn names(&self, id: &str) -> bool {
         let mut parts = id.split('/');
         self.id.split('/').all(|named| parts.next().is_some_and(|p| named == p || named == "*"))
     }
 
-    /// Whether the row is about this kernel.
-    pub fn concerns(&self, version: Version) -> bool {
-        self.kernels.iter().any(|range| range.contains(version))
-    }
-
-    /// Whether the row is about this case on this kernel.
-    pub fn is_about(&self, id: &str, version: Version) -> bool {
-        self.names(id) && self.concerns(version)
-    }
-
     /// Whether no fact differs there: what shows the bug is the kernel's log.
-    pub fn shows_in_log_alone(&self) -> bool {
+    pub fn show_in_log_alone(&self) -> bool {
         self.observed.is_empty() && !self.log.is_empty()
     }
-
-    /// The facts that differ there.
-    pub fn observed(&self) -> Vec<(String, Value)> {
-        let value = |value: &toml::Value| match value {
-            toml::Value::Integer(number) => Value::Number(*number),
-            toml::Value::String(text) => Value::Text(text.clone()),
-            other => Value::Text(other.to_string()),
-        };
-        self.observed.iter().map(|(name, seen)| (name.clone(), value(seen))).collect()
-    }
 }
 
-/// Every row.
-pub fn all() -> &'static [Known] {
-    #[derive(Deserialize)]
-    struct File {
-        known: Vec<Known>,
-    }
-    static ALL: OnceLock<Vec<Known>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let file: File = toml::from_str(include_str!("../../data/known-bugs.toml"))
-            .expect("known-bugs.toml is checked by a test");
-        file.known
-    })
-}
-
-/// The rows about a case on a kernel, which may have several bugs that show in it.
-pub fn about(id: &str, version: Version) -> Vec<&'static Known> {
-    all().iter().filter(|known| known.is_about(id, version)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("6.1.174", true)]
-    #[case("6.1.175", false)]
-    #[case("6.12.85", true)]
-    #[case("6.12.86", false)]
-    #[case("6.18.44", false)]
-    #[case("7.0.3", true)]
-    #[case("7.1", false)]
-    #[case("5.10.262", false)]
-    fn the_lost_wake_up_is_known_where_it_is(#[case] version: &str, #[case] known: bool) {
-        let version = version.parse().expect("a version");
-        assert_eq!(!about("wake-up/epoll/v4", version).is_empty(), known);
-    }
-
-    #[rstest]
-    #[case("handshake/reset/v4/on", true)]
-    #[case("handshake/reset/v4-mapped/on", true)]
-    #[case("handshake/reset/v4/off", false)]
-    #[case("handshake/reset-in-window/v4/on", false)]
-    #[case("handshake/reset", false)]
-    fn a_row_names_whole_parts(#[case] id: &str, #[case] named: bool) {
-        let row = all().iter().find(|row| row.id == "handshake/reset/*/on").expect("a row");
-        assert_eq!(row.names(id), named);
-    }
-
-    #[test]
-    fn every_row_is_about_a_case_that_exists() {
-        for known in all() {
-            let exists = crate::catalogue::all().iter().any(|s| known.names(&s.id()));
-            assert!(exists, "no case starts with `{}`", known.id);
-            assert!(known.reason.ends_with('.'), "`{}` is not a sentence", known.reason);
+impl Commit {
+    /// Whether its hash is this one, as far as both are known.
+    pub fn is(&self, hash: &str) -> bool {
+        match self {
+            Self::Hash(own) => own.starts_with(hash) || hash.starts_with(own.as_str()),
+            Self::Title(_) => false,
         }
     }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hash(hash) => f.write_str(hash),
+            Self::Title(title) => write!(f, "`{title}`"),
+        }
+    }
+}
+
+/// Commits, as a sentence has them.
+pub fn joined(commits: &[Commit]) -> String {
+    commits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

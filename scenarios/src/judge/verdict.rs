@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::judge::releases::VersionSays;
 use crate::judge::skip::{SkipReason, written};
 
 /// The result of a run of a case.
@@ -13,9 +14,10 @@ use crate::judge::skip::{SkipReason, written};
 pub enum Verdict {
     /// As expected.
     Pass {
-        /// An expectation of a bug that this kernel should have and has not.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        stale: Option<String>,
+        /// Bugs that kernels of its version have and that the case does not show: this one has
+        /// their fixes.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        has_fix: Vec<NamedBug>,
     },
     /// The kernel deviates.
     Fail {
@@ -30,10 +32,12 @@ pub enum Verdict {
     },
     /// The kernel deviates as it is known to.
     KnownBug {
-        /// What is wrong with it.
-        reason: String,
-        /// The commit that fixes it, if there is one.
-        fix: Option<String>,
+        /// The bug.
+        #[serde(flatten)]
+        bug: Box<NamedBug>,
+        /// What the kernel's version says of it.
+        #[serde(default)]
+        version: VersionSays,
         /// In what.
         mismatches: Vec<Mismatch>,
     },
@@ -44,7 +48,89 @@ pub enum Verdict {
     },
 }
 
+/// A known bug as a result has it, with what it takes to look it up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedBug {
+    /// Its name in the list of known bugs; empty in documents that are older than that.
+    #[serde(rename = "bug", default)]
+    pub id: String,
+    /// What is wrong, in a few words.
+    #[serde(default)]
+    pub title: String,
+    /// What is wrong and why, in a sentence.
+    pub reason: String,
+    /// The mainline commits that fix it, if there are any.
+    #[serde(default)]
+    pub fix: Option<String>,
+    /// Its number in the list of vulnerabilities.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cve: Option<String>,
+    /// The user's file that lists it; nothing for sockmig's own list.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listed_in: Option<String>,
+}
+
+impl NamedBug {
+    /// What fixes it, and where it is listed: `Fixed by 3864c6ba1e04 (CVE-2026-46015).`
+    pub fn fix_sentence(&self) -> String {
+        let cve = self.cve.as_ref().map_or(String::new(), |cve| format!(" ({cve})"));
+        let fixed = match &self.fix {
+            Some(fix) => format!("Fixed by {fix}{cve}."),
+            None => format!("No fix is known{cve}."),
+        };
+        match &self.listed_in {
+            Some(file) => format!("{fixed} Listed in {file}."),
+            None => fixed,
+        }
+    }
+
+    /// What is to be added where the kernel's version says nothing of it: nothing where no version
+    /// has a fix.
+    pub fn doubt(&self, version: VersionSays) -> Option<&'static str> {
+        (version == VersionSays::CannotTell && self.fix.is_some()).then_some(CANNOT_TELL)
+    }
+
+    /// The whole of what is said of a kernel that shows it.
+    pub fn shown(&self, version: VersionSays) -> String {
+        match self.doubt(version) {
+            Some(doubt) => format!("{self} {doubt}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// What it is in a few words; in a sentence where those are not known.
+    pub fn in_short(&self) -> &str {
+        if self.title.is_empty() { self.reason.trim_end_matches('.') } else { &self.title }
+    }
+
+    /// The bug in a few words, and what fixes it: `A listener is not woken (fixed by
+    /// 3864c6ba1e04, CVE-2026-46015)`.
+    pub fn with_fix(&self) -> String {
+        let fix = self.fix.as_ref().map(|fix| format!("fixed by {fix}"));
+        let listed = self.listed_in.as_ref().map(|file| format!("listed in {file}"));
+        let notes: Vec<String> = [fix, self.cve.clone(), listed].into_iter().flatten().collect();
+        match notes.is_empty() {
+            true => self.in_short().to_owned(),
+            false => format!("{} ({})", self.in_short(), notes.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for NamedBug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.reason, self.fix_sentence())
+    }
+}
+
+/// What is said of a known bug that a case shows, where the kernel's version says nothing.
+const CANNOT_TELL: &str = "The version cannot tell; the facts are those of this bug.";
+
 impl Verdict {
+    /// As expected, and nothing besides.
+    pub fn pass() -> Self {
+        Self::Pass { has_fix: vec![] }
+    }
+
     /// The word for it.
     pub fn word(&self) -> &'static str {
         match self {
@@ -68,9 +154,9 @@ impl Verdict {
     pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Skip { reason } => Some(reason.to_string().into()),
-            Self::Error { reason } | Self::KnownBug { reason, .. } => Some(reason.into()),
-            Self::Pass { stale } => stale.as_deref().map(Cow::from),
-            Self::Fail { .. } => None,
+            Self::Error { reason } => Some(reason.into()),
+            Self::KnownBug { bug, .. } => Some((&bug.reason).into()),
+            Self::Pass { .. } | Self::Fail { .. } => None,
         }
     }
 }

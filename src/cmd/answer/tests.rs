@@ -40,6 +40,23 @@ fn answer_of_a_kernel(
     insta::assert_snapshot!(format!("answer-{name}"), answered(&run, &outcomes));
 }
 
+/// Where nobody can write a setting, `sysctl -w` is no advice.
+#[test]
+fn the_answer_in_a_container_says_how_a_container_gets_the_setting() {
+    let (mut run, outcomes) = as_known("6.18.44", true, "0");
+    run.environment.sysctls_read_only = true;
+    let answer = answered(&run, &outcomes);
+    let words = answer.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("= 0 (the default and this namespace's value)"), "{answer}");
+    for part in
+        ["/proc/sys is read-only here", "`--sysctl net.ipv4.tcp_migrate_req=1`", "on the node"]
+    {
+        assert!(words.contains(part), "{part}: {answer}");
+    }
+    let (run, outcomes) = as_known("6.18.44", true, "0");
+    assert!(!answered(&run, &outcomes).contains("read-only"));
+}
+
 /// Of every case there is, whatever their number: each known bug is in the answer once with
 /// a case that shows it, and each case is counted.
 #[test]
@@ -49,10 +66,10 @@ fn the_answer_of_everything_has_every_known_bug_once() {
     let words = answer.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut bugs = 0;
     for outcome in &outcomes {
-        let Verdict::KnownBug { reason, .. } = &outcome.verdict else { continue };
+        let Verdict::KnownBug { bug, .. } = &outcome.verdict else { continue };
         bugs += 1;
         if !outcome.id.starts_with("wake-up/") {
-            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = bug.reason.split_whitespace().collect::<Vec<_>>().join(" ");
             assert_eq!(words.matches(&*reason).count(), 1, "{reason}: {answer}");
         }
     }

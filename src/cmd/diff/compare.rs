@@ -145,20 +145,20 @@ impl Difference {
 /// What it means that the result of a case was `before` and is now `after`; nothing if it is
 /// the same.
 pub fn meaning(before: Word, after: Word) -> Option<Meaning> {
-    use Word::{Error, Fail, Known, NotRun, Ok, Skip, Stale};
+    use Word::{Error, Fail, Known, NotRun, Ok, Skip};
     Some(match (before, after) {
-        (Ok | Stale, Ok | Stale)
+        (Ok, Ok)
         | (Known, Known)
         | (Fail, Fail)
         | (Error, Error)
         | (Skip, Skip)
         | (NotRun, NotRun) => return None,
-        (Skip | NotRun | Ok | Stale | Known | Error, Fail)
-        | (Skip | NotRun | Ok | Stale | Known, Error)
-        | (Ok | Stale, Known) => Meaning::Regression,
-        (Known | Fail | Error, Ok | Stale) => Meaning::Fix,
-        (Ok | Stale | Known | Fail, Skip | NotRun) => Meaning::NoLongerSaid,
-        (Skip | NotRun, Ok | Stale | Known) | (Error, Known) => Meaning::NowSaid,
+        (Skip | NotRun | Ok | Known | Error, Fail)
+        | (Skip | NotRun | Ok | Known, Error)
+        | (Ok, Known) => Meaning::Regression,
+        (Known | Fail | Error, Ok) => Meaning::Fix,
+        (Ok | Known | Fail, Skip | NotRun) => Meaning::NoLongerSaid,
+        (Skip | NotRun, Ok | Known) | (Error, Known) => Meaning::NowSaid,
         (Fail, Known | Error) | (Error | Skip | NotRun, Skip | NotRun) => Meaning::Otherwise,
     })
 }
@@ -293,9 +293,6 @@ fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
         }
         Verdict::Skip { reason } => Some(reason.to_string()),
         Verdict::Error { reason } => Some(reason.clone()),
-        Verdict::KnownBug { reason, fix, .. } => {
-            let fix = fix.as_ref().map_or(String::new(), |fix| format!(" Fixed by {fix}."));
-            Some(format!("{reason}{fix}"))
-        }
+        Verdict::KnownBug { bug, .. } => Some(bug.to_string()),
     }
 }

@@ -1,7 +1,9 @@
 //! The known bugs of the running kernel that concern a machine's listeners.
 
-use harness::kernel::Version;
-use scenarios::known::{self, KnownKind};
+use harness::kernel::Base;
+use scenarios::judge::VersionSays;
+use scenarios::judge::builtin::builtin;
+use scenarios::judge::known::Bug;
 
 use crate::cmd::inspect::document::{BugDocument, GroupDocument};
 use crate::cmd::inspect::surprise::Surprise;
@@ -49,21 +51,18 @@ fn concerns(id: &str, features: Features) -> bool {
     }
 }
 
-/// The bugs that a kernel of this version has, each once. A bug of which one case is about
-/// Fast Open is about Fast Open, whatever its other cases check.
-pub fn bugs(version: Version, features: Features) -> Vec<BugDocument> {
-    let mut found: Vec<BugDocument> = Vec::new();
+/// The bugs that kernels of this base have and that cases show; none where the base is not known.
+/// A bug of which one case is about Fast Open is about Fast Open, whatever its other cases check.
+pub fn bugs(base: &Base, features: Features) -> Vec<BugDocument> {
     if !features.groups {
-        return found;
+        return vec![];
     }
-    let rows = || known::all().iter().filter(|row| row.kind == KnownKind::Bug);
-    for row in rows().filter(|row| row.concerns(version)) {
-        let mut cases = rows().filter(|other| other.reason == row.reason);
-        let is_new = found.iter().all(|bug| bug.reason != row.reason);
-        if is_new && cases.all(|case| concerns(&case.id, features)) {
-            let case = row.id.split("/*").next().unwrap_or_default().to_owned();
-            found.push(BugDocument { case, reason: row.reason.clone(), fix: row.fix.clone() });
-        }
-    }
-    found
+    let has = |bug: &&Bug| bug.releases.say(base) == Some(VersionSays::HasIt);
+    let is_about = |bug: &&Bug| bug.cases.iter().all(|case| concerns(&case.id, features));
+    let found = builtin().bugs.iter().filter(has).filter(is_about).filter_map(|bug| {
+        let case = bug.cases.first()?.id.split("/*").next().unwrap_or_default().to_owned();
+        let named = bug.named();
+        Some(BugDocument { case, reason: named.reason, fix: named.fix })
+    });
+    found.collect()
 }

@@ -60,7 +60,7 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
         .map(|it| match migration {
             MigrationSupport::Works => {
                 let features = Features::of(it.ports.iter().flat_map(|port| &port.groups));
-                NamespaceDocument { known_bugs: known::bugs(running.base, features), ..it }
+                NamespaceDocument { known_bugs: known::bugs(&running.base, features), ..it }
             }
             MigrationSupport::SettingOnly | MigrationSupport::Absent => it,
         })
@@ -70,7 +70,7 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
         schema: SCHEMA,
         sockmig: env!("CARGO_PKG_VERSION").into(),
         kernel: KernelDocument {
-            base: Some(running.base.to_string()),
+            base: running.base.version().map(|version| version.to_string()),
             release: running.release,
             machine: running.machine,
             migration,

@@ -12,6 +12,7 @@ use vm::machine::running::CONSOLE;
 
 use crate::machine::guest::Task;
 use crate::machine::session::{self, Report};
+use crate::machine::user_list::UserList;
 use crate::output::consumer::{End, Run};
 use crate::output::document::{
     CaseDocument, Complaint, KernelDocument, MachineDocument, MachineEnd, RunDocument, milliseconds,
@@ -50,6 +51,7 @@ pub enum RowEvent {
 /// A row while it is filled.
 pub struct KernelRow<'r> {
     options: RunOptions,
+    known: Option<&'r UserList>,
     out: Option<&'r OutDirectory>,
     report: &'r dyn Fn(RowEvent),
     found: Found,
@@ -76,10 +78,11 @@ impl<'r> KernelRow<'r> {
     pub fn new(
         selection: Vec<Selected>,
         options: RunOptions,
+        known: Option<&'r UserList>,
         out: Option<&'r OutDirectory>,
         report: &'r dyn Fn(RowEvent),
     ) -> Self {
-        Self { options, out, report, found: Found::default(), left: selection }
+        Self { options, known, out, report, found: Found::default(), left: selection }
     }
 
     /// Runs the cases on machines of `host`'s, until none is left or there is no point in
@@ -118,7 +121,7 @@ impl<'r> KernelRow<'r> {
         };
         let RunOptions { jobs, deadline, .. } = self.options;
         let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
-        let task = Task::Cases { ids, named, jobs, deadline };
+        let task = Task::Cases { ids, named, jobs, deadline, known: self.known.cloned() };
         let mut running: Vec<String> = Vec::new();
         let end =
             session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
-use scenarios::judge::{Mismatch, SkipReason, Verdict};
+use scenarios::judge::{Mismatch, NamedBug, SkipReason, Verdict, VersionSays};
 use scenarios::report::Retried;
 
 use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
+use crate::output::fixes::Fixes;
 use crate::output::word::{self, Tally};
 
 /// Everything that wants an explanation. Kernels are shown by their place in the document,
@@ -23,8 +24,10 @@ pub struct Findings<'d> {
     pub retried: Vec<RetriedCase<'d>>,
     /// Known bugs.
     pub bugs: Vec<Bug<'d>>,
-    /// Expectations of bugs that are not there: the row's reason, and where.
-    pub stale: Vec<Group<&'d str>>,
+    /// Fixes that kernels have and their versions have not: the bug, and where it was not seen.
+    pub fixes: Vec<Group<String>>,
+    /// Kernels whose base is not known, by the reason.
+    pub bases: Vec<Group<String>>,
     /// What the kernels' logs complained of: the first line, and where.
     pub complaints: Vec<(&'d str, Vec<(usize, &'d Complaint)>)>,
     /// Skips by their reason.
@@ -77,12 +80,12 @@ pub struct RetriedCase<'d> {
 /// A known bug.
 #[derive(Debug)]
 pub struct Bug<'d> {
-    /// What is wrong.
-    pub reason: &'d str,
-    /// The commit that fixes it.
-    pub fix: Option<&'d str>,
+    /// What is wrong, and what fixes it.
+    pub bug: &'d NamedBug,
     /// The kernels that have it.
     pub kernels: Vec<usize>,
+    /// Those of them whose version says nothing of it.
+    pub cannot_tell: Vec<usize>,
     /// The cases that show it.
     pub ids: Vec<&'d str>,
 }
@@ -114,7 +117,14 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
             }
         }
         let Some(run) = &kernel.run else { continue };
-        note(&mut findings.gates, gate(&run.environment.kernel), at, None);
+        let probed = &run.environment.kernel;
+        note(&mut findings.gates, gate(probed), at, None);
+        if probed.base.version().is_none() {
+            note(&mut findings.bases, probed.base.to_string(), at, None);
+        }
+        for bug in run.cases.iter().map(|case| &case.verdict).collect::<Fixes>().all() {
+            note(&mut findings.fixes, bug.with_fix(), at, None);
+        }
         for case in &run.cases {
             findings.note_case(at, case, run.rounds);
         }
@@ -133,14 +143,9 @@ impl<'d> Findings<'d> {
             among.push(RetriedCase { kernel: at, title, retried });
         }
         match &case.verdict {
-            Verdict::Pass { stale: None } => {}
-            Verdict::Pass { stale: Some(stale) } => {
-                note(&mut self.stale, stale.as_str(), at, Some(&case.id));
-            }
+            Verdict::Pass { .. } => {}
             Verdict::Skip { reason } => note(&mut self.skips, reason, at, Some(&case.id)),
-            Verdict::KnownBug { reason, fix, .. } => {
-                self.note_bug(at, case, reason, fix.as_deref());
-            }
+            Verdict::KnownBug { bug, version, .. } => self.note_bug(at, case, bug, *version),
             Verdict::Fail { mismatches } => self.note_wrong(at, case, mismatches, None, rounds),
             Verdict::Error { reason } => self.note_wrong(at, case, &[], Some(reason), rounds),
         }
@@ -150,16 +155,20 @@ impl<'d> Findings<'d> {
         &mut self,
         at: usize,
         case: &'d CaseDocument,
-        reason: &'d str,
-        fix: Option<&'d str>,
+        named: &'d NamedBug,
+        version: VersionSays,
     ) {
-        let alike = self.bugs.iter_mut().find(|bug| bug.reason == reason && bug.fix == fix);
-        let Some(bug) = alike else {
-            self.bugs.push(Bug { reason, fix, kernels: vec![at], ids: vec![&case.id] });
-            return;
-        };
+        let alike = self.bugs.iter().position(|bug| bug.bug == named).unwrap_or_else(|| {
+            let (kernels, cannot_tell, ids) = (vec![], vec![], vec![]);
+            self.bugs.push(Bug { bug: named, kernels, cannot_tell, ids });
+            self.bugs.len() - 1
+        });
+        let bug = &mut self.bugs[alike];
         if !bug.kernels.contains(&at) {
             bug.kernels.push(at);
+        }
+        if version == VersionSays::CannotTell && !bug.cannot_tell.contains(&at) {
+            bug.cannot_tell.push(at);
         }
         if !bug.ids.contains(&case.id.as_str()) {
             bug.ids.push(&case.id);

@@ -10,6 +10,7 @@ use scenarios::judge::{Mismatch, Verdict};
 use scenarios::report::wrong_names;
 
 use crate::output::document::{Blame, CaseDocument, KernelDocument, MatrixDocument};
+use crate::output::fixes::Fixes;
 use crate::output::retried;
 use crate::output::xml::{ResultType, xml};
 
@@ -35,6 +36,10 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
         suite.add_property(("kernel", probed.release.as_str()));
         suite.add_property(("build", probed.build.as_str()));
         suite.add_property(("machine", probed.machine.as_str()));
+        suite.add_property(("base", probed.base.to_string().as_str()));
+        for bug in run.cases.iter().map(|case| &case.verdict).collect::<Fixes>().all() {
+            suite.add_property(("has the fix", bug.with_fix().as_str()));
+        }
     }
     suite.add_test_case(boot(kernel));
     if kernel.end.counts_as() == Blame::Mirror {
@@ -132,10 +137,9 @@ fn one(kernel: &KernelDocument, case: &CaseDocument, rounds: u32) -> TestCase {
             status.set_message(reason.as_str());
             status
         }
-        Verdict::KnownBug { reason, fix, mismatches } => {
+        Verdict::KnownBug { bug, version, mismatches } => {
             let mut status = skipped(ResultType::KnownBug);
-            let fix = fix.as_ref().map_or(String::new(), |fix| format!(" Fixed by {fix}."));
-            status.set_message(format!("known bug: {reason}{fix}"));
+            status.set_message(format!("known bug: {}", bug.shown(*version)));
             status.set_description(explained(kernel, case, mismatches));
             status
         }

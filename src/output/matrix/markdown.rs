@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use scenarios::judge::NamedBug;
+
 use crate::escape::{self, fenced, html};
 use crate::output::document::MatrixDocument;
 use crate::output::matrix::findings::{self, Findings, Group, RetriedCase, Wrong, names};
@@ -37,7 +39,18 @@ pub fn markdown(found: &MatrixDocument) -> String {
     bugs(&mut text, found, &findings);
     ends(&mut text, &findings);
     complaints(&mut text, found, &findings);
-    groups(&mut text, found, "Stale expectations: the bug is not there", &findings.stale);
+    groups(
+        &mut text,
+        found,
+        "Fixes that these kernels have and their versions have not",
+        &findings.fixes,
+    );
+    groups(
+        &mut text,
+        found,
+        "Kernels whose base is not known: only the facts tell their bugs",
+        &findings.bases,
+    );
     groups(&mut text, found, "Skipped", &findings.skips);
     groups(&mut text, found, "Missing in guests", &findings.missing);
     groups(&mut text, found, "Final ACKs were held by", &findings.gates);
@@ -77,7 +90,6 @@ fn symbol(word: Word) -> &'static str {
         Word::Fail => "❌",
         Word::Error => "💥",
         Word::Known => "🐛",
-        Word::Stale => "❓",
         Word::Skip => "⏭️",
         Word::NotRun => "⬜",
     }
@@ -195,9 +207,18 @@ fn bugs(text: &mut String, found: &MatrixDocument, findings: &Findings<'_>) {
     let _ = writeln!(text, "\n### Known bugs\n");
     let _ = writeln!(text, "| bug | fix | kernels | cases |\n|---|---|---|---|");
     for bug in findings.bugs.iter().take(LISTED) {
-        let fix = bug.fix.map_or("no fix known".into(), |fix| escape::code(fix.trim_matches('`')));
-        let (reason, kernels) =
-            (escape::markdown(bug.reason), escape::markdown(&names(found, &bug.kernels)));
+        let NamedBug { reason, fix, cve, listed_in, .. } = bug.bug;
+        let fix =
+            fix.as_ref().map_or("no fix known".into(), |fix| escape::code(fix.trim_matches('`')));
+        let cve = cve.as_ref().map_or(String::new(), |cve| format!(" ({})", escape::markdown(cve)));
+        let fix = format!("{fix}{cve}");
+        let listed = listed_in.as_ref().map_or(String::new(), |file| format!(" Listed in {file}."));
+        let cannot_tell = match bug.cannot_tell.as_slice() {
+            [] => String::new(),
+            kernels => format!(" (the version cannot tell: {})", names(found, kernels)),
+        };
+        let reason = escape::markdown(&format!("{reason}{listed}"));
+        let kernels = escape::markdown(&format!("{}{cannot_tell}", names(found, &bug.kernels)));
         let cases = match bug.ids.as_slice() {
             [one] => escape::markdown(one),
             many => many.len().to_string(),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use scenarios::judge::NamedBug;
 use scenarios::report::wrap;
 
 use crate::output::document::MatrixDocument;
@@ -31,7 +32,8 @@ pub fn text(found: &MatrixDocument, style: Style, width: usize) -> String {
     page.retried("Tried again after a slow lab", &findings.retried);
     page.bugs(&findings);
     page.complaints(&findings);
-    page.groups("Stale expectations: the bug is not there", &findings.stale);
+    page.groups("Fixes that these kernels have and their versions have not", &findings.fixes);
+    page.groups("Kernels whose base is not known: only the facts tell their bugs", &findings.bases);
     page.groups("Skipped", &findings.skips);
     page.groups("Missing in guests", &findings.missing);
     page.machines(&findings);
@@ -177,12 +179,23 @@ impl Page<'_> {
         }
         self.heading("Known bugs");
         for bug in &findings.bugs {
-            self.say("  ", bug.reason);
-            match bug.fix {
+            let NamedBug { reason, fix, cve, listed_in, .. } = bug.bug;
+            self.say("  ", reason);
+            match fix {
                 Some(fix) => self.say("    fixed by  ", fix),
                 None => self.say("    ", "no fix known"),
             }
+            if let Some(cve) = cve {
+                self.say("    see       ", cve);
+            }
+            if let Some(file) = listed_in {
+                self.say("    listed in ", file);
+            }
             self.say("    on        ", &names(self.found, &bug.kernels));
+            if !bug.cannot_tell.is_empty() {
+                let names = names(self.found, &bug.cannot_tell);
+                self.say("    not told  ", &format!("by the version of {names}"));
+            }
             self.say("    in        ", &bug.ids.join(" "));
         }
     }

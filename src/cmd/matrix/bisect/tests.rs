@@ -21,7 +21,7 @@ fn why() -> String {
 
 #[rstest]
 #[case::passes(one(MachineEnd::Completed, &[made::pass(), made::skip()]), Exit::Expected)]
-#[case::stale(one(MachineEnd::Completed, &[made::stale()]), Exit::Expected)]
+#[case::has_fix(one(MachineEnd::Completed, &[made::has_fix()]), Exit::Expected)]
 #[case::known(one(MachineEnd::Completed, &[made::pass(), made::known()]), Exit::Deviates)]
 #[case::known_and_broke(one(MachineEnd::Completed, &[made::error(), made::known()]), Exit::Deviates)]
 #[case::fails(one(MachineEnd::Completed, &[made::pass(), made::fail("x")]), Exit::Deviates)]
