@@ -202,7 +202,7 @@ impl Drawing<'_> {
         }
         self.say(x(layout.client), 15.0, "h", &layout.client_heading);
         for (lane, name) in &layout.lanes {
-            self.say(x(lane - name.chars().count() / 2), 15.0, "h", name);
+            self.say(x(lane.saturating_sub(name.chars().count() / 2)), 15.0, "h", name);
         }
     }
 

@@ -40,7 +40,7 @@ pub fn lines(layout: &Layout, style: Style) -> Vec<String> {
     }
     heading.put(layout.client, &layout.client_heading);
     for (lane, name) in &layout.lanes {
-        heading.put(lane - name.chars().count() / 2, name);
+        heading.put(lane.saturating_sub(name.chars().count() / 2), name);
     }
     let heading = style.bold(&heading.text());
     std::iter::once(heading).chain(layout.rows.iter().map(|row| line(layout, row, style))).collect()
