@@ -1,8 +1,10 @@
 //! A verdict in words: the block that explains a failure, and the trace that shows it.
 
 use std::fmt::{self, Write};
+use std::io;
 use std::path::Path;
 
+use harness::Resource;
 use harness::kernel::Kernel;
 use harness::trace::Line;
 
@@ -243,3 +245,49 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     }
     lines
 }
+<<<<<<< HEAD
+=======
+
+/// Why there can be no lab on this machine, and what to do about it.
+pub fn no_lab(broken: &Broken) -> String {
+    let advice = match broken {
+        Broken::Namespaces(_) => {
+            "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
+             namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
+             kernel.unprivileged_userns_clone\nmust be 1 and \
+             kernel.apparmor_restrict_unprivileged_userns 0. A container may forbid them too."
+        }
+        Broken::Start(_) if !Path::new("/proc/self/exe").exists() => {
+            "\n/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
+             proc /proc"
+        }
+        Broken::Exhausted { of, .. } => return format!("{broken}; {}", limits(*of)),
+        _ => "",
+    };
+    format!("{broken}{advice}")
+}
+
+/// A refused call's answer, with what may be the limit if there was too little of something.
+pub fn refusal(answer: &io::Error) -> String {
+    match Resource::lacking(answer) {
+        Some(of) => format!("{answer}; {}", limits(of)),
+        None => answer.to_string(),
+    }
+}
+
+/// What may be the limit where there is too little of something.
+pub fn limits(of: Resource) -> &'static str {
+    match of {
+        Resource::Processes => {
+            "processes and threads are limited by ulimit -u, by pids.max of the control group, \
+             and by kernel.threads-max"
+        }
+        Resource::Descriptors => "open files are limited by ulimit -n and fs.file-max",
+        Resource::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
+        Resource::Namespaces => {
+            "namespaces are limited by the sysctls user.max_net_namespaces, \
+             user.max_pid_namespaces, user.max_mnt_namespaces and user.max_user_namespaces"
+        }
+    }
+}
+>>>>>>> main

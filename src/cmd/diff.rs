@@ -14,7 +14,11 @@ use crate::escape;
 use crate::exit::Exit;
 use crate::output::read::read;
 use crate::output::stderr;
+<<<<<<< HEAD
 use crate::output::stdout::{self, Stdout};
+=======
+use crate::output::stdout::Stdout;
+>>>>>>> main
 use crate::style::Style;
 
 /// Does what the command line asks for.
@@ -54,9 +58,13 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
         DiffFormat::Markdown => show::markdown(&difference, arguments.strict),
         DiffFormat::Json => show::json(&difference)?,
         DiffFormat::Svg => {
+<<<<<<< HEAD
             stderr::complain(&format_args!(
                 "--format svg draws ladders: say of which case, with --case ID"
             ));
+=======
+            stderr::complain(&"--format svg draws ladders: say of which case, with --case ID");
+>>>>>>> main
             return Ok(Exit::Usage);
         }
     };

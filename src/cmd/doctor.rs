@@ -2,6 +2,7 @@
 
 mod finding;
 mod machines;
+mod modules;
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +14,12 @@ use scenarios::{advice, engine};
 use crate::cmd::doctor::finding::Finding;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
+<<<<<<< HEAD
 use crate::output::stdout::{self, Stdout};
+=======
+use crate::output::stderr;
+use crate::output::stdout::Stdout;
+>>>>>>> main
 use crate::style::Style;
 
 /// Checks everything and reports.
@@ -22,10 +28,15 @@ pub fn doctor() -> Exit {
     let (mut findings, exit) = match engine::probe(&labs) {
         Ok(kernel) => (findings(&Environment::read(kernel)), Exit::Expected),
         Err(broken) => {
+<<<<<<< HEAD
             eprintln!("sockmig: {}", advice::no_lab(&broken));
+=======
+            stderr::complain(&report::no_lab(&broken));
+>>>>>>> main
             (without_lab(), Exit::Unavailable)
         }
     };
+    findings.push(modules::finding());
     findings.extend(machines::findings());
     let style = Style::of(&std::io::stdout());
     let mut to = Stdout::new();
@@ -34,7 +45,7 @@ pub fn doctor() -> Exit {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }

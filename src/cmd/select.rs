@@ -5,6 +5,7 @@ use scenarios::catalogue::{self, NoSuchId};
 
 use crate::output::stderr;
 
+<<<<<<< HEAD
 /// The cases whose ids start with one of `prefixes`, as [`selected`] finds them. Where there are
 /// none because an option's value stood apart from it (`--trace plain`), says how it is meant:
 /// `values` are an option with its values, if it was given.
@@ -25,6 +26,8 @@ pub fn selected_beside(
     })
 }
 
+=======
+>>>>>>> main
 /// The cases whose ids start with one of `prefixes`. Says on stderr which of them have other
 /// names now.
 ///

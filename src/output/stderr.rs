@@ -4,17 +4,26 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+<<<<<<< HEAD
 use crate::escape::ForPeople;
 
+=======
+>>>>>>> main
 /// Says a sentence, with the name of the command before it.
 pub fn complain(sentence: &dyn Display) {
     line(&format_args!("sockmig: {sentence}"));
 }
 
+<<<<<<< HEAD
 /// Says a line, in one piece: other processes may write to the same file. What it quotes of
 /// documents and of users is escaped.
 pub fn line(text: &dyn Display) {
     write(ForPeople::new(false).shown(&format!("{text}\n")).as_bytes());
+=======
+/// Says a line, in one piece: other processes may write to the same file.
+pub fn line(text: &dyn Display) {
+    write(format!("{text}\n").as_bytes());
+>>>>>>> main
 }
 
 /// Passes bytes on as they are.
