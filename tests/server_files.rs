@@ -181,6 +181,28 @@ fn who_does_not_reload_is_reported_in_one_sentence(#[case] file: &str, #[case] w
     assert!(!ended.stderr.contains("panicked"), "{ended}");
 }
 
+#[test]
+fn no_file_of_the_machine_can_be_changed() {
+    let command = "echo trace > {here}/trace; echo trace > /tmp/$NAME; echo trace > $HOME/mine; \
+                   echo trace > /dev/shm/$NAME; ls $HOME";
+    let (place, path) = place_with(&format!(
+        "reload.signal = \"SIGHUP\"\n[start]\ncommand = [\"/bin/sh\", \"-c\", \"{command}\"]\n\
+         environment = {{ NAME = \"sockmig-{pid}\" }}\n",
+        pid = std::process::id()
+    ));
+    let ended = run(reload(&["--server"]).arg(&path));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    // It ended with success: what it could not write it says, and what is its own it could.
+    for words in ["`/bin/sh` ended before it was ready (exit status: 0)", "mine", "Read-only"] {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
+    let name = format!("sockmig-{}", std::process::id());
+    let traces = [place.path().join("trace"), PathBuf::from("/tmp").join(&name)];
+    for trace in traces.into_iter().chain([PathBuf::from("/dev/shm").join(&name)]) {
+        assert!(!trace.exists(), "{}", trace.display());
+    }
+}
+
 #[rstest]
 #[case::wrong("start.comand = \"x\"", 2, "mine.toml: line 1: unknown field `comand`")]
 #[case::nothing("", 2, "mine.toml: [start] has no `command`")]

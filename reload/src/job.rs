@@ -124,6 +124,7 @@ fn run(job: &Job) -> Result<Found> {
 fn start(job: &Job) -> Result<Box<dyn Server>> {
     let env = |directory| ServerEnv { workers: job.workers, pause: job.pause, directory };
     if let Some(server) = &job.server {
+        entry::protect_files()?;
         entry::own_shared_memory()?;
         return servers::start(server, &env(entry::scratch(&server.texts())?));
     }

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::output::stdout::Stdout;
 
 /// Columns that an id gets, and a line.
-const ID_COLUMNS: usize = 18;
+const ID_COLUMNS: usize = 23;
 const COLUMNS: usize = 92;
 
 /// Every strategy with what it does, and what it needs.
