@@ -131,7 +131,7 @@ fn who_does_not_become_ready_is_reported_in_one_sentence(#[case] file: &str, #[c
 #[case::too_few_listeners(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\nready.listeners = 2\n\
      [reload]\nsignal = \"SIGHUP\"\n",
-    "it has 1 listeners, and must have 2"
+    "it has 1 listener, and must have 2"
 )]
 #[case::dies_at_the_reload(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n[reload]\nsignal = \"SIGHUP\"\n",
@@ -156,6 +156,11 @@ fn who_does_not_become_ready_is_reported_in_one_sentence(#[case] file: &str, #[c
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n\
      [reload]\nstart-again = \"/bin/sh -c 'exit 6'\"\n",
     "`/bin/sh` ended at the reload (exit status: 6)"
+)]
+#[case::a_reload_that_is_not_said_to_be_over(
+    "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n\
+     [reload]\ncommand = \"true\"\noutput = \"reloaded\"\n",
+    "the reload is not over after 2 s: it has not printed \"reloaded\""
 )]
 #[case::an_old_one_that_stays(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\nstop.signal = \"SIGCONT\"\n\

@@ -82,7 +82,13 @@ impl Job {
 
     /// When a lab that does it counts as hung.
     pub fn deadline(&self) -> Duration {
-        (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness()
+        let usual = (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness();
+        // A server that is too slow is to be reported as that, and not as a lab that hangs.
+        let server = self.server.as_ref().map_or(Duration::ZERO, |server| {
+            let reloads = 2 * self.settings.len() as u32;
+            server.file.ready_within() + server.file.reload_within() * reloads
+        });
+        usual + server
     }
 }
 

@@ -351,4 +351,10 @@ mod tests {
     ) {
         assert_eq!(Mounted::parse(line), Some(Mounted { place: place.into(), flags }));
     }
+    #[test]
+    fn a_directory_that_is_named_is_not_hidden() {
+        let Some(first) = scratch_place(&[]) else { return };
+        let text = format!("command = \"{}/bin/server\"", first.display());
+        assert_ne!(scratch_place(&[&text]), Some(first));
+    }
 }
