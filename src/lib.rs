@@ -12,6 +12,12 @@
 //! | `machine` | guests: what runs in them, and how the host talks to them |
 //! | `cmd` | one file or folder for each subcommand |
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 mod cli;
 mod cmd;
 mod exit;
@@ -26,6 +32,7 @@ mod style;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use harness::process::limits;
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
@@ -43,10 +50,14 @@ pub fn main() -> ExitCode {
     harness::process::entry::enter(|work| {
         reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
+    limits::prepare();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
             let _ = e.print();
+            if cmd::inspect::is_check(std::env::args()) {
+                return cmd::inspect::unknown_usage();
+            }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
         Err(help) => help.exit(),
@@ -56,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
         Some(Command::Run(arguments)) => cmd::run::run(&arguments),
         Some(Command::Explain(arguments)) => cmd::explain::explain(&arguments),
+        Some(Command::Inspect(arguments)) => return cmd::inspect::inspect(&arguments),
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
         Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),

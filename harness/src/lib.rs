@@ -9,7 +9,15 @@
 //! A [`guest`] is a virtual machine whose first process is this program; it reads its
 //! kernel's log with [`kernel::log`].
 //!
+//! [`host`] is no laboratory: it looks at the machine as it is, and only reads.
+//!
 //! Nothing here judges. A case observes; `scenarios` compares.
+
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
 
 pub mod bpf;
 pub mod capture;
@@ -18,6 +26,7 @@ mod error;
 pub mod fault_injection;
 pub mod gate;
 pub mod guest;
+pub mod host;
 pub mod kernel;
 pub mod lab;
 pub mod load;
@@ -29,6 +38,6 @@ pub mod trace;
 pub mod wait;
 
 pub use capture::Capture;
-pub use error::{Context, Error, Result, errno_name};
+pub use error::{Context, Error, Resource, Result, errno_name};
 pub use net::family::{Family, PORT};
 pub use nix::errno::Errno;

@@ -28,8 +28,9 @@ use crate::process::users::{SECOND_UID, uid_is_mapped};
 use crate::wait;
 
 /// Leads to the file that this process runs, wherever that is: also when the file was removed
-/// or replaced since, or is outside of a root directory of before.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+/// or replaced since, or is outside of a root directory of before. In a guest it is the one that
+/// the machine was started with.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// A command that starts this very program again.
 pub fn this_program() -> Command {
@@ -276,7 +277,7 @@ pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
     // What is buffered here would be written by both.
     io::stdout().flush().call(|| "write(stdout)".into())?;
     // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
+    match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
@@ -289,6 +290,15 @@ pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
             unsafe { libc::_exit(code) }
         }
     }
+}
+
+/// Runs `work` in a forked process: what it does to itself, such as entering a namespace, ends
+/// with it.
+///
+/// # Errors
+/// This process has other threads, or the forked one died.
+pub(crate) fn forked<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> T) -> Result<T> {
+    run(|| Ok(()), work)
 }
 
 /// Forks, prepares, works, and returns the result through a pipe.
