@@ -111,7 +111,7 @@ pub(super) const CASES: &[Case] = &[
                data, and B accepts a connection of Multipath TCP.",
         source: "mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
         settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Multipath],
+        needs: &[Need::Multipath, Need::SynCookies],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;

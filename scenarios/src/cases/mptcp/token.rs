@@ -19,7 +19,8 @@ use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 
-const NEEDS: &[Need] = &[Need::Multipath, Need::ExplicitOnly];
+/// A cookie brings back the key that is claimed.
+const NEEDS: &[Need] = &[Need::Multipath, Need::SynCookies, Need::ExplicitOnly];
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -60,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
                accepts a TCP connection.",
         source: "subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
         settings: Settings::FamiliesOn,
-        needs: NEEDS,
+        needs: &[Need::Multipath, Need::ExplicitOnly],
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
