@@ -115,7 +115,7 @@ impl fmt::Display for Essential {
             Self::UserNamespaces => "user namespaces, without which only root can run sockmig",
             Self::PacketSockets => "packet sockets, and each case captures what is on its wire",
         };
-        write!(f, "there is no {what}: the kernel is built without {}", self.option())
+        write!(f, "this kernel has no {what}: it is built without {}", self.option())
     }
 }
 

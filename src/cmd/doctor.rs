@@ -65,16 +65,14 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
         programs(kernel),
     ];
     findings.extend(features::findings(kernel));
-    findings.push(
-        match environment.tainted.as_deref() {
-            Some("0") | None => Finding::good("kernel state", "not tainted"),
-            Some(flags) => Finding::bad(
-                "kernel state",
-                format!("tainted ({flags})"),
-                "a warning or a foreign module came before; verdicts stand, with that in mind",
-            ),
-        },
-    );
+    findings.push(match environment.tainted.as_deref() {
+        Some("0") | None => Finding::good("kernel state", "not tainted"),
+        Some(flags) => Finding::bad(
+            "kernel state",
+            format!("tainted ({flags})"),
+            "a warning or a foreign module came before; verdicts stand, with that in mind",
+        ),
+    });
     findings
 }
 

@@ -54,7 +54,10 @@ impl From<String> for NoIpv6 {
 /// Whether the lab of this process has IPv6.
 pub(crate) fn probe() -> Result<(), NoIpv6> {
     if let Err(refused) = tcp_socket(Family::V6) {
-        return Err(NoIpv6::Socket { socket: refused.into(), disabled_at_boot: disabled_at_boot() });
+        return Err(NoIpv6::Socket {
+            socket: refused.into(),
+            disabled_at_boot: disabled_at_boot(),
+        });
     }
     let addresses = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     match addresses.lines().any(|line| line.ends_with(" lo")) {

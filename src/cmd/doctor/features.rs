@@ -31,7 +31,10 @@ pub fn findings(kernel: &Kernel) -> Vec<Finding> {
     OPTIONAL.iter().map(|optional| finding(optional, kernel)).collect()
 }
 
-fn finding((name, need, family, there): &(&'static str, Need, Family, &str), kernel: &Kernel) -> Finding {
+fn finding(
+    (name, need, family, there): &(&'static str, Need, Family, &str),
+    kernel: &Kernel,
+) -> Finding {
     let setting = Setting { family: *family, migration: Migration::Off };
     let Met::No(verdict) = requirement(&[*need], setting, kernel) else {
         return Finding::good(name, *there);
@@ -78,7 +81,10 @@ mod tests {
         kernel.ao = Err(Errno::ENOENT.into());
         let text = shown(&kernel);
         assert!(text.contains("--  io_uring       io_uring is turned off (EPERM)"), "{text}");
-        assert!(text.contains("--  close_range    no close_range: it is refused (EPERM)"), "{text}");
+        assert!(
+            text.contains("--  close_range    no close_range: it is refused (EPERM)"),
+            "{text}"
+        );
         assert!(text.contains("--  TCP-AO         no HMAC-SHA1 for TCP-AO"), "{text}");
         assert!(text.contains("27 cases are skipped"), "{text}");
     }

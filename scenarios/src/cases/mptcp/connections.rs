@@ -7,8 +7,8 @@ use harness::socket::{Child, Listener, Stream};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, multipath_counters, observe_child,
-    syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, end, multipath_counters,
+    observe_child, syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
@@ -196,7 +196,7 @@ pub(super) fn ends(
     let child = observe_child(lab, b)?;
     lab.observe_counters(&before)?;
     lab.observe_multipath(&before)?;
-    child.map_or(Ok(()), |child| child.abort())?;
+    end(lab, child, w)?;
     lab.observe_service(b)
 }
 

@@ -113,14 +113,10 @@ fn a_kernel_that_has_everything_runs_everything() {
 #[case::no_sysctl(
     |k: &mut Kernel| { k.has_sysctl = false; k.version = Version::new(5, 4, 0) },
     "there is no tcp_migrate_req: migration came with 5.14, this is 5.4")]
-fn what_is_missing_skips_with_the_reason(
-    #[case] take_away: fn(&mut Kernel),
-    #[case] reason: &str,
-) {
+fn what_is_missing_skips_with_the_reason(#[case] take_away: fn(&mut Kernel), #[case] reason: &str) {
     let mut kernel = kernel(Version::new(6, 18, 44));
     take_away(&mut kernel);
-    let Met::No(Verdict::Skip { reason: given }) = requirement(EVERYTHING, V6_ON, &kernel)
-    else {
+    let Met::No(Verdict::Skip { reason: given }) = requirement(EVERYTHING, V6_ON, &kernel) else {
         panic!("not skipped");
     };
     assert!(given.to_string().starts_with(reason), "{given}");
@@ -196,11 +192,7 @@ fn a_skip_that_the_configuration_contradicts_is_an_error() {
         assert!(contradicted.contains("although it is built with CONFIG_"), "{contradicted}");
         assert!(sentence(Some("m")).ends_with(" is a module here, and it cannot be loaded"));
         assert!(sentence(Some("n")).contains(": the kernel is built without CONFIG_"));
-        assert!(
-            sentence(None).ends_with("its configuration is not known"),
-            "{}",
-            sentence(None)
-        );
+        assert!(sentence(None).ends_with("its configuration is not known"), "{}", sentence(None));
     }
 }
 
