@@ -65,4 +65,6 @@ pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
 }
 
 #[cfg(test)]
+mod configurations;
+#[cfg(test)]
 pub(crate) mod tests;
