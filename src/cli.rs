@@ -199,13 +199,15 @@ Example: plain `cargo test` under another kernel, through cargo's runner setting
 #[derive(Debug, Args)]
 pub struct MachineArguments {
     /// A kernel: the start of a name in `sockmig kernels list` (6.1 is every 6.1.x, never
-    /// 6.12), or the path of a bzImage, a vmlinux, a Debian package, or a User-Mode Linux
-    /// binary [default: every kernel of the list].
+    /// 6.12); `installed`, or `installed:RELEASE`, for one of this machine; or the path of a
+    /// bzImage, a vmlinux, a User-Mode Linux binary, a package (.deb, .rpm, .pkg.tar.zst), or a
+    /// directory with one of these. A.deb+B.deb is one kernel in several packages [default:
+    /// every kernel of the list].
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Vec<String>,
 
-    /// Where the modules of a kernel are that is given by its path.
-    #[arg(long, value_name = "DIR")]
+    /// Where the modules of a kernel are that is given by its path: a directory or packages.
+    #[arg(long, value_name = "PATH")]
     pub modules: Option<PathBuf>,
 
     /// What executes the guest. `auto` takes KVM where a trial boot succeeds with it.

@@ -81,8 +81,8 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
             }
         }
     }
-    if let Some(path) = choices.iter().find(|choice| choice.is_path()) {
-        eprintln!("sockmig: {} is a file, and needs no fetching", path.name());
+    if let Some(here) = choices.iter().find(|choice| !choice.is_listed()) {
+        eprintln!("sockmig: {} is on this machine, and needs no fetching", here.name());
         return Exit::Usage;
     }
     if names.is_empty() {

@@ -37,6 +37,9 @@ use crate::style::Style;
 /// wait for a timer.
 const REAL_JOBS: usize = 12;
 
+/// Bytes of a kernel's name as a directory's, which may have 255 with what goes between.
+const LONGEST_NAME: usize = 240;
+
 /// Does what the command line asks for.
 pub fn matrix(arguments: &MatrixArguments) -> Exit {
     let bisects = arguments.bisect.is_some();
@@ -240,13 +243,22 @@ fn stage(progress: Progress<'_>) -> Stage {
 }
 
 /// A kernel's name as a directory's. Of a path every part, since kernels of several builds
-/// have the same last one.
+/// have the same last one; of a very long one only as much as a name may have.
 fn file_name(name: &str) -> String {
     let parts = Path::new(name).components().filter_map(|part| match part {
         Component::Normal(part) => Some(part.to_string_lossy()),
         _ => None,
     });
-    parts.collect::<Vec<_>>().join("-")
+    let joined = parts.collect::<Vec<_>>().join("-");
+    match joined.len() > LONGEST_NAME {
+        false => joined,
+        true => {
+            let half = LONGEST_NAME / 2;
+            let start = &joined[..joined.floor_char_boundary(half)];
+            let end = &joined[joined.ceil_char_boundary(joined.len() - half)..];
+            format!("{start}...{end}")
+        }
+    }
 }
 
 /// Every N-th kernel, from the K-th on, so that each part has old and new ones.

@@ -31,7 +31,7 @@ pub fn kernels(arguments: &MachineArguments) -> Result<Vec<Choice>, String> {
             named.into_iter().filter(|kernel| !kernels.contains(kernel)).collect::<Vec<_>>(),
         );
     }
-    if arguments.modules.is_some() && !kernels.iter().any(Choice::is_path) {
+    if arguments.modules.is_some() && !kernels.iter().any(Choice::is_own) {
         return Err("--modules is for a kernel that is given by its path".into());
     }
     Ok(kernels)

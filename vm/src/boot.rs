@@ -2,12 +2,17 @@
 
 pub mod bootable;
 pub mod compression;
+pub mod directory;
 pub mod image;
 pub mod initramfs;
+pub mod installed;
 pub mod load_order;
 pub mod manifest;
 pub mod modules;
+pub mod nearby;
 pub mod not_bootable;
+pub mod own;
 pub mod package;
 pub mod prepare;
 pub mod prune;
+pub mod regular;

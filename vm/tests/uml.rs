@@ -93,6 +93,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
         modules: vec![],
         built_in: vec![],
         absent: vec![],
+        elsewhere: vec![],
         config: None,
     };
     let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256 };

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 
@@ -24,6 +25,31 @@ pub const ALIASES: &str = "/modules/aliases";
 
 /// The configuration that a guest's kernel was built with, if the host knows it.
 pub const CONFIGURATION: &str = "/modules/config";
+
+/// What the guest was not given, as [`NotGiven`] in JSON.
+pub const NOT_GIVEN: &str = "/modules/not-given";
+
+/// Modules that a guest might need and that its host did not have. They may be built in, where
+/// nothing says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotGiven {
+    /// Their names, `-` written as `_`.
+    pub modules: Vec<String>,
+    /// The packages that should have them, as far as the packages that were given say.
+    pub packages: Vec<String>,
+}
+
+impl NotGiven {
+    /// What the host of this guest says; nothing in a guest of another host, and elsewhere.
+    pub fn read() -> Option<Self> {
+        serde_json::from_slice(&fs::read(NOT_GIVEN).ok()?).ok()
+    }
+
+    /// Whether this module is among them.
+    pub fn has(&self, module: &str) -> bool {
+        self.modules.iter().any(|name| name == module)
+    }
+}
 
 /// The program that the kernel runs for a module, unless it was configured
 /// otherwise (`kernel.modprobe`).

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use harness::guest::modules::NotGiven;
+
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootable {
@@ -18,8 +20,17 @@ pub struct Bootable {
     /// Those of the wanted modules that are neither: there is no such module, or nothing says
     /// that it is built in.
     pub absent: Vec<String>,
+    /// The packages that have modules and were not given, as far as those that were given say.
+    pub elsewhere: Vec<String>,
     /// The kernel's build configuration.
     pub config: Option<PathBuf>,
+}
+
+impl Bootable {
+    /// What a guest has to do without.
+    pub fn not_given(&self) -> NotGiven {
+        NotGiven { modules: self.absent.clone(), packages: self.elsewhere.clone() }
+    }
 }
 
 /// What to boot, and how.

@@ -1,7 +1,7 @@
 //! Files that might be kernels.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use object::LittleEndian as LE;
@@ -10,6 +10,8 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 
 use crate::boot::compression::Compression;
+use crate::boot::package::format::PackageFormat;
+use crate::boot::regular::{self, NotRegular};
 
 /// The note of the entry point that QEMU jumps to: `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PVH_NOTE: object::elf::NoteType = object::elf::NoteType(18);
@@ -20,7 +22,10 @@ const KERNEL_HALF: u64 = 1 << 63;
 /// Enough of a file's beginning to see what it is.
 const START: usize = 0x300;
 
-/// What a file is.
+/// No release is longer (`__NEW_UTS_LEN`).
+const LONGEST_RELEASE: usize = 64;
+
+/// What a kernel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageKind {
     /// A compressed kernel with the code that unpacks it.
@@ -29,21 +34,40 @@ pub enum ImageKind {
     Vmlinux,
     /// A kernel that is a process: User-Mode Linux.
     Uml,
-    /// A Debian package.
-    Deb,
+}
+
+/// What a file is that a user names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A kernel.
+    Image(ImageKind),
+    /// A package that may have one in it.
+    Package(PackageFormat),
 }
 
 /// A file is not a kernel that can be booted here.
 #[derive(Debug, thiserror::Error)]
 pub enum NoKernel {
+    /// The user may not read the file; distributions give kernels to root alone.
+    #[error("may not be read by this user; run as root, or name a copy that may be read")]
+    Forbidden,
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// It is a directory.
-    #[error("is a directory; name the bzImage, vmlinux, .deb or UML binary in it")]
-    Directory,
+    Unreadable(#[source] io::Error),
+    /// It is no file, and would keep a reader waiting or never end.
+    #[error("{0}; name a kernel, or a package with one")]
+    NotRegular(NotRegular),
+    /// It is a directory, and nothing in it can be booted.
+    #[error(
+        "is a directory without a kernel: there are neither packages in it, nor a build, nor \
+         boot/vmlinuz-* or lib/modules/*/vmlinuz"
+    )]
+    EmptyDirectory,
     /// It is something else altogether.
-    #[error("is not a kernel: neither a bzImage nor a vmlinux, a .deb or a UML binary")]
+    #[error(
+        "is not a kernel: neither a bzImage nor a vmlinux, a package (.deb, .rpm, .pkg.tar.zst) \
+         or a UML binary"
+    )]
     SomethingElse,
     /// It is a kernel for other machines.
     #[error("is a kernel for {0}; only those for x86_64 can be booted")]
@@ -64,28 +88,58 @@ pub enum NoKernel {
     NoEntry,
 }
 
+impl From<io::Error> for NoKernel {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Forbidden,
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
 /// Finds out what a file is, from its headers alone.
 ///
 /// # Errors
-/// It is no kernel for x86_64, or cannot be read.
-pub fn identify(path: &Path) -> Result<ImageKind, NoKernel> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(NoKernel::Directory);
+/// It is neither a kernel for x86_64 nor a package, or cannot be read.
+pub fn identify(path: &Path) -> Result<FileKind, NoKernel> {
+    regular::check(path)?.map_err(NoKernel::NotRegular)?;
+    let (file, start) = start(path)?;
+    if start.starts_with(b"\x7fELF") {
+        return elf(&ReadCache::new(file)).map(FileKind::Image);
     }
-    if !metadata.is_file() {
-        return Err(NoKernel::SomethingElse);
+    let size = file.metadata()?.len();
+    match BzImage::read(&start, size) {
+        Ok(_) => Ok(FileKind::Image(ImageKind::BzImage)),
+        Err(NoKernel::SomethingElse) => PackageFormat::of(&start, BufReader::new(file))
+            .map(FileKind::Package)
+            .ok_or(NoKernel::SomethingElse),
+        Err(refused) => Err(refused),
     }
+}
+
+/// What `uname -r` of a `bzImage` will say; nothing if the file is something else.
+pub fn release(path: &Path) -> Option<String> {
+    let (file, start) = start(path).ok()?;
+    let header = BzImage::read(&start, file.metadata().ok()?.len()).ok()?;
+    let mut file = BufReader::new(file);
+    file.seek(SeekFrom::Start(header.release_at as u64)).ok()?;
+    let mut release = Vec::new();
+    file.take(LONGEST_RELEASE as u64).read_to_end(&mut release).ok()?;
+    Some(release_at_start(&release))
+}
+
+/// Opens a file and reads its beginning.
+fn start(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let file = regular::open(path)?;
     let mut start = Vec::new();
     (&file).take(START as u64).read_to_end(&mut start)?;
-    if start.starts_with(b"!<arch>\n") {
-        return Ok(ImageKind::Deb);
-    }
-    if start.starts_with(b"\x7fELF") {
-        return elf(&ReadCache::new(file));
-    }
-    BzImage::read(&start, metadata.len()).map(|_| ImageKind::BzImage)
+    Ok((file, start))
+}
+
+/// The release that the version of a kernel starts with: `6.12.86-synthetic (root@build) #1`.
+fn release_at_start(version: &[u8]) -> String {
+    let release = version.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    String::from_utf8_lossy(&release[..release.len().min(LONGEST_RELEASE)]).into_owned()
 }
 
 /// What an ELF file is.
@@ -202,9 +256,7 @@ pub struct Inside {
 pub fn open(bzimage: &[u8]) -> Result<Inside, NoKernel> {
     let start = &bzimage[..bzimage.len().min(START)];
     let header = BzImage::read(start, bzimage.len() as u64)?;
-    let release = bzimage.get(header.release_at..).unwrap_or_default();
-    let release = release.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
-    let release = String::from_utf8_lossy(&release[..release.len().min(64)]).into_owned();
+    let release = release_at_start(bzimage.get(header.release_at..).unwrap_or_default());
     let payload = &bzimage[header.payload];
     let Some(compression) = Compression::of(payload) else {
         return Ok(Inside { release, vmlinux: None });

@@ -6,7 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
-use harness::guest::modules::{ALIASES, AT_START, CONFIGURATION, MODPROBE, MODULES};
+use harness::guest::modules::{
+    ALIASES, AT_START, CONFIGURATION, MODPROBE, MODULES, NOT_GIVEN, NotGiven,
+};
 
 use crate::boot::bootable::Module;
 use crate::boot::load_order::LoadOrder;
@@ -51,6 +53,15 @@ impl Initramfs {
         let modprobe = name_in(MODPROBE);
         self.directory(modprobe.rsplit_once('/').map_or("", |(parent, _)| parent))?;
         self.entry(&modprobe, LINK | 0o777, b"/init")
+    }
+
+    /// Adds what is known of modules that there are not.
+    ///
+    /// # Errors
+    /// The archive cannot be written.
+    pub fn not_given(&mut self, not_given: &NotGiven) -> io::Result<()> {
+        let written = serde_json::to_vec(not_given).map_err(io::Error::other)?;
+        self.file(&name_in(NOT_GIVEN), 0o644, &written)
     }
 
     /// Adds the configuration that the kernel was built with.

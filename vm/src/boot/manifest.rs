@@ -73,9 +73,12 @@ pub struct Manifest {
     modules: Vec<(String, Stamp)>,
     built_in: Vec<String>,
     absent: Vec<String>,
+    #[serde(default)]
+    elsewhere: Vec<String>,
     config: Option<Stamp>,
-    /// The user's own kernel that this was made of.
-    pub source: Option<Stamp>,
+    /// The user's own files that this was made of.
+    #[serde(default)]
+    pub sources: Vec<Stamp>,
 }
 
 impl Manifest {
@@ -83,7 +86,7 @@ impl Manifest {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(bootable: &Bootable, source: Option<Stamp>, dir: &Path) -> Result<(), CacheError> {
+    pub fn write(bootable: &Bootable, sources: &[Stamp], dir: &Path) -> Result<(), CacheError> {
         let stamp = |path: &Path| match path.starts_with(dir) {
             true => Stamp::of_ours(path, dir),
             false => Stamp::of_theirs(path).at("stat", path),
@@ -104,8 +107,9 @@ impl Manifest {
                 .collect::<Result<_, CacheError>>()?,
             built_in: bootable.built_in.clone(),
             absent: bootable.absent.clone(),
+            elsewhere: bootable.elsewhere.clone(),
             config: bootable.config.as_deref().map(stamp).transpose()?,
-            source,
+            sources: sources.to_vec(),
         };
         let path = dir.join(FILE);
         let text = serde_json::to_string_pretty(&manifest).expect("names, numbers and paths");
@@ -141,6 +145,7 @@ impl Manifest {
                 .collect(),
             built_in: self.built_in,
             absent: self.absent,
+            elsewhere: self.elsewhere,
             config: self.config.map(|stamp| dir.join(stamp.path)),
         }
     }

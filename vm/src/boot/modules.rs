@@ -2,7 +2,7 @@
 //! them in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,15 @@ use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 
 use crate::boot::compression::Compression;
+use crate::boot::regular;
 
-/// The modules to look for: the gate, the witnesses, the wires, and the ports through
-/// which results come out. Each kernel has some of them built in.
-pub const WANTED: [&str; 12] = [
+/// The modules to look for: the ports through which results come out, the protocols, the gate,
+/// the witnesses, the wires, and what TCP-AO signs with. Each kernel has some of them built in.
+pub const WANTED: [&str; 17] = [
     "virtio_pci",
     "virtio_console",
+    "af_packet",
+    "ipv6",
     "nf_tables",
     "nft_counter",
     "nft_ct",
@@ -27,12 +30,16 @@ pub const WANTED: [&str; 12] = [
     "veth",
     "tun",
     "sch_netem",
+    "hmac",
+    "sha1_generic",
+    "sha1",
 ];
 
 /// Those of them that a guest loads when it starts: the ports, since the kernel does not
-/// know that their driver is missing, and the gate, which a snapshot has then. The kernel asks
-/// for the others when it needs them.
-pub const AT_START: [&str; 4] = ["virtio_pci", "virtio_console", "nf_tables", "nft_counter"];
+/// know that their driver is missing, IPv6, so that `lo` has its address, and the gate, which a
+/// snapshot has then. The kernel asks for the others when it needs them.
+pub const AT_START: [&str; 5] =
+    ["virtio_pci", "virtio_console", "ipv6", "nf_tables", "nft_counter"];
 
 /// A module cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +76,25 @@ pub enum NoModule {
     },
 }
 
-/// The module files of a directory.
-#[derive(Debug, Default)]
+/// The module files of a directory or of packages.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Found {
     /// By name, `-` written as `_`.
     pub files: BTreeMap<String, PathBuf>,
     /// The names of those that the kernel has built in, where a `modules.builtin` says so.
     pub built_in: BTreeSet<String>,
+    /// Who says that they belong to the kernel.
+    pub named: Named,
+}
+
+/// Who says that modules belong to a kernel.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// The user, so that those of another kernel are a mistake.
+    #[default]
+    ByUser,
+    /// Where they are: those of another kernel may be left from another build.
+    ByPlace,
 }
 
 /// A module in memory, decompressed.
@@ -102,14 +121,58 @@ pub fn find(dir: &Path) -> io::Result<Found> {
             if kind.is_dir() {
                 dirs.push(entry.path());
             } else if file_name == "modules.builtin" {
-                let text = fs::read_to_string(entry.path())?;
-                found.built_in.extend(text.lines().filter_map(name_of));
-            } else if let Some(name) = file_name.to_str().and_then(name_of) {
+                found.built_in.extend(listed(&entry.path())?.lines().filter_map(name_of));
+            } else if let Some(name) = file_name.to_str().and_then(name_of)
+                && regular::check(&entry.path()).is_ok_and(|checked| checked.is_ok())
+            {
                 found.files.insert(name, entry.path());
             }
         }
     }
     Ok(found)
+}
+
+/// The modules of a build, where they were built. Nothing if they were not built after the
+/// kernel: they would be loaded, and be of another source.
+///
+/// # Errors
+/// A list of the build cannot be read.
+pub fn find_built(tree: &Path) -> io::Result<Option<Found>> {
+    let modified = |name: &str| fs::metadata(tree.join(name)).and_then(|there| there.modified());
+    // Each build of modules writes the symbols of all of them anew, from those of vmlinux.o.
+    match (modified("Module.symvers"), modified("vmlinux.o")) {
+        (Ok(modules), Ok(kernel)) if modules < kernel => return Ok(None),
+        (Err(_), _) => return Ok(None),
+        _ => {}
+    }
+    let order = tree.join("modules.order");
+    if !order.is_file() {
+        return Ok(None);
+    }
+    let mut found = Found { named: Named::ByPlace, ..Found::default() };
+    for line in listed(&order)?.lines() {
+        // `kernel/net/ipv4/tcp_diag.ko` up to 5.2, and `net/ipv4/tcp_diag.o` from 6.2 on.
+        let line = line.strip_prefix("kernel/").unwrap_or(line);
+        let file = tree.join(line).with_extension("ko");
+        let name = line
+            .strip_suffix(".o")
+            .map_or_else(|| name_of(line), |name| name_of(&format!("{name}.ko")));
+        if let Some(name) = name.filter(|_| file.is_file()) {
+            found.files.insert(name, file);
+        }
+    }
+    let built_in = tree.join("modules.builtin");
+    if built_in.is_file() {
+        found.built_in.extend(listed(&built_in)?.lines().filter_map(name_of));
+    }
+    Ok(Some(found))
+}
+
+/// What is in a list of modules.
+fn listed(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    regular::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The name of the module whose file this is.
@@ -163,13 +226,16 @@ impl Loading<'_> {
                 let bad = |why: NoModule| BadModule { path: path.clone(), why };
                 let bytes = read(path).map_err(|e| bad(e.into()))?;
                 let info = Info::of(&bytes).map_err(bad)?;
+                let mut there = true;
                 if let (Some(kernel), Some(module)) = (self.release, &info.release)
                     && kernel != module
                 {
-                    let (module, kernel) = (module.clone(), kernel.to_owned());
-                    return Err(bad(NoModule::OtherKernel { module, kernel }));
+                    if self.found.named == Named::ByUser {
+                        let (module, kernel) = (module.clone(), kernel.to_owned());
+                        return Err(bad(NoModule::OtherKernel { module, kernel }));
+                    }
+                    there = false;
                 }
-                let mut there = true;
                 for dependency in &info.depends {
                     there &= self.add(dependency)?;
                 }
@@ -186,7 +252,7 @@ impl Loading<'_> {
 
 /// A module's file, decompressed.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(regular::open(path)?);
     let mut bytes = Vec::new();
     match Compression::of(io::BufRead::fill_buf(&mut file)?) {
         Some(compression) => compression.open(file)?.read_to_end(&mut bytes)?,

@@ -1,11 +1,12 @@
 //! Why a kernel cannot be made ready.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::boot::image::NoKernel;
+use crate::boot::installed::NotInstalled;
 use crate::boot::modules::BadModule;
-use crate::boot::package::BadPackage;
+use crate::boot::package::bad_package::BadPackage;
 use crate::fetch::cache::CacheError;
 use crate::fetch::cannot_fetch::CannotFetch;
 
@@ -40,13 +41,66 @@ pub enum NotBootable {
         /// What is wrong with it.
         why: BadPackage,
     },
-    /// The package is whole, and there is no kernel in it.
-    #[error("the package {} holds no kernel; {}", .path.display(), instead(.depends_on.as_deref()))]
+    /// The packages are whole, and there is no kernel in any.
+    #[error(
+        "{} no kernel; {}",
+        holds(.path, *.more), instead(.depends_on.as_deref(), *.more)
+    )]
     EmptyPackage {
-        /// The package.
+        /// The first package.
         path: PathBuf,
+        /// How many more there are.
+        more: usize,
         /// The package that it depends on and that has the kernel, if it names one.
         depends_on: Option<String>,
+    },
+    /// There are several kernels, of which only one can be meant.
+    #[error(
+        "{} holds {} kernels ({}); name the files of one of them",
+        .path.display(), .releases.len(), .releases.join(", ")
+    )]
+    SeveralKernels {
+        /// The directory, or the first package.
+        path: PathBuf,
+        /// Their releases.
+        releases: Vec<String>,
+    },
+    /// Packages belong to another kernel than the image.
+    #[error(
+        "{} is for the kernel {found} and not {wanted}; give the packages of this kernel",
+        .path.display()
+    )]
+    OtherKernel {
+        /// The first package.
+        path: PathBuf,
+        /// The release that it is for.
+        found: String,
+        /// The release of the image.
+        wanted: String,
+    },
+    /// Two images were named as one kernel.
+    #[error("{} and {} are two kernels; one can have packages with it", .one.display(), .other.display())]
+    TwoImages {
+        /// One.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// The installed kernel that was named is not there.
+    #[error(transparent)]
+    NotInstalled(#[from] NotInstalled),
+    /// The release of the running kernel is not known.
+    #[error("cannot read /proc/sys/kernel/osrelease: {0}; name the kernel, as in installed:6.12.1")]
+    NoRelease(#[source] io::Error),
+    /// What was named as modules is something else.
+    #[error(
+        "{} has no modules: it is neither a directory with them nor a package (.deb, .rpm, \
+         .pkg.tar.zst)",
+        .path.display()
+    )]
+    NoModules {
+        /// What was named.
+        path: PathBuf,
     },
     /// The directory of modules cannot be read.
     #[error("cannot look for modules in {}: {source}", .path.display())]
@@ -61,11 +115,20 @@ pub enum NotBootable {
     BadModule(#[from] BadModule),
 }
 
-/// What to give instead of a package without a kernel.
-fn instead(depends_on: Option<&str>) -> String {
-    match depends_on {
-        Some(package) => format!("the kernel is in {package}, on which it depends"),
-        None => "give one with a vmlinuz in it".into(),
+/// Who holds no kernel.
+fn holds(first: &Path, more: usize) -> String {
+    match more {
+        0 => format!("the package {} holds", first.display()),
+        _ => format!("the package {} and {more} more hold", first.display()),
+    }
+}
+
+/// What to give instead of packages without a kernel.
+fn instead(depends_on: Option<&str>, more: usize) -> String {
+    match (depends_on, more) {
+        (Some(package), 0) => format!("the kernel is in {package}, on which it depends"),
+        (Some(package), _) => format!("the kernel is in {package}, on which they depend"),
+        (None, _) => "give one with a vmlinuz in it".into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what a user names to a kernel that is ready to boot.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,15 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::bootable::{Bootable, Image, Module};
 use crate::boot::image::{self, ImageKind};
+use crate::boot::installed;
 use crate::boot::manifest::{Manifest, Stamp};
 use crate::boot::modules::{self, Found, WANTED};
 use crate::boot::not_bootable::NotBootable;
-use crate::boot::package::{self, BadPackage, Unpacked};
+use crate::boot::own::Own;
+use crate::boot::package::about::About;
+use crate::boot::package::bad_package::BadPackage;
+use crate::boot::package::format::PackageFormat;
+use crate::boot::package::unpacked::{Contents, Unpacked, about};
 use crate::fetch::cache::{At, Cache, CacheError, Progress, Watch, make_dir, remove};
 use crate::fetch::choice::Choice;
 use crate::fetch::kernels::Kernel;
@@ -27,8 +33,11 @@ const RECIPE: u32 = 1;
 pub fn prepare(choice: &Choice, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
     let prepared = match choice {
         Choice::Listed(kernel) => listed(kernel, cache, watch),
-        Choice::Path { image, modules } => {
-            theirs(&choice.name(), image, modules.as_deref(), cache, watch)
+        Choice::Own { files, modules, .. } => {
+            Own::of(files, modules).and_then(|own| theirs(&choice.name(), &own, cache, watch))
+        }
+        Choice::Installed { release } => {
+            installed(release.as_deref()).and_then(|own| theirs(&choice.name(), &own, cache, watch))
         }
     };
     prepared.map_err(|error| match error {
@@ -53,6 +62,15 @@ pub fn ready(dir: &Path) -> Option<Bootable> {
     Manifest::read(dir).map(|manifest| manifest.bootable(dir))
 }
 
+/// The installed kernel of this release, or the one that runs.
+fn installed(release: Option<&str>) -> Result<Own, NotBootable> {
+    let release = match release {
+        Some(release) => release.to_owned(),
+        None => installed::running().map_err(NotBootable::NoRelease)?,
+    };
+    Own::of(&[installed::image(Path::new("/"), &release)?], &[])
+}
+
 fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
     let place = place(kernel, cache);
     if let Some(ready) = ready(&place) {
@@ -64,32 +82,14 @@ fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, 
     }
     let debs = packages::fetch(kernel, cache, watch)?;
     watch(Progress::Unpacking { kernel: &kernel.name });
-    make(&place, None, |dir| {
-        let unpacked = unpack(&debs, dir)?;
-        let vmlinuz = vmlinuz(&unpacked, &debs)?;
-        let found = find_modules(&unpacked.modules())?;
-        build(&kernel.name, ImageKind::BzImage, &vmlinuz, &found, unpacked.config(), dir)
-    })
+    let packages = debs.into_iter().map(|deb| (deb, PackageFormat::Deb)).collect();
+    let own = Own { packages, ..Own::default() };
+    make(&place, &[], |dir| build(&kernel.name, gather(&own, dir)?, dir))
 }
 
-fn theirs(
-    name: &str,
-    image: &Path,
-    modules: Option<&Path>,
-    cache: &Cache,
-    watch: Watch<'_>,
-) -> Result<Bootable, NotBootable> {
-    let refused = |why| NotBootable::NoKernel { path: image.into(), why };
-    let kind = image::identify(image).map_err(refused)?;
-    let source = Stamp::of_theirs(image).map_err(|e| refused(e.into()))?;
-    let found = modules.map(find_modules).transpose()?;
-    let mut parts = vec![name.to_owned(), format!("{source:?}")];
-    for path in found.iter().flat_map(|found| found.files.values()) {
-        parts.push(match Stamp::of_theirs(path) {
-            Ok(stamp) => format!("{stamp:?}"),
-            Err(source) => return Err(NotBootable::Modules { path: path.clone(), source }),
-        });
-    }
+fn theirs(name: &str, own: &Own, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
+    let sources = own.stamps()?;
+    let parts = [name.to_owned(), format!("{sources:?}")];
     let lock_name = format!("path-{}", key(parts.iter().map(String::as_bytes)));
     let place = cache.ready().join(&lock_name);
     if let Some(ready) = ready(&place) {
@@ -100,30 +100,14 @@ fn theirs(
         return Ok(ready);
     }
     watch(Progress::Unpacking { kernel: name });
-    make(&place, Some(source.clone()), |dir| {
-        if kind != ImageKind::Deb {
-            let found = found.unwrap_or_default();
-            let config = config_beside(&source.path);
-            return build(name, kind, &source.path, &found, config, dir);
-        }
-        let debs = [source.path];
-        let unpacked = unpack(&debs, dir)?;
-        let vmlinuz = vmlinuz(&unpacked, &debs)?;
-        let found = found.map_or_else(|| find_modules(&unpacked.modules()), Ok)?;
-        let built = build(name, ImageKind::BzImage, &vmlinuz, &found, unpacked.config(), dir);
-        // The user knows the package, and not where it was unpacked to.
-        built.map_err(|error| match error {
-            NotBootable::NoKernel { why, .. } => refused(why),
-            error => error,
-        })
-    })
+    make(&place, &sources, |dir| build(name, gather(own, dir)?, dir))
 }
 
 /// Has `fill` make a kernel in a directory of its own, and moves that to its place when
 /// it is whole. The caller has the lock, so that what lies there is a leftover.
 fn make(
     place: &Path,
-    source: Option<Stamp>,
+    sources: &[Stamp],
     fill: impl FnOnce(&Path) -> Result<Bootable, NotBootable>,
 ) -> Result<Bootable, NotBootable> {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
@@ -131,11 +115,11 @@ fn make(
     remove(&part)?;
     make_dir(&part)?;
     let made = fill(&part).and_then(|bootable| {
-        if let Some(source) = source.as_ref().filter(|source| !source.holds(&part)) {
+        if let Some(source) = sources.iter().find(|source| !source.holds(&part)) {
             return Err(NotBootable::Changed { path: source.path.clone() });
         }
         remove(&part.join(UNPACKED))?;
-        Manifest::write(&bootable, source, &part)?;
+        Manifest::write(&bootable, sources, &part)?;
         remove(place)?;
         fs::rename(&part, place).at("rename", &part)?;
         ready(place).ok_or_else(|| NotBootable::Changed { path: place.into() })
@@ -149,47 +133,102 @@ fn make(
 
 const UNPACKED: &str = "unpacked";
 
-fn unpack(debs: &[PathBuf], dir: &Path) -> Result<Unpacked, NotBootable> {
-    let unpacked = Unpacked::at(dir.join(UNPACKED))?;
-    for deb in debs {
-        unpacked.add(deb).map_err(|why| match why {
-            BadPackage::Cache(why) => NotBootable::Cache(why),
-            why => NotBootable::BadPackage { path: deb.clone(), why },
-        })?;
-    }
-    Ok(unpacked)
+/// What a kernel is built of, when everything is unpacked.
+struct Parts {
+    image: PathBuf,
+    kind: ImageKind,
+    /// The file that the user knows it by.
+    named: PathBuf,
+    modules: Found,
+    config: Option<PathBuf>,
+    /// Packages with modules that were not given.
+    elsewhere: Vec<String>,
 }
 
-fn vmlinuz(unpacked: &Unpacked, debs: &[PathBuf]) -> Result<PathBuf, NotBootable> {
-    unpacked.vmlinuz().ok_or_else(|| {
-        let path = debs[0].clone();
-        let depends = package::about(&path).map(|(_, depends)| depends).unwrap_or_default();
-        // Debian's own split from 6.19 on: `linux-image` is empty, `linux-binary` is not.
-        let with = depends.iter().find(|name| name.starts_with("linux-binary"));
-        let with = with.or_else(|| depends.iter().find(|name| name.starts_with("linux-image-")));
-        NotBootable::EmptyPackage { path, depends_on: with.cloned() }
+/// Unpacks packages, and finds the one kernel that is meant, and what belongs to it.
+fn gather(own: &Own, dir: &Path) -> Result<Parts, NotBootable> {
+    let mut unpacked = Unpacked::at(dir.join(UNPACKED))?;
+    let mut abouts = Vec::new();
+    for (package, format) in &own.packages {
+        let said = unpacked.add(package, *format).and_then(|()| about(package, *format));
+        abouts.push(said.map_err(|why| match why {
+            BadPackage::Cache(why) => NotBootable::Cache(why),
+            why => NotBootable::BadPackage { path: package.clone(), why },
+        })?);
+    }
+    let mut releases = unpacked.releases;
+    let release = match &own.image {
+        Some((image, _)) => image::release(image),
+        None => Some(only_kernel(&releases, own, &abouts)?),
+    };
+    let contents = match &release {
+        Some(release) => releases.remove(release).unwrap_or_default(),
+        // Whatever else these modules say, a vmlinux does not say what it is.
+        None if releases.len() == 1 => releases.pop_first().unwrap_or_default().1,
+        None => Contents::default(),
+    };
+    if let Some((found, other)) = releases.iter().find(|(_, other)| !other.modules.files.is_empty())
+    {
+        return Err(NotBootable::OtherKernel {
+            path: other.package.clone(),
+            found: found.clone(),
+            wanted: release.unwrap_or_else(|| "of the image".into()),
+        });
+    }
+    let mut modules = own.modules.clone().unwrap_or_default();
+    modules.files.extend(contents.modules.files);
+    modules.built_in.extend(contents.modules.built_in);
+    let is_given = |name: &String| abouts.iter().any(|about| about.name == *name);
+    let elsewhere = abouts.iter().flat_map(About::with_modules).filter(|name| !is_given(name));
+    let (image, kind, named) = match (&own.image, contents.kernel) {
+        (Some((image, kind)), _) => (image.clone(), *kind, image.clone()),
+        (None, Some(kernel)) => (kernel, ImageKind::BzImage, contents.package),
+        (None, None) => return Err(no_kernel(own, &abouts)),
+    };
+    Ok(Parts {
+        image,
+        kind,
+        named,
+        modules,
+        config: own.config.clone().or(contents.config),
+        elsewhere: elsewhere.collect(),
     })
 }
 
-fn find_modules(dir: &Path) -> Result<Found, NotBootable> {
-    modules::find(dir).map_err(|source| NotBootable::Modules { path: dir.into(), source })
+/// The release of the only kernel in packages.
+fn only_kernel(
+    releases: &BTreeMap<String, Contents>,
+    own: &Own,
+    abouts: &[About],
+) -> Result<String, NotBootable> {
+    let kernels = releases.iter().filter(|(_, contents)| contents.kernel.is_some());
+    let kernels: Vec<&String> = kernels.map(|(release, _)| release).collect();
+    match &*kernels {
+        [release] => Ok((*release).clone()),
+        [] => Err(no_kernel(own, abouts)),
+        several => Err(NotBootable::SeveralKernels {
+            path: own.packages[0].0.clone(),
+            releases: several.iter().map(|release| (*release).clone()).collect(),
+        }),
+    }
+}
+
+fn no_kernel(own: &Own, abouts: &[About]) -> NotBootable {
+    NotBootable::EmptyPackage {
+        path: own.packages[0].0.clone(),
+        more: own.packages.len() - 1,
+        depends_on: abouts.iter().find_map(About::with_kernel).map(str::to_owned),
+    }
 }
 
 /// Puts into `dir` what a boot needs, and says where everything is.
-fn build(
-    name: &str,
-    kind: ImageKind,
-    image: &Path,
-    found: &Found,
-    config: Option<PathBuf>,
-    dir: &Path,
-) -> Result<Bootable, NotBootable> {
-    let refused = |why| NotBootable::NoKernel { path: image.into(), why };
-    let (image, release) = match kind {
-        ImageKind::Vmlinux => (Image::Pvh(image.into()), None),
-        ImageKind::Uml => (Image::Uml(image.into()), None),
-        ImageKind::BzImage | ImageKind::Deb => {
-            let bytes = fs::read(image).map_err(|e| refused(e.into()))?;
+fn build(name: &str, parts: Parts, dir: &Path) -> Result<Bootable, NotBootable> {
+    let refused = |why| NotBootable::NoKernel { path: parts.named.clone(), why };
+    let (image, release) = match parts.kind {
+        ImageKind::Vmlinux => (Image::Pvh(parts.image), None),
+        ImageKind::Uml => (Image::Uml(parts.image), None),
+        ImageKind::BzImage => {
+            let bytes = fs::read(&parts.image).map_err(|e| refused(e.into()))?;
             let inside = image::open(&bytes).map_err(refused)?;
             let image = match inside.vmlinux {
                 Some(vmlinux) => Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?),
@@ -198,6 +237,7 @@ fn build(
             (image, Some(inside.release))
         }
     };
+    let found = &parts.modules;
     let loaded = modules::load(found, &WANTED, release.as_deref())?;
     make_dir(&dir.join("modules"))?;
     let mut modules = Vec::new();
@@ -205,7 +245,7 @@ fn build(
         let path = dir.join("modules").join(format!("{}.ko", module.name));
         modules.push(Module { path: write(&path, &module.bytes)?, name: module.name });
     }
-    let config = match config {
+    let config = match parts.config {
         Some(from) => {
             let to = dir.join("config");
             fs::copy(&from, &to).at("copy", &to)?;
@@ -218,19 +258,13 @@ fn build(
         .filter(|wanted| modules.iter().all(|module| module.name != **wanted))
         .map(|wanted| (*wanted).to_owned())
         .partition(|wanted| found.built_in.contains(wanted));
-    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, config })
+    let elsewhere = parts.elsewhere;
+    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, elsewhere, config })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {
     fs::write(path, bytes).at("write", path)?;
     Ok(path.into())
-}
-
-/// A build leaves its `.config` at the top of its tree: next to `vmlinux` and `linux`, and
-/// three levels above `arch/x86/boot/bzImage`.
-fn config_beside(image: &Path) -> Option<PathBuf> {
-    let above = [1, 4].into_iter().filter_map(|levels| image.ancestors().nth(levels));
-    above.map(|dir| dir.join(".config")).find(|path| path.is_file())
 }
 
 /// A short name for all that a prepared kernel depends on.

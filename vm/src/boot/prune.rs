@@ -87,8 +87,9 @@ fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheE
             freed.busy += 1;
             continue;
         };
-        let source = Manifest::read(&path).and_then(|manifest| manifest.source);
-        if all || !source.is_some_and(|source| source.holds(&path)) {
+        let sources = Manifest::read(&path).map(|manifest| manifest.sources).unwrap_or_default();
+        let hold = !sources.is_empty() && sources.iter().all(|source| source.holds(&path));
+        if all || !hold {
             freed.remove(&path)?;
             lock.discard();
         }

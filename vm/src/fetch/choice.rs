@@ -10,26 +10,47 @@ pub enum Choice {
     /// One of the table.
     Listed(&'static Kernel),
     /// The user's own.
-    Path {
-        /// A `bzImage`, a `vmlinux`, a `.deb`, or a User-Mode Linux binary.
-        image: PathBuf,
-        /// A directory with its modules.
-        modules: Option<PathBuf>,
+    Own {
+        /// What the user wrote.
+        text: String,
+        /// A `bzImage`, a `vmlinux` or a User-Mode Linux binary, packages, or a directory with
+        /// one of these; what belongs together.
+        files: Vec<PathBuf>,
+        /// Directories and packages with its modules.
+        modules: Vec<PathBuf>,
+    },
+    /// One that is installed on this machine.
+    Installed {
+        /// Its `uname -r`; nothing for the one that runs.
+        release: Option<String>,
     },
 }
 
+/// What is named as the installed kernel, with `:RELEASE` after it or without.
+const INSTALLED: &str = "installed";
+
+/// Stands between files that are one kernel. It is in the names of many packages as well.
+const AND: char = '+';
+
 impl Choice {
-    /// The name of a listed kernel, or the path as the user wrote it.
+    /// The name of a listed kernel, or else what the user wrote.
     pub fn name(&self) -> String {
         match self {
             Self::Listed(kernel) => kernel.name.clone(),
-            Self::Path { image, .. } => image.display().to_string(),
+            Self::Own { text, .. } => text.clone(),
+            Self::Installed { release: None } => INSTALLED.into(),
+            Self::Installed { release: Some(release) } => format!("{INSTALLED}:{release}"),
         }
     }
 
     /// Whether this is the user's own kernel, the only kind that `--modules` is for.
-    pub fn is_path(&self) -> bool {
-        matches!(self, Self::Path { .. })
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own { .. })
+    }
+
+    /// Whether this is one of the table, the only kind that is fetched.
+    pub fn is_listed(&self) -> bool {
+        matches!(self, Self::Listed(_))
     }
 }
 
@@ -50,8 +71,8 @@ pub fn all() -> Vec<Choice> {
 }
 
 /// The kernels that `text` names: listed ones by a prefix of whole numbers (`6.1` is
-/// every 6.1.x and never 6.12), or else one by the path to its file. `modules` goes with
-/// a path; Debian's kernels have their own.
+/// every 6.1.x and never 6.12), or else one by the paths of its files, with `+` between them;
+/// `installed` is the one that runs. `modules` goes with paths; the others have their own.
 ///
 /// # Errors
 /// It names none.
@@ -61,11 +82,38 @@ pub fn choose(text: &str, modules: Option<&Path>) -> Result<Vec<Choice>, NoSuchK
     if !listed.is_empty() {
         return Ok(listed.into_iter().map(Choice::Listed).collect());
     }
-    if text.contains('/') || Path::new(text).exists() {
-        let modules = modules.map(Path::to_owned);
-        return Ok(vec![Choice::Path { image: text.into(), modules }]);
+    match text.strip_prefix(INSTALLED).map(|rest| rest.strip_prefix(':').ok_or(rest)) {
+        Some(Ok(release)) if !release.is_empty() => {
+            return Ok(vec![Choice::Installed { release: Some(release.into()) }]);
+        }
+        Some(Err("")) => return Ok(vec![Choice::Installed { release: None }]),
+        _ => {}
+    }
+    let files = paths(text);
+    if text.contains('/') || files[0].exists() {
+        // A path that is no text has no `+` that could be told from others.
+        let modules = modules.map(|path| path.to_str().map_or_else(|| vec![path.into()], paths));
+        let modules = modules.unwrap_or_default();
+        return Ok(vec![Choice::Own { text: text.into(), files, modules }]);
     }
     Err(NoSuchKernel { text: text.into() })
+}
+
+/// The paths in `A+B`. A `+` stands between two only if what is before it is there: the names
+/// of packages have it too. What is not there at all is one path.
+fn paths(text: &str) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    let mut rest = text;
+    loop {
+        let ends = rest.match_indices(AND).map(|(at, _)| at).chain([rest.len()]);
+        // Of two that are there, the longer one is meant.
+        let end = ends.filter(|end| Path::new(&rest[..*end]).exists()).max().unwrap_or(rest.len());
+        paths.push(PathBuf::from(&rest[..end]));
+        match rest.get(end + AND.len_utf8()..) {
+            None | Some("") => return paths,
+            Some(after) => rest = after,
+        }
+    }
 }
 
 /// The newest of the listed kernels among these; a path only if there is nothing else,
@@ -74,7 +122,7 @@ pub fn newest(choices: &[Choice]) -> Option<&Choice> {
     // The table is in the order of age.
     let age = |choice: &Choice| match choice {
         Choice::Listed(kernel) => kernels::table().iter().position(|listed| listed == *kernel),
-        Choice::Path { .. } => None,
+        Choice::Own { .. } | Choice::Installed { .. } => None,
     };
     choices.iter().max_by_key(|choice| age(choice))
 }
@@ -116,12 +164,47 @@ mod tests {
 
     #[test]
     fn a_path_is_a_path_even_when_nothing_is_there() {
-        let image = PathBuf::from("./no/such/bzImage");
-        let modules = Some(PathBuf::from("lib"));
+        let text = "./no/such/bzImage".to_owned();
+        let files = vec![PathBuf::from(&text)];
+        let modules = vec![PathBuf::from("lib")];
         assert_eq!(
-            choose("./no/such/bzImage", Some(Path::new("lib"))),
-            Ok(vec![Choice::Path { image, modules }])
+            choose(&text, Some(Path::new("lib"))),
+            Ok(vec![Choice::Own { text, files, modules }])
         );
+    }
+
+    #[rstest]
+    #[case("installed", Some(None))]
+    #[case("installed:6.12.1", Some(Some("6.12.1")))]
+    #[case("installed:", None)]
+    #[case("installed-6.12", None)]
+    fn an_installed_kernel_is_named_by_its_release(
+        #[case] text: &str,
+        #[case] release: Option<Option<&str>>,
+    ) {
+        let chosen = choose(text, None).ok();
+        let expected =
+            release.map(|release| vec![Choice::Installed { release: release.map(str::to_owned) }]);
+        assert_eq!(chosen, expected);
+        if let Some(chosen) = chosen {
+            assert_eq!(chosen[0].name(), text);
+        }
+    }
+
+    #[rstest]
+    #[case::one(&["a+deb13_1.deb"])]
+    #[case::two(&["a+deb13_1.deb", "b+deb13_1.deb"])]
+    #[case::three(&["c.rpm", "a+deb13_1.deb", "c.rpm"])]
+    #[case::the_second_is_not_there(&["c.rpm", "d+e.rpm"])]
+    #[case::nothing_is_there(&["d+e.rpm"])]
+    fn files_that_belong_together_are_told_from_names_with_a_plus(#[case] names: &[&str]) {
+        let dir = tempfile::tempdir().expect("a directory");
+        for file in ["a+deb13_1.deb", "b+deb13_1.deb", "c.rpm", "a"] {
+            std::fs::write(dir.path().join(file), b"").expect("written");
+        }
+        let expected: Vec<_> = names.iter().map(|name| dir.path().join(name)).collect();
+        let written: Vec<_> = expected.iter().map(|path| path.to_str().expect("text")).collect();
+        assert_eq!(paths(&written.join("+")), expected);
     }
 
     #[test]
@@ -135,7 +218,8 @@ mod tests {
     fn the_newest_is_by_number() {
         let mut choices = all();
         choices.reverse();
-        choices.push(Choice::Path { image: "bzImage".into(), modules: None });
+        let files = vec!["bzImage".into()];
+        choices.push(Choice::Own { text: "bzImage".into(), files, modules: vec![] });
         assert_eq!(newest(&choices), all().last());
         assert_eq!(newest(&choices[choices.len() - 1..]), choices.last());
         assert_eq!(newest(&[]), None);

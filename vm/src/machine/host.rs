@@ -139,6 +139,7 @@ impl Host {
         let write = || {
             let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
             archive.modules(&bootable.modules)?;
+            archive.not_given(&bootable.not_given())?;
             let known = bootable.config.as_ref().map(std::fs::read).transpose()?;
             told.or(known).iter().try_for_each(|config| archive.configuration(config))?;
             let own = archive.written();

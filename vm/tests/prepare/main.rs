@@ -2,6 +2,8 @@
 
 mod damage;
 mod modules;
+mod packages;
+mod places;
 mod refusals;
 mod synthetic;
 
@@ -50,7 +52,16 @@ impl Sandbox {
 }
 
 fn choice(image: &Path, modules: Option<&Path>) -> Choice {
-    Choice::Path { image: image.into(), modules: modules.map(Path::to_owned) }
+    together(&[image], modules)
+}
+
+/// Files that are one kernel.
+fn together(files: &[&Path], modules: Option<&Path>) -> Choice {
+    Choice::Own {
+        text: files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("+"),
+        files: files.iter().map(PathBuf::from).collect(),
+        modules: modules.into_iter().map(PathBuf::from).collect(),
+    }
 }
 
 #[rstest]

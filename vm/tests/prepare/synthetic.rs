@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
+use sha2::{Digest, Sha256};
 
 pub const X86_64: u16 = 62;
 pub const I386: u16 = 3;
@@ -178,9 +179,14 @@ fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     tar.into_inner().expect("memory")
 }
 
-/// A Debian package.
+/// A Debian package of Debian's kernel, as far as its name says.
 pub fn deb(depends: &str, with: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let control = format!("Package: linux-image-synthetic\nDepends: {depends}\n");
+    named_deb("linux-image-synthetic", depends, with, files)
+}
+
+/// A Debian package.
+pub fn named_deb(package: &str, depends: &str, with: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let control = format!("Package: {package}\nDepends: {depends}\n");
     let end = if with.is_empty() { String::new() } else { format!(".{with}") };
     let members = [
         ("debian-binary".to_owned(), b"2.0\n".to_vec()),
@@ -215,4 +221,72 @@ pub fn whole_deb(with: &str) -> Vec<u8> {
     ];
     let files: Vec<_> = files.iter().map(|(path, data)| (&**path, data.clone())).collect();
     deb("kmod", with, &files)
+}
+
+/// A tar archive with these files, compressed: an Arch package.
+pub fn arch(with: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    compressed(with, &tar(files))
+}
+
+/// An RPM package.
+pub fn rpm(name: &str, requires: &[&str], with: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    const INT32: u32 = 4;
+    const STRING: u32 = 6;
+    const STRING_ARRAY: u32 = 8;
+    let payload = compressed(with, &cpio(files));
+    let digest: String =
+        Sha256::digest(&payload).iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = |strings: &[&str]| strings.iter().flat_map(|s| s.bytes().chain([0])).collect();
+    let entries: [(u32, u32, u32, Vec<u8>); 5] = [
+        (1000, STRING, 1, text(&[name])),
+        (1049, STRING_ARRAY, requires.len() as u32, text(requires)),
+        (1124, STRING, 1, text(&["cpio"])),
+        (5092, STRING_ARRAY, 1, text(&[&digest])),
+        (5093, INT32, 1, 8_u32.to_be_bytes().into()),
+    ];
+    let mut rpm = vec![0; 96];
+    rpm[..4].copy_from_slice(&[0xed, 0xab, 0xee, 0xdb]);
+    // Thirteen bytes, so that padding follows.
+    rpm.extend(rpm_header(&[(1004, 7, 13, vec![7; 13])]));
+    rpm.extend([0; 3]);
+    rpm.extend(rpm_header(&entries));
+    rpm.extend(payload);
+    rpm
+}
+
+/// A header of tags, types, counts and data.
+fn rpm_header(entries: &[(u32, u32, u32, Vec<u8>)]) -> Vec<u8> {
+    let (mut index, mut store) = (Vec::new(), Vec::<u8>::new());
+    for (tag, kind, count, data) in entries {
+        for field in [*tag, *kind, store.len() as u32, *count] {
+            index.extend(field.to_be_bytes());
+        }
+        store.extend(data);
+    }
+    let mut header = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+    header.extend((entries.len() as u32).to_be_bytes());
+    header.extend((store.len() as u32).to_be_bytes());
+    header.extend(index);
+    header.extend(store);
+    header
+}
+
+/// A cpio archive, with a directory before the files.
+fn cpio(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut cpio = Vec::new();
+    let directory = [("./lib", 0o040_755, Vec::new())];
+    let files = files.iter().map(|(name, data)| (*name, 0o100_644, data.clone()));
+    for (name, mode, data) in directory.into_iter().chain(files).chain([("TRAILER!!!", 0, vec![])])
+    {
+        let mut head = String::from("070701");
+        for field in [1, mode, 0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0] {
+            head.push_str(&format!("{field:08x}"));
+        }
+        cpio.extend(head.bytes());
+        cpio.extend(name.bytes().chain([0]));
+        cpio.resize(cpio.len().next_multiple_of(4), 0);
+        cpio.extend(data);
+        cpio.resize(cpio.len().next_multiple_of(4), 0);
+    }
+    cpio
 }
