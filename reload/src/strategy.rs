@@ -74,7 +74,7 @@ impl Strategy {
 }
 
 fn missing_of(server: &Definition, kernel: &Kernel) -> Option<Unmet> {
-    let no_ipv6 = || (server.file.needs.ipv6 && !kernel.has_ipv6).then_some(Unmet::Ipv6);
+    let no_ipv6 = || (server.file.needs.ipv6 && kernel.ipv6.is_err()).then_some(Unmet::Ipv6);
     unmet_without_lab(server).or_else(no_ipv6)
 }
 

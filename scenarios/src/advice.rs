@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use harness::essential::Essential;
 use harness::net::sysctl;
 use harness::process::Broken;
 use harness::process::no_namespaces::{NamespaceStep, NoNamespaces};
@@ -33,7 +34,7 @@ impl Machine {
         let is_zero = |limit: &&str| sysctl::read(limit).is_ok_and(|value| value == "0");
         Self {
             root: harness::kernel::is_root(),
-            has_proc: Path::new("/proc/self/exe").exists(),
+            has_proc: Essential::Proc.is_there(),
             has_dev_null: Path::new("/dev/null").exists(),
             no_more_of: LIMITS.into_iter().filter(is_zero).collect(),
         }
@@ -104,11 +105,7 @@ fn limit(machine: &Machine) -> String {
 
 fn start(why: &Refusal, machine: &Machine) -> Option<String> {
     if !machine.has_proc {
-        return Some(
-            "/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
-             proc /proc"
-                .into(),
-        );
+        return Some(Essential::Proc.to_string());
     }
     let advice = match why.errno()? {
         Errno::ENOENT if !machine.has_dev_null => {

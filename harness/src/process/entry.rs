@@ -18,7 +18,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
+use crate::essential::Essential;
 use crate::net::network::Network;
+use crate::net::sysctl;
 use crate::process::limits;
 use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::subprocess::until_alone;
@@ -129,8 +131,17 @@ fn enter_namespaces() -> Result<(), Vec<u8>> {
     };
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let privileged = geteuid().is_root() && unshare(spaces).is_ok();
-    if !privileged {
+    let root = geteuid().is_root();
+    let as_root = if root { unshare(spaces) } else { Err(Errno::EPERM) };
+    if as_root.is_err() {
+        if let Some(missing) = Essential::first_missing(root) {
+            return Err(encode_setup_failure(&Error::Missing(missing)));
+        }
+        if !Essential::UserNamespaces.is_there() {
+            return as_root
+                .made(|| "unshare(CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
+                .map_err(at(NamespaceStep::Unshare));
+        }
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
             .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
             .map_err(at(NamespaceStep::Unshare))?;
@@ -175,8 +186,10 @@ fn set_up_network() -> Result<()> {
     stay_on_this_cpu();
     mount_proc();
     Network::open()?.up("lo")?;
-    // Port 80 is the talk's; the second user of the same-uid rule may bind it too.
-    crate::net::sysctl::write("net.ipv4.ip_unprivileged_port_start", "0")
+    // Port 80 is the talk's; the second user of the same-uid rule may bind it too. Where settings
+    // cannot be written, the cases that need one are skipped.
+    let _ = sysctl::try_write(sysctl::FIRST_UNPRIVILEGED_PORT, "0");
+    Ok(())
 }
 
 /// Each CPU has a queue of its own for what goes through `lo`. A lab that moved from one

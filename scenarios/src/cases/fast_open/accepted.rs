@@ -6,7 +6,7 @@ use harness::socket::wire_client::Draft;
 use harness::socket::{Child, Stream};
 use harness::trace::Part;
 
-use crate::case::{Case, Setting, Settings};
+use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::steps::fast_open::{FAST_OPEN, both, listen_for, syn_with_data};
 
@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
         source: "tcp_rcv_state_process(), a child in SYN_RECV; reqsk_fastopen_remove() of a \
                  listener that is gone",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: accepted_before,
         expect: |_| {
             Expectation::new()
@@ -50,6 +51,7 @@ pub(super) const CASES: &[Case] = &[
                that is gone.",
         source: "reqsk_fastopen_remove(): lsk->sk_state",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         wire: WireRule::Shows(&[(
             "W",
             "
@@ -77,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
                after the other, and frees both when it is closed. Nothing else is seen of it.",
         source: "reqsk_fastopen_remove(): rskq_rst_tail; inet_csk_listen_stop(): rskq_rst_head",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         wire: WireRule::Shows(&[
             (
                 "V",

@@ -7,7 +7,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
 use harness::trace::Part;
 
-use crate::case::{Case, Migration, Setting, Settings};
+use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::{
     FAST_OPEN, both, fast_open_syns, listen, syn_with_data, unfinished_child_ended_by,
@@ -23,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
                and the close is not seen on the wire; then W's ACK ends the handshake.",
         source: "inet_csk_listen_stop(), a child in SYN_RECV, 54b92e841937",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: accept_queue,
         expect: |setting| unfinished_child_ended_by_must("close(A)", setting),
         ..Case::DEFAULT
@@ -56,6 +57,7 @@ pub(super) const CASES: &[Case] = &[
                ACK. On: B accepts the child, and reads the data and then end of file.",
         source: "inet_csk_listen_stop(); tcp_rcv_state_process(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: finished,
         expect: finished_must,
         ..Case::DEFAULT
@@ -138,6 +140,7 @@ pub(super) const CASES: &[Case] = &[
                data.",
         source: "tcp_try_fastopen(), foc->len == 0; tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         wire: WireRule::OffAndOn(
             &[(
                 "W",

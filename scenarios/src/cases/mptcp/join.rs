@@ -140,7 +140,7 @@ pub(super) const CASES: &[Case] = &[
                bring, the kernel has kept for it, and J becomes a subflow by way of B.",
         source: "subflow_init_req_cookie_join_save(), mptcp_token_join_cookie_init_state()",
         settings: Settings::FamiliesOffAndOn,
-        needs: NEEDS,
+        needs: &[Need::Multipath, Need::SynCookies],
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
             lab.allow_subflows()?;
