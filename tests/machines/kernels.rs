@@ -57,6 +57,17 @@ impl Kernels {
         EDGE.iter().all(is_ready).then_some(EDGE)
     }
 
+    /// The packages of the newest that has modules in them.
+    pub fn debs(&self) -> Option<Vec<PathBuf>> {
+        let cache = Cache::open().ok()?;
+        self.ready.iter().rev().filter(|kernel| !kernel.modules.is_empty()).find_map(|ready| {
+            let listed = kernels::table().iter().find(|kernel| kernel.name == ready.name)?;
+            let debs = listed.packages.iter().map(|deb| cache.packages().join(deb.file_name()));
+            let debs: Vec<_> = debs.collect();
+            debs.iter().all(|deb| deb.is_file()).then_some(debs)
+        })
+    }
+
     /// The ELF of the newest that has one.
     pub fn vmlinux(&self) -> Option<PathBuf> {
         self.ready.iter().rev().find_map(|kernel| match &kernel.image {

@@ -8,6 +8,7 @@ mod broken;
 mod kernels;
 mod locks;
 mod matrix;
+mod packages;
 mod play;
 mod program;
 mod reload;
@@ -19,6 +20,7 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 use kernels::Kernels;
+use packages::Tool;
 
 /// What a test needs of this machine, apart from one kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,8 @@ enum Needs {
     Edge,
     /// A KVM that opens and never runs a guest.
     DeadKvm,
+    /// Debian's packages of a kernel, tools that make others of them, and one machine.
+    Tools(&'static [Tool]),
 }
 
 impl Needs {
@@ -55,8 +59,15 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(locks::COUNT);
     let kernels = Kernels::in_cache();
-    let mut tests =
-        [bisect::TESTS, matrix::TESTS, program::TESTS, reload::TESTS, broken::TESTS].concat();
+    let mut tests = [
+        bisect::TESTS,
+        matrix::TESTS,
+        packages::TESTS,
+        program::TESTS,
+        reload::TESTS,
+        broken::TESTS,
+    ]
+    .concat();
     // After others, a test that needs two machines would leave one idle while it waits.
     tests.sort_by_key(|(_, needs, _)| needs.machines() == 1);
     let trials = tests.into_iter().map(|test| trial(test, &kernels));
@@ -94,6 +105,13 @@ fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
         }
         Needs::DeadKvm if !kernels.has_dead_kvm() => {
             Some("no KVM that is known to open and run nothing".into())
+        }
+        Needs::Tools(_) if kernels.debs().is_none() => {
+            Some("no package with modules in the cache: sockmig kernels fetch".into())
+        }
+        Needs::Tools(tools) => {
+            let missing = tools.iter().find(|tool| !tool.works())?;
+            Some(format!("{} does not work here: apt install {}", missing.program, missing.package))
         }
         _ => None,
     }
