@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::kernels::Kernels;
 use crate::matrix::{document, matrix};
-use crate::support::{Ended, run};
+use crate::support::{Ended, run, sockmig};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -231,6 +231,19 @@ impl Workplace {
         self.booted(matrix(&[kernel], SMOKE))
     }
 
+    /// A command that finds what is staged as `system` in `/boot` and `/usr/lib`.
+    fn in_system(&self, sockmig: &Command) -> Command {
+        let script = "mount -t overlay -o \"lowerdir=$1/usr/lib:/usr/lib\" none /usr/lib
+                      mount --bind \"$1/boot\" /boot
+                      shift
+                      exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-euc", script, "sh"]).arg(self.at("system"));
+        command.arg(sockmig.get_program()).args(sockmig.get_args());
+        command.env_remove("GITHUB_STEP_SUMMARY");
+        command
+    }
+
     fn booted(&self, mut command: Command) -> Value {
         let out = self.at("out");
         command.env("SOCKMIG_CACHE", self.at("cache")).arg("--out").arg(&out);
@@ -351,13 +364,7 @@ fn installed(kernels: &Kernels) {
     fs::create_dir_all(work.at("system/boot")).expect("mkdir");
     let boot = work.at(&format!("system/boot/vmlinuz-{}", running.trim()));
     fs::rename(work.at("system/usr/lib/modules/RELEASE/vmlinuz"), boot).expect("moved");
-    let sockmig = matrix(&["installed"], SMOKE);
-    let script = "mount -t overlay -o \"lowerdir=$1/usr/lib:/usr/lib\" none /usr/lib
-                  mount --bind \"$1/boot\" /boot
-                  shift
-                  exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-euc", script, "sh"]).arg(work.at("system"));
-    command.arg(sockmig.get_program()).args(sockmig.get_args()).env_remove("GITHUB_STEP_SUMMARY");
-    work.assert_whole(&work.booted(command));
+    let doctor = run(&mut work.in_system(&sockmig(&["doctor"])));
+    assert!(doctor.stdout.contains("; --kernel installed boots it in a guest\n"), "{doctor}");
+    work.assert_whole(&work.booted(work.in_system(&matrix(&["installed"], SMOKE))));
 }
