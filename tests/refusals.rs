@@ -3,9 +3,9 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use harness::fault_injection;
+use harness::fault_injection::{self, Refused, refuse};
 use harness::kernel::configuration::{Built, Configuration};
 use nix::errno::Errno;
 use rstest::rstest;
@@ -113,8 +113,71 @@ fn without_namespaces_nothing_can_be_learned() {
         let mut command = sockmig(arguments);
         fault_injection::without_namespaces(&mut command);
         let ended = run(&mut command);
-        says(&ended, 69, "Run it as root, or allow unprivileged user namespaces");
+        says(
+            &ended,
+            69,
+            match harness::kernel::is_root() {
+                true => "and this user is root already: a container forbids them",
+                false => "Run it as root, or allow unprivileged user namespaces",
+            },
+        );
     }
+}
+
+#[test]
+fn without_packet_sockets_nothing_can_be_learned() {
+    for arguments in [&[][..], &["run"], &["doctor"]] {
+        let mut command = sockmig(arguments);
+        refuse(&mut command, Refused::PacketSockets, Errno::EAFNOSUPPORT);
+        let ended = run(&mut command);
+        says(
+            &ended,
+            69,
+            "this kernel has no packet sockets, and each case captures what is on its",
+        );
+        says(&ended, 69, "it is built without CONFIG_PACKET");
+    }
+}
+
+/// Each of these skips the cases that need it, and nothing else.
+#[rstest]
+#[case::unix_sockets(
+    "passing/peek",
+    |command: &mut Command| refuse(command, Refused::UnixSockets, Errno::EPERM),
+    "no UNIX sockets: it is refused (EPERM)"
+)]
+#[case::ipv6(
+    "quiz1/v4-mapped/off",
+    |command: &mut Command| refuse(command, Refused::Ipv6, Errno::EPERM),
+    "no IPv6: it is refused (EPERM)"
+)]
+#[case::close_range(
+    "accept-queue/close-range/v4/off",
+    |command: &mut Command| refuse(command, Refused::CloseRange, Errno::EPERM),
+    "no close_range: it is refused (EPERM)"
+)]
+#[case::io_uring(
+    "accept-queue/io-uring-close/v4/off",
+    |command: &mut Command| refuse(command, Refused::IoUring, Errno::EPERM),
+    "io_uring is turned off (EPERM)"
+)]
+#[case::settings(
+    "quiz1/v4/on",
+    fault_injection::with_read_only_settings,
+    "settings cannot be written here (write sysctl net.ipv4.ip_unprivileged_port_start=0: EROFS)"
+)]
+fn what_is_refused_skips_the_cases_that_need_it(
+    #[case] needs_it: &str,
+    #[case] take_away: fn(&mut Command),
+    #[case] reason: &str,
+) {
+    let mut command = sockmig(&["run", "quiz1/v4/off", needs_it]);
+    take_away(&mut command);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stdout.contains("1 passed, 0 failed, 1 skipped"), "{ended}");
+    let unwrapped = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains(reason), "{ended}");
 }
 
 #[test]

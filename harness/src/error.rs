@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::essential::Essential;
+
 /// A result of the laboratory.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,6 +57,9 @@ pub enum Error {
         /// Their name.
         fact: String,
     },
+    /// The kernel was built without something that every case needs.
+    #[error("{0}")]
+    Missing(Essential),
     /// The kernel, or the other half of the laboratory, said something unreadable.
     #[error("cannot read {what}: {got}")]
     Unreadable {

@@ -19,13 +19,7 @@ use nix::unistd::{getegid, geteuid};
 
 /// `unshare` fails with EPERM, as where namespaces are forbidden.
 pub fn without_namespaces(command: &mut Command) {
-    let filter = [
-        load(SYSCALL_NUMBER),
-        unless_equal(libc::SYS_unshare as u32, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
-    confine(command, &filter);
+    without_call(command, libc::SYS_unshare, Errno::EPERM);
 }
 
 /// A netfilter netlink socket cannot be had: EPROTONOSUPPORT as on a kernel without nftables,
@@ -44,9 +38,90 @@ pub fn without_nftables(command: &mut Command, answered: Errno) {
     confine(command, &filter);
 }
 
+/// What can be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Sockets of AF_PACKET.
+    PacketSockets,
+    /// Sockets of AF_UNIX.
+    UnixSockets,
+    /// Sockets of AF_INET6.
+    Ipv6,
+    /// `close_range`.
+    CloseRange,
+    /// `io_uring_setup`.
+    IoUring,
+}
+
+/// Something is refused, with what a kernel without it answers, or a container.
+pub fn refuse(command: &mut Command, what: Refused, answered: Errno) {
+    match what {
+        Refused::PacketSockets => without_sockets(command, libc::AF_PACKET, answered),
+        Refused::UnixSockets => without_sockets(command, libc::AF_UNIX, answered),
+        Refused::Ipv6 => without_sockets(command, libc::AF_INET6, answered),
+        Refused::CloseRange => without_call(command, libc::SYS_close_range, answered),
+        Refused::IoUring => without_call(command, libc::SYS_io_uring_setup, answered),
+    }
+}
+
+fn without_sockets(command: &mut Command, family: i32, answered: Errno) {
+    let filter = [
+        load(SYSCALL_NUMBER),
+        // Either call, then its family.
+        skip_if_equal(libc::SYS_socket as u32, 1),
+        unless_equal(libc::SYS_socketpair as u32, 3),
+        load(argument(0)),
+        unless_equal(family as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | answered as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    confine(command, &filter);
+}
+
+fn without_call(command: &mut Command, number: libc::c_long, answered: Errno) {
+    let filter = [
+        load(SYSCALL_NUMBER),
+        unless_equal(number as u32, 1),
+        answer(libc::SECCOMP_RET_ERRNO | answered as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    confine(command, &filter);
+}
+
 /// There is nothing at /proc.
 pub fn without_proc(command: &mut Command) {
     mount_over(command, Path::new("/proc"), "size=4k", 0);
+}
+
+/// `/proc/sys` can only be read, as in most containers, and a lab cannot mount another `/proc`: the
+/// command is root of a user namespace in which this one is not seen whole.
+pub fn with_read_only_settings(command: &mut Command) {
+    let maps = [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
+        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
+    ];
+    let restrict = move || {
+        // SAFETY: system calls with strings that were made before the fork.
+        unsafe {
+            done(libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWUSER))?;
+            maps.iter().try_for_each(|(file, text)| write(file, text.as_bytes()))?;
+            let (none, root, settings) = (std::ptr::null(), c"/".as_ptr(), c"/proc/sys".as_ptr());
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            done(libc::mount(none, root, none, private, none.cast()))?;
+            let bind = libc::MS_BIND | libc::MS_REC;
+            done(libc::mount(settings, settings, none, bind, none.cast()))?;
+            let read_only = libc::MS_BIND
+                | libc::MS_REMOUNT
+                | libc::MS_RDONLY
+                | libc::MS_NOSUID
+                | libc::MS_NODEV
+                | libc::MS_NOEXEC;
+            done(libc::mount(none, settings, none, read_only, none.cast()))
+        }
+    };
+    // SAFETY: the closure makes system calls only, and allocates nothing.
+    unsafe { command.pre_exec(restrict) };
 }
 
 /// The disk at `directory` is full: files can still be made there, and have no room for
@@ -103,6 +178,11 @@ const fn load(offset: u32) -> sock_filter {
 /// Skips as many instructions unless what was loaded is `value`.
 const fn unless_equal(value: u32, skipped: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: 0, jf: skipped, k: value }
+}
+
+/// Skips as many instructions if what was loaded is `value`.
+const fn skip_if_equal(value: u32, skipped: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: skipped, jf: 0, k: value }
 }
 
 const fn skip(instructions: u32) -> sock_filter {

@@ -14,6 +14,7 @@
 pub mod bpf;
 pub mod capture;
 mod error;
+pub mod essential;
 #[cfg(feature = "fault-injection")]
 pub mod fault_injection;
 pub mod gate;

@@ -84,6 +84,37 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl From<String> for Refusal {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
+}
+
+/// Whether something is there as documents have it: yes, or why not. Older ones have only
+/// `true` or `false`.
+pub(crate) mod answer {
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written<T> {
+        YesOrNo(bool),
+        Answer(Result<(), T>),
+    }
+
+    pub(crate) fn deserialize<'de, D, T>(from: D) -> Result<Result<(), T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: Deserialize<'de> + From<String>,
+    {
+        Ok(match Written::deserialize(from)? {
+            Written::YesOrNo(true) => Ok(()),
+            Written::YesOrNo(false) => Err(T::from("it is not there".to_owned())),
+            Written::Answer(answer) => answer,
+        })
+    }
+}
+
 /// An errno as documents have it: `EPERM`.
 pub(crate) mod by_name {
     use nix::errno::Errno;

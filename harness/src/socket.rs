@@ -9,6 +9,7 @@ mod child;
 mod client;
 mod datagram;
 pub mod diag;
+pub mod ipv6;
 mod listener;
 pub mod multipath;
 mod stream;

@@ -132,8 +132,17 @@ pub enum Need {
     SockDiag,
     /// Sockets that are destroyed by netlink.
     Destroy,
-    /// Multipath TCP.
+    /// Multipath TCP, in the family of the setting.
     Multipath,
+    /// SYN cookies.
+    SynCookies,
+    /// Sysctls of the network namespace that can be written, others than the one that enables
+    /// migration.
+    Settings,
+    /// UNIX sockets.
+    UnixSockets,
+    /// `close_range`.
+    CloseRange,
     /// eBPF programs that the kernel asks about migrations.
     Programs,
     /// io_uring, where it is not turned off.

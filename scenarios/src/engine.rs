@@ -2,6 +2,7 @@
 
 mod discarded;
 mod lab;
+mod offered;
 mod once;
 mod outcome;
 mod plan;

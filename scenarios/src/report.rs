@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
-use harness::kernel::Kernel;
+use harness::essential::Essential;
+use harness::kernel::{Kernel, is_root};
 use harness::process::Broken;
 use harness::trace::Line;
 
@@ -228,15 +229,19 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
 /// Why there can be no lab on this machine, and what to do about it.
 pub fn no_lab(broken: &Broken) -> String {
     let advice = match broken {
+        Broken::Namespaces(_) if is_root() => {
+            "\nsockmig needs namespaces of its own, and this user is root already: a container \
+             forbids them,\nor one of the sysctls user.max_net_namespaces, \
+             user.max_pid_namespaces and\nuser.max_mnt_namespaces is too low."
+        }
         Broken::Namespaces(_) => {
             "\nsockmig needs namespaces of its own. Run it as root, or allow unprivileged user \
              namespaces:\nsysctl user.max_user_namespaces must not be 0, and where they exist \
              kernel.unprivileged_userns_clone\nmust be 1 and \
              kernel.apparmor_restrict_unprivileged_userns 0. A container may forbid them too."
         }
-        Broken::Start(_) if !Path::new("/proc/self/exe").exists() => {
-            "\n/proc is not mounted, and sockmig reads the kernel's counters there: mount -t proc \
-             proc /proc"
+        Broken::Start(_) if !Essential::Proc.is_there() => {
+            return format!("{broken}\n{}", Essential::Proc);
         }
         _ => "",
     };

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use harness::kernel::Kernel;
+use harness::net::sysctl::{MIGRATE_REQ, SYNCOOKIES};
 use harness::process::Labs;
+use harness::trace::{Act, CloseCall, GateKind};
 use libtest_mimic::{Arguments, Failed, Trial};
-use scenarios::case::Selected;
+use scenarios::case::{Need, Selected};
 use scenarios::judge::Verdict;
 use scenarios::requirement::{Met, runs};
 use scenarios::{catalogue, engine, report};
@@ -53,6 +55,10 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
     Trial::test(name, move || {
         let outcome = engine::run_once(&labs, &kernel, &selected, 1, plan)
             .map_err(|broken| Failed::from(report::no_lab(&broken)))?;
+        let acts = outcome.seen.trace.acts().filter_map(needed_for);
+        if let Some(unstated) = acts.into_iter().find(|need| !states(&selected, *need)) {
+            return Err(Failed::from(format!("its needs do not have {unstated:?}")));
+        }
         match outcome.verdict {
             Verdict::Pass { .. } | Verdict::KnownBug { .. } | Verdict::Skip { .. } => Ok(()),
             Verdict::Fail { .. } | Verdict::Error { .. } => {
@@ -68,4 +74,32 @@ fn trial(selected: Selected, labs: &Arc<Labs>, kernel: &Arc<Kernel>) -> Trial {
         }
     })
     .with_ignored_flag(unmet.is_some())
+}
+
+/// What a kernel must have for an act. A case that does not state it would be blamed on kernels
+/// that are built without.
+fn needed_for(act: &Act) -> Option<Need> {
+    match act {
+        Act::Sysctl { name, .. } if name == MIGRATE_REQ => Some(Need::Migration),
+        Act::Sysctl { name, .. } if name == SYNCOOKIES => Some(Need::SynCookies),
+        Act::Sysctl { .. } => Some(Need::Settings),
+        Act::SetOption { option, .. } if option == "TCP_MD5SIG" => Some(Need::Md5),
+        Act::SetOption { option, .. } if option.starts_with("TCP_AO_") => Some(Need::Ao),
+        Act::Close { by: CloseCall::CloseRange, .. } => Some(Need::CloseRange),
+        Act::Close { by: CloseCall::IoUring, .. } => Some(Need::IoUring),
+        Act::CloseGate(GateKind::Nftables) => Some(Need::Gate),
+        Act::Destroy(_) => Some(Need::Destroy),
+        Act::Attach { .. } => Some(Need::Programs),
+        Act::SendDescriptors { .. }
+        | Act::ReceiveDescriptors { .. }
+        | Act::CloseUnixSockets { .. } => Some(Need::UnixSockets),
+        Act::ReadMemory { .. } => Some(Need::OwnMachine),
+        _ => None,
+    }
+}
+
+/// Whether a case states a need. Where migration can be turned on, every setting can be set.
+fn states(selected: &Selected, need: Need) -> bool {
+    let needs = selected.needs();
+    needs.contains(&need) || (need == Need::Settings && needs.contains(&Need::Migration))
 }

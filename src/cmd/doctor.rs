@@ -1,12 +1,13 @@
 //! `sockmig doctor`: what this machine allows, and what to change where it does not.
 
+mod features;
 mod finding;
 mod machines;
 
 use std::io::Write;
-use std::path::Path;
 
-use harness::kernel::{Kernel, Migration};
+use harness::essential::Essential;
+use harness::kernel::{Kernel, Migration, is_root};
 use harness::process::Labs;
 use scenarios::{engine, report};
 
@@ -42,7 +43,7 @@ pub fn doctor() -> Exit {
 /// What a machine that gives labs allows.
 pub fn findings(environment: &Environment) -> Vec<Finding> {
     let kernel = &environment.kernel;
-    vec![
+    let mut findings = vec![
         Finding::good("kernel", format!("{kernel}; {}", kernel.build)),
         match environment.root {
             true => Finding::good("namespaces", "net, pid and mount, as root"),
@@ -61,34 +62,18 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
                 "quiz 2 cannot hold the final ACK and is skipped; try: modprobe nf_tables",
             ),
         },
-        match kernel.has_ipv6 {
-            true => Finding::good("IPv6", "::1 on the lab's lo"),
-            false => Finding::bad("IPv6", "not on lo", "cases in v6 and v4-mapped are skipped"),
-        },
-        match kernel.has_second_uid {
-            true => Finding::good("second user", "there is one"),
-            false => Finding::bad(
-                "second user",
-                "only one uid is mapped here",
-                "the same-uid rule cannot be checked and is skipped; run as root",
-            ),
-        },
-        match &kernel.multipath {
-            Ok(()) => Finding::good("Multipath TCP", "sockets of IPPROTO_MPTCP"),
-            Err(why) => {
-                Finding::bad("Multipath TCP", why.to_string(), "cases under mptcp/ are skipped")
-            }
-        },
         programs(kernel),
-        match environment.tainted.as_deref() {
-            Some("0") | None => Finding::good("kernel state", "not tainted"),
-            Some(flags) => Finding::bad(
-                "kernel state",
-                format!("tainted ({flags})"),
-                "a warning or a foreign module came before; verdicts stand, with that in mind",
-            ),
-        },
-    ]
+    ];
+    findings.extend(features::findings(kernel));
+    findings.push(match environment.tainted.as_deref() {
+        Some("0") | None => Finding::good("kernel state", "not tainted"),
+        Some(flags) => Finding::bad(
+            "kernel state",
+            format!("tainted ({flags})"),
+            "a warning or a foreign module came before; verdicts stand, with that in mind",
+        ),
+    });
+    findings
 }
 
 fn migration(kernel: &Kernel, here: Option<&str>) -> Finding {
@@ -133,34 +118,39 @@ fn programs(kernel: &Kernel) -> Finding {
     }
 }
 
-/// What can be said without a lab.
+/// What can be said without a lab: which of the things that every case needs are there, and
+/// what may keep this process from them.
 fn without_lab() -> Vec<Finding> {
-    let read = |name: &str| harness::net::sysctl::read(name).unwrap_or_else(|_| "not there".into());
-    let proc = Path::new("/proc/self/exe").exists();
-    let mut findings = vec![match proc {
-        true => Finding::good("/proc", "mounted"),
-        false => Finding::bad("/proc", "not mounted", "mount -t proc proc /proc"),
-    }];
-    if proc {
-        let max = read("user.max_user_namespaces");
-        findings.push(match max.as_str() {
-            "0" => Finding::bad(
-                "namespaces",
-                "user.max_user_namespaces = 0",
-                "sysctl -w user.max_user_namespaces=10000, or run as root",
-            ),
-            _ => Finding::bad(
-                "namespaces",
-                format!(
-                    "refused; user.max_user_namespaces = {max}, \
-                     kernel.unprivileged_userns_clone: {}, \
-                     kernel.apparmor_restrict_unprivileged_userns: {}",
-                    read("kernel.unprivileged_userns_clone"),
-                    read("kernel.apparmor_restrict_unprivileged_userns"),
-                ),
-                "run as root, or outside of the container or sandbox that forbids it",
-            ),
-        });
+    let root = is_root();
+    let mut findings: Vec<Finding> = Essential::ALL
+        .into_iter()
+        .filter(|each| each.is_for_root() || !root)
+        .map(|each| match each.is_there() {
+            true => Finding::good(each.name(), "there"),
+            false => Finding::bad(each.name(), "not there", each.to_string()),
+        })
+        .collect();
+    if Essential::first_missing(root).is_some() {
+        return findings;
     }
+    let read = |name: &str| harness::net::sysctl::read(name).unwrap_or_else(|_| "not there".into());
+    let limits = if root {
+        ["user.max_net_namespaces", "user.max_pid_namespaces", "user.max_mnt_namespaces"]
+    } else {
+        [
+            "user.max_user_namespaces",
+            "kernel.unprivileged_userns_clone",
+            "kernel.apparmor_restrict_unprivileged_userns",
+        ]
+    };
+    let shown = limits.map(|name| format!("{name}: {}", read(name)));
+    findings.push(Finding::bad(
+        "namespaces",
+        format!("refused; {}", shown.join(", ")),
+        match root {
+            true => "run outside of the container or sandbox that forbids them",
+            false => "run as root, or outside of the container or sandbox that forbids them",
+        },
+    ));
     findings
 }

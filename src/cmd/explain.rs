@@ -277,11 +277,17 @@ fn described(need: Need) -> &'static str {
         Need::Migration => "Linux 5.14, which has migration",
         Need::Gate => "nftables, or a filter on a listener, to hold the final ACK",
         Need::Md5 => "TCP's MD5 signatures (CONFIG_TCP_MD5SIG)",
-        Need::Ao => "TCP's authentication option (CONFIG_TCP_AO)",
+        Need::Ao => {
+            "TCP's authentication option (CONFIG_TCP_AO) with HMAC-SHA1 (CONFIG_CRYPTO_SHA1)"
+        }
         Need::SockDiag => "sockets that netlink lists (CONFIG_INET_DIAG)",
         Need::Destroy => "sockets that netlink destroys (CONFIG_INET_DIAG_DESTROY)",
         Need::ExplicitOnly => "to be asked for by name, as it harms kernels with a bug",
-        Need::Multipath => "Multipath TCP (CONFIG_MPTCP)",
+        Need::Multipath => "Multipath TCP (CONFIG_MPTCP, and CONFIG_MPTCP_IPV6 over IPv6)",
+        Need::SynCookies => "SYN cookies (CONFIG_SYN_COOKIES)",
+        Need::Settings => "a /proc/sys that can be written",
+        Need::UnixSockets => "UNIX sockets (CONFIG_UNIX)",
+        Need::CloseRange => "Linux 5.9, which has close_range",
         Need::Programs => "eBPF programs",
         Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",
         Need::SecondUid => "a second user: root, or a second mapped uid",

@@ -1,7 +1,8 @@
 //! Where everything ran: kernels, what they were built with, and how they were run.
 
+use std::fmt::Display;
+
 use harness::kernel::Kernel;
-use harness::refusal::Refusal;
 use maud::{Markup, html};
 
 use crate::html::contents::Page;
@@ -70,10 +71,10 @@ fn built(kernel: &KernelDocument) -> Markup {
                     td { (probed.version) }
                     td { code { (probed.release) " " (probed.machine) } br; small { (probed.build) } }
                     td { (migration(probed)) }
-                    td { (yes(probed.has_ipv6)) }
+                    td { (yes_or_why(&probed.ipv6)) }
                     td { (yes_or_why(&probed.nftables)) }
-                    td { (yes(probed.has_md5)) }
-                    td { (yes(probed.has_ao)) }
+                    td { (yes_or_why(&probed.md5)) }
+                    td { (yes_or_why(&probed.ao)) }
                     td { (yes_or_why(&probed.destroy)) }
                     td { (yes_or_why(&probed.programs)) }
                     td { (yes(probed.has_second_uid)) }
@@ -87,7 +88,7 @@ fn yes(has: bool) -> &'static str {
     if has { "yes" } else { "no" }
 }
 
-fn yes_or_why(has: &Result<(), Refusal>) -> String {
+fn yes_or_why<Why: Display>(has: &Result<(), Why>) -> String {
     has.as_ref().map_or_else(|why| format!("no: {why}"), |()| "yes".to_owned())
 }
 

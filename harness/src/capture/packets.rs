@@ -17,6 +17,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
+use crate::essential::Essential;
 use crate::net::sockopt::{self, ReadOption};
 
 /// How much of a packet is kept: every header, and more payload than a case sends.
@@ -54,8 +55,10 @@ impl Packets {
     pub(crate) fn open_for(ifindex: u32, program: &[sock_filter]) -> Result<Self> {
         // Protocol 0: nothing is received before the filter is in place.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
-            .call(|| "socket(AF_PACKET, SOCK_RAW)".into())?;
+        let fd = match socket(AddressFamily::Packet, SockType::Raw, flags, None) {
+            Err(Errno::EAFNOSUPPORT) => return Err(Error::Missing(Essential::PacketSockets)),
+            opened => opened.call(|| "socket(AF_PACKET, SOCK_RAW)".into())?,
+        };
         setsockopt(&fd, ReceiveTimestampns, &true).call(|| "setsockopt(SO_TIMESTAMPNS)".into())?;
         // Without the capability the system's own limit holds; a loss is noticed anyway.
         let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)

@@ -11,17 +11,23 @@ use serde::{Deserialize, Serialize};
 use crate::guest::modules::CONFIGURATION;
 
 /// The options that a skip, or an error, can be about. No others are kept.
-pub const OPTIONS: [&str; 10] = [
+pub const OPTIONS: [&str; 16] = [
     "CONFIG_BPF_SYSCALL",
+    "CONFIG_CRYPTO_HMAC",
+    "CONFIG_CRYPTO_SHA1",
     "CONFIG_INET_DIAG",
     "CONFIG_INET_DIAG_DESTROY",
     "CONFIG_INET_TCP_DIAG",
     "CONFIG_IO_URING",
     "CONFIG_IPV6",
+    "CONFIG_MPTCP",
+    "CONFIG_MPTCP_IPV6",
     "CONFIG_NF_TABLES",
     "CONFIG_NF_TABLES_INET",
+    "CONFIG_SYN_COOKIES",
     "CONFIG_TCP_AO",
     "CONFIG_TCP_MD5SIG",
+    "CONFIG_UNIX",
 ];
 
 /// How an option was answered.

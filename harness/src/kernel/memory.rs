@@ -12,7 +12,8 @@ use crate::error::{Context, Error, Result};
 use crate::net::witness;
 use crate::trace::MemoryWitness;
 
-/// Where the kernel shows its caches, if it was built to (not with `CONFIG_SLUB_TINY`).
+/// Where the kernel shows its caches, if it was built to: with `CONFIG_SYSFS`, and not with
+/// `CONFIG_SLUB_TINY`.
 const CACHES: &str = "/sys/kernel/slab";
 
 /// The caches that sockets, requests, packets and what hangs on them come from. Where caches are
@@ -58,7 +59,9 @@ impl Held {
     pub fn read() -> Result<Self> {
         let mut objects = BTreeMap::new();
         for (name, key) in caches() {
-            *objects.entry(key).or_default() += objects_of(&name)?;
+            if let Some(count) = objects_of(&name)? {
+                *objects.entry(key).or_default() += count;
+            }
         }
         let bytes = witness::unreclaimable_memory()?;
         Ok(Self { objects, bytes, sockets: witness::tcp_sockets()? })
@@ -141,19 +144,24 @@ fn counts_as(name: &str) -> Option<String> {
     }
 }
 
-/// How many objects of a cache are in use. Only after shrinking it the kernel knows: until
-/// then, free ones that a processor keeps count, too.
-fn objects_of(name: &str) -> Result<i64> {
-    let cache = Path::new(CACHES).join(name);
+/// How many objects of a cache are in use; nothing where the kernel does not count them (it does
+/// with `CONFIG_SLUB_DEBUG`). Only after shrinking the cache it knows: until then, free ones that
+/// a processor keeps count, too.
+fn objects_of(name: &str) -> Result<Option<i64>> {
+    objects_in(&Path::new(CACHES).join(name))
+}
+
+fn objects_in(cache: &Path) -> Result<Option<i64>> {
+    let file = cache.join("objects");
+    if !file.exists() {
+        return Ok(None);
+    }
     let shrink = cache.join("shrink");
     fs::write(&shrink, "1").call(|| format!("write({}, 1)", shrink.display()))?;
-    let file = cache.join("objects");
     let text = fs::read_to_string(&file).call(|| format!("read({})", file.display()))?;
     // All of them, then those of each node: `17 N0=17`.
-    text.split_whitespace()
-        .next()
-        .and_then(|number| number.parse().ok())
-        .ok_or_else(|| Error::unreadable(file.display().to_string(), &text))
+    let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    number.map(Some).ok_or_else(|| Error::unreadable(file.display().to_string(), &text))
 }
 
 #[cfg(test)]
@@ -170,6 +178,16 @@ mod tests {
     #[case("dentry", None)]
     fn caches_of_one_size_are_one(#[case] name: &str, #[case] key: Option<&str>) {
         assert_eq!(counts_as(name).as_deref(), key);
+    }
+
+    #[test]
+    fn a_cache_whose_objects_are_not_counted_is_no_error() {
+        let cache = tempfile::tempdir().expect("a directory");
+        assert_eq!(objects_in(cache.path()).expect("no error"), None);
+        fs::write(cache.path().join("objects"), "17 N0=17\n").expect("a file");
+        assert_eq!(objects_in(cache.path()).expect("a number"), Some(17));
+        fs::write(cache.path().join("objects"), "many\n").expect("a file");
+        assert!(objects_in(cache.path()).is_err());
     }
 
     fn held(objects: &[(&str, i64)], bytes: i64, sockets: i64) -> Held {

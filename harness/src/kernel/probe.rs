@@ -1,9 +1,7 @@
 //! Which kernel this is, and what it offers to a lab.
 
 use std::fmt;
-use std::fs;
 
-use nix::errno::Errno;
 use nix::unistd::{SysconfVar, Uid, sysconf};
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +10,12 @@ use crate::gate::NoGate;
 use crate::kernel::configuration::Configuration;
 use crate::kernel::version::Version;
 use crate::net::family::Family;
-use crate::net::{io_uring, sysctl, witness};
-use crate::process::users::{SECOND_UID, uid_is_mapped};
-use crate::refusal::Refusal;
-use crate::socket::Listener;
+use crate::net::{io_uring, scm_rights, sockopt, sysctl, witness};
+use crate::process::users::{SECOND_UID, is_first_namespace, uid_is_mapped};
+use crate::refusal::{Refusal, answer};
+use crate::socket::ipv6::{self, NoIpv6};
 use crate::socket::multipath::NoMultipath;
+use crate::socket::{Listener, ao, diag, multipath};
 use crate::{bpf, gate, guest};
 
 /// How many processors are online, by the C library: those that this process may not use are
@@ -43,35 +42,52 @@ pub struct Kernel {
     /// The upstream version that the source is of. A distribution's `uname -r` does not
     /// always show it (Debian's 6.1.0-49 is 6.1.174).
     pub version: Version,
-    /// `tcp_migrate_req` can be written.
+    /// `tcp_migrate_req` is there.
     pub has_sysctl: bool,
+    /// Sysctls of a lab's network namespace can be written; else the kernel's answer.
+    #[serde(default = "granted")]
+    pub settings: Result<(), Refusal>,
     /// The kernel counts migrations; it has the code, then (Linux 5.14, 55d444b310c6).
     pub has_counters: bool,
-    /// IPv6 on `lo`.
-    pub has_ipv6: bool,
+    /// IPv6 on `lo`; else why not.
+    #[serde(alias = "has_ipv6", deserialize_with = "answer::deserialize")]
+    pub ipv6: Result<(), NoIpv6>,
     /// nftables in the `inet` family; else why not.
     pub nftables: Result<(), Refusal>,
     /// The gate that labs hold final ACKs with; else why they have none.
     pub gate: Result<gate::GateKind, NoGate>,
-    /// TCP's MD5 signatures.
-    pub has_md5: bool,
-    /// TCP's authentication option; nothing in documents that are older than the question.
-    #[serde(default)]
-    pub has_ao: bool,
+    /// TCP's MD5 signatures; else the kernel's answer.
+    #[serde(alias = "has_md5", deserialize_with = "answer::deserialize")]
+    pub md5: Result<(), Refusal>,
+    /// TCP's authentication option, with HMAC-SHA1; else the kernel's answer.
+    #[serde(default = "not_asked", alias = "has_ao", deserialize_with = "answer::deserialize")]
+    pub ao: Result<(), Refusal>,
+    /// SYN cookies; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub syn_cookies: Result<(), Refusal>,
     /// Sockets can be destroyed by netlink; else the kernel's answer.
     #[serde(default = "not_asked")]
     pub destroy: Result<(), Refusal>,
-    /// Multipath TCP in both families that there are; else why not.
+    /// Multipath TCP over IPv4; else why not.
     #[serde(default = "multipath_not_asked")]
     pub multipath: Result<(), NoMultipath>,
+    /// Multipath TCP over IPv6; else why not.
+    #[serde(default = "multipath_not_asked")]
+    pub multipath_v6: Result<(), NoMultipath>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the kernel's answer.
     #[serde(default = "not_asked")]
     pub programs: Result<(), Refusal>,
-    /// io_uring's rings can be made; else the kernel's answer.
+    /// io_uring's rings can be made, and close descriptors; else the kernel's answer.
     #[serde(default = "not_asked")]
     pub io_uring: Result<(), Refusal>,
+    /// `close_range`; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub close_range: Result<(), Refusal>,
+    /// UNIX sockets; else the kernel's answer.
+    #[serde(default = "not_asked")]
+    pub unix_sockets: Result<(), Refusal>,
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]
     pub may_load_programs: bool,
@@ -81,6 +97,11 @@ pub struct Kernel {
     /// What it was built with, if that is known.
     #[serde(default)]
     pub configuration: Option<Configuration>,
+}
+
+/// In documents of a time when labs that could not write them were no labs.
+fn granted() -> Result<(), Refusal> {
+    Ok(())
 }
 
 /// In documents that are older than the question.
@@ -97,7 +118,8 @@ impl Kernel {
     /// Probes the running kernel. Must run inside a lab: it writes a sysctl and a rule.
     ///
     /// # Errors
-    /// The laboratory broke; a feature that is not there is not an error.
+    /// Something is missing that every case needs, or `SOCKMIG_GATE` is unreadable. A feature that
+    /// is not there, or is refused, is not an error.
     pub fn probe() -> Result<Self> {
         // Without a packet socket there is no witness, and so no lab.
         crate::Capture::start()?.leave_open();
@@ -110,20 +132,24 @@ impl Kernel {
         Ok(Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             version,
-            has_sysctl: sysctl::try_write(sysctl::MIGRATE_REQ, "1").is_ok(),
+            has_sysctl: sysctl::path(sysctl::MIGRATE_REQ).exists(),
+            settings: sysctl::write(sysctl::FIRST_UNPRIVILEGED_PORT, "0").map_err(Refusal::from),
             has_counters: witness::Counters::read()?.get("TCPMigrateReqSuccess").is_some(),
-            has_ipv6: fs::read_to_string("/proc/net/if_inet6")
-                .is_ok_and(|addresses| addresses.lines().any(|line| line.ends_with(" lo"))),
+            ipv6: ipv6::probe(),
             gate: gate::probe(&nftables)?,
             nftables,
-            has_md5: md5_is_there()?,
-            has_ao: crate::socket::ao::probe()?,
-            destroy: crate::socket::diag::probe()?,
-            multipath: crate::socket::multipath::probe(),
+            md5: sign().map_err(Refusal::from),
+            ao: ao::probe().map_err(Refusal::from),
+            syn_cookies: sysctl::read(sysctl::SYNCOOKIES).map(drop).map_err(Refusal::from),
+            destroy: diag::probe().map_err(Refusal::from),
+            multipath: multipath::probe(Family::V4),
+            multipath_v6: multipath::probe(Family::V6),
             has_second_uid: uid_is_mapped(Uid::from_raw(SECOND_UID)),
-            programs: bpf::probe()?,
+            programs: bpf::probe(),
             io_uring: io_uring::probe().map_err(Refusal::from),
-            may_load_programs: bpf::is_privileged()?,
+            close_range: sockopt::probe_close_range().map_err(Refusal::from),
+            unix_sockets: scm_rights::probe().map_err(Refusal::from),
+            may_load_programs: bpf::is_privileged(is_first_namespace()),
             machine_is_ours: guest::is_here(),
             configuration: Configuration::of(&release),
             release,
@@ -166,17 +192,10 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Whether this kernel has signatures.
-///
-/// # Errors
-/// It has them and refuses a key.
-fn md5_is_there() -> Result<bool> {
+/// Has a listener sign what it sends.
+fn sign() -> Result<()> {
     let listener = Listener::unrecorded("a listener to try", Family::V4)?;
-    match listener.sign(b"key") {
-        Ok(()) => Ok(true),
-        Err(e) if e.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => Ok(false),
-        Err(e) => Err(e).call(|| "setsockopt(TCP_MD5SIG)".into()),
-    }
+    listener.sign(b"key").call(|| "setsockopt(TCP_MD5SIG)".into())
 }
 
 /// Debian writes `#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1 (2026-05-30)` into the build.

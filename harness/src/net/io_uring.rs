@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, Probe, opcode, types};
 use nix::errno::Errno;
 
 /// Closes a descriptor (`IORING_OP_CLOSE`), and returns when the kernel says that it is done.
@@ -20,11 +20,18 @@ pub(crate) fn close(descriptor: OwnedFd) -> io::Result<()> {
     Errno::result(done.result()).map(drop).map_err(|_| io::Error::from_raw_os_error(-done.result()))
 }
 
-/// Whether this kernel has rings.
+/// Whether this kernel has rings that close descriptors.
 ///
 /// # Errors
-/// ENOSYS where it is built without, EPERM where they are turned off
-/// (`kernel.io_uring_disabled`).
+/// ENOSYS where it is built without rings, EPERM where they are turned off
+/// (`kernel.io_uring_disabled`), and EINVAL or EOPNOTSUPP before Linux 5.6, whose rings cannot
+/// close.
 pub(crate) fn probe() -> io::Result<()> {
-    IoUring::new(1).map(drop)
+    let ring = IoUring::new(1)?;
+    let mut known = Probe::new();
+    ring.submitter().register_probe(&mut known)?;
+    match known.is_supported(opcode::Close::CODE) {
+        true => Ok(()),
+        false => Err(Errno::EOPNOTSUPP.into()),
+    }
 }

@@ -55,6 +55,15 @@ fn bytes_of(descriptors: usize) -> u32 {
     (descriptors * size_of::<RawFd>()) as u32
 }
 
+/// Whether this kernel has sockets that descriptors can be sent through.
+///
+/// # Errors
+/// EAFNOSUPPORT where it is built without.
+pub(crate) fn probe() -> io::Result<()> {
+    socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    Ok(())
+}
+
 /// Sends data with the numbers of descriptors, none of which has to be open, and says how
 /// many bytes of data the kernel took.
 ///

@@ -232,6 +232,17 @@ pub(crate) fn close_range(descriptor: OwnedFd) -> io::Result<()> {
     Errno::result(done).map(drop).map_err(io::Error::from)
 }
 
+/// Whether this kernel has `close_range`: it is given descriptors that nobody can have open.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9, or what a filter of system calls answers.
+pub(crate) fn probe_close_range() -> io::Result<()> {
+    let beyond = libc::c_uint::MAX;
+    // SAFETY: a descriptor's number is an int, and this one is greater than any.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, beyond, beyond, 0) };
+    Errno::result(done).map(drop).map_err(io::Error::from)
+}
+
 const fn op(code: u32, k: u32) -> sock_filter {
     sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }

@@ -13,6 +13,9 @@ pub const MIGRATE_REQ: &str = "net.ipv4.tcp_migrate_req";
 /// 0: never answer a SYN with a cookie; 1: if the queue of requests is full; 2: always.
 pub const SYNCOOKIES: &str = "net.ipv4.tcp_syncookies";
 
+/// Ports below this are for CAP_NET_BIND_SERVICE.
+pub const FIRST_UNPRIVILEGED_PORT: &str = "net.ipv4.ip_unprivileged_port_start";
+
 /// Where a setting lives: dots become slashes.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name.replace('.', "/"))

@@ -17,7 +17,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
+use crate::essential::Essential;
 use crate::net::network::Network;
+use crate::net::sysctl;
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -49,7 +51,11 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
     let code = match enter_namespaces()
-        .map_err(|e| encode_no_namespaces(&e.to_string()))
+        .map_err(|e| match e {
+            // Nobody refuses anything.
+            Error::Missing(_) => encode_setup_failure(&e.to_string()),
+            refused => encode_no_namespaces(&refused.to_string()),
+        })
         .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
@@ -119,8 +125,15 @@ fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
 fn enter_namespaces() -> Result<()> {
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let privileged = geteuid().is_root() && unshare(spaces).is_ok();
-    if !privileged {
+    let root = geteuid().is_root();
+    let as_root = if root { unshare(spaces) } else { Err(Errno::EPERM) };
+    if as_root.is_err() {
+        if let Some(missing) = Essential::first_missing(root) {
+            return Err(Error::Missing(missing));
+        }
+        if !Essential::UserNamespaces.is_there() {
+            return as_root.call(|| "unshare(CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into());
+        }
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
             .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
         write_proc("/proc/self/setgroups", "deny")?;
@@ -161,8 +174,10 @@ fn set_up_network() -> Result<()> {
     stay_on_this_cpu();
     mount_proc();
     Network::open()?.up("lo")?;
-    // Port 80 is the talk's; the second user of the same-uid rule may bind it too.
-    crate::net::sysctl::write("net.ipv4.ip_unprivileged_port_start", "0")
+    // Port 80 is the talk's; the second user of the same-uid rule may bind it too. Where settings
+    // cannot be written, the cases that need one are skipped.
+    let _ = sysctl::try_write(sysctl::FIRST_UNPRIVILEGED_PORT, "0");
+    Ok(())
 }
 
 /// Each CPU has a queue of its own for what goes through `lo`. A lab that moved from one

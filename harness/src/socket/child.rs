@@ -1,5 +1,6 @@
 //! The server's end of a connection.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -41,10 +42,17 @@ impl Child {
     /// # Errors
     /// `connect` fails.
     pub fn abort(&self) -> Result<()> {
+        self.try_abort().call(|| format!("connect({}, AF_UNSPEC)", self.label()))
+    }
+
+    /// As [`Child::abort`], for a kernel that may refuse: Linux 5.17 was the first to do it to a
+    /// connection of Multipath TCP.
+    ///
+    /// # Errors
+    /// The kernel's own.
+    pub fn try_abort(&self) -> io::Result<()> {
         let act = || Act::Disconnect { socket: self.actor() };
-        self.recorder
-            .act(act, || sockopt::disconnect(&self.socket))
-            .call(|| format!("connect({}, AF_UNSPEC)", self.label()))
+        self.recorder.act(act, || sockopt::disconnect(&self.socket))
     }
 
     /// What the child has from its handshake and its listener: what was negotiated, and

@@ -49,9 +49,9 @@ impl fmt::Display for NoMultipath {
     }
 }
 
-/// Whether this kernel has Multipath TCP.
-pub(crate) fn probe() -> Result<(), NoMultipath> {
-    socket(Family::V4)
+/// Whether this kernel has Multipath TCP in a family.
+pub(crate) fn probe(family: Family) -> Result<(), NoMultipath> {
+    socket(family)
         .map(drop)
         .map_err(|e| NoMultipath::Refused { socket: e.into(), enabled: sysctl::read(ENABLED).ok() })
 }

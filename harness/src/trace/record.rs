@@ -55,6 +55,14 @@ impl Trace {
             .map_or_else(|| address.to_string(), |(_, name)| name.clone())
     }
 
+    /// What the lab did.
+    pub fn acts(&self) -> impl Iterator<Item = &Act> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Act { act, .. } => Some(act),
+            Event::Segment(_) => None,
+        })
+    }
+
     /// The trace as lines, with sequence numbers relative to each connection's
     /// initial ones, in packetdrill's notation.
     pub fn lines(&self) -> Vec<Line> {

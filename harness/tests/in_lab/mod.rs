@@ -46,7 +46,7 @@ impl Need {
     /// Why `kernel` does not meet it, if it does not.
     fn unmet(self, kernel: &Kernel) -> Option<&'static str> {
         let (met, reason) = match self {
-            Self::Ipv6 => (kernel.has_ipv6, "no IPv6"),
+            Self::Ipv6 => (kernel.ipv6.is_ok(), "no IPv6"),
             Self::Nftables => (kernel.nftables.is_ok(), "no nftables"),
             Self::SecondUser => (kernel.has_second_uid, "no second uid"),
             Self::Programs => (kernel.programs.is_ok(), "no eBPF programs"),

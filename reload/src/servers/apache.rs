@@ -85,7 +85,7 @@ fn missing_processors(_: &Kernel) -> Option<String> {
 }
 
 fn missing_processors_or_ipv6(kernel: &Kernel) -> Option<String> {
-    let none = || (!kernel.has_ipv6).then(|| "this kernel has no IPv6 on lo".to_owned());
+    let none = || kernel.ipv6.is_err().then(|| "this kernel has no IPv6 on lo".to_owned());
     missing_processors(kernel).or_else(none)
 }
 

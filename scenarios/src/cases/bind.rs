@@ -45,6 +45,7 @@ const CASES: &[Case] = &[
         must: "EOPNOTSUPP: the option is for sockets of IPv4 and IPv6.",
         source: "sk_setsockopt(): sk_is_inet()",
         settings: Settings::Once,
+        needs: &[Need::UnixSockets],
         wire: WireRule::Silent,
         run: |lab, _| {
             let set = outcome(harness::net::scm_rights::reuse_port_of_unix_socket()?);

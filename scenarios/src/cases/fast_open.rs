@@ -7,7 +7,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Listener, Stream};
 use harness::trace::Part;
 
-use crate::case::{Case, Migration, Setting, Settings};
+use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{
@@ -31,6 +31,7 @@ const CASES: &[Case] = &[
                and the close is not seen on the wire; then W's ACK ends the handshake.",
         source: "inet_csk_listen_stop(), a child in SYN_RECV, 54b92e841937",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: accept_queue,
         expect: |setting| unfinished_child_ended_by_must("close(A)", setting),
         ..Case::DEFAULT
@@ -65,6 +66,7 @@ const CASES: &[Case] = &[
         source: "tcp_rcv_state_process(), a child in SYN_RECV; reqsk_fastopen_remove() of a \
                  listener that is gone",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: accepted_before,
         expect: |_| {
             Expectation::new()
@@ -85,6 +87,7 @@ const CASES: &[Case] = &[
                that is gone.",
         source: "reqsk_fastopen_remove(): lsk->sk_state",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         wire: WireRule::Shows(&[(
             "W",
             "
@@ -112,6 +115,7 @@ const CASES: &[Case] = &[
                ACK. On: B accepts the child, and reads the data and then end of file.",
         source: "inet_csk_listen_stop(); tcp_rcv_state_process(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         run: finished,
         expect: finished_must,
         ..Case::DEFAULT
@@ -194,6 +198,7 @@ const CASES: &[Case] = &[
                data.",
         source: "tcp_try_fastopen(), foc->len == 0; tcp_v4_rcv()",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Settings],
         wire: WireRule::OffAndOn(
             &[(
                 "W",

@@ -8,7 +8,7 @@ use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Listener, Stream};
 
-use crate::case::{Case, Setting, Settings};
+use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::queued_child::hello;
@@ -89,6 +89,7 @@ const CASES: &[Case] = &[
                handshake on one of its members.",
         source: "reuseport_grow(): synq_overflow_ts; tcp_synq_no_recent_overflow()",
         settings: Settings::Families,
+        needs: &[Need::SynCookies],
         // Mostly it waits for nothing: see the function.
         waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),

@@ -10,7 +10,7 @@ use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Client, Listener, Stream, UnixPair};
 use harness::trace::Part;
 
-use crate::case::{Case, Migration, Setting, Settings};
+use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::document::REPLY;
 use crate::judge::expectation::Expectation;
 use crate::prefix::{CaseFile, Prefix};
@@ -93,6 +93,7 @@ const CASES: &[Case] = &[
         documents: &[REPLY.at("third way: descriptors through UNIX sockets")],
         source: "scm_fp_copy(), scm_detach_fds()",
         settings: Settings::Families,
+        needs: &[Need::UnixSockets],
         run: unrelated,
         expect: |_| handed_over_must("close(A)"),
         ..Case::DEFAULT
@@ -106,6 +107,7 @@ const CASES: &[Case] = &[
         source: "the blog post on passing descriptors: sending adds a reference; \
                  unix_scm_to_skb()",
         settings: Settings::Families,
+        needs: &[Need::UnixSockets],
         run: in_flight,
         expect: |_| {
             Expectation::new()
@@ -127,6 +129,7 @@ const CASES: &[Case] = &[
         must: "That is A's close: off, an RST that acknowledges the data; on, the child moves to B.",
         source: "unix_release_sock() drops what is queued: the last reference to A",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::UnixSockets],
         run: lost_in_flight,
         expect: |setting| closed_must("-- close(the UNIX sockets) --", setting),
         ..Case::DEFAULT

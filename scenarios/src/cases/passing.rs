@@ -8,7 +8,7 @@ use harness::net::scm_rights::{self, Receive, exact_room, usual_room};
 use harness::socket::{Listener, Message, UnixPair};
 use harness::{Context, net::witness};
 
-use crate::case::{Case, Setting};
+use crate::case::{Case, Need, Setting};
 use crate::judge::expectation::{Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 
@@ -27,6 +27,7 @@ const CASES: &[Case] = &[
                The others pass A.",
         source: "the blog post on passing descriptors; unix_stream_sendmsg() loops over bytes",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: without_data,
         expect: |_| {
             Expectation::new()
@@ -50,6 +51,7 @@ const CASES: &[Case] = &[
         source: "the blog post on passing descriptors; put_cmsg(), scm_detach_fds(), \
                  scm_max_fds()",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: little_room,
         expect: |_| {
             Expectation::new()
@@ -70,6 +72,7 @@ const CASES: &[Case] = &[
         source: "scm_destroy(); the blog post on passing descriptors: excess descriptors are \
                  closed",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: last_one_dropped,
         expect: |_| {
             Expectation::new()
@@ -86,6 +89,7 @@ const CASES: &[Case] = &[
         must: "Three come, with the data and MSG_CTRUNC; the others cannot be had by another recvmsg.",
         source: "the blog post on passing descriptors; receive_fd(), scm_detach_fds()",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: descriptor_limit,
         expect: |_| {
             Expectation::new()
@@ -102,6 +106,7 @@ const CASES: &[Case] = &[
                None at all is not an error.",
         source: "the blog post on passing descriptors; scm_fp_copy(), SCM_MAX_FD",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: how_many,
         expect: |_| {
             Expectation::new()
@@ -125,6 +130,7 @@ const CASES: &[Case] = &[
                it. The descriptor comes with the first byte of its own data.",
         source: "the blog post on passing descriptors, on recvmsg; unix_stream_read_generic()",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: glued,
         expect: |_| {
             Expectation::new()
@@ -148,6 +154,7 @@ const CASES: &[Case] = &[
                listens until the last one is closed.",
         source: "unix_peek_fds(), scm_detach_fds(), MSG_CMSG_CLOEXEC",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: peek,
         expect: |_| {
             Expectation::new()
@@ -165,6 +172,7 @@ const CASES: &[Case] = &[
         must: "The sender gets EPERM, and nothing arrives.",
         source: "unix_stream_sendmsg(), sk_scm_rights, Linux 6.16",
         wire: WireRule::Silent,
+        needs: &[Need::UnixSockets],
         run: refused_by_receiver,
         expect: |_| {
             Expectation::new()

@@ -3,7 +3,7 @@
 use harness::lab::Lab;
 use harness::socket::wire_client::Draft;
 
-use crate::case::{Case, Settings};
+use crate::case::{Case, Need, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::request::{RESET, data, observe_child};
@@ -25,6 +25,7 @@ const CASES: &[Case] = &[
                too, which accepts W's child. The whole group knows that cookies are in use.",
         source: "cookie_v4_check(), tcp_synq_overflow(): reuse->synq_overflow_ts",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::SynCookies],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| cookie(lab, true),
         expect: |_| {
@@ -45,6 +46,7 @@ const CASES: &[Case] = &[
                ACK, and the cookie is not even checked.",
         source: "cookie_tcp_check(): tcp_synq_no_recent_overflow()",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::SynCookies],
         // Mostly it waits for nothing: see the function.
         waits_for: Lab::JIFFIES_NEAR_ZERO,
         wire: WireRule::Any(AnyWire::TimersFire),

@@ -5,6 +5,7 @@ use std::fmt;
 use harness::gate::NoGate;
 use harness::kernel::Version;
 use harness::refusal::Refusal;
+use harness::socket::ipv6::NoIpv6;
 use harness::socket::multipath::NoMultipath;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,13 @@ pub enum SkipReason {
     },
     /// It harms kernels with a bug, and nobody named it.
     OnlyByName,
-    /// There is no IPv6 on `lo`.
+    /// There is no IPv6 on `lo`, as an older sockmig wrote it.
     NoIpv6,
+    /// IPv6 is there, and turned off.
+    Ipv6Off {
+        /// How.
+        why: NoIpv6,
+    },
     /// The kernel is older than the feature.
     TooOld {
         /// What is missing.
@@ -55,6 +61,19 @@ pub enum SkipReason {
     GateRefused {
         /// With what answers.
         why: NoGate,
+    },
+    /// The kernel, or what stands between it and this process, refuses something with an answer
+    /// that no kernel gives which is built without.
+    Refused {
+        /// What is missing.
+        missing: Feature,
+        /// The answer.
+        why: Refusal,
+    },
+    /// Sysctls cannot be written.
+    SettingsRefused {
+        /// What the kernel answers.
+        why: Refusal,
     },
     /// The kernel is built without Multipath TCP.
     NoMultipath {
@@ -91,6 +110,10 @@ pub enum SkipReason {
 pub enum Newer {
     /// TCP's authentication option.
     Ao,
+    /// `close_range`.
+    CloseRange,
+    /// Rings of io_uring that close descriptors.
+    IoUring,
     /// The code that migrates; the sysctl alone exists.
     MigrationBehindSysctl,
     /// Migration, and its sysctl.
@@ -101,6 +124,8 @@ impl fmt::Display for Newer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ao => "no TCP-AO",
+            Self::CloseRange => "no close_range",
+            Self::IoUring => "no io_uring that closes descriptors",
             Self::MigrationBehindSysctl => "the sysctl is there and does nothing",
             Self::MigrationAndSysctl => "there is no tcp_migrate_req",
         })
@@ -115,6 +140,18 @@ pub enum Feature {
     Md5,
     /// TCP's authentication option.
     Ao,
+    /// The algorithm with which TCP's authentication option signs here.
+    AoAlgorithm,
+    /// SYN cookies.
+    SynCookies,
+    /// IPv6.
+    Ipv6,
+    /// Multipath TCP over IPv6.
+    MultipathV6,
+    /// UNIX sockets.
+    UnixSockets,
+    /// `close_range`, which no option is for.
+    CloseRange,
     /// A gate of either kind.
     Gate(NoGate),
     /// SOCK_DESTROY.
@@ -133,6 +170,12 @@ impl Feature {
         match self {
             Self::Md5 => &["CONFIG_TCP_MD5SIG"],
             Self::Ao => &["CONFIG_TCP_AO"],
+            Self::AoAlgorithm => &["CONFIG_CRYPTO_HMAC", "CONFIG_CRYPTO_SHA1"],
+            Self::SynCookies => &["CONFIG_SYN_COOKIES"],
+            Self::Ipv6 => &["CONFIG_IPV6"],
+            Self::MultipathV6 => &["CONFIG_MPTCP_IPV6"],
+            Self::UnixSockets => &["CONFIG_UNIX"],
+            Self::CloseRange => &[],
             Self::Gate(_) => &["CONFIG_NF_TABLES", "CONFIG_NF_TABLES_INET"],
             Self::Destroy => &["CONFIG_INET_DIAG_DESTROY"],
             Self::SockDiag => &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"],
@@ -147,6 +190,12 @@ impl fmt::Display for Feature {
         match self {
             Self::Md5 => f.write_str("no TCP MD5 signatures"),
             Self::Ao => f.write_str("no TCP-AO"),
+            Self::AoAlgorithm => f.write_str("no HMAC-SHA1 for TCP-AO"),
+            Self::SynCookies => f.write_str("no SYN cookies"),
+            Self::Ipv6 => f.write_str("no IPv6"),
+            Self::MultipathV6 => f.write_str("no Multipath TCP over IPv6"),
+            Self::UnixSockets => f.write_str("no UNIX sockets"),
+            Self::CloseRange => f.write_str("no close_range"),
             Self::Gate(why) => write!(f, "nothing to hold the final ACK with ({why})"),
             Self::Destroy => f.write_str("sockets cannot be destroyed by netlink"),
             Self::SockDiag => f.write_str("netlink does not list sockets"),
@@ -171,7 +220,25 @@ impl fmt::Display for SkipReason {
             Self::NoIpv6 => f.write_str(
                 "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set",
             ),
-            Self::TooOld { missing: missing @ Newer::Ao, since, version } => {
+            Self::Ipv6Off { why: NoIpv6::Socket { .. } } => {
+                f.write_str("IPv6 is turned off at boot (ipv6.disable=1)")
+            }
+            Self::Ipv6Off { why } => {
+                write!(f, "IPv6 is turned off in new network namespaces ({why})")
+            }
+            Self::Refused { missing, why } => {
+                write!(f, "{missing}: it is refused ({why}), by a container's rules for instance")
+            }
+            Self::SettingsRefused { why } => write!(
+                f,
+                "settings cannot be written here ({why}): /proc/sys is read-only in most \
+                 containers"
+            ),
+            Self::TooOld {
+                missing: missing @ (Newer::Ao | Newer::CloseRange | Newer::IoUring),
+                since,
+                version,
+            } => {
                 write!(f, "{missing}: it came with {since}, this is {version}")
             }
             Self::TooOld { missing, since, version } => {
@@ -271,6 +338,21 @@ mod tests {
     #[case(SkipReason::LongTimers { seconds: 31 }, "long-timers")]
     #[case(SkipReason::NoSecondUid, "no-second-uid")]
     #[case(SkipReason::GateRefused { why: no_gate() }, "gate-refused")]
+    #[case(SkipReason::SettingsRefused { why: Errno::EROFS.into() }, "settings-refused")]
+    #[case(
+        SkipReason::Refused { missing: Feature::CloseRange, why: Errno::EPERM.into() },
+        "refused"
+    )]
+    #[case(
+        SkipReason::Ipv6Off {
+            why: NoIpv6::Socket { socket: Errno::EAFNOSUPPORT.into(), disabled_at_boot: true },
+        },
+        "ipv6-off"
+    )]
+    #[case(
+        SkipReason::Ipv6Off { why: NoIpv6::Address { disabled: Some("1".into()) } },
+        "ipv6-off"
+    )]
     #[case(
         SkipReason::BuiltWithout { missing: Feature::Gate(no_gate()), option: "CONFIG_NF_TABLES".into() },
         "built-without"

@@ -67,9 +67,9 @@ impl Initramfs {
     /// Adds the configuration that the kernel was built with.
     ///
     /// # Errors
-    /// It cannot be read, or the archive not written.
-    pub fn configuration(&mut self, config: &Path) -> io::Result<()> {
-        self.file(&name_in(CONFIGURATION), 0o644, &fs::read(config)?)
+    /// The archive cannot be written.
+    pub fn configuration(&mut self, config: &[u8]) -> io::Result<()> {
+        self.file(&name_in(CONFIGURATION), 0o644, config)
     }
 
     /// Adds a file, or a directory with everything in it, at the path that it has here.

@@ -131,11 +131,17 @@ impl Host {
         let temporary = std::env::temp_dir();
         let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
         let directory = Scratch::make(&temporary).map_err(no_room)?;
+        // Such a kernel says itself what it was built with.
+        let told = match &bootable.image {
+            Image::Uml(binary) => Some(Uml::configuration(binary)?.into_bytes()),
+            Image::Pvh(_) | Image::BzImage(_) => None,
+        };
         let write = || {
             let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
             archive.modules(&bootable.modules)?;
             archive.not_given(&bootable.not_given())?;
-            bootable.config.iter().try_for_each(|config| archive.configuration(config))?;
+            let known = bootable.config.as_ref().map(std::fs::read).transpose()?;
+            told.or(known).iter().try_for_each(|config| archive.configuration(config))?;
             let own = archive.written();
             let skip = |path: &Path| shared.without.iter().any(|name| path.ends_with(name));
             shared.paths.iter().try_for_each(|path| archive.share(path, &skip))?;

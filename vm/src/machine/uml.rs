@@ -15,6 +15,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use harness::Context;
+use harness::essential::Essential;
 use harness::{process::subprocess, wait};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
@@ -30,22 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// `SIGKILL`: nobody but us sends it.
 const KILLED: i32 = 9;
 
-/// Without these the suite is never reached, or has no laboratory.
-const INDISPENSABLE: [&str; 13] = [
-    "BINFMT_ELF",
-    "DEVTMPFS",
-    "INET",
-    "NET_NS",
-    "PACKET",
-    "PID_NS",
-    "PRINTK",
-    "PROC_FS",
-    "SSL",
-    "SYSCTL",
-    "SYSFS",
-    "TMPFS",
-    "UNIX",
-];
+/// Without these the suite is never reached.
+const TO_BOOT: [&str; 6] = ["BINFMT_ELF", "DEVTMPFS", "INET", "PRINTK", "SSL", "TMPFS"];
+
+/// What cannot be done without: to reach the suite, or for any case of it. A guest is root.
+fn indispensable() -> impl Iterator<Item = String> {
+    let to_boot = TO_BOOT.iter().map(|option| format!("CONFIG_{option}"));
+    let for_cases = Essential::ALL.into_iter().filter(|each| each.is_for_root());
+    to_boot.chain(for_cases.map(|each| each.option().to_owned()))
+}
 
 /// A User-Mode Linux binary cannot be a machine.
 #[derive(Debug, thiserror::Error)]
@@ -145,11 +139,19 @@ impl Uml {
         let places = [Some("/dev/shm".into()), Some(env::temp_dir()), Some("/tmp".into())];
         Ok(Self {
             binary: binary.into(),
-            initrd: config.has("BLK_DEV_INITRD"),
-            time_travel: config.has("UML_TIME_TRAVEL_SUPPORT"),
+            initrd: config.has("CONFIG_BLK_DEV_INITRD"),
+            time_travel: config.has("CONFIG_UML_TIME_TRAVEL_SUPPORT"),
             memory,
             memory_at: place_for(memory, places.into_iter().flatten())?,
         })
+    }
+
+    /// What a binary was built with, as it prints it: lines `CONFIG_NAME=y` among others.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn configuration(binary: &Path) -> Result<String, Unfit> {
+        Config::of(binary).map(|config| config.lines)
     }
 
     /// Whether its clock can jump.
@@ -215,15 +217,14 @@ impl Config {
     }
 
     fn has(&self, option: &str) -> bool {
-        let on = format!("CONFIG_{option}=y");
+        let on = format!("{option}=y");
         self.lines.lines().any(|line| line == on)
     }
 
     /// What is indispensable and off.
     fn missing(&self) -> Vec<String> {
-        let off = INDISPENSABLE.iter().filter(|option| !self.has(option));
-        let mut missing: Vec<String> = off.map(|option| format!("CONFIG_{option}")).collect();
-        if !self.has("BLK_DEV_INITRD") && !self.has("HOSTFS") {
+        let mut missing: Vec<String> = indispensable().filter(|option| !self.has(option)).collect();
+        if !self.has("CONFIG_BLK_DEV_INITRD") && !self.has("CONFIG_HOSTFS") {
             missing.push("CONFIG_BLK_DEV_INITRD (or CONFIG_HOSTFS)".into());
         }
         missing
@@ -308,19 +309,20 @@ mod tests {
 
     /// As `--showconfig` prints it, without the named options.
     fn config(without: &[&str]) -> Config {
-        let on = INDISPENSABLE.iter().chain(&["BLK_DEV_INITRD", "HOSTFS"]);
-        let lines = on.filter(|option| !without.contains(option));
-        Config { lines: lines.map(|option| format!("CONFIG_{option}=y\n")).collect() }
+        let either = ["CONFIG_BLK_DEV_INITRD", "CONFIG_HOSTFS"].map(str::to_owned);
+        let on = indispensable().chain(either);
+        let lines = on.filter(|option| !without.contains(&option.as_str()));
+        Config { lines: lines.map(|option| format!("{option}=y\n")).collect() }
     }
 
     #[test]
     fn all_that_is_missing_is_named_at_once() {
         let missing = |without| config(without).missing().join(", ");
         assert_eq!(missing(&[]), "");
-        assert_eq!(missing(&["HOSTFS"]), "");
-        assert_eq!(missing(&["BLK_DEV_INITRD"]), "");
-        assert_eq!(missing(&["SSL", "NET_NS"]), "CONFIG_NET_NS, CONFIG_SSL");
-        let options = config(&["SSL", "BLK_DEV_INITRD", "HOSTFS"]).missing();
+        assert_eq!(missing(&["CONFIG_HOSTFS"]), "");
+        assert_eq!(missing(&["CONFIG_BLK_DEV_INITRD"]), "");
+        assert_eq!(missing(&["CONFIG_SSL", "CONFIG_NET_NS"]), "CONFIG_SSL, CONFIG_NET_NS");
+        let options = config(&["CONFIG_SSL", "CONFIG_BLK_DEV_INITRD", "CONFIG_HOSTFS"]).missing();
         assert_eq!(
             Unfit::Without { path: "linux".into(), options }.to_string(),
             "linux was built without CONFIG_SSL, CONFIG_BLK_DEV_INITRD (or CONFIG_HOSTFS); \
@@ -333,7 +335,7 @@ mod tests {
     #[case("# CONFIG_NET_NS is not set\n")]
     #[case("CONFIG_NET_NS_NOT=y\n")]
     fn only_what_is_built_in_counts(#[case] lines: &str) {
-        assert!(!Config { lines: lines.into() }.has("NET_NS"));
+        assert!(!Config { lines: lines.into() }.has("CONFIG_NET_NS"));
     }
 
     fn refused(binary: &Path) -> String {

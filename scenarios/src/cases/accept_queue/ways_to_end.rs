@@ -75,6 +75,7 @@ pub(super) const CASES: &[Case] = &[
         must: "As quiz 1. B's descriptor is outside of the range, and B stays open.",
         source: "__close_range(), filp_close()",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::CloseRange],
         run: |lab, _| ended_by(lab, |lab, a| lab.close_by(a, CloseCall::CloseRange)),
         expect: |setting| ended_by_must("close_range(A, A)", setting),
         ..Case::DEFAULT

@@ -5,7 +5,7 @@ use harness::bpf::{Attach, DROP, PASS, Program, SockArray, Statement, select, wh
 use harness::lab::Lab;
 use harness::trace::Part;
 
-use crate::case::{Case, Need, Settings};
+use crate::case::{Case, Settings};
 use crate::cases::ebpf::path::{Path, SHUT_DOWN, begin, end, go_on, listen};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
@@ -45,7 +45,7 @@ macro_rules! asked {
             must: $must,
             source: $source,
             settings: Settings::FamiliesOffAndOn,
-            needs: &[Need::Programs],
+            needs: Path::$path.needs(),
             waits_for: Path::$path.waits_for(),
             wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, _| asked(lab, Path::$path, Answer::$answer),

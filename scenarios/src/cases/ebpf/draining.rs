@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
         documents: &[TALK.at("workaround 2")],
         source: "the wait is as long as tcp_synack_retries makes it",
         settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Programs],
+        needs: &[Need::Programs, Need::Settings],
         wire: WireRule::Shows(&[
             wires::C_CONNECTS_AND_SENDS,
             (

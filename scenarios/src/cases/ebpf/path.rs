@@ -7,6 +7,7 @@ use harness::lab::Lab;
 use harness::socket::Listener;
 use harness::socket::wire_client::{Draft, WireClient};
 
+use crate::case::Need;
 use crate::steps::fast_open;
 use crate::steps::fast_open::syn_with_data;
 use crate::steps::request::data;
@@ -34,6 +35,14 @@ impl Path {
         match self {
             Self::Timer => FIRST,
             _ => Duration::ZERO,
+        }
+    }
+
+    /// What a case of it with a program needs.
+    pub(super) const fn needs(self) -> &'static [Need] {
+        match self {
+            Self::FastOpen => &[Need::Programs, Need::Settings],
+            _ => &[Need::Programs],
         }
     }
 }

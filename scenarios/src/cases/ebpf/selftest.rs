@@ -45,7 +45,7 @@ macro_rules! selftest {
             source: "selftests/bpf: prog_tests/migrate_reuseport.c, \
                      progs/test_migrate_reuseport.c",
             settings: Settings::Families,
-            needs: &[Need::Programs],
+            needs: &[Need::Programs, Need::Settings],
             waits_for: $long,
             wire: WireRule::Any(AnyWire::ManyConnections),
             run: |lab, _| selftest(lab, State::$state),

@@ -34,7 +34,7 @@ macro_rules! shown {
             source: "struct sk_reuseport_md; bpf_init_reuseport_kern(), \
                      sk_reuseport_is_valid_access()",
             settings: Settings::Families,
-            needs: &[Need::Programs],
+            needs: Path::$path.needs(),
             waits_for: Path::$path.waits_for(),
             wire: WireRule::Any(AnyWire::AnswersAreFacts),
             run: |lab, setting| shown(lab, Path::$path, &BindSpec::$place(setting.family)),

@@ -7,8 +7,8 @@ use harness::socket::{Child, Listener, Stream};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, multipath_counters, observe_child,
-    syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, end, multipath_counters,
+    observe_child, syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{RESET, data};
@@ -111,7 +111,7 @@ pub(super) const CASES: &[Case] = &[
                data, and B accepts a connection of Multipath TCP.",
         source: "mptcp_subflow_init_cookie_req(): mptcp_token_new_request()",
         settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Multipath],
+        needs: &[Need::Multipath, Need::SynCookies],
         wire: WireRule::Shows(&[wires::W_SENDS]),
         run: |lab, _| {
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
@@ -196,7 +196,7 @@ pub(super) fn ends(
     let child = observe_child(lab, b)?;
     lab.observe_counters(&before)?;
     lab.observe_multipath(&before)?;
-    child.map_or(Ok(()), |child| child.abort())?;
+    end(lab, child, w)?;
     lab.observe_service(b)
 }
 

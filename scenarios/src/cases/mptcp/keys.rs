@@ -3,7 +3,7 @@
 //! A client asks for it by MP_CAPABLE in its SYN; the SYN+ACK brings the server's key, and the
 //! segment that ends the handshake brings both sides' keys. Here the client is no socket.
 
-use harness::lab::{Lab, MULTIPATH_WATCHED};
+use harness::lab::{Lab, MULTIPATH_WATCHED, outcome};
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener, Stream};
 use harness::trace::observation::Value;
@@ -17,6 +17,9 @@ pub(super) enum ListenerProtocol {
     Tcp,
     Multipath,
 }
+
+/// What W sends.
+const HELLO_WORLD: &[u8] = b"Hello World";
 
 const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
 
@@ -41,7 +44,7 @@ pub(super) fn syn() -> Draft {
 
 /// Data that ends a handshake of Multipath TCP.
 pub(super) fn data_with(server_key: u64) -> Draft {
-    data().mp_capable(&[CLIENT_KEY, server_key], Some(b"Hello World".len() as u16))
+    data().mp_capable(&[CLIENT_KEY, server_key], Some(HELLO_WORLD.len() as u16))
 }
 
 /// A listens, and has a request of W's.
@@ -71,6 +74,22 @@ pub(super) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<Opti
     Ok(child)
 }
 
+/// Ends the connection of a child that was accepted, of which W would never acknowledge the end.
+/// Where the kernel refuses that, W resets it.
+pub(super) fn end(lab: &mut Lab, child: Option<Child>, w: &mut WireClient) -> harness::Result<()> {
+    let Some(child) = child else { return Ok(()) };
+    let ended = child.try_abort();
+    let refused = ended.is_err();
+    lab.observe(ABORT, outcome(ended));
+    if refused {
+        lab.wire_send(w, &Draft::new("R", 1 + HELLO_WORLD.len() as u32, 0))?;
+    }
+    Ok(())
+}
+
+/// The fact of [`end`].
+const ABORT: &str = "connect(B's child, AF_UNSPEC)";
+
 /// B accepts W's connection, with its data.
 pub(super) fn accepts(agreed: &str, protocol: &str) -> Expectation {
     Expectation::new()
@@ -78,6 +97,7 @@ pub(super) fn accepts(agreed: &str, protocol: &str) -> Expectation {
         .fact("accept(B)", "W's connection")
         .fact("B's child speaks", protocol)
         .fact("recv(B's child)", "`Hello World`")
+        .fact(ABORT, "ok")
         .with(&multipath_counters(i64::from(protocol == "MPTCP")))
 }
 

@@ -13,13 +13,14 @@ use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, listen, observe_child, syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, end, listen, observe_child, syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::data;
 use crate::steps::syn_ack_timer::FIRST;
 
-const NEEDS: &[Need] = &[Need::Multipath, Need::ExplicitOnly];
+/// A cookie brings back the key that is claimed.
+const NEEDS: &[Need] = &[Need::Multipath, Need::SynCookies, Need::ExplicitOnly];
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -60,7 +61,7 @@ pub(super) const CASES: &[Case] = &[
                accepts a TCP connection.",
         source: "subflow_v4_route_req(): is_mptcp; tcp_check_req(): rsk_drop_req()",
         settings: Settings::FamiliesOn,
-        needs: NEEDS,
+        needs: &[Need::Multipath, Need::ExplicitOnly],
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             let (a, mut w) = asked(lab, ListenerProtocol::Multipath, &Draft::syn())?;
@@ -72,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
             let child = observe_child(lab, &b)?;
             lab.observe_counters(&before)?;
             lab.observe_multipath(&before)?;
-            child.map_or(Ok(()), |child| child.abort())
+            end(lab, child, &mut w)
         },
         expect: |_| {
             accepts("TCP", "TCP")
@@ -99,7 +100,7 @@ pub(super) const CASES: &[Case] = &[
             close(lab, a)?;
             ended(lab, &mut w, key)?;
             let c = claims(lab, key, None)?;
-            accepted(lab, b, c)
+            accepted(lab, &mut w, b, c)
         },
         expect: |_| must("TCP").fact("answer to data", ACKNOWLEDGED),
         ..Case::DEFAULT
@@ -123,7 +124,7 @@ pub(super) const CASES: &[Case] = &[
             let b = lab.listen_multipath("B")?;
             close(lab, a)?;
             let c = claims(lab, key, None)?;
-            accepted(lab, b, c)
+            accepted(lab, &mut w, b, c)
         },
         expect: |_| must("TCP"),
         ..Case::DEFAULT
@@ -161,7 +162,7 @@ fn timer(lab: &mut Lab, of_b: ListenerProtocol) -> harness::Result<()> {
     lab.observe("TCPMigrateReqSuccess by the timer", moved);
     let c = claims(lab, key, Some(&b))?;
     ended(lab, &mut w, key)?;
-    accepted(lab, b, c)
+    accepted(lab, &mut w, b, c)
 }
 
 fn close(lab: &mut Lab, a: Listener) -> harness::Result<()> {
@@ -177,11 +178,11 @@ fn ended(lab: &mut Lab, w: &mut WireClient, key: u64) -> harness::Result<()> {
 }
 
 /// B accepts W's connection; `c` was there for V.
-fn accepted(lab: &mut Lab, b: Listener, c: Listener) -> harness::Result<()> {
+fn accepted(lab: &mut Lab, w: &mut WireClient, b: Listener, c: Listener) -> harness::Result<()> {
     let before = lab.counters()?;
     let child = observe_child(lab, &b)?;
     lab.observe_multipath(&before)?;
-    child.map_or(Ok(()), |child| child.abort())?;
+    end(lab, child, w)?;
     lab.close(c);
     lab.close(b);
     Ok(())
