@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("packages/suse", Needs::Tools(&[DPKG, RPM, ZSTD, XZ]), suse),
     ("packages/amazon", Needs::Tools(&[DPKG, RPM, XZ]), amazon),
     ("packages/arch", Needs::Tools(&[DPKG, BSDTAR, ZSTD, XZ]), arch),
+    ("packages/a_build", Needs::Tools(&[DPKG, XZ]), build),
     ("packages/installed", Needs::Tools(&[DPKG, OVERLAY, XZ]), installed),
 ];
 
@@ -353,6 +354,24 @@ fn arch(kernels: &Kernels) {
         &[],
     );
     work.assert_whole(&work.boot(&text(&work.at("linux-1-1-x86_64.pkg.tar.zst"))));
+}
+
+/// A tree as `make` leaves it: the image, the modules where they were built, and their lists.
+fn build(kernels: &Kernels) {
+    let work = Workplace::new(kernels);
+    work.stage("stage", &AMAZON);
+    work.sh(
+        "mkdir -p tree/arch/x86/boot
+        mv stage/boot/vmlinuz-* tree/arch/x86/boot/bzImage
+        mv stage/boot/config-* tree/.config
+        mv stage/lib/modules/*/modules.builtin tree/ || true
+        mv stage/lib/modules/*/kernel/* tree/
+        cd tree
+        find . -name '*.ko' | sed 's,^\\./,,; s,ko$,o,' >modules.order
+        touch vmlinux.o Module.symvers",
+        &[],
+    );
+    work.assert_whole(&work.boot(&text(&work.at("tree"))));
 }
 
 /// A system of its own for one command, in which a kernel of this machine's release is

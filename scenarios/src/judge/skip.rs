@@ -57,6 +57,18 @@ pub enum SkipReason {
         /// The option.
         option: String,
     },
+    /// The feature is in a module that this guest was not given, or may be, where the
+    /// configuration is not known.
+    NotGiven {
+        /// What is missing.
+        missing: Feature,
+        /// The option, if the configuration says that it is a module.
+        option: Option<String>,
+        /// The module.
+        module: String,
+        /// The packages that should have it, if that is known.
+        packages: Vec<String>,
+    },
     /// A gate is refused, by a container for instance.
     GateRefused {
         /// With what answers.
@@ -185,6 +197,22 @@ impl Feature {
     }
 }
 
+/// The modules that an option makes when it is answered with `m`; one of them is enough, as their
+/// names have changed. None for options that no guest needs as a module.
+pub fn modules_of(option: &str) -> &'static [&'static str] {
+    match option {
+        "CONFIG_CRYPTO_HMAC" => &["hmac"],
+        // `sha1_generic` up to Linux 6.15.
+        "CONFIG_CRYPTO_SHA1" => &["sha1_generic", "sha1"],
+        "CONFIG_INET_DIAG" => &["inet_diag"],
+        "CONFIG_INET_TCP_DIAG" => &["tcp_diag"],
+        "CONFIG_IPV6" => &["ipv6"],
+        "CONFIG_NF_TABLES" => &["nf_tables"],
+        "CONFIG_UNIX" => &["unix"],
+        _ => &[],
+    }
+}
+
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -256,6 +284,20 @@ impl fmt::Display for SkipReason {
             Self::NoModule { missing, option } => {
                 write!(f, "{missing}: {option} is a module here, and it cannot be loaded")
             }
+            Self::NotGiven { missing, option, module, packages } => {
+                let given = Giving(packages);
+                match option {
+                    Some(option) => write!(
+                        f,
+                        "{missing}: {option} is a module, and {module} was not given; {given}"
+                    ),
+                    None => write!(
+                        f,
+                        "{missing}: the module {module} was not given, if it is one in this kernel, \
+                         whose configuration is not known; {given}"
+                    ),
+                }
+            }
             Self::GateRefused { why } => {
                 write!(f, "nothing to hold the final ACK with ({why})")
             }
@@ -283,6 +325,23 @@ impl fmt::Display for SkipReason {
                 f.write_str("a second user is needed: run as root, or map a second uid")
             }
             Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+/// How to give a module that these packages have.
+struct Giving<'p>(&'p [String]);
+
+impl fmt::Display for Giving<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("give it with --modules"),
+            [package] => write!(f, "give {package} as well, with a + between the packages"),
+            [more @ .., last] => write!(
+                f,
+                "give {} or {last} as well, with a + between the packages",
+                more.join(", ")
+            ),
         }
     }
 }
@@ -356,6 +415,15 @@ mod tests {
     #[case(
         SkipReason::BuiltWithout { missing: Feature::Gate(no_gate()), option: "CONFIG_NF_TABLES".into() },
         "built-without"
+    )]
+    #[case(
+        SkipReason::NotGiven {
+            missing: Feature::SockDiag,
+            option: None,
+            module: "tcp_diag".into(),
+            packages: vec!["linux-modules-6.8".into()],
+        },
+        "not-given"
     )]
     #[case(
         SkipReason::TooOld {
