@@ -11,9 +11,11 @@ mod connection;
 mod control;
 pub mod delay_line;
 mod driver;
+mod exchange;
 pub mod flood;
 pub mod listener_monitor;
 
 pub use attempt::{Attempt, Outcome, Record};
 pub use clients::{Held, Load};
 pub use control::LoadControl;
+pub use exchange::Exchange;

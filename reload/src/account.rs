@@ -57,6 +57,8 @@ pub struct ReloadFound {
     /// How many children waited to be accepted when listeners that closed were last seen:
     /// they are lost as well, if nothing migrates.
     pub queued: u64,
+    /// Whether a close left no other listener.
+    pub emptied: bool,
     /// When clients were lost, in milliseconds from the order to stop.
     pub lost_at_ms: Vec<f64>,
     /// From SYN to the answer's first byte, in microseconds: of clients that were done
@@ -166,6 +168,7 @@ fn start(reload: &Reload, changes: &[ListenerChange], handshakes: &[Handshake]) 
         close_us: closes.last.map(took),
         expected: closes.expected,
         queued: if reload.drained { 0 } else { closes.queued },
+        emptied: closes.emptied,
         counters: reload.counters.clone(),
         ..ReloadFound::default()
     }

@@ -1,5 +1,10 @@
 //! The list of all ways of reloading: everything else takes them from here.
 
+use std::path::Path;
+
+use harness::process::entry;
+
+use crate::server_file::Definition;
 use crate::strategy::Strategy;
 use crate::{own, servers};
 
@@ -13,6 +18,26 @@ pub fn by_id(id: &str) -> Option<Strategy> {
     all().into_iter().find(|strategy| strategy.id == id)
 }
 
+/// The strategy that a server's file describes.
+pub fn described(definition: Definition) -> Strategy {
+    servers::strategy(definition)
+}
+
+/// The files that a server gets, each with its name, when a generation has this many workers: as
+/// it starts, and where values differ after a reload, as they are then.
+pub fn generated(definition: &Definition, workers: u32) -> [Vec<(String, String)>; 2] {
+    let place = entry::scratch_place(&definition.texts()).unwrap_or(Path::new("/mnt"));
+    [false, true].map(|is_reloaded| {
+        let names = servers::names(definition, place, workers, is_reloaded);
+        servers::generated(&definition.file, &names)
+    })
+}
+
+/// The text of a server's file that this program has in it.
+pub fn text(id: &str) -> Option<&'static str> {
+    servers::SHIPPED.iter().find(|(shipped, _)| *shipped == id).map(|(_, text)| *text)
+}
+
 /// The strategies whose ids start with one of `prefixes`; all of them if `prefixes` is empty.
 ///
 /// # Errors
@@ -21,7 +46,7 @@ pub fn select(prefixes: &[String]) -> std::result::Result<Vec<Strategy>, String>
     let all = all();
     for prefix in prefixes {
         if !all.iter().any(|strategy| strategy.id.starts_with(prefix.as_str())) {
-            let ids: Vec<&str> = all.iter().map(|strategy| strategy.id).collect();
+            let ids: Vec<&str> = all.iter().map(|strategy| strategy.id.as_str()).collect();
             return Err(format!(
                 "no strategy has a name that starts with `{prefix}`; there are {}",
                 ids.join(", ")
@@ -42,7 +67,7 @@ mod tests {
     #[test]
     fn ids_are_unique_and_told_in_a_sentence() {
         let all = all();
-        let ids: HashSet<&str> = all.iter().map(|strategy| strategy.id).collect();
+        let ids: HashSet<&str> = all.iter().map(|strategy| strategy.id.as_str()).collect();
         assert_eq!(ids.len(), all.len());
         for strategy in &all {
             assert!(strategy.does.ends_with('.') && !strategy.does.contains('\n'));

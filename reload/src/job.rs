@@ -1,19 +1,23 @@
 //! What one lab does: a server, a load, and some reloads.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::load::listener_monitor::ListenerMonitor;
 use harness::net::witness::Counters;
 use harness::process::Returned;
-use harness::{Result, net::sysctl, process::entry};
+use harness::{net::sysctl, process::entry};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
 use crate::catalogue;
 use crate::counters::SHOWN;
+use crate::failure::{Failure, Result};
 use crate::loading::{Loading, pass};
-use crate::strategy::{Server, ServerEnv, StrategyNeed};
+use crate::server_file::Definition;
+use crate::servers;
+use crate::strategy::{OwnStart, Server, ServerEnv, ServerKind};
 use crate::window::Window;
 
 /// How the work of these labs begins.
@@ -30,6 +34,8 @@ const START: Duration = Duration::from_millis(100);
 pub struct Job {
     /// The strategy's id.
     pub strategy: String,
+    /// The server's file, where it is not one of our own.
+    pub server: Option<Definition>,
     /// One reload each, with `tcp_migrate_req` off or on. Where the kernel has no such
     /// setting, all are off.
     pub settings: Vec<bool>,
@@ -84,27 +90,18 @@ impl Job {
 pub(crate) fn lab_work(work: &str) -> Option<Returned> {
     let job = work.strip_prefix(PREFIX)?;
     let found = serde_json::from_str::<Job>(job)
-        .map_err(|e| format!("a job that cannot be read: {e}"))
-        .and_then(|job| run(&job).map_err(|e| e.to_string()));
+        .map_err(|e| Failure::Lab(format!("a job that cannot be read: {e}")))
+        .and_then(|job| run(&job));
     Some(Returned::json(&found, vec![]))
 }
 
 fn run(job: &Job) -> Result<Found> {
     entry::use_every_cpu()?;
     entry::use_every_descriptor()?;
-    let strategy = catalogue::by_id(&job.strategy)
-        .ok_or_else(|| harness::Error::unreadable("a strategy", job.strategy.as_str()))?;
-    let is_real_server = matches!(strategy.needs, StrategyNeed::Server(_));
-    let directory = is_real_server.then(entry::scratch).transpose()?;
-    let env = ServerEnv {
-        workers: job.workers,
-        pause: job.pause,
-        directory: directory.unwrap_or_default(),
-    };
-    let mut server = (strategy.start)(&env)?;
+    let mut server = start(job)?;
     let epoch = Instant::now();
-    let monitor = ListenerMonitor::start(epoch);
-    let loading = Loading::start(&job.window, job.rate, epoch)?;
+    let monitor = ListenerMonitor::start(epoch, server.family());
+    let loading = Loading::start(&job.window, job.rate, server.exchange(), epoch)?;
     // Until clients are answered at the rate at which they come.
     pass(job.before());
     let found = job
@@ -114,10 +111,27 @@ fn run(job: &Job) -> Result<Found> {
         .collect::<Result<Vec<_>>>()
         .and_then(|reloads| {
             let record = loading.finish()?;
-            account::found(&job.window, &record, &reloads, &monitor.finish()?)
+            Ok(account::found(&job.window, &record, &reloads, &monitor.finish()?)?)
         });
-    // A server that died explains whatever else failed.
-    server.alive().and(found)
+    match found {
+        Err(Failure::Server(why)) => Err(Failure::Server(why)),
+        // A server that died explains whatever else failed.
+        other => server.alive().and(other),
+    }
+}
+
+/// Starts the job's server, with a directory for what it writes.
+fn start(job: &Job) -> Result<Box<dyn Server>> {
+    let env = |directory| ServerEnv { workers: job.workers, pause: job.pause, directory };
+    if let Some(server) = &job.server {
+        entry::own_shared_memory()?;
+        return servers::start(server, &env(entry::scratch(&server.texts())?));
+    }
+    let strategy = catalogue::by_id(&job.strategy);
+    match strategy.map(|strategy| strategy.server) {
+        Some(ServerKind::Own { start: OwnStart(start), .. }) => start(&env(PathBuf::new())),
+        _ => Err(harness::Error::unreadable("a strategy", job.strategy.as_str()).into()),
+    }
 }
 
 /// One reload, with enough time around it that everything that it does to clients falls

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use harness::gate::Hold;
 use harness::load::delay_line::{self, FarEnd};
-use harness::load::{Load, LoadControl, Record};
+use harness::load::{Exchange, Load, LoadControl, Record};
 use harness::{Error, PORT, Result, wait};
 
 use crate::window::Window;
@@ -30,8 +30,14 @@ enum Means {
 }
 
 impl Loading {
-    /// Starts a load through `window`. The server must listen already.
-    pub(crate) fn start(window: &Window, rate: u32, epoch: Instant) -> Result<Self> {
+    /// Starts a load through `window`, each of whose clients has this exchange. The server must
+    /// listen already.
+    pub(crate) fn start(
+        window: &Window,
+        rate: u32,
+        exchange: Exchange,
+        epoch: Instant,
+    ) -> Result<Self> {
         let control = Arc::new(LoadControl::default());
         let its = Arc::clone(&control);
         let (server, sources): (Ipv4Addr, Vec<Ipv4Addr>) = match window {
@@ -49,6 +55,7 @@ impl Loading {
             rate,
             patience: PATIENCE,
             held: window.held(),
+            exchange,
         };
         let work = move || load.run(epoch, &its);
         let means = match window {

@@ -35,6 +35,8 @@ pub struct Closes {
     pub expected: f64,
     /// How many children were in the queues of those that closed.
     pub queued: u64,
+    /// Whether a close left no other listener of the same family.
+    pub emptied: bool,
 }
 
 /// Looks at what closed `during` a reload in which a program left the old generation
@@ -55,6 +57,7 @@ pub fn closes(
                 found.closed += 1;
                 found.queued += u64::from(after.queues.get(gone).copied().unwrap_or_default());
                 found.last = Some(after.at);
+                found.emptied |= after.listeners.is_empty();
                 let given = |shake: &Handshake| match steered {
                     None => share(changes, *gone, shake.start),
                     Some(since) if shake.start < since => 1.0 / old.len() as f64,
@@ -121,7 +124,7 @@ mod tests {
     fn two_of_four_after_a_window_lose_half_of_it() {
         let found = closes_of(&[(0, &[1, 2]), (100, &[1, 2, 3, 4]), (200, &[3, 4])], 50, 300);
         close_to(&found, 2, 20.0);
-        assert_eq!(found.last, Some(MS * 200));
+        assert_eq!((found.last, found.emptied), (Some(MS * 200), false));
     }
 
     #[test]
@@ -137,7 +140,9 @@ mod tests {
 
     #[test]
     fn while_nobody_listens_everybody_is_refused() {
-        close_to(&closes_of(&[(0, &[1]), (100, &[]), (107, &[2])], 50, 300), 1, 47.0);
+        let found = closes_of(&[(0, &[1]), (100, &[]), (107, &[2])], 50, 300);
+        close_to(&found, 1, 47.0);
+        assert!(found.emptied);
     }
 
     #[test]

@@ -8,19 +8,12 @@ use std::time::Duration;
 use harness::process::worker::CloseMode;
 
 use self::workers::{How, Workers};
-use crate::strategy::{ListenerEffect, Strategy, StrategyNeed};
+use crate::failure::Result;
+use crate::strategy::{ListenerEffect, OwnNeed, OwnStart, Server, ServerEnv, ServerKind, Strategy};
 
 /// Ours.
 pub(crate) fn strategies() -> Vec<Strategy> {
-    let own = |id, does, effect, start| Strategy {
-        id,
-        does,
-        effect,
-        takes: Duration::ZERO,
-        most: None,
-        needs: StrategyNeed::Nothing,
-        start,
-    };
+    let own = |id, does, effect, start| strategy(id, does, effect, OwnNeed::Nothing, start);
     vec![
         own(
             "own/naive",
@@ -59,25 +52,38 @@ pub(crate) fn strategies() -> Vec<Strategy> {
             ListenerEffect::CloseLeavingNobody,
             |env| Workers::start(env, How::Restart),
         ),
-        Strategy {
-            needs: StrategyNeed::Programs,
-            ..own(
-                "own/ebpf-drain",
-                "A program gives new clients to new workers; the old ones wait until no request \
-                 of theirs is left, accept until EAGAIN, and close.",
-                ListenerEffect::CloseWhenIdle,
-                |env| Workers::start(env, How::Steer(CloseMode::AfterDraining)),
-            )
-        },
-        Strategy {
-            needs: StrategyNeed::Migration,
-            ..own(
-                "own/ebpf-migrate",
-                "A program gives new clients, and whatever migrates, to new workers; the old \
-                 ones close at once.",
-                ListenerEffect::CloseAndProgramMigrates,
-                |env| Workers::start(env, How::Steer(CloseMode::AtOnce)),
-            )
-        },
+        strategy(
+            "own/ebpf-drain",
+            "A program gives new clients to new workers; the old ones wait until no request of \
+             theirs is left, accept until EAGAIN, and close.",
+            ListenerEffect::CloseWhenIdle,
+            OwnNeed::Programs,
+            |env| Workers::start(env, How::Steer(CloseMode::AfterDraining)),
+        ),
+        strategy(
+            "own/ebpf-migrate",
+            "A program gives new clients, and whatever migrates, to new workers; the old ones \
+             close at once.",
+            ListenerEffect::CloseAndProgramMigrates,
+            OwnNeed::Migration,
+            |env| Workers::start(env, How::Steer(CloseMode::AtOnce)),
+        ),
     ]
+}
+
+fn strategy(
+    id: &str,
+    does: &str,
+    effect: ListenerEffect,
+    needs: OwnNeed,
+    start: fn(&ServerEnv) -> Result<Box<dyn Server>>,
+) -> Strategy {
+    Strategy {
+        id: id.to_owned(),
+        does: does.to_owned(),
+        effect,
+        takes: Duration::ZERO,
+        most: None,
+        server: ServerKind::Own { needs, start: OwnStart(start) },
+    }
 }

@@ -35,6 +35,7 @@ pub struct ReloadRow {
     expected: f64,
     queued: u64,
     closed: u64,
+    emptied: u64,
     close_us: Vec<u64>,
     quiet: Histogram<u64>,
     near: Histogram<u64>,
@@ -71,6 +72,10 @@ pub struct Summary {
     pub queued_per_reload: f64,
     /// How many listeners closed at each.
     pub closed_per_reload: f64,
+    /// In how many reloads a close left no other listener. Nothing in documents of before it was
+    /// counted.
+    #[serde(default)]
+    pub emptied: Option<u64>,
     /// From the order to stop until the last listener was gone, in milliseconds: the median
     /// and the longest. Nothing where no listener closes.
     pub close_ms: Option<(f64, f64)>,
@@ -128,6 +133,7 @@ impl ReloadRow {
             expected: 0.0,
             queued: 0,
             closed: 0,
+            emptied: 0,
             close_us: vec![],
             quiet: histogram(),
             near: histogram(),
@@ -150,6 +156,7 @@ impl ReloadRow {
             self.queued += found.queued;
         }
         self.closed += u64::from(found.closed);
+        self.emptied += u64::from(found.emptied);
         self.close_us.extend(found.close_us);
         self.lost_at_ms.extend(&found.lost_at_ms);
         for (latencies, histogram) in
@@ -194,6 +201,7 @@ impl ReloadRow {
             expected_per_reload: self.expected / reloads,
             queued_per_reload: self.queued as f64 / reloads,
             closed_per_reload: self.closed as f64 / reloads,
+            emptied: Some(self.emptied),
             close_ms: close_ms
                 .map(|(median, longest)| (*median as f64 / 1e3, *longest as f64 / 1e3)),
             quiet_ms: Latency::of(&self.quiet),
@@ -229,6 +237,18 @@ impl Latency {
 }
 
 impl Summary {
+    /// What it does to listeners: as is known of the strategy, else as was seen.
+    pub fn seen_effect(&self) -> ListenerEffect {
+        match self.effect {
+            ListenerEffect::Observed if self.closed_per_reload == 0.0 => ListenerEffect::StayOpen,
+            ListenerEffect::Observed if self.emptied == Some(0) => ListenerEffect::Close,
+            ListenerEffect::Observed if self.emptied.is_some() => {
+                ListenerEffect::CloseLeavingNobody
+            }
+            known => known,
+        }
+    }
+
     /// How many clients got no answer.
     pub fn lost(&self) -> u64 {
         self.outcomes.iter().filter(|(outcome, _)| outcome.is_loss()).map(|(_, count)| count).sum()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::load::{Load, LoadControl, Outcome};
+use harness::load::{Exchange, Load, LoadControl, Outcome};
 use harness::process::Returned;
 use harness::process::worker::{Orders, Service, Source, WorkerProcess};
 use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, wait};
@@ -83,6 +83,7 @@ fn run(stopped: Stopped) -> Result<Outcomes> {
         rate: RATE,
         patience: if stopped.killed { LONG_PATIENCE } else { PATIENCE },
         held: None,
+        exchange: Exchange::default(),
     };
     let control = Arc::new(LoadControl::default());
     let its = Arc::clone(&control);

@@ -1,18 +1,23 @@
 //! What a way of reloading a server is: its name, what it needs, and how it is started.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use harness::Result;
+use harness::Family;
 use harness::kernel::{Kernel, Migration};
+use harness::load::Exchange;
 use serde::{Deserialize, Serialize};
+
+use crate::failure::Result;
+use crate::server_file::{Definition, find};
 
 /// A way of reloading a server.
 pub struct Strategy {
-    /// Its name, a path of two parts: who reloads, and how.
-    pub id: &'static str,
+    /// Its name, as a rule a path of two parts: who reloads, and how.
+    pub id: String,
     /// What happens at a reload, in a sentence.
-    pub does: &'static str,
+    pub does: String,
     /// What that means for the listeners.
     pub effect: ListenerEffect,
     /// How long one reload takes at least.
@@ -20,51 +25,151 @@ pub struct Strategy {
     /// How many clients a second it is made for at most, if that is few: it gets no more,
     /// whatever was asked for.
     pub most: Option<u32>,
-    /// What it needs besides sockets and our own workers.
-    pub needs: StrategyNeed,
-    pub(crate) start: fn(&ServerEnv) -> Result<Box<dyn Server>>,
+    /// Whose server it is.
+    pub server: ServerKind,
 }
 
+/// Whose server a strategy reloads.
+pub enum ServerKind {
+    /// Workers of this project.
+    Own {
+        /// What it needs besides sockets.
+        needs: OwnNeed,
+        /// How the workers start.
+        start: OwnStart,
+    },
+    /// A server that others wrote, described by a file.
+    Foreign(Box<Definition>),
+}
+
+/// Starts workers of this project.
+pub struct OwnStart(pub(crate) fn(&ServerEnv) -> Result<Box<dyn Server>>);
+
 impl Strategy {
-    /// What keeps it from being measured here, if anything does, and what to do about it.
-    pub fn missing(&self, kernel: &Kernel) -> Option<String> {
-        match self.needs {
-            StrategyNeed::Nothing => None,
-            StrategyNeed::Server(program) => match program.find() {
-                None => Some(format!(
-                    "there is no {} on the PATH; {}",
-                    program.names.join(" or "),
-                    program.install
-                )),
-                Some(_) => (program.missing)(kernel),
-            },
-            StrategyNeed::Migration if kernel.migration() != Migration::Works => {
-                // It would take the program, and never ask it.
-                Some("this kernel cannot migrate; Linux 5.14 and later can".into())
+    /// What keeps it from being measured here, if anything does.
+    pub fn missing(&self, kernel: &Kernel) -> Option<Unmet> {
+        match &self.server {
+            ServerKind::Own { needs: OwnNeed::Nothing, .. } => None,
+            // The kernel would take the program, and never ask it.
+            ServerKind::Own { needs: OwnNeed::Migration, .. }
+                if kernel.migration() != Migration::Works =>
+            {
+                Some(Unmet::Migration)
             }
-            StrategyNeed::Programs | StrategyNeed::Migration => {
-                kernel.programs.as_ref().err().map(|errno| {
-                    let advice = match kernel.may_load_programs {
-                        true => "the kernel has no eBPF, or something forbids it",
-                        false => "run as root, outside of containers",
-                    };
-                    format!("loading an eBPF program is {errno}: {advice}")
-                })
-            }
+            ServerKind::Own { .. } => kernel.programs.as_ref().err().map(|errno| Unmet::Programs {
+                refusal: errno.to_string(),
+                may_load: kernel.may_load_programs,
+            }),
+            ServerKind::Foreign(server) => missing_of(server, kernel),
+        }
+    }
+
+    /// The server's file, if it has one.
+    pub fn definition(&self) -> Option<&Definition> {
+        match &self.server {
+            ServerKind::Own { .. } => None,
+            ServerKind::Foreign(definition) => Some(definition),
         }
     }
 }
 
-/// Where a program is, by the PATH and where servers usually are.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let is_program = |file: &PathBuf| {
-        use std::os::unix::fs::PermissionsExt;
-        file.metadata()
-            .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path).chain(usual).map(|place| place.join(name)).find(is_program)
+fn missing_of(server: &Definition, kernel: &Kernel) -> Option<Unmet> {
+    let no_ipv6 = || (server.file.needs.ipv6 && kernel.ipv6.is_err()).then_some(Unmet::Ipv6);
+    unmet_without_lab(server).or_else(no_ipv6)
+}
+
+/// What keeps a server from being measured here, as far as that is known without a lab.
+pub fn unmet_without_lab(server: &Definition) -> Option<Unmet> {
+    let file = &server.file;
+    let names = file.program_names();
+    // What a placeholder stands for is known when it runs.
+    let is_template = |name: &&str| name.contains('{');
+    if !names.iter().any(|name| is_template(name) || find::find(name, &server.here).is_some()) {
+        return Some(Unmet::Program {
+            names: names.into_iter().map(str::to_owned).collect(),
+            install: file.install.clone(),
+        });
+    }
+    let others = file.needs.programs.as_slice();
+    if let Some(other) = others.iter().find(|name| find::find(name, &server.here).is_none()) {
+        return Some(Unmet::Program { names: vec![other.clone()], install: String::new() });
+    }
+    let missing_path = file.paths.iter().find(|(_, places)| {
+        !places.as_slice().iter().any(|place| std::path::Path::new(place).exists())
+    });
+    if let Some((name, places)) = missing_path {
+        return Some(Unmet::Path { name: name.clone(), places: places.as_slice().to_vec() });
+    }
+    let here = u32::try_from(harness::kernel::processors().unwrap_or(1)).unwrap_or(u32::MAX);
+    let needed = file.needs.processors;
+    (here < needed).then_some(Unmet::Processors { needed, here })
+}
+
+/// What a strategy needs and this machine has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// A server's program.
+    Program {
+        /// What it may be called.
+        names: Vec<String>,
+        /// What to do about it; may be empty.
+        install: String,
+    },
+    /// A directory or a file of a server.
+    Path {
+        /// What the server's file calls it.
+        name: String,
+        /// Where it may be.
+        places: Vec<String>,
+    },
+    /// Processors.
+    Processors {
+        /// How many.
+        needed: u32,
+        /// How many there are.
+        here: u32,
+    },
+    /// IPv6 on the loopback interface.
+    Ipv6,
+    /// A kernel that migrates.
+    Migration,
+    /// Permission to load eBPF programs, or a kernel that has them.
+    Programs {
+        /// The kernel's answer.
+        refusal: String,
+        /// Whether this user may load programs.
+        may_load: bool,
+    },
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program { names, install } => {
+                let names = names.join(" or ");
+                match names.contains('/') {
+                    true => write!(f, "there is no program {names}")?,
+                    false => write!(f, "there is no {names} on the PATH")?,
+                }
+                if install.is_empty() { Ok(()) } else { write!(f, "; {install}") }
+            }
+            Self::Path { name, places } => {
+                write!(f, "{{{name}}} is in none of {}", places.join(", "))
+            }
+            Self::Processors { needed, here } => {
+                write!(f, "it takes {needed} processors, and this machine has {here}")
+            }
+            Self::Ipv6 => f.write_str("this kernel has no IPv6 on lo"),
+            Self::Migration => f.write_str("this kernel cannot migrate; Linux 5.14 and later can"),
+            Self::Programs { refusal, may_load } => {
+                let advice = match may_load {
+                    true => "the kernel has no eBPF, or something forbids it",
+                    false => "run as root, outside of containers",
+                };
+                write!(f, "loading an eBPF program is {refusal}: {advice}")
+            }
+        }
+    }
 }
 
 /// What a reload does to the group of listeners. What it may lose follows from that.
@@ -86,46 +191,21 @@ pub enum ListenerEffect {
     /// Listeners close and leave their group empty: there is no target to migrate to.
     #[serde(rename = "empties")]
     CloseLeavingNobody,
-    /// It depends on the server's version whether listeners close, and whether others of
-    /// their group still listen.
+    /// It is not known whether listeners close, or depends on the server's version: what they
+    /// do is observed.
     #[serde(rename = "varies")]
-    DependsOnVersion,
+    Observed,
 }
 
-/// What a strategy needs.
-#[derive(Debug, Clone, Copy)]
-pub enum StrategyNeed {
+/// What a strategy with workers of this project needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnNeed {
     /// Nothing but sockets.
     Nothing,
-    /// A server that others wrote.
-    Server(Program),
     /// That eBPF programs can be loaded.
     Programs,
     /// The same, and a kernel that asks them where to migrate to.
     Migration,
-}
-
-/// A program that a strategy needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Program {
-    /// Its names on the PATH, as distributions call it.
-    pub names: &'static [&'static str],
-    /// What to install where it is missing.
-    pub install: &'static str,
-    /// What else is missing here, if anything, and what can be done about it.
-    pub(crate) missing: fn(&Kernel) -> Option<String>,
-}
-
-impl Program {
-    /// Where it is.
-    pub(crate) fn find(&self) -> Option<PathBuf> {
-        self.names.iter().find_map(|name| find(name))
-    }
-
-    /// The same, or a name that starting it will say is missing.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.find().unwrap_or_else(|| self.names[0].into())
-    }
 }
 
 /// What servers are made from.
@@ -160,5 +240,15 @@ pub(crate) trait Server {
     /// did in the last reload.
     fn steered(&self) -> Option<Instant> {
         None
+    }
+
+    /// The family of the sockets that clients of IPv4 come to.
+    fn family(&self) -> Family {
+        Family::V4
+    }
+
+    /// What clients send, and what they are to be answered.
+    fn exchange(&self) -> Exchange {
+        Exchange::default()
     }
 }

@@ -18,12 +18,16 @@ Examples:
   sockmig reload --close-cost           what does the close() itself cost?
   sockmig reload --kernel 6.12 --quick  the same on another kernel
   sockmig reload --out DIR              keeps reload.json, losses.svg and latency.svg
+  sockmig reload --server new           prints a file that describes a server
+  sockmig reload --server mine.toml     how many connections does my reload lose?
+  sockmig reload --start 'mine --port {port}' --reload SIGHUP
+                                        the same, without a file
 
 Exit codes:
   0    the kernel does what it must: off loses what it must, on does not
   1    the kernel deviates: with tcp_migrate_req on, closes lose half as much or more; with
        --close-cost, a single one is lost
-  2    the command line is wrong
+  2    the command line, or a server's file, is wrong
   4    nothing ran: no such strategy, or what it needs is not installed
   69   the laboratory failed, a result could not be written, or the run is invalid: with
        the sysctl off less than half was lost of what must be, so that no zero means anything
@@ -31,6 +35,9 @@ Exit codes:
 
 /// What is about a load.
 const LOAD: [&str; 7] = ["strategies", "reloads", "rate", "rtt", "window", "workers", "pause"];
+
+/// What has nothing to do with servers that others wrote.
+const OTHER_THINGS: [&str; 4] = ["close_cost", "stopped_member", "list", "kernel"];
 
 /// `sockmig reload`.
 #[derive(Debug, Args)]
@@ -40,6 +47,28 @@ pub struct ReloadArguments {
     /// [default: all].
     #[arg(value_name = "STRATEGY")]
     pub strategies: Vec<String>,
+
+    /// Measure the server that this file describes: how it starts, when it is ready, and how it is
+    /// reloaded. May be given more than once. `new` prints a commented example.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OTHER_THINGS)]
+    pub server: Vec<PathBuf>,
+
+    /// Measure the server that this command starts in the foreground. It must listen at every
+    /// address, at port {port}. Needs --reload.
+    #[arg(long, value_name = "COMMAND", requires = "reload", conflicts_with_all = OTHER_THINGS)]
+    pub start: Option<String>,
+
+    /// With --start: what reloads it, a command or the name of a signal, as SIGHUP.
+    #[arg(long, value_name = "COMMAND|SIGNAL", requires = "start")]
+    pub reload: Option<String>,
+
+    /// With --server or --start: say what is wrong with it, before anything runs.
+    #[arg(long, conflicts_with_all = ["strategies", "show"])]
+    pub check: bool,
+
+    /// Print the files that describe servers, and the configurations that they generate.
+    #[arg(long, conflicts_with_all = OTHER_THINGS)]
+    pub show: bool,
 
     /// Answer in less than 20 s: with fewer reloads and clients, and of our own workers unless
     /// others are named.

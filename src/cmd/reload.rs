@@ -9,7 +9,9 @@ mod measure;
 mod plan;
 mod plot;
 mod refusal;
+mod server;
 mod session;
+mod show;
 mod stopped_member;
 mod table;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::io;
 use std::process::ExitCode;
 
 use reload::catalogue;
+use reload::strategy::Strategy;
 
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::ReloadDocument;
@@ -48,23 +51,53 @@ pub fn reload(arguments: &ReloadArguments) -> ExitCode {
         (true, _) => list::list(&arguments.strategies),
         (false, true) => close_cost::close_cost(arguments),
         _ if arguments.stopped_member => stopped_member::stopped_member(arguments),
-        (false, false) => measure_and_tell(arguments),
+        (false, false) => about_servers(arguments),
     };
     let exit = match done {
         Ok(exit) => exit,
         Err(Refusal { why, exit }) => {
-            if !why.is_empty() {
-                eprintln!("sockmig: {why}");
-            }
+            why.lines().for_each(|line| eprintln!("sockmig: {line}"));
             exit
         }
     };
     exit.into()
 }
 
-fn measure_and_tell(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
-    let selection = catalogue::select(&plan::wanted(arguments))
-        .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?;
+/// Shows the files of servers, or measures them.
+fn about_servers(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
+    if server::wants_example(arguments) {
+        return show::example();
+    }
+    let described = server::described(arguments)?;
+    if arguments.check && described.is_empty() {
+        return Err(Refusal::new(Exit::Usage, "--check needs --server FILE"));
+    }
+    if arguments.show && described.is_empty() && arguments.strategies.is_empty() {
+        return Err(Refusal::new(
+            Exit::Usage,
+            "--show needs the name of a strategy, or --server FILE",
+        ));
+    }
+    if arguments.check {
+        return show::check(&described);
+    }
+    let selection = match arguments.strategies.is_empty() && !described.is_empty() {
+        // Who brings a server means that one.
+        true => vec![],
+        false => catalogue::select(&plan::wanted(arguments))
+            .map_err(|unknown| Refusal::new(Exit::NothingRan, unknown))?,
+    };
+    if arguments.show {
+        return show::show(&described, &selection, arguments);
+    }
+    let servers = server::strategies(described);
+    measure_and_tell(arguments, servers.into_iter().chain(selection).collect())
+}
+
+fn measure_and_tell(
+    arguments: &ReloadArguments,
+    selection: Vec<Strategy>,
+) -> Result<Exit, Refusal> {
     plan::check(arguments).map_err(|why| Refusal::new(Exit::Usage, why))?;
     let mut session = Session::open(arguments)?;
     let window = measure::window(&session.labs, arguments).map_err(|broken| match broken {

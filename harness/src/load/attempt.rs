@@ -22,7 +22,7 @@ pub enum Outcome {
     ResetAnswering,
     /// The end of the stream without an answer, or within it.
     Closed,
-    /// Something else than `200` was answered.
+    /// Something else was answered than a good answer.
     WrongAnswer,
     /// The client gave up before it was connected.
     TimedOutConnecting,

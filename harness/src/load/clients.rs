@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exchange::Exchange;
+
 /// The first port that a client uses at each of its addresses.
 const FIRST_PORT: u16 = 1024;
 
@@ -24,6 +26,8 @@ pub struct Load {
     pub patience: Duration,
     /// Which clients are held, if a gate holds any.
     pub held: Option<Held>,
+    /// What each client sends, and what it is to get.
+    pub exchange: Exchange,
 }
 
 /// Clients that are held: `connect` has succeeded for them, and the server has not got the
@@ -71,6 +75,7 @@ mod tests {
             rate: 1000,
             patience: Duration::from_secs(1),
             held: Some(Held { percent, lasts: Duration::from_millis(150) }),
+            exchange: Exchange::default(),
         }
     }
 

@@ -7,14 +7,9 @@ use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::attempt::Outcome;
+use super::exchange::Exchange;
 use crate::error::{Context, Result};
 use crate::gate::HELD_MARK;
-
-/// What every client asks for.
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n";
-
-/// How much of an answer is looked at: its status.
-const STATUS: usize = "HTTP/1.1 200".len();
 
 /// A connection that is under way.
 pub(super) struct Connection {
@@ -63,11 +58,11 @@ impl Connection {
     }
 
     /// Goes on as far as it can without waiting, a step at a time.
-    pub(super) fn step(&mut self) -> Step {
-        if self.connected { self.receive() } else { self.connect() }
+    pub(super) fn step(&mut self, exchange: &Exchange) -> Step {
+        if self.connected { self.receive(exchange) } else { self.connect(exchange) }
     }
 
-    fn connect(&mut self) -> Step {
+    fn connect(&mut self, exchange: &Exchange) -> Step {
         match self.socket.take_error() {
             Ok(None) => {}
             Ok(Some(e)) | Err(e) => return ended(Outcome::of_connect(&e), "connect()", &e),
@@ -77,21 +72,24 @@ impl Connection {
             Err(e) if e.raw_os_error() == Some(Errno::ENOTCONN as i32) => return Step::Waits,
             _ => self.connected = true,
         }
-        match (&self.socket).write(REQUEST) {
-            Ok(len) if len == REQUEST.len() => Step::Connected,
+        match (&self.socket).write(&exchange.request) {
+            Ok(len) if len == exchange.request.len() => Step::Connected,
             Ok(len) => Step::Ended(Outcome::Laboratory, format!("send() took {len} bytes")),
             Err(e) => ended(Outcome::of_transfer(&e, false), "send()", &e),
         }
     }
 
-    fn receive(&mut self) -> Step {
+    fn receive(&mut self, exchange: &Exchange) -> Step {
         let mut buffer = [0; 4096];
         loop {
             let had = self.answer.len();
+            if exchange.is_over(&self.answer) {
+                return Step::Ended(exchange.outcome(&self.answer), String::new());
+            }
             match (&self.socket).read(&mut buffer) {
-                Ok(0) => return Step::Ended(self.outcome(), String::new()),
+                Ok(0) => return Step::Ended(exchange.outcome(&self.answer), String::new()),
                 Ok(len) => {
-                    let room = STATUS.saturating_sub(had).min(len);
+                    let room = exchange.beginning().saturating_sub(had).min(len);
                     self.answer.extend_from_slice(&buffer[..room]);
                     if had == 0 {
                         return Step::FirstByte;
@@ -100,17 +98,6 @@ impl Connection {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Step::Waits,
                 Err(e) => return ended(Outcome::of_transfer(&e, had > 0), "recv()", &e),
             }
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        match self.answer.as_slice() {
-            [] => Outcome::Closed,
-            answer if answer.starts_with(b"HTTP/1.") && answer.ends_with(b" 200") => {
-                Outcome::Answered
-            }
-            answer if answer.len() < STATUS => Outcome::Closed,
-            _ => Outcome::WrongAnswer,
         }
     }
 

@@ -179,8 +179,9 @@ impl<'l> Driver<'l> {
 
     /// Lets the connection in `slot` go as far as it can.
     fn go_on(&mut self, slot: usize) {
+        let exchange = &self.load.exchange;
         while let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) {
-            let (step, index) = (connection.step(), connection.attempt);
+            let (step, index) = (connection.step(exchange), connection.attempt);
             let now = self.epoch.elapsed();
             match step {
                 Step::Waits => return,

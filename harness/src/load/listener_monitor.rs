@@ -9,28 +9,31 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
-use crate::net::family::PORT;
+use crate::net::family::{Family, PORT};
 use crate::net::witness::{SocketLine, State, is_end_of_table};
 use crate::wait;
 
 /// How often a [`ListenerMonitor`] looks.
 pub const TICK: Duration = Duration::from_millis(1);
 
-/// The inodes of all IPv4 listeners at the lab's port, in the network namespace of the
-/// calling thread.
+/// The inodes of all listeners at the lab's port that are sockets of `family`, in the network
+/// namespace of the calling thread.
 ///
-/// `/proc/net/tcp` lists listeners first, so that what follows them, which may be tens of
-/// thousands of connections, is not read.
+/// `/proc/net/tcp` and `tcp6` list listeners first, so that what follows them, which may be
+/// tens of thousands of connections, is not read.
 ///
 /// # Errors
 /// `/proc` is not there, or unreadable.
-pub fn listeners() -> Result<BTreeSet<u64>> {
-    Ok(queues()?.into_keys().collect())
+pub fn listeners(family: Family) -> Result<BTreeSet<u64>> {
+    Ok(queues(family)?.into_keys().collect())
 }
 
 /// The same, each with how many children wait in its accept queue.
-fn queues() -> Result<BTreeMap<u64, u32>> {
-    let path = "/proc/thread-self/net/tcp";
+fn queues(family: Family) -> Result<BTreeMap<u64, u32>> {
+    let path = match family {
+        Family::V4 => "/proc/thread-self/net/tcp",
+        Family::V6 | Family::V4Mapped => "/proc/thread-self/net/tcp6",
+    };
     let mut file = File::open(path).call(|| format!("open({path})"))?;
     let mut text = Vec::new();
     let mut page = [0; 4096];
@@ -108,11 +111,12 @@ pub struct ListenerMonitor {
 }
 
 impl ListenerMonitor {
-    /// Starts to watch this thread's network namespace.
-    pub fn start(epoch: Instant) -> Self {
+    /// Starts to watch the listeners of this thread's network namespace that are sockets of
+    /// `family`.
+    pub fn start(epoch: Instant, family: Family) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
-        Self { over, thread: thread::spawn(move || watch(epoch, &ends)) }
+        Self { over, thread: thread::spawn(move || watch(epoch, family, &ends)) }
     }
 
     /// Stops and returns the changes that it saw, in order.
@@ -126,17 +130,17 @@ impl ListenerMonitor {
     }
 }
 
-fn watch(epoch: Instant, over: &AtomicBool) -> Result<Vec<ListenerChange>> {
+fn watch(epoch: Instant, family: Family, over: &AtomicBool) -> Result<Vec<ListenerChange>> {
     let mut changes: Vec<ListenerChange> = Vec::new();
     let mut before = BTreeMap::new();
     let mut last_look = epoch.elapsed();
     while !over.load(Ordering::Acquire) {
         let look = epoch.elapsed();
-        let now = queues()?;
+        let now = queues(family)?;
         let listeners: BTreeSet<u64> = now.keys().copied().collect();
         if changes.last().is_none_or(|last| last.listeners != listeners) {
             let at = epoch.elapsed();
-            let covered = listeners.is_empty() && has_ipv6_listener()?;
+            let covered = listeners.is_empty() && family == Family::V4 && has_ipv6_listener()?;
             before.retain(|listener, _| !listeners.contains(listener));
             changes.push(ListenerChange { at, last_look, listeners, covered, queues: before });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::kill;
@@ -10,9 +10,8 @@ use nix::unistd::Pid;
 
 pub use nix::sys::signal::Signal;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::process::subprocess::die_with_parent;
-use crate::wait;
 
 /// How many lines of its log are shown when it fails.
 const LAST_LINES: usize = 6;
@@ -21,8 +20,6 @@ const LAST_LINES: usize = 6;
 /// with the lab.
 pub struct ChildServer {
     process: Child,
-    name: String,
-    log: PathBuf,
 }
 
 impl ChildServer {
@@ -38,7 +35,7 @@ impl ChildServer {
         command.stdin(Stdio::null()).stdout(file).stderr(again);
         die_with_parent(&mut command);
         let process = command.spawn().call(|| format!("execve({name})"))?;
-        Ok(Self { process, name, log: log.to_owned() })
+        Ok(Self { process })
     }
 
     /// Its process id.
@@ -46,85 +43,22 @@ impl ChildServer {
         self.process.id().cast_signed()
     }
 
-    /// Waits until `look` finds something.
+    /// How it has ended; nothing while it runs.
     ///
     /// # Errors
-    /// It does not, or the program ends meanwhile; both with the log's last lines.
-    pub fn until<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-        let (process, name) = (&mut self.process, &self.name);
-        let found = wait::until(what, || match look() {
-            Some(found) => Ok(Some(found)),
-            None => match process.try_wait() {
-                Ok(Some(status)) => {
-                    Err(Error::unreadable(name.as_str(), format!("it ended ({status})")))
-                }
-                _ => Ok(None),
-            },
-        });
-        found.map_err(|e| self.with_log(&e))
-    }
-
-    /// Whether it still runs.
-    ///
-    /// # Errors
-    /// It has ended; with the log's last lines.
-    pub fn alive(&mut self) -> Result<()> {
-        match self.process.try_wait().call(|| "waitpid()".into())? {
-            None => Ok(()),
-            Some(status) => Err(self.with_log(&self.has_ended(status))),
-        }
-    }
-
-    fn has_ended(&self, status: ExitStatus) -> Error {
-        Error::unreadable(self.name.as_str(), format!("it ended while it was to serve ({status})"))
-    }
-
-    /// Waits until the program has ended, with success or without.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn until_ended(mut self) -> Result<()> {
-        self.ended().map(drop)
-    }
-
-    /// Waits until a program has gone into the background: what was started ends with success,
-    /// and something else goes on.
-    ///
-    /// # Errors
-    /// It does not, or fails; with the log's last lines.
-    pub fn until_in_background(mut self) -> Result<()> {
-        let status = self.ended()?;
-        match status.success() {
-            true => Ok(()),
-            false => {
-                let failed = Error::unreadable(self.name.as_str(), format!("it ended ({status})"));
-                Err(self.with_log(&failed))
-            }
-        }
-    }
-
-    fn ended(&mut self) -> Result<ExitStatus> {
-        let what = format!("the end of {}", self.name);
-        let process = &mut self.process;
-        let ended = wait::until(&what, || process.try_wait().call(|| "waitpid()".into()));
-        ended.map_err(|e| self.with_log(&e))
-    }
-
-    fn with_log(&self, error: &Error) -> Error {
-        with_log(&self.name, &self.log, error)
+    /// The kernel does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.try_wait().call(|| "waitpid()".into())
     }
 }
 
-/// An error of a program, with the last lines of its log.
-pub fn with_log(name: &str, log: &Path, error: &Error) -> Error {
-    let log = fs::read(log).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
-    let lines: Vec<&str> = log.lines().collect();
-    let log = match &lines[lines.len().saturating_sub(LAST_LINES)..] {
-        [] => "its log is empty".to_owned(),
-        last => format!("its log ends with:\n{}", last.join("\n")),
-    };
-    Error::unreadable(name, format!("{error}; {log}"))
+/// The last lines of a log; none of one that is not there.
+pub fn last_lines(log: &Path) -> Vec<String> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    last.iter().map(|line| (*line).to_owned()).collect()
 }
 
 impl Drop for ChildServer {
@@ -147,11 +81,51 @@ pub fn signal(pid: i32, signal: Signal) -> Result<()> {
 /// # Errors
 /// `/proc` cannot be read.
 pub fn children(of: i32) -> Result<BTreeSet<i32>> {
+    let children = processes()?.into_iter().filter(|(_, parent)| *parent == of);
+    Ok(children.map(|(pid, _)| pid).collect())
+}
+
+/// Processes, and all that descend from them, zombies left out.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn families(of: &[i32]) -> Result<BTreeSet<i32>> {
+    let all = processes()?;
+    let mut found: BTreeSet<i32> =
+        all.iter().filter(|(pid, _)| of.contains(pid)).map(|(pid, _)| *pid).collect();
+    loop {
+        let is_new = |(pid, parent): &&(i32, i32)| found.contains(parent) && !found.contains(pid);
+        let new: Vec<i32> = all.iter().filter(is_new).map(|(pid, _)| *pid).collect();
+        if new.is_empty() {
+            return Ok(found);
+        }
+        found.extend(new);
+    }
+}
+
+/// Every process that `/proc` shows, zombies left out, with its parent.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn processes() -> Result<Vec<(i32, i32)>> {
     let entries = fs::read_dir("/proc").call(|| "readdir(/proc)".into())?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(pids
-        .filter(|pid| stat(*pid).is_some_and(|(state, parent)| state != 'Z' && parent == of))
-        .collect())
+    let with_parent = pids.filter_map(|pid| match stat(pid)? {
+        ('Z', _) => None,
+        (_, parent) => Some((pid, parent)),
+    });
+    Ok(with_parent.collect())
+}
+
+/// The inodes of all sockets that a process has open; none of one that is gone.
+pub fn sockets_of(pid: i32) -> BTreeSet<u64> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeSet::new() };
+    let names = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    names.filter_map(|name| socket_inode(name.to_str()?)).collect()
+}
+
+fn socket_inode(name: &str) -> Option<u64> {
+    name.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// How many threads a process has; none when it is gone.
@@ -191,19 +165,40 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_is_told_with_the_end_of_its_log() {
+    fn a_log_is_shown_by_its_end() {
         let place = tempfile::tempdir().expect("a directory");
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "echo one; echo no such option >&2; exit 3"]);
         let log = place.path().join("log");
-        let mut daemon = match ChildServer::start(command, &log) {
-            Ok(daemon) => daemon,
-            // A guest has no shell; there the refusal names the program.
-            Err(e) => return assert!(e.to_string().contains("execve(/bin/sh)"), "{e}"),
-        };
-        let why = daemon.until("the moon", || None::<()>).expect_err("it ended").to_string();
-        for part in ["/bin/sh", "exit status: 3", "no such option"] {
-            assert!(why.contains(part), "{part}: {why}");
+        assert_eq!(last_lines(&log), Vec::<String>::new());
+        fs::write(&log, "1\n2\n3\n4\n5\n6\n7\n8").expect("a log");
+        assert_eq!(last_lines(&log), ["3", "4", "5", "6", "7", "8"]);
+    }
+
+    #[test]
+    fn a_family_is_a_process_with_all_that_descend_from_it() {
+        let this = std::process::id().cast_signed();
+        let command = ["-c", "sleep 60; true"];
+        // A guest has no shell.
+        let Ok(mut child) = Command::new("/bin/sh").args(command).spawn() else { return };
+        let shell = child.id().cast_signed();
+        let found = crate::wait::until("the shell's child", || {
+            let found = families(&[shell])?;
+            Ok((found.len() == 2).then_some(found))
+        });
+        for pid in found.iter().flatten().copied().filter(|pid| *pid != shell) {
+            let _ = signal(pid, Signal::SIGKILL);
         }
+        let _ = (child.kill(), child.wait());
+        let found = found.expect("a shell and what it runs");
+        assert!(found.contains(&shell) && !found.contains(&this), "{found:?}");
+    }
+
+    #[test]
+    fn sockets_of_a_process_are_found_by_their_inodes() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let this = std::process::id().cast_signed();
+        assert!(!sockets_of(this).is_empty());
+        drop(listener);
+        assert_eq!(socket_inode("socket:[12]"), Some(12));
+        assert_eq!(socket_inode("/dev/null"), None);
     }
 }

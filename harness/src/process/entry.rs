@@ -213,19 +213,48 @@ pub fn use_every_descriptor() -> Result<()> {
         .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
 }
 
-/// An empty directory in memory that only this lab sees, and that ends with it.
+/// An empty directory in memory that only this lab sees, and that ends with it: at the
+/// [place](scratch_place) for these texts.
+///
+/// # Errors
+/// There is no such place, or the kernel does not let this lab mount anything.
+pub fn scratch(texts: &[&str]) -> Result<PathBuf> {
+    let place = scratch_place(texts).ok_or_else(|| {
+        Error::unreadable("a place to mount on", "none of /mnt, /media, /srv is there and unused")
+    })?;
+    mount_memory(place, "mode=0755")?;
+    Ok(place.to_owned())
+}
+
+/// A directory that a lab can hide: one that is not named in `texts`, the commands and the
+/// configurations of a server.
+pub fn scratch_place(texts: &[&str]) -> Option<&'static Path> {
+    // Where as a rule nothing is that a server could need.
+    let places = ["/mnt", "/media", "/srv"];
+    let is_unused =
+        |place: &&str| Path::new(place).is_dir() && !texts.iter().any(|text| text.contains(place));
+    places.into_iter().find(is_unused).map(Path::new)
+}
+
+/// Gives this lab shared memory, semaphores and message queues of its own. What a server
+/// leaves there, to be found by its next process, ends with the lab.
 ///
 /// # Errors
 /// The kernel does not let this lab mount anything.
-pub fn scratch() -> Result<PathBuf> {
-    // Where nothing is that a server could need.
-    let places = ["/mnt", "/media", "/srv"].map(Path::new);
-    let place = places.into_iter().find(|place| place.is_dir());
-    let place = place
-        .ok_or_else(|| Error::unreadable("a place to mount on", "none of /mnt, /media, /srv"))?;
-    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
-        .call(|| format!("mount(tmpfs, {})", place.display()))?;
-    Ok(place.to_owned())
+pub fn own_shared_memory() -> Result<()> {
+    match unshare(CloneFlags::CLONE_NEWIPC) {
+        // A kernel without IPC namespaces has one for everybody.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(errno) => return Err(errno).call(|| "unshare(CLONE_NEWIPC)".into()),
+    }
+    let place = Path::new("/dev/shm");
+    // Anybody may make files there.
+    if place.is_dir() { mount_memory(place, "mode=1777") } else { Ok(()) }
+}
+
+fn mount_memory(place: &Path, options: &str) -> Result<()> {
+    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
+        .call(|| format!("mount(tmpfs, {})", place.display()))
 }
 
 /// A /proc that shows this process namespace. Where the kernel forbids it (a container

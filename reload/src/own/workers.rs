@@ -3,11 +3,12 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use harness::Family;
 use harness::process::worker::{self, CloseMode, Orders, Service, Source, WorkerProcess};
 use harness::socket::Listener;
-use harness::{Family, Result};
 
 use super::steering::{Steering, until_requests_are_gone};
+use crate::failure::Result;
 use crate::loading::pass;
 use crate::strategy::{Server, ServerEnv};
 
@@ -58,7 +59,8 @@ impl Workers {
 
     fn next_generation(&mut self) -> Result<Vec<WorkerProcess>> {
         self.generation += 1;
-        (0..self.env.workers).map(|number| WorkerProcess::start(&self.orders(number))).collect()
+        let start = |number| Ok(WorkerProcess::start(&self.orders(number))?);
+        (0..self.env.workers).map(start).collect()
     }
 
     fn orders(&self, number: u32) -> Orders {
@@ -84,7 +86,9 @@ impl Workers {
     fn steer(&mut self, mode: CloseMode) -> Result<Instant> {
         let new = self.next_generation()?;
         let names = self.names();
-        self.steering.as_ref().map_or(Ok(()), |steering| steering.give_to(&names))?;
+        if let Some(steering) = &self.steering {
+            steering.give_to(&names)?;
+        }
         self.steered = Some(Instant::now());
         self.leaving = std::mem::replace(&mut self.current, new);
         let stopped = Instant::now();
@@ -135,7 +139,7 @@ impl Server for Workers {
     }
 
     fn settle(&mut self) -> Result<()> {
-        self.leaving.drain(..).try_for_each(WorkerProcess::until_ended)
+        Ok(self.leaving.drain(..).try_for_each(WorkerProcess::until_ended)?)
     }
 
     fn drains(&self) -> bool {
@@ -146,7 +150,7 @@ impl Server for Workers {
     }
 
     fn alive(&mut self) -> Result<()> {
-        self.current.iter_mut().try_for_each(WorkerProcess::alive)
+        Ok(self.current.iter_mut().try_for_each(WorkerProcess::alive)?)
     }
 
     fn steered(&self) -> Option<Instant> {

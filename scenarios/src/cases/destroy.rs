@@ -139,7 +139,7 @@ const CASES: &[Case] = &[
                and W's ACK ends the handshake.",
         source: "tcp_abort(), inet_csk_listen_stop(), a child in SYN_RECV",
         settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Destroy],
+        needs: &[Need::Destroy, Need::Settings],
         run: |lab, _| {
             unfinished_child_ended_by(lab, |lab, a| {
                 lab.destroy(&a)?;

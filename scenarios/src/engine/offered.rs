@@ -9,7 +9,7 @@ use harness::socket::multipath::NoMultipath;
 use harness::{Errno, Family};
 
 use crate::case::Need;
-use crate::judge::skip::{Feature, Newer, SkipReason, modules_of};
+use crate::judge::skip::{Feature, ModuleNotGiven, Newer, SkipReason, modules_of};
 use crate::judge::verdict::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
@@ -144,13 +144,13 @@ fn not_given(missing: &Feature, option: &str, kernel: &Kernel) -> Option<SkipRea
     let not_given = kernel.not_given.as_ref()?;
     let modules = modules_of(option);
     let module = modules.first().filter(|_| modules.iter().all(|name| not_given.has(name)))?;
-    Some(SkipReason::NotGiven {
-        missing: missing.clone(),
+    let module = Box::new(ModuleNotGiven {
+        module: (*module).to_owned(),
         // Without a configuration nobody knows whether it is a module at all.
         option: kernel.configuration.is_some().then(|| option.to_owned()),
-        module: (*module).to_owned(),
         packages: not_given.packages.clone(),
-    })
+    });
+    Some(SkipReason::NotGiven { missing: missing.clone(), module })
 }
 
 fn contradicted(missing: &str, options: &str) -> Met {

@@ -67,4 +67,4 @@ pub fn requirement(needs: &[Need], setting: Setting, kernel: &Kernel) -> Met {
 #[cfg(test)]
 mod configurations;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -62,12 +62,9 @@ pub enum SkipReason {
     NotGiven {
         /// What is missing.
         missing: Feature,
-        /// The option, if the configuration says that it is a module.
-        option: Option<String>,
-        /// The module.
-        module: String,
-        /// The packages that should have it, if that is known.
-        packages: Vec<String>,
+        /// The module that has it.
+        #[serde(flatten)]
+        module: Box<ModuleNotGiven>,
     },
     /// A gate is refused, by a container for instance.
     GateRefused {
@@ -114,6 +111,39 @@ pub enum SkipReason {
     /// In words, as an older sockmig wrote them.
     #[serde(skip)]
     Words(String),
+}
+
+/// A module that a guest was not given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleNotGiven {
+    /// Its name.
+    pub module: String,
+    /// Its option, if the configuration says that it is a module.
+    pub option: Option<String>,
+    /// The packages that should have it, as far as that is known.
+    pub packages: Vec<String>,
+}
+
+impl fmt::Display for ModuleNotGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { module, option, packages } = self;
+        match option {
+            Some(option) => write!(f, "{option} is a module, and {module} was not given; ")?,
+            None => write!(
+                f,
+                "the module {module} was not given, if it is one in this kernel, whose \
+                 configuration is not known; "
+            )?,
+        }
+        match &**packages {
+            [] => f.write_str("give it with --modules"),
+            [package] => write!(f, "give {package} as well, with a + between the packages"),
+            [more @ .., last] => {
+                let more = more.join(", ");
+                write!(f, "give {more} or {last} as well, with a + between the packages")
+            }
+        }
+    }
 }
 
 /// What came with some version.
@@ -284,20 +314,7 @@ impl fmt::Display for SkipReason {
             Self::NoModule { missing, option } => {
                 write!(f, "{missing}: {option} is a module here, and it cannot be loaded")
             }
-            Self::NotGiven { missing, option, module, packages } => {
-                let given = Giving(packages);
-                match option {
-                    Some(option) => write!(
-                        f,
-                        "{missing}: {option} is a module, and {module} was not given; {given}"
-                    ),
-                    None => write!(
-                        f,
-                        "{missing}: the module {module} was not given, if it is one in this kernel, \
-                         whose configuration is not known; {given}"
-                    ),
-                }
-            }
+            Self::NotGiven { missing, module } => write!(f, "{missing}: {module}"),
             Self::GateRefused { why } => {
                 write!(f, "nothing to hold the final ACK with ({why})")
             }
@@ -325,23 +342,6 @@ impl fmt::Display for SkipReason {
                 f.write_str("a second user is needed: run as root, or map a second uid")
             }
             Self::Words(words) => f.write_str(words),
-        }
-    }
-}
-
-/// How to give a module that these packages have.
-struct Giving<'p>(&'p [String]);
-
-impl fmt::Display for Giving<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("give it with --modules"),
-            [package] => write!(f, "give {package} as well, with a + between the packages"),
-            [more @ .., last] => write!(
-                f,
-                "give {} or {last} as well, with a + between the packages",
-                more.join(", ")
-            ),
         }
     }
 }
@@ -419,9 +419,11 @@ mod tests {
     #[case(
         SkipReason::NotGiven {
             missing: Feature::SockDiag,
-            option: None,
-            module: "tcp_diag".into(),
-            packages: vec!["linux-modules-6.8".into()],
+            module: Box::new(ModuleNotGiven {
+                module: "tcp_diag".into(),
+                option: None,
+                packages: vec!["linux-modules-6.8".into()],
+            }),
         },
         "not-given"
     )]

@@ -73,6 +73,10 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
         );
     }
     match (row.effect, lost) {
+        (ListenerEffect::StayOpen, _) if row.closed_per_reload > 0.0 => format!(
+            "loses {lost} of {of}: {:.1} listeners closed at each, although none was to close.",
+            row.closed_per_reload
+        ),
         (ListenerEffect::StayOpen, 0) => format!("loses none of {of}: no listener closes."),
         (ListenerEffect::StayOpen, _) => {
             format!("loses {lost} of {of} ({how}), although no listener has to close.")
@@ -96,7 +100,7 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
             "loses {lost} of {of} ({how}): the last listener of a group closes, and there is no \
              target to migrate to."
         ),
-        (ListenerEffect::DependsOnVersion, _) => varying(document, row, &of),
+        (ListenerEffect::Observed, _) => observed(document, row, &of),
         (ListenerEffect::Close, _) if row.proof == Proof::Invalid => format!(
             "INVALID: loses {lost} of {of}, and must lose {:.1} at each reload; the window was not \
              open.",
@@ -127,27 +131,32 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
     }
 }
 
-/// One about a server that closes listeners, or not, as its version has it.
-fn varying(document: &ReloadDocument, row: &Summary, of: &str) -> String {
+/// One about a server of which only what was seen says whether it closes listeners.
+fn observed(document: &ReloadDocument, row: &Summary, of: &str) -> String {
     let (lost, how, closed) = (row.lost(), table::how_lost(row), row.closed_per_reload);
     let without = document.pair(row).map_or(0.0, |off| off.lost_per_reload.mean);
-    match (lost, row.migrate_req) {
-        (0, _) if closed == 0.0 => format!("loses none of {of}: this version closes no listener."),
-        (_, _) if closed == 0.0 => {
-            format!("loses {lost} of {of} ({how}), although this version closes no listener.")
+    match (row.seen_effect(), lost) {
+        (ListenerEffect::StayOpen, 0) => format!("loses none of {of}: no listener closed."),
+        (ListenerEffect::StayOpen, _) => {
+            format!("loses {lost} of {of} ({how}), although no listener closed.")
         }
-        (0, true) => format!(
+        (_, 0) if row.migrate_req => format!(
             "loses none of {of}, and closes {closed:.1} listeners at each; without migration it is \
              {without:.1}."
         ),
-        (_, true) => format!(
+        (_, 0) => format!("loses none of {of}, although it closes {closed:.1} listeners at each."),
+        (_, _) if !row.migrate_req => format!(
+            "loses {:.1} at each reload, {lost} of {of} ({how}): it closes {closed:.1} listeners \
+             at each.",
+            row.lost_per_reload.mean
+        ),
+        (ListenerEffect::Close, _) => format!(
+            "loses {lost} of {of} ({how}): it closes {closed:.1} listeners at each, always while \
+             others listen; are they of one group?"
+        ),
+        _ => format!(
             "loses {lost} of {of} ({how}): it closes {closed:.1} listeners at each, not always \
              when others are there to migrate to."
-        ),
-        (_, false) => format!(
-            "loses {:.1} at each reload, {lost} of {of} ({how}): this version closes {closed:.1} \
-             listeners at each.",
-            row.lost_per_reload.mean
         ),
     }
 }
@@ -186,7 +195,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         );
     }
     let keeps =
-        lossless(document, |row| row.effect == ListenerEffect::StayOpen && !row.migrate_req);
+        lossless(document, |row| row.seen_effect() == ListenerEffect::StayOpen && !row.migrate_req);
     if !keeps.is_empty() {
         advice.push(format!(
             "Keep the listeners and hand them over, and nothing is lost whatever the kernel is \
@@ -194,7 +203,8 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
             keeps.join(", ")
         ));
     }
-    let saved = lossless(document, |row| row.effect == ListenerEffect::Close && row.migrate_req);
+    let saved =
+        lossless(document, |row| row.seen_effect() == ListenerEffect::Close && row.migrate_req);
     if !saved.is_empty() {
         advice.push(format!(
             "Where listeners do close while others of their group are there, set \
@@ -222,7 +232,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
     if document
         .rows
         .iter()
-        .any(|row| row.effect == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
+        .any(|row| row.seen_effect() == ListenerEffect::CloseLeavingNobody && row.lost() > 0)
     {
         advice.push(
             "Start the new listeners before the old ones close: migration needs another listener \

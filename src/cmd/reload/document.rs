@@ -120,7 +120,7 @@ impl ReloadDocument {
             ListenerEffect::StayOpen
             | ListenerEffect::CloseWhenIdle
             | ListenerEffect::CloseLeavingNobody
-            | ListenerEffect::DependsOnVersion => false,
+            | ListenerEffect::Observed => false,
         };
         works && migrates && row.lost_as_without_migration()
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use reload::catalogue;
-use reload::strategy::{Strategy, StrategyNeed};
+use reload::strategy::{OwnNeed, ServerKind, Strategy};
 use scenarios::report::wrap;
 
 use crate::cmd::reload::refusal::Refusal;
@@ -27,18 +27,21 @@ pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {
 
 /// A line or two about a strategy.
 pub(super) fn entry(strategy: &Strategy) -> String {
-    let needs = match strategy.needs {
-        StrategyNeed::Nothing => String::new(),
-        StrategyNeed::Server(program) => {
-            format!(" Needs {}: {}.", program.names.join(" or "), program.install)
+    let needs = match &strategy.server {
+        ServerKind::Own { needs: OwnNeed::Nothing, .. } => String::new(),
+        ServerKind::Own { needs: OwnNeed::Programs, .. } => " Needs eBPF: root.".into(),
+        ServerKind::Own { needs: OwnNeed::Migration, .. } => {
+            " Needs eBPF: root, and Linux 5.14.".into()
         }
-        StrategyNeed::Programs => " Needs eBPF: root.".into(),
-        StrategyNeed::Migration => " Needs eBPF: root, and Linux 5.14.".into(),
+        ServerKind::Foreign(server) => {
+            let names = server.file.program_names().join(" or ");
+            format!(" Needs {names}: {}.", server.file.install)
+        }
     };
     let lines = wrap(&format!("{}{needs}", strategy.does), COLUMNS - ID_COLUMNS);
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
-        let id = if number == 0 { strategy.id } else { "" };
+        let id = if number == 0 { strategy.id.as_str() } else { "" };
         text.push_str(&format!("{id:<ID_COLUMNS$}{line}\n"));
     }
     text

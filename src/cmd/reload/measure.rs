@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::process::{Broken, Labs, Returned};
 use reload::account::Found;
+use reload::failure::Failure;
 use reload::row::ReloadRow;
 use reload::window::Window;
 use reload::window::probe_work;
@@ -74,7 +75,7 @@ pub fn measure(labs: &Labs, plan: &ReloadPlan, progress: &mut Progress) -> Measu
             }
             Err(broken) => measured.errors.push(format!("{}: {broken}", strategy.id)),
             Ok(returned) => match read(&returned) {
-                Ok(found) => measured.add(strategy.id, &found),
+                Ok(found) => measured.add(&strategy.id, &found),
                 Err(why) => measured.errors.push(format!("{}: {why}", strategy.id)),
             },
         }
@@ -85,8 +86,8 @@ pub fn measure(labs: &Labs, plan: &ReloadPlan, progress: &mut Progress) -> Measu
     measured
 }
 
-fn read(returned: &Returned) -> Result<Found, String> {
-    returned.parse::<Result<Found, String>>().map_err(|e| e.to_string())?
+fn read(returned: &Returned) -> Result<Found, Failure> {
+    returned.parse::<Result<Found, Failure>>().map_err(|e| Failure::Lab(e.to_string()))?
 }
 
 fn rows(plan: &ReloadPlan) -> Vec<ReloadRow> {
@@ -94,7 +95,7 @@ fn rows(plan: &ReloadPlan) -> Vec<ReloadRow> {
     plan.strategies
         .iter()
         .flat_map(|s| {
-            settings.iter().map(|on| ReloadRow::new(s.id, s.effect, *on, plan.rate_of(s)))
+            settings.iter().map(|on| ReloadRow::new(&s.id, s.effect, *on, plan.rate_of(s)))
         })
         .collect()
 }

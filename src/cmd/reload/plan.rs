@@ -106,7 +106,9 @@ impl ReloadPlan {
         for strategy in selection {
             match strategy.missing(kernel) {
                 None => strategies.push(strategy),
-                Some(reason) => skipped.push(Skipped { strategy: strategy.id.to_owned(), reason }),
+                Some(unmet) => {
+                    skipped.push(Skipped { strategy: strategy.id, reason: unmet.to_string() });
+                }
             }
         }
         let mut plan = Self {
@@ -136,9 +138,9 @@ impl ReloadPlan {
     }
 
     /// Servers that get fewer clients than others, and how many.
-    pub fn fewer(&self) -> BTreeMap<&'static str, u32> {
+    pub fn fewer(&self) -> BTreeMap<&str, u32> {
         let fewer = self.strategies.iter().filter(|s| self.rate_of(s) < self.rate);
-        fewer.map(|s| (s.id.split('/').next().unwrap_or(s.id), self.rate_of(s))).collect()
+        fewer.map(|s| (s.id.split('/').next().unwrap_or(&s.id), self.rate_of(s))).collect()
     }
 
     /// How long a reload takes at least so that a zero stands for enough clients.
@@ -181,7 +183,8 @@ impl ReloadPlan {
             false => vec![false; turn as usize],
         };
         Job {
-            strategy: strategy.id.to_owned(),
+            strategy: strategy.id.clone(),
+            server: strategy.definition().cloned(),
             settings,
             rate: self.rate_of(strategy),
             window: self.window,

@@ -50,6 +50,7 @@ fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
         close_us: (expected > 0.0).then_some(1100),
         expected,
         queued: 0,
+        emptied: false,
         lost_at_ms: (0..count).map(|number| number as f64 * 2.0).collect(),
         quiet_us: vec![80_100; 200],
         near_us: vec![80_400; 300],
@@ -213,7 +214,7 @@ fn settings_take_turns_so_that_a_drift_hits_both_alike() {
         .iter()
         .map(|(strategy, job)| {
             let shown = |on: &bool| if *on { '1' } else { '0' };
-            (strategy.id, job.settings.iter().map(shown).collect())
+            (strategy.id.as_str(), job.settings.iter().map(shown).collect())
         })
         .collect();
     let turns = ["0110", "1001", "01"];

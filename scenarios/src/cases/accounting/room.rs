@@ -5,7 +5,7 @@ use harness::lab::Lab;
 use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
 
-use crate::case::{Case, Migration, Setting, Settings};
+use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::fast_open::{FAST_OPEN, fast_open_syns, listen, syn_with_data};
 use crate::steps::queued_child::hello;
@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
         source: "inet_csk_listen_stop(), inet_csk_reqsk_queue_add(); sk_acceptq_added(), \
                  sk_acceptq_removed()",
         settings: Settings::FamiliesOn,
+        needs: &[Need::Gate],
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: accept_queue,
         expect: |_| {
@@ -41,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
                the same. The last one has as much room as a fresh one.",
         source: "inet_csk_complete_hashdance(), inet_csk_reqsk_queue_removed(), reqsk_put()",
         settings: Settings::FamiliesOffAndOn,
+        needs: &[Need::Gate],
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: handshake,
         expect: |setting| {

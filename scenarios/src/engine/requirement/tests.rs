@@ -13,7 +13,7 @@ use harness::{Errno, Family};
 use rstest::rstest;
 use std::time::Duration;
 
-pub(crate) fn kernel(version: Version) -> Kernel {
+pub(super) fn kernel(version: Version) -> Kernel {
     Kernel {
         release: version.to_string(),
         build: "#1".into(),
