@@ -87,9 +87,8 @@ fn installed_kernel() -> Finding {
         Ok(release) => release,
         Err(e) => return Finding::bad(WHAT, format!("unknown: {e}"), "mount -t proc proc /proc"),
     };
-    let image = match installed::image(Path::new("/"), &release) {
-        Ok(image) => image,
-        Err(_) => return Finding::good(WHAT, format!("{release} is not installed here")),
+    let Ok(image) = installed::image(Path::new("/"), &release) else {
+        return Finding::good(WHAT, format!("{release} is not installed here"));
     };
     let found = image.display().to_string();
     match image::identify(&image) {
