@@ -31,7 +31,7 @@ use crate::trace::{Accepted, Act, CloseCall, Line, Part, Trace};
 use crate::wait;
 
 pub use memory::HELD;
-pub use multipath::MULTIPATH_WATCHED;
+pub use multipath::{JOINS_WATCHED, MULTIPATH_WATCHED};
 pub use processes::{Holder, PairKind};
 pub use program::PROGRAMS_LEFT;
 

@@ -61,5 +61,12 @@ pub static REPLY: Document = Document {
     link: "https://lore.kernel.org/bpf/",
 };
 
+/// Multipath TCP, as Linux speaks it.
+pub static RFC_8684: Document = Document {
+    title: "TCP Extensions for Multipath Operation with Multiple Addresses",
+    origin: "RFC 8684, March 2020",
+    link: "https://www.rfc-editor.org/rfc/rfc8684",
+};
+
 /// Every document, in the order in which they are listed.
-pub static DOCUMENTS: [&Document; 3] = [&TALK, &COVER_LETTER, &REPLY];
+pub static DOCUMENTS: [&Document; 4] = [&TALK, &COVER_LETTER, &REPLY, &RFC_8684];

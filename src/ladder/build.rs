@@ -76,6 +76,7 @@ fn is_drawn(line: &Line) -> bool {
         }
         Act::CloseUnixSockets { closes } => !closes.is_empty(),
         Act::Accept { .. }
+        | Act::LimitSubflows { .. }
         | Act::Attach { .. }
         | Act::Begin(_)
         | Act::BeginCall { .. }

@@ -66,6 +66,7 @@ impl<'a> Effect<'a> {
             Act::Connect { client } => Self::Connects(client),
             Act::Destroy(Destroyed::Child(client)) => Self::DestroysChild(client),
             Act::Accept { got: Accepted::Nothing, .. }
+            | Act::LimitSubflows { .. }
             | Act::BeginCall { .. }
             | Act::Bind { .. }
             | Act::Begin(_)

@@ -20,6 +20,26 @@ impl Lab {
         self.destroying(what, |diag| diag.destroy_listener(listener))
     }
 
+    /// As [`Lab::destroy`], for a listener of Multipath TCP: what is destroyed is the TCP socket
+    /// that listens for it, by the cookie that [`Lab::cookie_of_listener`] had for it.
+    ///
+    /// # Errors
+    /// As [`Lab::destroy`].
+    pub fn destroy_multipath(&mut self, listener: &Listener, cookie: u64) -> Result<String> {
+        let family = self.family;
+        let what = Destroyed::Listener(listener.traced());
+        self.destroying(what, |diag| diag.destroy_listener_of(family, cookie))
+    }
+
+    /// The cookie by which sock_diag knows the one listener that there is.
+    ///
+    /// # Errors
+    /// It knows none.
+    pub fn cookie_of_listener(&mut self) -> Result<u64> {
+        let family = self.family;
+        self.diag()?.cookie_of_listener(family)
+    }
+
     /// Has the kernel destroy a client's child; only the one with `cookie`, if there is one:
     /// `ok`, or the errno.
     ///

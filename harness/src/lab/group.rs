@@ -1,6 +1,7 @@
 //! Groups of listeners: where they are, in which order, and who of them is chosen.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::Lab;
 use crate::bpf;
@@ -22,6 +23,14 @@ impl Lab {
         let listener = Listener::new(name, spec.family, self.recorder.clone())?;
         spec.bind(&listener).tested(|| format!("bind({name}, {})", spec.address))?;
         Ok(listener)
+    }
+
+    /// Connects a bound socket to the server, as a client would be.
+    pub fn connect_member(&mut self, member: &Listener) -> Result<()> {
+        let (server, name) = (self.family().server(), member.name().to_owned());
+        let local = SocketAddr::new(self.family().loopback(), member.port()?);
+        self.recorder.with_capture(|capture| capture.trace_mut().name(local, &name));
+        member.connect(server).tested(|| format!("connect({name}, {server})"))
     }
 
     /// Has a classic BPF program give every connection to the member of `listener`'s group

@@ -65,6 +65,11 @@ impl Draft {
         Self::new("S", 0, 0).option(MSS, &1460_u16.to_be_bytes())
     }
 
+    /// Whether it is a SYN.
+    pub fn is_syn(&self) -> bool {
+        self.flags.syn()
+    }
+
     /// With the flags by which a SYN asks for ECN (RFC 3168).
     #[must_use]
     pub fn asking_for_ecn(mut self) -> Self {

@@ -111,6 +111,10 @@ const SUBTYPES: [&str; 9] = [
     "mp_tcprst",
 ];
 
+/// Subtypes that are read.
+const MP_CAPABLE: u8 = 0;
+const MP_JOIN: u8 = 1;
+
 /// A TCP option, in packetdrill's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TcpOption {
@@ -127,6 +131,14 @@ pub enum TcpOption {
     /// Multipath TCP's MP_CAPABLE (RFC 8684), with the keys that it brings: none in a SYN, the
     /// server's in a SYN+ACK, the client's and the server's in what ends the handshake.
     MpCapable(Vec<u64>),
+    /// Multipath TCP's MP_JOIN in a SYN+ACK: the first eight bytes of the server's HMAC, and its
+    /// random number.
+    MpJoinAnswer {
+        /// What proves that the server knows the keys of the connection.
+        hmac: u64,
+        /// The random number of this handshake.
+        nonce: u32,
+    },
     /// Any other option of Multipath TCP, by the number of its subtype.
     Multipath(u8),
     /// Any other kind, with its payload's length in bytes.
@@ -143,6 +155,7 @@ impl fmt::Display for TcpOption {
             Self::Nop => write!(f, "nop"),
             // The keys are random: two runs would never read alike.
             Self::MpCapable(keys) => write!(f, "mp_capable ({} keys)", keys.len()),
+            Self::MpJoinAnswer { .. } => f.write_str(SUBTYPES[usize::from(MP_JOIN)]),
             Self::Multipath(subtype) => match SUBTYPES.get(usize::from(*subtype)) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "mptcp subtype {subtype}"),
@@ -234,16 +247,21 @@ impl Segment {
 pub const MULTIPATH: u8 = 30;
 
 impl TcpOption {
-    /// The subtype is in the first four bits; MP_CAPABLE's keys follow two bytes.
+    /// The subtype is in the first four bits; MP_CAPABLE's keys follow two bytes, as the HMAC and
+    /// the random number of a SYN+ACK's MP_JOIN do, which is known by its length.
     fn multipath(bytes: &[u8]) -> Self {
-        match bytes[0] >> 4 {
-            0 => {
+        let number =
+            |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
+        match (bytes[0] >> 4, bytes) {
+            (MP_CAPABLE, _) => {
                 let keys = bytes.get(2..).unwrap_or_default().chunks_exact(8).take(2);
-                let key =
-                    |bytes: &[u8]| bytes.iter().fold(0, |key, &byte| key << 8 | u64::from(byte));
-                Self::MpCapable(keys.map(key).collect())
+                Self::MpCapable(keys.map(number).collect())
             }
-            subtype => Self::Multipath(subtype),
+            (MP_JOIN, [_, _, hmac @ .., a, b, c, d]) if hmac.len() == 8 => {
+                let nonce = u32::from_be_bytes([*a, *b, *c, *d]);
+                Self::MpJoinAnswer { hmac: number(hmac), nonce }
+            }
+            (subtype, _) => Self::Multipath(subtype),
         }
     }
 

@@ -57,14 +57,18 @@ impl Diag {
     /// # Errors
     /// The kernel's own: ENOENT when no listener has this cookie.
     pub fn destroy_listener(&mut self, listener: &Listener) -> Result<io::Result<()>> {
-        let cookie = attribute::cookie(listener)?.to_ne_bytes();
-        let family = listener.family();
-        let no_peer: IpAddr = match family.loopback().to_canonical() {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
+        let cookie = attribute::cookie(listener)?;
+        self.destroy_listener_of(listener.family(), cookie)
+    }
+
+    /// As [`Diag::destroy_listener`], the one with this cookie. That of a listener of Multipath
+    /// TCP is not the cookie of the TCP socket that listens for it, which sock_diag knows.
+    ///
+    /// # Errors
+    /// As [`Diag::destroy_listener`].
+    pub fn destroy_listener_of(&mut self, family: Family, cookie: u64) -> Result<io::Result<()>> {
         for port in PORTS {
-            let of = id(family, SocketAddr::new(no_peer, port), cookie);
+            let of = id(family, no_peer(family, port), cookie.to_ne_bytes());
             match self.destroy(of)? {
                 Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => {}
                 answer => return Ok(answer),
@@ -104,6 +108,14 @@ impl Diag {
         }
     }
 
+    /// The cookie of the one listener that there is at the server's port.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn cookie_of_listener(&mut self, family: Family) -> Result<u64> {
+        self.cookie_of(family, no_peer(family, 0))
+    }
+
     fn destroy(&mut self, of: SocketId) -> Result<io::Result<()>> {
         let call = || format!("SOCK_DESTROY({}:{})", of.destination_address, of.destination_port);
         let asked = SockDiagDestroy::new(SockDiagMessage::InetRequest(request(of.clone())));
@@ -131,6 +143,15 @@ impl Diag {
         NetlinkMessage::deserialize(&self.reply)
             .map_err(|e| Error::unreadable("an answer of sock_diag", e.to_string()))
     }
+}
+
+/// The peer of a listener, which has none; the port is one that a client might have.
+fn no_peer(family: Family, port: u16) -> SocketAddr {
+    let no_address: IpAddr = match family.loopback().to_canonical() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(no_address, port)
 }
 
 /// A connection to the server, or its listener.

@@ -252,6 +252,12 @@ impl Listener {
         self.recorder.act(act, || self.socket.shutdown(how))
     }
 
+    /// `connect`, which makes a client of a socket that does not listen.
+    pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<()> {
+        let act = || Act::Connect { client: self.traced() };
+        self.recorder.act(act, || self.socket.connect(&to.into()))
+    }
+
     /// `connect` to AF_UNSPEC, which makes a listener stop listening.
     pub fn disconnect(&self) -> io::Result<()> {
         let act = || Act::Disconnect { socket: self.actor() };

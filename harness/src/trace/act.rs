@@ -25,6 +25,11 @@ pub enum Act {
         /// Its value.
         value: String,
     },
+    /// How many subflows connections of Multipath TCP may have that begin from now on.
+    LimitSubflows {
+        /// How many besides the first one.
+        subflows: u32,
+    },
     /// A socket is bound.
     Bind {
         /// Which.
@@ -257,6 +262,9 @@ impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sysctl { name, value } => write!(f, "{name} = {value}"),
+            Self::LimitSubflows { subflows } => {
+                write!(f, "connections may have {subflows} further subflows")
+            }
             Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
             Self::Listen { listener, .. } => write!(f, "listen({listener})"),
             Self::SetOption { socket, option, value } => {
@@ -326,6 +334,7 @@ impl Act {
     pub fn begins_a_wait(&self) -> bool {
         match self {
             Self::Sysctl { .. }
+            | Self::LimitSubflows { .. }
             | Self::Listen { .. }
             | Self::Shutdown { .. }
             | Self::Disconnect { .. }

@@ -14,6 +14,17 @@ pub struct Complaints {
     pub strange: Vec<String>,
     /// What the kernel has got that the known complaints do not account for.
     pub taint: Taint,
+    /// The bug that these complaints alone show, without a fact that differs.
+    pub logged_bug: Option<LoggedBug>,
+}
+
+/// A known bug that shows in the kernel's log alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedBug {
+    /// What is seen and why, in a sentence.
+    pub reason: String,
+    /// The mainline commit that fixes it; none where no fix is known.
+    pub fix: Option<String>,
 }
 
 impl Complaints {
@@ -25,7 +36,11 @@ impl Complaints {
             rows.iter().flat_map(|row| &row.log).any(|part| first.contains(part.as_str()))
         });
         let taint = if known.is_empty() { gained } else { gained.but_warned() };
-        Self { known, strange, taint }
+        let shows = |row: &&&Known| row.shows_in_log_alone() && !known.is_empty();
+        let logged_bug = rows.iter().find(shows);
+        let logged_bug =
+            logged_bug.map(|row| LoggedBug { reason: row.reason.clone(), fix: row.fix.clone() });
+        Self { known, strange, taint, logged_bug }
     }
 }
 
@@ -40,7 +55,7 @@ impl Verdict {
             actual: complaint.lines().next().unwrap_or_default().to_owned(),
             trace_line: None,
         };
-        let Complaints { known, strange, taint } = complaints;
+        let Complaints { known, strange, taint, logged_bug } = complaints;
         let tainted = || Mismatch {
             what: "the kernel's taint".into(),
             expected: vec!["as before".into()],
@@ -51,6 +66,13 @@ impl Verdict {
         let deviations: Vec<_> = logged.chain((!taint.is_none()).then(tainted)).collect();
         match self {
             verdict if deviations.is_empty() => verdict,
+            Self::Pass { .. }
+                if let Some(LoggedBug { reason, fix }) = logged_bug
+                    && strange.is_empty()
+                    && taint.is_none() =>
+            {
+                Self::KnownBug { reason: reason.clone(), fix: fix.clone(), mismatches: deviations }
+            }
             Self::KnownBug { reason, fix, mut mismatches }
                 if strange.is_empty() && taint.is_none() =>
             {
@@ -124,6 +146,23 @@ mod tests {
             (&Verdict::Pass { stale: None }, vec![&token], &rows[..]),
         ] {
             let strange = verdict(from, &complaints, rows);
+            assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_bug_may_show_in_the_log_alone() {
+        let rows = known::about("mptcp/timer-join/v4/on", Version::new(6, 1, 174));
+        let underflow = "refcount_t: underflow; use-after-free.".to_owned();
+        let other = "BUG: kernel NULL pointer dereference".to_owned();
+        let pass = Verdict::Pass { stale: None };
+        let verdict = |complaints: &[&String], rows: &[&Known]| {
+            let complaints = complaints.iter().map(|text| (*text).clone()).collect();
+            pass.clone().with_complaints(&Complaints::sorted(complaints, warned(), rows))
+        };
+        let logged = verdict(&[&underflow], &rows);
+        assert!(matches!(logged, Verdict::KnownBug { .. }), "{logged:?}");
+        for strange in [verdict(&[&underflow, &other], &rows), verdict(&[&underflow], &[])] {
             assert!(matches!(strange, Verdict::Fail { .. }), "{strange:?}");
         }
     }

@@ -94,6 +94,11 @@ impl Known {
         self.names(id) && self.kernels.iter().any(|range| range.contains(version))
     }
 
+    /// Whether no fact differs there: what shows the bug is the kernel's log.
+    pub fn shows_in_log_alone(&self) -> bool {
+        self.observed.is_empty() && !self.log.is_empty()
+    }
+
     /// The facts that differ there.
     pub fn observed(&self) -> Vec<(String, Value)> {
         let value = |value: &toml::Value| match value {

@@ -11,10 +11,16 @@ use crate::judge::expectation::Expectation;
 /// Servers take data without a cookie: TFO_SERVER_ENABLE and TFO_SERVER_COOKIE_NOT_REQD.
 pub(crate) const FAST_OPEN: (&str, &str) = ("net.ipv4.tcp_fastopen", "514");
 
+/// A listener that allows one unfinished child.
 pub(crate) fn listen(lab: &mut Lab, name: &str) -> harness::Result<Listener> {
+    listen_for(lab, name, 1)
+}
+
+/// A listener that allows this number of unfinished children.
+pub(crate) fn listen_for(lab: &mut Lab, name: &str, children: i32) -> harness::Result<Listener> {
     let listener = lab.listen(name)?;
-    listener.fast_open(1).map_err(|source| harness::Error::Call {
-        call: format!("setsockopt({name}, TCP_FASTOPEN, 1)"),
+    listener.fast_open(children).map_err(|source| harness::Error::Call {
+        call: format!("setsockopt({name}, TCP_FASTOPEN, {children})"),
         source,
     })?;
     Ok(listener)

@@ -23,7 +23,7 @@ const WINDOW_SCALE: u8 = 3;
 
 const SACK_PERMITTED: u8 = 4;
 
-const TIMESTAMPS: u8 = 8;
+pub(crate) const TIMESTAMPS: u8 = 8;
 
 /// W's clock at its data.
 const LATER: u32 = 1001;
@@ -81,7 +81,7 @@ fn finish(lab: &mut Lab, w: &mut WireClient, b: &Listener) -> harness::Result<Ch
 }
 
 /// The timestamps of the SYN+ACKs to `w`.
-fn times_of_syn_acks(lab: &mut Lab, w: &WireClient) -> Vec<u32> {
+pub(crate) fn times_of_syn_acks(lab: &mut Lab, w: &WireClient) -> Vec<u32> {
     let local = std::net::SocketAddr::new(w.local.ip().to_canonical(), w.local.port());
     let time = |option: &TcpOption| match option {
         TcpOption::Timestamps(time, _) => Some(*time),

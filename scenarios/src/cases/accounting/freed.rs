@@ -8,7 +8,7 @@ use harness::gate::{GateKind, Whose};
 use harness::lab::{HELD, Lab};
 use harness::process::entry::use_every_descriptor;
 use harness::socket::wire_client::{Draft, WireClient};
-use harness::socket::{BACKLOG, Client, Listener, Stream};
+use harness::socket::{BACKLOG, Child, Client, Listener, Stream};
 use harness::{Context, net::witness, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
@@ -122,6 +122,23 @@ pub(super) const CASES: &[Case] = &[
             often(lab, fast_open)
         },
         expect: |_| nothing_is_kept(TIMES, TIMES),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/freed/fast-open-resets",
+        does: "300 Fast Open children are accepted from A, their handshakes unfinished behind a \
+               gate; their clients reset them; A is closed.",
+        must: "A has kept a request for each of them, as a defence against forged addresses. All \
+               are freed with A, and so are the children.",
+        source: "reqsk_fastopen_remove(), inet_csk_listen_stop(): rskq_rst_head",
+        settings: Settings::FamiliesOn,
+        needs: &[Need::OwnMachine, Need::Gate],
+        wire: WireRule::Any(AnyWire::NotCaptured),
+        run: |lab, _| {
+            lab.sysctl(FAST_OPEN.0, FAST_OPEN_AT_BOTH_ENDS)?;
+            often(lab, fast_open_resets)
+        },
+        expect: |_| nothing_is_kept(0, 0),
         ..Case::DEFAULT
     },
     Case {
@@ -302,6 +319,25 @@ fn fast_open(lab: &mut Lab, times: usize) -> harness::Result<()> {
     b.fast_open(times as i32).tested(|| "setsockopt(B, TCP_FASTOPEN)".into())?;
     lab.close_gated(a, &mut gate)?;
     until_waiting(&b, times)
+}
+
+fn fast_open_resets(lab: &mut Lab, times: usize) -> harness::Result<()> {
+    let (family, server) = (lab.family(), lab.family().server());
+    let start = |_| Client::start_with_data(family, server, b"?");
+    let a = listen(lab, times as i32)?;
+    a.fast_open(times as i32).tested(|| "setsockopt(A, TCP_FASTOPEN)".into())?;
+    let gate = lab.close_gate(&a, Whose::Everyone)?;
+    let clients = (0..times).map(start).collect::<harness::Result<Vec<Client>>>()?;
+    until_waiting(&a, times)?;
+    let accept = |_| a.accept();
+    let children = (0..times).map(accept).collect::<harness::Result<Vec<Child>>>()?;
+    until_in_flight(lab, times)?;
+    drop(clients);
+    until_in_flight(lab, 0)?;
+    gate.open()?;
+    drop(children);
+    drop(a);
+    Ok(())
 }
 
 fn orphans(lab: &mut Lab, _: Setting) -> harness::Result<()> {

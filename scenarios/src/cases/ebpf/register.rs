@@ -72,6 +72,27 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "ebpf/register/connected",
+        does: "A listens. D, which has SO_REUSEPORT and does not listen, has a program, and so a \
+               group; it connects to A, and is put into a socket array.",
+        must: "EINVAL: only listeners are freed late enough for a program to find them.",
+        source: "reuseport_array_update_check(): SOCK_RCU_FREE",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        wire: WireRule::Shows(&[(
+            "D",
+            "
+            D > S  S 0:0(0)
+            S > D  S. 0:0(0) ack 1
+            D > S  . 1:1(0) ack 1
+            ...
+            ",
+        )]),
+        run: connected,
+        expect: |_| Expectation::new().fact("a connected member of a group", "EINVAL"),
+        ..Case::DEFAULT
+    },
+    Case {
         name: "ebpf/register/places",
         does: "Listeners are put at indices that must be empty, or must be taken; they replace \
                each other, are taken out and put back. An index beyond the end is emptied. A \
@@ -172,6 +193,18 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("emptying it again", outcome(array.remove(0)));
     narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow array, 0, C)".into())?;
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
+    Ok(())
+}
+
+fn connected(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let array = SockArray::new(1)?;
+    let _a = lab.listen("A")?;
+    let d = lab.socket("D")?;
+    d.reuse_port().tested(|| "setsockopt(D, SO_REUSEPORT)".into())?;
+    d.bind_port(0).tested(|| "bind(D, port 0)".into())?;
+    lab.attach(&d, &Program::load(Attach::Select, &[PASS])?)?;
+    lab.connect_member(&d)?;
+    lab.observe("a connected member of a group", outcome(array.put(0, &d)));
     Ok(())
 }
 

@@ -3,11 +3,12 @@
 mod kept;
 mod segments;
 mod targets;
+mod timestamps;
 
 use crate::prefix::{Prefix, case_files};
 
 pub(super) const PREFIX: Prefix = Prefix {
     id: "handshake",
     about: "what each kind of segment does to a handshake in flight whose listener has closed",
-    files: case_files![segments, targets, kept],
+    files: case_files![segments, timestamps, targets, kept],
 };

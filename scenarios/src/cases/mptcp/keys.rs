@@ -21,7 +21,7 @@ pub(super) enum ListenerProtocol {
 /// What W sends.
 const HELLO_WORLD: &[u8] = b"Hello World";
 
-const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
+pub(super) const CLIENT_KEY: u64 = 0x0123_4567_89ab_cdef;
 
 /// The answer to W's `Hello World`.
 pub(super) const ACKNOWLEDGED: &str = "S > W  . 1:1(0) ack 12";
@@ -61,15 +61,16 @@ pub(super) fn asked(
     Ok((a, w))
 }
 
-/// What B accepts, of which protocol, and with which data.
-pub(super) fn observe_child(lab: &mut Lab, b: &Listener) -> harness::Result<Option<Child>> {
-    let child = lab.accept_now(b)?;
+/// What a listener accepts, of which protocol, and with which data.
+pub(super) fn observe_child(lab: &mut Lab, listener: &Listener) -> harness::Result<Option<Child>> {
+    let child = lab.accept_now(listener)?;
     let (protocol, received) = match &child {
         None => ("no child".into(), "no child".into()),
         Some(child) => (child.protocol()?, child.receive_now()?.to_string()),
     };
-    lab.observe("B's child speaks", protocol);
-    lab.observe("recv(B's child)", received);
+    let name = listener.name();
+    lab.observe(&format!("{name}'s child speaks"), protocol);
+    lab.observe(&format!("recv({name}'s child)"), received);
     lab.observe_resets("W");
     Ok(child)
 }

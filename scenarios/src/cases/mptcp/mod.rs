@@ -1,6 +1,8 @@
 //! Multipath TCP: its listeners, and groups with listeners of both protocols.
 
 mod connections;
+mod destroy;
+mod join;
 mod keys;
 mod token;
 
@@ -10,5 +12,5 @@ pub(super) const PREFIX: Prefix = Prefix {
     id: "mptcp",
     about: "listeners of Multipath TCP, and groups in which some are; those that harm \
             kernels with a bug run only by name (`sockmig run mptcp/timer`)",
-    files: case_files![connections, token],
+    files: case_files![connections, join, destroy, token],
 };

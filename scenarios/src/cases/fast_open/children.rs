@@ -1,4 +1,4 @@
-//! TCP Fast Open: a child that is in the accept queue before its handshake is over.
+//! Children that are in an accept queue before their handshake is over, and move with it.
 
 use std::time::Duration;
 
@@ -9,20 +9,12 @@ use harness::trace::Part;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::prefix::{CaseFile, Prefix};
 use crate::steps::fast_open::{
     FAST_OPEN, both, fast_open_syns, listen, syn_with_data, unfinished_child_ended_by,
     unfinished_child_ended_by_must,
 };
 
-pub(super) const PREFIX: Prefix = Prefix {
-    id: "fast-open",
-    about: "children of TCP Fast Open, which wait in the accept queue before their handshake \
-            is over",
-    files: &[CaseFile { module: module_path!(), cases: CASES }],
-};
-
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case {
         name: "fast-open/accept-queue",
         does: "W's SYN brings data, by TCP Fast Open, so that its child waits in A's accept queue \
@@ -54,56 +46,6 @@ const CASES: &[Case] = &[
                 .fact("SYNs whose data B takes", 1)
                 .fact("TCPFastOpenPassive", 1)
                 .fact("TCPFastOpenListenOverflow", 2)
-        },
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "fast-open/accepted-before",
-        does: "W's child, by TCP Fast Open, is accepted from A before its handshake is over; B \
-               listens; A is closed; then W sends its ACK.",
-        must: "The child already belongs to the server: the ACK ends the handshake, and nothing is \
-               reset, moved or counted. A is freed, though the child's request belongs to it.",
-        source: "tcp_rcv_state_process(), a child in SYN_RECV; reqsk_fastopen_remove() of a \
-                 listener that is gone",
-        settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Settings],
-        run: accepted_before,
-        expect: |_| {
-            Expectation::new()
-                .fact("accept(A)", "W's connection")
-                .fact("recv(A's child)", "`Hello World`")
-                .fact("answer to the ACK", "nothing")
-                .fact("sockets then", "W's child ESTABLISHED, a listener")
-                .fact("accept(B)", "EAGAIN")
-                .counters(&[])
-                .wire("W", &format!("{OPENED}W > S  . 12:12(0) ack 1\n-- done --\n..."))
-        },
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "fast-open/accepted-before-then-reset",
-        does: "As fast-open/accepted-before, but W sends a reset.",
-        must: "The child is reset, and A is freed: nothing is kept for the queue of a listener \
-               that is gone.",
-        source: "reqsk_fastopen_remove(): lsk->sk_state",
-        settings: Settings::FamiliesOffAndOn,
-        needs: &[Need::Settings],
-        wire: WireRule::Shows(&[(
-            "W",
-            "
-                W > S  S 0:11(11)
-                S > W  S. 0:0(0) ack 12
-                W > S  R 12:12(0)
-                ...
-            ",
-        )]),
-        run: accepted_before_and_reset,
-        expect: |_| {
-            Expectation::new()
-                .fact("accept(A)", "W's connection")
-                .fact("recv(A's child)", "`Hello World`")
-                .fact("recv(A's child), again", "ECONNRESET")
-                .fact("sockets then", "a listener")
         },
         ..Case::DEFAULT
     },
@@ -273,35 +215,6 @@ const OPENED: &str = "
     S > W  S. 0:0(0) ack 12
     -- close(A) --
 ";
-
-fn accepted_before(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (a, b, mut w) = both(lab)?;
-    let child = lab.accept_now(&a)?;
-    let before = lab.counters()?;
-    lab.close(a);
-    let answer = lab.wire_send(&mut w, &ack())?;
-    lab.observe("answer to the ACK", answer);
-    lab.observe_sockets("then")?;
-    lab.accept_now(&b)?;
-    if let Some(child) = child {
-        lab.observe("recv(A's child)", child.receive_now()?.to_string());
-        lab.observe_counters(&before)?;
-        lab.begin(Part::TakingDown);
-    }
-    Ok(())
-}
-
-fn accepted_before_and_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (a, _b, mut w) = both(lab)?;
-    let child = lab.accept_now(&a)?;
-    lab.close(a);
-    lab.wire_send(&mut w, &Draft::new("R", 12, 0))?;
-    if let Some(child) = child {
-        lab.observe("recv(A's child)", child.receive_now()?.to_string());
-        lab.observe("recv(A's child), again", child.receive_now()?.to_string());
-    }
-    lab.observe_sockets("then")
-}
 
 fn ack() -> Draft {
     Draft::new(".", 12, 1)

@@ -5,25 +5,16 @@ use std::net::Shutdown;
 use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::socket::BACKLOG;
-use harness::socket::attribute;
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 
 use crate::case::{Case, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::prefix::{CaseFile, Prefix};
 use crate::steps::statistics::binomial_bounds;
 use crate::steps::target::{CHILDREN, FIRST_PORT, by_the_hash, moved, observe_moved};
 use crate::steps::wires;
 
-pub(super) const PREFIX: Prefix = Prefix {
-    id: "order",
-    about: "the order in which the kernel has a group's members, and which of them it chooses for \
-            children and for new connections",
-    files: &[CaseFile { module: module_path!(), cases: CASES }],
-};
-
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case {
         name: "order/leaving",
         does: "D, C, B and A are bound, and listen in the order A, B, C, D. B is closed; A is shut \
@@ -116,88 +107,6 @@ const CASES: &[Case] = &[
             let spec = BindSpec::usual(setting.family);
             let moved =
                 moved(lab, &spec, CHILDREN, |lab, targets| lab.select_index(&targets[0], 0))?;
-            observe_moved(lab, &moved)
-        },
-        expect: |_| by_the_hash(),
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "order/incoming-cpu",
-        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to the CPU that closes A.",
-        must: "All children move to C.",
-        source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
-        settings: Settings::FamiliesOn,
-        wire: WireRule::Any(AnyWire::ManyConnections),
-        run: |lab, setting| {
-            let spec = BindSpec::usual(setting.family);
-            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
-                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
-            })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
-        },
-        expect: |_| all_to_c(),
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "order/incoming-cpu-before-listening",
-        does: "As order/incoming-cpu, but C has the option before it listens.",
-        must: "All children move to C.",
-        source: "__reuseport_add_sock(): reuseport_get_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
-        settings: Settings::FamiliesOn,
-        wire: WireRule::Any(AnyWire::ManyConnections),
-        run: |lab, setting| {
-            let spec = BindSpec::usual(setting.family);
-            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
-                lab.shut_down(&targets[1], Shutdown::Both)?;
-                attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)?;
-                // Bound before, so that it listens again with the option.
-                lab.start_listening(&targets[1], BACKLOG)
-            })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
-        },
-        expect: |_| all_to_c(),
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "order/incoming-cpu-after-a-close",
-        does: "As order/incoming-cpu, but E, which has the option too, has listened, and was closed \
-               and freed.",
-        must: "E takes only its own preference with it: all children move to C.",
-        source: "reuseport_stop_listen_sock(): put, get and put again of reuse->incoming_cpu",
-        settings: Settings::FamiliesOn,
-        wire: WireRule::Any(AnyWire::ManyConnections),
-        run: |lab, setting| {
-            let spec = BindSpec::usual(setting.family);
-            let moved = moved(lab, &spec, CHILDREN, |lab, targets| {
-                let e = lab.listen_at("E", &spec)?;
-                for listener in [&e, &targets[1]] {
-                    attribute::incoming_cpu(listener, attribute::this_cpu()?)?;
-                }
-                lab.close(e);
-                // Those that wait in A's queue are nobody's descriptors either.
-                lab.until_freed_but(CHILDREN.into())
-            })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
-        },
-        expect: |_| all_to_c(),
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "order/incoming-cpu-of-others",
-        does: "As accept-queue/target, but C has SO_INCOMING_CPU, set to another CPU than the one \
-               that closes A.",
-        must: "As accept-queue/target: the hash chooses among all, C too.",
-        source: "reuseport_select_sock_by_hash(), b261eda84ec1 (Linux 6.2)",
-        settings: Settings::FamiliesOn,
-        wire: WireRule::Any(AnyWire::ManyConnections),
-        run: |lab, setting| {
-            let spec = BindSpec::usual(setting.family);
-            let moved = moved(lab, &spec, CHILDREN, |_, targets| {
-                attribute::incoming_cpu(&targets[1], attribute::this_cpu()? + 1)
-            })?;
             observe_moved(lab, &moved)
         },
         expect: |_| by_the_hash(),
@@ -356,13 +265,4 @@ fn closed_member(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to W's ACK", answer);
     Ok(())
-}
-
-fn all_to_c() -> Expectation {
-    Expectation::new()
-        .fact("children that moved", i64::from(CHILDREN))
-        .fact("children that moved to C", i64::from(CHILDREN))
-        .fact("children that moved elsewhere than a new connection", 0)
-        .fact("listeners that got some", 1)
-        .counters(&[("TCPMigrateReqSuccess", CHILDREN.into())])
 }
