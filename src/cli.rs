@@ -2,6 +2,7 @@
 
 mod documents;
 mod help;
+mod inspect;
 mod reload;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
+pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
@@ -58,6 +60,9 @@ pub enum Command {
     /// Teach a case: what it does, what must happen, who says so, which functions of the
     /// kernel act, since when, known bugs, what to do; and run it.
     Explain(ExplainArguments),
+    /// Look at the listeners of this machine: which of them are one group, and what a close of
+    /// each would do now.
+    Inspect(InspectArguments),
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
     /// Show what this machine lets sockmig do, and what to change where it does not.

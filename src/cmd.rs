@@ -4,6 +4,7 @@ pub mod answer;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod inspect;
 pub mod kernels;
 pub mod list;
 pub mod matrix;

@@ -47,6 +47,9 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {
             let _ = e.print();
+            if cmd::inspect::is_check(std::env::args()) {
+                return cmd::inspect::unknown_usage();
+            }
             return cmd::matrix::bisect::of_usage(std::env::args()).into();
         }
         Err(help) => help.exit(),
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
         Some(Command::Run(arguments)) => cmd::run::run(&arguments),
         Some(Command::Explain(arguments)) => cmd::explain::explain(&arguments),
+        Some(Command::Inspect(arguments)) => return cmd::inspect::inspect(&arguments),
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
         Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),

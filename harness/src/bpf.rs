@@ -25,6 +25,7 @@ mod syscall;
 
 pub use context::Field;
 pub use context_record::{ContextRecord, ContextRecords, RecordedSocket};
+pub(crate) use ids::reuseport_programs;
 pub use ids::{Left, left, left_of, name};
 pub use instruction::Width;
 pub use map::{Counts, MigrationTargets, SockArray, Vacancy};

@@ -9,5 +9,6 @@ pub mod taint;
 mod version;
 
 pub use crate::process::users::{SECOND_UID, is_root};
+pub(crate) use probe::upstream_version;
 pub use probe::{Kernel, Migration, processors};
 pub use version::Version;

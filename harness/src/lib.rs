@@ -9,6 +9,8 @@
 //! A [`guest`] is a virtual machine whose first process is this program; it reads its
 //! kernel's log with [`kernel::log`].
 //!
+//! [`host`] is no laboratory: it looks at the machine as it is, and only reads.
+//!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
 pub mod bpf;
@@ -19,6 +21,7 @@ pub mod essential;
 pub mod fault_injection;
 pub mod gate;
 pub mod guest;
+pub mod host;
 pub mod kernel;
 pub mod lab;
 pub mod load;

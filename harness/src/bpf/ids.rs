@@ -6,8 +6,9 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
-use super::syscall::{NAME_BYTES, Name, ObjectKind, name_of, next_id};
+use super::syscall::{NAME_BYTES, Name, ObjectKind, name_of, next_id, reuseport_program};
 use crate::error::{Context, Result};
+use crate::refusal::Refusal;
 
 const NAMESPACE: &str = "/proc/self/ns/net";
 
@@ -68,6 +69,22 @@ fn count(kind: ObjectKind, name: &str) -> Result<usize> {
         let its = name_of(kind, next).call(|| format!("bpf({kind:?}: name of {next})"))?;
         let its = its.unwrap_or_default();
         found += usize::from(its.split(|byte| *byte == 0).next() == Some(name.as_bytes()));
+        id = next;
+    }
+    Ok(found)
+}
+
+/// The programs of type `SK_REUSEPORT` that the whole machine has loaded: ids and names.
+///
+/// # Errors
+/// As [`left`].
+pub(crate) fn reuseport_programs() -> Result<Vec<(u32, String)>, Refusal> {
+    let (mut found, mut id) = (Vec::new(), 0);
+    while let Some(next) = next_id(ObjectKind::Program, id)? {
+        if let Some((true, name)) = reuseport_program(next)? {
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            found.push((next, String::from_utf8_lossy(name).into_owned()));
+        }
         id = next;
     }
     Ok(found)

@@ -275,8 +275,29 @@ pub(super) fn next_id(kind: ObjectKind, after: u32) -> io::Result<Option<u32>> {
     }
 }
 
+/// How many bytes are read of what the kernel knows of a program or a map.
+const INFO_BYTES: usize = 128;
+
 /// The name of what has this id; `None` when that is gone.
 pub(super) fn name_of(kind: ObjectKind, id: u32) -> io::Result<Option<Name>> {
+    let Some(written) = info_of(kind, id)? else { return Ok(None) };
+    let mut name = Name::default();
+    name.copy_from_slice(&written[kind.name_offset()..][..NAME_BYTES]);
+    Ok(Some(name))
+}
+
+/// Whether a program is of type `SK_REUSEPORT`, and its name; `None` when it is gone.
+pub(super) fn reuseport_program(id: u32) -> io::Result<Option<(bool, Name)>> {
+    let Some(written) = info_of(ObjectKind::Program, id)? else { return Ok(None) };
+    // The type comes first.
+    let is_reuseport = written[..4] == SK_REUSEPORT.to_ne_bytes();
+    let mut name = Name::default();
+    name.copy_from_slice(&written[ObjectKind::Program.name_offset()..][..NAME_BYTES]);
+    Ok(Some((is_reuseport, name)))
+}
+
+/// What the kernel knows of what has this id; `None` when that is gone.
+fn info_of(kind: ObjectKind, id: u32) -> io::Result<Option<[u8; INFO_BYTES]>> {
     // SAFETY: numbers, without padding, none of which is an address.
     let opened = match unsafe { bpf(kind.commands().1, &mut Id { id, next: 0, flags: 0 }) } {
         // SAFETY: the kernel has just opened it for this caller.
@@ -284,7 +305,7 @@ pub(super) fn name_of(kind: ObjectKind, id: u32) -> io::Result<Option<Name>> {
         Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
         Err(e) => return Err(e),
     };
-    let mut written = [0_u8; 128];
+    let mut written = [0_u8; INFO_BYTES];
     let mut info = Info {
         descriptor: opened.as_raw_fd() as u32,
         len: written.len() as u32,
@@ -293,9 +314,7 @@ pub(super) fn name_of(kind: ObjectKind, id: u32) -> io::Result<Option<Name>> {
     // SAFETY: without padding; the kernel writes no more bytes than the length says. It reads
     // the bytes first, for addresses of arrays to fill; zeros ask for none.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut info) }?;
-    let mut name = Name::default();
-    name.copy_from_slice(&written[kind.name_offset()..][..NAME_BYTES]);
-    Ok(Some(name))
+    Ok(Some(written))
 }
 
 #[cfg(test)]

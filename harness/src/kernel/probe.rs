@@ -204,7 +204,7 @@ fn sign() -> Result<()> {
 }
 
 /// Debian writes `#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1 (2026-05-30)` into the build.
-fn upstream_version(release: &str, build: &str) -> Option<Version> {
+pub(crate) fn upstream_version(release: &str, build: &str) -> Option<Version> {
     let package = build.split_once("Debian ").map(|(_, package)| package);
     package.and_then(|package| package.parse().ok()).or_else(|| release.parse().ok())
 }

@@ -147,6 +147,17 @@ pub(crate) fn bytes(fd: impl AsFd, level: i32, name: i32) -> io::Result<Vec<u8>>
     Ok(into)
 }
 
+/// How many instructions the socket's classic filter has; 0 where there is none.
+///
+/// # Errors
+/// EACCES where the filter is an eBPF program.
+pub(crate) fn filter_length(fd: impl AsFd) -> io::Result<usize> {
+    // Asked for no instructions, the kernel answers how many there are.
+    let mut none: [u8; 0] = [];
+    // SAFETY: the kernel writes nothing.
+    unsafe { get(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &mut none) }
+}
+
 /// An address as it stands in options for one peer; its port is 0, for any.
 pub(crate) fn address(of: IpAddr) -> libc::sockaddr_storage {
     let peer = SockAddr::from(SocketAddr::new(of, 0));

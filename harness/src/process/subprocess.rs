@@ -291,6 +291,15 @@ pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
     }
 }
 
+/// Runs `work` in a forked process: what it does to itself, such as entering a namespace, ends
+/// with it.
+///
+/// # Errors
+/// This process has other threads, or the forked one died.
+pub(crate) fn forked<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> T) -> Result<T> {
+    run(|| Ok(()), work)
+}
+
 /// Forks, prepares, works, and returns the result through a pipe.
 fn run<T: Serialize + DeserializeOwned>(
     prepare: impl FnOnce() -> Result<()>,

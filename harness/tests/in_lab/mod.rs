@@ -40,6 +40,8 @@ pub enum Need {
     MigratePrograms,
     /// Only one uid.
     OneUser,
+    /// Multipath TCP.
+    Multipath,
 }
 
 impl Need {
@@ -54,6 +56,7 @@ impl Need {
                 let since = Version::new(5, 14, 0);
                 (kernel.version >= since, "programs that are told what migrates: Linux 5.14")
             }
+            Self::Multipath => (kernel.multipath.is_ok(), "no Multipath TCP"),
             Self::OneUser => (!kernel.has_second_uid, "there is a second uid"),
         };
         (!met).then_some(reason)

@@ -89,9 +89,14 @@ impl Known {
         self.id.split('/').all(|named| parts.next().is_some_and(|p| named == p || named == "*"))
     }
 
+    /// Whether the row is about this kernel.
+    pub fn concerns(&self, version: Version) -> bool {
+        self.kernels.iter().any(|range| range.contains(version))
+    }
+
     /// Whether the row is about this case on this kernel.
     pub fn is_about(&self, id: &str, version: Version) -> bool {
-        self.names(id) && self.kernels.iter().any(|range| range.contains(version))
+        self.names(id) && self.concerns(version)
     }
 
     /// Whether no fact differs there: what shows the bug is the kernel's log.

@@ -1,0 +1,226 @@
+//! A look at the machine: what is there, put together as a document.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use harness::host::holders::{HolderProcess, Holders};
+use harness::host::kernel::RunningKernel;
+use harness::host::listeners::ListenerEntry;
+use harness::host::modules;
+use harness::host::namespace::{NamespaceLook, NamespaceName, NetworkNamespace};
+use harness::host::options::ListenerOptions;
+use harness::host::programs;
+use harness::kernel;
+use harness::refusal::Refusal;
+
+use crate::cmd::inspect::advice::advice;
+use crate::cmd::inspect::document::{
+    CloseEffect, GroupDocument, InspectDocument, KernelDocument, LookAlikeDocument, LossReason,
+    MemberDocument, MigrationSupport, NamespaceDocument, NotVisible, PortDocument, SCHEMA,
+    UnseenNamespace,
+};
+use crate::cmd::inspect::grouping::{self, Group, Port};
+use crate::cmd::inspect::known::{self, Features};
+use crate::cmd::inspect::surprise::{Surprise, is_multipath, surprises};
+use crate::cmd::inspect::target::Targets;
+
+/// Looks at these namespaces.
+///
+/// # Errors
+/// The kernel's version, or `/proc`, cannot be read.
+pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
+    let running = RunningKernel::ask()?;
+    let modules_before = modules::loaded();
+    let mut not_visible =
+        NotVisible { namespaces_of_processes: targets.hidden, ..NotVisible::default() };
+    let mut looks: Vec<(&NetworkNamespace, NamespaceLook)> = Vec::new();
+    for namespace in &targets.namespaces {
+        match namespace.look() {
+            Ok(look) => looks.push((namespace, look)),
+            Err(why) => {
+                let NetworkNamespace { id, name, .. } = namespace.clone();
+                not_visible.namespaces.push(UnseenNamespace { id, name, why });
+            }
+        }
+    }
+    let ports: Vec<Vec<Port<'_>>> =
+        looks.iter().map(|(_, look)| grouping::ports(&look.listeners, &look.requests)).collect();
+    let shared = |port: &&Port<'_>| port.listeners() > 1;
+    let wanted = ports.iter().flatten().filter(shared).flat_map(members).map(|l| l.inode);
+    let holders = Holders::of(&wanted.collect())?;
+    not_visible.processes = holders.hidden;
+    let migration = support(looks.first().map(|(_, look)| look));
+    let options = options(ports.iter().flatten().filter(shared).flat_map(members), &holders);
+    let seen = Seen { holders: &holders, options: &options, migration };
+    let namespaces = looks
+        .iter()
+        .zip(&ports)
+        .map(|((namespace, look), ports)| {
+            namespace_document((namespace.id, namespace.name.clone()), look, ports, &seen)
+        })
+        .map(|it| match migration {
+            MigrationSupport::Works => {
+                let features = Features::of(it.ports.iter().flat_map(|port| &port.groups));
+                NamespaceDocument { known_bugs: known::bugs(running.base, features), ..it }
+            }
+            MigrationSupport::SettingOnly | MigrationSupport::Absent => it,
+        })
+        .collect();
+    let modules_loaded = modules::loaded().difference(&modules_before).cloned().collect();
+    Ok(InspectDocument {
+        schema: SCHEMA,
+        sockmig: env!("CARGO_PKG_VERSION").into(),
+        kernel: KernelDocument {
+            base: Some(running.base.to_string()),
+            release: running.release,
+            machine: running.machine,
+            migration,
+        },
+        root: kernel::is_root(),
+        namespaces,
+        not_visible,
+        programs: programs::loaded().ok(),
+        modules_loaded,
+    })
+}
+
+/// What is known of listeners besides themselves.
+pub struct Seen<'s> {
+    /// Who has them open.
+    pub holders: &'s Holders,
+    /// Their options, by their inodes, as far as it was tried to read them.
+    pub options: &'s HashMap<u64, Result<ListenerOptions, Refusal>>,
+    /// What the kernel makes of the setting.
+    pub migration: MigrationSupport,
+}
+
+/// A namespace, by its id and name, without the kernel's known bugs.
+pub fn namespace_document(
+    (id, name): (u64, NamespaceName),
+    look: &NamespaceLook,
+    ports: &[Port<'_>],
+    seen: &Seen<'_>,
+) -> NamespaceDocument {
+    let shared: Vec<&Port<'_>> = ports.iter().filter(|port| port.listeners() > 1).collect();
+    let documents: Vec<PortDocument> =
+        shared.iter().map(|port| port_document(port, seen, look.migrate_req)).collect();
+    NamespaceDocument {
+        id,
+        name,
+        tcp_migrate_req: look.migrate_req,
+        listeners: look.listeners.len(),
+        single_ports: ports.len() - shared.len(),
+        counters: look.counters.clone(),
+        known_bugs: vec![],
+        advice: advice(&documents),
+        ports: documents,
+    }
+}
+
+fn members<'l>(port: &Port<'l>) -> Vec<&'l ListenerEntry> {
+    port.groups.iter().flat_map(|group| group.members.iter().copied()).collect()
+}
+
+/// What the kernel makes of the setting, by a namespace: the counters came with the code.
+fn support(look: Option<&NamespaceLook>) -> MigrationSupport {
+    let has_code = look.is_some_and(|look| look.counters.contains_key("TCPMigrateReqSuccess"));
+    match look.and_then(|look| look.migrate_req) {
+        None => MigrationSupport::Absent,
+        Some(_) if has_code => MigrationSupport::Works,
+        Some(_) => MigrationSupport::SettingOnly,
+    }
+}
+
+/// What happens to the connections of a member that closes.
+fn effect(members: usize, migration: MigrationSupport, setting: Option<u8>) -> CloseEffect {
+    let reason = match (members, migration, setting) {
+        (0 | 1, _, _) => LossReason::OnlyMember,
+        (_, MigrationSupport::Absent, _) => LossReason::KernelCannot,
+        (_, MigrationSupport::SettingOnly, _) => LossReason::SettingDoesNothing,
+        (_, MigrationSupport::Works, Some(0) | None) => LossReason::SettingIsOff,
+        (_, MigrationSupport::Works, Some(_)) => return CloseEffect::Moves,
+    };
+    CloseEffect::Loses { reason }
+}
+
+fn port_document(port: &Port<'_>, seen: &Seen<'_>, setting: Option<u8>) -> PortDocument {
+    let look_alikes = port
+        .look_alikes()
+        .into_iter()
+        .map(|alike| LookAlikeDocument { groups: alike.groups, differences: alike.differences });
+    PortDocument {
+        port: port.port,
+        groups: port
+            .groups
+            .iter()
+            .map(|group| {
+                let close = effect(group.members.len(), seen.migration, setting);
+                group_document(group, seen, close)
+            })
+            .collect(),
+        look_alikes: look_alikes.collect(),
+    }
+}
+
+fn group_document(group: &Group<'_>, seen: &Seen<'_>, close: CloseEffect) -> GroupDocument {
+    let known = |member: &ListenerEntry| seen.options.get(&member.inode)?.as_ref().ok();
+    let with_options: Vec<_> =
+        group.members.iter().map(|member| (*member, known(member))).collect();
+    let surprises = surprises(&with_options);
+    let unsure = |it: &Surprise| matches!(it, Surprise::Users { .. } | Surprise::Cleared { .. });
+    GroupDocument {
+        address: group.address.clone(),
+        handshakes_in_flight: group.in_flight,
+        close: match close {
+            CloseEffect::Moves if surprises.iter().any(unsure) => CloseEffect::Unknown,
+            close => close,
+        },
+        surprises,
+        md5_keys: group.members.iter().any(|member| member.md5_keys == Some(true)),
+        members: with_options
+            .iter()
+            .map(|(member, options_of)| {
+                let refused = seen.options.get(&member.inode).and_then(|read| read.as_ref().err());
+                MemberDocument {
+                    inode: member.inode,
+                    cookie: member.cookie,
+                    uid: member.uid,
+                    accept_queue: member.waiting,
+                    backlog: member.backlog,
+                    multipath: is_multipath(member, *options_of),
+                    holders: held_by(member, seen.holders),
+                    options: options_of.cloned(),
+                    options_refused: refused.cloned(),
+                }
+            })
+            .collect(),
+    }
+}
+
+/// Reads the options of listeners that a visible process has open.
+fn options<'l>(
+    members: impl Iterator<Item = &'l ListenerEntry>,
+    holders: &Holders,
+) -> HashMap<u64, Result<ListenerOptions, Refusal>> {
+    let mut read = HashMap::new();
+    for member in members {
+        let held = holders.descriptors.get(&member.inode).into_iter().flatten();
+        for descriptor in held {
+            let options = ListenerOptions::read(*descriptor, member.inode, member.family);
+            let done = options.is_ok();
+            read.insert(member.inode, options);
+            if done {
+                break;
+            }
+        }
+    }
+    read
+}
+
+fn held_by(member: &ListenerEntry, holders: &Holders) -> Vec<HolderProcess> {
+    let descriptors = holders.descriptors.get(&member.inode).into_iter().flatten();
+    // A process may have several descriptors of one listener.
+    let pids: HashSet<u32> = descriptors.map(|held| held.pid).collect();
+    let processes: BTreeMap<u32, _> =
+        pids.iter().filter_map(|pid| Some((*pid, holders.processes.get(pid)?.clone()))).collect();
+    processes.into_values().collect()
+}

@@ -1,0 +1,193 @@
+//! Texts for machines that are not this one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use harness::host::holders::{HeldDescriptor, HolderProcess, Holders};
+use harness::host::listeners::{ListenerEntry, RequestAddress, SocketFamily};
+use harness::host::namespace::{NamespaceLook, NamespaceName};
+use harness::host::options::ListenerOptions;
+use harness::host::service::Service;
+
+use crate::cmd::inspect::document::{
+    BugDocument, InspectDocument, KernelDocument, MigrationSupport, NotVisible, SCHEMA,
+};
+use crate::cmd::inspect::look::{Seen, namespace_document};
+use crate::cmd::inspect::{check, grouping, text, watch};
+use crate::style::Style;
+
+const WORKERS: u32 = 8;
+
+/// The id of nginx's main process; those of its workers follow.
+const MAIN: u32 = 811;
+
+fn listener(at: u32, address: &str, port: u16) -> ListenerEntry {
+    let address: IpAddr = address.parse().expect("an address");
+    ListenerEntry {
+        family: if address.is_ipv4() { SocketFamily::Inet } else { SocketFamily::Inet6 },
+        address,
+        port,
+        v6_only: false,
+        device: None,
+        uid: 0,
+        inode: at.into(),
+        cookie: at.into(),
+        waiting: 0,
+        backlog: 511,
+        multipath: Some(false),
+        md5_keys: Some(false),
+    }
+}
+
+/// nginx with eight workers and `listen 443 reuseport`: every process has every listener open.
+fn nginx() -> (NamespaceLook, Holders) {
+    let listeners: Vec<ListenerEntry> =
+        (1..=WORKERS).map(|at| listener(at, "0.0.0.0", 443)).collect();
+    let counters = [
+        ("TCPMigrateReqSuccess", 0),
+        ("TCPMigrateReqFailure", 0),
+        ("ListenDrops", 0),
+        ("ListenOverflows", 0),
+        ("OutRsts", 12),
+    ];
+    let mut holders = Holders::default();
+    for pid in MAIN..=MAIN + WORKERS {
+        let process = HolderProcess {
+            pid,
+            name: "nginx".into(),
+            uid: Some(if pid == MAIN { 0 } else { 33 }),
+            service: Some(Service::Unit { name: "nginx.service".into() }),
+        };
+        holders.processes.insert(pid, process);
+        for listener in &listeners {
+            let number = 5 + listener.inode as i32;
+            holders
+                .descriptors
+                .entry(listener.inode)
+                .or_default()
+                .push(HeldDescriptor { pid, number });
+        }
+    }
+    let look = NamespaceLook {
+        listeners,
+        requests: vec![],
+        migrate_req: Some(0),
+        counters: counters.map(|(name, value)| (name.to_owned(), value)).into(),
+    };
+    (look, holders)
+}
+
+/// The document of one namespace, whose listeners all have the same options.
+fn document(
+    look: &NamespaceLook,
+    holders: &Holders,
+    migration: MigrationSupport,
+) -> InspectDocument {
+    let options: HashMap<u64, _> =
+        look.listeners.iter().map(|it| (it.inode, Ok(ListenerOptions::default()))).collect();
+    let ports = grouping::ports(&look.listeners, &look.requests);
+    let seen = Seen { holders, options: &options, migration };
+    let namespace = namespace_document((4_026_531_840, NamespaceName::This), look, &ports, &seen);
+    InspectDocument {
+        schema: SCHEMA,
+        sockmig: "0.1.0".into(),
+        kernel: KernelDocument {
+            release: "6.12.85+deb13-amd64".into(),
+            machine: "x86_64".into(),
+            base: Some("6.12.85".into()),
+            migration,
+        },
+        root: true,
+        namespaces: vec![namespace],
+        not_visible: NotVisible::default(),
+        programs: Some(vec![]),
+        modules_loaded: vec![],
+    }
+}
+
+fn shown(found: &InspectDocument) -> String {
+    let users = BTreeMap::from([(0, "root".to_owned()), (33, "www-data".to_owned())]);
+    text::text(found, &users, 80, Style::PLAIN)
+}
+
+#[test]
+fn nginx_with_eight_workers() {
+    let (look, holders) = nginx();
+    let mut found = document(&look, &holders, MigrationSupport::Works);
+    found.namespaces[0].known_bugs = vec![BugDocument {
+        case: "wake-up".into(),
+        reason: "A listener that waits in epoll, poll or accept is not woken for a child that \
+                 migrates to it."
+            .into(),
+        fix: Some("3864c6ba1e04".into()),
+    }];
+    insta::assert_snapshot!("inspect_nginx", shown(&found));
+}
+
+/// What Apache does with `Listen 80` and two buckets, on a container's setting of its own.
+#[test]
+fn apache_with_two_buckets_in_a_container() {
+    let (mut look, mut holders) = nginx();
+    look.listeners = vec![listener(1, "::", 80), listener(2, "0.0.0.0", 80)];
+    look.listeners[1].waiting = 3;
+    let request = RequestAddress {
+        family: SocketFamily::Inet,
+        address: "198.51.100.7".parse().expect("an address"),
+        port: 80,
+        device: 0,
+    };
+    look.requests = vec![(request, 2)];
+    look.migrate_req = Some(1);
+    for process in holders.processes.values_mut() {
+        process.name = "apache2".into();
+        process.service = Some(Service::Container {
+            runtime: "docker".into(),
+            id: "4f0c9b1a77d2".repeat(6),
+            pod: false,
+        });
+    }
+    let found = document(&look, &holders, MigrationSupport::Works);
+    insta::assert_snapshot!("inspect_apache", shown(&found));
+    let (state, line) = check::line(&found);
+    assert_eq!(state, check::CheckState::Warning);
+    assert!(line.contains("port 80: groups that look like one"), "{line}");
+}
+
+/// Whoever names a process does not write on the terminal.
+#[test]
+fn names_of_processes_are_harmless() {
+    let (look, mut holders) = nginx();
+    holders.processes.values_mut().for_each(|process| process.name = "a\x1b[2Jb\nc".into());
+    let text = shown(&document(&look, &holders, MigrationSupport::Works));
+    assert!(!text.contains('\x1b'), "{text:?}");
+    assert!(text.contains(r"a\u{1b}[2Jb\nc"), "{text}");
+}
+
+#[test]
+fn an_old_kernel_is_told_to_pass_listeners() {
+    let (mut look, holders) = nginx();
+    look.migrate_req = None;
+    let text = shown(&document(&look, &holders, MigrationSupport::Absent));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for wanted in [
+        "this kernel has no net.ipv4.tcp_migrate_req (Linux 5.14)",
+        "although others could take them over: this kernel moves none.",
+        "Pass them to the new server instead",
+    ] {
+        assert!(words.contains(wanted), "{wanted}: {text}");
+    }
+    assert!(!text.contains("sysctl -w"), "{text}");
+}
+
+#[test]
+fn a_reload_that_closes_two_of_eight_is_one_line() {
+    let (before, _) = nginx();
+    let mut now = before.clone();
+    now.migrate_req = Some(1);
+    now.listeners.drain(..2);
+    now.counters.insert("TCPMigrateReqSuccess".into(), 31);
+    let change = watch::changes(&before, &now, |_| "nginx".into());
+    let wanted = "nginx closed 2 of 8 listeners of :443; connections moved 31 times, 0 lost";
+    assert_eq!(watch::sentence(&change), wanted);
+    assert_eq!(watch::changes(&now, &now, |_| String::new()).listeners, []);
+}
