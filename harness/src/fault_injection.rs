@@ -93,8 +93,7 @@ pub fn without_proc(command: &mut Command) {
     mount_over(command, Path::new("/proc"), "size=4k", 0);
 }
 
-/// `/proc/sys` can only be read, as in most containers, and a lab cannot mount another `/proc`: the
-/// command is root of a user namespace in which this one is not seen whole.
+/// `/proc/sys` can only be read, and a lab cannot mount another `/proc`, as in most containers.
 pub fn with_read_only_settings(command: &mut Command) {
     let maps = [
         (c"/proc/self/setgroups", "deny".to_owned()),
@@ -122,6 +121,7 @@ pub fn with_read_only_settings(command: &mut Command) {
     };
     // SAFETY: the closure makes system calls only, and allocates nothing.
     unsafe { command.pre_exec(restrict) };
+    without_call(command, libc::SYS_mount, Errno::EPERM);
 }
 
 /// The disk at `directory` is full: files can still be made there, and have no room for
