@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::text;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
@@ -33,7 +34,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
             selection.into_iter().map(|one| Selected { named: false, ..one }).collect::<Vec<_>>()
         }
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
@@ -44,7 +45,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     }) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }
@@ -236,7 +237,8 @@ fn of_one_family(shown: &[Selected]) -> Vec<Selected> {
 
 /// Runs cases, one after the other.
 fn ran(shown: &[Selected]) -> Result<Vec<Outcome>, Broken> {
-    interrupt::catch().map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {e}")))?;
+    interrupt::catch()
+        .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", report::refusal(&e))))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
     let plan = RunPlan { jobs: 1, ..RunPlan::default() };

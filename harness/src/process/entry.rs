@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
@@ -20,6 +19,7 @@ use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::net::network::Network;
 use crate::net::sysctl;
+use crate::process::limits;
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -39,10 +39,12 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     }
     let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
     let (Some(parent), Some(what)) = (parent, arguments.next()) else {
-        eprintln!("{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        let _ =
+            writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
         std::process::exit(2);
     };
     die_with_parent();
+    limits::prepare();
     on_sigterm(SigHandler::Handler(end_lab));
     if getppid().as_raw() != parent {
         std::process::exit(1);
@@ -53,15 +55,15 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let code = match enter_namespaces()
         .map_err(|e| match e {
             // Nobody refuses anything.
-            Error::Missing(_) => encode_setup_failure(&e.to_string()),
-            refused => encode_no_namespaces(&refused.to_string()),
+            Error::Missing(_) => encode_setup_failure(&e),
+            refused => encode_no_namespaces(&refused),
         })
-        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
+        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e)))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
         Ok(Role::Init) => match set_up_network() {
             Ok(()) => send(&mut result, &encode(work(&what))),
-            Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+            Err(e) => send(&mut result, &encode_setup_failure(&e)),
         },
         Err(failure) => send(&mut result, &failure),
     };
@@ -132,10 +134,10 @@ fn enter_namespaces() -> Result<()> {
             return Err(Error::Missing(missing));
         }
         if !Essential::UserNamespaces.is_there() {
-            return as_root.call(|| "unshare(CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into());
+            return as_root.made(|| "unshare(CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into());
         }
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
-            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
+            .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
         write_proc("/proc/self/setgroups", "deny")?;
         write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
         write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
@@ -150,7 +152,7 @@ fn fork_init() -> Result<Role> {
     let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
     until_alone()?;
     // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
+    match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),
         ForkResult::Child => {
             on_sigterm(SigHandler::SigDfl);
@@ -200,17 +202,6 @@ pub fn use_every_cpu() -> Result<()> {
         every.set(cpu).call(|| format!("CPU_SET({cpu})"))?;
     }
     sched_setaffinity(Pid::from_raw(0), &every).call(|| "sched_setaffinity(every CPU)".into())
-}
-
-/// Lets this process have as many descriptors as the user may.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn use_every_descriptor() -> Result<()> {
-    let (_, most) =
-        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)
-        .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
 }
 
 /// An empty directory in memory that only this lab sees, and that ends with it: at the
