@@ -100,6 +100,17 @@ impl Kernels {
         EDGES.into_iter().find(|edge| edge.iter().all(is_ready))
     }
 
+    /// The packages of the newest that has modules in them.
+    pub fn debs(&self) -> Option<Vec<PathBuf>> {
+        let cache = Cache::open().ok()?;
+        self.ready.iter().rev().filter(|kernel| kernel.has_modules).find_map(|ready| {
+            let listed = kernels::table().iter().find(|kernel| kernel.name == ready.name)?;
+            let debs = listed.packages.iter().map(|deb| cache.packages().join(deb.file_name()));
+            let debs: Vec<_> = debs.collect();
+            debs.iter().all(|deb| deb.is_file()).then_some(debs)
+        })
+    }
+
     /// The ELF of the newest that has one.
     pub fn vmlinux(&self) -> Option<PathBuf> {
         self.newest_that(|kernel| kernel.elf.is_some()).and_then(|kernel| kernel.elf.clone())

@@ -8,6 +8,7 @@ mod broken;
 mod kernels;
 mod locks;
 mod matrix;
+mod packages;
 mod play;
 mod program;
 mod reload;
@@ -19,6 +20,7 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 use kernels::{EDGES, Kernels};
+use packages::Tool;
 
 /// What a test needs of this machine: which kernels it can use, and what it boots them with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ enum Needs {
     Edge,
     /// A KVM that opens and never runs a guest, and any kernel.
     DeadKvm,
+    /// Debian's packages of a kernel, tools that make others of them, and one machine.
+    Tools(&'static [Tool]),
 }
 
 impl Needs {
@@ -63,8 +67,15 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(locks::COUNT);
     let kernels = Kernels::in_cache();
-    let mut tests =
-        [bisect::TESTS, matrix::TESTS, program::TESTS, reload::TESTS, broken::TESTS].concat();
+    let mut tests = [
+        bisect::TESTS,
+        matrix::TESTS,
+        packages::TESTS,
+        program::TESTS,
+        reload::TESTS,
+        broken::TESTS,
+    ]
+    .concat();
     let any_cache: Test = ("kernels/any_cache_will_do", Needs::Nothing, kernels::any_cache_will_do);
     tests.push(any_cache);
     // After others, a test that needs two machines would leave one idle while it waits.
@@ -117,6 +128,13 @@ fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
         }
         Needs::DeadKvm if !kernels.has_dead_kvm() => {
             Some("no KVM that is known to open and run nothing".into())
+        }
+        Needs::Tools(_) if kernels.debs().is_none() => {
+            Some("no package with modules in the cache: sockmig kernels fetch".into())
+        }
+        Needs::Tools(tools) => {
+            let missing = tools.iter().find(|tool| !tool.works())?;
+            Some(format!("{} does not work here: apt install {}", missing.program, missing.package))
         }
         _ => None,
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::gate::NoGate;
+use crate::guest::modules::NotGiven;
 use crate::kernel::base::Base;
 use crate::kernel::configuration::Configuration;
 use crate::kernel::identity::Identity;
@@ -102,6 +103,9 @@ pub struct Kernel {
     /// What it was built with, if that is known.
     #[serde(default)]
     pub configuration: Option<Configuration>,
+    /// Modules that this guest was not given; nothing where this is no guest of ours.
+    #[serde(default)]
+    pub not_given: Option<NotGiven>,
 }
 
 /// In documents of a time when labs that could not write them were no labs.
@@ -161,6 +165,7 @@ impl Kernel {
             may_load_programs: bpf::is_privileged(is_first_namespace()),
             machine_is_ours: guest::is_here(),
             configuration: Configuration::of(&release),
+            not_given: NotGiven::read(),
             release,
             build,
         })

@@ -9,7 +9,7 @@ use harness::socket::multipath::NoMultipath;
 use harness::{Errno, Family};
 
 use crate::case::Need;
-use crate::judge::skip::{Feature, Newer, SkipReason};
+use crate::judge::skip::{Feature, ModuleNotGiven, Newer, SkipReason, modules_of};
 use crate::judge::verdict::{Mismatch, Verdict};
 
 /// Linux 5.14 has migration; a later kernel without it is not skipped, it fails.
@@ -116,15 +116,41 @@ fn missing(feature: Feature, kernel: &Kernel) -> Met {
     let missing = feature;
     let options = missing.options();
     let Some(configuration) = &kernel.configuration else {
+        if let Some(skipped) = options.iter().find_map(|option| not_given(&missing, option, kernel))
+        {
+            return skip(skipped);
+        }
         let options = options.iter().map(ToString::to_string).collect();
         return skip(SkipReason::AnswersAsWithout { missing, options });
     };
-    let find = |built| options.iter().find(|option| configuration.get(option) == built);
-    match (find(Built::Not), find(Built::Module)) {
-        (Some(option), _) => skip(SkipReason::BuiltWithout { missing, option: option.to_string() }),
-        (None, Some(option)) => skip(SkipReason::NoModule { missing, option: option.to_string() }),
-        (None, None) => contradicted(&missing.to_string(), &options.join(", ")),
+    let find =
+        |built| options.iter().copied().filter(move |option| configuration.get(option) == built);
+    if let Some(option) = find(Built::Not).next() {
+        return skip(SkipReason::BuiltWithout { missing, option: option.to_owned() });
     }
+    if let Some(skipped) =
+        find(Built::Module).find_map(|option| not_given(&missing, option, kernel))
+    {
+        return skip(skipped);
+    }
+    match find(Built::Module).next() {
+        Some(option) => skip(SkipReason::NoModule { missing, option: option.to_owned() }),
+        None => contradicted(&missing.to_string(), &options.join(", ")),
+    }
+}
+
+/// The reason why a guest is without an option's module, if its host did not have it.
+fn not_given(missing: &Feature, option: &str, kernel: &Kernel) -> Option<SkipReason> {
+    let not_given = kernel.not_given.as_ref()?;
+    let modules = modules_of(option);
+    let module = modules.first().filter(|_| modules.iter().all(|name| not_given.has(name)))?;
+    let module = Box::new(ModuleNotGiven {
+        module: (*module).to_owned(),
+        // Without a configuration nobody knows whether it is a module at all.
+        option: kernel.configuration.is_some().then(|| option.to_owned()),
+        packages: not_given.packages.clone(),
+    });
+    Some(SkipReason::NotGiven { missing: missing.clone(), module })
 }
 
 fn contradicted(missing: &str, options: &str) -> Met {

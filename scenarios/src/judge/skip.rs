@@ -57,6 +57,15 @@ pub enum SkipReason {
         /// The option.
         option: String,
     },
+    /// The feature is in a module that this guest was not given, or may be, where the
+    /// configuration is not known.
+    NotGiven {
+        /// What is missing.
+        missing: Feature,
+        /// The module that has it.
+        #[serde(flatten)]
+        module: Box<ModuleNotGiven>,
+    },
     /// A gate is refused, by a container for instance.
     GateRefused {
         /// With what answers.
@@ -102,6 +111,39 @@ pub enum SkipReason {
     /// In words, as an older sockmig wrote them.
     #[serde(skip)]
     Words(String),
+}
+
+/// A module that a guest was not given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleNotGiven {
+    /// Its name.
+    pub module: String,
+    /// Its option, if the configuration says that it is a module.
+    pub option: Option<String>,
+    /// The packages that should have it, as far as that is known.
+    pub packages: Vec<String>,
+}
+
+impl fmt::Display for ModuleNotGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { module, option, packages } = self;
+        match option {
+            Some(option) => write!(f, "{option} is a module, and {module} was not given; ")?,
+            None => write!(
+                f,
+                "the module {module} was not given, if it is one in this kernel, whose \
+                 configuration is not known; "
+            )?,
+        }
+        match &**packages {
+            [] => f.write_str("give it with --modules"),
+            [package] => write!(f, "give {package} as well, with a + between the packages"),
+            [more @ .., last] => {
+                let more = more.join(", ");
+                write!(f, "give {more} or {last} as well, with a + between the packages")
+            }
+        }
+    }
 }
 
 /// What came with some version.
@@ -185,6 +227,22 @@ impl Feature {
     }
 }
 
+/// The modules that an option makes when it is answered with `m`; one of them is enough, as their
+/// names have changed. None for options that no guest needs as a module.
+pub fn modules_of(option: &str) -> &'static [&'static str] {
+    match option {
+        "CONFIG_CRYPTO_HMAC" => &["hmac"],
+        // `sha1_generic` up to Linux 6.15.
+        "CONFIG_CRYPTO_SHA1" => &["sha1_generic", "sha1"],
+        "CONFIG_INET_DIAG" => &["inet_diag"],
+        "CONFIG_INET_TCP_DIAG" => &["tcp_diag"],
+        "CONFIG_IPV6" => &["ipv6"],
+        "CONFIG_NF_TABLES" => &["nf_tables"],
+        "CONFIG_UNIX" => &["unix"],
+        _ => &[],
+    }
+}
+
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -256,6 +314,7 @@ impl fmt::Display for SkipReason {
             Self::NoModule { missing, option } => {
                 write!(f, "{missing}: {option} is a module here, and it cannot be loaded")
             }
+            Self::NotGiven { missing, module } => write!(f, "{missing}: {module}"),
             Self::GateRefused { why } => {
                 write!(f, "nothing to hold the final ACK with ({why})")
             }
@@ -356,6 +415,17 @@ mod tests {
     #[case(
         SkipReason::BuiltWithout { missing: Feature::Gate(no_gate()), option: "CONFIG_NF_TABLES".into() },
         "built-without"
+    )]
+    #[case(
+        SkipReason::NotGiven {
+            missing: Feature::SockDiag,
+            module: Box::new(ModuleNotGiven {
+                module: "tcp_diag".into(),
+                option: None,
+                packages: vec!["linux-modules-6.8".into()],
+            }),
+        },
+        "not-given"
     )]
     #[case(
         SkipReason::TooOld {

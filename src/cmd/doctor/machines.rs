@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use harness::kernel::disk;
 use indicatif::DecimalBytes;
-use vm::boot::prepare;
+use vm::boot::image::{self, NoKernel};
+use vm::boot::{installed, prepare};
 use vm::fetch::cache::Cache;
 use vm::fetch::kernels::table;
 use vm::machine::{accel, qemu};
@@ -26,6 +27,7 @@ pub fn findings() -> Vec<Finding> {
         Ok(cache) => {
             findings.push(kvm(&cache));
             findings.push(kernels(&cache));
+            findings.push(installed_kernel());
             // It is made when it is needed.
             let there = cache.root().ancestors().find(|at| at.exists()).unwrap_or(cache.root());
             findings.push(room("cache", there, ROOM_FOR_A_KERNEL, "SOCKMIG_CACHE"));
@@ -77,6 +79,28 @@ fn kernels(cache: &Cache) -> Finding {
     match ready {
         0 => Finding::bad("kernels", found, "sockmig kernels fetch"),
         _ => Finding::good("kernels", found),
+    }
+}
+
+/// What `--kernel installed` would boot.
+fn installed_kernel() -> Finding {
+    const WHAT: &str = "this kernel";
+    let release = match installed::running() {
+        Ok(release) => release,
+        Err(e) => return Finding::bad(WHAT, format!("unknown: {e}"), "mount -t proc proc /proc"),
+    };
+    let Ok(image) = installed::image(Path::new("/"), &release) else {
+        return Finding::good(WHAT, format!("{release} is not installed here"));
+    };
+    let found = image.display().to_string();
+    match image::identify(&image) {
+        Ok(_) => Finding::good(WHAT, format!("{found}; --kernel installed boots it in a guest")),
+        Err(NoKernel::Forbidden) => Finding::bad(
+            WHAT,
+            format!("{found} may not be read by this user"),
+            "--kernel installed needs it; run the matrix as root",
+        ),
+        Err(why) => Finding::bad(WHAT, format!("{found} {why}"), "--kernel installed needs it"),
     }
 }
 

@@ -16,7 +16,7 @@ fn images(root: &Path, release: &str) -> [PathBuf; 3] {
 /// A kernel is not installed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the kernel {release} is not installed: there is neither {} nor {}; {}",
+    "the kernel {release} is not installed: neither {} nor {} is there; {}",
     .looked_at[0].display(), .looked_at[1].display(), others(.installed)
 )]
 pub struct NotInstalled {
@@ -30,7 +30,7 @@ pub struct NotInstalled {
 
 fn others(installed: &[String]) -> String {
     match installed {
-        [] => "no kernel is".into(),
+        [] => "no kernel is installed here".into(),
         _ => format!("installed are {}", installed.join(", ")),
     }
 }

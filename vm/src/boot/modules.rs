@@ -16,11 +16,12 @@ use crate::boot::regular;
 
 /// The modules to look for: the ports through which results come out, the protocols, the gate,
 /// the witnesses, the wires, and what TCP-AO signs with. Each kernel has some of them built in.
-pub const WANTED: [&str; 17] = [
+pub const WANTED: [&str; 18] = [
     "virtio_pci",
     "virtio_console",
     "af_packet",
     "ipv6",
+    "unix",
     "nf_tables",
     "nft_counter",
     "nft_ct",

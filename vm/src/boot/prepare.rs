@@ -171,19 +171,17 @@ fn gather(own: &Own, dir: &Path) -> Result<Parts, NotBootable> {
         Some((image, _)) => image::release(image),
         None => Some(only_kernel(&releases, own, &abouts)?),
     };
-    let contents = match &release {
-        Some(release) => releases.remove(release).unwrap_or_default(),
-        // Whatever else these modules say, a vmlinux does not say what it is.
-        None if releases.len() == 1 => releases.pop_first().unwrap_or_default().1,
-        None => Contents::default(),
+    let release = match release {
+        Some(release) => release,
+        // A vmlinux does not say what it is; what comes with it can be of one kernel only.
+        None if releases.len() < 2 => releases.keys().next().cloned().unwrap_or_default(),
+        None => return Err(several(own, releases.keys())),
     };
+    let contents = releases.remove(&release).unwrap_or_default();
     if let Some((found, other)) = releases.iter().find(|(_, other)| !other.modules.files.is_empty())
     {
-        return Err(NotBootable::OtherKernel {
-            path: other.package.clone(),
-            found: found.clone(),
-            wanted: release.unwrap_or_else(|| "of the image".into()),
-        });
+        let (path, found) = (other.package.clone(), found.clone());
+        return Err(NotBootable::OtherKernel { path, found, wanted: release });
     }
     let mut modules = own.modules.clone().unwrap_or_default();
     modules.files.extend(contents.modules.files);
@@ -216,10 +214,14 @@ fn only_kernel(
     match &*kernels {
         [release] => Ok((*release).clone()),
         [] => Err(no_kernel(own, abouts)),
-        several => Err(NotBootable::SeveralKernels {
-            path: own.packages[0].0.clone(),
-            releases: several.iter().map(|release| (*release).clone()).collect(),
-        }),
+        kernels => Err(several(own, kernels.iter().copied())),
+    }
+}
+
+fn several<'r>(own: &Own, releases: impl Iterator<Item = &'r String>) -> NotBootable {
+    NotBootable::SeveralKernels {
+        path: own.packages[0].0.clone(),
+        releases: releases.cloned().collect(),
     }
 }
 

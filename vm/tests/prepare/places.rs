@@ -86,9 +86,12 @@ fn a_kernel_that_is_not_installed_is_told_with_those_that_are() {
     let sentence = error.to_string().replace(&sandbox.dir.path().display().to_string(), "");
     assert_eq!(
         sentence,
-        "the kernel 6.12 is not installed: there is neither /boot/vmlinuz-6.12 nor \
-         /usr/lib/modules/6.12/vmlinuz; installed are 6.1.0-1-amd64, 6.17.8-arch1-1"
+        "the kernel 6.12 is not installed: neither /boot/vmlinuz-6.12 nor \
+         /usr/lib/modules/6.12/vmlinuz is there; installed are 6.1.0-1-amd64, 6.17.8-arch1-1"
     );
+    let empty = Sandbox::new();
+    let sentence = installed::image(empty.dir.path(), "6.12").expect_err("empty").to_string();
+    assert!(sentence.ends_with(" is there; no kernel is installed here"), "{sentence}");
 }
 
 /// A tree with a build in it, modules included.

@@ -4,6 +4,7 @@ use crate::engine::offered::too_old;
 use crate::judge::skip::Newer;
 use crate::judge::verdict::Verdict;
 use harness::gate::NoGate;
+use harness::guest::modules::NotGiven;
 use harness::kernel::Version;
 use harness::kernel::configuration::{Configuration, OPTIONS};
 use harness::socket::ipv6::NoIpv6;
@@ -30,6 +31,7 @@ pub(super) fn kernel(version: Version) -> Kernel {
         syn_cookies: Ok(()),
         destroy: Ok(()),
         configuration: None,
+        not_given: None,
         multipath: Ok(()),
         multipath_v6: Ok(()),
         has_second_uid: true,
@@ -320,4 +322,50 @@ fn a_kernel_too_new_to_be_without_migration_fails(#[case] take_away: fn(&mut Ker
     take_away(&mut kernel);
     let met = requirement(EVERYTHING, V6_ON, &kernel);
     assert!(matches!(met, Met::No(Verdict::Fail { .. })), "{met:?}");
+}
+
+/// A guest's host knows which modules it did not have; the reason is that, and not the kernel's
+/// answer, which is the same for a kernel without.
+#[rstest]
+#[case::the_configuration_says_module(
+    Some("m"), &["tcp_diag", "veth"], &["linux-modules-6.8"],
+    "netlink does not list sockets: CONFIG_INET_TCP_DIAG is a module, and tcp_diag was not given; \
+     give linux-modules-6.8 as well, with a + between the packages"
+)]
+#[case::it_is_not_known(
+    None, &["inet_diag"], &[],
+    "netlink does not list sockets: the module inet_diag was not given, if it is one in this \
+     kernel, whose configuration is not known; give it with --modules"
+)]
+#[case::several_packages(
+    Some("m"), &["tcp_diag"], &["kernel-modules-core", "kernel-modules", "kernel-modules-extra"],
+    "netlink does not list sockets: CONFIG_INET_TCP_DIAG is a module, and tcp_diag was not given; \
+     give kernel-modules-core, kernel-modules or kernel-modules-extra as well, with a + between \
+     the packages"
+)]
+#[case::built_without(
+    Some("n"), &["tcp_diag", "inet_diag"], &["linux-modules-6.8"],
+    "netlink does not list sockets: the kernel is built without CONFIG_INET_TCP_DIAG"
+)]
+#[case::given_and_refused(
+    Some("m"), &["veth"], &[],
+    "netlink does not list sockets: CONFIG_INET_TCP_DIAG is a module here, and it cannot be loaded"
+)]
+fn a_module_that_was_not_given_is_the_reason(
+    #[case] built: Option<&str>,
+    #[case] modules: &[&str],
+    #[case] packages: &[&str],
+    #[case] reason: &str,
+) {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let mut kernel = kernel(Version::new(6, 18, 44));
+    kernel.destroy = Err(Errno::ENOENT.into());
+    kernel.not_given = Some(NotGiven { modules: owned(modules), packages: owned(packages) });
+    kernel.configuration = built.map(|built| {
+        let text = format!("CONFIG_INET_TCP_DIAG={built}\nCONFIG_INET_DIAG={built}\n");
+        Configuration::parse(&text).expect("a configuration")
+    });
+    let met = requirement(&[Need::SockDiag], V6_ON, &kernel);
+    let Met::No(Verdict::Skip { reason: given }) = met else { panic!("not skipped: {met:?}") };
+    assert_eq!(given.to_string(), reason);
 }
