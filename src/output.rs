@@ -14,6 +14,7 @@ pub mod plain;
 pub mod progress;
 pub mod read;
 mod retried;
+pub mod stderr;
 pub mod stdout;
 pub mod terminal;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use harness::load::listener_monitor::ListenerMonitor;
 use harness::net::witness::Counters;
 use harness::process::Returned;
-use harness::{net::sysctl, process::entry};
+use harness::{net::sysctl, process::entry, process::limits};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
@@ -82,7 +82,13 @@ impl Job {
 
     /// When a lab that does it counts as hung.
     pub fn deadline(&self) -> Duration {
-        (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness()
+        let usual = (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness();
+        // A server that is too slow is to be reported as that, and not as a lab that hangs.
+        let server = self.server.as_ref().map_or(Duration::ZERO, |server| {
+            let reloads = 2 * self.settings.len() as u32;
+            server.file.ready_within() + server.file.reload_within() * reloads
+        });
+        usual + server
     }
 }
 
@@ -97,10 +103,10 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 
 fn run(job: &Job) -> Result<Found> {
     entry::use_every_cpu()?;
-    entry::use_every_descriptor()?;
+    limits::use_every_descriptor()?;
     let mut server = start(job)?;
     let epoch = Instant::now();
-    let monitor = ListenerMonitor::start(epoch, server.family());
+    let monitor = ListenerMonitor::start(epoch, server.family())?;
     let loading = Loading::start(&job.window, job.rate, server.exchange(), epoch)?;
     // Until clients are answered at the rate at which they come.
     pass(job.before());
@@ -124,6 +130,7 @@ fn run(job: &Job) -> Result<Found> {
 fn start(job: &Job) -> Result<Box<dyn Server>> {
     let env = |directory| ServerEnv { workers: job.workers, pause: job.pause, directory };
     if let Some(server) = &job.server {
+        entry::protect_files()?;
         entry::own_shared_memory()?;
         return servers::start(server, &env(entry::scratch(&server.texts())?));
     }

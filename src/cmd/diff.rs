@@ -12,6 +12,7 @@ use crate::cli::{DiffArguments, DiffFormat};
 use crate::cmd::diff::compare::{Meaning, compare};
 use crate::exit::Exit;
 use crate::output::read::read;
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 use crate::style::Style;
 
@@ -20,7 +21,7 @@ pub fn diff(arguments: &DiffArguments) -> Exit {
     match compared(arguments) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e:#}");
+            stderr::complain(&format_args!("{e:#}"));
             Exit::Unavailable
         }
     }
@@ -35,7 +36,7 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
     let (before, after) = match (read(&arguments.before), read(after)) {
         (Ok(before), Ok(after)) => (before.into_matrix(), after.into_matrix()),
         (Err(one), Err(other)) => {
-            eprintln!("sockmig: {one:#}");
+            stderr::complain(&format_args!("{one:#}"));
             return Err(other);
         }
         (Err(e), _) | (_, Err(e)) => return Err(e),
@@ -46,7 +47,7 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
         DiffFormat::Markdown => show::markdown(&difference),
         DiffFormat::Json => show::json(&difference)?,
         DiffFormat::Svg => {
-            eprintln!("sockmig: --format svg draws ladders: say of which case, with --case ID");
+            stderr::complain(&"--format svg draws ladders: say of which case, with --case ID");
             return Ok(Exit::Usage);
         }
     };

@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::side::{Pair, Side};
 use crate::ladder::text;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::output::word::Word;
 use crate::style::Style;
@@ -38,7 +39,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     let subject = match lookup(&arguments.id, known) {
         Ok(subject) => subject,
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
@@ -58,7 +59,7 @@ pub fn explain(arguments: &ExplainArguments) -> Exit {
     }) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }
@@ -260,7 +261,8 @@ fn of_one_family(shown: &[Selected]) -> Vec<Selected> {
 
 /// Runs cases, one after the other.
 fn ran(shown: &[Selected], known: &'static KnownList) -> Result<Vec<Outcome>, Broken> {
-    interrupt::catch().map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {e}")))?;
+    interrupt::catch()
+        .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", report::refusal(&e))))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
     let plan = RunPlan { jobs: 1, known, ..RunPlan::default() };

@@ -26,6 +26,7 @@ use crate::cli::{InspectArguments, InspectFormat};
 use crate::cmd::inspect::document::InspectDocument;
 use crate::cmd::inspect::target::{NoTargets, Targets};
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::{Stdout, text_width};
 use crate::style::Style;
 
@@ -37,7 +38,7 @@ pub fn inspect(arguments: &InspectArguments) -> ExitCode {
             check::report(check::unknown(&why), &mut Stdout::new()).into()
         }
         Err(Refusal { why, exit }) => {
-            eprintln!("sockmig: {why}");
+            stderr::complain(&why);
             exit.into()
         }
     }

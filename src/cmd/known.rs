@@ -10,6 +10,7 @@ use scenarios::judge::known::Bug;
 use crate::cli::{KnownCommand, KnownOption};
 use crate::exit::Exit;
 use crate::machine::user_list::{UserList, UserListError};
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// Does what the command line asks for.
@@ -45,7 +46,7 @@ fn check(file: &Path) -> Exit {
             (lines.collect(), Exit::Usage)
         }
         Err(e @ UserListError::Unreadable { .. }) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             return Exit::Unavailable;
         }
     };
@@ -57,7 +58,7 @@ fn shown(text: &str, exit: Exit) -> Exit {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }
@@ -79,7 +80,7 @@ pub fn list(option: &KnownOption) -> Result<&'static KnownList, Exit> {
 }
 
 fn reported(error: &UserListError) -> Exit {
-    eprintln!("sockmig: {error}");
+    stderr::complain(error);
     match error {
         UserListError::Unreadable { .. } => Exit::Unavailable,
         UserListError::Wrong { .. } => Exit::Usage,

@@ -7,6 +7,7 @@ use scenarios::catalogue::NoSuchId;
 
 use crate::cmd::select::selected;
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// Columns that an id gets.
@@ -32,7 +33,7 @@ fn written(
     let selection = match selection {
         Ok(selection) => selection,
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
@@ -40,7 +41,7 @@ fn written(
     match write(&selection, &mut to).and_then(|()| to.flush()) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }

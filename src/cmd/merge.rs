@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::output::document::{KernelDocument, MatrixDocument};
 use crate::output::matrix::text::text;
 use crate::output::read::{Document, read};
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
@@ -22,7 +23,7 @@ pub fn merge(arguments: &MergeArguments) -> Exit {
     match merged(arguments) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e:#}");
+            stderr::complain(&format_args!("{e:#}"));
             Exit::Unavailable
         }
     }
@@ -54,11 +55,11 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     let text = text(&found, Style::of(&std::io::stdout()), stdout::width());
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     for error in &errors {
-        eprintln!("sockmig: {error:#}");
+        stderr::complain(&format_args!("{error:#}"));
     }
     written?;
     if let Some(missing) = &missing {
-        eprintln!("sockmig: {missing}");
+        stderr::complain(&missing);
     }
     Ok(match Exit::of_matrix(&found, &[], false) {
         // Nobody interrupted this command; a part of the answer is missing.

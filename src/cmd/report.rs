@@ -9,18 +9,19 @@ use crate::html::combine::{Combined, Part};
 use crate::html::{capture, page};
 use crate::output::file;
 use crate::output::read::read;
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// Does what the command line asks for.
 pub fn report(arguments: &ReportArguments) -> Exit {
     if let Some(taken) = taken_twice(arguments) {
-        eprintln!("sockmig: {taken}");
+        stderr::complain(&taken);
         return Exit::Usage;
     }
     match reported(arguments) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            eprintln!("sockmig: {e:#}");
+            stderr::complain(&format_args!("{e:#}"));
             Exit::Unavailable
         }
     }
@@ -58,7 +59,7 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
         }
     }
     if let Some(last) = unreadable.pop() {
-        unreadable.iter().for_each(|e| eprintln!("sockmig: {e:#}"));
+        unreadable.iter().for_each(|e| stderr::complain(&format_args!("{e:#}")));
         return Err(last);
     }
     let combined = Combined::of(parts);

@@ -3,6 +3,8 @@
 use scenarios::case::Selected;
 use scenarios::catalogue::{self, NoSuchId};
 
+use crate::output::stderr;
+
 /// The cases whose ids start with one of `prefixes`. Says on stderr which of them have other
 /// names now.
 ///
@@ -11,7 +13,7 @@ use scenarios::catalogue::{self, NoSuchId};
 pub fn selected(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
     for prefix in prefixes {
         if let Some(now) = catalogue::renamed(prefix) {
-            eprintln!("sockmig: {prefix} is called {now} now");
+            stderr::complain(&format_args!("{prefix} is called {now} now"));
         }
     }
     catalogue::select(prefixes)

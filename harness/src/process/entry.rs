@@ -1,8 +1,10 @@
 //! A lab seen from inside: how this process becomes one.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -11,13 +13,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
+use crate::process::limits;
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -37,10 +39,12 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     }
     let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
     let (Some(parent), Some(what)) = (parent, arguments.next()) else {
-        eprintln!("{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        let _ =
+            writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
         std::process::exit(2);
     };
     die_with_parent();
+    limits::prepare();
     on_sigterm(SigHandler::Handler(end_lab));
     if getppid().as_raw() != parent {
         std::process::exit(1);
@@ -49,13 +53,13 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
     let code = match enter_namespaces()
-        .map_err(|e| encode_no_namespaces(&e.to_string()))
-        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
+        .map_err(|e| encode_no_namespaces(&e))
+        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e)))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
         Ok(Role::Init) => match set_up_network() {
             Ok(()) => send(&mut result, &encode(work(&what))),
-            Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+            Err(e) => send(&mut result, &encode_setup_failure(&e)),
         },
         Err(failure) => send(&mut result, &failure),
     };
@@ -122,7 +126,7 @@ fn enter_namespaces() -> Result<()> {
     let privileged = geteuid().is_root() && unshare(spaces).is_ok();
     if !privileged {
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
-            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
+            .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())?;
         write_proc("/proc/self/setgroups", "deny")?;
         write_proc("/proc/self/uid_map", &format!("0 {uid} 1"))?;
         write_proc("/proc/self/gid_map", &format!("0 {gid} 1"))?;
@@ -137,7 +141,7 @@ fn fork_init() -> Result<Role> {
     let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
     until_alone()?;
     // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
+    match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),
         ForkResult::Child => {
             on_sigterm(SigHandler::SigDfl);
@@ -187,17 +191,6 @@ pub fn use_every_cpu() -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &every).call(|| "sched_setaffinity(every CPU)".into())
 }
 
-/// Lets this process have as many descriptors as the user may.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn use_every_descriptor() -> Result<()> {
-    let (_, most) =
-        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)
-        .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
-}
-
 /// An empty directory in memory that only this lab sees, and that ends with it: at the
 /// [place](scratch_place) for these texts.
 ///
@@ -237,6 +230,78 @@ pub fn own_shared_memory() -> Result<()> {
     if place.is_dir() { mount_memory(place, "mode=1777") } else { Ok(()) }
 }
 
+/// Lets nobody in this lab change a file of the machine: everything that is mounted becomes
+/// read-only here. What is mounted later does not, nor does `/proc`, whose settings are the lab's
+/// own.
+///
+/// # Errors
+/// The kernel does not let this lab change a mount.
+pub fn protect_files() -> Result<()> {
+    let path = "/proc/self/mountinfo";
+    let mounts = fs::read_to_string(path).call(|| format!("read({path})"))?;
+    for mounted in mounts.lines().filter_map(Mounted::parse) {
+        if mounted.place.starts_with("/proc") || mounted.flags.contains(MsFlags::MS_RDONLY) {
+            continue;
+        }
+        let flags = mounted.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        match mount(None::<&str>, &mounted.place, None::<&str>, flags, None::<&str>) {
+            // What another mount hides, or a directory that this user may not enter, nobody here
+            // can reach.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::EACCES) => {}
+            Err(errno) => {
+                return Err(errno)
+                    .call(|| format!("mount({}, MS_REMOUNT|MS_RDONLY)", mounted.place.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, PartialEq, Eq)]
+struct Mounted {
+    place: PathBuf,
+    /// Those that a change of the others must leave as they are.
+    flags: MsFlags,
+}
+
+impl Mounted {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ').skip(4);
+        let place = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
+        let names = [
+            ("ro", MsFlags::MS_RDONLY),
+            ("nosuid", MsFlags::MS_NOSUID),
+            ("nodev", MsFlags::MS_NODEV),
+            ("noexec", MsFlags::MS_NOEXEC),
+        ];
+        let options: Vec<&str> = fields.next()?.split(',').collect();
+        let given = names.into_iter().filter(|(name, _)| options.contains(name));
+        Some(Self { place, flags: given.map(|(_, flag)| flag).collect() })
+    }
+}
+
+/// A path in which the kernel writes spaces and the like as `\040`.
+fn unescaped(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let octal = (*first == b'\\').then(|| others.get(..3)).flatten();
+        let code = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &others[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    bytes
+}
+
 fn mount_memory(place: &Path, options: &str) -> Result<()> {
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
         .call(|| format!("mount(tmpfs, {})", place.display()))
@@ -255,4 +320,32 @@ fn mount_proc() {
 
 fn write_proc(path: &str, value: &str) -> Result<()> {
     fs::write(path, value).call(|| format!("write({path}, {value:?})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("22 1 8:1 / / rw,relatime - ext4 /dev/vda rw", "/", MsFlags::empty())]
+    #[case(
+        "23 22 0:5 / /dev/shm rw,nosuid,nodev,noexec shared:2 - tmpfs shm rw",
+        "/dev/shm",
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC
+    )]
+    #[case("24 22 0:6 / /a\\040b\\134 ro,nodev - tmpfs x rw", "/a b\\", MsFlags::MS_RDONLY | MsFlags::MS_NODEV)]
+    fn a_mount_is_read_with_the_flags_that_must_stay(
+        #[case] line: &str,
+        #[case] place: &str,
+        #[case] flags: MsFlags,
+    ) {
+        assert_eq!(Mounted::parse(line), Some(Mounted { place: place.into(), flags }));
+    }
+    #[test]
+    fn a_directory_that_is_named_is_not_hidden() {
+        let Some(first) = scratch_place(&[]) else { return };
+        let text = format!("command = \"{}/bin/server\"", first.display());
+        assert_ne!(scratch_place(&[&text]), Some(first));
+    }
 }
