@@ -80,7 +80,7 @@ pub fn list(option: &KnownOption) -> Result<&'static KnownList, Exit> {
 }
 
 fn reported(error: &UserListError) -> Exit {
-    stderr::complain(&error);
+    stderr::complain(error);
     match error {
         UserListError::Unreadable { .. } => Exit::Unavailable,
         UserListError::Wrong { .. } => Exit::Usage,
