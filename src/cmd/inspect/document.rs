@@ -7,6 +7,7 @@ use harness::host::namespace::NamespaceName;
 use harness::host::options::ListenerOptions;
 use harness::host::programs::ReuseportProgram;
 use harness::refusal::Refusal;
+use scenarios::judge::VersionSays;
 use serde::Serialize;
 
 use crate::cmd::inspect::grouping::{Difference, GroupAddress};
@@ -207,6 +208,8 @@ pub struct BugDocument {
     pub reason: String,
     /// The commit that fixes it, if that is known.
     pub fix: Option<String>,
+    /// Whether kernels of this version have it, or the version does not say.
+    pub version: VersionSays,
 }
 
 /// What to do.

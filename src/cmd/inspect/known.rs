@@ -1,7 +1,6 @@
 //! The known bugs of the running kernel that concern a machine's listeners.
 
 use harness::kernel::Base;
-use scenarios::judge::VersionSays;
 use scenarios::judge::builtin::builtin;
 use scenarios::judge::known::Bug;
 
@@ -51,18 +50,17 @@ fn concerns(id: &str, features: Features) -> bool {
     }
 }
 
-/// The bugs that kernels of this base have and that cases show; none where the base is not known.
-/// A bug of which one case is about Fast Open is about Fast Open, whatever its other cases check.
+/// The bugs that cases show, and that kernels of this base have or may have. A bug of which one case is about Fast Open is about Fast Open, whatever its other cases check.
 pub fn bugs(base: &Base, features: Features) -> Vec<BugDocument> {
     if !features.groups {
         return vec![];
     }
-    let has = |bug: &&Bug| bug.releases.say(base) == Some(VersionSays::HasIt);
     let is_about = |bug: &&Bug| bug.cases.iter().all(|case| concerns(&case.id, features));
-    let found = builtin().bugs.iter().filter(has).filter(is_about).filter_map(|bug| {
+    let found = builtin().bugs.iter().filter(is_about).filter_map(|bug| {
+        let version = bug.releases.say(base)?;
         let case = bug.cases.first()?.id.split("/*").next().unwrap_or_default().to_owned();
         let named = bug.named();
-        Some(BugDocument { case, reason: named.reason, fix: named.fix })
+        Some(BugDocument { case, reason: named.reason, fix: named.fix, version })
     });
     found.collect()
 }

@@ -8,10 +8,14 @@ use harness::host::listeners::{ListenerEntry, RequestAddress, SocketFamily};
 use harness::host::namespace::{NamespaceLook, NamespaceName};
 use harness::host::options::ListenerOptions;
 use harness::host::service::Service;
+use harness::kernel::Base;
+use harness::kernel::base::NoBase;
+use scenarios::judge::VersionSays;
 
 use crate::cmd::inspect::document::{
     BugDocument, InspectDocument, KernelDocument, MigrationSupport, NotVisible, SCHEMA,
 };
+use crate::cmd::inspect::known::{self, Features};
 use crate::cmd::inspect::look::{Seen, namespace_document};
 use crate::cmd::inspect::{check, grouping, text, watch};
 use crate::style::Style;
@@ -120,6 +124,7 @@ fn nginx_with_eight_workers() {
                  migrates to it."
             .into(),
         fix: Some("3864c6ba1e04".into()),
+        version: VersionSays::HasIt,
     }];
     insta::assert_snapshot!("inspect_nginx", shown(&found));
 }
@@ -161,6 +166,22 @@ fn names_of_processes_are_harmless() {
     let text = shown(&document(&look, &holders, MigrationSupport::Works));
     assert!(!text.contains('\x1b'), "{text:?}");
     assert!(text.contains(r"a\u{1b}[2Jb\nc"), "{text}");
+}
+
+/// On a kernel whose base its version does not say, a bug is only possible.
+#[test]
+fn a_bug_that_the_version_does_not_show_is_possible() {
+    let (look, holders) = nginx();
+    let mut found = document(&look, &holders, MigrationSupport::Works);
+    let base = Base::Unknown { why: NoBase::RedHat };
+    let features = Features { groups: true, ..Features::default() };
+    found.namespaces[0].known_bugs = known::bugs(&base, features);
+    let text = shown(&found);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("Known bugs that its version does not tell of; `sockmig` checks them - "),
+        "{text}"
+    );
 }
 
 #[test]

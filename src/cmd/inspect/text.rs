@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use scenarios::judge::VersionSays;
 use scenarios::report::wrap;
 
 use crate::cmd::inspect::document::{
-    Advice, CloseEffect, GroupDocument, InspectDocument, KernelDocument, LossReason,
+    Advice, BugDocument, CloseEffect, GroupDocument, InspectDocument, KernelDocument, LossReason,
     MemberDocument, MigrationSupport, NamespaceDocument, PassReason, PortDocument,
 };
 use crate::cmd::inspect::turn_on::{self, SETTING};
@@ -325,17 +326,27 @@ impl Text<'_> {
     }
 
     fn known_bugs(&mut self, it: &NamespaceDocument) {
-        if it.known_bugs.is_empty() {
-            return;
-        }
-        self.line("");
-        self.heading("Known bugs of this kernel, when connections move");
-        for bug in &it.known_bugs {
-            let fix = match &bug.fix {
-                Some(fix) => format!("Fixed by {fix}."),
-                None => "No fix is known.".into(),
-            };
-            self.item(&format!("{} {fix} (sockmig explain {})", bug.reason, bug.case));
+        for (version, heading) in [
+            (VersionSays::HasIt, "Known bugs of this kernel, when connections move"),
+            (
+                VersionSays::CannotTell,
+                "Known bugs that its version does not tell of; `sockmig` checks them",
+            ),
+        ] {
+            let bugs: Vec<&BugDocument> =
+                it.known_bugs.iter().filter(|bug| bug.version == version).collect();
+            if bugs.is_empty() {
+                continue;
+            }
+            self.line("");
+            self.heading(heading);
+            for bug in bugs {
+                let fix = match &bug.fix {
+                    Some(fix) => format!("Fixed by {fix}."),
+                    None => "No fix is known.".into(),
+                };
+                self.item(&format!("{} {fix} (sockmig explain {})", bug.reason, bug.case));
+            }
         }
     }
 
