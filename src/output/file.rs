@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
 
 /// How the name of a file begins, and ends, while it is written.
 const UNFINISHED: (&str, &str) = (".sockmig-", ".partial");
@@ -45,7 +46,7 @@ fn unfinished(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// The reason why not.
 pub fn check(path: &Path) -> Result<()> {
     let tried = match fs::metadata(path) {
-        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.is_dir() => Err(Errno::EISDIR.into()),
         // Who reads from a pipe would take the try for all there is.
         Ok(there) if !there.is_file() => Ok(()),
         _ => unfinished(path).map(drop),

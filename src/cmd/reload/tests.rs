@@ -149,10 +149,10 @@ fn of_a_server_that_nobody_knows_it_is_said_what_was_seen() {
     assert!(stays.contains("in 20 reloads: no listener closed."), "{stays}");
     let closes = said(vec![observed(false, 20, 20.0, false), observed(true, 0, 20.0, false)]);
     for words in [
-        "mine off: loses 20.0 at each reload",
-        "it closes 2.0 listeners at each.",
+        "in 20 reloads (400 reset before the answer), 20.00 per reload",
+        "it closes 2.0 listeners per reload.",
         "mine on: loses none of",
-        "without migration it is 20.0.",
+        "without migration it lost 20.0 per reload.",
         "set net.ipv4.tcp_migrate_req=1: with it mine lost nothing.",
     ] {
         assert!(closes.contains(words), "`{words}`: {closes}");
@@ -173,7 +173,7 @@ fn who_says_that_listeners_stay_is_told_when_they_do_not() {
     let measured = Measured { rows: vec![row], ..Measured::default() };
     let text = answer::text(&document(&measured), 1000, Style::PLAIN);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains("2.0 listeners closed at each, although none was to close"), "{text}");
+    assert!(text.contains("it closes 2 listeners, although none was to close"), "{text}");
 }
 
 #[test]
