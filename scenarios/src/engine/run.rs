@@ -318,7 +318,7 @@ mod tests {
         Outcome {
             id: task.index.to_string(),
             round: task.round,
-            verdict: Verdict::Pass { stale: None },
+            verdict: Verdict::pass(),
             discarded: vec![],
             seen: Observed::default(),
             pcapng: vec![],
