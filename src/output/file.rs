@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
+use harness::Errno;
 
 /// How the name of a file begins, and ends, while it is written.
 const UNFINISHED: (&str, &str) = (".sockmig-", ".partial");

@@ -321,7 +321,7 @@ mod tests {
         Outcome {
             id: task.index.to_string(),
             round: task.round,
-            verdict: Verdict::Pass { has_fix: vec![] },
+            verdict: Verdict::pass(),
             discarded: vec![],
             seen: Observed::default(),
             pcapng: vec![],
