@@ -149,7 +149,7 @@ impl<W: Write> Consumer for Terminal<W> {
         };
         self.progress.begin(cases * run.rounds as usize);
         let kernel = &environment.kernel;
-        let base = format!("base {}\n", kernel.base);
+        let base = report::wrap(&format!("base {}", kernel.base), self.width).join("\n");
         let gate = match &kernel.gate {
             Ok(gate) => format!("final ACKs held by {gate}\n"),
             Err(_) => String::new(),
@@ -159,7 +159,7 @@ impl<W: Write> Consumer for Terminal<W> {
             true => report::wrap(&head, self.width).join("\n"),
             false => head,
         };
-        self.write(&format!("{head}\n{base}{gate}\n"))
+        self.write(&format!("{head}\n{base}\n{gate}\n"))
     }
 
     fn started(&mut self, id: &str) {
