@@ -13,8 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
-pub use crate::cli::shard::{MOST_SHARDS, Shard};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
+pub use crate::cli::shard::{MOST_SHARDS, Shard};
 
 /// What Linux does with TCP connections when an SO_REUSEPORT listener closes.
 ///

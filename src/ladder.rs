@@ -4,6 +4,7 @@
 //! A [`Ladder`](rung::Ladder) is data, made of a trace's lines or of the same lines in a
 //! document. It is drawn as text and as SVG, both from one [`layout`].
 
+mod alignment;
 mod build;
 mod effect;
 mod fold;

@@ -12,6 +12,12 @@
 //! | `machine` | guests: what runs in them, and how the host talks to them |
 //! | `cmd` | one file or folder for each subcommand |
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 mod cli;
 mod cmd;
 mod escape;
@@ -29,6 +35,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use harness::process::limits;
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
@@ -47,6 +54,7 @@ pub fn main() -> ExitCode {
     harness::process::entry::enter(|work| {
         reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
+    limits::prepare();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) if e.use_stderr() => {

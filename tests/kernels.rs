@@ -152,7 +152,81 @@ fn a_cache_that_cannot_be_is_told() {
     assert_eq!(status.code(), Some(69));
     assert_eq!(
         String::from_utf8_lossy(&stderr),
-        "sockmig: mkdir /dev/null/cache/packages: Not a directory (os error 20); \
+        "sockmig: read /dev/null/cache: Not a directory (os error 20); \
          SOCKMIG_CACHE can name a directory elsewhere\n"
     );
+}
+
+#[test]
+fn commands_that_only_look_make_nothing() {
+    let place = cache();
+    let root = place.path().join("cache");
+    for arguments in [&["list"][..], &["prune"], &["prune", "--all"]] {
+        let (code, out, err) = run(sockmig(arguments, &root), &root);
+        assert_eq!((code, &*err), (Some(0), ""), "{out}");
+        assert!(!root.exists(), "{arguments:?}");
+    }
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_sockmig"));
+    doctor.arg("doctor").env("SOCKMIG_CACHE", &root);
+    let (_, out, _) = run(doctor, &root);
+    assert!(out.contains("0 of"), "{out}");
+    assert!(!root.exists(), "{out}");
+}
+
+/// As where SOCKMIG_CACHE is `/`, or a directory of other things.
+#[test]
+fn a_directory_of_other_things_is_no_cache() {
+    let place = cache();
+    let notes = place.path().join("packages/notes.txt");
+    fs::create_dir(place.path().join("packages")).expect("a directory");
+    fs::create_dir(place.path().join("etc")).expect("a directory");
+    fs::write(&notes, "mine").expect("written");
+    for arguments in [&["list"][..], &["prune"], &["prune", "--all"], &["fetch", "6.1.174"]] {
+        let (code, out, err) = run(sockmig(arguments, place.path()), place.path());
+        assert_eq!((code, &*out), (Some(69), ""), "{err}");
+        let words = "sockmig: /cache is no cache of sockmig, since etc is in it; ";
+        assert!(err.starts_with(words), "{err}");
+    }
+    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 2);
+    assert!(notes.exists());
+}
+
+#[test]
+fn prune_leaves_what_sockmig_did_not_put_there() {
+    let cache = cache();
+    let put = |name: &str| {
+        let path = cache.path().join(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(&path, "bytes").expect("written");
+        path
+    };
+    let theirs = [
+        "packages/notes.txt",
+        "packages/linux-image.deb",
+        "packages/linux-image-of-mine/linux-image-1_1_amd64.deb",
+        "ready/notes.txt",
+        "ready/my-kernel/vmlinux",
+        "ready/path-0123456789xy/vmlinux",
+        "apt/preferences",
+        "apt/mine/notes.txt",
+        "locks/notes.txt",
+    ];
+    let theirs = theirs.map(put);
+    let ours = [
+        "packages/linux-image-old_1_amd64.deb",
+        "packages/linux-image-old_2_amd64.deb.part",
+        "ready/5.10.1-1-0123456789ab/vmlinux",
+        "ready/.path-0123456789ab.part/unpacked/vmlinuz",
+        "apt/trixie/lists/lock",
+        "kvm-of-another-boot",
+    ];
+    let ours = ours.map(put);
+    let (code, out, err) = run(sockmig(&["prune", "--all"], cache.path()), cache.path());
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    let left = |paths: &[std::path::PathBuf]| -> Vec<std::path::PathBuf> {
+        paths.iter().filter(|path| path.exists()).cloned().collect()
+    };
+    assert_eq!(left(&theirs), theirs, "{out}");
+    assert_eq!(left(&ours), Vec::<std::path::PathBuf>::new(), "{out}");
+    assert_eq!(out, "removed 6, 30 B freed\n");
 }

@@ -3,8 +3,45 @@
 use std::io;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
 /// A result of the laboratory.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Of what this user, or this machine, has no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// Processes and threads (`EAGAIN` of `clone(2)`).
+    Processes,
+    /// Open files (`EMFILE`, `ENFILE`).
+    Descriptors,
+    /// Memory, or addresses for it (`ENOMEM`).
+    Memory,
+    /// Namespaces (`ENOSPC` of `unshare(2)`).
+    Namespaces,
+}
+
+impl Resource {
+    /// What is lacking where any call at all is refused with this answer.
+    pub fn lacking(answer: &io::Error) -> Option<Self> {
+        match Errno::from_raw(answer.raw_os_error()?) {
+            Errno::EMFILE | Errno::ENFILE => Some(Self::Descriptors),
+            Errno::ENOMEM => Some(Self::Memory),
+            _ => None,
+        }
+    }
+
+    /// What is lacking where a process, a thread or a namespace is refused with this answer.
+    pub fn lacking_for_more(answer: &io::Error) -> Option<Self> {
+        match Errno::from_raw(answer.raw_os_error()?) {
+            Errno::EAGAIN => Some(Self::Processes),
+            Errno::ENOSPC | Errno::EUSERS => Some(Self::Namespaces),
+            _ => Self::lacking(answer),
+        }
+    }
+}
 
 /// Why the laboratory could not do what a case asked of it.
 ///
@@ -23,6 +60,17 @@ pub enum Error {
     /// A call of the conversation under test was refused where it had to succeed.
     #[error("{call}: {source}")]
     Tested {
+        /// The call with its arguments.
+        call: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// There is no room for one more process, thread or namespace. There may be when fewer labs
+    /// run at a time.
+    #[error("{call}: {source}")]
+    Exhausted {
+        /// What there is no more of.
+        of: Resource,
         /// The call with its arguments.
         call: String,
         /// The kernel's answer.
@@ -71,9 +119,22 @@ impl Error {
         Self::Unreadable { what: what.into(), got: got.into() }
     }
 
+    /// What there was too little of, if that is what went wrong.
+    pub fn lacks(&self) -> Option<Resource> {
+        match self {
+            Self::Exhausted { of, .. } => Some(*of),
+            Self::Call { source, .. } => Resource::lacking(source),
+            // How many files a process may have open is nothing that a case asks.
+            Self::Tested { source, .. } => {
+                Resource::lacking(source).filter(|lacking| *lacking == Resource::Descriptors)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the kernel under test, and not the laboratory, is what went wrong.
     pub fn blames_the_kernel(&self) -> bool {
-        matches!(self, Self::NeverHappened { .. } | Self::Tested { .. })
+        matches!(self, Self::NeverHappened { .. } | Self::Tested { .. }) && self.lacks().is_none()
     }
 }
 
@@ -82,6 +143,10 @@ pub trait Context<T> {
     /// Turns a failure into [`Error::Call`], with the call that `describe` writes.
     fn call(self, describe: impl FnOnce() -> String) -> Result<T>;
 
+    /// As [`Context::call`], for a call that makes a process, a thread or a namespace: where
+    /// there are too many of them, it is [`Error::Exhausted`].
+    fn made(self, describe: impl FnOnce() -> String) -> Result<T>;
+
     /// As [`Context::call`], for a call of the conversation under test.
     fn tested(self, describe: impl FnOnce() -> String) -> Result<T>;
 }
@@ -89,6 +154,16 @@ pub trait Context<T> {
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn call(self, describe: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|e| Error::Call { call: describe(), source: e.into() })
+    }
+
+    fn made(self, describe: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| {
+            let (call, source) = (describe(), e.into());
+            match Resource::lacking_for_more(&source) {
+                Some(of) => Error::Exhausted { of, call, source },
+                None => Error::Call { call, source },
+            }
+        })
     }
 
     fn tested(self, describe: impl FnOnce() -> String) -> Result<T> {
@@ -100,8 +175,8 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
 pub fn errno_name(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(
         || error.to_string(),
-        |raw| match nix::errno::Errno::from_raw(raw) {
-            nix::errno::Errno::UnknownErrno => format!("errno {raw}"),
+        |raw| match Errno::from_raw(raw) {
+            Errno::UnknownErrno => format!("errno {raw}"),
             known => format!("{known:?}"),
         },
     )

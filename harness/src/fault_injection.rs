@@ -15,6 +15,8 @@ use std::process::Command;
 
 use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{getegid, geteuid};
 
 /// `unshare` fails with EPERM, as where namespaces are forbidden.
@@ -82,6 +84,35 @@ pub fn without_room_for_namespaces(command: &mut Command) {
 /// `directory` cannot be written to.
 pub fn with_read_only(command: &mut Command, directory: &Path) {
     mount_over(command, directory, "size=4k", libc::MS_RDONLY);
+}
+
+/// Signals do what they do to a program that a terminal starts, whatever started this one: a
+/// shell has its background jobs ignore SIGINT.
+pub fn with_default_signals(command: &mut Command) {
+    with_signals(command, &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP], SigHandler::SigDfl);
+}
+
+/// These signals are ignored, as by `nohup`.
+pub fn with_ignored(command: &mut Command, signals: &'static [Signal]) {
+    with_signals(command, signals, SigHandler::SigIgn);
+}
+
+fn with_signals(command: &mut Command, signals: &'static [Signal], handler: SigHandler) {
+    let set = move || {
+        for signal in signals {
+            // SAFETY: both dispositions run no code of this program.
+            unsafe { nix::sys::signal::signal(*signal, handler) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: signal(2) is async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(set) };
+}
+
+/// A resource is limited, as by `ulimit`: soft and hard.
+pub fn with_limit(command: &mut Command, resource: Resource, soft: u64, hard: u64) {
+    // SAFETY: setrlimit(2) is a system call and no more, and nothing is allocated.
+    unsafe { command.pre_exec(move || Ok(setrlimit(resource, soft, hard)?)) };
 }
 
 /// The file of another process's descriptor, as that process would use it.

@@ -6,7 +6,7 @@
 pub mod modules;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,11 +65,12 @@ pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
         return;
     }
     let (true, Some(port)) = (getpid() == Pid::from_raw(1), arguments.next()) else {
-        eprintln!("{GUEST_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        let _ =
+            writeln!(io::stderr(), "{GUEST_ARGUMENT} is for sockmig's own use; see sockmig --help");
         std::process::exit(2);
     };
     if let Err(e) = live(&port, work) {
-        println!("sockmig: the guest cannot work: {e}");
+        let _ = writeln!(io::stdout(), "sockmig: the guest cannot work: {e}");
     }
     power_off()
 }

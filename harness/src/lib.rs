@@ -13,6 +13,12 @@
 //!
 //! Nothing here judges. A case observes; `scenarios` compares.
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 pub mod bpf;
 pub mod capture;
 mod error;
@@ -32,6 +38,6 @@ pub mod trace;
 pub mod wait;
 
 pub use capture::Capture;
-pub use error::{Context, Error, Result, errno_name};
+pub use error::{Context, Error, Resource, Result, errno_name};
 pub use net::family::{Family, PORT};
 pub use nix::errno::Errno;

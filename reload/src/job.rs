@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use harness::load::listener_monitor::ListenerMonitor;
 use harness::net::witness::Counters;
 use harness::process::Returned;
-use harness::{net::sysctl, process::entry};
+use harness::{net::sysctl, process::entry, process::limits};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Found, Reload};
@@ -97,10 +97,10 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 
 fn run(job: &Job) -> Result<Found> {
     entry::use_every_cpu()?;
-    entry::use_every_descriptor()?;
+    limits::use_every_descriptor()?;
     let mut server = start(job)?;
     let epoch = Instant::now();
-    let monitor = ListenerMonitor::start(epoch, server.family());
+    let monitor = ListenerMonitor::start(epoch, server.family())?;
     let loading = Loading::start(&job.window, job.rate, server.exchange(), epoch)?;
     // Until clients are answered at the rate at which they come.
     pass(job.before());

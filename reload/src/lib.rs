@@ -6,6 +6,12 @@
 //! that it belongs to, [`oracle`] computes what each close must cost without migration, and a
 //! [`row`] sums up all jobs of one strategy.
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 pub mod account;
 pub mod catalogue;
 pub mod close_cost;

@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use harness::gate::Hold;
 use harness::load::delay_line::{self, FarEnd};
 use harness::load::{Exchange, Load, LoadControl, Record};
-use harness::{Error, PORT, Result, wait};
+use harness::{Error, PORT, Result, process::thread, wait};
 
 use crate::window::Window;
 
@@ -64,7 +64,7 @@ impl Loading {
             }
             Window::Hold { .. } => {
                 let hold = Hold::close()?;
-                Means::Hold(thread::spawn(work), hold)
+                Means::Hold(thread::spawn(work)?, hold)
             }
         };
         Ok(Self { control, means })

@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::load::{Exchange, Load, LoadControl, Outcome};
 use harness::process::Returned;
 use harness::process::worker::{Orders, Service, Source, WorkerProcess};
-use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, wait};
+use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, process::thread, wait};
 use serde::{Deserialize, Serialize};
 
 use crate::loading::pass;
@@ -87,7 +86,7 @@ fn run(stopped: Stopped) -> Result<Outcomes> {
     };
     let control = Arc::new(LoadControl::default());
     let its = Arc::clone(&control);
-    let clients = thread::spawn(move || load.run(Instant::now(), &its));
+    let clients = thread::spawn(move || load.run(Instant::now(), &its))?;
     pass(stopped.coming());
     control.stop();
     if stopped.killed {

@@ -4,10 +4,13 @@
 use std::path::Path;
 
 use harness::Errno;
+use harness::Resource;
 use harness::net::sysctl;
 use harness::process::Broken;
 use harness::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use harness::refusal::Refusal;
+
+use crate::report::limits;
 
 /// How many namespaces a user may have, of each kind that a laboratory needs.
 const LIMITS: [&str; 4] = [
@@ -48,6 +51,8 @@ fn told(broken: &Broken, machine: &Machine) -> String {
     let advice = match broken {
         Broken::Namespaces(why) => Some(namespaces(why, machine)),
         Broken::Start(why) => start(why, machine),
+        Broken::Exhausted { of: Resource::Namespaces, .. } => Some(limit(machine)),
+        Broken::Exhausted { of, .. } => return format!("{broken}; {}", limits(*of)),
         Broken::Setup(_) | Broken::Hung { .. } | Broken::Died { .. } | Broken::Interrupted => None,
     };
     advice.map_or_else(|| broken.to_string(), |advice| format!("{broken}\n{advice}"))

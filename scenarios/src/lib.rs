@@ -5,6 +5,12 @@
 //! `data/known-bugs.toml` knows about the running kernel. [`catalogue`] lists the cases, whose
 //! files are where their ids say; [`engine`] runs them.
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 pub mod advice;
 pub mod case;
 mod cases;

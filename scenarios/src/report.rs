@@ -1,8 +1,10 @@
 //! A verdict in words: the block that explains a failure, and the trace that shows it.
 
 use std::fmt::{self, Write};
+use std::io;
 use std::path::Path;
 
+use harness::Resource;
 use harness::kernel::Kernel;
 use harness::trace::Line;
 
@@ -242,4 +244,28 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A refused call's answer, with what may be the limit if there was too little of something.
+pub fn refusal(answer: &io::Error) -> String {
+    match Resource::lacking(answer) {
+        Some(of) => format!("{answer}; {}", limits(of)),
+        None => answer.to_string(),
+    }
+}
+
+/// What may be the limit where there is too little of something.
+pub fn limits(of: Resource) -> &'static str {
+    match of {
+        Resource::Processes => {
+            "processes and threads are limited by ulimit -u, by pids.max of the control group, \
+             and by kernel.threads-max"
+        }
+        Resource::Descriptors => "open files are limited by ulimit -n and fs.file-max",
+        Resource::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
+        Resource::Namespaces => {
+            "namespaces are limited by the sysctls user.max_net_namespaces, \
+             user.max_pid_namespaces, user.max_mnt_namespaces and user.max_user_namespaces"
+        }
+    }
 }

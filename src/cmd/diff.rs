@@ -54,9 +54,7 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
         DiffFormat::Markdown => show::markdown(&difference, arguments.strict),
         DiffFormat::Json => show::json(&difference)?,
         DiffFormat::Svg => {
-            stderr::complain(&format_args!(
-                "--format svg draws ladders: say of which case, with --case ID"
-            ));
+            stderr::complain(&"--format svg draws ladders: say of which case, with --case ID");
             return Ok(Exit::Usage);
         }
     };

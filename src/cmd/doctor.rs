@@ -2,6 +2,7 @@
 
 mod finding;
 mod machines;
+mod modules;
 
 use std::io::Write;
 use std::path::Path;
@@ -13,6 +14,7 @@ use scenarios::{advice, engine};
 use crate::cmd::doctor::finding::Finding;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
@@ -22,10 +24,11 @@ pub fn doctor() -> Exit {
     let (mut findings, exit) = match engine::probe(&labs) {
         Ok(kernel) => (findings(&Environment::read(kernel)), Exit::Expected),
         Err(broken) => {
-            eprintln!("sockmig: {}", advice::no_lab(&broken));
+            stderr::complain(&advice::no_lab(&broken));
             (without_lab(), Exit::Unavailable)
         }
     };
+    findings.push(modules::finding());
     findings.extend(machines::findings());
     let style = Style::of(&std::io::stdout());
     let mut to = Stdout::new();
@@ -34,7 +37,7 @@ pub fn doctor() -> Exit {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => exit,
         Err(e) => {
-            eprintln!("sockmig: {e}");
+            stderr::complain(&e);
             Exit::Unavailable
         }
     }

@@ -263,7 +263,8 @@ fn of_one_family(shown: &[Selected]) -> Vec<Selected> {
 
 /// Runs cases, one after the other.
 fn ran(shown: &[Selected]) -> Result<Vec<Outcome>, Broken> {
-    interrupt::catch().map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {e}")))?;
+    interrupt::catch()
+        .map_err(|e| Broken::Setup(format!("cannot catch Ctrl-C: {}", report::refusal(&e))))?;
     let labs = Labs::default();
     let kernel = engine::probe(&labs)?;
     let plan = RunPlan { jobs: 1, ..RunPlan::default() };

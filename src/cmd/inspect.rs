@@ -26,6 +26,7 @@ use crate::cli::{InspectArguments, InspectFormat};
 use crate::cmd::inspect::document::InspectDocument;
 use crate::cmd::inspect::target::{NoTargets, Targets};
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::{Stdout, text_width};
 use crate::style::Style;
 
@@ -33,9 +34,11 @@ use crate::style::Style;
 pub fn inspect(arguments: &InspectArguments) -> ExitCode {
     match inspected(arguments) {
         Ok(exit) => exit,
-        Err(Refusal { why, .. }) if arguments.check => check::unknown(&why).into(),
+        Err(Refusal { why, .. }) if arguments.check => {
+            check::report(check::unknown(&why), &mut Stdout::new()).into()
+        }
         Err(Refusal { why, exit }) => {
-            eprintln!("sockmig: {why}");
+            stderr::complain(&why);
             exit.into()
         }
     }
@@ -50,7 +53,7 @@ pub fn is_check(arguments: impl Iterator<Item = String>) -> bool {
 
 /// What such a check ends with. Its 2 would be critical.
 pub fn unknown_usage() -> ExitCode {
-    check::unknown("the command line is wrong").into()
+    check::report(check::unknown("the command line is wrong"), &mut Stdout::new()).into()
 }
 
 /// Why nothing was looked at.
@@ -85,7 +88,7 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         return Err(Refusal::unavailable(&words::cannot_look(unseen)));
     }
     if arguments.check {
-        return Ok(check::report(&found).into());
+        return Ok(check::report(check::line(&found), &mut Stdout::new()).into());
     }
     let shown = match arguments.format {
         InspectFormat::Text => {

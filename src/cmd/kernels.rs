@@ -12,6 +12,7 @@ use vm::fetch::kernels::{Kernel, table};
 
 use crate::cli::KernelsCommand;
 use crate::exit::Exit;
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// Does what the command line says.
@@ -76,13 +77,16 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
         match choice::choose(name, None) {
             Ok(chosen) => choices.extend(chosen),
             Err(unknown) => {
-                eprintln!("sockmig: {unknown}");
+                stderr::complain(&unknown);
                 return Exit::Usage;
             }
         }
     }
     if let Some(here) = choices.iter().find(|choice| !choice.is_listed()) {
-        eprintln!("sockmig: {} is on this machine, and needs no fetching", here.name());
+        stderr::complain(&format_args!(
+            "{} is on this machine, and needs no fetching",
+            here.name()
+        ));
         return Exit::Usage;
     }
     if names.is_empty() {
@@ -104,7 +108,11 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
         }
     }
     let ready = choices.len() - failed;
-    eprintln!("{ready} of {} kernels are ready, in {}", choices.len(), cache.root().display());
+    stderr::line(&format_args!(
+        "{ready} of {} kernels are ready, in {}",
+        choices.len(),
+        cache.root().display()
+    ));
     match (failed, ready, names) {
         (0, ..) | (_, 1.., []) => Exit::Expected,
         _ => Exit::Unavailable,
@@ -143,7 +151,7 @@ impl Shown {
         };
         if text != self.last {
             if self.plain {
-                eprintln!("{text}");
+                stderr::line(&text);
             }
             self.bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
             self.bar.set_message(text.clone());
@@ -178,11 +186,11 @@ fn written(write: impl FnOnce(&mut Stdout) -> io::Result<()>) -> Result<(), Exit
 }
 
 fn unwritten(error: &io::Error) -> Exit {
-    eprintln!("sockmig: {error}");
+    stderr::complain(&error);
     Exit::Unavailable
 }
 
 fn unavailable(error: &CacheError) -> Exit {
-    eprintln!("sockmig: {error}");
+    stderr::complain(&error);
     Exit::Unavailable
 }

@@ -12,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::process::interrupt;
+use harness::process::thread::spawn_scoped;
 use scenarios::case::Selected;
+use scenarios::report;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -30,6 +32,7 @@ use crate::output::file::OutDirectory;
 use crate::output::matrix::event::{Matrix, Stage};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::table::Table;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
 
@@ -46,18 +49,18 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     let selection = match selected_beside(&arguments.ids, bisects, "--bisect", &["bug", "fix"]) {
         Ok(selection) => selection,
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return if bisects { Exit::GiveUp } else { Exit::NothingRan };
         }
     };
     let kernels = match prepare::kernels(&arguments.machine) {
         Ok(kernels) if bisects && kernels.len() != 1 => {
-            eprintln!("sockmig: --bisect needs one kernel, not {}", kernels.len());
+            stderr::complain(&format_args!("--bisect needs one kernel, not {}", kernels.len()));
             return Exit::GiveUp;
         }
         Ok(kernels) => part(kernels, arguments.shard),
         Err(wrong) => {
-            eprintln!("sockmig: {wrong}");
+            stderr::complain(&wrong);
             // A build that failed has left none.
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
@@ -72,7 +75,8 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
         Err(e) => return unavailable(&e, bisects),
     };
     if let Err(e) = interrupt::catch() {
-        return unavailable(&format_args!("cannot catch Ctrl-C: {e}"), bisects);
+        let why = report::refusal(&e);
+        return unavailable(&format_args!("cannot catch Ctrl-C: {why}"), bisects);
     }
     let cores = thread::available_parallelism().map_or(2, usize::from);
     let plan = MatrixPlan {
@@ -125,7 +129,7 @@ fn listeners(arguments: &MatrixArguments) -> anyhow::Result<(FanOut, Option<OutD
 }
 
 fn unavailable(why: &dyn fmt::Display, bisects: bool) -> Exit {
-    eprintln!("sockmig: {why}");
+    stderr::complain(why);
     if bisects { Exit::GiveUp } else { Exit::Unavailable }
 }
 
@@ -169,19 +173,28 @@ impl MatrixPlan {
     fn fill(&self, mut listen: impl FnMut(usize, Message)) {
         let next = AtomicUsize::new(0);
         let (report, reported) = mpsc::channel();
+        // A machine dies with the thread that started it, and that is the one of this.
+        let fill = |report: &mpsc::Sender<(usize, Message)>| {
+            while let index = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(kernel) = self.kernels.get(index)
+            {
+                let report_row = |what| drop(report.send((index, Message::Row(what))));
+                let found = self.row(kernel, &report_row);
+                let _ = report.send((index, Message::Ended(Box::new(found))));
+            }
+        };
         thread::scope(|scope| {
-            for _ in 0..self.matrix.jobs.min(self.kernels.len()) {
-                let (report, next) = (report.clone(), &next);
-                // A machine dies with the thread that started it, and that is this one.
-                scope.spawn(move || {
-                    while let index = next.fetch_add(1, Ordering::Relaxed)
-                        && let Some(kernel) = self.kernels.get(index)
-                    {
-                        let report_row = |what| drop(report.send((index, Message::Row(what))));
-                        let found = self.row(kernel, &report_row);
-                        let _ = report.send((index, Message::Ended(Box::new(found))));
+            let fill = &fill;
+            for machine in 0..self.matrix.jobs.min(self.kernels.len()) {
+                let its = report.clone();
+                if spawn_scoped(scope, move || fill(&its)).is_err() {
+                    // Then there is no room for more machines than this; without room for one
+                    // thread, this one does it all.
+                    if machine == 0 {
+                        fill(&report);
                     }
-                });
+                    break;
+                }
             }
             drop(report);
             reported.iter().for_each(|(index, heard)| listen(index, heard));

@@ -33,19 +33,14 @@ use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 use crate::output::progress::Progress;
+use crate::output::stderr;
 use crate::output::stdout;
 use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn reload(arguments: &ReloadArguments) -> ExitCode {
     if arguments.kernel.is_some() {
-        return match in_guest::vm_run_arguments(arguments, env::args()) {
-            Ok(arguments) => vm_run::vm_run(&arguments),
-            Err(e) => {
-                eprintln!("sockmig: {e:#}");
-                Exit::Unavailable.into()
-            }
-        };
+        return vm_run::vm_run(&in_guest::vm_run_arguments(arguments, env::args()));
     }
     let done = match (arguments.list, arguments.close_cost) {
         (true, _) => list::list(&arguments.strategies),
@@ -56,7 +51,7 @@ pub fn reload(arguments: &ReloadArguments) -> ExitCode {
     let exit = match done {
         Ok(exit) => exit,
         Err(Refusal { why, exit }) => {
-            why.lines().for_each(|line| eprintln!("sockmig: {line}"));
+            why.lines().for_each(|line| stderr::complain(&line));
             exit
         }
     };

@@ -25,6 +25,7 @@ use crate::output::junit::Junit;
 use crate::output::ktap::{Dialect, Ktap};
 use crate::output::markdown::Markdown;
 use crate::output::progress::Progress;
+use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::output::terminal::Terminal;
 use crate::output::totals::Totals;
@@ -37,7 +38,7 @@ pub fn run(arguments: &RunArguments) -> Exit {
     let selection = match selected_beside(&arguments.ids, traced, "--trace", &hows) {
         Ok(selection) => selection,
         Err(unknown) => {
-            eprintln!("sockmig: {unknown}");
+            stderr::complain(&unknown);
             return Exit::NothingRan;
         }
     };
@@ -96,7 +97,7 @@ pub fn execute(
 ) -> Result<Totals, Exit> {
     let started = Instant::now();
     if let Err(e) = interrupt::catch() {
-        eprintln!("sockmig: cannot catch Ctrl-C: {e}");
+        stderr::complain(&format_args!("cannot catch Ctrl-C: {}", report::refusal(&e)));
         return Err(Exit::Unavailable);
     }
     let labs = Labs::default();
@@ -104,7 +105,7 @@ pub fn execute(
         if broken == Broken::Interrupted {
             return Exit::Interrupted;
         }
-        eprintln!("sockmig: {}", advice::no_lab(&broken));
+        stderr::complain(&advice::no_lab(&broken));
         Exit::Unavailable
     })?;
     let run = Run {
@@ -126,6 +127,18 @@ pub fn execute(
             let capture = consumers.keep_capture(&run, &outcome);
             let finished = Finished { outcome: &outcome, capture };
             consumers.each(|consumer| consumer.finished(&run, &finished));
+        }
+        Event::Lacking { at_a_time, of, call } => {
+            let limits = report::limits(of);
+            match at_a_time {
+                0 => stderr::complain(&format_args!("{call}; {limits}")),
+                1 => stderr::complain(&format_args!(
+                    "there was room for 1 case at a time only: {call}; {limits}"
+                )),
+                _ => stderr::complain(&format_args!(
+                    "there was room for {at_a_time} cases at a time only: {call}; {limits}"
+                )),
+            }
         }
         Event::Ended(ending) => {
             totals.end(&ending);
@@ -219,7 +232,7 @@ impl Consumers {
     }
 
     fn write_error(&mut self, error: &anyhow::Error) {
-        eprintln!("sockmig: {error:#}");
+        stderr::complain(&format_args!("{error:#}"));
         self.write_failed = true;
     }
 

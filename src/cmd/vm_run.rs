@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
-use harness::process::interrupt;
+use harness::process::{interrupt, subprocess};
 use vm::boot::bootable::Bootable;
 use vm::fetch::cache::Cache;
 use vm::fetch::choice;
@@ -51,7 +51,7 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
     match run(arguments) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(e) => {
-            eprintln!("sockmig: {e:#}");
+            stderr::complain(&format_args!("{e:#}"));
             match interrupt::caught() {
                 true => Exit::Interrupted.into(),
                 false => Exit::Unavailable.into(),
@@ -99,7 +99,11 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     let path = program::absolute(Path::new(program)).map_err(|e| anyhow!("{program}: {e}"))?;
     program::check(&path).map_err(|e| anyhow!("{program} {e}"))?;
     let directory = env::current_dir().context("getcwd()")?;
-    let mut shared = Shared { paths: vec![path.clone()], without: NOT_SHARED.into() };
+    let mut shared = Shared { paths: vec![], without: NOT_SHARED.into() };
+    // A guest has this one already.
+    if path != Path::new(subprocess::THIS_PROGRAM) {
+        shared.paths.push(path.clone());
+    }
     for wanted in &arguments.share {
         let place = program::absolute(wanted).and_then(|path| path.metadata().map(|_| path));
         shared.paths.push(place.with_context(|| format!("cannot share {}", wanted.display()))?);
@@ -160,7 +164,7 @@ fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lo
         let frame = machine.hear(silence).map_err(Lost::Machine)?;
         match frame.tag {
             tag::STDOUT => pass_on(io::stdout(), &frame.payload)?,
-            tag::STDERR => pass_on(io::stderr(), &frame.payload)?,
+            tag::STDERR => stderr::write(&frame.payload),
             tag::FAILURE => failure = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
             of_every_guest::END => {
                 machine.power_off(POWER_OFF);

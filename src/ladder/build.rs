@@ -1,5 +1,6 @@
 //! Makes a ladder of a trace's lines.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::lab::SERVER;
@@ -18,14 +19,15 @@ impl Ladder {
     /// the last line says that the trace ends too early.
     pub fn new(lines: &[Line], wrong: &[usize]) -> Self {
         let all = annotations(lines);
+        let wrong: BTreeSet<usize> = wrong.iter().copied().collect();
         // Numbers below are those of the lines that are drawn.
         let drawn: Vec<usize> =
             (0..lines.len()).filter(|at| is_drawn(&lines[*at]) || wrong.contains(at)).collect();
-        let position = |at: &usize| drawn.iter().position(|index| index == at);
-        let mut wrong_drawn: Vec<usize> = wrong.iter().filter_map(position).collect();
+        let position = |at: &usize| drawn.binary_search(at).ok();
+        let mut wrong_drawn: BTreeSet<usize> = wrong.iter().filter_map(position).collect();
         let ends_too_early = wrong.contains(&lines.len());
         if ends_too_early {
-            wrong_drawn.push(drawn.len());
+            wrong_drawn.insert(drawn.len());
         }
         let shown: Vec<Line> = drawn.iter().map(|at| lines[*at].clone()).collect();
         let annotations: Vec<Annotation> = drawn.iter().map(|at| all[*at].clone()).collect();
@@ -39,11 +41,11 @@ impl Ladder {
         };
         let mut rungs = Vec::new();
         let mut at = 0;
-        let folds = folded(&shown, &wrong_drawn);
+        let mut folds = folded(&shown, &wrong_drawn).into_iter().peekable();
         while at < shown.len() {
-            match folds.iter().find(|fold| fold.from == at) {
+            match folds.next_if(|fold| fold.from == at) {
                 Some(fold) => {
-                    rungs.push(drawing.folded(fold));
+                    rungs.push(drawing.folded(&fold));
                     at = fold.to;
                 }
                 None => {
@@ -115,16 +117,19 @@ fn is_drawn(line: &Line) -> bool {
 
 /// The columns that the lines outside of folds need.
 fn columns(lines: &[Line], annotations: &[Annotation]) -> Vec<String> {
-    let folds = folded(lines, &[]);
-    let hidden = |at: &usize| folds.iter().any(|fold| (fold.from..fold.to).contains(at));
-    let shown = || (0..lines.len()).filter(|at| !hidden(at));
+    let mut hidden = vec![false; lines.len()];
+    for fold in folded(lines, &BTreeSet::new()) {
+        hidden[fold.from..fold.to].fill(true);
+    }
+    let shown = || (0..lines.len()).filter(|at| !hidden[*at]);
     let mut listeners: Vec<String> = Vec::new();
     for at in shown() {
         let annotation = &annotations[at];
         let changed = annotation.changes.iter().map(|(listener, _)| listener);
         let named = annotation.column.iter().chain(changed);
         for listener in named {
-            if !listeners.contains(listener) {
+            // One more than there are columns for is as good as a thousand.
+            if listeners.len() <= COLUMNS && !listeners.contains(listener) {
                 listeners.push(listener.clone());
             }
         }
@@ -144,7 +149,7 @@ struct Drawing<'l> {
     /// The index of each in the whole trace.
     indices: &'l [usize],
     annotations: &'l [Annotation],
-    wrong: &'l [usize],
+    wrong: &'l BTreeSet<usize>,
     columns: Vec<String>,
 }
 

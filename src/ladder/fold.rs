@@ -23,8 +23,8 @@ pub struct Fold {
     pub text: String,
 }
 
-/// Which lines are folded. A line whose index is in `wrong` never is.
-pub fn folded(lines: &[Line], wrong: &[usize]) -> Vec<Fold> {
+/// Which lines are folded, from the first on. A line whose index is in `wrong` never is.
+pub fn folded(lines: &[Line], wrong: &BTreeSet<usize>) -> Vec<Fold> {
     let epilogue = epilogue(lines, wrong);
     let mut folds = Vec::new();
     let mut at = 0;
@@ -58,17 +58,16 @@ pub fn folded(lines: &[Line], wrong: &[usize]) -> Vec<Fold> {
 
 /// Where the case is over: the laboratory tries whether the listeners are unaffected, or
 /// everything reaches the end of its scope.
-fn epilogue(lines: &[Line], wrong: &[usize]) -> usize {
-    let after_wrong = wrong.iter().max().map_or(0, |last| last + 1).min(lines.len());
-    let named_later = |at: usize| {
-        lines[at..].iter().any(|line| line.ends().is_some() && !nameless(line) && !fresh(line))
-    };
+fn epilogue(lines: &[Line], wrong: &BTreeSet<usize>) -> usize {
+    let after_wrong = wrong.last().map_or(0, |last| last + 1).min(lines.len());
+    let after_last = |is: &dyn Fn(&Line) -> bool| lines.iter().rposition(is).map_or(0, |at| at + 1);
+    let named = after_last(&|line| line.ends().is_some() && !nameless(line) && !fresh(line));
+    let unnamed = after_last(&nameless);
+    let at_work = after_last(&|line| !is_at_scope_end(line));
     let begins = |at: &usize| match lines[*at].act() {
         Some(Act::Begin(Part::FreshClient)) => true,
-        Some(Act::CloseGate(_) | Act::Listen { .. }) => {
-            lines[*at..].iter().any(nameless) && !named_later(*at)
-        }
-        Some(Act::Close { at_scope_end: true, .. }) => lines[*at..].iter().all(is_at_scope_end),
+        Some(Act::CloseGate(_) | Act::Listen { .. }) => (named..unnamed).contains(at),
+        Some(Act::Close { at_scope_end: true, .. }) => *at >= at_work,
         _ => false,
     };
     (after_wrong..lines.len()).find(begins).unwrap_or(lines.len())

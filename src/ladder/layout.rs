@@ -1,5 +1,6 @@
 //! Where everything of a ladder stands, in columns and rows of characters.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scenarios::report::wrap;
@@ -125,16 +126,14 @@ pub enum Body {
 impl Layout {
     /// Lays a ladder out in a frame, if only its arrows fit into it.
     pub fn new(ladder: &Ladder, Frame { width, narrow }: Frame) -> Self {
-        let (mut clients, mut longest) = (Vec::new(), 0);
+        let (mut clients, mut longest) = (BTreeSet::new(), 0);
         for rung in &ladder.rungs {
             if let What::Segment { client, notation, .. } = &rung.what {
                 longest = longest.max(notation.chars().count());
-                if !clients.contains(client) {
-                    clients.push(client.clone());
-                }
+                clients.insert(client);
             }
         }
-        let name = |client: &String| client.chars().count().min(NAME_COLUMNS);
+        let name = |client: &&String| client.chars().count().min(NAME_COLUMNS);
         let names = match clients.len() {
             0 | 1 => 0,
             _ => clients.iter().map(name).max().unwrap_or(0) + 1,
@@ -147,9 +146,9 @@ impl Layout {
         let lane = |index: usize| client + gap + index * step.max(4);
         let lanes: Vec<(usize, String)> =
             ladder.columns.iter().enumerate().map(|(i, name)| (lane(i), name.clone())).collect();
-        let client_heading = match &clients[..] {
-            [] => String::new(),
-            [only] => only.clone(),
+        let client_heading = match (clients.len(), clients.first()) {
+            (1, Some(only)) => (*only).clone(),
+            (0, _) | (_, None) => String::new(),
             _ => "client".into(),
         };
         let after_lanes =

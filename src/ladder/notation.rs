@@ -3,7 +3,7 @@
 use harness::net::segment::Flags;
 
 /// Flags and relative numbers of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Notation {
     /// The flags.
     pub flags: Flags,

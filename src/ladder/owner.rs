@@ -7,7 +7,7 @@
 //! accepts a connection has had it since it last could change hands. Where that leaves a
 //! choice, nothing is said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -89,6 +89,10 @@ pub fn annotations(lines: &[Line]) -> Vec<Annotation> {
 struct OwnerTracker<'l> {
     lines: &'l [Line],
     notations: Vec<Option<Notation>>,
+    /// The indices of each client's segments, and of what was done, so that nobody reads all
+    /// lines to find what comes next.
+    segments: BTreeMap<&'l str, Vec<usize>>,
+    acts: Vec<usize>,
     live: Vec<String>,
     connections: BTreeMap<String, Connection>,
     /// The clients that are sockets of the kernel.
@@ -109,24 +113,35 @@ struct Connection {
     end: u32,
     /// The client is a socket of a kernel, which has timers.
     has_timers: bool,
-    sent: Vec<Sent>,
+    /// When the client last sent each of its segments.
+    sent: HashMap<Notation, Duration>,
+    /// Who sent the last segment that the gate did not drop, and when.
+    last: Option<LastSegment>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct LastSegment {
     by_client: bool,
-    segment: Notation,
     when: Duration,
-    /// The gate dropped it.
-    dropped: bool,
 }
 
 impl<'l> OwnerTracker<'l> {
     fn new(lines: &'l [Line]) -> Self {
         let notation = |line: &Line| line.ends().and_then(|_| Notation::of(&line.what));
+        let mut segments: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut acts = Vec::new();
+        for (at, line) in lines.iter().enumerate() {
+            match client_of(line) {
+                Some((client, _)) => segments.entry(client).or_default().push(at),
+                None if line.done().is_some() => acts.push(at),
+                None => {}
+            }
+        }
         Self {
             lines,
             notations: lines.iter().map(notation).collect(),
+            segments,
+            acts,
             live: vec![],
             connections: BTreeMap::new(),
             sockets: BTreeSet::new(),
@@ -139,24 +154,26 @@ impl<'l> OwnerTracker<'l> {
     }
 
     fn next(&mut self, at: usize) -> Annotation {
-        match (self.client_of(at), self.notations[at]) {
-            (Some((client, true)), Some(notation)) => self.client_sent(at, &client, notation),
-            (Some((client, false)), Some(notation)) => self.server_sent(at, &client, notation),
+        match (client_of(&self.lines[at]), self.notations[at]) {
+            (Some((client, true)), Some(notation)) => self.client_sent(at, client, notation),
+            (Some((client, false)), Some(notation)) => self.server_sent(at, client, notation),
             (Some(_), None) => Annotation::default(),
             (None, _) => self.act(at),
         }
     }
 
-    /// The client of a segment, and whether it is the sender.
-    fn client_of(&self, at: usize) -> Option<(String, bool)> {
-        let (from, to) = self.lines[at].ends()?;
-        Some(if to == SERVER { (from.to_owned(), true) } else { (to.to_owned(), false) })
-    }
-
     /// What follows, up to the next SYN of the same client that opens another connection.
     fn later<'s>(&'s self, at: usize, client: &'s str) -> impl Iterator<Item = (usize, Later<'s>)> {
-        (at + 1..self.lines.len()).filter_map(move |index| match self.client_of(index) {
-            Some((other, _)) if other != client => None,
+        let after = |all: &'s [usize]| &all[all.partition_point(|index| *index <= at)..];
+        let segments = self.segments.get(client).map_or(&[][..], Vec::as_slice);
+        let mut segments = after(segments).iter().copied().peekable();
+        let mut acts = after(&self.acts).iter().copied().peekable();
+        let both = std::iter::from_fn(move || match (segments.peek(), acts.peek()) {
+            (Some(segment), Some(act)) if act < segment => acts.next(),
+            (Some(_), _) => segments.next(),
+            (None, _) => acts.next(),
+        });
+        both.filter_map(move |index| match client_of(&self.lines[index]) {
             Some((_, from_client)) => self.notations[index].map(|notation| match from_client {
                 true => (index, Later::FromClient(notation)),
                 false => (index, Later::FromServer(notation)),
@@ -224,9 +241,8 @@ impl<'l> OwnerTracker<'l> {
     fn client_sent(&mut self, at: usize, client: &str, n: Notation) -> Annotation {
         let mut annotation = Annotation::default();
         let now = self.lines[at].since_start;
-        let before = self.connections.get(client).cloned().unwrap_or_default();
-        let again = before.sent.iter().rfind(|sent| sent.by_client && sent.segment == n);
-        let again = again.map(|sent| sent.when);
+        let before = self.connections.remove(client).unwrap_or_default();
+        let again = before.sent.get(&n).copied();
         let opens = n.is_syn() && again.is_none();
         let mut connection = if opens { Connection::default() } else { before };
         if opens {
@@ -250,12 +266,10 @@ impl<'l> OwnerTracker<'l> {
         }
         connection.end = connection.end.max(n.end());
         connection.ownership = after;
-        connection.sent.push(Sent {
-            by_client: true,
-            segment: n,
-            when: now,
-            dropped: annotation.dropped,
-        });
+        connection.sent.insert(n, now);
+        if !annotation.dropped {
+            connection.last = Some(LastSegment { by_client: true, when: now });
+        }
         self.connections.insert(client.to_owned(), connection);
         annotation
     }
@@ -302,12 +316,11 @@ impl<'l> OwnerTracker<'l> {
     fn server_sent(&mut self, at: usize, client: &str, n: Notation) -> Annotation {
         let mut annotation = Annotation::default();
         let now = self.lines[at].since_start;
-        let mut connection = self.connections.get(client).cloned().unwrap_or_default();
+        let mut connection = self.connections.remove(client).unwrap_or_default();
         let before = connection.ownership.clone();
         // What the gate dropped the server has not seen, and cannot answer.
-        let last = connection.sent.iter().rfind(|sent| !sent.dropped).copied();
         if n.is_syn_ack()
-            && let Some(Sent { by_client: false, when, .. }) = last
+            && let Some(LastSegment { by_client: false, when }) = connection.last
             && now.saturating_sub(when) >= SYN_ACK_TIMER
         {
             let waited = seconds(now.saturating_sub(when));
@@ -344,7 +357,7 @@ impl<'l> OwnerTracker<'l> {
         if connection.ownership != before {
             annotation.owners.push((client.to_owned(), connection.ownership.clone()));
         }
-        connection.sent.push(Sent { by_client: false, segment: n, when: now, dropped: false });
+        connection.last = Some(LastSegment { by_client: false, when: now });
         self.connections.insert(client.to_owned(), connection);
         annotation
     }
@@ -360,7 +373,9 @@ impl<'l> OwnerTracker<'l> {
 
     /// Whether the last act was to destroy the client's child.
     fn was_destroyed(&self, at: usize, client: &str) -> bool {
-        let act = self.lines[..at].iter().rev().find_map(Line::done).map(Effect::of);
+        let before = self.acts.partition_point(|index| *index < at);
+        let last = self.acts[..before].last();
+        let act = last.and_then(|index| self.lines[*index].done()).map(Effect::of);
         matches!(act, Some(Effect::DestroysChild(whose)) if whose == client)
     }
 
@@ -449,6 +464,12 @@ impl<'l> OwnerTracker<'l> {
         }
         changed
     }
+}
+
+/// The client of a segment, and whether it is the sender.
+fn client_of(line: &Line) -> Option<(&str, bool)> {
+    let (from, to) = line.ends()?;
+    Some(if to == SERVER { (from, true) } else { (to, false) })
 }
 
 enum Later<'l> {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::ladder::alignment::aligned;
 use crate::ladder::layout::{Frame, LadderRow, Layout};
 use crate::ladder::rung::{Ladder, Mark, What};
 use crate::ladder::text;
@@ -177,32 +178,4 @@ fn keys(ladder: &Ladder) -> Vec<String> {
         What::End => "(end)".into(),
     };
     ladder.rungs.iter().map(|rung| key(&rung.what)).collect()
-}
-
-/// The longest common subsequence of two lists, and what stands between.
-fn aligned(left: &[String], right: &[String]) -> Vec<(Option<usize>, Option<usize>)> {
-    // common[i][j]: how long it is from i and j on.
-    let mut common = vec![vec![0_usize; right.len() + 1]; left.len() + 1];
-    for i in (0..left.len()).rev() {
-        for j in (0..right.len()).rev() {
-            common[i][j] = match left[i] == right[j] {
-                true => common[i + 1][j + 1] + 1,
-                false => common[i + 1][j].max(common[i][j + 1]),
-            };
-        }
-    }
-    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
-    while i < left.len() || j < right.len() {
-        if i < left.len() && j < right.len() && left[i] == right[j] {
-            pairs.push((Some(i), Some(j)));
-            (i, j) = (i + 1, j + 1);
-        } else if j == right.len() || (i < left.len() && common[i + 1][j] >= common[i][j + 1]) {
-            pairs.push((Some(i), None));
-            i += 1;
-        } else {
-            pairs.push((None, Some(j)));
-            j += 1;
-        }
-    }
-    pairs
 }

@@ -1,6 +1,9 @@
 //! Ladders of traces as laboratories write them, in characters and as SVG.
 
+use std::time::Duration;
+
 use harness::trace::Line;
+use nix::time::{ClockId, clock_gettime};
 use rstest::rstest;
 
 use crate::fixture::markup;
@@ -328,4 +331,82 @@ fn two_ladders_as_svg() {
             assert!(texts.contains(part), "{part}: {texts}");
         }
     }
+}
+
+/// A trace of at least so many lines: of one client that sends and sends, of clients one after
+/// the other, or of listeners that come and go.
+fn long(kind: Long, least: usize) -> Vec<Line> {
+    let start = "0.000001  -- listen(A) --\n0.000002  -- listen(B) --\n";
+    let handshake = |client: &str| {
+        format!(
+            "0.1  {client} > S  S 0:0(0)  win 1\n0.1  S > {client}  S. 0:0(0) ack 1  win 1\n\
+             0.1  {client} > S  . 1:1(0) ack 1  win 1\n"
+        )
+    };
+    let piece = |number: usize| match kind {
+        Long::Segments if number == 0 => handshake("C"),
+        Long::Segments => {
+            let (from, to) = (number * 10, number * 10 + 10);
+            format!(
+                "0.2  C > S  P. {from}:{to}(10) ack 1  win 1\n0.2  S > C  . 1:1(0) ack {to}  win 1\n"
+            )
+        }
+        Long::Clients => {
+            handshake(&format!("C{number}"))
+                + &format!("0.2  -- accept(A): C{number}'s connection --\n")
+        }
+        Long::Listeners => format!("0.1  -- listen(L{number}) --\n0.2  -- close(L{number}) --\n"),
+    };
+    let mut trace = start.to_owned();
+    let mut number = 0;
+    while trace.lines().count() < least {
+        let more = (number..number + 200).map(piece).collect::<String>();
+        trace += &more;
+        number += 200;
+    }
+    let mut lines = lines(&trace);
+    lines.truncate(least);
+    lines
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Long {
+    Segments,
+    Clients,
+    Listeners,
+}
+
+/// Processor time of this thread, which other programs do not add to.
+fn processor_time(work: impl FnOnce()) -> Duration {
+    let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
+    let before = now();
+    work();
+    now() - before
+}
+
+#[rstest]
+fn the_time_that_a_trace_takes_grows_as_it_does(
+    #[values(Long::Segments, Long::Clients, Long::Listeners)] kind: Long,
+) {
+    let takes = |count: usize| {
+        let lines = long(kind, count);
+        // Every second is wrong, and every third differs on the other side.
+        let wrong: Vec<usize> = (0..count).step_by(2).collect();
+        let other: Vec<Line> =
+            lines.iter().enumerate().filter(|(at, _)| at % 3 > 0).map(|(_, l)| l.clone()).collect();
+        let work = || {
+            let ladder = Ladder::new(&lines, &wrong);
+            let left = Side { title: "left".into(), ladder };
+            let right = Side { title: "right".into(), ladder: Ladder::new(&other, &[]) };
+            let drawn = text::drawn(&left.ladder, 80, Style::PLAIN);
+            assert!(drawn.lines().count() > count / 2);
+            let pair = Pair::new(left, right);
+            assert!(pair.text(160, Style::PLAIN).lines().count() > count / 2);
+            assert!(!svg::pair(&pair, "both").into_string().is_empty());
+        };
+        (0..3).map(|_| processor_time(work)).min().expect("three times")
+    };
+    let (short, long) = (takes(2000), takes(8000));
+    // Four times as long a trace; sixteen would be as the square.
+    assert!(long < short * 9, "{short:?}, and for four times as many lines {long:?}");
 }

@@ -13,6 +13,7 @@ use harness::kernel::log::KernelLog;
 use harness::kernel::taint::Taint;
 use harness::process::Labs;
 use harness::process::frame::Frame;
+use harness::process::thread::spawn_scoped;
 use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, Ending, Event, RunPlan};
@@ -137,6 +138,8 @@ fn cases(
                 port.send(tag::CAPTURE, std::mem::take(&mut outcome.pcapng))?;
                 send(port, tag::OUTCOME, &outcome)
             }
+            // The host gets the results of all of them, and the reason where there are none.
+            Event::Lacking { .. } => Ok(()),
             Event::Ended(ending) => {
                 alarm.raised("taking down the laboratories")?;
                 send::<Ending>(port, tag::ENDING, &ending)
@@ -204,10 +207,10 @@ fn program(port: &Port, mut command: Command) -> anyhow::Result<i32> {
         (tag::STDERR, child.stderr.take().map(|pipe| Box::new(pipe) as _)),
     ];
     thread::scope(|scope| {
-        for (tag, pipe) in pipes {
-            scope.spawn(pass_on(tag, pipe.expect("it is piped")));
-        }
-    });
+        pipes.into_iter().try_for_each(|(tag, pipe)| {
+            spawn_scoped(scope, pass_on(tag, pipe.expect("it is piped"))).map(drop)
+        })
+    })?;
     Ok(exit_code(child.wait()?))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use vm::boot::bootable::{Bootable, Image};
+use vm::boot::in_use;
 use vm::boot::not_bootable::NotBootable;
 use vm::boot::prepare::prepare;
 use vm::fetch::cache::{Cache, Progress};
@@ -63,6 +64,7 @@ impl Workshop {
         watch: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(Bootable, Hardware), NotBootable> {
         let kernel = prepare(choice, &self.cache, watch)?;
+        in_use::hold(&kernel);
         let hardware = self.hardware(&kernel);
         Ok((kernel, hardware))
     }

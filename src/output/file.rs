@@ -1,70 +1,36 @@
 //! Files of results, which may not be writable. What could not be written is reported at
 //! the end and spoils no verdict.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-/// A file that appears under its name only when it is whole.
-pub struct WholeFile {
-    path: PathBuf,
-    /// What is written meanwhile, and renamed at the end. None for a device or a pipe,
-    /// which is no file to replace.
-    temporary: Option<PathBuf>,
-    file: BufWriter<File>,
-}
+/// How the name of a file begins, and ends, while it is written.
+const UNFINISHED: (&str, &str) = (".sockmig-", ".partial");
 
-impl WholeFile {
-    /// Starts to write the file at `path`.
-    pub fn create(path: &Path) -> Result<Self> {
-        let special = fs::metadata(path).is_ok_and(|there| !there.is_file());
-        let temporary = (!special).then(|| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".partial");
-            PathBuf::from(name)
-        });
-        let file = File::create(temporary.as_deref().unwrap_or(path))
-            .with_context(|| cannot_write(path))?;
-        Ok(Self { path: path.to_owned(), temporary, file: BufWriter::new(file) })
-    }
-
-    /// Gives the file its name.
-    pub fn finish(mut self) -> Result<()> {
-        self.file.flush().with_context(|| cannot_write(&self.path))?;
-        if let Some(temporary) = &self.temporary {
-            fs::rename(temporary, &self.path).with_context(|| cannot_write(&self.path))?;
-            self.temporary = None;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for WholeFile {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            let _ = fs::remove_file(temporary);
-        }
-    }
-}
-
-impl Write for WholeFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Writes a file that appears under its name only when it is whole.
+/// Writes a file that appears under its name only when it is whole. Until then it has a name
+/// that nobody can know, so that others who may write in the directory cannot have it written
+/// elsewhere.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = WholeFile::create(path)?;
-    file.write_all(bytes).with_context(|| cannot_write(path))?;
-    file.finish()
+    let write = || -> io::Result<()> {
+        // A device or a pipe is no file to replace.
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return File::create(path)?.write_all(bytes);
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut unfinished = tempfile::Builder::new();
+        unfinished.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
+        let file = unfinished.make_in(directory.unwrap_or(Path::new(".")), |name| {
+            File::options().write(true).create_new(true).open(name)
+        })?;
+        file.as_file().write_all(bytes)?;
+        file.persist(path).map(drop).map_err(|not_renamed| not_renamed.error)
+    };
+    write().with_context(|| cannot_write(path))
 }
 
 /// Whether a file could be written there: its directory exists, and lets one be made. Nothing
@@ -90,6 +56,7 @@ const CONSOLE: &str = "console.log";
 /// Where captures, and `run.json`, are kept.
 pub struct OutDirectory {
     path: PathBuf,
+    console: OnceLock<File>,
 }
 
 impl OutDirectory {
@@ -99,7 +66,11 @@ impl OutDirectory {
             fs::create_dir(path)
                 .with_context(|| format!("cannot make the directory {}", path.display()))?;
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self::at(path.to_owned()))
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, console: OnceLock::new() }
     }
 
     /// Makes a directory among the machine's temporary ones, which stays when sockmig has
@@ -111,13 +82,17 @@ impl OutDirectory {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .context("cannot make a temporary directory")?;
-        Ok(Self { path: directory.keep() })
+        Ok(Self::at(directory.keep()))
     }
 
     /// A directory in it, without what an earlier run has left there: its captures must
-    /// not pass for this one's.
+    /// not pass for this one's. Where others may write, one of them could have made a link in
+    /// its place, which is not followed.
     pub fn subdirectory(&self, name: &str) -> Result<Self> {
-        let directory = Self::open(&self.path.join(name))?;
+        let path = self.path.join(name);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|there| there.is_symlink());
+        ensure!(!is_link, "{} is a symbolic link: remove it", path.display());
+        let directory = Self::open(&path)?;
         let left = fs::read_dir(&directory.path).into_iter().flatten().flatten();
         for path in left.map(|entry| entry.path()) {
             let ours = path.extension().is_some_and(|extension| extension == "pcapng")
@@ -132,8 +107,18 @@ impl OutDirectory {
     /// Keeps what a console has printed, after what it printed before.
     pub fn keep_console(&self, printed: &[u8]) -> Result<()> {
         let path = self.file(CONSOLE);
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        file.and_then(|mut file| file.write_all(printed)).with_context(|| cannot_write(&path))
+        let write = || -> io::Result<()> {
+            let mut file = match self.console.get() {
+                Some(file) => file,
+                // It was removed when the directory was opened.
+                None => {
+                    let file = File::options().append(true).create_new(true).open(&path)?;
+                    self.console.get_or_init(|| file)
+                }
+            };
+            file.write_all(printed)
+        };
+        write().with_context(|| cannot_write(&path))
     }
 
     /// A file in it.
@@ -145,9 +130,7 @@ impl OutDirectory {
     pub fn keep_capture(&self, title: &str, pcapng: &[u8]) -> Result<PathBuf> {
         let name = title.replace(['/', ' '], "-");
         let path = self.file(&format!("{name}.pcapng"));
-        let mut file = WholeFile::create(&path)?;
-        file.write_all(pcapng).with_context(|| cannot_write(&path))?;
-        file.finish()?;
+        write_whole(&path, pcapng)?;
         Ok(path)
     }
 }
@@ -176,5 +159,60 @@ mod tests {
             assert_eq!(status.permissions().mode() & 0o777, 0o700);
             fs::remove_dir_all(&directory.path).expect("removed");
         }
+    }
+
+    /// What another user can do where everybody may write: leave links under the names that
+    /// results will have.
+    #[test]
+    fn no_link_is_followed_to_what_others_want_written() {
+        let shared = tempfile::tempdir().expect("a directory");
+        let theirs = tempfile::tempdir().expect("a directory");
+        let victim = theirs.path().join("victim");
+        fs::write(&victim, "precious").expect("written");
+        let link = |name: &str, to: &Path| {
+            std::os::unix::fs::symlink(to, shared.path().join(name)).expect("a link");
+        };
+        for name in ["run.json.partial", "run.json", "quiz1-v4-off.pcapng"] {
+            link(name, &victim);
+        }
+        link("6.1.174-1", theirs.path());
+        let out = OutDirectory::open(shared.path()).expect("it is there");
+        write_whole(&out.file("run.json"), b"results").expect("written");
+        out.keep_capture("quiz1/v4/off", b"pcapng").expect("written");
+        let refused = out.subdirectory("6.1.174-1").err().expect("it leads elsewhere");
+        assert!(refused.to_string().ends_with("is a symbolic link: remove it"), "{refused}");
+
+        let own = out.subdirectory("6.12.86-1").expect("a directory");
+        link("6.12.86-1/console.log", &victim);
+        own.keep_console(b"printed").expect_err("somebody was faster");
+        assert_eq!(fs::read(&victim).expect("read"), b"precious");
+        assert_eq!(fs::read(out.file("run.json")).expect("read"), b"results");
+        assert_eq!(fs::read_dir(theirs.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn what_a_console_prints_later_comes_after_what_it_printed_before() {
+        let place = tempfile::tempdir().expect("a directory");
+        let out = OutDirectory::open(place.path()).expect("it is there");
+        for _ in 0..2 {
+            let of_one_run = out.subdirectory("6.1").expect("a directory");
+            of_one_run.keep_console(b"first, ").expect("written");
+            of_one_run.keep_console(b"second").expect("written");
+            let kept = fs::read_to_string(of_one_run.file(CONSOLE)).expect("read");
+            assert_eq!(kept, "first, second");
+        }
+    }
+
+    #[test]
+    fn a_result_has_the_permissions_of_any_new_file_and_nothing_else_is_left() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+        fs::write(place.path().join("any"), "").expect("written");
+        let result = place.path().join("run.json");
+        write_whole(&result, b"{}").expect("written");
+        assert_eq!(mode(&result), mode(&place.path().join("any")));
+        write_whole(&place.path().join("no/run.json"), b"").expect_err("no such directory");
+        write_whole(place.path(), b"").expect_err("a directory");
+        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 2);
     }
 }

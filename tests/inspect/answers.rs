@@ -1,6 +1,7 @@
 //! What is said of a group: queues, options, what a close does, what to do; and each format.
 
 use harness::Family;
+use harness::bpf::{Attach, PASS, Program};
 use harness::lab::Lab;
 use harness::socket::Listener;
 use harness::socket::attribute;
@@ -22,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         Test::inside("answers/backlog", backlog),
         Test::inside("answers/mixed-multipath", mixed_multipath).needs([Need::Multipath]),
         Test::inside("answers/multipath", multipath).needs([Need::Multipath]),
+        Test::inside("answers/program", program).needs([Need::Programs]),
         Test::inside("answers/prometheus", prometheus),
         Test::inside("answers/nothing-is-changed", nothing_is_changed),
         Test::inside("answers/bad-input", bad_input),
@@ -166,6 +168,20 @@ fn multipath() {
     let _a = lab.listen_multipath("A").expect("a listener");
     let _b = lab.listen_multipath("B").expect("a listener");
     assert_eq!(surprises(&port()), ["multipath"]);
+}
+
+/// The kernel does not show to which group a program is attached, and this is not guessed.
+fn program() {
+    let (mut lab, a, _b) = pair();
+    let program = Program::load(Attach::SelectOrMigrate, &[PASS]).expect("a program");
+    lab.attach(&a, &program).expect("attached");
+    let name = harness::bpf::name().expect("a name");
+    let found = document(&[]);
+    let programs = found["programs"].as_array().expect("programs are visible");
+    assert!(programs.iter().any(|program| program["name"] == *name), "{found:#}");
+    let shown = inspect(&[]);
+    shown.assert_says("This machine has loaded eBPF programs that choose listeners");
+    shown.assert_says("The kernel does not show whether one is attached here");
 }
 
 /// Every line is a comment, or a metric with labels and a number; and a metric is described

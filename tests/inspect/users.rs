@@ -69,7 +69,7 @@ fn ordinary_user() {
         "127.0.0.1: 2 listeners of root",
         "The options of these listeners are not visible, and may differ",
         "Whether an eBPF program chooses among them is not visible.",
-        "Not visible to this user - what ",
+        "Not visible to this user - which listeners ",
         "net.ipv4.tcp_migrate_req is 0",
     ] {
         assert!(shown.contains(wanted), "{wanted}: {shown}");

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::fault_injection;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -22,6 +23,7 @@ pub fn sockmig(arguments: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env_remove("KSFT_TAP_LEVEL");
+    fault_injection::with_default_signals(&mut command);
     command
 }
 

@@ -1,9 +1,11 @@
 //! Kernels made ready to boot: taken out of packages or images, with their modules.
 
 pub mod bootable;
+pub mod bounded;
 pub mod compression;
 pub mod directory;
 pub mod image;
+pub mod in_use;
 pub mod initramfs;
 pub mod installed;
 pub mod load_order;
@@ -12,7 +14,9 @@ pub mod modules;
 pub mod nearby;
 pub mod not_bootable;
 pub mod own;
+pub mod own_kernels;
 pub mod package;
 pub mod prepare;
 pub mod prune;
 pub mod regular;
+mod tar_files;

@@ -9,6 +9,12 @@
 //!
 //! `machine` uses `boot`, and `boot` uses `fetch`.
 
+// What panics where there is no room for it, or nobody to read it.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
+)]
+
 pub mod boot;
 pub mod fetch;
 pub mod machine;

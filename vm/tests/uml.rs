@@ -95,6 +95,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
         absent: vec![],
         elsewhere: vec![],
         config: None,
+        kept_in: PathBuf::new(),
     };
     let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256 };
     Ok(Host::prepare(kernel, hardware, &Shared::default())?)

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,6 +19,7 @@ use nix::unistd::pipe2;
 
 use crate::capture::Recorder;
 use crate::error::{Context, Error, Result};
+use crate::process::thread;
 use crate::socket::{Child, Listener, Recorded};
 use crate::trace::Act;
 use crate::wait;
@@ -82,7 +83,7 @@ impl BlockedThread {
             let stat = File::open("/proc/thread-self/stat");
             let _ = sender.send(stat.call(|| "open(/proc/thread-self/stat)".into())?);
             call()
-        });
+        })?;
         // Nothing is received when the thread has failed before.
         if let Ok(stat) = receiver.recv() {
             // It has nothing left to sleep in but the call.

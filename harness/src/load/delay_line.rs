@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -24,6 +24,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::{self, Network};
+use crate::process::thread;
 
 /// The server's address, on the lab's end.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -98,12 +99,12 @@ pub fn start<T: Send + 'static>(
         gone.recv().map_err(|_| Error::unreadable("the delay line", "it was not laid"))?;
         let done = work();
         Ok((done, network::dropped(FAR)?))
-    });
+    })?;
     let far = handed_over.recv().map_err(|_| died("far end"))??;
     let shared = Arc::new(Shared::default());
     let carrier = {
         let shared = Arc::clone(&shared);
-        thread::spawn(move || carry(&near, &far, one_way, &shared))
+        thread::spawn(move || carry(&near, &far, one_way, &shared))?
     };
     let _ = go.send(());
     Ok(FarEnd { worker, carrier, shared })

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::{Family, PORT};
 use crate::net::witness::{SocketLine, State, is_end_of_table};
+use crate::process::thread;
 use crate::wait;
 
 /// How often a [`ListenerMonitor`] looks.
@@ -113,10 +114,13 @@ pub struct ListenerMonitor {
 impl ListenerMonitor {
     /// Starts to watch the listeners of this thread's network namespace that are sockets of
     /// `family`.
-    pub fn start(epoch: Instant, family: Family) -> Self {
+    ///
+    /// # Errors
+    /// There is no room for a thread.
+    pub fn start(epoch: Instant, family: Family) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
-        Self { over, thread: thread::spawn(move || watch(epoch, family, &ends)) }
+        Ok(Self { over, thread: thread::spawn(move || watch(epoch, family, &ends))? })
     }
 
     /// Stops and returns the changes that it saw, in order.

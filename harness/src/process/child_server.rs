@@ -34,7 +34,7 @@ impl ChildServer {
         let again = file.try_clone().call(|| format!("dup({})", log.display()))?;
         command.stdin(Stdio::null()).stdout(file).stderr(again);
         die_with_parent(&mut command);
-        let process = command.spawn().call(|| format!("execve({name})"))?;
+        let process = command.spawn().made(|| format!("execve({name})"))?;
         Ok(Self { process })
     }
 

@@ -11,14 +11,14 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
 use crate::net::network::Network;
-use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
+use crate::process::limits;
+use crate::process::no_namespaces::NamespaceStep;
 use crate::process::subprocess::until_alone;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
@@ -38,10 +38,12 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     }
     let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
     let (Some(parent), Some(what)) = (parent, arguments.next()) else {
-        eprintln!("{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
+        let _ =
+            writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
         std::process::exit(2);
     };
     die_with_parent();
+    limits::prepare();
     on_sigterm(SigHandler::Handler(end_lab));
     if getppid().as_raw() != parent {
         std::process::exit(1);
@@ -50,13 +52,13 @@ pub fn enter(work: impl FnOnce(&str) -> Returned) {
     let _ = setsid();
     let Ok(mut result) = claim_result_pipe() else { std::process::exit(1) };
     let code = match enter_namespaces()
-        .map_err(|why| encode_no_namespaces(&why))
-        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e.to_string())))
+        .map_err(|(step, e)| encode_no_namespaces(step, e))
+        .and_then(|()| fork_init().map_err(|e| encode_setup_failure(&e)))
     {
         Ok(Role::Guard { init, lifeline }) => guard(init, lifeline),
         Ok(Role::Init) => match set_up_network() {
             Ok(()) => send(&mut result, &encode(work(&what))),
-            Err(e) => send(&mut result, &encode_setup_failure(&e.to_string())),
+            Err(e) => send(&mut result, &encode_setup_failure(&e)),
         },
         Err(failure) => send(&mut result, &failure),
     };
@@ -117,21 +119,18 @@ fn guard(init: Pid, lifeline: OwnedFd) -> i32 {
 }
 
 /// Namespaces of this lab's own, with a user namespace where this process is not root.
-fn enter_namespaces() -> Result<(), NoNamespaces> {
-    let at = |step| move |e: Error| NoNamespaces { step, why: e.into() };
+fn enter_namespaces() -> Result<(), (NamespaceStep, Error)> {
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let privileged = geteuid().is_root() && unshare(spaces).is_ok();
     if !privileged {
         unshare(spaces | CloneFlags::CLONE_NEWUSER)
-            .call(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
-            .map_err(at(NamespaceStep::Unshare))?;
-        let maps = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())];
-        write_proc("/proc/self/setgroups", "deny").map_err(at(NamespaceStep::MapUser))?;
-        for (map, id) in maps {
-            write_proc(&format!("/proc/self/{map}"), &format!("0 {id} 1"))
-                .map_err(at(NamespaceStep::MapUser))?;
-        }
+            .made(|| "unshare(CLONE_NEWUSER|CLONE_NEWNET|CLONE_NEWPID|CLONE_NEWNS)".into())
+            .map_err(|e| (NamespaceStep::Unshare, e))?;
+        let mapped = |e| (NamespaceStep::MapUser, e);
+        write_proc("/proc/self/setgroups", "deny").map_err(mapped)?;
+        write_proc("/proc/self/uid_map", &format!("0 {uid} 1")).map_err(mapped)?;
+        write_proc("/proc/self/gid_map", &format!("0 {gid} 1")).map_err(mapped)?;
         // A change of credentials clears the signal.
         die_with_parent();
     }
@@ -143,7 +142,7 @@ fn fork_init() -> Result<Role> {
     let (watch, lifeline) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
     until_alone()?;
     // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
+    match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(Role::Guard { init: child, lifeline }),
         ForkResult::Child => {
             on_sigterm(SigHandler::SigDfl);
@@ -191,17 +190,6 @@ pub fn use_every_cpu() -> Result<()> {
         every.set(cpu).call(|| format!("CPU_SET({cpu})"))?;
     }
     sched_setaffinity(Pid::from_raw(0), &every).call(|| "sched_setaffinity(every CPU)".into())
-}
-
-/// Lets this process have as many descriptors as the user may.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn use_every_descriptor() -> Result<()> {
-    let (_, most) =
-        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)
-        .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
 }
 
 /// An empty directory in memory that only this lab sees, and that ends with it: at the

@@ -1,10 +1,12 @@
 //! SIGINT and the like: caught once, seen by every thread that waits.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::pipe2;
@@ -15,7 +17,8 @@ static WRITE_END: AtomicI32 = AtomicI32::new(-1);
 static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
 
 /// Catches SIGINT, SIGTERM and SIGHUP from now on; a second one kills as usual, and the
-/// labs die with their parent.
+/// labs die with their parent. A signal that whoever started this program has it ignore, as
+/// `nohup` does, stays ignored.
 ///
 /// # Errors
 /// The pipe or the handlers cannot be made.
@@ -29,10 +32,24 @@ pub fn catch() -> io::Result<()> {
     let action =
         SigAction::new(SigHandler::Handler(handle), SaFlags::SA_RESETHAND, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        if is_ignored(signal)? {
+            continue;
+        }
         // SAFETY: the handler is async-signal-safe: two atomics and write(2).
         unsafe { sigaction(signal, &action) }?;
     }
     Ok(())
+}
+
+/// Whether this program was started so that a signal does nothing to it.
+fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let mut now = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action, the call only fills in the present one.
+    let now = unsafe {
+        Errno::result(libc::sigaction(signal as i32, std::ptr::null(), now.as_mut_ptr()))?;
+        now.assume_init()
+    };
+    Ok(now.sa_sigaction == libc::SIG_IGN)
 }
 
 extern "C" fn handle(_: i32) {

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -13,9 +12,11 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Timestamps;
+use crate::error::{Context, Error, Resource};
 use crate::process::frame::{Frame, Frames};
-use crate::process::no_namespaces::NoNamespaces;
-use crate::process::{interrupt, subprocess};
+use crate::process::limits::OUT_OF_MEMORY;
+use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
+use crate::process::{interrupt, subprocess, thread};
 use crate::refusal::Refusal;
 use crate::wait;
 
@@ -44,6 +45,14 @@ pub enum Broken {
     /// The kernel did not allow the namespaces themselves.
     #[error("no laboratory: {0}")]
     Namespaces(NoNamespaces),
+    /// There is no room for one more: there may be when fewer run at a time.
+    #[error("no laboratory: {call}")]
+    Exhausted {
+        /// What there is no more of.
+        of: Resource,
+        /// The call with its arguments, and the kernel's answer.
+        call: String,
+    },
     /// The process could not be started.
     #[error("cannot start the laboratory's process: {0}")]
     Start(Refusal),
@@ -88,35 +97,52 @@ pub struct Labs {
     _timestamps: Timestamps,
 }
 
-/// The thread that starts every lab.
+/// The thread that starts every lab, from the first one on.
 ///
 /// A lab dies when the thread dies that started it, so that nothing survives this
 /// program. The threads that wait for results come and go; this one stays.
+#[derive(Default)]
 struct Starter {
-    ask: mpsc::Sender<Request>,
+    ask: Mutex<Option<mpsc::Sender<Request>>>,
 }
 
 /// What to start, and where to send the child.
 type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
-impl Default for Starter {
-    fn default() -> Self {
-        let (ask, asked) = mpsc::channel::<Request>();
-        thread::spawn(move || {
+impl Starter {
+    fn start(&self, command: Command) -> Result<Child, Broken> {
+        let gone = |()| Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
+        let (answer, answered) = mpsc::channel();
+        self.ask()?.send((command, answer)).map_err(|_| gone(()))?;
+        let started = answered.recv().map_err(|_| gone(()))?;
+        started.made(|| "execve(/proc/self/exe)".into()).map_err(Broken::before_work)
+    }
+
+    fn ask(&self) -> Result<mpsc::Sender<Request>, Broken> {
+        let mut ask = self.ask.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ask) = &*ask {
+            return Ok(ask.clone());
+        }
+        let (asking, asked) = mpsc::channel::<Request>();
+        let serve = move || {
             for (mut command, answer) in asked {
                 let _ = answer.send(command.spawn());
             }
-        });
-        Self { ask }
+        };
+        thread::spawn(serve).map_err(Broken::before_work)?;
+        Ok(ask.insert(asking).clone())
     }
 }
 
-impl Starter {
-    fn start(&self, command: Command) -> io::Result<Child> {
-        let gone = || io::Error::other("the thread that starts labs is gone");
-        let (answer, answered) = mpsc::channel();
-        self.ask.send((command, answer)).map_err(|_| gone())?;
-        answered.recv().map_err(|_| gone())?
+impl Broken {
+    /// Why a lab's process could not be started.
+    fn before_work(error: Error) -> Self {
+        Self::lacking(&error).unwrap_or_else(|| Self::Start(error.into()))
+    }
+
+    /// That something is lacking, if that is what this error says.
+    pub fn lacking(error: &Error) -> Option<Self> {
+        error.lacks().map(|of| Self::Exhausted { of, call: error.to_string() })
     }
 }
 
@@ -128,7 +154,6 @@ impl Labs {
     /// # Errors
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
-        let start = |e: io::Error| Broken::Start(e.into());
         let mut command = subprocess::this_program();
         command
             .arg(LAB_ARGUMENT)
@@ -137,7 +162,7 @@ impl Labs {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = self.starter.start(command).map_err(start)?;
+        let mut child = self.starter.start(command)?;
         let result = child.stdout.take().map(OwnedFd::from).expect("stdout is piped");
         let console = child.stderr.take().map(OwnedFd::from).expect("stderr is piped");
         let mut reader = Reader::new(result, console);
@@ -146,10 +171,16 @@ impl Labs {
                 self.reap(child);
                 returned
             }
-            Ended::Silently => {
-                let how = child.wait().map_or_else(|e| e.to_string(), describe);
-                Err(Broken::Died { how, console: reader.console() })
-            }
+            Ended::Silently => Err(match child.wait() {
+                Ok(status) if status.code() == Some(OUT_OF_MEMORY) => {
+                    let call = reader.console().trim().to_owned();
+                    Broken::Exhausted { of: Resource::Memory, call }
+                }
+                ended => {
+                    let how = ended.map_or_else(|e| e.to_string(), describe);
+                    Broken::Died { how, console: reader.console() }
+                }
+            }),
             Ended::Late => {
                 kill(&mut child);
                 Err(Broken::Hung { after: deadline, console: reader.console() })
@@ -290,6 +321,7 @@ mod tag {
     pub const PCAPNG: u8 = b'P';
     pub const SETUP_FAILED: u8 = b'E';
     pub const NO_NAMESPACES: u8 = b'N';
+    pub const EXHAUSTED: u8 = b'X';
     pub const END: u8 = b'.';
 }
 
@@ -320,6 +352,10 @@ impl ResultReader {
                 tag::SETUP_FAILED => {
                     return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
                 }
+                tag::EXHAUSTED => match serde_json::from_slice(&payload) {
+                    Ok((of, call)) => return Some(Err(Broken::Exhausted { of, call })),
+                    Err(e) => return died(e.to_string()),
+                },
                 tag::END => return Some(Ok(std::mem::take(&mut self.returned))),
                 other => return died(format!("a frame with unknown tag {other}")),
             }
@@ -336,14 +372,28 @@ pub(crate) fn encode(returned: Returned) -> Vec<u8> {
 }
 
 /// What a lab writes when it could not be set up.
-pub(crate) fn encode_setup_failure(why: &str) -> Vec<u8> {
-    frame(tag::SETUP_FAILED, why.into())
+pub(crate) fn encode_setup_failure(why: &Error) -> Vec<u8> {
+    encode_failure(tag::SETUP_FAILED, why)
 }
 
 /// What a lab writes when the kernel does not allow its namespaces.
-pub(crate) fn encode_no_namespaces(why: &NoNamespaces) -> Vec<u8> {
-    let why = serde_json::to_vec(why).expect("a refusal can be written as JSON");
+pub(crate) fn encode_no_namespaces(step: NamespaceStep, why: Error) -> Vec<u8> {
+    if why.lacks().is_some() {
+        return encode_failure(tag::NO_NAMESPACES, &why);
+    }
+    let why = NoNamespaces { step, why: why.into() };
+    let why = serde_json::to_vec(&why).expect("a refusal can be written as JSON");
     frame(tag::NO_NAMESPACES, why)
+}
+
+fn encode_failure(tag: u8, why: &Error) -> Vec<u8> {
+    match why.lacks() {
+        None => frame(tag, why.to_string().into()),
+        Some(of) => {
+            let lacking = (of, why.to_string());
+            frame(tag::EXHAUSTED, serde_json::to_vec(&lacking).expect("a word and a sentence"))
+        }
+    }
 }
 
 fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
@@ -353,7 +403,6 @@ fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::no_namespaces::NamespaceStep;
 
     #[test]
     fn a_result_is_nothing_until_it_is_whole() {
@@ -368,11 +417,27 @@ mod tests {
 
     #[test]
     fn a_failed_setup_is_reported_in_its_words() {
-        let failed = ResultReader::default().push(&encode_setup_failure("lo: EPERM"));
-        assert_eq!(failed, Some(Err(Broken::Setup("lo: EPERM".into()))));
-        let why = Refusal::of(nix::errno::Errno::EPERM);
-        let why = NoNamespaces { step: NamespaceStep::Unshare, why };
-        let failed = ResultReader::default().push(&encode_no_namespaces(&why));
-        assert_eq!(failed, Some(Err(Broken::Namespaces(why))));
+        let refused = |call: &str, errno: i32| {
+            let answer = Err::<(), _>(io::Error::from_raw_os_error(errno));
+            answer.made(|| call.into()).expect_err("it is refused")
+        };
+        let read = |bytes: Vec<u8>| ResultReader::default().push(&bytes);
+        let why = refused("lo", libc::EPERM);
+        assert_eq!(read(encode_setup_failure(&why)), Some(Err(Broken::Setup(why.to_string()))));
+        let step = NamespaceStep::Unshare;
+        let why = NoNamespaces { step, why: refused("unshare()", libc::EPERM).into() };
+        let failed = Some(Err(Broken::Namespaces(why)));
+        assert_eq!(read(encode_no_namespaces(step, refused("unshare()", libc::EPERM))), failed);
+        for (errno, of) in [
+            (libc::EAGAIN, Resource::Processes),
+            (libc::ENOSPC, Resource::Namespaces),
+            (libc::ENOMEM, Resource::Memory),
+            (libc::EMFILE, Resource::Descriptors),
+        ] {
+            let why = refused("fork()", errno);
+            let lacking = Some(Err(Broken::Exhausted { of, call: why.to_string() }));
+            assert_eq!(read(encode_setup_failure(&why)), lacking);
+            assert_eq!(read(encode_no_namespaces(step, why)), lacking);
+        }
     }
 }

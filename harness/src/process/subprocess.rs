@@ -28,8 +28,9 @@ use crate::process::users::{SECOND_UID, uid_is_mapped};
 use crate::wait;
 
 /// Leads to the file that this process runs, wherever that is: also when the file was removed
-/// or replaced since, or is outside of a root directory of before.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+/// or replaced since, or is outside of a root directory of before. In a guest it is the one that
+/// the machine was started with.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// A command that starts this very program again.
 pub fn this_program() -> Command {
@@ -276,7 +277,7 @@ pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
     // What is buffered here would be written by both.
     io::stdout().flush().call(|| "write(stdout)".into())?;
     // SAFETY: this process has one thread.
-    match unsafe { fork() }.call(|| "fork()".into())? {
+    match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {

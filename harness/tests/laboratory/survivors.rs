@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use harness::process::{Broken, Labs, Returned};
 use harness::{process::interrupt, wait};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{Pid, pause, setsid};
 
 use crate::in_lab::Test;
@@ -48,6 +48,9 @@ pub fn play_role() -> Option<ExitCode> {
     match role.as_str() {
         PARENT => run_hanging_lab(&mark),
         CATCHING_PARENT => {
+            // A shell has its background jobs ignore it.
+            // SAFETY: the default disposition runs no code of this program.
+            unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.expect("SIGINT");
             interrupt::catch().expect("handlers");
             run_hanging_lab(&mark);
         }

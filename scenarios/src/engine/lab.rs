@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use harness::Resource;
 use harness::kernel::Kernel;
 use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
@@ -25,22 +26,18 @@ pub fn enter_if_lab() {
 /// What a lab does whose work is `work`.
 pub fn lab_work(work: &str) -> Returned {
     match work {
-        PROBE => Returned::json(&Kernel::probe().map_err(|e| e.to_string()), vec![]),
+        PROBE => Returned::json(&Kernel::probe().map_err(|e| LabFailure::of(&e)), vec![]),
         id => match catalogue::all().into_iter().find(|selected| selected.id() == id) {
             Some(selected) => match perform(&selected) {
                 Ok((seen, pcapng)) => {
                     let slow = witness::awake() >= SHORTEST_TIMER;
                     Returned::json(&LabResult::Ok(LabRun { seen, slow }), pcapng)
                 }
-                Err(e) => {
-                    let again = matches!(e, harness::Error::TooSlow { .. });
-                    let failure = LabFailure { reason: e.to_string(), again };
-                    Returned::json(&LabResult::Err(failure), vec![])
-                }
+                Err(e) => Returned::json(&LabResult::Err(LabFailure::of(&e)), vec![]),
             },
             None => {
-                let failure = LabFailure { reason: format!("no case {id}"), again: false };
-                Returned::json(&LabResult::Err(failure), vec![])
+                let (reason, kind) = (format!("no case {id}"), FailureKind::Broke);
+                Returned::json(&LabResult::Err(LabFailure { reason, kind }), vec![])
             }
         },
     }
@@ -66,8 +63,29 @@ const SHORTEST_TIMER: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabFailure {
     pub(crate) reason: String,
-    /// The lab was too slow, which another one need not be.
-    pub(crate) again: bool,
+    pub(crate) kind: FailureKind,
+}
+
+/// What another lab may do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FailureKind {
+    /// Nothing.
+    Broke,
+    /// It was too slow, which another one need not be.
+    TooSlow,
+    /// There was too little of something, of which there is more when fewer run at a time.
+    Lacks(Resource),
+}
+
+impl LabFailure {
+    fn of(error: &harness::Error) -> Self {
+        let kind = match (error, error.lacks()) {
+            (harness::Error::TooSlow { .. }, _) => FailureKind::TooSlow,
+            (_, Some(of)) => FailureKind::Lacks(of),
+            (_, None) => FailureKind::Broke,
+        };
+        Self { reason: error.to_string(), kind }
+    }
 }
 
 /// Runs a case in the lab that this process is.
@@ -96,7 +114,10 @@ fn perform(selected: &Selected) -> harness::Result<(Observed, Vec<u8>)> {
 /// There can be no lab here.
 pub fn probe(labs: &Labs) -> Result<Kernel, Broken> {
     let returned = labs.run(PROBE, wait::deadline())?;
-    let probed: Result<Kernel, String> =
+    let probed: Result<Kernel, LabFailure> =
         returned.parse().map_err(|e| Broken::Setup(e.to_string()))?;
-    probed.map_err(Broken::Setup)
+    probed.map_err(|LabFailure { reason, kind }| match kind {
+        FailureKind::Lacks(of) => Broken::Exhausted { of, call: reason },
+        FailureKind::Broke | FailureKind::TooSlow => Broken::Setup(reason),
+    })
 }

@@ -8,7 +8,7 @@ use harness::process::{Broken, Labs};
 
 use crate::case::Selected;
 use crate::engine::discarded::DiscardedTry;
-use crate::engine::lab::{LabFailure, LabResult, LabRun};
+use crate::engine::lab::{FailureKind, LabFailure, LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
 use crate::engine::plan::{RunPlan, default_deadline};
 use crate::engine::requirement::{Met, runs};
@@ -30,7 +30,8 @@ static EXCLUSIVE: RwLock<()> = RwLock::new(());
 /// other of this process does, and nothing is left of their labs.
 ///
 /// # Errors
-/// [`Broken::Interrupted`], [`Broken::Setup`] and [`Broken::Namespaces`]; anything else is a verdict.
+/// [`Broken::Interrupted`], [`Broken::Setup`], [`Broken::Namespaces`] and [`Broken::Exhausted`];
+/// anything else is a verdict.
 pub fn run_once(
     labs: &Labs,
     kernel: &Kernel,
@@ -55,7 +56,10 @@ pub fn run_once(
                 let returned = match labs.run(&id, deadline) {
                     Ok(returned) => returned,
                     Err(
-                        broken @ (Broken::Interrupted | Broken::Setup(_) | Broken::Namespaces(_)),
+                        broken @ (Broken::Interrupted
+                        | Broken::Setup(_)
+                        | Broken::Namespaces(_)
+                        | Broken::Exhausted { .. }),
                     ) => return Err(broken),
                     Err(broken) => return Ok(Try::Broken(broken.to_string())),
                 };
@@ -65,8 +69,13 @@ pub fn run_once(
                             judge(&selected.expectation(), &known, &seen.observation, &seen.trace);
                         Try::Judged { verdict, seen, pcapng: returned.pcapng, slow }
                     }
-                    Ok(Err(LabFailure { reason, again: true })) => Try::TooSlow(reason),
-                    Ok(Err(LabFailure { reason, again: false })) => Try::Broken(reason),
+                    Ok(Err(LabFailure { reason, kind })) => match kind {
+                        FailureKind::TooSlow => Try::TooSlow(reason),
+                        FailureKind::Broke => Try::Broken(reason),
+                        FailureKind::Lacks(of) => {
+                            return Err(Broken::Exhausted { of, call: reason });
+                        }
+                    },
                     Err(e) => Try::Broken(e.to_string()),
                 })
             })?;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::case::Selected;
 use crate::engine::plan::RunPlan;
@@ -20,16 +21,36 @@ pub(crate) struct Task {
 pub(crate) struct Queue {
     pub(crate) tasks: Vec<Task>,
     next: AtomicUsize,
+    /// Positions of those that were begun, and could not be run at the time.
+    put_back: Mutex<Vec<usize>>,
+}
+
+/// A task for whoever takes it.
+pub(crate) struct Taken<'q> {
+    pub(crate) task: &'q Task,
+    position: usize,
+    /// Whether somebody has begun it before, and put it back.
+    pub(crate) again: bool,
 }
 
 impl Queue {
     fn new(tasks: Vec<Task>) -> Self {
-        Self { tasks, next: AtomicUsize::new(0) }
+        Self { tasks, next: AtomicUsize::new(0), put_back: Mutex::default() }
     }
 
-    /// What nobody has taken yet.
-    pub(crate) fn next(&self) -> Option<&Task> {
-        self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed))
+    /// What nobody has, and nobody had before; then what was put back.
+    pub(crate) fn next(&self) -> Option<Taken<'_>> {
+        let new = self.next.fetch_add(1, Ordering::Relaxed);
+        let (position, again) = match self.tasks.get(new) {
+            Some(_) => (new, false),
+            None => (self.put_back.lock().unwrap_or_else(PoisonError::into_inner).pop()?, true),
+        };
+        Some(Taken { task: &self.tasks[position], position, again })
+    }
+
+    /// Leaves a task to somebody else.
+    pub(crate) fn put_back(&self, taken: &Taken<'_>) {
+        self.put_back.lock().unwrap_or_else(PoisonError::into_inner).push(taken.position);
     }
 }
 
@@ -72,6 +93,7 @@ impl Queues {
     pub(crate) fn stop(&self) {
         for queue in [&self.waiting, &self.ready] {
             queue.next.store(queue.tasks.len(), Ordering::Relaxed);
+            queue.put_back.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 }
@@ -95,6 +117,22 @@ mod tests {
         let mut places: Vec<usize> = all.map(|task| task.place).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..2 * selection.len()));
+    }
+
+    #[test]
+    fn what_was_put_back_is_taken_by_the_next_who_has_nothing_new_to_begin() {
+        let selection = &catalogue::all()[..3];
+        let queues = Queues::new(selection, RunPlan { jobs: 1, ..RunPlan::default() });
+        let take = || queues.ready.next().map(|taken| (taken.task.index, taken.again));
+        let first = queues.ready.next().expect("a task");
+        queues.ready.put_back(&first);
+        assert_eq!(
+            [take(), take(), take(), take()],
+            [Some((1, false)), Some((2, false)), Some((0, true)), None]
+        );
+        queues.ready.put_back(&first);
+        queues.stop();
+        assert_eq!(take(), None);
     }
 
     #[test]

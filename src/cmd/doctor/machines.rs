@@ -26,7 +26,9 @@ pub fn findings() -> Vec<Finding> {
         Ok(cache) => {
             findings.push(kvm(&cache));
             findings.push(kernels(&cache));
-            findings.push(room("cache", cache.root(), ROOM_FOR_A_KERNEL, "SOCKMIG_CACHE"));
+            // It is made when it is needed.
+            let there = cache.root().ancestors().find(|at| at.exists()).unwrap_or(cache.root());
+            findings.push(room("cache", there, ROOM_FOR_A_KERNEL, "SOCKMIG_CACHE"));
         }
         Err(e) => findings.push(Finding::bad("kernels", "no cache", e.to_string())),
     }

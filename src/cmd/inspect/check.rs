@@ -1,13 +1,14 @@
 //! One line for monitoring, with the exit codes of Nagios's plugins.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cmd::inspect::document::{
     CloseEffect, InspectDocument, LossReason, NamespaceDocument, PortDocument,
 };
 use crate::cmd::inspect::surprise::Surprise;
-use crate::cmd::inspect::words::{cannot_look, counted, namespace};
+use crate::cmd::inspect::words::{cannot_look, counted, namespace, ports_in_words};
 
 /// What a check ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,17 +37,18 @@ struct Problem {
     what: &'static str,
 }
 
-/// Prints the line.
-pub fn report(found: &InspectDocument) -> CheckState {
-    let (state, line) = line(found);
-    println!("{line}");
-    state
+/// The state and the line where nothing could be looked at, or the command line is wrong.
+pub fn unknown(why: &str) -> (CheckState, String) {
+    let why = why.lines().next().unwrap_or_default().replace('|', " ");
+    (CheckState::Unknown, format!("SOCKMIG UNKNOWN - {why}"))
 }
 
-/// Nothing could be looked at, or the command line is wrong.
-pub fn unknown(why: &str) -> CheckState {
-    println!("SOCKMIG UNKNOWN - {}", why.lines().next().unwrap_or_default());
-    CheckState::Unknown
+/// Prints the line. One that nobody has read says nothing.
+pub fn report((state, line): (CheckState, String), to: &mut impl Write) -> CheckState {
+    match writeln!(to, "{line}").and_then(|()| to.flush()) {
+        Ok(()) => state,
+        Err(_) => CheckState::Unknown,
+    }
 }
 
 /// The state, and the line, which ends with numbers for plots.
@@ -69,13 +71,21 @@ pub fn line(found: &InspectDocument) -> (CheckState, String) {
     };
     let listeners: usize = groups().map(|group| group.members.len()).sum();
     let mut parts: Vec<String> = Vec::new();
+    // Each problem of a namespace once, with the ports that have it.
+    let mut alike: Vec<(String, &'static str, Vec<u16>)> = Vec::new();
     for (it, problem) in problems.iter().filter(|(_, problem)| problem.state == state) {
         let of = match found.namespaces.len() {
             1 => String::new(),
             _ => format!("{}, ", namespace(&it.name)),
         };
-        parts.push(format!("{of}port {}: {}", problem.port, problem.what));
+        match alike.iter_mut().find(|(known, what, _)| *known == of && *what == problem.what) {
+            Some((_, _, ports)) => ports.push(problem.port),
+            None => alike.push((of, problem.what, vec![problem.port])),
+        }
     }
+    let shown =
+        alike.iter().map(|(of, what, ports)| format!("{of}{}: {what}", ports_in_words(ports)));
+    parts.extend(shown);
     if problems.is_empty() {
         parts.push(match (groups().count(), listeners) {
             (0, _) => "no port has a group of listeners".to_owned(),

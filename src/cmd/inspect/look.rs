@@ -8,9 +8,9 @@ use harness::host::listeners::ListenerEntry;
 use harness::host::modules;
 use harness::host::namespace::{NamespaceLook, NamespaceName, NetworkNamespace};
 use harness::host::options::ListenerOptions;
-use harness::host::programs;
-use harness::kernel;
+use harness::host::programs::{self, ReuseportProgram};
 use harness::refusal::Refusal;
+use harness::{Errno, kernel};
 
 use crate::cmd::inspect::advice::advice;
 use crate::cmd::inspect::document::{
@@ -78,9 +78,18 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
         root: kernel::is_root(),
         namespaces,
         not_visible,
-        programs: programs::loaded().ok(),
+        programs: loaded_programs(),
         modules_loaded,
     })
+}
+
+/// The programs, if this user is shown them. A kernel without eBPF has none.
+fn loaded_programs() -> Option<Vec<ReuseportProgram>> {
+    match programs::loaded() {
+        Ok(programs) => Some(programs),
+        Err(why) if matches!(why.errno(), Some(Errno::ENOSYS | Errno::EINVAL)) => Some(vec![]),
+        Err(_) => None,
+    }
 }
 
 /// What is known of listeners besides themselves.

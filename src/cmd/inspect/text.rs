@@ -11,12 +11,9 @@ use crate::cmd::inspect::document::{
 };
 use crate::cmd::inspect::turn_on::{self, SETTING};
 use crate::cmd::inspect::words::{
-    cannot_look, counted, difference, names, namespace, printable, surprise, whose,
+    cannot_look, counted, difference, names, namespace, ports_in_words, printable, surprise, whose,
 };
 use crate::style::Style;
-
-/// How many ports are listed in a sentence.
-const LISTED_PORTS: usize = 8;
 
 /// The whole answer, in lines of at most `columns`, with these names of users.
 pub fn text(
@@ -107,7 +104,7 @@ impl Text<'_> {
         }
         self.counters(it);
         self.known_bugs(it);
-        self.advice(it);
+        self.advice(it, found);
     }
 
     fn port(&mut self, port: &PortDocument, found: &InspectDocument) {
@@ -288,7 +285,6 @@ impl Text<'_> {
                     }
                 ));
             }
-            None if found.root => {}
             None => self.item("Whether an eBPF program chooses among them is not visible."),
         }
     }
@@ -343,7 +339,7 @@ impl Text<'_> {
         }
     }
 
-    fn advice(&mut self, it: &NamespaceDocument) {
+    fn advice(&mut self, it: &NamespaceDocument, found: &InspectDocument) {
         if it.advice.is_empty() {
             return;
         }
@@ -351,7 +347,7 @@ impl Text<'_> {
         self.heading("What to do");
         for advice in &it.advice {
             match advice {
-                Advice::TurnOn { ports } => self.turn_on(ports, it),
+                Advice::TurnOn { ports } => self.turn_on(ports, it, found.root),
                 Advice::PassListeners { ports, reason } => {
                     let why = match reason {
                         PassReason::KernelCannot => "this kernel moves no connections",
@@ -363,33 +359,33 @@ impl Text<'_> {
                         "At {}, do not close listeners that have connections; {why}. Pass them to \
                          the new server instead (SCM_RIGHTS, inherited descriptors, systemd \
                          socket units).",
-                        shown_ports(ports)
+                        ports_in_words(ports)
                     ));
                 }
                 Advice::ListenAlike { ports } => self.item(&format!(
                     "At {}, have all listeners bind the same address, with the same IPV6_V6ONLY \
                      and device, so that they are one group.",
-                    shown_ports(ports)
+                    ports_in_words(ports)
                 )),
                 Advice::SetAlike { ports } => self.item(&format!(
                     "At {}, set the options of all listeners alike before connections move.",
-                    shown_ports(ports)
+                    ports_in_words(ports)
                 )),
                 Advice::MakeRoom { ports } => self.item(&format!(
                     "At {}, have the server accept faster, or give it a longer backlog \
                      (net.core.somaxconn is its limit): clients are turned away.",
-                    shown_ports(ports)
+                    ports_in_words(ports)
                 )),
             }
         }
     }
 
-    fn turn_on(&mut self, ports: &[u16], it: &NamespaceDocument) {
+    fn turn_on(&mut self, ports: &[u16], it: &NamespaceDocument, root: bool) {
         self.item(&format!(
             "At {}, let the kernel move connections to the listeners that stay:",
-            shown_ports(ports)
+            ports_in_words(ports)
         ));
-        for (when, command) in turn_on::commands(it) {
+        for (when, command) in turn_on::commands(it, root) {
             self.line(&format!("      {when:<9} {command}"));
         }
     }
@@ -404,9 +400,7 @@ impl Text<'_> {
         }
         if hidden.processes > 0 {
             let processes = counted(hidden.processes, "process");
-            items.push(format!(
-                "what {processes} of other users have open: whose some listeners are"
-            ));
+            items.push(format!("which listeners {processes} of other users have open"));
         }
         if !items.is_empty() {
             self.line("");
@@ -442,13 +436,4 @@ fn address(group: &GroupDocument, port: u16) -> String {
 fn range(numbers: impl Iterator<Item = u32> + Clone) -> String {
     let (least, most) = (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0));
     if least == most { least.to_string() } else { format!("{least} to {most}") }
-}
-
-fn shown_ports(ports: &[u16]) -> String {
-    let shown: Vec<String> = ports.iter().take(LISTED_PORTS).map(u16::to_string).collect();
-    let word = if ports.len() == 1 { "port" } else { "ports" };
-    match ports.len() - shown.len() {
-        0 => format!("{word} {}", shown.join(", ")),
-        more => format!("{word} {} and {more} more", shown.join(", ")),
-    }
 }

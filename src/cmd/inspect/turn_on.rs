@@ -12,13 +12,17 @@ pub const SETTING: &str = "net.ipv4.tcp_migrate_req";
 /// Where it is kept on a machine.
 const FILE: &str = "/etc/sysctl.d/60-tcp-migrate-req.conf";
 
-/// Commands and lines of configuration, each after the word for when it works.
-pub fn commands(it: &NamespaceDocument) -> Vec<(&'static str, String)> {
+/// Commands and lines of configuration, each after the word for when it works. Who is not root
+/// enters the user namespace first that the other one belongs to.
+pub fn commands(it: &NamespaceDocument, root: bool) -> Vec<(&'static str, String)> {
     let is_here = it.name == NamespaceName::This;
     let enter = match &it.name {
         NamespaceName::This => String::new(),
         NamespaceName::Named { name } => format!("ip netns exec {} ", printable(name)),
-        NamespaceName::OfProcess { pid, .. } => format!("nsenter -t {pid} -n "),
+        NamespaceName::OfProcess { pid, .. } => match root {
+            true => format!("nsenter -t {pid} -n "),
+            false => format!("nsenter -t {pid} -U --preserve-credentials -n "),
+        },
         NamespaceName::File { path } => {
             format!("nsenter --net={} ", printable(&path.display().to_string()))
         }

@@ -13,6 +13,9 @@ use crate::cmd::inspect::surprise::Surprise;
 /// How many processes of one name are listed by their ids.
 const LISTED: usize = 3;
 
+/// How many ports are listed in a sentence.
+const LISTED_PORTS: usize = 8;
+
 /// How many digits of a container's id are shown, as container tools do.
 const ID_DIGITS: usize = 12;
 
@@ -193,5 +196,15 @@ pub fn surprise(surprise: &Surprise) -> String {
              one group, and who listened after it did not join these. The kernel does not show \
              which it was."
         ),
+    }
+}
+
+/// Ports in a sentence: `port 80`, `ports 80, 443`, `ports 1, 2, 3, 4, 5, 6, 7, 8 and 92 more`.
+pub fn ports_in_words(ports: &[u16]) -> String {
+    let shown: Vec<String> = ports.iter().take(LISTED_PORTS).map(u16::to_string).collect();
+    let word = if ports.len() == 1 { "port" } else { "ports" };
+    match ports.len() - shown.len() {
+        0 => format!("{word} {}", shown.join(", ")),
+        more => format!("{word} {} and {more} more", shown.join(", ")),
     }
 }

@@ -10,6 +10,7 @@ use scenarios::judge::Verdict;
 use crate::cli::Sought;
 use crate::exit::Exit;
 use crate::output::document::MatrixDocument;
+use crate::output::stderr;
 
 /// The option, as a command line has it that cannot be read.
 const OPTION: &str = "--bisect";
@@ -56,7 +57,7 @@ pub fn report((exit, why): (Exit, String), sought: Sought) -> Exit {
         (Exit::CannotTest, _) => "skip",
         _ => "the bisection is given up",
     };
-    eprintln!("sockmig: bisect: {meaning} (exit code {}): {why}", exit as u8);
+    stderr::complain(&format_args!("bisect: {meaning} (exit code {}): {why}", exit as u8));
     exit
 }
 

@@ -17,6 +17,7 @@ use crate::output::file;
 use crate::output::matrix::event::{Matrix, MatrixConsumer, Stage};
 use crate::output::matrix::junit::junit;
 use crate::output::matrix::markdown::markdown;
+use crate::output::stderr;
 
 /// The document as JSON.
 pub fn json(found: &MatrixDocument) -> io::Result<String> {
@@ -137,7 +138,7 @@ impl FanOut {
 
     /// Reports what could not be written or kept.
     pub fn write_error(&mut self, error: &anyhow::Error) {
-        eprintln!("sockmig: {error:#}");
+        stderr::complain(&format_args!("{error:#}"));
         self.write_failed = true;
     }
 

@@ -1,6 +1,6 @@
 //! `sockmig reload --kernel`: the same command, in a guest.
 
-use anyhow::{Context, Result};
+use harness::process::subprocess::THIS_PROGRAM;
 
 use crate::cli::{AccelChoice, ClockChoice, MachineArguments, ReloadArguments, VmRunArguments};
 
@@ -13,15 +13,11 @@ const SILENCE: u32 = 7200;
 /// How this command, which was `called` so, is run in a guest: this program, with the same
 /// arguments except the kernel. The guest has no servers but ours, so these are meant
 /// where none is named. Its clock is real: it is about time.
-///
-/// # Errors
-/// This program cannot be found.
 pub(super) fn vm_run_arguments(
     arguments: &ReloadArguments,
     called: impl Iterator<Item = String>,
-) -> Result<VmRunArguments> {
-    let this = std::env::current_exe().context("readlink(/proc/self/exe)")?;
-    let mut command = vec![this.display().to_string()];
+) -> VmRunArguments {
+    let mut command = vec![THIS_PROGRAM.to_owned()];
     command.extend(without_kernel(called.skip(1)));
     if arguments.strategies.is_empty() && !(arguments.close_cost || arguments.stopped_member) {
         command.push("own/".into());
@@ -33,7 +29,7 @@ pub(super) fn vm_run_arguments(
         clock: Some(ClockChoice::Real),
         memory: MEMORY,
     };
-    Ok(VmRunArguments { machine, share: vec![], silence: SILENCE, command })
+    VmRunArguments { machine, share: vec![], silence: SILENCE, command }
 }
 
 fn without_kernel(arguments: impl Iterator<Item = String>) -> Vec<String> {
@@ -70,7 +66,7 @@ mod tests {
             ["sockmig", "reload"].iter().chain(line).map(|word| (*word).to_owned()).collect();
         let parsed = Arguments::try_parse_from(&line).expect("a command line");
         let Some(Command::Reload(arguments)) = parsed.command else { panic!("{line:?}") };
-        let guest = vm_run_arguments(&arguments, line.into_iter()).expect("this program");
+        let guest = vm_run_arguments(&arguments, line.into_iter());
         assert_eq!(guest.command[1], "reload");
         assert_eq!(guest.command[2..], *passed_on);
         assert_eq!(guest.machine.clock, Some(ClockChoice::Real));

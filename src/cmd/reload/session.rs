@@ -8,11 +8,13 @@ use harness::kernel::Kernel;
 use harness::process::Labs;
 use harness::process::interrupt;
 use scenarios::engine;
+use scenarios::report;
 
 use crate::cli::{ReloadArguments, ReloadFormat};
 use crate::cmd::reload::refusal::Refusal;
 use crate::exit::Exit;
 use crate::output::file::{self, OutDirectory};
+use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
 /// A measurement's beginning and end.
@@ -37,7 +39,8 @@ impl Session {
         let out = arguments.out.as_deref().map(OutDirectory::open).transpose();
         let out = out.map_err(|e| Refusal::new(Exit::Unavailable, format!("{e:#}")))?;
         interrupt::catch()
-            .map_err(|e| Refusal::new(Exit::Unavailable, format!("cannot catch Ctrl-C: {e}")))?;
+            .map_err(|e| format!("cannot catch Ctrl-C: {}", report::refusal(&e)))
+            .map_err(|why| Refusal::new(Exit::Unavailable, why))?;
         let labs = Labs::default();
         let kernel = engine::probe(&labs).map_err(|broken| Refusal::of(&broken))?;
         let terminal = arguments.format == ReloadFormat::Terminal;
@@ -89,7 +92,7 @@ impl Session {
     pub fn close(self) -> bool {
         let mut failed = false;
         for error in self.written.into_iter().filter_map(Result::err) {
-            eprintln!("sockmig: {error:#}");
+            stderr::complain(&format_args!("{error:#}"));
             failed = true;
         }
         failed

@@ -24,6 +24,8 @@ pub struct Bootable {
     pub elsewhere: Vec<String>,
     /// The kernel's build configuration.
     pub config: Option<PathBuf>,
+    /// The directory of the cache that is its own.
+    pub kept_in: PathBuf,
 }
 
 impl Bootable {

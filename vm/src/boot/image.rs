@@ -9,6 +9,7 @@ use object::elf::{EM_386, EM_AARCH64, EM_RISCV, EM_X86_64, FileHeader64, PT_LOAD
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 
+use crate::boot::bounded::{self, Content};
 use crate::boot::compression::Compression;
 use crate::boot::package::format::PackageFormat;
 use crate::boot::regular::{self, NotRegular};
@@ -261,9 +262,9 @@ pub fn open(bzimage: &[u8]) -> Result<Inside, NoKernel> {
     let Some(compression) = Compression::of(payload) else {
         return Ok(Inside { release, vmlinux: None });
     };
-    let mut vmlinux = Vec::new();
-    let mut reader = compression.open(payload).map_err(|e| NoKernel::Damaged(e.to_string()))?;
-    reader.read_to_end(&mut vmlinux).map_err(|e| NoKernel::Damaged(e.to_string()))?;
+    let vmlinux =
+        compression.open(payload).and_then(|reader| bounded::read(reader, Content::Kernel));
+    let vmlinux = vmlinux.map_err(|e| NoKernel::Damaged(e.to_string()))?;
     // The build writes the size after every payload; gzip has it there of itself.
     let size = payload.last_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
     if vmlinux.len() != size {

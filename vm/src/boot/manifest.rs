@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot::bootable::{Bootable, Image, Module};
 use crate::fetch::cache::{At, CacheError};
+use crate::fetch::packages::sha256;
 
 /// The file in the directory of a prepared kernel.
-const FILE: &str = "kernel.json";
+pub(crate) const FILE: &str = "kernel.json";
 
 /// A file, and how to see that it still is the one that was meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Stamp {
     /// Device, inode, and the times of the last changes of content and inode in
     /// nanoseconds; nothing for our own files, which nobody else writes.
     identity: Option<(u64, u64, i128, i128)>,
+    /// The SHA-256 of our own file. Older manifests have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 impl Stamp {
@@ -36,13 +40,14 @@ impl Stamp {
         let modified = nanos(there.mtime(), there.mtime_nsec());
         let changed = nanos(there.ctime(), there.ctime_nsec());
         let identity = Some((there.dev(), there.ino(), modified, changed));
-        Ok(Self { path, size: there.size(), identity })
+        Ok(Self { path, size: there.size(), identity, sha256: None })
     }
 
     fn of_ours(path: &Path, dir: &Path) -> Result<Self, CacheError> {
         let size = fs::metadata(path).at("stat", path)?.len();
+        let sha256 = sha256(path)?;
         let path = path.strip_prefix(dir).unwrap_or(path).into();
-        Ok(Self { path, size, identity: None })
+        Ok(Self { path, size, identity: None, sha256 })
     }
 
     /// Whether the file is still the same, seen from the manifest's directory.
@@ -52,6 +57,15 @@ impl Stamp {
             Some(_) => Self::of_theirs(&path).is_ok_and(|now| now == *self),
             None => fs::metadata(path).is_ok_and(|there| there.len() == self.size),
         }
+    }
+
+    /// Whether the content is still what it was, too.
+    fn is_intact(&self, dir: &Path) -> bool {
+        let ours = || {
+            let now = sha256(&dir.join(&self.path)).ok().flatten();
+            now.is_some() && now == self.sha256
+        };
+        self.holds(dir) && (self.identity.is_some() || ours())
     }
 }
 
@@ -120,12 +134,19 @@ impl Manifest {
     pub fn read(dir: &Path) -> Option<Self> {
         let text = fs::read_to_string(dir.join(FILE)).ok()?;
         let manifest: Self = serde_json::from_str(&text).ok()?;
-        let whole = {
-            let modules = manifest.modules.iter().map(|(_, stamp)| stamp);
-            let mut files = modules.chain([&manifest.image]).chain(&manifest.config);
-            files.all(|stamp| stamp.holds(dir))
-        };
+        let whole = manifest.files().all(|stamp| stamp.holds(dir));
         whole.then_some(manifest)
+    }
+
+    /// Whether nobody has written to what is in `dir` since it was prepared. Takes a moment for
+    /// each hundred megabytes.
+    pub fn is_intact(&self, dir: &Path) -> bool {
+        self.files().all(|stamp| stamp.is_intact(dir))
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Stamp> {
+        let modules = self.modules.iter().map(|(_, stamp)| stamp);
+        modules.chain([&self.image]).chain(&self.config)
     }
 
     /// The kernel, whose files are in `dir`.
@@ -147,6 +168,7 @@ impl Manifest {
             absent: self.absent,
             elsewhere: self.elsewhere,
             config: self.config.map(|stamp| dir.join(stamp.path)),
+            kept_in: dir.into(),
         }
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use object::LittleEndian as LE;
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader};
 
+use crate::boot::bounded::{self, Content};
 use crate::boot::compression::Compression;
 use crate::boot::regular;
 
@@ -170,9 +171,8 @@ pub fn find_built(tree: &Path) -> io::Result<Option<Found>> {
 
 /// What is in a list of modules.
 fn listed(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    regular::open(path)?.read_to_string(&mut text)?;
-    Ok(text)
+    let text = bounded::read(regular::open(path)?, Content::List)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The name of the module whose file this is.
@@ -253,12 +253,10 @@ impl Loading<'_> {
 /// A module's file, decompressed.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = BufReader::new(regular::open(path)?);
-    let mut bytes = Vec::new();
     match Compression::of(io::BufRead::fill_buf(&mut file)?) {
-        Some(compression) => compression.open(file)?.read_to_end(&mut bytes)?,
-        None => file.read_to_end(&mut bytes)?,
-    };
-    Ok(bytes)
+        Some(compression) => bounded::read(compression.open(file)?, Content::Module),
+        None => bounded::read(file, Content::Module),
+    }
 }
 
 /// What a module says of itself.

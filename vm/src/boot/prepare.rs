@@ -1,18 +1,20 @@
 //! From what a user names to a kernel that is ready to boot.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::boot::bootable::{Bootable, Image, Module};
+use crate::boot::bounded::{self, Content};
 use crate::boot::image::{self, ImageKind};
 use crate::boot::installed;
 use crate::boot::manifest::{Manifest, Stamp};
 use crate::boot::modules::{self, Found, WANTED};
 use crate::boot::not_bootable::NotBootable;
 use crate::boot::own::Own;
+use crate::boot::own_kernels;
 use crate::boot::package::about::About;
 use crate::boot::package::bad_package::BadPackage;
 use crate::boot::package::format::PackageFormat;
@@ -57,9 +59,15 @@ pub fn place(kernel: &Kernel, cache: &Cache) -> PathBuf {
     cache.ready().join(format!("{}-{key}", kernel.name))
 }
 
-/// The kernel in this directory, if one is there and whole.
+/// The kernel in this directory, if one is there and whole. Its content is not looked at.
 pub fn ready(dir: &Path) -> Option<Bootable> {
     Manifest::read(dir).map(|manifest| manifest.bootable(dir))
+}
+
+/// As [`ready`], if every byte of it is as it was prepared.
+fn intact(dir: &Path) -> Option<Bootable> {
+    let manifest = Manifest::read(dir).filter(|manifest| manifest.is_intact(dir));
+    manifest.map(|manifest| manifest.bootable(dir))
 }
 
 /// The installed kernel of this release, or the one that runs.
@@ -73,11 +81,11 @@ fn installed(release: Option<&str>) -> Result<Own, NotBootable> {
 
 fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
     let place = place(kernel, cache);
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let _lock = cache.lock(&kernel.name, watch)?;
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let debs = packages::fetch(kernel, cache, watch)?;
@@ -90,17 +98,19 @@ fn listed(kernel: &Kernel, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, 
 fn theirs(name: &str, own: &Own, cache: &Cache, watch: Watch<'_>) -> Result<Bootable, NotBootable> {
     let sources = own.stamps()?;
     let parts = [name.to_owned(), format!("{sources:?}")];
-    let lock_name = format!("path-{}", key(parts.iter().map(String::as_bytes)));
+    let lock_name = format!("{}{}", own_kernels::PREFIX, key(parts.iter().map(String::as_bytes)));
     let place = cache.ready().join(&lock_name);
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     let _lock = cache.lock(&lock_name, watch)?;
-    if let Some(ready) = ready(&place) {
+    if let Some(ready) = intact(&place) {
         return Ok(ready);
     }
     watch(Progress::Unpacking { kernel: name });
-    make(&place, &sources, |dir| build(name, gather(own, dir)?, dir))
+    let made = make(&place, &sources, |dir| build(name, gather(own, dir)?, dir))?;
+    own_kernels::remove_oldest(cache)?;
+    Ok(made)
 }
 
 /// Has `fill` make a kernel in a directory of its own, and moves that to its place when
@@ -228,7 +238,9 @@ fn build(name: &str, parts: Parts, dir: &Path) -> Result<Bootable, NotBootable> 
         ImageKind::Vmlinux => (Image::Pvh(parts.image), None),
         ImageKind::Uml => (Image::Uml(parts.image), None),
         ImageKind::BzImage => {
-            let bytes = fs::read(&parts.image).map_err(|e| refused(e.into()))?;
+            let file = File::open(&parts.image);
+            let bytes = file.and_then(|file| bounded::read(file, Content::BzImage));
+            let bytes = bytes.map_err(|e| refused(e.into()))?;
             let inside = image::open(&bytes).map_err(refused)?;
             let image = match inside.vmlinux {
                 Some(vmlinux) => Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?),
@@ -259,7 +271,8 @@ fn build(name: &str, parts: Parts, dir: &Path) -> Result<Bootable, NotBootable> 
         .map(|wanted| (*wanted).to_owned())
         .partition(|wanted| found.built_in.contains(wanted));
     let elsewhere = parts.elsewhere;
-    Ok(Bootable { name: name.into(), release, image, modules, built_in, absent, elsewhere, config })
+    let (name, kept_in) = (name.into(), dir.into());
+    Ok(Bootable { name, release, image, modules, built_in, absent, elsewhere, config, kept_in })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {

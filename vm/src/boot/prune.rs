@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::boot::in_use;
 use crate::boot::manifest::Manifest;
+use crate::boot::own_kernels;
 use crate::boot::prepare;
-use crate::fetch::cache::{At, Cache, CacheError, remove};
-use crate::fetch::kernels;
+use crate::fetch::cache::{At, Cache, CacheError, KVM, remove};
+use crate::fetch::kernels::{self, Kernel};
 use crate::fetch::packages;
 
 /// What was removed.
@@ -23,12 +25,15 @@ pub struct Freed {
 
 /// Removes what is no longer of use: packages and kernels that the table does not name,
 /// leftovers of runs that were killed, and kernels prepared from files that are gone or
-/// have changed since. With `all`, removes everything.
+/// have changed since. With `all`, removes everything. What sockmig has not put there stays.
 ///
 /// # Errors
 /// Something cannot be removed.
 pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
     let mut freed = Freed::default();
+    if cache.is_absent() {
+        return Ok(freed);
+    }
     for kernel in kernels::table() {
         let Some(lock) = cache.try_lock(&kernel.name)? else {
             freed.busy += 1;
@@ -38,8 +43,8 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
         for path in entries(&cache.ready())? {
             let name = file_name(&path);
             let of_this = name.trim_start_matches('.').starts_with(&format!("{}-", kernel.name));
-            if of_this && (all || path != ready) {
-                freed.remove(&path)?;
+            if of_this && is_prepared(&path) && (all || path != ready) {
+                freed.remove_unused(&path)?;
             }
         }
         for package in &kernel.packages {
@@ -58,6 +63,7 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
     prune_packages(cache, &mut freed)?;
     prune_ready(cache, all, &mut freed)?;
     prune_apt(cache, all, &mut freed)?;
+    prune_kvm(cache, all, &mut freed)?;
     prune_locks(cache)?;
     Ok(freed)
 }
@@ -68,7 +74,7 @@ fn prune_packages(cache: &Cache, freed: &mut Freed) -> Result<(), CacheError> {
     let named: BTreeSet<String> = packages.map(kernels::Package::file_name).collect();
     for path in entries(&cache.packages())? {
         let name = file_name(&path);
-        if !named.contains(name.trim_end_matches(".part")) {
+        if is_package(&path) && !named.contains(name.trim_end_matches(".part")) {
             freed.remove(&path)?;
         }
     }
@@ -80,7 +86,8 @@ fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheE
     for path in entries(&cache.ready())? {
         let name = file_name(&path);
         let name = name.trim_start_matches('.').trim_end_matches(".part");
-        if kernels::table().iter().any(|kernel| name.starts_with(&format!("{}-", kernel.name))) {
+        let of_table = |kernel: &Kernel| name.starts_with(&format!("{}-", kernel.name));
+        if !is_prepared(&path) || kernels::table().iter().any(of_table) {
             continue;
         }
         let Some(lock) = cache.try_lock(name)? else {
@@ -89,8 +96,7 @@ fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheE
         };
         let sources = Manifest::read(&path).map(|manifest| manifest.sources).unwrap_or_default();
         let hold = !sources.is_empty() && sources.iter().all(|source| source.holds(&path));
-        if all || !hold {
-            freed.remove(&path)?;
+        if (all || !hold) && freed.remove_unused(&path)? {
             lock.discard();
         }
     }
@@ -99,8 +105,12 @@ fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheE
 
 /// apt's lists of suites that the table does not name.
 fn prune_apt(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
-    for path in entries(&cache.root().join("apt"))? {
+    for path in entries(&cache.apt_suites())? {
         let suite = file_name(&path);
+        // As apt is configured.
+        if !path.join("lists").is_dir() {
+            continue;
+        }
         if !all && kernels::table().iter().any(|kernel| kernel.suite == suite) {
             continue;
         }
@@ -115,11 +125,24 @@ fn prune_apt(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheErr
     Ok(())
 }
 
+/// What was found out about KVM when the machine was started before.
+fn prune_kvm(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let of_this = cache.of_this_boot(boot.trim());
+    for path in entries(cache.root())? {
+        if file_name(&path).starts_with(KVM) && path.is_file() && (all || path != of_this) {
+            freed.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Locks of the user's own kernels that are not prepared any more.
 fn prune_locks(cache: &Cache) -> Result<(), CacheError> {
     for path in entries(&cache.locks())? {
         let name = file_name(&path);
-        let forgotten = name.starts_with("path-") && !cache.ready().join(&name).exists();
+        let forgotten =
+            name.starts_with(own_kernels::PREFIX) && !cache.ready().join(&name).exists();
         if let Some(lock) = cache.try_lock(&name)?.filter(|_| forgotten) {
             lock.discard();
         }
@@ -127,7 +150,37 @@ fn prune_locks(cache: &Cache) -> Result<(), CacheError> {
     Ok(())
 }
 
+/// Whether this is a package, or the beginning of one, by its name: `linux-NAME_VERSION_ARCH.deb`.
+fn is_package(path: &Path) -> bool {
+    let name = file_name(path);
+    let name = name.trim_end_matches(".part").strip_suffix(".deb").unwrap_or_default();
+    name.starts_with("linux-") && name.split('_').count() == 3 && path.is_file()
+}
+
+/// Whether this is a directory of a prepared kernel, or was to become one, by its name:
+/// `NAME-KEY`, or `.NAME-KEY.part`.
+fn is_prepared(path: &Path) -> bool {
+    let name = file_name(path);
+    let name = match name.strip_prefix('.') {
+        Some(name) => name.strip_suffix(".part").unwrap_or_default(),
+        None => &name,
+    };
+    let is_key = |key: &str| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.rsplit_once('-').is_some_and(|(_, key)| is_key(key)) && path.is_dir()
+}
+
 impl Freed {
+    /// Removes a prepared kernel, unless it is in use. Says whether it is gone.
+    fn remove_unused(&mut self, path: &Path) -> Result<bool, CacheError> {
+        match in_use::to_remove(path)? {
+            Some(_unused) => self.remove(path).map(|()| true),
+            None => {
+                self.busy += 1;
+                Ok(false)
+            }
+        }
+    }
+
     fn remove(&mut self, path: &Path) -> Result<(), CacheError> {
         let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
         self.bytes += if there.is_dir() { size(path) } else { there.len() };

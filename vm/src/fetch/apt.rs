@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use harness::process::thread::spawn_scoped;
+
 use crate::fetch::apt_output::{Problem, message, problem};
 use crate::fetch::cache::{At, Cache, CacheError, Lock, Progress, Watch, make_dir};
 use crate::fetch::cannot_fetch::CannotFetch;
@@ -94,7 +96,7 @@ impl Apt {
         let mut command = self.command("apt-get".as_ref())?;
         command.args(["download", "--print-uris"]);
         command.arg(format!("{}={}", package.name, package.version));
-        let output = run(command)?;
+        let output = run(&mut command)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let uri = text.lines().find_map(|line| line.strip_prefix('\'')?.split('\'').next());
         Ok(uri.filter(|_| output.status.success()).map(str::to_owned))
@@ -105,7 +107,7 @@ impl Apt {
         watch(Progress::Refreshing { suite: &self.suite });
         let mut command = self.command("apt-get".as_ref())?;
         command.arg("update");
-        let output = run(command)?;
+        let output = run(&mut command)?;
         match problem(&output) {
             None => {
                 self.refreshed = true;
@@ -133,10 +135,15 @@ impl Apt {
         to: &Path,
         watch: Watch<'_>,
     ) -> Result<Output, CannotFetch> {
-        let mut command = self.command(&self.helper)?;
-        command.arg("download-file").arg(uri).arg(to);
+        let fetch = || {
+            let mut command = self.command(&self.helper)?;
+            run(command.arg("download-file").arg(uri).arg(to))
+        };
         thread::scope(|scope| {
-            let child = scope.spawn(|| run(command));
+            let Ok(child) = spawn_scoped(scope, fetch) else {
+                // There is no room for a thread while this one would look how far it is.
+                return fetch();
+            };
             loop {
                 let finished = child.is_finished();
                 let bytes = fs::metadata(to).map_or(0, |file| file.len());
@@ -170,7 +177,7 @@ impl Machine {
         let mut command = Command::new("apt-config");
         command.args(["shell", "LIST", "Dir::Etc::sourcelist/f"]);
         command.args(["PARTS", "Dir::Etc::sourceparts/d", "METHODS", "Dir::Bin::methods/d"]);
-        let output = run(command)?;
+        let output = run(&mut command)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let value = |name: &str| {
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -247,7 +254,7 @@ Acquire::Retries "1";
     )
 }
 
-fn run(mut command: Command) -> Result<Output, CannotFetch> {
+fn run(command: &mut Command) -> Result<Output, CannotFetch> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().and_then(std::process::Child::wait_with_output);
     child.map_err(|e| match e.kind() {

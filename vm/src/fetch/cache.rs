@@ -53,6 +53,17 @@ pub enum CacheError {
         /// What could not be written.
         path: PathBuf,
     },
+    /// The directory is somebody else's.
+    #[error(
+        "{} is no cache of sockmig, since {} is in it; set SOCKMIG_CACHE to a directory of its own",
+        .path.display(), .holds.display()
+    )]
+    NoCache {
+        /// The directory.
+        path: PathBuf,
+        /// The name of something in it that no cache holds.
+        holds: PathBuf,
+    },
     /// A file operation was refused.
     #[error("{call}: {source}; SOCKMIG_CACHE can name a directory elsewhere")]
     Refused {
@@ -80,6 +91,20 @@ impl<T> At<T> for io::Result<T> {
     }
 }
 
+/// The file that marks a cache. Programs that make backups leave such a directory out
+/// (<https://bford.info/cachedir/>).
+const MARK: &str = "CACHEDIR.TAG";
+const MARKED: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+                      # sockmig keeps kernels here. `sockmig kernels prune` removes them.\n";
+
+/// What else is at the top of a cache, and how the names of files there begin.
+const PARTS: [&str; 4] = [PACKAGES, READY, LOCKS, APT];
+const PACKAGES: &str = "packages";
+const READY: &str = "ready";
+const LOCKS: &str = "locks";
+const APT: &str = "apt";
+pub(crate) const KVM: &str = "kvm-";
+
 /// A directory of packages and prepared kernels.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -89,8 +114,10 @@ pub struct Cache {
 impl Cache {
     /// The user's: `$SOCKMIG_CACHE`, `$XDG_CACHE_HOME/sockmig`, or `~/.cache/sockmig`.
     ///
+    /// Nothing is made there before the first [lock](Self::lock).
+    ///
     /// # Errors
-    /// None of the three is set, or the directory cannot be made.
+    /// None of the three is set, or the directory is no cache.
     pub fn open() -> Result<Self, CacheError> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let root = set("SOCKMIG_CACHE")
@@ -100,17 +127,62 @@ impl Cache {
         Self::at(&root.ok_or(CacheError::NoHome)?)
     }
 
-    /// In a directory, which is made if it is not there.
+    /// In a directory, which need not be there.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be read, or holds what no cache does.
     pub fn at(root: &Path) -> Result<Self, CacheError> {
         let root = std::path::absolute(root).at("find", root)?;
         let cache = Self { root };
-        for dir in [cache.packages(), cache.ready(), cache.locks()] {
+        match cache.stranger()? {
+            None => Ok(cache),
+            Some(holds) => Err(CacheError::NoCache { path: cache.root, holds }),
+        }
+    }
+
+    /// Something in an unmarked directory that no cache holds. Older ones have no mark.
+    fn stranger(&self) -> Result<Option<PathBuf>, CacheError> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entries => entries.at("read", &self.root)?,
+        };
+        if self.is_marked() {
+            return Ok(None);
+        }
+        for entry in entries {
+            let name = entry.at("read", &self.root)?.file_name();
+            let known = name
+                .to_str()
+                .is_some_and(|name| PARTS.contains(&name) || name == MARK || name.starts_with(KVM));
+            if !known {
+                return Ok(Some(name.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_marked(&self) -> bool {
+        fs::read_to_string(self.root.join(MARK)).is_ok_and(|text| text == MARKED)
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_absent(&self) -> bool {
+        !self.root.exists()
+    }
+
+    /// Makes the directory and what is always in it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn make(&self) -> Result<(), CacheError> {
+        for dir in [self.packages(), self.ready(), self.locks()] {
             make_dir(&dir)?;
         }
-        Ok(cache)
+        if self.is_marked() {
+            return Ok(());
+        }
+        let mark = self.root.join(MARK);
+        fs::write(&mark, MARKED).at("write", &mark)
     }
 
     /// The directory itself.
@@ -120,28 +192,38 @@ impl Cache {
 
     /// Where packages are.
     pub fn packages(&self) -> PathBuf {
-        self.root.join("packages")
+        self.root.join(PACKAGES)
     }
 
     /// Where prepared kernels are, a directory each.
     pub fn ready(&self) -> PathBuf {
-        self.root.join("ready")
+        self.root.join(READY)
+    }
+
+    /// Where apt's state is, a directory for each suite.
+    pub(crate) fn apt_suites(&self) -> PathBuf {
+        self.root.join(APT)
     }
 
     /// What apt needs to remember about a suite.
     pub fn apt(&self, suite: &str) -> PathBuf {
-        self.root.join("apt").join(suite)
+        self.apt_suites().join(suite)
+    }
+
+    /// The file that says what was found out about KVM in this boot of the machine.
+    pub(crate) fn of_this_boot(&self, boot: &str) -> PathBuf {
+        self.root.join(format!("{KVM}{boot}"))
     }
 
     /// The files that are locked.
     pub(crate) fn locks(&self) -> PathBuf {
-        self.root.join("locks")
+        self.root.join(LOCKS)
     }
 
     /// Waits until no other process works on `what`, and keeps others waiting.
     ///
     /// # Errors
-    /// The lock's file cannot be made.
+    /// The cache or the lock's file cannot be made.
     pub fn lock(&self, what: &str, watch: Watch<'_>) -> Result<Lock, CacheError> {
         if let Some(lock) = self.try_lock(what)? {
             return Ok(lock);
@@ -160,8 +242,9 @@ impl Cache {
     /// As [`Self::lock`], or nothing when another process has it.
     ///
     /// # Errors
-    /// The lock's file cannot be made.
+    /// The cache or the lock's file cannot be made.
     pub fn try_lock(&self, what: &str) -> Result<Option<Lock>, CacheError> {
+        self.make()?;
         let path = self.lock_path(what);
         let file = open(&path)?;
         match file.try_lock() {
@@ -261,5 +344,40 @@ mod tests {
             "no space left in /cache/ready: make room there, \
              or set SOCKMIG_CACHE to a directory elsewhere"
         );
+    }
+
+    #[test]
+    fn who_only_looks_makes_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().join("cache");
+        let cache = Cache::at(&root).expect("a cache");
+        assert!(cache.is_absent());
+        drop(cache.try_lock("6.1.174-1").expect("made").expect("nobody has it"));
+        let marked = fs::read_to_string(root.join(MARK)).expect("a mark");
+        assert!(marked.starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"), "{marked}");
+        fs::write(root.join("notes.txt"), "mine").expect("written");
+        Cache::at(&root).expect("it is marked");
+    }
+
+    #[test]
+    fn a_directory_with_other_files_is_no_cache() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for old in [PACKAGES, READY, LOCKS, APT, "kvm-1234"] {
+            fs::create_dir(dir.path().join(old)).expect("made");
+            Cache::at(dir.path()).expect("one that was made before there were marks");
+        }
+        fs::create_dir(dir.path().join("etc")).expect("made");
+        let path = dir.path().display();
+        assert_eq!(
+            Cache::at(dir.path()).expect_err("somebody else's").to_string(),
+            format!(
+                "{path} is no cache of sockmig, since etc is in it; \
+                 set SOCKMIG_CACHE to a directory of its own"
+            )
+        );
+        // As other programs mark theirs.
+        let other = MARKED.replace("sockmig", "cargo");
+        fs::write(dir.path().join(MARK), other).expect("written");
+        Cache::at(dir.path()).expect_err("still somebody else's");
     }
 }

@@ -76,7 +76,7 @@ pub fn part(deb: &Path) -> PathBuf {
 }
 
 /// The SHA-256 of a file, or nothing if there is no file.
-fn sha256(path: &Path) -> Result<Option<String>, CacheError> {
+pub(crate) fn sha256(path: &Path) -> Result<Option<String>, CacheError> {
     let mut file = match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.at("open", path)?,

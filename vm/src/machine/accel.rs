@@ -1,13 +1,14 @@
 //! Whether KVM can be trusted.
 
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::wait;
 
 use crate::boot::bootable::Bootable;
-use crate::fetch::cache::Cache;
+use crate::fetch::cache::{Cache, KVM};
 use crate::machine::host::{Host, Shared};
 use crate::machine::qemu::{Accel, Clock, Hardware};
 
@@ -26,7 +27,7 @@ pub fn best(kernel: &Bootable, memory: u32, cache: &Cache) -> Accel {
         let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
         let runs = Host::prepare(kernel.clone(), hardware, &Shared::default())
             .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
-        keep(&kept(cache), runs);
+        keep(cache, runs);
         runs
     });
     if runs { Accel::Kvm } else { Accel::Tcg }
@@ -51,12 +52,15 @@ const DOES_NOT_WORK: &str = "does not work";
 
 fn kept(cache: &Cache) -> PathBuf {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    cache.root().join(format!("kvm-{}", boot.trim()))
+    cache.of_this_boot(boot.trim())
 }
 
 /// A result that cannot be kept is found out again.
-fn keep(at: &Path, runs: bool) {
-    let partial = at.with_extension(std::process::id().to_string());
+fn keep(cache: &Cache, runs: bool) {
     let word = if runs { WORKS } else { DOES_NOT_WORK };
-    let _ = std::fs::write(&partial, word).and_then(|()| std::fs::rename(&partial, at));
+    let unfinished = tempfile::Builder::new().prefix(KVM).tempfile_in(cache.root());
+    let _ = unfinished.and_then(|mut file| {
+        file.write_all(word.as_bytes())?;
+        Ok(file.persist(kept(cache))?)
+    });
 }

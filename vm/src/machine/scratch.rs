@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use harness::process::afterwards::RemovedAfterwards;
 use tempfile::TempDir;
 
 /// How the names of all of them begin.
@@ -12,12 +13,14 @@ const PREFIX: &str = "sockmig-machine-";
 /// The file that is locked for as long as somebody needs the directory.
 const LOCK: &str = "in-use";
 
-/// A directory that goes with the value. One that a killed process left goes when
-/// the next one is made.
+/// A directory that goes with the value, and when this process is killed. One that was left even
+/// so, as after a power cut, goes when the next one is made.
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
     _lock: File,
+    /// Nothing where there is no room for a process.
+    _afterwards: Option<RemovedAfterwards>,
 }
 
 impl Scratch {
@@ -32,7 +35,8 @@ impl Scratch {
         let lock = File::create(&unnamed)?;
         lock.lock()?;
         fs::rename(unnamed, directory.path().join(LOCK))?;
-        let scratch = Self { directory, _lock: lock };
+        let afterwards = RemovedAfterwards::new(directory.path()).ok();
+        let scratch = Self { directory, _lock: lock, _afterwards: afterwards };
         scratch.remove_abandoned(parent);
         Ok(scratch)
     }
@@ -72,11 +76,12 @@ mod tests {
         let second = Scratch::make(parent.path()).expect("room");
         assert!(first.path().join("initramfs").exists(), "it is in use");
 
-        // As after SIGKILL: the lock is gone, and the directory is not.
+        // As after a power cut: the lock is gone, and the directory is not.
         let abandoned = first.path().to_owned();
-        let Scratch { directory, _lock } = first;
+        let Scratch { directory, _lock, _afterwards } = first;
         let _ = directory.keep();
         drop(_lock);
+        std::mem::forget(_afterwards);
         let others = parent.path().join("sockmig-machine-of-the-user");
         fs::create_dir(&others).expect("mkdir");
         let third = Scratch::make(parent.path()).expect("room");
@@ -86,6 +91,14 @@ mod tests {
 
         let path = second.path().to_owned();
         drop(second);
+        assert!(!path.exists());
+
+        // As after SIGKILL: nothing was dropped, and the process is gone.
+        let path = third.path().to_owned();
+        let Scratch { directory, _lock, _afterwards } = third;
+        let _ = directory.keep();
+        assert!(path.exists());
+        drop(_afterwards);
         assert!(!path.exists());
     }
 }

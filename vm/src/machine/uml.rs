@@ -7,7 +7,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,11 @@ impl Uml {
         match self.initrd {
             true => uml.arg(format!("initrd={INITRAMFS}")),
             false => {
-                let init = env::current_exe()?;
+                // The program may have no path any more, or another one in the guest.
+                let init = directory.join("init");
+                if !init.exists() {
+                    fs::copy(subprocess::THIS_PROGRAM, &init)?;
+                }
                 uml.args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"]);
                 uml.arg([OsString::from("init="), init.into()].into_iter().collect::<OsString>())
             }

@@ -10,11 +10,14 @@ mod synthetic;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use rstest::rstest;
 use tempfile::TempDir;
 use vm::boot::bootable::{Bootable, Image};
+use vm::boot::in_use;
 use vm::boot::not_bootable::NotBootable;
+use vm::boot::own_kernels::KEPT;
 use vm::boot::prepare::prepare;
 use vm::boot::prune::prune;
 use vm::fetch::cache::Cache;
@@ -47,7 +50,8 @@ impl Sandbox {
     }
 
     fn ready(&self) -> usize {
-        fs::read_dir(self.cache.ready()).expect("a directory").count()
+        // The directory is made with the first of them.
+        fs::read_dir(self.cache.ready()).map_or(0, Iterator::count)
     }
 }
 
@@ -176,4 +180,61 @@ fn pruning_everything_leaves_nothing() {
     assert_eq!((freed.things, freed.busy), (1, 1));
     assert_eq!(sandbox.ready(), 0);
     drop(lock);
+}
+
+#[test]
+fn a_kernel_whose_bytes_were_changed_is_prepared_again() {
+    let sandbox = Sandbox::new();
+    let deb = sandbox.put("linux.deb", &whole_deb("xz"));
+    let bootable = sandbox.prepare(&deb).expect("a kernel");
+    let Image::Pvh(image) = &bootable.image else { panic!("{bootable:?}") };
+    let config = bootable.config.clone().expect("a config");
+    for path in [image, &bootable.modules[0].path, &config] {
+        let good = fs::read(path).expect("a file");
+        let mut changed = good.clone();
+        *changed.last_mut().expect("bytes") ^= 1;
+        fs::write(path, &changed).expect("written");
+        assert_eq!(sandbox.prepare(&deb).expect("made again"), bootable);
+        assert!(fs::read(path).expect("a file") == good, "{} is as it was", path.display());
+    }
+    // Older manifests say nothing of the content.
+    let manifest = bootable.kept_in.join("kernel.json");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["image"].as_object_mut().expect("a stamp").remove("sha256").expect("a hash");
+    fs::write(&manifest, json.to_string()).expect("written");
+    assert_eq!(sandbox.prepare(&deb).expect("made again"), bootable);
+    assert_eq!(fs::read_to_string(&manifest).expect("a manifest"), text);
+}
+
+#[test]
+fn of_the_users_own_kernels_those_that_were_used_last_stay() {
+    let sandbox = Sandbox::new();
+    let long_ago = |kernel: &Bootable, number: usize| {
+        let manifest = fs::File::options().write(true).open(kernel.kept_in.join("kernel.json"));
+        let when = SystemTime::UNIX_EPOCH + Duration::from_secs(1 + number as u64);
+        manifest.expect("a manifest").set_modified(when).expect("a time");
+    };
+    let kernels: Vec<Bootable> = (0..KEPT)
+        .map(|number| {
+            let image = sandbox.put(&format!("{number}/bzImage"), &kernel());
+            let kernel = sandbox.prepare(&image).expect("a kernel");
+            long_ago(&kernel, number);
+            kernel
+        })
+        .collect();
+    assert_eq!(sandbox.ready(), KEPT);
+    // The first is in use, and so the one that was used last, and stays whenever that was.
+    in_use::hold(&kernels[0]);
+    long_ago(&kernels[0], 0);
+    for number in 0..2 {
+        let image = sandbox.put(&format!("new/{number}/bzImage"), &kernel());
+        sandbox.prepare(&image).expect("a kernel");
+    }
+    let stays: Vec<bool> = kernels.iter().map(|kernel| kernel.kept_in.exists()).collect();
+    assert_eq!(stays[..4], [true, false, true, true]);
+    assert_eq!(sandbox.ready(), KEPT + 1);
+    let freed = prune(&sandbox.cache, true).expect("pruned");
+    assert_eq!((freed.things, freed.busy), (KEPT, 1), "the one in use stays");
+    assert!(kernels[0].kept_in.exists());
 }

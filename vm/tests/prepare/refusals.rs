@@ -146,3 +146,23 @@ fn refusal(bytes: &[u8]) -> String {
     assert_eq!(sandbox.ready(), 0, "nothing is left");
     sentence.replace(&sandbox.dir.path().display().to_string(), "/sandbox")
 }
+
+/// A few bytes that unpack to many, as a package of gigabytes of zeros does.
+#[rstest]
+#[case::kernel("./boot/vmlinuz-6.1", 128 << 20, "unpacks to a bzImage of more than 128 MiB")]
+#[case::config("./boot/config-6.1", 4 << 20, "a list of options or modules of more than 4 MiB")]
+#[case::built_in("./lib/modules/6.1/modules.builtin", 4 << 20, "of more than 4 MiB, which is none")]
+#[case::module("./lib/modules/6.1/tun.ko", 128 << 20, "unpacks to a module of more than 128 MiB")]
+fn a_file_that_is_too_large_is_not_unpacked(
+    #[case] name: &str,
+    #[case] most: usize,
+    #[case] words: &str,
+) {
+    let sandbox = Sandbox::new();
+    let package = deb("", "gz", &[(name, vec![0; most + 1])]);
+    assert!(package.len() < most / 100);
+    let path = sandbox.put("linux.deb", &package);
+    let error = sandbox.prepare(&path).expect_err("it is refused").to_string();
+    assert!(error.contains(words), "{error}");
+    assert_eq!(sandbox.ready(), 0, "nothing is left");
+}

@@ -101,7 +101,7 @@ impl WorkerProcess {
         }
         die_with_parent(&mut program);
         program.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = program.spawn().call(|| "start a worker".into())?;
+        let mut process = program.spawn().made(|| "execve(/proc/self/exe), a worker".into())?;
         let commands = process.stdin.take();
         let answers = process.stdout.take().expect("stdout is piped");
         let (recorder, name) = (Recorder::none(), String::new());

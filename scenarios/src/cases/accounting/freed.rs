@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use harness::bpf::{Attach, PASS, Program, detach, select_index};
 use harness::gate::{GateKind, Whose};
 use harness::lab::{HELD, Lab};
-use harness::process::entry::use_every_descriptor;
+use harness::process::limits::use_every_descriptor;
 use harness::socket::wire_client::Draft;
 use harness::socket::{BACKLOG, Child, Client, Listener, Stream};
 use harness::{Context, net::witness, wait};

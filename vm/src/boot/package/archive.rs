@@ -5,12 +5,10 @@ use std::path::Path;
 
 use cpio::NewcReader;
 
+use crate::boot::bounded::{Bounded, Content, TooLarge};
 use crate::boot::compression::Compression;
-use crate::boot::package::bad_package::{BadPackage, TooLarge, UnknownForm};
-
-/// More than the largest package with a kernel has, with all its debug symbols. What unpacks
-/// to more was made to.
-const LARGEST: u64 = 16 << 30;
+use crate::boot::package::bad_package::{BadPackage, UnknownForm};
+use crate::boot::tar_files;
 
 /// Takes each regular file of a package, with the path that it has in it.
 pub type Visit<'a> = &'a mut dyn FnMut(&Path, &mut dyn Read) -> Result<(), BadPackage>;
@@ -25,7 +23,7 @@ pub fn decompressed<'a>(mut input: impl BufRead + 'a) -> Result<Box<dyn Read + '
         Some(compression) => compression.open(input)?,
         None => Box::new(input),
     };
-    Ok(Box::new(Bounded { inner: reader, left: LARGEST }))
+    Ok(Box::new(Bounded::new(reader, Content::Package)))
 }
 
 /// Visits the files of a tar archive.
@@ -34,13 +32,7 @@ pub fn decompressed<'a>(mut input: impl BufRead + 'a) -> Result<Box<dyn Read + '
 /// It is damaged, or `visit` has an error.
 pub fn tar(input: impl Read, visit: Visit<'_>) -> Result<(), BadPackage> {
     let mut archive = tar::Archive::new(input);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if entry.header().entry_type().is_file() {
-            let path = entry.path()?.into_owned();
-            visit(&path, &mut entry)?;
-        }
-    }
+    tar_files::visit(&mut archive, visit)?;
     drain(archive.into_inner())
 }
 
@@ -52,16 +44,24 @@ pub fn tar(input: impl Read, visit: Visit<'_>) -> Result<(), BadPackage> {
 pub fn cpio(mut input: impl Read, visit: Visit<'_>) -> Result<(), BadPackage> {
     const REGULAR: u32 = 0o100_000;
     const TYPE: u32 = 0o170_000;
-    let mut magic = [0; 6];
-    input.read_exact(&mut magic)?;
-    match &magic {
-        b"070701" | b"070702" => {}
-        b"07070X" => return Err(BadPackage::Unknown(UnknownForm::StrippedCpio)),
-        _ => return Err(BadPackage::Unknown(UnknownForm::Compression)),
-    }
-    let mut input = magic.as_slice().chain(input);
+    /// Six digits, and thirteen numbers of eight, the last but one of which is the length of
+    /// the name.
+    const HEADER: usize = 6 + 13 * 8;
+    const NAME: std::ops::Range<usize> = HEADER - 16..HEADER - 8;
     loop {
-        let mut entry = NewcReader::new(&mut input)?;
+        let mut header = [0; HEADER];
+        input.read_exact(&mut header)?;
+        match &header[..6] {
+            b"070701" | b"070702" => {}
+            b"07070X" => return Err(BadPackage::Unknown(UnknownForm::StrippedCpio)),
+            _ => return Err(BadPackage::Unknown(UnknownForm::Compression)),
+        }
+        let name = std::str::from_utf8(&header[NAME]).ok();
+        let name = name.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        if name.is_some_and(|length| length > Content::Name.most()) {
+            return Err(BadPackage::TooLarge(TooLarge(Content::Name)));
+        }
+        let mut entry = NewcReader::new(header.as_slice().chain(&mut input))?;
         if entry.entry().is_trailer() {
             break;
         }
@@ -80,32 +80,24 @@ fn drain(mut rest: impl Read) -> Result<(), BadPackage> {
     Ok(())
 }
 
-/// A reader that has an error where there is more than there may be.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => return Err(io::Error::other(TooLarge(LARGEST))),
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::bounded;
 
     #[test]
     fn a_package_that_never_ends_is_left() {
-        let mut bounded = Bounded { inner: io::repeat(0), left: 100 };
-        let error = io::copy(&mut bounded, &mut io::sink()).expect_err("too large");
+        let error = bounded::read(io::repeat(0), Content::Control).expect_err("too large");
         let sentence = BadPackage::from(error).to_string();
-        assert_eq!(sentence, "unpacks to more than 16 GiB, which no kernel does");
+        assert_eq!(sentence, "unpacks to a control file of more than 1 MiB, which is none");
+    }
+
+    #[test]
+    fn a_name_that_never_ends_is_left() {
+        // The last field but one is the length of a name, here of 4 GiB.
+        let header = ["070701", &"0".repeat(11 * 8), "fffffff0", "00000000"].concat();
+        let input = header.as_bytes().chain(io::repeat(b'a'));
+        let error = cpio(input, &mut |_, _| Ok(())).expect_err("it is too long");
+        assert_eq!(error.to_string(), "unpacks to a path of more than 64 KiB, which is none");
     }
 }

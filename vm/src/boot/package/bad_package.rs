@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::boot::bounded::TooLarge;
 use crate::fetch::cache::CacheError;
 
 /// A package cannot be taken apart.
@@ -16,9 +17,9 @@ pub enum BadPackage {
     /// It is whole, and in a form that is not known here.
     #[error("holds {0}, which sockmig does not read; unpack it and name the vmlinuz in it")]
     Unknown(UnknownForm),
-    /// What is in it takes more room than any kernel does.
-    #[error("unpacks to more than {} GiB, which no kernel does", .0 >> 30)]
-    TooLarge(u64),
+    /// There is more of something in it than there may be.
+    #[error("unpacks to {0}, which is none")]
+    TooLarge(TooLarge),
     /// What is in it cannot be written.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -45,17 +46,12 @@ impl std::fmt::Display for UnknownForm {
     }
 }
 
-/// More came out of a package than there may be in one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {0} bytes")]
-pub struct TooLarge(pub u64);
-
 /// A package that opens is at fault for whatever fails while it is read.
 impl From<io::Error> for BadPackage {
     fn from(error: io::Error) -> Self {
         let too_large = error.get_ref().and_then(|inner| inner.downcast_ref::<TooLarge>());
         match (error.kind(), too_large) {
-            (_, Some(TooLarge(most))) => Self::TooLarge(*most),
+            (_, Some(too_large)) => Self::TooLarge(*too_large),
             (io::ErrorKind::UnexpectedEof, _) => Self::Damaged("it ends in the middle".into()),
             _ => Self::Damaged(error.to_string()),
         }

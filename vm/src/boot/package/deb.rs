@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::boot::bounded::{Bounded, Content};
 use crate::boot::package::about::About;
 use crate::boot::package::archive::{self, Visit};
 use crate::boot::package::bad_package::{BadPackage, UnknownForm};
@@ -24,7 +25,7 @@ pub fn about(deb: &Path) -> Result<About, BadPackage> {
     let mut control = String::new();
     archive::tar(member(deb, "control.tar")?, &mut |path, content| {
         if path.ends_with("control") {
-            content.read_to_string(&mut control)?;
+            Bounded::new(content, Content::Control).read_to_string(&mut control)?;
         }
         Ok(())
     })?;

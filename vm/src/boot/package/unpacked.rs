@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::boot::bounded::{Bounded, Content};
 use crate::boot::modules::{self, Found};
 use crate::boot::package::about::About;
 use crate::boot::package::archive::{self, Visit};
@@ -63,6 +64,7 @@ impl Unpacked {
         part: Part,
         content: &mut dyn Read,
     ) -> Result<(), BadPackage> {
+        let content = &mut Bounded::new(content, limit(&part.kind));
         let dir = self.dir.join(&part.release);
         make_dir(&dir.join("modules"))?;
         let contents = self
@@ -86,6 +88,15 @@ impl Unpacked {
             }
         }
         Ok(())
+    }
+}
+
+/// How much of a part there may be.
+fn limit(part: &PartKind) -> Content {
+    match part {
+        PartKind::Kernel => Content::BzImage,
+        PartKind::Config | PartKind::BuiltIn => Content::List,
+        PartKind::Module { .. } => Content::Module,
     }
 }
 

@@ -1,0 +1,60 @@
+//! What a user is allowed to have: descriptors, and memory.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use crate::error::{Context, Result};
+
+/// The exit code of a process that has got no memory when it needed some.
+pub const OUT_OF_MEMORY: i32 = 69;
+
+/// As many descriptors as a thousand labs at a time need, and their matrix.
+const DESCRIPTORS: u64 = 1 << 16;
+
+/// Meets the limits that a shell sets in a way that can be reported: descriptors as many as the
+/// user may have, though not millions of them; a file that becomes too large is an error of the
+/// call that writes it; and a process without memory ends with [`OUT_OF_MEMORY`].
+///
+/// Programs that are started have their signals as ever.
+pub fn prepare() {
+    // What is refused here is met later, and reported there.
+    let _ = raise_descriptors(DESCRIPTORS);
+    catch(Signal::SIGXFSZ, do_nothing);
+    catch(Signal::SIGABRT, end_without_memory);
+}
+
+/// Lets this process have as many descriptors as the user may.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn use_every_descriptor() -> Result<()> {
+    raise_descriptors(u64::MAX)
+}
+
+fn raise_descriptors(enough: u64) -> Result<()> {
+    let (now, most) =
+        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
+    let new = most.min(enough).max(now);
+    setrlimit(Resource::RLIMIT_NOFILE, new, most)
+        .call(|| format!("setrlimit(RLIMIT_NOFILE, {new})"))
+}
+
+fn catch(signal: Signal, handler: extern "C" fn(i32)) {
+    let handler = SigHandler::Handler(handler);
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: both handlers are async-signal-safe: nothing, or write(2) and _exit(2).
+    let _ = unsafe { sigaction(signal, &action) };
+}
+
+extern "C" fn do_nothing(_: i32) {}
+
+/// Rust has said how much it could not have, on standard error, before it aborts.
+extern "C" fn end_without_memory(_: i32) {
+    const ADVICE: &str = "sockmig: there is too little memory for it: ulimit -v, and the \
+                          memory.max of its control group, limit what it may have\n";
+    // SAFETY: system calls; the buffer is a static, and has this length.
+    unsafe {
+        libc::write(2, ADVICE.as_ptr().cast(), ADVICE.len());
+        libc::_exit(OUT_OF_MEMORY);
+    }
+}

@@ -1,0 +1,192 @@
+//! The command where something runs out: processes, descriptors, memory, room for files, or
+//! somebody to read what it says.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use harness::fault_injection::{self, with_limit};
+use nix::sys::resource::Resource;
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+use rstest::rstest;
+use support::{Ended, run, sockmig};
+
+/// Cases that every kernel passes, with more than one process for some of them.
+const CASES: [&str; 3] = ["run", "quiz1", "quiz2"];
+
+/// All cases of the command: in three families, and both settings.
+const PASSED: &str = "12 passed, 0 failed, 0 skipped, 0 known bugs, 0 errors";
+
+/// Whether a run that lacked something did what it could: all of it, or nothing, for a reason
+/// that it says in a sentence.
+fn did_what_it_could(ended: &Ended, limit: &str) {
+    assert!(!ended.stderr.contains("panicked"), "{ended}");
+    match ended.code {
+        Some(0) => assert!(ended.stdout.contains(PASSED), "{ended}"),
+        Some(69) => assert!(ended.stderr.contains(limit), "`{limit}` is not said: {ended}"),
+        _ => panic!("neither done nor refused: {ended}"),
+    }
+}
+
+/// What is said on standard error, and what not.
+#[rstest]
+#[case(&["run", "nosuch"], 4)]
+#[case(&["list", "nosuch"], 4)]
+#[case(&["explain", "nosuch"], 4)]
+#[case(&["reload", "nosuch"], 4)]
+#[case(&["reload", "--kernel", "nosuch"], 69)]
+#[case(&["kernels", "fetch", "nosuch"], 2)]
+#[case(&["matrix", "--kernel", "nosuch"], 2)]
+#[case(&["matrix", "--kernel", "nosuch", "--bisect"], 125)]
+#[case(&["vm-run", "--kernel", "nosuch", "--", "/bin/true"], 69)]
+#[case(&["report", "/nowhere/run.json"], 69)]
+#[case(&["diff", "/nowhere/a.json", "/nowhere/b.json"], 69)]
+#[case(&["merge", "/nowhere/a.json"], 69)]
+#[case(&["no-such-command"], 2)]
+#[case(&["run", "quiz1/v4/off", "--junit", "/nowhere/junit.xml"], 69)]
+fn what_cannot_be_said_changes_nothing(#[case] arguments: &[&str], #[case] code: i32) {
+    let cache = tempfile::tempdir().expect("a directory");
+    let command = || {
+        let mut command = sockmig(arguments);
+        command.env("SOCKMIG_CACHE", cache.path());
+        command
+    };
+    let said = run(&mut command());
+    assert_eq!(said.code, Some(code), "{said}");
+    assert!(!said.stderr.is_empty(), "{said}");
+    let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+    assert_eq!(run(command().stderr(full)).code, Some(code), "it is full");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(run(command().stderr(writer)).code, Some(code), "nobody reads it");
+}
+
+/// A copy of the program that every user can run.
+fn for_everybody(place: &Path) -> std::path::PathBuf {
+    let copy = place.join("sockmig");
+    fs::copy(env!("CARGO_BIN_EXE_sockmig"), &copy).expect("copied");
+    let everybody = || fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place, everybody()).expect("permissions");
+    fs::set_permissions(&copy, everybody()).expect("permissions");
+    copy
+}
+
+/// The user who has nothing and does nothing.
+const NOBODY: u32 = 65534;
+
+/// How many threads a user has.
+fn threads_of(user: u32) -> u64 {
+    let statuses = fs::read_dir("/proc").expect("/proc").flatten();
+    let statuses = statuses.filter_map(|e| fs::read_to_string(e.path().join("status")).ok());
+    let number = |status: &str, field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let theirs = statuses.filter(|status| number(status, "Uid:") == Some(user.into()));
+    theirs.filter_map(|status| number(&status, "Threads:")).sum()
+}
+
+#[rstest]
+fn where_few_processes_may_be_had_fewer_labs_run(#[values(1, 3, 6, 12, 24, 48)] more: u64) {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(for_everybody(place.path()));
+    command.args(CASES).args(["--jobs", "40"]).current_dir("/");
+    let mut user = geteuid().as_raw();
+    if user == 0 {
+        // Root may have as many as there are.
+        user = NOBODY;
+        command.uid(user).gid(user);
+    }
+    let most = threads_of(user) + more;
+    with_limit(&mut command, Resource::RLIMIT_NPROC, most, most);
+    let ended = run(&mut command);
+    did_what_it_could(&ended, "processes and threads are limited by ulimit -u");
+    if more >= 24 {
+        assert_eq!(ended.code, Some(0), "{ended}");
+    }
+}
+
+#[test]
+fn a_soft_limit_of_descriptors_is_raised() {
+    let mut command = sockmig(&CASES);
+    command.args(["--jobs", "40"]);
+    with_limit(&mut command, Resource::RLIMIT_NOFILE, 12, 1024);
+    let ended = run(&mut command);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended}");
+    assert!(ended.stdout.contains(PASSED), "{ended}");
+}
+
+#[rstest]
+fn where_few_descriptors_may_be_had_fewer_labs_run(#[values(4, 6, 8, 12, 20, 40)] most: u64) {
+    let mut command = sockmig(&CASES);
+    command.args(["--jobs", "40"]);
+    with_limit(&mut command, Resource::RLIMIT_NOFILE, most, most);
+    let ended = run(&mut command);
+    did_what_it_could(&ended, "open files are limited by ulimit -n");
+    if most >= 40 {
+        assert_eq!(ended.code, Some(0), "{ended}");
+    }
+}
+
+#[rstest]
+fn where_little_memory_may_be_had_it_is_told(#[values(20, 40, 80, 160)] more: u64) {
+    let size = fs::metadata(env!("CARGO_BIN_EXE_sockmig")).expect("the program").len();
+    let mut command = sockmig(&CASES);
+    let most = size + (more << 20);
+    with_limit(&mut command, Resource::RLIMIT_AS, most, most);
+    did_what_it_could(&run(&mut command), "ulimit -v");
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_told_and_nothing_of_it_is_left() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = sockmig(&CASES);
+    command.arg("--out").arg(place.path());
+    with_limit(&mut command, Resource::RLIMIT_FSIZE, 100, 100);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    assert!(ended.stderr.contains("File too large"), "{ended}");
+    assert!(ended.stdout.contains(PASSED), "the verdicts are lost: {ended}");
+    let left: Vec<_> = fs::read_dir(place.path()).expect("a directory").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_program_that_was_removed_still_runs_its_workers() {
+    let place = tempfile::tempdir().expect("a directory");
+    let copy = for_everybody(place.path());
+    let mut command = Command::new("sh");
+    let script = r#"exec 9<"$0"; rm "$0"; exec /proc/self/fd/9 "$@""#;
+    command.args(["-c", script]).arg(&copy).args(["run", "handoff", "passing", "quiz1"]);
+    let ended = run(&mut command);
+    assert!(!copy.exists());
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.stdout.contains("0 failed") && ended.stdout.contains("0 errors"), "{ended}");
+}
+
+#[rstest]
+fn a_signal_that_is_ignored_stays_ignored(
+    #[values(Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM)] signal: Signal,
+) {
+    const IGNORED: &[Signal] = &[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+    let mut command = sockmig(&CASES);
+    command.args(["--repeat", "3", "--format", "ktap", "--jobs", "1"]);
+    fault_injection::with_ignored(&mut command, IGNORED);
+    let mut child = command.spawn().expect("spawned");
+    let mut output = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut text = String::new();
+    // It listens to signals before it says a word of the first case.
+    while !text.contains("ok 1 ") {
+        assert_ne!(output.read_line(&mut text).expect("read"), 0, "{text}");
+    }
+    assert!(support::signal(signal, child.id()), "it is gone");
+    output.read_to_string(&mut text).expect("read");
+    assert_eq!(child.wait().expect("waited for").code(), Some(0), "{text}");
+    assert!(text.contains("pass:36 fail:0"), "{text}");
+}
