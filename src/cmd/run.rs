@@ -12,6 +12,7 @@ use scenarios::advice;
 use scenarios::case::Selected;
 use scenarios::engine::{self, Event, Outcome, RunPlan};
 use scenarios::judge::Verdict;
+use scenarios::report;
 use scenarios::requirement::Patience;
 
 use crate::cli::{Format, RunArguments};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
 
 /// How the name of a file begins, and ends, while it is written.
 const UNFINISHED: (&str, &str) = (".sockmig-", ".partial");
@@ -21,16 +22,21 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return File::create(path)?.write_all(bytes);
         }
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let mut unfinished = tempfile::Builder::new();
-        unfinished.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
-        let file = unfinished.make_in(directory.unwrap_or(Path::new(".")), |name| {
-            File::options().write(true).create_new(true).open(name)
-        })?;
+        let file = unfinished(path)?;
         file.as_file().write_all(bytes)?;
         file.persist(path).map(drop).map_err(|not_renamed| not_renamed.error)
     };
     write().with_context(|| cannot_write(path))
+}
+
+/// A file next to the one that it is to become. It goes away unless it is renamed.
+fn unfinished(path: &Path) -> io::Result<NamedTempFile<File>> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut unfinished = tempfile::Builder::new();
+    unfinished.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
+    unfinished.make_in(directory.unwrap_or(Path::new(".")), |name| {
+        File::options().write(true).create_new(true).open(name)
+    })
 }
 
 /// Whether a file could be written there: its directory exists, and lets one be made. Nothing
@@ -39,11 +45,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// The reason why not.
 pub fn check(path: &Path) -> Result<()> {
-    // Who reads from a pipe would take the try for all there is.
-    match fs::metadata(path) {
-        Ok(there) if !there.is_file() && !there.is_dir() => Ok(()),
-        _ => WholeFile::create(path).map(drop),
-    }
+    let tried = match fs::metadata(path) {
+        Ok(there) if there.is_dir() => File::create(path).map(drop),
+        // Who reads from a pipe would take the try for all there is.
+        Ok(there) if !there.is_file() => Ok(()),
+        _ => unfinished(path).map(drop),
+    };
+    tried.with_context(|| cannot_write(path))
 }
 
 fn cannot_write(path: &Path) -> String {
