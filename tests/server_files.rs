@@ -131,7 +131,7 @@ fn who_does_not_become_ready_is_reported_in_one_sentence(#[case] file: &str, #[c
 #[case::too_few_listeners(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\nready.listeners = 2\n\
      [reload]\nsignal = \"SIGHUP\"\n",
-    "it has 1 listeners, and must have 2"
+    "it has 1 listener, and must have 2"
 )]
 #[case::dies_at_the_reload(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n[reload]\nsignal = \"SIGHUP\"\n",
@@ -157,6 +157,11 @@ fn who_does_not_become_ready_is_reported_in_one_sentence(#[case] file: &str, #[c
      [reload]\nstart-again = \"/bin/sh -c 'exit 6'\"\n",
     "`/bin/sh` ended at the reload (exit status: 6)"
 )]
+#[case::a_reload_that_is_not_said_to_be_over(
+    "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n\
+     [reload]\ncommand = \"true\"\noutput = \"reloaded\"\n",
+    "the reload is not over after 2 s: it has not printed \"reloaded\""
+)]
 #[case::an_old_one_that_stays(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\nstop.signal = \"SIGCONT\"\n\
      [reload]\nstart-again = true\n",
@@ -179,6 +184,28 @@ fn who_does_not_reload_is_reported_in_one_sentence(#[case] file: &str, #[case] w
     let said = ended.stdout.replace("/usr/bin/", "/bin/");
     assert!(said.contains(words), "`{words}`: {ended}");
     assert!(!ended.stderr.contains("panicked"), "{ended}");
+}
+
+#[test]
+fn no_file_of_the_machine_can_be_changed() {
+    let command = "echo trace > {here}/trace; echo trace > /tmp/$NAME; echo trace > $HOME/mine; \
+                   echo trace > /dev/shm/$NAME; ls $HOME";
+    let (place, path) = place_with(&format!(
+        "reload.signal = \"SIGHUP\"\n[start]\ncommand = [\"/bin/sh\", \"-c\", \"{command}\"]\n\
+         environment = {{ NAME = \"sockmig-{pid}\" }}\n",
+        pid = std::process::id()
+    ));
+    let ended = run(reload(&["--server"]).arg(&path));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    // It ended with success: what it could not write it says, and what is its own it could.
+    for words in ["`/bin/sh` ended before it was ready (exit status: 0)", "mine", "Read-only"] {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
+    let name = format!("sockmig-{}", std::process::id());
+    let traces = [place.path().join("trace"), PathBuf::from("/tmp").join(&name)];
+    for trace in traces.into_iter().chain([PathBuf::from("/dev/shm").join(&name)]) {
+        assert!(!trace.exists(), "{}", trace.display());
+    }
 }
 
 #[rstest]

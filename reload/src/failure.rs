@@ -258,13 +258,14 @@ impl fmt::Display for Missing {
                 )
             }
             Self::Listeners { there, needed } => {
-                write!(f, "it has {there} listeners, and must have {needed}")
+                write!(f, "it has {}, and must have {needed}", counted(*there, "listener"))
             }
             Self::Children { there, needed } => {
-                write!(f, "its main process has {there} children, and must have {needed}")
+                let children = if *there == 1 { "child" } else { "children" };
+                write!(f, "its main process has {there} {children}, and must have {needed}")
             }
             Self::Threads { there, needed } => {
-                write!(f, "a child has {there} threads, and must have {needed}")
+                write!(f, "a child has {}, and must have {needed}", counted(*there, "thread"))
             }
             Self::File { path } => write!(f, "there is no file {path}"),
             Self::Pid { path } => write!(f, "{path} has not the id of a new process"),
@@ -282,4 +283,8 @@ impl fmt::Display for Missing {
             Self::Quiet => f.write_str("its processes or its listeners still change"),
         }
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -82,7 +82,13 @@ impl Job {
 
     /// When a lab that does it counts as hung.
     pub fn deadline(&self) -> Duration {
-        (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness()
+        let usual = (self.takes() * 4 + Duration::from_secs(30)) * harness::wait::slowness();
+        // A server that is too slow is to be reported as that, and not as a lab that hangs.
+        let server = self.server.as_ref().map_or(Duration::ZERO, |server| {
+            let reloads = 2 * self.settings.len() as u32;
+            server.file.ready_within() + server.file.reload_within() * reloads
+        });
+        usual + server
     }
 }
 
@@ -124,6 +130,7 @@ fn run(job: &Job) -> Result<Found> {
 fn start(job: &Job) -> Result<Box<dyn Server>> {
     let env = |directory| ServerEnv { workers: job.workers, pause: job.pause, directory };
     if let Some(server) = &job.server {
+        entry::protect_files()?;
         entry::own_shared_memory()?;
         return servers::start(server, &env(entry::scratch(&server.texts())?));
     }

@@ -146,7 +146,7 @@ pub struct Ready {
     pub threads: Option<Count>,
     /// This file exists; with `{pid}` in it, one for each of the children.
     pub file: Option<String>,
-    /// What it has printed contains this.
+    /// What it has printed since it was started contains this.
     pub output: Option<String>,
     /// How long that may take, in seconds.
     #[serde(deserialize_with = "value::optional_whole_number")]
@@ -168,6 +168,8 @@ pub struct Reload {
     pub stop_old: Option<bool>,
     /// What ends by the reload, and must have when it is over.
     pub ends: Option<Ends>,
+    /// What it has printed since the reload began contains this, when the reload is over.
+    pub output: Option<String>,
     /// What values become at a reload. Before the next one they are restored.
     pub values: BTreeMap<String, Count>,
     /// How they are restored, where that is not by the same signal or command.

@@ -1,8 +1,10 @@
 //! A lab seen from inside: how this process becomes one.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -243,6 +245,78 @@ pub fn own_shared_memory() -> Result<()> {
     if place.is_dir() { mount_memory(place, "mode=1777") } else { Ok(()) }
 }
 
+/// Lets nobody in this lab change a file of the machine: everything that is mounted becomes
+/// read-only here. What is mounted later does not, nor does `/proc`, whose settings are the lab's
+/// own.
+///
+/// # Errors
+/// The kernel does not let this lab change a mount.
+pub fn protect_files() -> Result<()> {
+    let path = "/proc/self/mountinfo";
+    let mounts = fs::read_to_string(path).call(|| format!("read({path})"))?;
+    for mounted in mounts.lines().filter_map(Mounted::parse) {
+        if mounted.place.starts_with("/proc") || mounted.flags.contains(MsFlags::MS_RDONLY) {
+            continue;
+        }
+        let flags = mounted.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        match mount(None::<&str>, &mounted.place, None::<&str>, flags, None::<&str>) {
+            // What another mount hides, or a directory that this user may not enter, nobody here
+            // can reach.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::EACCES) => {}
+            Err(errno) => {
+                return Err(errno)
+                    .call(|| format!("mount({}, MS_REMOUNT|MS_RDONLY)", mounted.place.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug, PartialEq, Eq)]
+struct Mounted {
+    place: PathBuf,
+    /// Those that a change of the others must leave as they are.
+    flags: MsFlags,
+}
+
+impl Mounted {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ').skip(4);
+        let place = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
+        let names = [
+            ("ro", MsFlags::MS_RDONLY),
+            ("nosuid", MsFlags::MS_NOSUID),
+            ("nodev", MsFlags::MS_NODEV),
+            ("noexec", MsFlags::MS_NOEXEC),
+        ];
+        let options: Vec<&str> = fields.next()?.split(',').collect();
+        let given = names.into_iter().filter(|(name, _)| options.contains(name));
+        Some(Self { place, flags: given.map(|(_, flag)| flag).collect() })
+    }
+}
+
+/// A path in which the kernel writes spaces and the like as `\040`.
+fn unescaped(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let octal = (*first == b'\\').then(|| others.get(..3)).flatten();
+        let code = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &others[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    bytes
+}
+
 fn mount_memory(place: &Path, options: &str) -> Result<()> {
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
         .call(|| format!("mount(tmpfs, {})", place.display()))
@@ -261,4 +335,32 @@ fn mount_proc() {
 
 fn write_proc(path: &str, value: &str) -> Result<()> {
     fs::write(path, value).call(|| format!("write({path}, {value:?})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("22 1 8:1 / / rw,relatime - ext4 /dev/vda rw", "/", MsFlags::empty())]
+    #[case(
+        "23 22 0:5 / /dev/shm rw,nosuid,nodev,noexec shared:2 - tmpfs shm rw",
+        "/dev/shm",
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC
+    )]
+    #[case("24 22 0:6 / /a\\040b\\134 ro,nodev - tmpfs x rw", "/a b\\", MsFlags::MS_RDONLY | MsFlags::MS_NODEV)]
+    fn a_mount_is_read_with_the_flags_that_must_stay(
+        #[case] line: &str,
+        #[case] place: &str,
+        #[case] flags: MsFlags,
+    ) {
+        assert_eq!(Mounted::parse(line), Some(Mounted { place: place.into(), flags }));
+    }
+    #[test]
+    fn a_directory_that_is_named_is_not_hidden() {
+        let Some(first) = scratch_place(&[]) else { return };
+        let text = format!("command = \"{}/bin/server\"", first.display());
+        assert_ne!(scratch_place(&[&text]), Some(first));
+    }
 }

@@ -235,6 +235,7 @@ fn start(file: &ServerFile, found: &mut Vec<Fault>) {
         ("start.directory", start.directory.as_ref()),
         ("ready.file", file.ready.file.as_ref()),
         ("ready.output", file.ready.output.as_ref()),
+        ("reload.output", file.reload.output.as_ref()),
         ("request.answer", file.request.answer.as_ref()),
     ];
     let is_empty = |text: &Option<&String>| text.is_some_and(String::is_empty);
@@ -308,6 +309,11 @@ fn ways(file: &ServerFile, found: &mut Vec<Fault>) {
         ("stop.signal", stop.signal.is_some() && !file.stops_old(), "reload.start-again"),
         ("stop.command", stop.command.is_some() && !file.stops_old(), "reload.start-again"),
         ("reload.restore", restore.is_some() && reload.values.is_empty(), "reload.values"),
+        (
+            "reload.output",
+            reload.output.is_some() && file.replaces_main(),
+            "reload.signal or reload.command",
+        ),
     ];
     let needs = needs.into_iter().filter(|(_, is, _)| *is);
     found.extend(needs.map(|(key, _, needed)| Fault::Needs { key, needed }));
@@ -386,7 +392,7 @@ fn texts(file: &ServerFile) -> Vec<Text<'_>> {
     };
     let restore = reload.restore.as_ref().and_then(|restore| restore.command.as_ref());
     let children = ready.children.as_ref().map(ChildCount::count);
-    let all: [(&str, Vec<&str>, &'static [&'static str]); 14] = [
+    let all: [(&str, Vec<&str>, &'static [&'static str]); 15] = [
         ("start.command", words(Some(&start.command)), &["generation"]),
         ("start.environment", start.environment.values().map(String::as_str).collect(), &[]),
         ("start.directory", one(start.directory.as_ref()), &[]),
@@ -397,6 +403,7 @@ fn texts(file: &ServerFile) -> Vec<Text<'_>> {
         ("ready.threads", count(ready.threads.as_ref()), &[]),
         ("ready.file", one(ready.file.as_ref()), &PROCESS),
         ("ready.output", one(ready.output.as_ref()), &[]),
+        ("reload.output", one(reload.output.as_ref()), &[]),
         ("reload.command", words(reload.command.as_ref()), &RUNNING),
         ("reload.start-again", words(again), &RUNNING),
         ("reload.restore.command", words(restore), &RUNNING),

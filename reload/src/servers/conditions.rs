@@ -58,7 +58,11 @@ pub(super) struct Present<'s> {
 }
 
 impl Conditions {
-    pub(super) fn of(ready: &Ready, names: &Names) -> std::result::Result<Self, ServerEvent> {
+    pub(super) fn of(
+        ready: &Ready,
+        output: Option<&str>,
+        names: &Names,
+    ) -> std::result::Result<Self, ServerEvent> {
         let number = |key: &str, count: Option<&Count>| {
             count.map(|count| number(key, count, names)).transpose()
         };
@@ -74,7 +78,7 @@ impl Conditions {
             children: children.transpose()?,
             threads: number("ready.threads", ready.threads.as_ref())?,
             file: ready.file.clone(),
-            output: ready.output.as_ref().map(|text| names.fill(text)),
+            output: output.map(|text| names.fill(text)),
             names: names.clone(),
         })
     }

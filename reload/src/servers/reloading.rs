@@ -48,9 +48,29 @@ impl RunningServer {
             Some(again) if !is_own => {
                 self.start_again(again, Duration::ZERO, Phase::Restore)?;
             }
-            _ => self.order(signal, command.as_ref(), Phase::Restore)?,
+            _ => {
+                self.change(signal, command.as_ref(), Duration::ZERO, Phase::Restore)?;
+            }
         }
         self.until_settled(Phase::Restore)
+    }
+
+    /// Has the server change by a signal or a command, and its main process be replaced if it is
+    /// to be. Returns when the old ones were ordered to stop.
+    fn change(
+        &mut self,
+        signal: Option<SignalName>,
+        command: Option<&Words>,
+        overlap: Duration,
+        phase: Phase,
+    ) -> Result<Instant> {
+        let old = self.current.first().map_or(0, MainProcess::pid);
+        let stopped = Instant::now();
+        self.order(signal, command, phase)?;
+        match self.definition.file.reload.ends {
+            Some(Ends::Main) => self.replace_main(overlap, old, phase),
+            Some(Ends::Children) | None => Ok(stopped),
+        }
     }
 
     /// Writes the files for what comes, and remembers what there was.
@@ -108,8 +128,7 @@ impl RunningServer {
     }
 
     /// Waits for the main process that follows the one of the pid file, and stops the old one.
-    fn replace_main(&mut self, overlap: Duration, old_pid: i32) -> Result<Instant> {
-        let phase = Phase::Reload;
+    fn replace_main(&mut self, overlap: Duration, old_pid: i32, phase: Phase) -> Result<Instant> {
         let Some(file) = self.pid_file() else { return Ok(Instant::now()) };
         let pid = self.until_pid(&file, Some(old_pid), &mut [], phase)?;
         let mut new = vec![MainProcess::Background { pid }];
@@ -194,13 +213,7 @@ impl Server for RunningServer {
         if let Some(again) = &reload.start_again {
             return self.start_again(again, overlap, Phase::Reload);
         }
-        let old = self.current.first().map_or(0, MainProcess::pid);
-        let stopped = Instant::now();
-        self.order(reload.signal, reload.command.as_ref(), Phase::Reload)?;
-        match reload.ends {
-            Some(Ends::Main) => self.replace_main(overlap, old),
-            Some(Ends::Children) | None => Ok(stopped),
-        }
+        self.change(reload.signal, reload.command.as_ref(), overlap, Phase::Reload)
     }
 
     fn settle(&mut self) -> Result<()> {

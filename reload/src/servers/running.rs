@@ -205,7 +205,14 @@ impl RunningServer {
     }
 
     pub(super) fn conditions(&self, phase: Phase) -> Result<Conditions> {
-        Conditions::of(&self.definition.file.ready, &self.names())
+        let file = &self.definition.file;
+        // What a server prints when it starts, it does not print when it only reads its files again.
+        let output = match phase {
+            Phase::Start => &file.ready.output,
+            _ if file.replaces_main() => &file.ready.output,
+            Phase::Load | Phase::Reload | Phase::Restore => &file.reload.output,
+        };
+        Conditions::of(&file.ready, output.as_deref(), &self.names())
             .map_err(|event| self.failure(phase, event))
     }
 

@@ -11,8 +11,8 @@ use crate::exit::Exit;
 use crate::output::stdout::Stdout;
 
 /// Columns that an id gets, and a line.
-const ID_COLUMNS: usize = 18;
-const COLUMNS: usize = 92;
+const ID_COLUMNS: usize = 22;
+const COLUMNS: usize = 95;
 
 /// Every strategy with what it does, and what it needs.
 pub(super) fn list(prefixes: &[String]) -> Result<Exit, Refusal> {

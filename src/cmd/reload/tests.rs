@@ -129,6 +129,53 @@ fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
     assert_eq!(document(&both).validity, Validity::Valid);
 }
 
+/// A row of a server that nobody knows.
+fn observed(on: bool, lost: u64, expected: f64, emptied: bool) -> ReloadRow {
+    let mut row = ReloadRow::new("mine", ListenerEffect::Observed, on, 1000);
+    for _ in 0..20 {
+        row.add(&ReloadFound { emptied, ..reload(on, &[(Outcome::ResetWaiting, lost)], expected) });
+    }
+    row
+}
+
+#[test]
+fn of_a_server_that_nobody_knows_it_is_said_what_was_seen() {
+    let said = |rows: Vec<ReloadRow>| {
+        let measured = Measured { rows, ..Measured::default() };
+        let text = answer::text(&document(&measured), 1000, Style::PLAIN);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let stays = said(vec![observed(false, 0, 0.0, false)]);
+    assert!(stays.contains("in 20 reloads: no listener closed."), "{stays}");
+    let closes = said(vec![observed(false, 20, 20.0, false), observed(true, 0, 20.0, false)]);
+    for words in [
+        "mine off: loses 20.0 at each reload",
+        "it closes 2.0 listeners at each.",
+        "mine on: loses none of",
+        "without migration it is 20.0.",
+        "set net.ipv4.tcp_migrate_req=1: with it mine lost nothing.",
+    ] {
+        assert!(closes.contains(words), "`{words}`: {closes}");
+    }
+    let leaves_nobody = said(vec![observed(false, 20, 20.0, true), observed(true, 20, 20.0, true)]);
+    assert!(leaves_nobody.contains("not always when others are there"), "{leaves_nobody}");
+    assert!(leaves_nobody.contains("Start the new listeners before the old"), "{leaves_nobody}");
+    let no_group = said(vec![observed(true, 20, 20.0, false)]);
+    assert!(no_group.contains("are they of one group?"), "{no_group}");
+    // Nobody said that they are: that migration did not help is no deviation of the kernel.
+    assert!(!no_group.contains("THE KERNEL DEVIATES"), "{no_group}");
+}
+
+#[test]
+fn who_says_that_listeners_stay_is_told_when_they_do_not() {
+    let mut row = ReloadRow::new("mine", ListenerEffect::StayOpen, false, 1000);
+    row.add(&reload(false, &[(Outcome::ResetWaiting, 20)], 20.0));
+    let measured = Measured { rows: vec![row], ..Measured::default() };
+    let text = answer::text(&document(&measured), 1000, Style::PLAIN);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("2.0 listeners closed at each, although none was to close"), "{text}");
+}
+
 #[test]
 fn what_a_run_ends_with() {
     assert_eq!(document(&measured(20, 0)).exit(), Exit::Expected);

@@ -98,6 +98,7 @@ fn the_example_shows_every_key() {
 #[case::ready_threads("ready.threads = 4", "`ready.threads` does nothing without `ready.children`")]
 #[case::ready_file("ready.file = \"\"", "`ready.file` is empty")]
 #[case::ready_output("ready.output = \"\"", "`ready.output` is empty")]
+#[case::reload_output("reload.output = \"\"", "`reload.output` is empty")]
 #[case::ready_within("ready.within-s = 0", "`ready.within-s` is 0, and must be from 1 to 600")]
 #[case::signal("reload.signal = \"SIGHUB\"", "there is no signal `SIGHUB`")]
 #[case::signal_number("reload.signal = 1", "expected the name of a signal, as \"SIGHUP\"")]
