@@ -59,8 +59,21 @@ pub fn markup(text: String) -> String {
         Cow::Borrowed(_) => text,
         Cow::Owned(escaped) => escaped,
     };
-    // The logs of some CI systems take `##[` for a command wherever it stands.
-    if text.contains("##[") { text.replace("##[", "#&#35;[") } else { text }
+    // The logs of some CI systems take `##[` for a command wherever it stands, and `::` where a
+    // line begins with it.
+    let text = if text.contains("##[") { text.replace("##[", "#&#35;[") } else { text };
+    if !text.lines().any(is_command_line) {
+        return text;
+    }
+    let safe = |line: &str| match is_command_line(line) {
+        true => line.replacen("::", "&#58;:", 1),
+        false => line.to_owned(),
+    };
+    text.split('\n').map(safe).collect::<Vec<_>>().join("\n")
+}
+
+fn is_command_line(line: &str) -> bool {
+    line.trim_start().starts_with("::")
 }
 
 /// A JSON document as it was made, in which the logs of CI systems find no command.
@@ -248,6 +261,7 @@ mod tests {
     #[test]
     fn markup_and_json_keep_their_meaning() {
         assert_eq!(markup("<p>\u{8}##[x</p>".into()), "<p>\\u{8}#&#35;[x</p>");
+        assert_eq!(markup("<p>a\n ::error::x\n</p>".into()), "<p>a\n &#58;:error::x\n</p>");
         let json = json(r###"{"a": "##[error]"}"###.into());
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((value["a"].as_str(), json.contains("##[")), (Some("##[error]"), false));
