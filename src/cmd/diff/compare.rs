@@ -214,8 +214,12 @@ impl Difference {
             let detail = is.and_then(|word| detail(after, id, word));
             let meaning = match (was, is) {
                 (Some(was), Some(is)) => meaning(was, is).or_else(|| {
-                    let differs = matches!(is, Word::Fail | Word::Known)
-                        && self::detail(before, id, was) != detail;
+                    let differs = match is {
+                        Word::Fail => self::detail(before, id, was) != detail,
+                        // A bug may be told in other words than it was.
+                        Word::Known => seen(before, id, was) != seen(after, id, is),
+                        _ => false,
+                    };
                     differs.then_some(Meaning::Otherwise)
                 }),
                 (None, Some(_)) => Some(Meaning::New),
@@ -278,11 +282,21 @@ fn cells<'d>(matrix: &'d MatrixDocument, kernel: &'d KernelDocument) -> BTreeMap
     cells
 }
 
-/// Why a case has its word, from the first round that has it.
+/// The verdict of a case, from the first round that has this word.
+fn verdict<'d>(kernel: &'d KernelDocument, id: &str, word: Word) -> Option<&'d Verdict> {
+    let mut verdicts = kernel.run.iter().flat_map(|run| &run.cases).filter(|case| case.id == id);
+    verdicts.find_map(|case| (Word::of(&case.verdict) == word).then_some(&case.verdict))
+}
+
+/// In what a case deviates: each fact with its value.
+fn seen<'d>(kernel: &'d KernelDocument, id: &str, word: Word) -> Vec<(&'d str, &'d str)> {
+    let mismatches = verdict(kernel, id, word).map_or(&[][..], Verdict::mismatches);
+    mismatches.iter().map(|fact| (fact.what.as_str(), fact.actual.as_str())).collect()
+}
+
+/// Why a case has its word.
 fn detail(kernel: &KernelDocument, id: &str, word: Word) -> Option<String> {
-    let mut cases = kernel.run.iter().flat_map(|run| &run.cases);
-    let case = cases.find(|case| case.id == id && Word::of(&case.verdict) == word)?;
-    match &case.verdict {
+    match verdict(kernel, id, word)? {
         Verdict::Pass { .. } => None,
         Verdict::Fail { mismatches } => {
             let sentences = mismatches.iter().map(|mismatch| {

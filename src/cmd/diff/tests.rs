@@ -76,6 +76,22 @@ fn a_failure_that_is_another_one_is_told() {
     assert_eq!(compare(&before, &before).count(Otherwise), 0);
 }
 
+/// What a kernel did is compared, not what is said of it.
+#[test]
+fn a_known_bug_in_other_words_is_the_same_and_with_other_facts_is_not() {
+    let told = |words: &str, seen: &str| {
+        let Verdict::KnownBug { mut bug, version, .. } = made::known() else {
+            panic!("no known bug")
+        };
+        bug.reason = words.into();
+        let Verdict::Fail { mismatches } = made::fail(seen) else { panic!("no failure") };
+        one("6.1", &[("wake-up/v4", Verdict::KnownBug { bug, version, mismatches })])
+    };
+    let otherwise = |before, after| compare(&before, &after).count(Otherwise);
+    assert_eq!(otherwise(told("B sleeps on.", "EAGAIN"), told("B is not woken.", "EAGAIN")), 0);
+    assert_eq!(otherwise(told("B sleeps on.", "EAGAIN"), told("B sleeps on.", "ECONNRESET")), 1);
+}
+
 #[test]
 fn a_run_is_a_matrix_of_its_kernel() {
     let cases = vec![made::case("quiz1", 1, made::pass()), made::case("quiz1", 2, made::pass())];
