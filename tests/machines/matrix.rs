@@ -233,11 +233,15 @@ fn the_table_in_the_documents(kernels: &Kernels) {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let two = kernels.two();
     let shown = |kernel: &str| table.lines().map(words).find(|words| words[..1] == [kernel]);
-    let ended = run(&mut matrix(&two, &["wake-up"]));
+    let ended = run(&mut matrix(&two, &["quiz1", "quiz2", "wake-up"]));
     assert_eq!(ended.code, Some(0), "{ended}");
     for kernel in two {
-        let found = words(rows(&ended, kernel)[0]);
-        assert_eq!(shown(kernel), Some(found), "the page has another row: {ended}");
+        // Where the table is broken into parts depends on its width.
+        let found: Vec<_> =
+            rows(&ended, kernel).into_iter().flat_map(|row| words(row).split_off(1)).collect();
+        let cells = shown(kernel).expect("the page has a row").split_off(1);
+        let is_there = found.windows(cells.len()).any(|part| part == cells);
+        assert!(is_there, "{kernel} is not {cells:?}: {ended}");
     }
 }
 
