@@ -4,7 +4,7 @@
 //! Seccomp filters and mount namespaces are inherited, so that a lab of the command
 //! lacks it too.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -97,11 +97,7 @@ pub fn without_proc(command: &mut Command) {
 
 /// `/proc/sys` can only be read, and a lab cannot mount another `/proc`, as in most containers.
 pub fn with_read_only_settings(command: &mut Command) {
-    let maps = [
-        (c"/proc/self/setgroups", "deny".to_owned()),
-        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
-        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
-    ];
+    let maps = root_of_its_own();
     let restrict = move || {
         // SAFETY: system calls with strings that were made before the fork.
         unsafe {
@@ -139,17 +135,13 @@ pub fn with_full_disk(command: &mut Command, directory: &Path) {
 
 /// A user namespace in which no network namespace may be made.
 pub fn without_room_for_namespaces(command: &mut Command) {
-    let files = [
-        (c"/proc/self/setgroups", "deny".to_owned()),
-        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
-        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
-        (c"/proc/sys/user/max_net_namespaces", "0".to_owned()),
-    ];
+    let maps = root_of_its_own();
     let enter = move || {
         // SAFETY: a system call with integers, and strings that were made before the fork.
         unsafe {
             done(libc::unshare(libc::CLONE_NEWUSER))?;
-            files.iter().try_for_each(|(file, text)| write(file, text.as_bytes()))
+            maps.iter().try_for_each(|(file, text)| write(file, text.as_bytes()))?;
+            write(c"/proc/sys/user/max_net_namespaces", b"0")
         }
     };
     // SAFETY: the closure makes system calls only, and allocates nothing.
@@ -265,16 +257,22 @@ fn confine(command: &mut Command, body: &[sock_filter]) {
     unsafe { command.pre_exec(install) };
 }
 
+/// What makes this user root in a user namespace that was just made: files of `/proc`, and what
+/// is to be written there, in this order.
+fn root_of_its_own() -> [(&'static CStr, String); 3] {
+    [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
+        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
+    ]
+}
+
 /// Covers `place` with a small tmpfs, in a mount namespace of the command's own.
 fn mount_over(command: &mut Command, place: &Path, options: &str, flags: libc::c_ulong) {
     let place = CString::new(place.as_os_str().as_bytes()).expect("a path without NUL");
     let options = CString::new(options).expect("options without NUL");
     let root = geteuid().is_root();
-    let maps = [
-        (c"/proc/self/setgroups", "deny".to_owned()),
-        (c"/proc/self/uid_map", format!("0 {} 1", geteuid())),
-        (c"/proc/self/gid_map", format!("0 {} 1", getegid())),
-    ];
+    let maps = root_of_its_own();
     let cover = move || {
         let spaces = libc::CLONE_NEWNS | if root { 0 } else { libc::CLONE_NEWUSER };
         // SAFETY: system calls with strings that were made before the fork.

@@ -79,7 +79,7 @@ impl Service {
     }
 }
 
-/// What made the container of this control group, and its id; nothing for what is none.
+/// What made the container of this control group, and its id, if it is a container's.
 fn container<'p>(part: &'p str, parent: Option<&str>) -> Option<(&'static str, &'p str)> {
     let name = part.strip_suffix(".scope").unwrap_or(part);
     for (start, runtime) in SCOPES {

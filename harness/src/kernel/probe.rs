@@ -124,6 +124,39 @@ fn multipath_not_asked() -> Result<(), NoMultipath> {
 }
 
 impl Kernel {
+    /// A kernel of this version that has everything and shares its machine with other programs:
+    /// for tests of what is made of a kernel's answers, which take something away from it.
+    pub fn with_everything(version: Version) -> Self {
+        Self {
+            release: version.to_string(),
+            build: "#1".into(),
+            machine: "x86_64".into(),
+            version,
+            base: Base::default(),
+            has_sysctl: true,
+            settings: Ok(()),
+            has_counters: true,
+            ipv6: Ok(()),
+            nftables: Ok(()),
+            gate: Ok(gate::GateKind::Nftables),
+            md5: Ok(()),
+            ao: Ok(()),
+            syn_cookies: Ok(()),
+            destroy: Ok(()),
+            multipath: Ok(()),
+            multipath_v6: Ok(()),
+            has_second_uid: true,
+            programs: Ok(()),
+            io_uring: Ok(()),
+            close_range: Ok(()),
+            unix_sockets: Ok(()),
+            may_load_programs: true,
+            machine_is_ours: false,
+            configuration: None,
+            not_given: None,
+        }
+    }
+
     /// Probes the running kernel. Must run inside a lab: it writes a sysctl and a rule.
     ///
     /// # Errors

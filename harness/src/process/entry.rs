@@ -15,7 +15,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, geteuid, getgid, getppid, getuid, pipe2, setsid};
+use nix::unistd::{ForkResult, Pid, fork, getgid, getppid, getuid, pipe2, setsid};
 
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
@@ -24,12 +24,13 @@ use crate::net::sysctl;
 use crate::process::limits;
 use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::subprocess::until_alone;
+use crate::process::users::is_root;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
 use crate::wait;
 
-/// Makes this process a lab, or a lab's worker, if it was started as one, and never returns then. Otherwise
-/// does nothing. Must be the first thing in `main`: namespaces are left before any
+/// Makes this process a lab, or a lab's worker, if it was started as one, and never returns then.
+/// Otherwise does nothing. Must be the first thing in `main`: namespaces are left before any
 /// thread exists.
 ///
 /// `work` gets the argument that was given to [`crate::process::Labs::run`].
@@ -131,7 +132,7 @@ fn enter_namespaces() -> Result<(), Vec<u8>> {
     };
     let (uid, gid) = (getuid(), getgid());
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let root = geteuid().is_root();
+    let root = is_root();
     let as_root = if root { unshare(spaces) } else { Err(Errno::EPERM) };
     if as_root.is_err() {
         if let Some(missing) = Essential::first_missing(root) {

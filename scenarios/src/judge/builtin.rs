@@ -2,6 +2,11 @@
 
 use std::sync::OnceLock;
 
+#[cfg(test)]
+use harness::kernel::base::{Base, Family, ReadFrom};
+
+#[cfg(test)]
+use crate::judge::known::Candidate;
 use crate::judge::known::KnownList;
 use crate::judge::known_file;
 
@@ -19,20 +24,21 @@ pub fn builtin() -> &'static KnownList {
     })
 }
 
+/// What may be about a case on a kernel of this version, from kernel.org or a vendor.
+#[cfg(test)]
+pub(crate) fn about(id: &str, version: &str, family: Family) -> Vec<Candidate<'static>> {
+    let version = version.parse().expect("a version");
+    let base = Base::Known { version, family, read_from: ReadFrom::Release };
+    builtin().about_base(id, &base, version)
+}
+
 #[cfg(test)]
 mod tests {
-    use harness::kernel::base::{Base, Family, NoBase, ReadFrom};
+    use harness::kernel::base::NoBase;
     use rstest::rstest;
 
     use super::*;
-    use crate::judge::known::{Bug, Candidate, Commit};
-
-    fn about(id: &str, version: &str) -> Vec<Candidate<'static>> {
-        let version = version.parse().expect("a version");
-        let family = Family::KernelOrg;
-        let base = Base::Known { version, family, read_from: ReadFrom::Release };
-        builtin().about_base(id, &base, version)
-    }
+    use crate::judge::known::{Bug, Commit};
 
     #[rstest]
     #[case("6.1.174", true)]
@@ -44,7 +50,7 @@ mod tests {
     #[case("7.1", false)]
     #[case("5.10.262", false)]
     fn the_lost_wake_up_is_known_where_it_is(#[case] version: &str, #[case] known: bool) {
-        assert_eq!(!about("wake-up/epoll/v4", version).is_empty(), known);
+        assert_eq!(!about("wake-up/epoll/v4", version, Family::KernelOrg).is_empty(), known);
     }
 
     #[rstest]

@@ -144,21 +144,14 @@ fn compare_wire(wire: &Wire, trace: &Trace, stopped: bool) -> Option<Mismatch> {
 
 #[cfg(test)]
 mod tests {
-    use harness::kernel::base::{Base, Family, NoBase, ReadFrom};
+    use harness::kernel::base::{Base, Family, NoBase};
     use harness::trace::observation::Value;
     use rstest::rstest;
 
     use super::*;
     use crate::catalogue;
-    use crate::judge::builtin::builtin;
+    use crate::judge::builtin::{about, builtin};
     use crate::judge::expectation::Acceptable;
-
-    /// What may be about a case on a kernel of this version, from kernel.org or a vendor.
-    fn about(id: &str, version: &str, family: Family) -> Vec<Candidate<'static>> {
-        let version = version.parse().expect("a version");
-        let base = Base::Known { version, family, read_from: ReadFrom::Release };
-        builtin().about_base(id, &base, version)
-    }
 
     /// What a perfect kernel would make a case observe, wires left out.
     fn perfect(expectation: &Expectation) -> Observation {

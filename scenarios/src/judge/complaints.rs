@@ -85,18 +85,10 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use harness::kernel::base::{Base, Family, ReadFrom};
+    use harness::kernel::base::Family;
 
     use super::*;
-    use crate::judge::builtin::builtin;
-
-    /// What may be about a case on a kernel of kernel.org.
-    fn about(id: &str, version: &str) -> Vec<Candidate<'static>> {
-        let version = version.parse().expect("a version");
-        let family = Family::KernelOrg;
-        let base = Base::Known { version, family, read_from: ReadFrom::Release };
-        builtin().about_base(id, &base, version)
-    }
+    use crate::judge::builtin::about;
 
     #[test]
     fn a_kernel_that_complains_deviates() {
@@ -131,7 +123,7 @@ mod tests {
 
     #[test]
     fn complaints_that_are_known_leave_a_known_bug_what_it_is() {
-        let rows = about("mptcp/timer/v4", "7.2.13");
+        let rows = about("mptcp/timer/v4", "7.2.13", Family::KernelOrg);
         let What::Bug(bug) = rows[0].what else { panic!("no bug") };
         let token = "WARNING: net/mptcp/token.c:204 at mptcp_token_accept+0x87/0x110".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
@@ -155,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_bug_may_show_in_the_log_alone() {
-        let rows = about("mptcp/timer-join/v4/on", "6.1.174");
+        let rows = about("mptcp/timer-join/v4/on", "6.1.174", Family::KernelOrg);
         let underflow = "refcount_t: underflow; use-after-free.".to_owned();
         let other = "BUG: kernel NULL pointer dereference".to_owned();
         let pass = Verdict::pass();

@@ -10,7 +10,7 @@ use harness::socket::{BACKLOG, Listener, attribute};
 
 use crate::case::{Case, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::target::{CHILDREN, FIRST_PORT, by_the_hash, moved, observe_moved};
+use crate::steps::target::{CHILDREN, FIRST_PORT, Moved, by_the_hash, moved, observe_moved};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -25,8 +25,7 @@ pub(super) const CASES: &[Case] = &[
             let moved = moved(lab, &spec, CHILDREN, |_, targets| {
                 attribute::incoming_cpu(&targets[1], attribute::this_cpu()?)
             })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
+            observe_moved_to_c(lab, &moved)
         },
         expect: |_| all_to_c(),
         ..Case::DEFAULT
@@ -46,8 +45,7 @@ pub(super) const CASES: &[Case] = &[
                 // Bound before, so that it listens again with the option.
                 lab.start_listening(&targets[1], BACKLOG)
             })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
+            observe_moved_to_c(lab, &moved)
         },
         expect: |_| all_to_c(),
         ..Case::DEFAULT
@@ -71,8 +69,7 @@ pub(super) const CASES: &[Case] = &[
                 // Those that wait in A's queue are nobody's descriptors either.
                 lab.until_freed_but(CHILDREN.into())
             })?;
-            lab.observe("children that moved to C", moved.to("C"));
-            observe_moved(lab, &moved)
+            observe_moved_to_c(lab, &moved)
         },
         expect: |_| all_to_c(),
         ..Case::DEFAULT
@@ -177,6 +174,11 @@ fn observe_whose_clients(lab: &mut Lab, a: &Listener, b: &Listener) -> harness::
 
 fn all_to_a() -> Expectation {
     Expectation::new().fact("all clients are A's", "yes")
+}
+
+fn observe_moved_to_c(lab: &mut Lab, moved: &Moved) -> harness::Result<()> {
+    lab.observe("children that moved to C", moved.to("C"));
+    observe_moved(lab, moved)
 }
 
 fn all_to_c() -> Expectation {

@@ -14,34 +14,7 @@ use rstest::rstest;
 use std::time::Duration;
 
 pub(super) fn kernel(version: Version) -> Kernel {
-    Kernel {
-        release: version.to_string(),
-        build: "#1".into(),
-        machine: "x86_64".into(),
-        version,
-        base: harness::kernel::Base::default(),
-        has_sysctl: true,
-        settings: Ok(()),
-        has_counters: true,
-        ipv6: Ok(()),
-        nftables: Ok(()),
-        gate: Ok(harness::gate::GateKind::Nftables),
-        md5: Ok(()),
-        ao: Ok(()),
-        syn_cookies: Ok(()),
-        destroy: Ok(()),
-        configuration: None,
-        not_given: None,
-        multipath: Ok(()),
-        multipath_v6: Ok(()),
-        has_second_uid: true,
-        programs: Ok(()),
-        io_uring: Ok(()),
-        close_range: Ok(()),
-        unix_sockets: Ok(()),
-        may_load_programs: true,
-        machine_is_ours: true,
-    }
+    Kernel { machine_is_ours: true, ..Kernel::with_everything(version) }
 }
 
 fn no_ipv6_socket(disabled_at_boot: bool) -> Result<(), NoIpv6> {
