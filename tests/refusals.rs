@@ -329,7 +329,7 @@ fn a_case_that_hangs_is_named_and_the_others_finish() {
     // Frozen from outside, the lab of one case can never end.
     until("the lab of quiz2/v6/off", || {
         let processes = marked.processes();
-        let init = processes.iter().find(|process| process.is_init_of_lab("quiz2/v6/off"))?;
+        let init = processes.iter().find(|process| process.is_lab_of("quiz2/v6/off"))?;
         init.freeze().then_some(())
     });
     let ended = Ended::from(child.wait_with_output().expect("waited for"));

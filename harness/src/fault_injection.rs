@@ -13,15 +13,31 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
+};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{getegid, geteuid};
 
-/// `unshare` fails with EPERM, as where namespaces are forbidden.
+/// `unshare`, and `clone` with a namespace of its own, fail with EPERM, as where namespaces are
+/// forbidden.
 pub fn without_namespaces(command: &mut Command) {
-    without_call(command, libc::SYS_unshare, Errno::EPERM);
+    let any = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWNS;
+    let refused = libc::SECCOMP_RET_ERRNO | Errno::EPERM as u32;
+    let filter = [
+        load(SYSCALL_NUMBER),
+        unless_equal(libc::SYS_unshare as u32, 1),
+        answer(refused),
+        unless_equal(libc::SYS_clone as u32, 4),
+        load(argument(0)),
+        and(any as u32),
+        skip_if_equal(0, 1),
+        answer(refused),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    confine(command, &filter);
 }
 
 /// A netfilter netlink socket cannot be had: EPROTONOSUPPORT as on a kernel without nftables,
@@ -241,6 +257,10 @@ const fn unless_equal(value: u32, skipped: u8) -> sock_filter {
 /// Skips as many instructions if what was loaded is `value`.
 const fn skip_if_equal(value: u32, skipped: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JEQ | BPF_K) as u16, jt: skipped, jf: 0, k: value }
+}
+
+const fn and(mask: u32) -> sock_filter {
+    sock_filter { code: (BPF_ALU | BPF_AND | BPF_K) as u16, jt: 0, jf: 0, k: mask }
 }
 
 const fn skip(instructions: u32) -> sock_filter {

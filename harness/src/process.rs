@@ -2,17 +2,23 @@
 //! other.
 
 pub mod afterwards;
+mod broken;
 pub mod child_server;
 pub mod entry;
+mod forking;
 pub mod frame;
 pub mod interrupt;
 mod labs;
 pub mod limits;
 pub mod no_namespaces;
+mod returned;
+mod starter;
 pub mod subprocess;
 pub mod thread;
 pub mod users;
 pub mod worker;
 
-pub use labs::{Broken, LAB_ARGUMENT, Labs, Returned};
-pub(crate) use labs::{encode, encode_no_namespaces, encode_setup_failure};
+pub use broken::Broken;
+pub use labs::Labs;
+pub use returned::Returned;
+pub use starter::{ForkedFrom, LAB_ARGUMENT};

@@ -64,12 +64,12 @@ const ALLOW: &str = "sockmig needs namespaces of its own. Run it as root, or all
 
 fn namespaces(NoNamespaces { step, why }: &NoNamespaces, machine: &Machine) -> String {
     match (step, why.errno()) {
-        (NamespaceStep::Unshare, Some(Errno::EINVAL)) => {
+        (NamespaceStep::Make, Some(Errno::EINVAL)) => {
             "This kernel has no namespaces of one of these kinds: it needs CONFIG_NET_NS,\n\
              CONFIG_PID_NS and, without root, CONFIG_USER_NS."
                 .into()
         }
-        (NamespaceStep::Unshare, Some(Errno::EPERM | Errno::EACCES)) if machine.root => {
+        (NamespaceStep::Make, Some(Errno::EPERM | Errno::EACCES)) if machine.root => {
             "This is root without CAP_SYS_ADMIN, as in a container: give it that capability\n\
              (docker run --cap-add SYS_ADMIN), or allow user namespaces there (another seccomp\n\
              profile)."
@@ -161,14 +161,9 @@ mod tests {
 
     /// Each answer has a cause of its own, and its own advice.
     #[rstest]
-    #[case::forbidden(NamespaceStep::Unshare, Errno::EPERM, false, "unprivileged_userns_clone")]
-    #[case::root_in_a_container(
-        NamespaceStep::Unshare,
-        Errno::EPERM,
-        true,
-        "without CAP_SYS_ADMIN"
-    )]
-    #[case::not_built(NamespaceStep::Unshare, Errno::EINVAL, false, "CONFIG_NET_NS")]
+    #[case::forbidden(NamespaceStep::Make, Errno::EPERM, false, "unprivileged_userns_clone")]
+    #[case::root_in_a_container(NamespaceStep::Make, Errno::EPERM, true, "without CAP_SYS_ADMIN")]
+    #[case::not_built(NamespaceStep::Make, Errno::EINVAL, false, "CONFIG_NET_NS")]
     #[case::setfcap(NamespaceStep::MapUser, Errno::EPERM, true, "without CAP_SETFCAP")]
     #[case::no_map(NamespaceStep::MapUser, Errno::EPERM, false, "unprivileged_userns_clone")]
     #[case::read_only(NamespaceStep::MapUser, Errno::EROFS, false, "read-only")]

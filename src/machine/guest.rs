@@ -1,6 +1,6 @@
 //! This program inside a virtual machine: it runs what the host asks for, and reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -97,12 +97,12 @@ pub fn enter_if_guest() {
 fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
     match serde_json::from_slice(&task.payload)? {
         Task::Cases { ids, named, jobs, deadline, known } => {
-            let all = catalogue::all();
-            let wanted = |id: &String| all.iter().find(|selected| selected.id() == *id).copied();
-            let mut selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
-            for selected in &mut selection {
-                selected.named = named.contains(&selected.id());
-            }
+            let named: BTreeSet<String> = named.into_iter().collect();
+            let wanted = |id: &String| {
+                let selected = catalogue::find(id)?;
+                Some(Selected { named: named.contains(id), ..selected })
+            };
+            let selection: Vec<Selected> = ids.iter().filter_map(wanted).collect();
             let known = match &known {
                 Some(list) => list.with_builtin().map_err(|e| anyhow::anyhow!("{e}"))?,
                 None => builtin(),

@@ -183,9 +183,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Whether it is one of a lab's two processes.
+    /// Whether it is the first process of a lab, and so of a process namespace.
     pub fn is_lab(&self) -> bool {
-        self.arguments.get(1).is_some_and(|argument| argument == "__lab")
+        let is_forked = self.arguments.get(1).is_some_and(|argument| argument == "__lab");
+        let pids = self.pids();
+        is_forked && pids.len() > 1 && pids.last() == Some(&1)
     }
 
     /// Whether it is a worker of `sockmig reload` whose orders have this in them.
@@ -194,11 +196,10 @@ impl Process {
         is_worker && self.arguments.get(2).is_some_and(|argument| argument.contains(orders))
     }
 
-    /// Whether it is the one that does the work in the lab of this case: the first of a
-    /// process namespace.
-    pub fn is_init_of_lab(&self, id: &str) -> bool {
-        let of_case = self.arguments.get(3).is_some_and(|argument| argument == id);
-        self.is_lab() && of_case && self.pids().last() == Some(&1) && self.pids().len() > 1
+    /// Whether it is the lab of this case. A process's name has 15 letters.
+    pub fn is_lab_of(&self, id: &str) -> bool {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        self.is_lab() && name.trim_end() == &id[..id.len().min(15)]
     }
 
     /// Its process ids, from this namespace inwards.

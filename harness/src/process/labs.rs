@@ -2,87 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
-
 use crate::capture::Timestamps;
-use crate::error::{Context, Error, Resource};
-use crate::process::frame::{Frame, Frames};
+use crate::error::{Context, Resource};
+use crate::process::broken::Broken;
+use crate::process::interrupt;
 use crate::process::limits::OUT_OF_MEMORY;
-use crate::process::no_namespaces::NoNamespaces;
-use crate::process::{interrupt, subprocess, thread};
-use crate::refusal::Refusal;
+use crate::process::returned::{ResultReader, Returned};
+use crate::process::starter::{ForkedFrom, LabProcess, Request, Starter};
 use crate::wait;
-
-/// The first argument that makes this program a lab. What follows: the parent's process
-/// id, and the work to do.
-pub const LAB_ARGUMENT: &str = "__lab";
 
 /// How much of a lab's console is kept, from its end.
 const CONSOLE_BYTES: usize = 16 * 1024;
-
-/// What a lab returns. It travels as data, never as an exit code or as text to scan.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Returned {
-    /// The work's own result, serialized.
-    pub data: Vec<u8>,
-    /// The wire, as a pcapng file.
-    pub pcapng: Vec<u8>,
-}
-
-/// Why a lab returned nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Broken {
-    /// The kernel did not let the namespaces be set up.
-    #[error("no laboratory: {0}")]
-    Setup(String),
-    /// The kernel did not allow the namespaces themselves.
-    #[error("no laboratory: {0}")]
-    Namespaces(NoNamespaces),
-    /// There is no room for one more: there may be when fewer run at a time.
-    #[error("no laboratory: {call}")]
-    Exhausted {
-        /// What there is no more of.
-        of: Resource,
-        /// The call with its arguments, and the kernel's answer.
-        call: String,
-    },
-    /// The process could not be started.
-    #[error("cannot start the laboratory's process: {0}")]
-    Start(Refusal),
-    /// The deadline passed; everything in the lab was killed.
-    #[error("hung: killed after {} s{}", after.as_secs_f64(), last_words(console))]
-    Hung {
-        /// The deadline.
-        after: Duration,
-        /// The end of what it printed.
-        console: String,
-    },
-    /// The process ended without a word.
-    #[error("the laboratory's process died ({how}){}", last_words(console))]
-    Died {
-        /// Exit status or signal.
-        how: String,
-        /// The end of what it printed.
-        console: String,
-    },
-    /// Ctrl-C; everything in the lab was killed.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-fn last_words(console: &str) -> String {
-    match console.trim() {
-        "" => String::new(),
-        words => format!("; its last words:\n{words}"),
-    }
-}
 
 /// The running labs, and those whose namespaces the kernel is still taking down.
 ///
@@ -91,62 +25,20 @@ fn last_words(console: &str) -> String {
 /// waited for at the very end.
 #[derive(Default)]
 pub struct Labs {
-    zombies: Mutex<Vec<Child>>,
+    ended: Mutex<Vec<LabProcess>>,
     starter: Starter,
     /// On before any lab needs them.
     _timestamps: Timestamps,
 }
 
-/// The thread that starts every lab, from the first one on.
-///
-/// A lab dies when the thread dies that started it, so that nothing survives this
-/// program. The threads that wait for results come and go; this one stays.
-#[derive(Default)]
-struct Starter {
-    ask: Mutex<Option<mpsc::Sender<Request>>>,
-}
-
-/// What to start, and where to send the child.
-type Request = (Command, mpsc::Sender<io::Result<Child>>);
-
-impl Starter {
-    fn start(&self, command: Command) -> Result<Child, Broken> {
-        let gone = |()| Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
-        let (answer, answered) = mpsc::channel();
-        self.ask()?.send((command, answer)).map_err(|_| gone(()))?;
-        let started = answered.recv().map_err(|_| gone(()))?;
-        started.made(|| "execve(/proc/self/exe)".into()).map_err(Broken::before_work)
-    }
-
-    fn ask(&self) -> Result<mpsc::Sender<Request>, Broken> {
-        let mut ask = self.ask.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ask) = &*ask {
-            return Ok(ask.clone());
-        }
-        let (asking, asked) = mpsc::channel::<Request>();
-        let serve = move || {
-            for (mut command, answer) in asked {
-                let _ = answer.send(command.spawn());
-            }
-        };
-        thread::spawn(serve).map_err(Broken::before_work)?;
-        Ok(ask.insert(asking).clone())
-    }
-}
-
-impl Broken {
-    /// Why a lab's process could not be started.
-    fn before_work(error: Error) -> Self {
-        Self::lacking(&error).unwrap_or_else(|| Self::Start(error.into()))
-    }
-
-    /// That something is lacking, if that is what this error says.
-    pub fn lacking(error: &Error) -> Option<Self> {
-        error.lacks().map(|of| Self::Exhausted { of, call: error.to_string() })
-    }
-}
-
 impl Labs {
+    /// As [`Labs::default`], where labs are forked from such processes.
+    pub fn forked_from(forked_from: ForkedFrom) -> Self {
+        let mut labs = Self::default();
+        labs.starter = Starter::new(forked_from);
+        labs
+    }
+
     /// Runs `work` in a lab of its own and returns what came of it.
     ///
     /// The program must call [`crate::process::entry::enter`] first thing in `main`.
@@ -154,59 +46,66 @@ impl Labs {
     /// # Errors
     /// [`Broken`]; by then nothing of the lab is running.
     pub fn run(&self, work: &str, deadline: Duration) -> Result<Returned, Broken> {
-        let mut command = subprocess::this_program();
-        command
-            .arg(LAB_ARGUMENT)
-            .arg(std::process::id().to_string())
-            .arg(work)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = self.starter.start(command)?;
-        let result = child.stdout.take().map(OwnedFd::from).expect("stdout is piped");
-        let console = child.stderr.take().map(OwnedFd::from).expect("stderr is piped");
-        let mut reader = Reader::new(result, console);
+        let (process, mut reader) = self.start(work)?;
         match reader.read(deadline) {
             Ended::Returned(returned) => {
-                self.reap(child);
+                self.reap_later(process);
                 returned
             }
-            Ended::Silently => Err(match child.wait() {
+            Ended::Silently => Err(match process.wait() {
                 Ok(status) if status.code() == Some(OUT_OF_MEMORY) => {
                     let call = reader.console().trim().to_owned();
                     Broken::Exhausted { of: Resource::Memory, call }
                 }
                 ended => {
-                    let how = ended.map_or_else(|e| e.to_string(), describe);
+                    let how = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
                     Broken::Died { how, console: reader.console() }
                 }
             }),
             Ended::Late => {
-                kill(&mut child);
+                end(&process);
                 Err(Broken::Hung { after: deadline, console: reader.console() })
             }
             Ended::Interrupted => {
-                kill(&mut child);
+                end(&process);
                 Err(Broken::Interrupted)
             }
         }
     }
 
+    /// Starts a lab, with pipes for its result and for what it prints.
+    fn start(&self, work: &str) -> Result<(LabProcess, Reader), Broken> {
+        let pipe = || {
+            let (read, write) = io::pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
+            Ok((OwnedFd::from(read), OwnedFd::from(write)))
+        };
+        let (result, to_result) = pipe().map_err(Broken::before_work)?;
+        let (console, to_console) = pipe().map_err(Broken::before_work)?;
+        let process = self.starter.start(Request {
+            work: work.to_owned(),
+            result: to_result.as_raw_fd(),
+            console: to_console.as_raw_fd(),
+        })?;
+        // The lab has them open by now; what only it has open ends with it.
+        drop((to_result, to_console));
+        Ok((process, Reader::new(result, console)))
+    }
+
     /// Waits until nothing is left of any lab.
     pub fn wait(&self) {
-        for mut child in std::mem::take(&mut *self.lock()) {
-            let _ = child.wait();
+        for process in std::mem::take(&mut *self.lock()) {
+            let _ = process.wait();
         }
     }
 
-    fn reap(&self, child: Child) {
-        let mut zombies = self.lock();
-        zombies.push(child);
-        zombies.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    fn reap_later(&self, process: LabProcess) {
+        let mut ended = self.lock();
+        ended.push(process);
+        ended.retain(|process| !process.has_ended());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
-        self.zombies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<LabProcess>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -216,19 +115,10 @@ impl Drop for Labs {
     }
 }
 
-/// Has the guard kill the lab and wait for its end. Killing the guard itself would kill the
-/// lab, too, but at a later moment that cannot be waited for.
-fn kill(child: &mut Child) {
-    let guard = Pid::from_raw(child.id().cast_signed());
-    // A guard that was stopped must continue to handle it.
-    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
-        let _ = nix::sys::signal::kill(guard, signal);
-    }
-    let _ = child.wait();
-}
-
-fn describe(status: ExitStatus) -> String {
-    status.to_string()
+/// Kills a lab, and waits until nothing of it is left.
+fn end(process: &LabProcess) {
+    process.kill();
+    let _ = process.wait();
 }
 
 enum Ended {
@@ -312,123 +202,4 @@ fn append(from: &mut File, to: &mut Vec<u8>) -> usize {
     let got = from.read(&mut buffer).unwrap_or(0);
     to.extend_from_slice(&buffer[..got]);
     got
-}
-
-/// Tags of the frames on the result pipe. The end has a frame of its own, because a process
-/// that outlives the lab could keep the pipe open.
-mod tag {
-    pub const DATA: u8 = b'D';
-    pub const PCAPNG: u8 = b'P';
-    pub const SETUP_FAILED: u8 = b'E';
-    pub const NO_NAMESPACES: u8 = b'N';
-    pub const EXHAUSTED: u8 = b'X';
-    pub const END: u8 = b'.';
-}
-
-/// What of a result has arrived.
-#[derive(Default)]
-struct ResultReader {
-    frames: Frames,
-    returned: Returned,
-}
-
-impl ResultReader {
-    /// The result, when its end has come.
-    fn push(&mut self, bytes: &[u8]) -> Option<Result<Returned, Broken>> {
-        self.frames.push(bytes);
-        let died = |how: String| Some(Err(Broken::Died { how, console: String::new() }));
-        loop {
-            let Frame { tag, payload } = match self.frames.next_whole() {
-                Ok(frame) => frame?,
-                Err(garbage) => return died(garbage.to_string()),
-            };
-            match tag {
-                tag::DATA => self.returned.data = payload,
-                tag::PCAPNG => self.returned.pcapng = payload,
-                tag::NO_NAMESPACES => {
-                    let why = serde_json::from_slice(&payload).map(Broken::Namespaces);
-                    return why.map_or_else(|e| died(e.to_string()), |broken| Some(Err(broken)));
-                }
-                tag::SETUP_FAILED => {
-                    return Some(Err(Broken::Setup(String::from_utf8_lossy(&payload).into())));
-                }
-                tag::EXHAUSTED => match serde_json::from_slice(&payload) {
-                    Ok((of, call)) => return Some(Err(Broken::Exhausted { of, call })),
-                    Err(e) => return died(e.to_string()),
-                },
-                tag::END => return Some(Ok(std::mem::take(&mut self.returned))),
-                other => return died(format!("a frame with unknown tag {other}")),
-            }
-        }
-    }
-}
-
-/// What a lab writes when its work is done.
-pub(crate) fn encode(returned: Returned) -> Vec<u8> {
-    let mut bytes = frame(tag::DATA, returned.data);
-    bytes.extend(frame(tag::PCAPNG, returned.pcapng));
-    bytes.extend(frame(tag::END, vec![]));
-    bytes
-}
-
-/// What a lab writes when it could not be set up, or there was no room for one more.
-pub(crate) fn encode_setup_failure(why: &Error) -> Vec<u8> {
-    match why.lacks() {
-        None => frame(tag::SETUP_FAILED, why.to_string().into()),
-        Some(of) => {
-            let lacking = (of, why.to_string());
-            frame(tag::EXHAUSTED, serde_json::to_vec(&lacking).expect("a word and a sentence"))
-        }
-    }
-}
-
-/// What a lab writes when the kernel does not allow its namespaces.
-pub(crate) fn encode_no_namespaces(why: &NoNamespaces) -> Vec<u8> {
-    let why = serde_json::to_vec(why).expect("a refusal can be written as JSON");
-    frame(tag::NO_NAMESPACES, why)
-}
-
-fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
-    Frame { tag, payload }.encode()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::no_namespaces::NamespaceStep;
-
-    #[test]
-    fn a_result_is_nothing_until_it_is_whole() {
-        let sent = Returned { data: b"{}".to_vec(), pcapng: vec![7; 300] };
-        let bytes = encode(sent.clone());
-        for cut in 0..bytes.len() {
-            let mut reader = ResultReader::default();
-            assert_eq!(reader.push(&bytes[..cut]), None, "cut at {cut}");
-            assert_eq!(reader.push(&bytes[cut..]), Some(Ok(sent.clone())));
-        }
-    }
-
-    #[test]
-    fn a_failed_setup_is_reported_in_its_words() {
-        let refused = |call: &str, errno: i32| {
-            let answer = Err::<(), _>(io::Error::from_raw_os_error(errno));
-            answer.made(|| call.into()).expect_err("it is refused")
-        };
-        let read = |bytes: Vec<u8>| ResultReader::default().push(&bytes);
-        let why = refused("lo", libc::EPERM);
-        assert_eq!(read(encode_setup_failure(&why)), Some(Err(Broken::Setup(why.to_string()))));
-        let why = refused("unshare()", libc::EPERM).into();
-        let why = NoNamespaces { step: NamespaceStep::Unshare, why };
-        assert_eq!(read(encode_no_namespaces(&why)), Some(Err(Broken::Namespaces(why))));
-        for (errno, of) in [
-            (libc::EAGAIN, Resource::Processes),
-            (libc::ENOSPC, Resource::Namespaces),
-            (libc::ENOMEM, Resource::Memory),
-            (libc::EMFILE, Resource::Descriptors),
-        ] {
-            let why = refused("fork()", errno);
-            let lacking = Some(Err(Broken::Exhausted { of, call: why.to_string() }));
-            assert_eq!(read(encode_setup_failure(&why)), lacking);
-        }
-    }
 }

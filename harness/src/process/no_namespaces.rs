@@ -19,7 +19,7 @@ pub struct NoNamespaces {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceStep {
     /// Making them.
-    Unshare,
+    Make,
     /// Making this user root in the new user namespace, by `uid_map` and `gid_map`.
     MapUser,
 }

@@ -268,7 +268,7 @@ pub(crate) fn until_alone() -> Result<()> {
 }
 
 /// What a forked process ends with when it has panicked, as a Rust program does.
-const PANICKED: i32 = 101;
+pub(crate) const PANICKED: i32 = 101;
 
 /// Forks a process that does `work` and ends with what that returns. Nothing else of this
 /// program goes on in it: no frame of the caller, no destructor, no handler of `atexit`.

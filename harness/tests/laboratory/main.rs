@@ -6,6 +6,7 @@ mod gate;
 mod isolation;
 mod program;
 mod results;
+mod sharing;
 mod subprocess;
 mod survivors;
 mod worker;
@@ -21,7 +22,9 @@ use in_lab::Test;
 
 fn main() -> ExitCode {
     entry::enter(work);
-    if let Some(code) = survivors::play_role().or_else(worker::play_role) {
+    if let Some(code) =
+        survivors::play_role().or_else(sharing::play_role).or_else(worker::play_role)
+    {
         return code;
     }
     in_lab::main(tests())
@@ -31,6 +34,7 @@ fn tests() -> Vec<Test> {
     [
         isolation::tests(),
         results::tests(),
+        sharing::tests(),
         survivors::tests(),
         gate::tests(),
         capture::tests(),
@@ -53,6 +57,7 @@ fn work(what: &str) -> Returned {
         isolation::WORK => isolation::work(argument),
         program::WORK => program::work(argument),
         results::WORK => results::work(argument),
+        sharing::WORK => sharing::work(argument),
         survivors::WORK => survivors::work(argument),
         worker::WORK => worker::work(),
         _ => panic!("unknown work {what}"),

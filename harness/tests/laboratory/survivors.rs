@@ -76,6 +76,12 @@ fn sleep_forever() -> ! {
     }
 }
 
+/// A process that does nothing, for as long as the lab lives.
+#[expect(clippy::zombie_processes, reason = "nobody waits: the end of the lab takes it")]
+pub fn start_sleeper() {
+    start(SLEEPER, &fresh_mark());
+}
+
 fn start(role: &str, mark: &str) -> Child {
     Command::new("/proc/self/exe").args([role, mark]).spawn().expect("started")
 }

@@ -27,7 +27,7 @@ pub fn enter_if_lab() {
 pub fn lab_work(work: &str) -> Returned {
     match work {
         PROBE => Returned::json(&Kernel::probe().map_err(|e| LabFailure::of(&e)), vec![]),
-        id => match catalogue::all().into_iter().find(|selected| selected.id() == id) {
+        id => match catalogue::find(id) {
             Some(selected) => match perform(&selected) {
                 Ok((seen, pcapng)) => {
                     let slow = witness::awake() >= SHORTEST_TIMER;

@@ -1,0 +1,229 @@
+//! The process that every lab is forked from, seen from outside.
+//!
+//! It is this program, started once more when the first lab is wanted. It has one thread and
+//! does nothing else, so that a fork of it is sound, and as it was when it started: no lab can
+//! leave anything there for the next one. A lab costs a fork then, and not the start of a
+//! program.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Resource};
+use crate::process::broken::Broken;
+use crate::process::frame::{self, Frame};
+use crate::process::limits::OUT_OF_MEMORY;
+use crate::process::{interrupt, subprocess, thread};
+use crate::refusal::Refusal;
+
+/// The first argument that makes this program the process that labs are forked from. What
+/// follows: this process's id, its id by `/proc`, and the descriptor with the requests.
+pub const LAB_ARGUMENT: &str = "__lab";
+
+/// A lab that is wanted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// What it is to do.
+    pub(crate) work: String,
+    /// The asking process's descriptor that the result is to be written to.
+    pub(crate) result: RawFd,
+    /// The one that takes whatever is printed.
+    pub(crate) console: RawFd,
+}
+
+/// The id of the process that was forked, or why there is none.
+pub(crate) type Answer = Result<i32, Broken>;
+
+/// A lab's first process. It is a child of this one, not of the one that it was forked from.
+pub(crate) struct LabProcess(Pid);
+
+impl LabProcess {
+    /// Kills it, and all that is in the lab with it.
+    pub(crate) fn kill(&self) {
+        let _ = nix::sys::signal::kill(self.0, Signal::SIGKILL);
+    }
+
+    /// Waits for its end. The kernel lets it end only after all others in the lab.
+    pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
+        loop {
+            match waitpid(self.0, None) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(status) => {
+                    if let Some(ended) = exit_status(status) {
+                        return Ok(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it has ended. It must not be waited for any more then.
+    pub(crate) fn has_ended(&self) -> bool {
+        !matches!(waitpid(self.0, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    }
+}
+
+fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
+        WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
+        _ => None,
+    }
+}
+
+/// How often labs are forked from the same process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForkedFrom {
+    /// All of them.
+    #[default]
+    One,
+    /// Each from a process of its own, as a program that is started for it alone: to see that it
+    /// makes no difference.
+    OneEach,
+}
+
+/// The thread that has every lab started, from the first one on.
+///
+/// A lab dies when the thread dies that had the process started which it was forked from, so
+/// that nothing survives this program. The threads that wait for results come and go; this one
+/// stays.
+#[derive(Default)]
+pub(crate) struct Starter {
+    forked_from: ForkedFrom,
+    asked: Mutex<Option<(mpsc::Sender<Asked>, JoinHandle<()>)>>,
+}
+
+/// A request, and where the answer goes.
+type Asked = (Request, mpsc::Sender<Answer>);
+
+impl Starter {
+    pub(crate) fn new(forked_from: ForkedFrom) -> Self {
+        Self { forked_from, asked: Mutex::default() }
+    }
+
+    /// Has a lab started.
+    pub(crate) fn start(&self, request: Request) -> Result<LabProcess, Broken> {
+        let gone = || Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
+        let (answer, answered) = mpsc::channel();
+        self.thread()?.send((request, answer)).map_err(|_| gone())?;
+        let started = answered.recv().map_err(|_| gone())?;
+        started.map(|id| LabProcess(Pid::from_raw(id)))
+    }
+
+    fn thread(&self) -> Result<mpsc::Sender<Asked>, Broken> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((sender, _)) = &*asked {
+            return Ok(sender.clone());
+        }
+        let (sender, receiver) = mpsc::channel::<Asked>();
+        let forked_from = self.forked_from;
+        let serve = move || {
+            let mut process: Option<ForkingProcess> = None;
+            for (request, answer) in receiver {
+                let _ = answer.send(start(&mut process, &request));
+                if forked_from == ForkedFrom::OneEach {
+                    process.take().map(ForkingProcess::end);
+                }
+            }
+            process.map(ForkingProcess::end);
+        };
+        let thread = thread::spawn(serve).map_err(Broken::before_work)?;
+        Ok(asked.insert((sender, thread)).0.clone())
+    }
+}
+
+impl Drop for Starter {
+    /// Returns when the process has ended.
+    fn drop(&mut self) {
+        let asked = self.asked.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((sender, thread)) = asked {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Has a lab forked from `process`, or from another one if there is none any more.
+fn start(process: &mut Option<ForkingProcess>, request: &Request) -> Answer {
+    let mut asked = process.as_mut().is_some_and(|forking| forking.ask(request));
+    if !asked {
+        process.take().map(ForkingProcess::end);
+        let forking = process.insert(ForkingProcess::start().map_err(Broken::before_work)?);
+        asked = forking.ask(request);
+    }
+    let answer = process.as_mut().filter(|_| asked).and_then(ForkingProcess::answer);
+    answer.unwrap_or_else(|| {
+        let why = process.take().map(ForkingProcess::end);
+        Err(if interrupt::caught() { Broken::Interrupted } else { why.expect("it was there") })
+    })
+}
+
+/// The process that labs are forked from.
+struct ForkingProcess {
+    child: Child,
+    requests: File,
+    answers: ChildStdout,
+    console: ChildStderr,
+}
+
+impl ForkingProcess {
+    fn start() -> Result<Self, Error> {
+        // As the mount of /proc that is here has it, which may be another process namespace's.
+        let by_proc = std::fs::read_link("/proc/self").call(|| "readlink(/proc/self)".into())?;
+        let (read, write) = io::pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
+        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        let mut command = subprocess::this_program();
+        command
+            .args([LAB_ARGUMENT, &std::process::id().to_string()])
+            .arg(by_proc)
+            .arg(read.as_raw_fd().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        subprocess::inherit(&mut command, read.as_raw_fd());
+        let mut child = command.spawn().made(|| "execve(/proc/self/exe)".into())?;
+        Ok(Self {
+            answers: child.stdout.take().expect("stdout is piped"),
+            console: child.stderr.take().expect("stderr is piped"),
+            requests: write.into(),
+            child,
+        })
+    }
+
+    /// Sends a request. Says whether it is there to read it.
+    fn ask(&mut self, request: &Request) -> bool {
+        let payload = serde_json::to_vec(request).expect("a request can be written as JSON");
+        Frame { tag: 0, payload }.send(&mut self.requests).is_ok()
+    }
+
+    /// Its answer; nothing if it has gone.
+    fn answer(&mut self) -> Option<Answer> {
+        let answer = frame::receive(&mut self.answers).ok()?;
+        serde_json::from_slice(&answer.payload).ok()
+    }
+
+    /// Has it end, if it has not yet, and waits for that. Says how it ended.
+    fn end(mut self) -> Broken {
+        drop((self.requests, self.answers));
+        let mut console = String::new();
+        let _ = self.console.read_to_string(&mut console);
+        match self.child.wait() {
+            Ok(status) if status.code() == Some(OUT_OF_MEMORY) => {
+                Broken::Exhausted { of: Resource::Memory, call: console.trim().to_owned() }
+            }
+            Ok(status) => Broken::Died { how: status.to_string(), console },
+            Err(e) => Broken::Died { how: e.to_string(), console },
+        }
+    }
+}
