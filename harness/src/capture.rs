@@ -1,5 +1,6 @@
 //! The wire of a lab, and the record of what the lab does meanwhile.
 
+pub(crate) mod forks;
 mod packets;
 mod pcapng;
 mod recorder;

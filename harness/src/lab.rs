@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result, errno_name};
 use crate::net::family::{Family, PORT};
 use crate::net::segment::Segment;
 use crate::net::sysctl;
-use crate::net::witness::{Counters, SocketLine, State, open_sockets, sockets, sockets_in_use};
+use crate::net::witness::{Counters, SocketLine, State, sockets};
 use crate::process::Returned;
 use crate::socket::diag::Diag;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
@@ -444,7 +444,7 @@ impl Lab {
     /// [`crate::Error::NeverHappened`] when more stay.
     pub fn until_freed_but(&self, left: i64) -> Result<()> {
         wait::until("every closed socket to be freed", || {
-            Ok((sockets_in_use()? - open_sockets()? <= left).then_some(()))
+            Ok((self.unfreed_sockets()? <= left).then_some(()))
         })
     }
 
@@ -459,7 +459,7 @@ impl Lab {
     pub fn finish(mut self, stopped: Option<String>) -> Result<(Observation, Trace, Vec<u8>)> {
         let left = match self.until_freed_but(0) {
             Ok(()) => 0,
-            Err(e) if e.blames_the_kernel() => sockets_in_use()? - open_sockets()?,
+            Err(e) if e.blames_the_kernel() => self.unfreed_sockets()?,
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);

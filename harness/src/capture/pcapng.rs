@@ -12,6 +12,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 
 use crate::capture::packets::Frame;
+use crate::net::witness;
 use crate::trace::{Event, Trace};
 
 /// `if_tsresol`: timestamps count nanoseconds.
@@ -41,7 +42,7 @@ pub(super) fn write(
     if !about.is_empty() {
         options.push(SectionHeaderOption::Comment(Cow::Owned(about.to_owned())));
     }
-    let kernel = std::fs::read_to_string("/proc/version").unwrap_or_default();
+    let kernel = witness::read("/proc/version").unwrap_or_default();
     if !kernel.is_empty() {
         options.push(SectionHeaderOption::OS(Cow::Owned(kernel.trim_end().to_owned())));
     }

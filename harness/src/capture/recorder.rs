@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::unistd::{Pid, getpid};
-
+use crate::capture::forks;
 use crate::capture::wire::Capture;
 use crate::error::errno_name;
 use crate::trace::{Act, Actor, CloseCall};
@@ -21,9 +20,9 @@ use crate::trace::{Act, Actor, CloseCall};
 pub struct Recorder(Option<Arc<Shared>>);
 
 struct Shared {
-    /// The process that has the lab. A process forked from it must not read the capture,
-    /// which the two have in common.
-    process: Pid,
+    /// By its forks, the process that has the lab. A process forked from it must not read the
+    /// capture, which the two have in common.
+    forks: u32,
     notes: Mutex<Notes>,
 }
 
@@ -86,7 +85,7 @@ impl Recorder {
             paused: false,
             by_fork,
         };
-        Self(Some(Arc::new(Shared { process: getpid(), notes: Mutex::new(notes) })))
+        Self(Some(Arc::new(Shared { forks: forks::count(), notes: Mutex::new(notes) })))
     }
 
     /// Records nothing.
@@ -99,7 +98,7 @@ impl Recorder {
     }
 
     fn is_fork(&self) -> bool {
-        self.0.as_ref().is_some_and(|shared| shared.process != getpid())
+        self.0.as_ref().is_some_and(|shared| shared.forks != forks::count())
     }
 
     /// Records an act and does it. What the kernel sends because of it stands after it in the

@@ -5,9 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::capture::packets::Packets;
 use crate::capture::pcapng::{Entry, write};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::net::segment::Segment;
 use crate::trace::{Act, Event, Trace};
+
+/// The index of `lo` in every network namespace (LOOPBACK_IFINDEX).
+const LOOPBACK: u32 = 1;
 
 /// A running capture, and the record of what it took and what the lab did meanwhile.
 pub struct Capture {
@@ -20,9 +23,8 @@ pub struct Capture {
 impl Capture {
     /// Starts to capture on `lo` of this network namespace.
     pub fn start() -> Result<Self> {
-        let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
         let (record, trace, about) = (vec![], Trace::default(), String::new());
-        Ok(Self { packets: Packets::open(lo)?, record, trace, about })
+        Ok(Self { packets: Packets::open(LOOPBACK)?, record, trace, about })
     }
 
     /// What it is a capture of, as a file of it says.

@@ -9,6 +9,7 @@ use crate::capture::ROUND_TRIP;
 use crate::error::{Context, Error, Result};
 use crate::net::draft::Draft;
 use crate::net::segment::Segment;
+use crate::net::witness::unfreed_sockets;
 use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
 use crate::wait;
@@ -142,6 +143,13 @@ impl Lab {
         // Kept open: a closed one would be counted until an RCU grace period is over.
         self.echo = Some(echo);
         Ok(())
+    }
+
+    /// Sockets that were closed and have not been freed. The capture has one open, and what the
+    /// lab needed besides is kept open to its end.
+    pub(super) fn unfreed_sockets(&self) -> Result<i64> {
+        let open = [true, self.echo.is_some(), self.diag.is_some()];
+        unfreed_sockets(open.map(i64::from).iter().sum())
     }
 }
 

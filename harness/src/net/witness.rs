@@ -114,14 +114,10 @@ pub fn round_trip_time(fd: impl AsFd) -> Result<u32> {
     Ok(tcp_info(fd)?.tcpi_rtt)
 }
 
-/// Reads a file of `/proc/net` with one call. The kernel walks its tables anew for each read,
-/// and a buffer that has to grow would make it do so again and again.
-fn read(file: &str) -> Result<String> {
-    let mut text = String::with_capacity(32 * 1024);
-    fs::File::open(file)
-        .and_then(|mut opened| opened.read_to_string(&mut text))
-        .call(|| format!("read({file})"))?;
-    Ok(text)
+/// Reads a file of `/proc` that the kernel writes as one record: where it has given less than there
+/// is room for, that was all.
+pub(crate) fn read(file: &str) -> Result<String> {
+    read_until(file, |got| got < BUFFER)
 }
 
 /// Whether a read of this length was the last one of `/proc/net/tcp` or `tcp6`.
@@ -135,17 +131,25 @@ pub(crate) fn is_end_of_table(got: usize) -> bool {
 
 /// Reads `/proc/net/tcp` or `tcp6`.
 fn read_table(file: &str) -> Result<String> {
+    read_until(file, is_end_of_table)
+}
+
+/// Reads a file until a read has got so many bytes that it was the last one.
+fn read_until(file: &str, is_end: impl Fn(usize) -> bool) -> Result<String> {
     let context = || format!("read({file})");
     let mut opened = fs::File::open(file).call(context)?;
-    let (mut text, mut part) = (vec![], [0; 2 * PAGE]);
+    let (mut text, mut part) = (vec![], [0; BUFFER]);
     loop {
         let got = opened.read(&mut part).call(context)?;
         text.extend_from_slice(&part[..got]);
-        if is_end_of_table(got) {
+        if is_end(got) {
             return String::from_utf8(text).map_err(|e| Error::unreadable(file, e.to_string()));
         }
     }
 }
+
+/// More than a read of `/proc` gives as a rule, in bytes.
+const BUFFER: usize = 2 * PAGE;
 
 /// The smallest page that Linux has, in bytes.
 const PAGE: usize = 4096;
@@ -301,6 +305,17 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 /// after everything is closed, this is how a leaked child or listener shows.
 pub fn sockets_in_use() -> Result<i64> {
     number_behind("/proc/net/sockstat", "sockets: used ")
+}
+
+/// Sockets of this network namespace that this process does not have open: they were closed, and
+/// have not been freed. It has `open` ones at least: where no more are in use, its descriptors need
+/// not be looked at.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn unfreed_sockets(open: i64) -> Result<i64> {
+    let in_use = sockets_in_use()?;
+    Ok(if in_use <= open { 0 } else { in_use - open_sockets()? })
 }
 
 /// What all TCP sockets of this kernel have charged for segments in their queues, in bytes

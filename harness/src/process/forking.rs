@@ -18,12 +18,12 @@ use nix::unistd::{
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::net::network::set_loopback_up;
-use crate::net::sysctl;
+use crate::net::{sysctl, witness};
 use crate::process::broken::Broken;
-use crate::process::frame::{self, Frame};
+use crate::process::frame::{self, Frame, Frames};
 use crate::process::limits;
 use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
-use crate::process::returned::{Returned, encode, encode_broken};
+use crate::process::returned::{Returned, send};
 use crate::process::starter::{Answer, LAB_ARGUMENT, Request};
 use crate::process::subprocess::{PANICKED, inherited, until_alone};
 use crate::process::users::is_root;
@@ -51,7 +51,8 @@ pub(super) fn serve(arguments: impl Iterator<Item = String>, work: &dyn Fn(&str)
     let Ok((mut requests, mut answers)) = streams else { std::process::exit(1) };
     let user = (getuid(), getgid());
     let mut forking = Forking { parent, needs_user_namespace: !is_root(), user };
-    while let Ok(asked) = frame::receive(&mut requests) {
+    let mut asked = Frames::default();
+    while let Ok(asked) = frame::receive_with(&mut asked, &mut requests) {
         let answer: Answer = match forking.answer(&asked) {
             Ok(Forked::Parent { child }) => Ok(child.as_raw()),
             Ok(Forked::Lab(lab)) => {
@@ -184,7 +185,7 @@ impl Parent {
 
     /// Whether it is this process's parent: where it has ended, another one is.
     fn is_there(&self) -> bool {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let stat = witness::read("/proc/self/stat").unwrap_or_default();
         parent_of(&stat) == Some(&self.by_proc)
     }
 }
@@ -219,19 +220,23 @@ impl Lab {
         let _ = setsid();
         // For whoever looks at the machine's processes.
         let _ = CString::new(&*self.work).map(|name| set_name(&name));
-        let in_lab = || match enter_namespaces(self.outside).and_then(|()| set_up_network()) {
-            Ok(()) => encode(work(&self.work)),
-            Err(broken) => encode_broken(&broken),
+        let in_lab = || {
+            enter_namespaces(self.outside)?;
+            set_up_network()?;
+            Ok(work(&self.work))
         };
         let code = match catch_unwind(AssertUnwindSafe(in_lab)) {
-            Ok(bytes) => i32::from(self.result.write_all(&bytes).is_err()),
+            Ok(returned) => i32::from(send(&returned, &mut self.result).is_err()),
             Err(payload) => {
                 // Its destructor could panic.
                 std::mem::forget(payload);
                 PANICKED
             }
         };
-        std::process::exit(code)
+        let _ = io::stdout().flush();
+        // SAFETY: it ends this process, and does nothing else: what is to be done when a program
+        // ends is no lab's.
+        unsafe { libc::_exit(code) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Frames: how sockmig talks to another process of its own, through a pipe or the port of
 //! a virtual machine.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// What every frame begins with. A port that says anything else is not ours.
 const MAGIC: [u8; 4] = *b"SkMg";
@@ -21,16 +21,43 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
+/// What comes before a payload of this length.
+fn head(tag: u8, payload: &[u8]) -> [u8; HEAD] {
+    let len = u32::try_from(payload.len()).expect("a message below 4 GiB");
+    let mut head = [0; HEAD];
+    head[..MAGIC.len()].copy_from_slice(&MAGIC);
+    head[MAGIC.len()] = tag;
+    head[MAGIC.len() + 1..].copy_from_slice(&len.to_le_bytes());
+    head
+}
+
+/// Writes frames of these tags and payloads whole, with one call if there is room for it, and
+/// without a copy of them.
+///
+/// # Errors
+/// Those of `to`.
+pub(crate) fn send_all(frames: &[(u8, &[u8])], to: &mut impl Write) -> io::Result<()> {
+    let heads: Vec<[u8; HEAD]> = frames.iter().map(|(tag, payload)| head(*tag, payload)).collect();
+    let parts = heads.iter().zip(frames).flat_map(|(head, (_, payload))| [&head[..], payload]);
+    let mut parts: Vec<IoSlice<'_>> = parts.map(IoSlice::new).collect();
+    let mut left = &mut parts[..];
+    // Empty ones at the end would never be written.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match to.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 impl Frame {
     /// As it travels.
     pub fn encode(&self) -> Vec<u8> {
-        let len = u32::try_from(self.payload.len()).expect("a message below 4 GiB");
-        let mut bytes = Vec::with_capacity(HEAD + self.payload.len());
-        bytes.extend(MAGIC);
-        bytes.push(self.tag);
-        bytes.extend(len.to_le_bytes());
-        bytes.extend_from_slice(&self.payload);
-        bytes
+        [&head(self.tag, &self.payload), self.payload.as_slice()].concat()
     }
 
     /// Writes it whole.
@@ -88,6 +115,26 @@ impl Frames {
     }
 }
 
+/// Reads until there is a whole frame, with one call if it is short. What follows it stays in
+/// `frames`.
+///
+/// # Errors
+/// Those of `from`, its end among them, and what is no frame.
+pub(crate) fn receive_with(frames: &mut Frames, from: &mut impl Read) -> io::Result<Frame> {
+    let mut part = [0; 2048];
+    loop {
+        if let Some(frame) = frames.next_whole().map_err(io::Error::other)? {
+            return Ok(frame);
+        }
+        match from.read(&mut part) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => frames.push(&part[..got]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// Reads one frame from `from`, and nothing of what follows it.
 ///
 /// # Errors
@@ -131,6 +178,15 @@ mod tests {
             assert_eq!(receive(&mut reader).expect("a frame"), *frame);
         }
         assert!(receive(&mut reader).is_err(), "the end");
+        let (mut frames, mut reader) = (Frames::default(), bytes.as_slice());
+        for frame in &sent {
+            assert_eq!(receive_with(&mut frames, &mut reader).expect("a frame"), *frame);
+        }
+        assert!(receive_with(&mut frames, &mut reader).is_err(), "the end");
+        let mut at_once = Vec::new();
+        let parts: Vec<(u8, &[u8])> = sent.iter().map(|f| (f.tag, f.payload.as_slice())).collect();
+        send_all(&parts, &mut at_once).expect("memory");
+        assert_eq!(at_once, bytes);
     }
 
     #[test]

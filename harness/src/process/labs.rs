@@ -81,7 +81,7 @@ impl Labs {
         };
         let (result, to_result) = pipe().map_err(Broken::before_work)?;
         let (console, to_console) = pipe().map_err(Broken::before_work)?;
-        let process = self.starter.start(Request {
+        let process = self.starter.start(&Request {
             work: work.to_owned(),
             result: to_result.as_raw_fd(),
             console: to_console.as_raw_fd(),

@@ -1,7 +1,9 @@
 //! What a lab returns, and how it travels through the result pipe.
 
+use std::io::{self, Write};
+
 use crate::process::broken::Broken;
-use crate::process::frame::{Frame, Frames};
+use crate::process::frame::{self, Frame, Frames};
 
 /// What a lab returns. It travels as data, never as an exit code or as text to scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,35 +54,39 @@ impl ResultReader {
     }
 }
 
-/// What a lab writes when its work is done.
-pub(crate) fn encode(returned: Returned) -> Vec<u8> {
-    let mut bytes = frame(tag::DATA, returned.data);
-    bytes.extend(frame(tag::PCAPNG, returned.pcapng));
-    bytes.extend(frame(tag::END, vec![]));
-    bytes
-}
-
-/// What a lab writes when its work could not begin.
-pub(crate) fn encode_broken(why: &Broken) -> Vec<u8> {
-    frame(tag::BROKEN, serde_json::to_vec(why).expect("a reason can be written as JSON"))
-}
-
-fn frame(tag: u8, payload: Vec<u8>) -> Vec<u8> {
-    Frame { tag, payload }.encode()
+/// Writes what a lab returns.
+///
+/// # Errors
+/// Those of `to`.
+pub(crate) fn send(returned: &Result<Returned, Broken>, to: &mut impl Write) -> io::Result<()> {
+    match returned {
+        Ok(Returned { data, pcapng }) => frame::send_all(
+            &[(tag::DATA, data.as_slice()), (tag::PCAPNG, pcapng), (tag::END, &[])],
+            to,
+        ),
+        Err(why) => {
+            let why = serde_json::to_vec(why).expect("a reason can be written as JSON");
+            frame::send_all(&[(tag::BROKEN, &why)], to)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use crate::error::{Context, Resource};
     use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 
+    fn sent_bytes(returned: &Result<Returned, Broken>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        send(returned, &mut bytes).expect("memory");
+        bytes
+    }
+
     #[test]
     fn a_result_is_nothing_until_it_is_whole() {
         let sent = Returned { data: b"{}".to_vec(), pcapng: vec![7; 300] };
-        let bytes = encode(sent.clone());
+        let bytes = sent_bytes(&Ok(sent.clone()));
         for cut in 0..bytes.len() {
             let mut reader = ResultReader::default();
             assert_eq!(reader.push(&bytes[..cut]), None, "cut at {cut}");
@@ -94,7 +100,7 @@ mod tests {
             let answer = Err::<(), _>(io::Error::from_raw_os_error(errno));
             answer.made(|| call.into()).expect_err("it is refused")
         };
-        let read = |why: &Broken| ResultReader::default().push(&encode_broken(why));
+        let read = |why: &Broken| ResultReader::default().push(&sent_bytes(&Err(why.clone())));
         let why = refused("lo", libc::EPERM);
         let setup = Broken::at_setup(&why);
         assert_eq!(setup, Broken::Setup(why.to_string()));

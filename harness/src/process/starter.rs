@@ -11,7 +11,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Resource};
 use crate::process::broken::Broken;
-use crate::process::frame::{self, Frame};
+use crate::process::frame::{self, Frame, Frames};
 use crate::process::limits::OUT_OF_MEMORY;
 use crate::process::{interrupt, subprocess, thread};
 use crate::refusal::Refusal;
@@ -93,80 +92,86 @@ pub enum ForkedFrom {
     OneEach,
 }
 
-/// The thread that has every lab started, from the first one on.
-///
-/// A lab dies when the thread dies that had the process started which it was forked from, so
-/// that nothing survives this program. The threads that wait for results come and go; this one
-/// stays.
+/// Has labs started.
 #[derive(Default)]
 pub(crate) struct Starter {
     forked_from: ForkedFrom,
-    asked: Mutex<Option<(mpsc::Sender<Asked>, JoinHandle<()>)>>,
+    process: Mutex<Option<ForkingProcess>>,
+    keeper: Keeper,
 }
-
-/// A request, and where the answer goes.
-type Asked = (Request, mpsc::Sender<Answer>);
 
 impl Starter {
     pub(crate) fn new(forked_from: ForkedFrom) -> Self {
-        Self { forked_from, asked: Mutex::default() }
+        Self { forked_from, process: Mutex::default(), keeper: Keeper::default() }
     }
 
     /// Has a lab started.
-    pub(crate) fn start(&self, request: Request) -> Result<LabProcess, Broken> {
-        let gone = || Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
-        let (answer, answered) = mpsc::channel();
-        self.thread()?.send((request, answer)).map_err(|_| gone())?;
-        let started = answered.recv().map_err(|_| gone())?;
-        started.map(|id| LabProcess(Pid::from_raw(id)))
+    pub(crate) fn start(&self, request: &Request) -> Result<LabProcess, Broken> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = self.ask(&mut process, request);
+        if self.forked_from == ForkedFrom::OneEach {
+            process.take().map(ForkingProcess::end);
+        }
+        answer.map(|id| LabProcess(Pid::from_raw(id)))
     }
 
-    fn thread(&self) -> Result<mpsc::Sender<Asked>, Broken> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((sender, _)) = &*asked {
-            return Ok(sender.clone());
+    /// Asks the process that labs are forked from, or another one if there is none any more.
+    fn ask(&self, process: &mut Option<ForkingProcess>, request: &Request) -> Answer {
+        let mut asked = process.as_mut().is_some_and(|forking| forking.ask(request));
+        if !asked {
+            process.take().map(ForkingProcess::end);
+            asked = process.insert(self.keeper.start()?).ask(request);
         }
-        let (sender, receiver) = mpsc::channel::<Asked>();
-        let forked_from = self.forked_from;
-        let serve = move || {
-            let mut process: Option<ForkingProcess> = None;
-            for (request, answer) in receiver {
-                let _ = answer.send(start(&mut process, &request));
-                if forked_from == ForkedFrom::OneEach {
-                    process.take().map(ForkingProcess::end);
-                }
-            }
-            process.map(ForkingProcess::end);
-        };
-        let thread = thread::spawn(serve).map_err(Broken::before_work)?;
-        Ok(asked.insert((sender, thread)).0.clone())
+        let answer = process.as_mut().filter(|_| asked).and_then(ForkingProcess::answer);
+        answer.unwrap_or_else(|| {
+            let why = process.take().map(ForkingProcess::end);
+            Err(if interrupt::caught() { Broken::Interrupted } else { why.expect("it was there") })
+        })
     }
 }
 
 impl Drop for Starter {
     /// Returns when the process has ended.
     fn drop(&mut self) {
-        let asked = self.asked.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((sender, thread)) = asked {
-            drop(sender);
-            let _ = thread.join();
-        }
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        process.take().map(ForkingProcess::end);
     }
 }
 
-/// Has a lab forked from `process`, or from another one if there is none any more.
-fn start(process: &mut Option<ForkingProcess>, request: &Request) -> Answer {
-    let mut asked = process.as_mut().is_some_and(|forking| forking.ask(request));
-    if !asked {
-        process.take().map(ForkingProcess::end);
-        let forking = process.insert(ForkingProcess::start().map_err(Broken::before_work)?);
-        asked = forking.ask(request);
+/// The thread that starts the processes which labs are forked from, from the first one on.
+///
+/// They, and the labs, die when it dies, so that nothing survives this program. The threads that
+/// wait for results come and go; this one stays.
+#[derive(Default)]
+struct Keeper {
+    asked: Mutex<Option<mpsc::Sender<Asked>>>,
+}
+
+/// Where the process goes that is asked for.
+type Asked = mpsc::Sender<Result<ForkingProcess, Error>>;
+
+impl Keeper {
+    fn start(&self) -> Result<ForkingProcess, Broken> {
+        let gone = || Broken::Start(Refusal::Words("the thread that starts labs is gone".into()));
+        let (answer, answered) = mpsc::channel();
+        self.thread()?.send(answer).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())?.map_err(Broken::before_work)
     }
-    let answer = process.as_mut().filter(|_| asked).and_then(ForkingProcess::answer);
-    answer.unwrap_or_else(|| {
-        let why = process.take().map(ForkingProcess::end);
-        Err(if interrupt::caught() { Broken::Interrupted } else { why.expect("it was there") })
-    })
+
+    fn thread(&self) -> Result<mpsc::Sender<Asked>, Broken> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*asked {
+            return Ok(sender.clone());
+        }
+        let (sender, receiver) = mpsc::channel::<Asked>();
+        let serve = move || {
+            for answer in receiver {
+                let _ = answer.send(ForkingProcess::start());
+            }
+        };
+        thread::spawn(serve).map_err(Broken::before_work)?;
+        Ok(asked.insert(sender).clone())
+    }
 }
 
 /// The process that labs are forked from.
@@ -174,6 +179,7 @@ struct ForkingProcess {
     child: Child,
     requests: File,
     answers: ChildStdout,
+    answered: Frames,
     console: ChildStderr,
 }
 
@@ -195,6 +201,7 @@ impl ForkingProcess {
         let mut child = command.spawn().made(|| "execve(/proc/self/exe)".into())?;
         Ok(Self {
             answers: child.stdout.take().expect("stdout is piped"),
+            answered: Frames::default(),
             console: child.stderr.take().expect("stderr is piped"),
             requests: write.into(),
             child,
@@ -209,7 +216,7 @@ impl ForkingProcess {
 
     /// Its answer; nothing if it has gone.
     fn answer(&mut self) -> Option<Answer> {
-        let answer = frame::receive(&mut self.answers).ok()?;
+        let answer = frame::receive_with(&mut self.answered, &mut self.answers).ok()?;
         serde_json::from_slice(&answer.payload).ok()
     }
 

@@ -23,6 +23,7 @@ use nix::unistd::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::capture::forks;
 use crate::error::{Context, Error, Result};
 use crate::process::users::{SECOND_UID, uid_is_mapped};
 use crate::wait;
@@ -280,6 +281,7 @@ pub(crate) fn fork_into(work: impl FnOnce() -> i32) -> Result<Pid> {
     match unsafe { fork() }.made(|| "fork()".into())? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
+            forks::count_this();
             let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
                 // Its destructor could panic.
                 std::mem::forget(payload);

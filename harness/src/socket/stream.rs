@@ -1,11 +1,13 @@
 //! What the two ends of a connection can do.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::Socket;
 
 use crate::capture::Recorder;
@@ -71,7 +73,7 @@ pub trait Stream: Recorded {
     /// [`crate::Error::NeverHappened`] when it has not by the deadline.
     fn receive(&self) -> Result<Received> {
         let what = format!("something to receive on {}", self.label());
-        let got = wait::until_readable(self.as_fd(), &what, || match self.read_now()? {
+        let got = wait::until_readable(self.as_fd(), &what, || match self.read_now() {
             Received::Nothing => Ok(None),
             other => Ok(Some(other)),
         })?;
@@ -81,7 +83,7 @@ pub trait Stream: Recorded {
 
     /// What `recv` says without waiting.
     fn receive_now(&self) -> Result<Received> {
-        let got = self.read_now()?;
+        let got = self.read_now();
         self.record_received(&got);
         Ok(got)
     }
@@ -92,19 +94,16 @@ pub trait Stream: Recorded {
     }
 
     /// As [`Stream::receive_now`], without recording it.
-    fn read_now(&self) -> Result<Received> {
-        let called = || format!("recv({})", self.label());
-        self.socket()
-            .set_nonblocking(true)
-            .call(|| format!("fcntl({}, O_NONBLOCK)", self.label()))?;
+    fn read_now(&self) -> Received {
         let mut buffer = [0; 1024];
-        let mut socket = self.socket();
-        match socket.read(&mut buffer) {
-            Ok(0) => Ok(Received::End),
-            Ok(len) => Ok(Received::Bytes(buffer[..len].to_vec())),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
-            Err(e) if e.raw_os_error().is_some() => Ok(Received::Failed(errno_name(&e))),
-            Err(e) => Err(e).call(called),
+        loop {
+            match recv(self.socket().as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Received::End,
+                Ok(len) => return Received::Bytes(buffer[..len].to_vec()),
+                Err(Errno::EAGAIN) => return Received::Nothing,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Received::Failed(errno_name(&errno.into())),
+            }
         }
     }
 }
