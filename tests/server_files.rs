@@ -64,6 +64,10 @@ fn without_python(file: &str) -> bool {
     true
 }
 
+/// For a server that is to become ready, on a machine however busy.
+const PATIENT: &str =
+    "program = [\"python3\"]\nready.within-s = 60\nreload.within-s = 60\nreload.quiet-ms = 100\n";
+
 const PYTHON: &str =
     "program = [\"python3\"]\nready.within-s = 2\nreload.within-s = 2\nreload.quiet-ms = 100\n";
 
@@ -332,7 +336,7 @@ fn lost(row: &Value) -> u64 {
 #[test]
 fn a_server_of_the_user_s_loses_what_its_listeners_lose() {
     let file = format!(
-        "{PYTHON}start.command = \"{{program}} {{here}}/server.py 0.0.0.0 {{port}}\"\n\
+        "{PATIENT}start.command = \"{{program}} {{here}}/server.py 0.0.0.0 {{port}}\"\n\
          start.processes = \"{{workers}}\"\nreload.start-again = true\n"
     );
     if without_python(&file) {
@@ -399,7 +403,7 @@ while True:
 /// The file of that server; nothing where it cannot be measured.
 fn speaks_first() -> Option<String> {
     let file = format!(
-        "{PYTHON}start.command = \"{{program}} {{directory}}/speaks.py\"\nstart.processes = 2\n\
+        "{PATIENT}start.command = \"{{program}} {{directory}}/speaks.py\"\nstart.processes = 2\n\
          reload.start-again = true\n\
          [request]\nsend = \"\"\nanswer = \"220 \"\nuntil = \"beginning\"\n\
          [files]\n\"speaks.py\" = '''{SPEAKS_FIRST}'''\n"

@@ -61,7 +61,8 @@ impl Job {
     pub fn takes(&self) -> Duration {
         let each = self.period.max(self.before() + self.overlap() + self.after() + SLACK);
         let first = self.first_to_speak();
-        let lost = self.window.leaves_waiting(first).then_some(PATIENCE).unwrap_or_default();
+        let waits = self.window.leaves_waiting(first);
+        let lost = if waits { PATIENCE } else { Duration::ZERO };
         START + self.before() + self.window.answer(first) + lost + each * self.settings.len() as u32
     }
 
