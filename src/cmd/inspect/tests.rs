@@ -99,12 +99,12 @@ fn document_in(
     holders: &Holders,
     migration: MigrationSupport,
 ) -> InspectDocument {
-    document_with(ListenerOptions::default(), own, look, holders, migration)
+    document_with(&ListenerOptions::default(), own, look, holders, migration)
 }
 
 /// The same, where all have these options.
 fn document_with(
-    alike: ListenerOptions,
+    alike: &ListenerOptions,
     own: OwnPlace,
     look: &NamespaceLook,
     holders: &Holders,
@@ -226,7 +226,8 @@ fn who_has_one_listener_may_have_two_at_a_reload(
     look.listeners.truncate(1);
     look.migrate_req = Some(setting);
     let alike = ListenerOptions(BTreeMap::from([("SO_REUSEPORT".into(), "1".into())]));
-    let found = document_with(alike, OwnPlace::default(), &look, &holders, MigrationSupport::Works);
+    let found =
+        document_with(&alike, OwnPlace::default(), &look, &holders, MigrationSupport::Works);
     let text = shown(&found);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains(wanted), "{text}");
