@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::process::ExitCode;
 
+use harness::Family;
 use harness::kernel::Kernel;
 use harness::process::{ForkedFrom, Labs};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -32,19 +33,22 @@ fn same_in_any_order(kernel: &Kernel) -> Result<(), Failed> {
     let differ: Vec<String> =
         differ.map(|(id, verdict)| format!("{id}: {verdict}, and {:?}", each.1.get(id))).collect();
     let seeds = format!("in the orders {} and {}", one.0, each.0);
-    assert!(one.1.len() > 500 && one.1.len() == each.1.len(), "{} verdicts", one.1.len());
+    assert!(one.1.len() > 300 && one.1.len() == each.1.len(), "{} verdicts", one.1.len());
     match differ.is_empty() {
         true => Ok(()),
         false => Err(Failed::from(format!("{seeds}:\n{}", differ.join("\n")))),
     }
 }
 
-/// The verdicts of all cases that wait for no timer and do not depend on chance, run in the order
-/// that `seed` makes.
+/// The verdicts of all cases of IPv4 that wait for no timer and do not depend on chance, run in the
+/// order that `seed` makes.
 fn verdicts(labs: &Labs, kernel: &Kernel, seed: u64) -> BTreeMap<String, String> {
     let mut selection = catalogue::all();
     let by_chance = |id: &str| builtin().about(id, kernel).iter().any(|row| row.facts.by_chance);
-    selection.retain(|one| one.case.waits_for.is_zero() && !by_chance(&one.id()));
+    selection.retain(|one| {
+        let is_quick = one.setting.family == Family::V4 && one.case.waits_for.is_zero();
+        is_quick && !by_chance(&one.id())
+    });
     selection.sort_by_cached_key(|one| {
         let mut hasher = DefaultHasher::new();
         (seed, one.id()).hash(&mut hasher);

@@ -73,6 +73,12 @@ fn document(arguments: &[&str]) -> Value {
     serde_json::from_str(&found.stdout).unwrap_or_else(|e| panic!("{e}: {}", found.stdout))
 }
 
+/// The name that this process has in lists of processes.
+fn own_name() -> String {
+    let name = std::fs::read_to_string("/proc/self/comm").expect("/proc");
+    name.trim_end().to_owned()
+}
+
 /// The only port of the only namespace.
 fn port() -> Value {
     let found = document(&[]);

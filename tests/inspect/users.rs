@@ -6,7 +6,7 @@ use harness::process::subprocess::{as_second_user, in_fresh_namespace};
 use harness::socket::Listener;
 
 use crate::in_lab::{Need, Test};
-use crate::{document, inspect, port};
+use crate::{document, inspect, own_name, port};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -33,8 +33,7 @@ fn holders() {
         assert_eq!(holders.len(), 1, "{found:#}");
         assert_eq!(holders[0]["pid"], std::process::id(), "{found:#}");
         assert_eq!(holders[0]["uid"], 0, "{found:#}");
-        // Labs are started through /proc/self/exe.
-        assert_eq!(holders[0]["name"], "exe", "{found:#}");
+        assert_eq!(holders[0]["name"], own_name(), "{found:#}");
         assert_eq!(member["options"]["SO_REUSEPORT"], "1", "{found:#}");
     }
 }
@@ -44,7 +43,7 @@ fn several_processes() {
     let (mut lab, a, _b) = pair();
     let holder = lab.fork_holder("H").expect("a process");
     let shown = inspect(&[]);
-    shown.assert_says("Each listener is open in 2 processes of exe");
+    shown.assert_says(&format!("Each listener is open in 2 processes of {}", own_name()));
     shown.assert_says("A close by one of them, or its end, closes nothing");
     lab.close(a);
     let found = port();

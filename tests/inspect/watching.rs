@@ -10,8 +10,8 @@ use harness::lab::Lab;
 use harness::socket::{Listener, Stream};
 use harness::wait;
 
-use crate::command;
 use crate::in_lab::Test;
+use crate::{command, own_name};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -81,11 +81,12 @@ fn moved() {
     let mut watching = Watching::start(&[]);
     watching.until("this network namespace: 1 listener; net.ipv4.tcp_migrate_req = 1");
     let _b = lab.listen("B").expect("a listener");
-    watching.until("exe opened 1 listener of :80");
+    watching.until(&format!("{} opened 1 listener of :80", own_name()));
     lab.close(a);
     let line = watching.until("closed");
     let (time, rest) = line.split_once(' ').expect("a time");
-    assert_eq!(rest.trim(), "exe closed 1 of 2 listeners of :80; 2 connections moved, 0 lost");
+    let wanted = "closed 1 of 2 listeners of :80; 2 connections moved, 0 lost";
+    assert_eq!(rest.trim(), format!("{} {wanted}", own_name()));
     assert_eq!(time.split(':').count(), 3, "{line}");
 }
 
@@ -97,7 +98,7 @@ fn lost() {
     lab.close(a);
     let line = watching.until("closed");
     for wanted in [
-        "exe closed 1 of 2 listeners of :80",
+        &format!("{} closed 1 of 2 listeners of :80", own_name()),
         "0 connections moved (net.ipv4.tcp_migrate_req is 0), 2 waited in their queues",
         "2 resets sent",
     ] {

@@ -12,7 +12,8 @@ use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{
-    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdout, getgid, getppid, getuid, setsid,
+    ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, getgid, getppid, getuid,
+    setsid,
 };
 
 use crate::error::{Context, Error, Result};
@@ -25,14 +26,14 @@ use crate::process::limits;
 use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::returned::{Returned, send};
 use crate::process::starter::{Answer, LAB_ARGUMENT, Request};
-use crate::process::subprocess::{PANICKED, inherited, until_alone};
+use crate::process::subprocess::{PANICKED, until_alone};
 use crate::process::users::is_root;
 
 /// Forks labs for the process that started this one, with these arguments, until that one wants
 /// no more. `work` is what a lab does.
 pub(super) fn serve(arguments: impl Iterator<Item = String>, work: &dyn Fn(&str) -> Returned) -> ! {
     let arguments: Vec<String> = arguments.collect();
-    let Some((parent, requests)) = parse(&arguments) else {
+    let Some(parent) = Parent::parse(&arguments) else {
         let _ =
             writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
         std::process::exit(2);
@@ -44,11 +45,7 @@ pub(super) fn serve(arguments: impl Iterator<Item = String>, work: &dyn Fn(&str)
     }
     // A session of its own: Ctrl-C is the parent's to hear.
     let _ = setsid();
-    let streams = inherited(requests).map(File::from).and_then(|requests| {
-        let answers = claim_stdout().call(|| "dup(stdout)".into())?;
-        Ok((requests, answers))
-    });
-    let Ok((mut requests, mut answers)) = streams else { std::process::exit(1) };
+    let Ok((mut requests, mut answers)) = claim_streams() else { std::process::exit(1) };
     let user = (getuid(), getgid());
     let mut forking = Forking { parent, needs_user_namespace: !is_root(), user };
     let mut asked = Frames::default();
@@ -77,18 +74,14 @@ struct Parent {
     by_proc: String,
 }
 
-/// The process that labs are for, and the descriptor with its requests.
-fn parse(arguments: &[String]) -> Option<(Parent, RawFd)> {
-    let [id, by_proc, requests] = arguments else { return None };
-    let parent = Parent { id: Pid::from_raw(id.parse().ok()?), by_proc: by_proc.clone() };
-    Some((parent, requests.parse().ok()?))
-}
-
-/// The answers go through stdout; what anybody prints must not get in between.
-fn claim_stdout() -> io::Result<File> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+/// Requests come through stdin, and answers go through stdout; what anybody reads or prints must
+/// not get in between.
+fn claim_streams() -> io::Result<(File, File)> {
+    let requests = io::stdin().as_fd().try_clone_to_owned()?;
+    let answers = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(io::stderr())?;
-    Ok(stdout.into())
+    Ok((requests.into(), answers.into()))
 }
 
 fn die_with_parent() {
@@ -177,6 +170,11 @@ fn no_namespaces(step: NamespaceStep, error: Error) -> Broken {
 }
 
 impl Parent {
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let [id, by_proc] = arguments else { return None };
+        Some(Self { id: Pid::from_raw(id.parse().ok()?), by_proc: by_proc.clone() })
+    }
+
     /// Opens what the parent has open for writing.
     fn open(&self, descriptor: RawFd) -> Result<File> {
         let path = format!("/proc/{}/fd/{descriptor}", self.by_proc);

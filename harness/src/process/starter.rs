@@ -7,9 +7,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use nix::errno::Errno;
@@ -26,7 +26,7 @@ use crate::process::{interrupt, subprocess, thread};
 use crate::refusal::Refusal;
 
 /// The first argument that makes this program the process that labs are forked from. What
-/// follows: this process's id, its id by `/proc`, and the descriptor with the requests.
+/// follows: this process's id, and its id by `/proc`.
 pub const LAB_ARGUMENT: &str = "__lab";
 
 /// A lab that is wanted.
@@ -177,7 +177,7 @@ impl Keeper {
 /// The process that labs are forked from.
 struct ForkingProcess {
     child: Child,
-    requests: File,
+    requests: ChildStdin,
     answers: ChildStdout,
     answered: Frames,
     console: ChildStderr,
@@ -187,23 +187,21 @@ impl ForkingProcess {
     fn start() -> Result<Self, Error> {
         // As the mount of /proc that is here has it, which may be another process namespace's.
         let by_proc = std::fs::read_link("/proc/self").call(|| "readlink(/proc/self)".into())?;
-        let (read, write) = io::pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
-        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        // A lab's standard input. Where it is missing, this is who can say so.
+        File::open("/dev/null").call(|| "open(/dev/null, O_RDONLY)".into())?;
         let mut command = subprocess::this_program();
         command
             .args([LAB_ARGUMENT, &std::process::id().to_string()])
             .arg(by_proc)
-            .arg(read.as_raw_fd().to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        subprocess::inherit(&mut command, read.as_raw_fd());
         let mut child = command.spawn().made(|| "execve(/proc/self/exe)".into())?;
         Ok(Self {
             answers: child.stdout.take().expect("stdout is piped"),
             answered: Frames::default(),
             console: child.stderr.take().expect("stderr is piped"),
-            requests: write.into(),
+            requests: child.stdin.take().expect("stdin is piped"),
             child,
         })
     }
