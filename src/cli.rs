@@ -2,6 +2,7 @@
 
 mod documents;
 pub mod environment;
+mod explore;
 mod help;
 mod inspect;
 mod known;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
+pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments};
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
@@ -68,6 +70,10 @@ pub enum Command {
     Inspect(InspectArguments),
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
+    /// Play histories that nobody wrote, and hold what the kernel does against a model.
+    Explore(ExploreArguments),
+    /// Play a history that was found, act by act.
+    Replay(ReplayArguments),
     /// Show what this machine lets sockmig do, and what to change where it does not.
     #[command(after_help = help::DOCTOR)]
     Doctor,
