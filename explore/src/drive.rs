@@ -376,9 +376,8 @@ impl Driver {
     /// # Errors
     /// The kernel's table cannot be read.
     pub fn left(&self) -> Result<usize> {
-        let is_of_server = |socket: &&harness::net::witness::SocketLine| {
-            socket.local.port() == PORT
-        };
+        let is_of_server =
+            |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
         Ok(sockets(Family::V4)?.iter().filter(is_of_server).count())
     }
 }

@@ -178,7 +178,10 @@ impl Writer<'_> {
             8..11 => Step::ListenAgain { listener: self.listener(), backlog: self.backlog() },
             11..14 => {
                 let how = self.one_of(&[
-                    Direction::Both, Direction::Both, Direction::Read, Direction::Write,
+                    Direction::Both,
+                    Direction::Both,
+                    Direction::Read,
+                    Direction::Write,
                 ]);
                 Step::Shutdown { listener: self.listener(), how }
             }

@@ -171,12 +171,27 @@ accept B
 
     #[rstest]
     #[case("", "it does not begin with `sockmig history 1`, so it is no history")]
-    #[case("sockmig history 0\n", "it does not begin with `sockmig history 1`, so it is no history")]
+    #[case(
+        "sockmig history 0\n",
+        "it does not begin with `sockmig history 1`, so it is no history"
+    )]
     #[case("sockmig history 2\n", "it is of version 2, and this sockmig knows version 1")]
-    #[case("sockmig history 1\nclients 60", "line 2 must be `clients` and up to 64 numbers below 60")]
-    #[case("sockmig history 1\nclients 1\n\nlisten a backlog 1", "line 4: `listen` needs a listener")]
-    #[case("sockmig history 1\nclients 1\nlisten A backlog -1", "line 3: `listen` needs a listener")]
-    #[case("sockmig history 1\nclients 1\ndance A", "line 3: `dance` is no act; acts are set, listen")]
+    #[case(
+        "sockmig history 1\nclients 60",
+        "line 2 must be `clients` and up to 64 numbers below 60"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\n\nlisten a backlog 1",
+        "line 4: `listen` needs a listener"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog -1",
+        "line 3: `listen` needs a listener"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\ndance A",
+        "line 3: `dance` is no act; acts are set, listen"
+    )]
     #[case("sockmig history 1\nclients 1\nsyn C2", "line 3: `syn C2` cannot be done there")]
     #[case("sockmig history 1\nclients 1\nclose A", "line 3: `close A` cannot be done there")]
     #[case("sockmig history 1\nclients 1\nwait", "line 3: `wait` cannot be done there")]

@@ -151,8 +151,9 @@ pub fn lab_work(work: &str) -> Option<Returned> {
             Returned::json(&explored, vec![])
         }
         Job::Replay { history, bugs } => {
-            let replayed: Reported<Replayed> =
-                Driver::open().and_then(|mut driver| play(&mut driver, &history, &bugs)).map_err(|e| e.to_string());
+            let replayed: Reported<Replayed> = Driver::open()
+                .and_then(|mut driver| play(&mut driver, &history, &bugs))
+                .map_err(|e| e.to_string());
             Returned::json(&replayed, vec![])
         }
     })

@@ -75,8 +75,9 @@ impl Model {
     /// that the model leaves out.
     pub fn allows(&self, step: &Step) -> bool {
         let listening = self.queues().len();
-        let is_open =
-            |listener: ListenerId| self.socket(listener).is_some_and(|socket| socket.descriptors > 0);
+        let is_open = |listener: ListenerId| {
+            self.socket(listener).is_some_and(|socket| socket.descriptors > 0)
+        };
         match *step {
             Step::Set(_) => true,
             Step::Listen { listener, .. } => {
@@ -136,9 +137,8 @@ impl Model {
     /// The clients that have a child, accepted or not: when its acknowledgements are sent
     /// depends on the time.
     pub fn clients_with_child(&self) -> BTreeSet<ClientId> {
-        let has_child = |client: &ClientId| {
-            matches!(self.clients[client.0].connection, Connection::Child(_))
-        };
+        let has_child =
+            |client: &ClientId| matches!(self.clients[client.0].connection, Connection::Child(_));
         (0..self.clients.len()).map(ClientId).filter(has_child).collect()
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use harness::process::{Broken, Labs, interrupt, thread};
 
 use crate::generate::Recipe;
-use crate::job::{Explored, Finding, Job, Numbers, Replayed, Reported, Signature};
 use crate::history::History;
+use crate::job::{Explored, Finding, Job, Numbers, Replayed, Reported, Signature};
 use crate::model::{Model, ModelBug, met_in};
 
 /// What is explored.

@@ -132,9 +132,27 @@ pub enum Segment {
 
 /// The first word of each kind of step, as histories and `--only` have them.
 pub const WORDS: [&str; 21] = [
-    "set", "listen", "listen-again", "shutdown", "duplicate", "close", "accept", "select-index",
-    "select-by-hash", "syn", "fast-open-syn", "ack", "data", "fin", "reset", "reset-in-window",
-    "syn-in-window", "ack-of-nothing", "out-of-window", "without-ack", "wait",
+    "set",
+    "listen",
+    "listen-again",
+    "shutdown",
+    "duplicate",
+    "close",
+    "accept",
+    "select-index",
+    "select-by-hash",
+    "syn",
+    "fast-open-syn",
+    "ack",
+    "data",
+    "fin",
+    "reset",
+    "reset-in-window",
+    "syn-in-window",
+    "ack-of-nothing",
+    "out-of-window",
+    "without-ack",
+    "wait",
 ];
 
 impl Step {
@@ -254,7 +272,9 @@ impl fmt::Display for Step {
             | Self::SelectByHash { listener } => write!(f, " {listener}"),
             Self::SelectIndex { listener, index } => write!(f, " {listener} {index}"),
             Self::Send { client, segment } => match segment {
-                Segment::FastOpenSyn(bytes) | Segment::Data(bytes) => write!(f, " {client} {bytes}"),
+                Segment::FastOpenSyn(bytes) | Segment::Data(bytes) => {
+                    write!(f, " {client} {bytes}")
+                }
                 _ => write!(f, " {client}"),
             },
             Self::Wait => Ok(()),
@@ -285,8 +305,10 @@ fn needs(word: &str) -> &'static str {
             "net.ipv4.tcp_migrate_req or net.ipv4.tcp_abort_on_overflow and 0 or 1, or \
              net.ipv4.tcp_synack_retries and a number from 0 to 2"
         }
-        "listen" => "a listener (A, B, ...), `backlog` and a number up to 4096, and perhaps \
-                     `defer-accept` and `fast-open` with a number up to 4096",
+        "listen" => {
+            "a listener (A, B, ...), `backlog` and a number up to 4096, and perhaps \
+                     `defer-accept` and `fast-open` with a number up to 4096"
+        }
         "listen-again" => "a listener, `backlog` and a number up to 4096",
         "shutdown" => "a listener, and SHUT_RD, SHUT_WR or SHUT_RDWR",
         "select-index" => "a listener, and an index",
@@ -363,10 +385,9 @@ fn step(words: &[&str]) -> Option<Step> {
             let backlog = number(backlog, MOST_BACKLOG)?;
             Step::Listen { listener: listener(name)?, backlog, defer_accept, fast_open }
         }
-        ["listen-again", name, "backlog", backlog] => Step::ListenAgain {
-            listener: listener(name)?,
-            backlog: number(backlog, MOST_BACKLOG)?,
-        },
+        ["listen-again", name, "backlog", backlog] => {
+            Step::ListenAgain { listener: listener(name)?, backlog: number(backlog, MOST_BACKLOG)? }
+        }
         ["shutdown", name, how] => {
             let how = match *how {
                 "SHUT_RD" => Direction::Read,

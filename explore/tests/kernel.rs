@@ -47,13 +47,23 @@ fn histories_agree() -> Result<(), Failed> {
     let (total, ended) = explore(&labs, &plan, |_| {});
     ended?;
     let took = started.elapsed();
-    eprintln!("{:?}: {} histories, {} steps, {} too slow, met {}, in {took:?}", plan.recipe.bugs, total.histories, total.steps, total.too_slow, total.met.len());
+    eprintln!(
+        "{:?}: {} histories, {} steps, {} too slow, met {}, in {took:?}",
+        plan.recipe.bugs,
+        total.histories,
+        total.steps,
+        total.too_slow,
+        total.met.len()
+    );
     let found: Vec<String> = total
         .findings
         .iter()
         .map(|finding| {
             let times = total.disagreements.get(&finding.signature.to_string());
-            format!("{} ({times:?} times)\n{}{:#?}", finding.signature, finding.history, finding.disagreement)
+            format!(
+                "{} ({times:?} times)\n{}{:#?}",
+                finding.signature, finding.history, finding.disagreement
+            )
         })
         .collect();
     if !found.is_empty() || !total.left.is_empty() {

@@ -72,10 +72,7 @@ impl Model {
                 self.count(Counter::ChallengeAck);
             }
             // Acknowledged at most.
-            Segment::Ack
-            | Segment::AckOfNothing
-            | Segment::OutOfWindow
-            | Segment::WithoutAck => {}
+            Segment::Ack | Segment::AckOfNothing | Segment::OutOfWindow | Segment::WithoutAck => {}
         }
     }
 
@@ -115,7 +112,8 @@ impl Model {
         // Once in `tcp_check_req()`, and once in `tcp_done()`.
         self.count(Counter::AttemptFails);
         self.count(Counter::AttemptFails);
-        let listener = self.child(client).and_then(|child| Some(child.fast_open.as_ref()?.listener));
+        let listener =
+            self.child(client).and_then(|child| Some(child.fast_open.as_ref()?.listener));
         let is_accepted = self.child(client).is_some_and(|child| child.place == Place::Accepted);
         self.remove_fast_open(client);
         // `reqsk_fastopen_remove()`: a child that a process has is counted for another minute.

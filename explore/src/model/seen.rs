@@ -236,7 +236,8 @@ impl Seen {
         let answers = |seen: &Self| {
             list(seen.answers.iter().map(|(client, answer)| format!("{client}: {answer}")))
         };
-        let queues = |seen: &Self| list(seen.queues.iter().map(|(of, long)| format!("{of}: {long}")));
+        let queues =
+            |seen: &Self| list(seen.queues.iter().map(|(of, long)| format!("{of}: {long}")));
         let woken = |seen: &Self| list(seen.woken.iter().map(ToString::to_string));
         let result = |seen: &Self| seen.result.to_string();
         let texts: [(Aspect, &dyn Fn(&Self) -> String, bool); 4] = [

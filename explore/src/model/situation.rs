@@ -1,7 +1,7 @@
 //! In which situation a step is taken, for saying what was met.
 
-use crate::model::state::{ChildState, Connection, ListenerState, Model, Place};
 use crate::model::seen::{Answer, CallResult, Seen};
+use crate::model::state::{ChildState, Connection, ListenerState, Model, Place};
 use crate::step::{ClientId, ListenerId, Step};
 
 impl Model {

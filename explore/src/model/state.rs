@@ -196,11 +196,7 @@ fn wheel(time: u64) -> u64 {
 impl Model {
     /// A namespace with nothing in it, and clients whose connections have these hashes.
     pub fn new(bugs: BTreeSet<ModelBug>, slots: &[Slot]) -> Self {
-        let client = |slot: &Slot| Client {
-            slot: *slot,
-            connection: Connection::Nothing,
-            next: 1,
-        };
+        let client = |slot: &Slot| Client { slot: *slot, connection: Connection::Nothing, next: 1 };
         Self {
             bugs,
             migrate_req: false,

@@ -70,7 +70,8 @@ impl Model {
         // `syn_ack_recalc()`.
         let deferred = self.listener(target).defer_accept;
         let waits_for_data = deferred > 0 && acked;
-        let expires = num_timeout >= self.synack_retries && !(waits_for_data && num_timeout < deferred);
+        let expires =
+            num_timeout >= self.synack_retries && !(waits_for_data && num_timeout < deferred);
         let sends = !waits_for_data || num_timeout + 1 >= deferred;
         if expires {
             if migrates {
@@ -92,7 +93,8 @@ impl Model {
         }
         if let Some(request) = self.request(client) {
             let num_timeout = num_timeout + 1;
-            *request = Request { listener: target, num_timeout, acked, timer: timer.again(num_timeout) };
+            *request =
+                Request { listener: target, num_timeout, acked, timer: timer.again(num_timeout) };
         }
     }
 }

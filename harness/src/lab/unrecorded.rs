@@ -77,8 +77,7 @@ impl UnrecordedLab {
     pub fn send(&self, from: SocketAddr, draft: &Draft, server_initial: u32) -> Result<()> {
         let server = Family::V4.server();
         let packet = draft.packet(from, server, (INITIAL, server_initial));
-        send_raw(&self.raw, &packet, server)
-            .call(|| format!("sendto(SOCK_RAW, {draft} by {from})"))
+        send_raw(&self.raw, &packet, server).call(|| format!("sendto(SOCK_RAW, {draft} by {from})"))
     }
 
     /// What was on the wire since the last call, when everything that was sent has arrived.
@@ -126,10 +125,8 @@ impl UnrecordedLab {
     /// `epoll_wait` fails.
     pub fn woken(&self) -> Result<Vec<u64>> {
         let mut events = [EpollEvent::empty(); REPORTED];
-        let count = self
-            .watched
-            .wait(&mut events, EpollTimeout::ZERO)
-            .call(|| "epoll_wait(0)".into())?;
+        let count =
+            self.watched.wait(&mut events, EpollTimeout::ZERO).call(|| "epoll_wait(0)".into())?;
         // A listener that was shut down reports that, and children that it cannot have.
         let has_child = |event: &&EpollEvent| {
             event.events().contains(EpollFlags::EPOLLIN)

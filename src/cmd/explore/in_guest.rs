@@ -111,6 +111,9 @@ mod tests {
         assert_eq!(guest.command[1..], ["replay", file]);
         assert_eq!(guest.share, [PathBuf::from(file)]);
         let refused = replaying(Path::new("-"), "6.12", line(&["sockmig"]).into_iter());
-        assert_eq!(refused.expect_err("no file"), "a machine cannot read standard input: name a file");
+        assert_eq!(
+            refused.expect_err("no file"),
+            "a machine cannot read standard input: name a file"
+        );
     }
 }

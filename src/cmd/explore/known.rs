@@ -11,10 +11,7 @@ use scenarios::judge::builtin::builtin;
 
 /// The bugs that a history shows, of those that the kernel's version does not exclude: one that
 /// it must not have is not to be taken for known.
-pub(super) fn of_this_kernel(
-    labs: &Labs,
-    kernel: &Kernel,
-) -> Result<BTreeSet<ModelBug>, Stopped> {
+pub(super) fn of_this_kernel(labs: &Labs, kernel: &Kernel) -> Result<BTreeSet<ModelBug>, Stopped> {
     let mut found = BTreeSet::new();
     for bug in ModelBug::ALL {
         let row = builtin().bugs.iter().find(|row| row.id == bug.id());

@@ -45,13 +45,22 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     }
     for left in &document.left {
         let (first, last, sockets) = (left.first, left.last, left.sockets);
-        let _ = writeln!(text, "LEFT  {sockets} sockets or requests after histories {first} to {last}\n");
+        let _ = writeln!(
+            text,
+            "LEFT  {sockets} sockets or requests after histories {first} to {last}\n"
+        );
     }
     let ExploreDocument { histories, steps, seconds, too_slow, .. } = document;
     let rate = rate(*histories, *seconds);
-    let _ = writeln!(text, "{histories} histories with {steps} acts in {seconds:.1} s: {rate:.0} a second");
+    let _ = writeln!(
+        text,
+        "{histories} histories with {steps} acts in {seconds:.1} s: {rate:.0} a second"
+    );
     if *too_slow > 0 {
-        let _ = writeln!(text, "{too_slow} more were too slow for the kernel's timers, and say nothing");
+        let _ = writeln!(
+            text,
+            "{too_slow} more were too slow for the kernel's timers, and say nothing"
+        );
     }
     let (met, not_met) = (document.met.len(), document.not_met.len());
     let _ = writeln!(text, "situations of the model that were met: {met}; not met: {not_met}");
@@ -79,7 +88,10 @@ fn disagreement(text: &mut String, finding: &FindingDocument) {
     }
     let _ = writeln!(text, "  at `{step}`");
     differing(text, &finding.differences);
-    let _ = writeln!(text, "  met {times} times, first in history {number}; reduced, it disagrees {verified} of 3 times");
+    let _ = writeln!(
+        text,
+        "  met {times} times, first in history {number}; reduced, it disagrees {verified} of 3 times"
+    );
     if let Some(file) = &finding.file {
         let _ = writeln!(text, "  sockmig replay {file}");
     }
