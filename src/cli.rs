@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
-pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments};
+pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
@@ -74,6 +74,8 @@ pub enum Command {
     Explore(ExploreArguments),
     /// Play a history that was found, act by act.
     Replay(ReplayArguments),
+    /// Print a history as a Python program that stands alone.
+    Script(ScriptArguments),
     /// Show what this machine lets sockmig do, and what to change where it does not.
     #[command(after_help = help::DOCTOR)]
     Doctor,

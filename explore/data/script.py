@@ -237,8 +237,10 @@ def seen(what, result, expected, established=(), waited=False):
     parts += [f"{name} +{now[name] - before[name]}" for name in COUNTERS
               if name in now and now[name] != before[name]]
     before = now
-    woken = {fd for fd, events in poller.poll(0) if events & select.EPOLLIN and not events & select.EPOLLHUP}
-    parts += [f"epoll({name})" for name, server in sorted(servers.items()) if server.fileno() in woken]
+    woken = {fd for fd, events in poller.poll(0)
+             if events & select.EPOLLIN and not events & select.EPOLLHUP}
+    in_order = sorted(servers, key=lambda name: int(name.split("_")[1]))
+    parts += [f"epoll({name})" for name in in_order if servers[name].fileno() in woken]
     got = "; ".join(parts)
     print(f"{what}\n    {got}")
     if got != expected:
@@ -250,3 +252,13 @@ enter_namespaces()
 wire = Wire()
 poller = select.epoll()
 servers, children, deviations = {}, [], 0
+since = time.monotonic()
+
+
+def wait(seconds):
+    """Lets a timer of the kernel fire: the time counts from the last wait."""
+    global since
+    since += seconds
+    time.sleep(max(0, since - time.monotonic()))
+
+

@@ -439,14 +439,6 @@ fn call_result(done: io::Result<()>) -> CallResult {
 
 /// A segment, with its numbers.
 fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
-    let flags = match segment {
-        Segment::Syn | Segment::FastOpenSyn(_) | Segment::SynInWindow => "S",
-        Segment::Ack | Segment::AckOfNothing | Segment::OutOfWindow => ".",
-        Segment::Data(_) => "P.",
-        Segment::Fin => "F.",
-        Segment::Reset | Segment::ResetInWindow => "R",
-        Segment::WithoutAck => "P",
-    };
     let payload = vec![b'x'; segment.bytes() as usize];
-    Draft::new(flags, seq, ack).payload(&payload)
+    Draft::new(segment.flags(), seq, ack).payload(&payload)
 }

@@ -213,7 +213,7 @@ fn explore(
         let signature = signature(&history, &disagreement);
         *explored.disagreements.entry(signature.to_string()).or_default() += 1;
         if seen.insert(signature.clone()) {
-            let finding = find(&mut driver, recipe, number, history, &signature)?;
+            let finding = find(&mut driver, recipe, number, &history, &signature)?;
             explored.findings.push(finding);
         }
     }
@@ -232,7 +232,7 @@ fn find(
     driver: &mut Driver,
     recipe: &Recipe,
     number: u64,
-    history: History,
+    history: &History,
     wanted: &Signature,
 ) -> harness::Result<Finding> {
     let mut disagrees = |candidate: &History| -> harness::Result<bool> {
@@ -243,7 +243,7 @@ fn find(
         })
     };
     let budget = if recipe.waits(number) { WAITING_REDUCTIONS } else { REDUCTIONS };
-    let history = reduce(&history, &recipe.bugs, budget, &mut disagrees)?;
+    let history = reduce(history, &recipe.bugs, budget, &mut disagrees)?;
     let mut verified = 0;
     for _ in 0..VERIFIED {
         verified += usize::from(disagrees(&history)?);

@@ -12,5 +12,6 @@ pub mod job;
 pub mod model;
 pub mod reduce;
 pub mod run;
+pub mod script;
 pub mod step;
 pub mod witness;

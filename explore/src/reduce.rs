@@ -22,7 +22,8 @@ pub fn reduce<E>(
 ) -> Result<History, E> {
     let mut best = history.clone();
     let mut try_one = |candidate: History, best: &mut History| -> Result<bool, E> {
-        if candidate == *best || !candidate.is_possible(bugs) || budget == 0 {
+        let is_possible = candidate.is_possible(bugs) && candidate.is_possible(&BTreeSet::new());
+        if candidate == *best || !is_possible || budget == 0 {
             return Ok(false);
         }
         budget -= 1;

@@ -206,6 +206,18 @@ impl Segment {
         })
     }
 
+    /// Its flags, in packetdrill's letters.
+    pub fn flags(self) -> &'static str {
+        match self {
+            Self::Syn | Self::FastOpenSyn(_) | Self::SynInWindow => "S",
+            Self::Ack | Self::AckOfNothing | Self::OutOfWindow => ".",
+            Self::Data(_) => "P.",
+            Self::Fin => "F.",
+            Self::Reset | Self::ResetInWindow => "R",
+            Self::WithoutAck => "P",
+        }
+    }
+
     /// How many bytes it carries.
     pub fn bytes(self) -> u32 {
         match self {

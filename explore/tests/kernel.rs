@@ -3,21 +3,135 @@
 //! `SOCKMIG_HISTORIES=100000 cargo test -p explore --test kernel` plays as many.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
 
 use explore::generate::Recipe;
+use explore::history::History;
 use explore::job::lab_work;
 use explore::model::ModelBug;
 use explore::run::{Plan, explore};
+use explore::script::python;
 use explore::witness;
-use harness::process::{Labs, Returned};
+use harness::process::Labs;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
-    harness::process::entry::enter(|work| lab_work(work).unwrap_or_else(Returned::default));
+    harness::process::entry::enter(|work| lab_work(work).unwrap_or_default());
     let arguments = Arguments::from_args();
-    let trials = vec![Trial::test("histories_agree_with_the_model", histories_agree)];
+    let trials = vec![
+        Trial::test("histories_agree_with_the_model", histories_agree),
+        Trial::test("programs_see_what_the_model_says", programs_see_it),
+    ];
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Histories as Python programs, of every kind of act.
+const PROGRAMS: [&str; 6] = [
+    "listen A backlog 4
+     syn C1
+     ack C1
+     data C1 11
+     listen B backlog 4
+     set net.ipv4.tcp_migrate_req 1
+     close A
+     accept B
+     shutdown B SHUT_WR
+     shutdown B SHUT_RDWR",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4
+     syn C1
+     syn C2
+     listen B backlog 0
+     duplicate A
+     close A
+     close A
+     syn C1
+     out-of-window C1
+     ack-of-nothing C1
+     without-ack C1
+     data C1 3
+     set net.ipv4.tcp_abort_on_overflow 1
+     ack C2
+     accept B
+     accept B",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4
+     listen B backlog 4
+     listen C backlog 4
+     select-index B 2
+     syn C1
+     ack C1
+     select-by-hash B
+     select-by-hash B
+     syn C2
+     close C
+     fin C2
+     accept A
+     accept B
+     reset C1
+     without-ack C3
+     reset C3",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4 fast-open 2
+     fast-open-syn C1 5
+     fast-open-syn C2 5
+     listen B backlog 4 defer-accept
+     shutdown A SHUT_RD
+     accept A
+     listen-again A backlog 2
+     data C1 2
+     accept B
+     syn C3
+     ack C3
+     accept B",
+    "set net.ipv4.tcp_migrate_req 1
+     set net.ipv4.tcp_synack_retries 1
+     listen A backlog 4
+     syn C1
+     listen B backlog 4
+     close A
+     wait
+     ack C1
+     accept B",
+    "listen A backlog 4
+     syn C1
+     ack C1
+     syn C2
+     listen B backlog 4
+     close A
+     ack C2
+     syn C2
+     close B
+     fin C2
+     syn C1",
+];
+
+fn programs_see_it() -> Result<(), Failed> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3");
+        return Ok(());
+    }
+    for steps in PROGRAMS {
+        let history: History = format!("sockmig history 1\nclients 10 40 20\n{steps}").parse()?;
+        let mut child = Command::new("python3")
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut input = child.stdin.take().ok_or("no standard input")?;
+        input.write_all(python(&history).as_bytes())?;
+        drop(input);
+        let ended = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        if !ended.status.success() {
+            let complaint = String::from_utf8_lossy(&ended.stderr);
+            return Err(format!("{steps}\n{said}\n{complaint}").into());
+        }
+        assert!(said.ends_with("0 acts were not as expected\n"), "{said}");
+    }
+    Ok(())
 }
 
 /// The bugs that this kernel has, as their histories show.

@@ -1,4 +1,4 @@
-//! The command line of `sockmig explore`, `sockmig replay`.
+//! The command line of `sockmig explore`, `sockmig replay` and `sockmig script`.
 
 use std::path::PathBuf;
 
@@ -106,7 +106,7 @@ Exit codes:
   1    it does not
   2    the command line is wrong, or the file is no history
   4    nothing was played: this kernel has no migration, or the machine is too slow
-  69   the laboratory failed, or a result could not be written
+  69   the laboratory failed, the file cannot be read, or a result could not be written
   130  interrupted";
 
 /// `sockmig replay`.
@@ -128,4 +128,26 @@ pub struct ReplayArguments {
     /// How to show the result.
     #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]
     pub format: ExploreFormat,
+}
+
+const SCRIPT_HELP: &str = "\
+The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces. It
+makes a network namespace of its own, does what the history says, shows what it sees of each act,
+and what a correct kernel does where that is something else; its exit code is 1 then.
+
+Example:
+  sockmig script find.history > find.py    for a mail to a list
+
+Exit codes:
+  0   it is printed
+  2   the command line is wrong, or the file is no history
+  69  the file cannot be read, or standard output cannot be written";
+
+/// `sockmig script`.
+#[derive(Debug, Args)]
+#[command(after_help = SCRIPT_HELP)]
+pub struct ScriptArguments {
+    /// The history; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `sockmig explore` and `sockmig replay`: histories nobody wrote, held against a model.
+//! `sockmig explore`, `sockmig replay` and `sockmig script`: histories nobody wrote, held against a model.
 
 mod document;
 mod in_guest;
@@ -7,6 +7,7 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,15 +17,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use explore::drive::Played;
 use explore::generate::Recipe;
-use explore::history::History;
+use explore::history::{History, NoHistory};
 use explore::model::ModelBug;
 use explore::run::{self, Plan, Stopped, Total};
+use explore::script::python;
 use harness::kernel::{Kernel, processors};
 use harness::process::{Broken, Labs, interrupt};
 use scenarios::advice;
 use scenarios::engine;
 
-use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments};
+use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
 use crate::cmd::explore::document::{ExploreDocument, Kept, ReplayDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
@@ -64,6 +66,23 @@ pub fn replay(arguments: &ReplayArguments) -> ExitCode {
         };
     }
     replayed(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+/// Prints a history as a program.
+pub fn script(arguments: &ScriptArguments) -> Exit {
+    let history = match history(&arguments.file) {
+        Ok(history) => history,
+        Err(exit) => return exit,
+    };
+    let mut to = Stdout::exact();
+    let written = to.write_all(python(&history).as_bytes()).and_then(|()| to.flush());
+    match written {
+        Ok(()) => Exit::Expected,
+        Err(e) => {
+            stderr::complain(&e);
+            Exit::Unavailable
+        }
+    }
 }
 
 /// The kernel, if histories can be played here. The error is an exit code whose reason has been
@@ -156,10 +175,7 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
 }
 
 fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
-    let history = read(&arguments.file).map_err(|why| {
-        stderr::complain(&format_args!("{}: {why}", arguments.file.display()));
-        Exit::Usage
-    })?;
+    let history = history(&arguments.file)?;
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
@@ -182,17 +198,26 @@ fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
 /// The longest file that is read as a history: a thousand steps are shorter.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// A history from a file, or why there is none.
-fn read(path: &Path) -> Result<History, String> {
+/// A history from a file. The error is an exit code whose reason has been reported.
+fn history(path: &Path) -> Result<History, Exit> {
+    let refuse = |why: &dyn Display, exit| {
+        stderr::complain(&format_args!("{}: {why}", path.display()));
+        exit
+    };
+    let text =
+        text(path).map_err(|e| refuse(&format_args!("cannot read it: {e}"), Exit::Unavailable))?;
+    text.parse().map_err(|why: NoHistory| refuse(&why, Exit::Usage))
+}
+
+/// What is in a file, or in standard input.
+fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let from: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(io::stdin()),
-        false => Box::new(fs::File::open(path).map_err(|e| format!("cannot open it: {e}"))?),
+        false => Box::new(fs::File::open(path)?),
     };
-    from.take(LONGEST_FILE)
-        .read_to_string(&mut text)
-        .map_err(|e| format!("cannot read it as text: {e}"))?;
-    text.parse().map_err(|why: explore::history::NoHistory| why.to_string())
+    from.take(LONGEST_FILE).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What is shown and kept.

@@ -47,7 +47,7 @@ impl Model {
     }
 
     /// A segment reaches a child: `tcp_rcv_state_process()`, `tcp_rcv_established()`.
-    pub(super) fn to_child(&mut self, client: ClientId, segment: Segment) {
+    pub(super) fn reach_child(&mut self, client: ClientId, segment: Segment) {
         let Some(child) = self.child(client) else { return };
         if child.state == ChildState::SynRecv && !self.completes(client, segment) {
             return;

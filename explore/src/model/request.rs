@@ -26,26 +26,25 @@ impl Model {
         match segment {
             Segment::Syn | Segment::FastOpenSyn(_) => (client.first(), 0),
             Segment::Ack | Segment::Data(_) | Segment::Fin => (next, 1),
-            Segment::Reset => (next, 0),
+            Segment::Reset | Segment::WithoutAck => (next, 0),
             Segment::ResetInWindow | Segment::SynInWindow => (next + IN_WINDOW, 0),
             Segment::AckOfNothing => (next, NEVER_SENT),
             Segment::OutOfWindow => (next + OUT_OF_WINDOW, 1),
-            Segment::WithoutAck => (next, 0),
         }
     }
 
     /// A segment arrives: `tcp_v4_rcv()` finds what it is for.
     pub(super) fn arrive(&mut self, client: ClientId, segment: Segment) {
         match &self.clients[client.0].connection {
-            Connection::Nothing => self.to_listener(client, segment),
-            Connection::Request(_) => self.to_request(client, segment),
-            Connection::Child(_) => self.to_child(client, segment),
+            Connection::Nothing => self.reach_listener(client, segment),
+            Connection::Request(_) => self.reach_request(client, segment),
+            Connection::Child(_) => self.reach_child(client, segment),
         }
     }
 
     /// A segment of no connection: for the listener that the hash or the program selects, if
     /// there is one.
-    fn to_listener(&mut self, client: ClientId, segment: Segment) {
+    fn reach_listener(&mut self, client: ClientId, segment: Segment) {
         let (seq, ack) = self.numbers(client, segment);
         let listener = self.select(self.clients[client.0].slot);
         match (segment, listener) {
@@ -111,7 +110,7 @@ impl Model {
     /// A segment for a request. If its listener does not listen any more, the decision whether
     /// and where to it migrates is made for every segment anew, and the request stays where it
     /// is unless a child is made.
-    fn to_request(&mut self, client: ClientId, segment: Segment) {
+    fn reach_request(&mut self, client: ClientId, segment: Segment) {
         let slot = self.clients[client.0].slot;
         let Some(Request { listener, num_timeout, .. }) = self.request(client).cloned() else {
             return;
@@ -124,7 +123,7 @@ impl Model {
                     // `inet_csk_reqsk_queue_drop_and_put()`, and the lookup begins anew.
                     self.request_removed(listener, num_timeout);
                     self.forget(client);
-                    return self.to_listener(client, segment);
+                    return self.reach_listener(client, segment);
                 }
             }
         }
@@ -210,7 +209,7 @@ impl Model {
             self.count(Counter::MigrateReqSuccess);
         }
         self.add_child(target, client);
-        self.to_child(client, segment);
+        self.reach_child(client, segment);
     }
 
     /// `tcp_check_req()`, from `embryonic_reset` on: the request ends. It is counted off the

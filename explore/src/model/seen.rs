@@ -233,6 +233,9 @@ fn list(items: impl Iterator<Item = String>) -> String {
 impl Seen {
     /// In what the kernel, which did `kernel`, differs from what `self` says must be seen.
     pub fn differences(&self, kernel: &Self) -> Vec<Difference> {
+        if self == kernel {
+            return vec![];
+        }
         let answers = |seen: &Self| {
             list(seen.answers.iter().map(|(client, answer)| format!("{client}: {answer}")))
         };
@@ -240,15 +243,16 @@ impl Seen {
             |seen: &Self| list(seen.queues.iter().map(|(of, long)| format!("{of}: {long}")));
         let woken = |seen: &Self| list(seen.woken.iter().map(ToString::to_string));
         let result = |seen: &Self| seen.result.to_string();
-        let texts: [(Aspect, &dyn Fn(&Self) -> String, bool); 4] = [
-            (Aspect::Result, &result, self.result != kernel.result),
-            (Aspect::Answers, &answers, self.answers != kernel.answers),
-            (Aspect::Queues, &queues, self.queues != kernel.queues),
-            (Aspect::Woken, &woken, self.woken != kernel.woken),
+        let texts = [
+            (Aspect::Result, result(self), result(kernel)),
+            (Aspect::Answers, answers(self), answers(kernel)),
+            (Aspect::Queues, queues(self), queues(kernel)),
+            (Aspect::Woken, woken(self), woken(kernel)),
         ];
-        let differ = texts.into_iter().filter(|(_, _, differs)| *differs);
-        let mut found: Vec<Difference> = differ
-            .map(|(of, shown, _)| Difference { of, model: shown(self), kernel: shown(kernel) })
+        let mut found: Vec<Difference> = texts
+            .into_iter()
+            .filter(|(_, model, kernel)| model != kernel)
+            .map(|(of, model, kernel)| Difference { of, model, kernel })
             .collect();
         for counter in Counter::ALL {
             let grown = |seen: &Self| seen.counters.get(counter).copied().unwrap_or(0);

@@ -1,7 +1,7 @@
 //! In which situation a step is taken, for saying what was met.
 
 use crate::model::seen::{Answer, CallResult, Seen};
-use crate::model::state::{ChildState, Connection, ListenerState, Model, Place};
+use crate::model::state::{ChildState, Connection, Listener, ListenerState, Model, Place};
 use crate::step::{ClientId, ListenerId, Step};
 
 impl Model {
@@ -52,8 +52,8 @@ impl Model {
         let Some(client) = self.clients.get(client.0) else { return String::new() };
         let room = |listener: ListenerId| {
             let socket = self.socket(listener);
-            let full = socket.is_some_and(|socket| socket.accept_queue_is_full());
-            let requests_full = socket.is_some_and(|socket| socket.request_queue_is_full());
+            let full = socket.is_some_and(Listener::accept_queue_is_full);
+            let requests_full = socket.is_some_and(Listener::request_queue_is_full);
             match (full, requests_full) {
                 (false, false) => "with room",
                 (true, false) => "whose accept queue is full",
