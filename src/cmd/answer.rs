@@ -232,6 +232,9 @@ impl Text<'_> {
             Ending::Interrupted { not_run } => {
                 text.push_str(&self.item(&format!("{not_run} cases: interrupted")));
             }
+            Ending::EnoughFailed { not_run } => {
+                text.push_str(&self.item(&format!("{not_run} cases: enough had failed")));
+            }
             Ending::NoLab { why, not_run } => {
                 text.push_str(&self.item(&format!("{not_run} cases: {why}")));
             }
