@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::error::Error;
 use crate::process::broken::Broken;
 use crate::process::frame::{self, Frame, Frames};
 
@@ -12,6 +13,23 @@ pub struct Returned {
     pub data: Vec<u8>,
     /// The wire, as a pcapng file.
     pub pcapng: Vec<u8>,
+}
+
+impl Returned {
+    /// A result whose data is `value` as JSON.
+    pub fn json(value: &impl serde::Serialize, pcapng: Vec<u8>) -> Self {
+        let data = serde_json::to_vec(value).expect("a result can be written as JSON");
+        Self { data, pcapng }
+    }
+
+    /// Reads the data back.
+    ///
+    /// # Errors
+    /// The data is not what [`Returned::json`] writes for a `T`.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> crate::Result<T> {
+        serde_json::from_slice(&self.data)
+            .map_err(|e| Error::unreadable("a lab's result", e.to_string()))
+    }
 }
 
 /// Tags of the frames on the result pipe. The end has a frame of its own, because a process
