@@ -443,11 +443,9 @@ impl Lab {
     /// # Errors
     /// [`crate::Error::NeverHappened`] when more stay.
     pub fn until_freed_but(&self, left: i64) -> Result<()> {
-        wait::until_within(
-            wait::patience(Awaited::SocketsFreed),
-            "every closed socket to be freed",
-            || Ok((sockets_in_use()? - open_sockets()? <= left).then_some(())),
-        )
+        let freed = || Ok((sockets_in_use()? - open_sockets()? <= left).then_some(()));
+        let patience = wait::patience(Awaited::SocketsFreed);
+        wait::until_within(patience, "every closed socket to be freed", freed)
     }
 
     /// Ends the case: every socket that was closed must have been freed; then hands over
