@@ -80,6 +80,7 @@ pub(crate) fn run_after(
                     Ok(Ok(LabRun { seen, slow })) => {
                         let verdict =
                             judge(&selected.expectation(), &known, &seen.observation, &seen.trace);
+                        let seen = Box::new(seen);
                         Try::Judged { verdict, seen, pcapng: returned.pcapng, slow }
                     }
                     Ok(Err(LabFailure { reason, kind })) => match kind {
@@ -93,7 +94,7 @@ pub(crate) fn run_after(
                 })
             })?;
             match last {
-                Try::Judged { verdict, seen, pcapng, .. } => (verdict, seen, pcapng, discarded),
+                Try::Judged { verdict, seen, pcapng, .. } => (verdict, *seen, pcapng, discarded),
                 Try::TooSlow(reason) | Try::Broken(reason) => {
                     (Verdict::Error { reason }, Observed::default(), vec![], discarded)
                 }
@@ -108,7 +109,7 @@ pub(crate) fn run_after(
 #[derive(Debug, PartialEq, Eq)]
 enum Try {
     /// It was done, and `slow` says whether a timer may have fired that it has no part for.
-    Judged { verdict: Verdict, seen: Observed, pcapng: Vec<u8>, slow: bool },
+    Judged { verdict: Verdict, seen: Box<Observed>, pcapng: Vec<u8>, slow: bool },
     /// The lab was too slow for it, and says how.
     TooSlow(String),
     /// There was no lab, or it broke.
@@ -154,7 +155,7 @@ mod tests {
     use rstest::rstest;
 
     fn judged(verdict: Verdict, slow: bool) -> Try {
-        Try::Judged { verdict, seen: Observed::default(), pcapng: vec![], slow }
+        Try::Judged { verdict, seen: Box::default(), pcapng: vec![], slow }
     }
 
     fn pass(slow: bool) -> Try {
