@@ -1,17 +1,15 @@
 //! Segments built by hand, and what they are answered with.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
-use crate::capture::ROUND_TRIP;
 use crate::error::{Context, Error, Result};
+use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
 use crate::net::segment::Segment;
 use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
-use crate::wait;
 
 /// The first SYN+ACK retransmission comes after TCP_TIMEOUT_INIT, a second; the kernel's
 /// timers may fire a little early as seen by the wire's clock.
@@ -100,35 +98,16 @@ impl Lab {
 
     /// Returns when every packet that was sent before has been received, and every packet
     /// that was sent because of one.
-    ///
-    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that arrives has
-    /// passed after them. The second one arrives after the answers.
     pub fn settle(&mut self) -> Result<()> {
         let echo = match self.echo.take() {
             Some(echo) => echo,
             None => echo().call(|| "a UDP socket that is connected to itself".into())?,
         };
-        for _ in 0..2 {
-            echo.send(ROUND_TRIP).call(|| "send(UDP)".into())?;
-            wait::until_readable(echo.as_fd(), "a datagram to come round", || {
-                match echo.recv(&mut [0; 16]) {
-                    Ok(_) => Ok(Some(())),
-                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-                    Err(e) => Err(e).call(|| "recv(UDP)".into()),
-                }
-            })?;
-        }
+        settle(&echo)?;
         // Kept open: a closed one would be counted until an RCU grace period is over.
         self.echo = Some(echo);
         Ok(())
     }
-}
-
-fn echo() -> std::io::Result<UdpSocket> {
-    let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    echo.connect(echo.local_addr()?)?;
-    echo.set_nonblocking(true)?;
-    Ok(echo)
 }
 
 /// SEG.SEQ of the last SYN+ACK to `client`.
