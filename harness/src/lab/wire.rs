@@ -61,13 +61,34 @@ impl Lab {
         if let Some(initial) = syn_ack(&self.trace().events[before..], client.local) {
             client.learn(initial);
         }
+        Ok(self.sent_since(before, client))
+    }
+
+    /// Does something else, lets the kernel finish with it, and says what a client was sent
+    /// meanwhile: lines as in a trace, or `nothing`.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn sent_meanwhile(
+        &mut self,
+        client: &WireClient,
+        act: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<String> {
+        let before = self.trace().events.len();
+        act(self)?;
+        self.settle()?;
+        Ok(self.sent_since(before, client))
+    }
+
+    /// What a client was sent from an index of the trace on.
+    fn sent_since(&mut self, index: usize, client: &WireClient) -> String {
         let name = client.name();
         let lines = self.trace().lines();
-        let to_client = lines[before..]
+        let to_client = lines[index..]
             .iter()
             .filter(|line| line.ends().is_some_and(|(from, to)| to == name && from != name));
-        let answers: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
-        Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
+        let sent: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
+        if sent.is_empty() { "nothing".into() } else { sent.join(", ") }
     }
 
     /// Checks that the timer which retransmits SYN+ACKs cannot have fired for `client` yet: it

@@ -7,7 +7,7 @@ use harness::kernel::Kernel;
 use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::process::{Broken, Labs, Returned};
-use harness::wait::Awaited;
+use harness::wait::{Awaited, RanOut};
 use harness::{net::witness, process::entry, wait};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,10 @@ fn run_case(work: &CaseWork) -> Returned {
                 let slow = witness::awake() >= SHORTEST_TIMER;
                 Returned::json(&LabResult::Ok(LabRun { seen, slow }), pcapng)
             }
-            Err(e) => Returned::json(&LabResult::Err(LabFailure::of(&e)), vec![]),
+            Err(e) => {
+                let failure = LabFailure::of(&e).after(&wait::ran_out());
+                Returned::json(&LabResult::Err(failure), vec![])
+            }
         },
         None => {
             let (reason, kind) = (format!("no case {id}"), FailureKind::Broke);
@@ -118,6 +121,17 @@ impl LabFailure {
         };
         Self { reason: error.to_string(), kind }
     }
+
+    /// The same after waits that were in vain: where the kernel has kept it waiting so long that
+    /// a timer fired, another lab would be kept waiting as long.
+    fn after(self, vain_waits: &[RanOut]) -> Self {
+        match self.kind {
+            FailureKind::TooSlow if !vain_waits.is_empty() => {
+                Self { kind: FailureKind::Broke, ..self }
+            }
+            FailureKind::TooSlow | FailureKind::Broke | FailureKind::Lacks(_) => self,
+        }
+    }
 }
 
 /// Runs a case in the lab that this process is.
@@ -158,6 +172,15 @@ pub fn probe(labs: &Labs) -> Result<Kernel, Broken> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lab_that_waited_in_vain_is_not_tried_again() {
+        let slow = || LabFailure::of(&harness::Error::TooSlow { what: "a timer fired".into() });
+        let waited = std::time::Duration::from_secs(10);
+        let wait = RanOut { awaited: Awaited::SocketsFreed, waited, shortened: false };
+        assert_eq!(slow().after(&[]).kind, FailureKind::TooSlow);
+        assert_eq!(slow().after(&[wait]).kind, FailureKind::Broke);
+    }
 
     #[test]
     fn what_is_to_be_shortened_comes_with_the_case() {
