@@ -61,15 +61,27 @@ pub fn history(bug: ModelBug) -> History {
     text.parse().expect("a history")
 }
 
-/// Whether the history of a bug shows that this kernel has it: the model agrees with the kernel
-/// if it has the bug, too, and not otherwise.
+/// The bugs of a list that this kernel has, as their histories show: the model agrees with the
+/// kernel if it has the bug, too, and not otherwise.
 ///
 /// # Errors
-/// The lab broke.
-pub fn shows(labs: &Labs, bug: ModelBug) -> Result<bool, Stopped> {
-    let history = history(bug);
-    let agrees = |bugs| Ok(replay(labs, &history, &bugs)?.played == Played::Agrees);
-    Ok(!agrees(BTreeSet::new())? && agrees(BTreeSet::from([bug]))?)
+/// A lab broke.
+pub fn found(
+    labs: &Labs,
+    bugs: impl IntoIterator<Item = ModelBug>,
+) -> Result<BTreeSet<ModelBug>, Stopped> {
+    // A history may meet other bugs on its way: those that were found before.
+    let mut found = BTreeSet::new();
+    for bug in bugs {
+        let history = history(bug);
+        let agrees =
+            |bugs: &BTreeSet<ModelBug>| Ok(replay(labs, &history, bugs)?.played == Played::Agrees);
+        let with_it: BTreeSet<ModelBug> = found.iter().copied().chain([bug]).collect();
+        if !agrees(&found)? && agrees(&with_it)? {
+            found = with_it;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -77,18 +89,26 @@ mod tests {
     use super::*;
     use crate::model::Model;
 
-    /// With the bug, the last step is seen differently, and no step before it.
+    /// With the bug, the last step is seen differently, and no step before it; whatever bugs
+    /// stand before it in the list.
     #[test]
     fn each_bug_is_seen_in_the_last_step_of_its_history() {
-        for bug in ModelBug::ALL {
-            let history = history(bug);
-            let mut well = Model::new(BTreeSet::new(), &history.slots);
-            let mut ill = Model::new(BTreeSet::from([bug]), &history.slots);
-            let (last, others) = history.steps.split_last().expect("steps");
-            for step in others {
-                assert_eq!(well.step(step), ill.step(step), "{bug}: {step}");
+        for (at, bug) in ModelBug::ALL.into_iter().enumerate() {
+            for before in [&[][..], &ModelBug::ALL[..at]] {
+                check(bug, before.iter().copied().collect());
             }
-            assert_ne!(well.step(last), ill.step(last), "{bug}");
         }
+    }
+
+    fn check(bug: ModelBug, before: BTreeSet<ModelBug>) {
+        let history = history(bug);
+        let with_it = before.iter().copied().chain([bug]).collect();
+        let mut well = Model::new(before, &history.slots);
+        let mut ill = Model::new(with_it, &history.slots);
+        let (last, others) = history.steps.split_last().expect("steps");
+        for step in others {
+            assert_eq!(well.step(step), ill.step(step), "{bug}: {step}");
+        }
+        assert_ne!(well.step(last), ill.step(last), "{bug}");
     }
 }

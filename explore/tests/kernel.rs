@@ -2,7 +2,6 @@
 //!
 //! `SOCKMIG_HISTORIES=100000 cargo test -p explore --test kernel` plays as many.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -134,21 +133,11 @@ fn programs_see_it() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The bugs that this kernel has, as their histories show.
-fn bugs(labs: &Labs) -> Result<BTreeSet<ModelBug>, Failed> {
-    let mut bugs = BTreeSet::new();
-    for bug in ModelBug::ALL {
-        if witness::shows(labs, bug)? {
-            bugs.insert(bug);
-        }
-    }
-    Ok(bugs)
-}
-
 fn histories_agree() -> Result<(), Failed> {
     let count = std::env::var("SOCKMIG_HISTORIES").ok().and_then(|count| count.parse().ok());
     let labs = Labs::default();
-    let recipe = Recipe { only: vec![], bugs: bugs(&labs)?, wait_every: 40 };
+    let recipe =
+        Recipe { only: vec![], bugs: witness::found(&labs, ModelBug::ALL)?, wait_every: 40 };
     let plan = Plan {
         recipe,
         seed: 0,

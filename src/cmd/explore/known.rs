@@ -12,15 +12,11 @@ use scenarios::judge::builtin::builtin;
 /// The bugs that a history shows, of those that the kernel's version does not exclude: one that
 /// it must not have is not to be taken for known.
 pub(super) fn of_this_kernel(labs: &Labs, kernel: &Kernel) -> Result<BTreeSet<ModelBug>, Stopped> {
-    let mut found = BTreeSet::new();
-    for bug in ModelBug::ALL {
+    let is_possible = |bug: &ModelBug| {
         let row = builtin().bugs.iter().find(|row| row.id == bug.id());
-        let is_possible = row.is_some_and(|row| row.releases.say(&kernel.base).is_some());
-        if is_possible && witness::shows(labs, bug)? {
-            found.insert(bug);
-        }
-    }
-    Ok(found)
+        row.is_some_and(|row| row.releases.say(&kernel.base).is_some())
+    };
+    witness::found(labs, ModelBug::ALL.into_iter().filter(is_possible))
 }
 
 #[cfg(test)]
