@@ -10,7 +10,7 @@ use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, RunPlan};
 use scenarios::judge::builtin::builtin;
 use scenarios::judge::{NamedBug, SkipReason, Verdict};
-use scenarios::report::{Retried, wrap};
+use scenarios::report::{Retried, counted, wrap};
 
 use crate::cmd::run::{Consumers, execute};
 use crate::exit::{Denied, Exit};
@@ -121,7 +121,8 @@ impl Text<'_> {
         text.push_str(&self.fixes());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
-        let sum = format!("{} cases: {totals}; {took:.2} s", totals.finished());
+        let cases = counted(totals.finished() as u64, "case");
+        let sum = format!("{cases}: {totals}; {took:.2} s");
         let more = "`sockmig run quiz1 quiz2 --trace` shows the packets, `sockmig run` every case.";
         for sentence in [sum.as_str(), more] {
             let wide = if self.width < COLUMNS { self.width } else { usize::MAX };
@@ -230,10 +231,12 @@ impl Text<'_> {
         match end.ending {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
-                text.push_str(&self.item(&format!("{not_run} cases: interrupted")));
+                let cases = counted(*not_run as u64, "case");
+                text.push_str(&self.item(&format!("{cases}: interrupted")));
             }
             Ending::NoLab { why, not_run } => {
-                text.push_str(&self.item(&format!("{not_run} cases: {why}")));
+                let cases = counted(*not_run as u64, "case");
+                text.push_str(&self.item(&format!("{cases}: {why}")));
             }
         }
         match text.is_empty() {
