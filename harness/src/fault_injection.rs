@@ -133,6 +133,13 @@ pub fn with_full_disk(command: &mut Command, directory: &Path) {
     unsafe { command.pre_exec(move || write(&filler, &[0; 4096])) };
 }
 
+/// In `directory`, so many files and directories can be made, and no more. There is room for what
+/// they hold.
+pub fn with_few_inodes(command: &mut Command, directory: &Path, inodes: u32) {
+    // The directory itself is one.
+    mount_over(command, directory, &format!("size=1g,nr_inodes={}", inodes + 1), 0);
+}
+
 /// A user namespace in which no network namespace may be made.
 pub fn without_room_for_namespaces(command: &mut Command) {
     let maps = root_of_its_own();

@@ -2,6 +2,7 @@
 //! other.
 
 pub mod afterwards;
+pub mod arguments;
 pub mod child_server;
 pub mod entry;
 pub mod frame;

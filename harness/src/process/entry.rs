@@ -21,12 +21,12 @@ use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::net::network::Network;
 use crate::net::sysctl;
-use crate::process::limits;
 use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::subprocess::until_alone;
 use crate::process::users::is_root;
 use crate::process::worker::WORKER_ARGUMENT;
 use crate::process::{LAB_ARGUMENT, Returned, encode, encode_no_namespaces, encode_setup_failure};
+use crate::process::{arguments, limits};
 use crate::wait;
 
 /// Makes this process a lab, or a lab's worker, if it was started as one, and never returns then.
@@ -35,17 +35,15 @@ use crate::wait;
 ///
 /// `work` gets the argument that was given to [`crate::process::Labs::run`].
 pub fn enter(work: impl FnOnce(&str) -> Returned) {
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
+    let mut words = arguments::as_text().skip(1);
+    match words.next().as_deref() {
         Some(LAB_ARGUMENT) => {}
-        Some(WORKER_ARGUMENT) => crate::process::worker::run(arguments),
+        Some(WORKER_ARGUMENT) => crate::process::worker::run(words),
         _ => return,
     }
-    let parent = arguments.next().and_then(|pid| pid.parse::<i32>().ok());
-    let (Some(parent), Some(what)) = (parent, arguments.next()) else {
-        let _ =
-            writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
-        std::process::exit(2);
+    let parent = words.next().and_then(|pid| pid.parse::<i32>().ok());
+    let (Some(parent), Some(what)) = (parent, words.next()) else {
+        arguments::refuse(LAB_ARGUMENT)
     };
     die_with_parent();
     limits::prepare();
