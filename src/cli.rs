@@ -2,6 +2,7 @@
 
 mod documents;
 pub mod environment;
+mod failures;
 mod files;
 mod help;
 mod inspect;
@@ -15,6 +16,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
+pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
@@ -139,11 +141,15 @@ pub struct MatrixArguments {
     pub deadline: Option<u32>,
 
     /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
-    /// deviates 1, with one that says nothing 125. `--bisect=fix` looks for the commit that
+    /// deviates 1, with one that says nothing 125. It ends at the first deviation. `--bisect=fix` looks for the commit that
     /// fixes it instead. Needs one kernel.
     #[arg(long, value_name = "WHAT", value_enum, num_args = 0..=1, require_equals = true,
-          default_missing_value = "bug", requires = "kernel", conflicts_with = "shard")]
+          default_missing_value = "bug", requires = "kernel",
+          conflicts_with_all = ["shard", "max_fail", "fail_fast"])]
     pub bisect: Option<Sought>,
+
+    #[command(flatten)]
+    pub failures: FailureOptions,
 
     /// Count a flaky case as a deviation: one that failed in a slow lab, and did not when it
     /// was tried again.
@@ -376,6 +382,9 @@ pub struct RunArguments {
 
     #[command(flatten)]
     pub known: KnownOption,
+
+    #[command(flatten)]
+    pub failures: FailureOptions,
 
     /// Count a skip as a deviation.
     #[arg(long)]

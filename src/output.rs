@@ -12,6 +12,7 @@ pub mod junit;
 pub mod ktap;
 pub mod markdown;
 pub mod matrix;
+pub mod not_run;
 pub mod plain;
 pub mod progress;
 pub mod read;

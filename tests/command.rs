@@ -228,3 +228,39 @@ fn sentences_fit_a_narrow_terminal() {
         }
     }
 }
+
+/// A case that waits for three seconds is killed after one: its laboratory has broken.
+#[test]
+fn when_enough_have_failed_the_rest_is_not_run_and_shown() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (out, junit) = (place.path().join("out"), place.path().join("junit.xml"));
+    let line = ["run", "timer/chain", "--jobs", "1", "--deadline", "1", "--fail-fast"];
+    let ran = run(sockmig(&line).arg("--out").arg(&out).arg("--junit").arg(&junit));
+    let listed = run(&mut sockmig(&["list", "timer/chain"])).stdout.lines().count();
+    let left = listed - 1;
+    let text = fs::read_to_string(out.join("run.json")).expect("a document");
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let totals = &document["totals"];
+    if totals["skipped"] != 0 {
+        // Without migration nothing fails.
+        assert_eq!((ran.code, &totals["enough_failed"]), (Some(4), &false.into()), "{ran}");
+        return;
+    }
+    assert_eq!(ran.code, Some(69), "{ran}");
+    assert!(ran.stdout.contains(&format!("Stopped by --max-fail; {left} not run.")), "{ran}");
+    assert_eq!((&totals["errors"], &totals["not_run"]), (&1.into(), &left.into()), "{totals}");
+    assert_eq!((&totals["enough_failed"], &document["complete"]), (&true.into(), &false.into()));
+    let xml = fs::read_to_string(&junit).expect("XML");
+    assert_eq!(xml.matches("not run: stopped by --max-fail").count(), left, "{xml}");
+
+    let tap = run(sockmig(&line).args(["--format", "ktap"]));
+    let results = ktap_rules::parse(&tap.stdout).unwrap_or_else(|e| panic!("{e}: {tap}"));
+    let words: Vec<&str> = results.iter().map(|result| result.outcome).collect();
+    assert_eq!(words, [vec!["error"], vec!["skip"; left]].concat(), "{tap}");
+
+    // Two may fail, and the second is the last one that does.
+    let line = ["run", "timer/chain", "--jobs", "1", "--deadline", "1", "--max-fail", "2"];
+    let two = run(sockmig(&line).args(["--format", "json"]));
+    let document: serde_json::Value = serde_json::from_str(&two.stdout).expect("JSON");
+    assert_eq!(document["totals"]["errors"], 2, "{two}");
+}

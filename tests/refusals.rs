@@ -29,6 +29,8 @@ fn says(ended: &Ended, code: i32, words: &str) {
 #[case::negative_jobs(&["run", "--jobs=-3"], 2, "a number from 1 to 1000")]
 #[case::no_time(&["run", "--deadline", "0"], 2, "0 is not in 1..")]
 #[case::unknown_format(&["run", "--format", "xml"], 2, "possible values")]
+#[case::no_failures(&["run", "--max-fail", "0"], 2, "a number from 1 to 4294967295, or `all`, is needed")]
+#[case::two_limits(&["matrix", "--max-fail", "2", "--fail-fast"], 2, "cannot be used with")]
 #[case::no_document(&["report"], 2, "DOCUMENT.json")]
 #[case::missing_document(&["report", "/nowhere/run.json"], 69, "cannot read /nowhere/run.json")]
 #[case::unknown_command(&["rnu"], 2, "unrecognized subcommand")]

@@ -64,6 +64,10 @@ fn without_python(file: &str) -> bool {
     true
 }
 
+/// For a server that is to become ready, on a machine however busy.
+const PATIENT: &str =
+    "program = [\"python3\"]\nready.within-s = 60\nreload.within-s = 60\nreload.quiet-ms = 100\n";
+
 const PYTHON: &str =
     "program = [\"python3\"]\nready.within-s = 2\nreload.within-s = 2\nreload.quiet-ms = 100\n";
 
@@ -332,7 +336,7 @@ fn lost(row: &Value) -> u64 {
 #[test]
 fn a_server_of_the_user_s_loses_what_its_listeners_lose() {
     let file = format!(
-        "{PYTHON}start.command = \"{{program}} {{here}}/server.py 0.0.0.0 {{port}}\"\n\
+        "{PATIENT}start.command = \"{{program}} {{here}}/server.py 0.0.0.0 {{port}}\"\n\
          start.processes = \"{{workers}}\"\nreload.start-again = true\n"
     );
     if without_python(&file) {
@@ -377,10 +381,8 @@ fn a_server_without_a_file_is_measured_and_one_that_keeps_its_listener_loses_nob
     assert!(ended.stdout.contains("unproven"), "{ended}");
 }
 
-#[test]
-fn other_protocols_than_http_are_spoken_and_listeners_of_ipv6_are_watched() {
-    // The server speaks first, and never closes; it listens with an IPv6 socket.
-    let server = r#"
+/// Speaks first, and never closes; listens with an IPv6 socket.
+const SPEAKS_FIRST: &str = r#"
 import socket
 def listen():
     listener = socket.socket(socket.AF_INET6)
@@ -397,17 +399,21 @@ while True:
     client.sendall(b"220 ready\r\n")
     kept.append(client)
 "#;
+
+/// The file of that server; nothing where it cannot be measured.
+fn speaks_first() -> Option<String> {
     let file = format!(
-        "{PYTHON}start.command = \"{{program}} {{directory}}/speaks.py\"\nstart.processes = 2\n\
+        "{PATIENT}start.command = \"{{program}} {{directory}}/speaks.py\"\nstart.processes = 2\n\
          reload.start-again = true\n\
          [request]\nsend = \"\"\nanswer = \"220 \"\nuntil = \"beginning\"\n\
-         [files]\n\"speaks.py\" = '''{server}'''\n"
+         [files]\n\"speaks.py\" = '''{SPEAKS_FIRST}'''\n"
     );
-    if without_python(&file) || !std::path::Path::new("/proc/net/tcp6").exists() {
-        return;
-    }
-    // A client that waits for the server to speak does not repeat its final ACK, so that a hold
-    // loses it.
+    (!without_python(&file) && std::path::Path::new("/proc/net/tcp6").exists()).then_some(file)
+}
+
+#[test]
+fn other_protocols_than_http_are_spoken_and_listeners_of_ipv6_are_watched() {
+    let Some(file) = speaks_first() else { return };
     let (_place, path) = place_with(&file);
     let line = ["reload", "--rate", "100", "--reloads", "1", "--format", "json", "--server"];
     let ended = run(sockmig(&line).arg(&path));
@@ -417,4 +423,35 @@ while True:
         assert!(row["fates"]["answered"].as_u64().is_some_and(|count| count > 0), "{row}");
     }
     assert_eq!(document["troubles"].as_array().map(Vec::len), Some(0), "{document}");
+}
+
+/// A client that waits for the server to speak sends its final ACK again only when the server
+/// repeats its SYN+ACK, a second later; and if nobody knows its handshake any more, nobody resets
+/// it.
+#[test]
+fn who_waits_for_the_server_to_speak_is_held_for_longer_and_is_not_reset() {
+    let Some(file) = speaks_first() else { return };
+    let (_place, path) = place_with(&file);
+    let path = path.display().to_string();
+    let ended = run(&mut reload(&["--server", &path, "--format", "json"]));
+    let document = document(&ended);
+    assert_eq!(document["server_speaks_first"], serde_json::json!(["mine"]));
+    assert_eq!(document["validity"]["is"], "valid", "{document}");
+    assert!(document["window_ms"].as_f64().is_some_and(|ms| ms >= 1000.0), "{document}");
+    for row in document["rows"].as_array().expect("rows") {
+        let must = row["expected_per_reload"].as_f64().expect("a number");
+        let waited = row["fates"]["timed-out-waiting"].as_f64().unwrap_or(0.0);
+        match row["migrate_req"] == true {
+            true => assert!((lost(row) as f64) < must / 2.0, "{row}"),
+            false => assert!(waited >= must / 2.0, "{row}"),
+        }
+    }
+    let text = run(&mut reload(&["--server", &path]));
+    for words in [
+        "held for 200 ms, 1000 ms where the server speaks first (mine)",
+        "A client that waits for the server to speak sends nothing",
+    ] {
+        let shown = text.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(words), "`{words}`: {text}");
+    }
 }

@@ -82,12 +82,13 @@ impl ReloadFound {
     }
 }
 
-/// Sorts out what happened.
+/// Sorts out what happened. Where no handshake could be measured, each took `usual_span`.
 ///
 /// # Errors
 /// The laboratory failed in any attempt, or clients were lost where nothing was reloaded.
 pub(crate) fn found(
     window: &Window,
+    usual_span: Duration,
     record: &Record,
     reloads: &[Reload],
     changes: &[ListenerChange],
@@ -107,7 +108,7 @@ pub(crate) fn found(
         ));
     }
     let in_flight = in_flight(window, &record.attempts, reloads);
-    let in_flight = in_flight.unwrap_or_else(|| window.span());
+    let in_flight = in_flight.unwrap_or(usual_span);
     let handshakes: Vec<Handshake> =
         record.attempts.iter().map(|attempt| handshake(window, in_flight, attempt)).collect();
     let mut found: Vec<ReloadFound> =
@@ -246,11 +247,12 @@ mod tests {
         }
     }
 
+    const SPAN: Duration = Duration::from_millis(40);
     const WINDOW: Window = Window::DelayLine { round_trip: Duration::from_millis(40) };
 
     fn found_of(attempts: Vec<Attempt>) -> Result<Found> {
         let record = Record { attempts, ..Record::default() };
-        found(&WINDOW, &record, &[reload(1000), reload(1400)], &[])
+        found(&WINDOW, SPAN, &record, &[reload(1000), reload(1400)], &[])
     }
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
     fn what_was_missing_in_the_laboratory_is_no_loss() {
         let lab_errors = vec!["bind(): EADDRNOTAVAIL".to_owned()];
         let record = Record { lab_errors, ..Record::default() };
-        let why = found(&WINDOW, &record, &[reload(1000)], &[]).expect_err("an error");
+        let why = found(&WINDOW, SPAN, &record, &[reload(1000)], &[]).expect_err("an error");
         assert!(why.to_string().contains("EADDRNOTAVAIL"), "{why}");
     }
 }

@@ -14,11 +14,11 @@ use crate::account::{self, Found, Reload};
 use crate::catalogue;
 use crate::counters::SHOWN;
 use crate::failure::{Failure, Result};
-use crate::loading::{Loading, pass};
+use crate::loading::{Loading, PATIENCE, pass};
 use crate::server_file::Definition;
 use crate::servers;
 use crate::strategy::{OwnStart, Server, ServerEnv, ServerKind};
-use crate::window::Window;
+use crate::window::{FirstToSpeak, Window};
 
 /// How the work of these labs begins.
 const PREFIX: &str = "reload-job ";
@@ -60,24 +60,32 @@ impl Job {
     /// About how long it takes.
     pub fn takes(&self) -> Duration {
         let each = self.period.max(self.before() + self.overlap() + self.after() + SLACK);
-        START + self.before() + self.window.answer() + each * self.settings.len() as u32
+        let first = self.first_to_speak();
+        let waits = self.window.leaves_waiting(first);
+        let lost = if waits { PATIENCE } else { Duration::ZERO };
+        START + self.before() + self.window.answer(first) + lost + each * self.settings.len() as u32
+    }
+
+    fn first_to_speak(&self) -> FirstToSpeak {
+        self.server.as_ref().map_or(FirstToSpeak::Client, Definition::first_to_speak)
     }
 
     /// How long clients come before a reload begins: those who are in flight then came in
     /// this time, and some were even answered.
     fn before(&self) -> Duration {
-        self.window.answer() + self.window.span() + SLACK
+        let first = self.first_to_speak();
+        self.window.answer(first) + self.window.span(first) + SLACK
     }
 
     /// How long both generations serve, where they do.
     fn overlap(&self) -> Duration {
-        self.window.span() + SLACK
+        self.window.span(self.first_to_speak()) + SLACK
     }
 
     /// How long the setting stays when nothing of the old generation is left: it counts when
     /// a segment of a handshake comes, too.
     fn after(&self) -> Duration {
-        self.window.span() + 2 * SLACK
+        self.window.span(self.first_to_speak()) + 2 * SLACK
     }
 
     /// When a lab that does it counts as hung.
@@ -117,7 +125,8 @@ fn run(job: &Job) -> Result<Found> {
         .collect::<Result<Vec<_>>>()
         .and_then(|reloads| {
             let record = loading.finish()?;
-            Ok(account::found(&job.window, &record, &reloads, &monitor.finish()?)?)
+            let span = job.window.span(job.first_to_speak());
+            Ok(account::found(&job.window, span, &record, &reloads, &monitor.finish()?)?)
         });
     match found {
         Err(Failure::Server(why)) => Err(Failure::Server(why)),

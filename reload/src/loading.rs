@@ -13,7 +13,7 @@ use harness::{Error, PORT, Result, process::thread, wait};
 use crate::window::Window;
 
 /// How long a client waits for its answer: the first two retransmissions of a SYN, and more.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How many addresses clients come from.
 const SOURCES: u8 = 8;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::window::FirstToSpeak;
+
 use self::value::{ChildCount, Count, SignalName, StartAgain, Words};
 
 /// A file with every key, and what each means.
@@ -80,6 +82,16 @@ pub struct Definition {
     pub here: String,
     /// What the file says.
     pub file: ServerFile,
+}
+
+impl Definition {
+    /// Who sends data first on a connection.
+    pub fn first_to_speak(&self) -> FirstToSpeak {
+        match self.file.request.send.as_deref() {
+            Some("") => FirstToSpeak::Server,
+            Some(_) | None => FirstToSpeak::Client,
+        }
+    }
 }
 
 /// What a reload does to the listeners, if that is known.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Result;
 use crate::server_file::{Definition, find};
+use crate::window::FirstToSpeak;
 
 /// A way of reloading a server.
 pub struct Strategy {
@@ -62,6 +63,11 @@ impl Strategy {
             }),
             ServerKind::Foreign(server) => missing_of(server, kernel),
         }
+    }
+
+    /// Who sends data first on a connection.
+    pub fn first_to_speak(&self) -> FirstToSpeak {
+        self.definition().map_or(FirstToSpeak::Client, Definition::first_to_speak)
     }
 
     /// The server's file, if it has one.

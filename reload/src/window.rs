@@ -14,6 +14,20 @@ use serde::{Deserialize, Serialize};
 /// A client's first retransmission of data: `TCP_RTO_MIN`, where the handshake took no time.
 const FIRST_RETRANSMISSION: Duration = Duration::from_millis(200);
 
+/// A listener's first retransmission of a SYN+ACK: `TCP_TIMEOUT_INIT`.
+const FIRST_SYN_ACK_RETRANSMISSION: Duration = Duration::from_secs(1);
+
+/// Who sends data first on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstToSpeak {
+    /// The client, as in HTTP. It sends its data again until they are acknowledged.
+    Client,
+    /// The server, as in SMTP. The client sends nothing by itself after its final ACK: if that is
+    /// lost, the next one answers the server's next SYN+ACK. If the handshake is lost as well,
+    /// the client is not reset, since it sends nothing: it waits until it gives up.
+    Server,
+}
+
 /// How the work of the lab begins that finds out which window is possible here.
 const PROBE: &str = "reload-window ";
 
@@ -64,20 +78,27 @@ impl Window {
     }
 
     /// For about how long a handshake is in flight.
-    pub fn span(&self) -> Duration {
-        match self {
-            Self::DelayLine { round_trip } => *round_trip,
-            Self::Hold { .. } => FIRST_RETRANSMISSION,
+    pub fn span(&self, first: FirstToSpeak) -> Duration {
+        match (self, first) {
+            (Self::DelayLine { round_trip }, _) => *round_trip,
+            (Self::Hold { .. }, FirstToSpeak::Client) => FIRST_RETRANSMISSION,
+            (Self::Hold { .. }, FirstToSpeak::Server) => FIRST_SYN_ACK_RETRANSMISSION,
         }
     }
 
     /// For about how long a client waits for its answer.
-    pub fn answer(&self) -> Duration {
+    pub fn answer(&self, first: FirstToSpeak) -> Duration {
         match self {
-            // The request follows the handshake.
+            // What is said first follows the handshake.
             Self::DelayLine { round_trip } => *round_trip * 2,
-            Self::Hold { .. } => FIRST_RETRANSMISSION,
+            Self::Hold { .. } => self.span(first),
         }
+    }
+
+    /// Whether clients whose handshakes are lost wait until they give up. What a delay line
+    /// carries comes to the server, which resets it.
+    pub fn leaves_waiting(&self, first: FirstToSpeak) -> bool {
+        matches!((self, first), (Self::Hold { .. }, FirstToSpeak::Server))
     }
 
     /// Whose clients are held, if any are.

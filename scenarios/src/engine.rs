@@ -1,6 +1,7 @@
 //! Runs cases in labs and says what happens, as events. Prints nothing.
 
 mod discarded;
+mod failure_limit;
 mod lab;
 mod offered;
 mod once;
@@ -11,6 +12,7 @@ pub mod requirement;
 mod run;
 
 pub use discarded::{DiscardedTry, is_flaky};
+pub use failure_limit::{Counted, FailureCount, FailureLimit};
 pub use lab::{enter_if_lab, lab_work, probe};
 pub use once::run_once;
 pub use outcome::{Observed, Outcome};

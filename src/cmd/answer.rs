@@ -234,6 +234,9 @@ impl Text<'_> {
                 let cases = counted(*not_run as u64, "case");
                 text.push_str(&self.item(&format!("{cases}: interrupted")));
             }
+            Ending::EnoughFailed { not_run } => {
+                text.push_str(&self.item(&format!("{not_run} cases: enough had failed")));
+            }
             Ending::NoLab { why, not_run } => {
                 let cases = counted(*not_run as u64, "case");
                 text.push_str(&self.item(&format!("{cases}: {why}")));

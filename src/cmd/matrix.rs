@@ -15,6 +15,7 @@ use harness::process::interrupt;
 use harness::process::thread::spawn_scoped;
 use scenarios::advice;
 use scenarios::case::Selected;
+use scenarios::engine::{Counted, FailureCount, FailureLimit};
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -108,6 +109,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             fresh: arguments.fresh,
         },
         known,
+        failures: FailureCount::up_to(limit(arguments)),
         out,
     };
     let found = plan.run(&mut fan_out);
@@ -118,6 +120,14 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     match arguments.bisect {
         Some(sought) => bisect::report(bisect::judged(&found, sought), sought),
         None => fan_out.exit(&found, named, arguments.deny_flaky),
+    }
+}
+
+/// After what nothing more is begun. A bisection asks only whether there is a deviation.
+fn limit(arguments: &MatrixArguments) -> Option<FailureLimit> {
+    match arguments.bisect {
+        Some(_) => Some(FailureLimit::first(Counted::Deviations)),
+        None => arguments.failures.most().map(|most| FailureLimit { most, of: Counted::Failures }),
     }
 }
 
@@ -155,6 +165,7 @@ struct MatrixPlan {
     workshop: Workshop,
     options: RunOptions,
     known: Option<UserList>,
+    failures: FailureCount,
     out: Option<OutDirectory>,
 }
 
@@ -171,19 +182,33 @@ impl MatrixPlan {
             Message::Ended(found) => {
                 fan_out.ended(index, &found);
                 rows[index] = Some(*found);
+                if rows.iter().any(Option::is_none) {
+                    let so_far = rows.iter().flatten().cloned().collect();
+                    fan_out.so_far(&self.document(so_far, started.elapsed(), false));
+                }
             }
         });
-        let found = MatrixDocument {
+        let rows = rows.into_iter().flatten().collect();
+        let found = self.document(rows, started.elapsed(), !interrupt::caught());
+        fan_out.end(&self.matrix, &found);
+        found
+    }
+
+    fn document(
+        &self,
+        kernels: Vec<KernelDocument>,
+        took: Duration,
+        complete: bool,
+    ) -> MatrixDocument {
+        MatrixDocument {
             schema: SCHEMA,
             sockmig: env!("CARGO_PKG_VERSION").into(),
             cases: self.matrix.selection.iter().map(Selected::id).collect(),
             shard: self.matrix.shard.clone(),
-            took_ms: milliseconds(started.elapsed()),
-            complete: !interrupt::caught(),
-            kernels: rows.into_iter().flatten().collect(),
-        };
-        fan_out.end(&self.matrix, &found);
-        found
+            took_ms: milliseconds(took),
+            complete,
+            kernels,
+        }
     }
 
     fn fill(&self, mut listen: impl FnMut(usize, Message)) {
@@ -231,6 +256,9 @@ impl MatrixPlan {
         if interrupt::caught() {
             return without_machine(MachineEnd::Interrupted);
         }
+        if self.failures.is_reached() {
+            return without_machine(MachineEnd::EnoughFailed);
+        }
         let mut watch = |progress: Progress<'_>| report(RowEvent::Stage(stage(progress)));
         let (bootable, hardware) = match self.workshop.prepare(kernel, &mut watch) {
             Ok(prepared) => prepared,
@@ -257,8 +285,8 @@ impl MatrixPlan {
             options.jobs = 1;
         }
         let selection = self.matrix.selection.clone();
-        KernelRow::new(selection, options, self.known.as_ref(), out.as_ref(), report)
-            .fill(&name, &host)
+        let (known, failures) = (self.known.as_ref(), &self.failures);
+        KernelRow::new(selection, options, known, out.as_ref(), failures, report).fill(&name, &host)
     }
 }
 

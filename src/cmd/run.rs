@@ -10,7 +10,7 @@ use harness::process::interrupt;
 use harness::process::{Broken, Labs};
 use scenarios::advice;
 use scenarios::case::Selected;
-use scenarios::engine::{self, Event, Outcome, RunPlan};
+use scenarios::engine::{self, Counted, Event, FailureLimit, Outcome, RunPlan};
 use scenarios::judge::Verdict;
 use scenarios::requirement::Patience;
 
@@ -90,6 +90,10 @@ pub fn run(arguments: &RunArguments) -> Exit {
         jobs,
         waiting: engine::waiting_for_timers(jobs),
         deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
+        failure_limit: arguments
+            .failures
+            .most()
+            .map(|most| FailureLimit { most, of: Counted::Failures }),
         known,
         patience: if arguments.long { Patience::Long } else { Patience::of_environment() },
     };

@@ -1,5 +1,6 @@
 //! What is said between the host and one machine while it runs cases.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use harness::guest::tag as of_every_guest;
@@ -34,17 +35,19 @@ pub enum End {
     Done,
     /// The guest could give no laboratories.
     NoLab(String),
+    /// Who listens wanted no more; the machine is off.
+    Stopped,
     /// The machine ended before its work did.
     EndedEarly(Box<EarlyEnd>),
 }
 
-/// Has a machine run cases, and passes on what it reports.
+/// Has a machine run cases, and passes on what it reports, until `listen` wants no more.
 /// Nothing may be heard for `silence` at most.
 pub fn run(
     mut machine: Machine,
     task: &Task,
     silence: Duration,
-    mut listen: impl FnMut(Report),
+    mut listen: impl FnMut(Report) -> ControlFlow<()>,
 ) -> End {
     machine.send(&request(task));
     let mut capture = Vec::new();
@@ -89,7 +92,11 @@ pub fn run(
             _ => None,
         };
         match report {
-            Some(report) => listen(report),
+            Some(report) => {
+                if listen(report).is_break() {
+                    return End::Stopped;
+                }
+            }
             None => {
                 return End::EndedEarly(Box::new(EarlyEnd::of_unreadable_message(&frame)));
             }

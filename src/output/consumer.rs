@@ -32,9 +32,14 @@ impl Run {
 
     /// How a run of a case is called: its id, and which repetition if there are several.
     pub fn title(&self, outcome: &Outcome) -> String {
+        self.title_of(&outcome.id, outcome.round)
+    }
+
+    /// The same of a run that need not have ended.
+    pub fn title_of(&self, id: &str, round: u32) -> String {
         match self.rounds {
-            1 => outcome.id.clone(),
-            _ => format!("{} run {}", outcome.id, outcome.round),
+            1 => id.to_owned(),
+            _ => format!("{id} run {round}"),
         }
     }
 }

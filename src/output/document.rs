@@ -237,6 +237,8 @@ pub enum MachineEnd {
     },
     /// Ctrl-C.
     Interrupted,
+    /// As many cases had failed as --max-fail allows, on this kernel or on others.
+    EnoughFailed,
 }
 
 impl MachineEnd {
@@ -253,6 +255,7 @@ impl MachineEnd {
             Self::Died { .. } => "died",
             Self::Garbage { .. } => "garbage",
             Self::Interrupted => "interrupted",
+            Self::EnoughFailed => "stopped",
         }
     }
 
@@ -269,6 +272,7 @@ impl MachineEnd {
             | Self::Died { why }
             | Self::Garbage { why } => Some(why),
             Self::Interrupted => Some("Ctrl-C"),
+            Self::EnoughFailed => Some("enough cases have failed (--max-fail)"),
         }
     }
 
@@ -279,6 +283,7 @@ impl MachineEnd {
             Self::CannotFetch { .. } => Blame::Mirror,
             Self::Panicked { .. } => Blame::Kernel,
             Self::Interrupted => Blame::User,
+            Self::EnoughFailed => Blame::Limit,
             Self::CannotBoot { .. }
             | Self::NeverBooted { .. }
             | Self::OutOfMemory { .. }
@@ -302,6 +307,8 @@ pub enum Blame {
     Mirror,
     /// Whoever pressed Ctrl-C.
     User,
+    /// The limit of failures that was asked for.
+    Limit,
 }
 
 /// Something that the kernel's log complained of.

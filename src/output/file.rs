@@ -19,7 +19,7 @@ const UNFINISHED: (&str, &str) = (".sockmig-", ".partial");
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         // A device or a pipe is no file to replace.
-        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        if !is_made_anew(path) {
             return File::create(path)?.write_all(bytes);
         }
         let file = unfinished(path)?;
@@ -27,6 +27,12 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map(drop).map_err(|not_renamed| not_renamed.error)
     };
     write().with_context(|| cannot_write(path))
+}
+
+/// Whether writing it again replaces what was written before. What a device or a pipe has got, it
+/// keeps.
+pub fn is_made_anew(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |there| there.is_file())
 }
 
 /// A file that may get the name `path` when it is whole, and is removed if it does not.

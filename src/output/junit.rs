@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use scenarios::engine::Ending;
 use scenarios::judge::Verdict;
 use scenarios::report::{self, wrong_names};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::fixes::Fixes;
+use crate::output::not_run::NotRun;
 use crate::output::retried;
 use crate::output::xml::{ResultType, xml};
 
@@ -16,12 +18,14 @@ pub struct Junit<W> {
     to: W,
     suite: TestSuite,
     fixes: Fixes,
+    not_run: NotRun,
 }
 
 impl<W: Write> Junit<W> {
     /// Writes to `to`.
     pub fn new(to: W) -> Self {
-        Self { to, suite: TestSuite::new("sockmig"), fixes: Fixes::default() }
+        let (fixes, not_run) = (Fixes::default(), NotRun::default());
+        Self { to, suite: TestSuite::new("sockmig"), fixes, not_run }
     }
 }
 
@@ -73,9 +77,8 @@ impl<W: Write> Consumer for Junit<W> {
             }
         }
         self.fixes.note(&outcome.verdict);
-        let mut case = TestCase::new(run.title(outcome), status);
-        let mechanism = outcome.id.split('/').next().unwrap_or_default();
-        case.set_classname(format!("sockmig.{mechanism}"));
+        self.not_run.finished(outcome);
+        let mut case = named(run.title(outcome), &outcome.id, status);
         case.set_time(outcome.took);
         retried::add(&mut case, &outcome.verdict, &outcome.discarded);
         self.suite.add_test_case(case);
@@ -83,6 +86,16 @@ impl<W: Write> Consumer for Junit<W> {
     }
 
     fn end(&mut self, run: &Run, end: &End<'_>) -> io::Result<()> {
+        for (title, id) in self.not_run.runs(run) {
+            let mut status = TestCaseStatus::skipped();
+            status.set_type(ResultType::NotRun.name());
+            status.set_message(match end.ending {
+                Ending::EnoughFailed { .. } => "not run: stopped by --max-fail".to_owned(),
+                Ending::Complete | Ending::Interrupted { .. } => "not run: interrupted".to_owned(),
+                Ending::NoLab { why, .. } => format!("not run: {why}"),
+            });
+            self.suite.add_test_case(named(title, &id, status));
+        }
         let mut report = Report::new(format!("sockmig on {}", run.environment.kernel));
         report.set_time(end.took);
         let mut suite = std::mem::replace(&mut self.suite, TestSuite::new("sockmig"));
@@ -94,4 +107,12 @@ impl<W: Write> Consumer for Junit<W> {
         self.to.write_all(xml(&report)?.as_bytes())?;
         self.to.flush()
     }
+}
+
+/// A test, in the class of its mechanism.
+fn named(title: String, id: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(title, status);
+    let mechanism = id.split('/').next().unwrap_or_default();
+    case.set_classname(format!("sockmig.{mechanism}"));
+    case
 }

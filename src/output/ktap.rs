@@ -12,6 +12,7 @@ use scenarios::report::{self, Retried};
 
 use crate::output::consumer::{Consumer, End, Finished, Run};
 use crate::output::fixes::{self, Fixes};
+use crate::output::not_run::NotRun;
 use crate::output::totals::Totals;
 
 /// Which of the two.
@@ -31,12 +32,14 @@ pub struct Ktap<W> {
     nested: bool,
     number: usize,
     fixes: Fixes,
+    not_run: NotRun,
 }
 
 impl<W: Write> Ktap<W> {
     /// `nested`: a version line was written by somebody else.
     pub fn new(to: W, dialect: Dialect, nested: bool) -> Self {
-        Self { to, dialect, nested, number: 0, fixes: Fixes::default() }
+        let (fixes, not_run) = (Fixes::default(), NotRun::default());
+        Self { to, dialect, nested, number: 0, fixes, not_run }
     }
 
     fn diagnostics(&mut self, text: &str) -> io::Result<()> {
@@ -81,6 +84,7 @@ impl<W: Write> Consumer for Ktap<W> {
             }
         }
         self.fixes.note(&outcome.verdict);
+        self.not_run.finished(outcome);
         self.number += 1;
         let (result, directive) = match &outcome.verdict {
             Verdict::Pass { .. } => ("ok", String::new()),
@@ -109,6 +113,13 @@ impl<W: Write> Consumer for Ktap<W> {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
                 self.diagnostics(&format!("interrupted: {not_run} not run"))?;
+            }
+            Ending::EnoughFailed { not_run } => {
+                self.diagnostics(&format!("stopped by --max-fail: {not_run} not run"))?;
+                for title in self.not_run.titles(run) {
+                    self.number += 1;
+                    writeln!(self.to, "ok {} {title} # SKIP not run", self.number)?;
+                }
             }
             Ending::NoLab { why, not_run } => {
                 self.diagnostics(&format!("{why}: {not_run} not run"))?;

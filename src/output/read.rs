@@ -145,10 +145,14 @@ impl Document {
             cases,
             shard: None,
             took_ms: run.took_ms,
-            complete: run.complete,
+            complete: run.complete || run.totals.enough_failed,
             kernels: vec![KernelDocument {
                 name: run.environment.kernel.release.clone(),
-                end: if run.complete { MachineEnd::Completed } else { MachineEnd::Interrupted },
+                end: match (run.complete, run.totals.enough_failed) {
+                    (true, _) => MachineEnd::Completed,
+                    (false, true) => MachineEnd::EnoughFailed,
+                    (false, false) => MachineEnd::Interrupted,
+                },
                 machine: None,
                 complaints: vec![],
                 missing: vec![],

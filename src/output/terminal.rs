@@ -226,6 +226,9 @@ impl<W: Write> Consumer for Terminal<W> {
             Ending::Interrupted { not_run } => {
                 let _ = writeln!(shown, "\nInterrupted; {not_run} not run.");
             }
+            Ending::EnoughFailed { not_run } => {
+                let _ = writeln!(shown, "\nStopped by --max-fail; {not_run} not run.");
+            }
             Ending::NoLab { why, not_run } => {
                 let _ = writeln!(shown, "\n{why}; {not_run} not run.");
             }

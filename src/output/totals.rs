@@ -29,6 +29,9 @@ pub struct Totals {
     pub not_run: usize,
     /// Ctrl-C.
     pub interrupted: bool,
+    /// As many had failed as --max-fail allows: the rest was not begun.
+    #[serde(default)]
+    pub enough_failed: bool,
     /// The machine stopped giving labs.
     pub no_lab: bool,
 }
@@ -56,6 +59,10 @@ impl Totals {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
                 self.interrupted = true;
+                self.not_run = *not_run;
+            }
+            Ending::EnoughFailed { not_run } => {
+                self.enough_failed = true;
                 self.not_run = *not_run;
             }
             Ending::NoLab { not_run, .. } => {

@@ -7,16 +7,20 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use harness::fault_injection;
+use nix::sys::signal::Signal;
 
 use crate::kernels::Kernels;
 use crate::matrix::{document, ends, matrix};
-use crate::support::{Ended, interrupt, mark, run, sockmig, until_within};
+use crate::support::{Ended, mark, run, signal, sockmig, until_within};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
     ("broken/killed_from_outside", Needs::Two, killed_from_outside),
     ("broken/nothing_outlives_a_killed_sockmig", Needs::Machine, nothing_outlives_sockmig),
-    ("broken/interrupted_shows_what_there_was", Needs::Two, interrupted_shows_what_there_was),
+    ("broken/ctrl_c_shows_what_there_was", Needs::Two, ctrl_c_shows_what_there_was),
+    ("broken/sigterm_shows_what_there_was", Needs::Two, sigterm_shows_what_there_was),
+    ("broken/killed_keeps_what_is_complete", Needs::Two, killed_keeps_what_is_complete),
+    ("broken/enough_have_failed", Needs::Two, enough_have_failed),
     ("broken/too_little_memory", Needs::Two, too_little_memory),
     ("broken/what_is_no_kernel", Needs::Elf, what_is_no_kernel),
     ("broken/a_port_that_sends_garbage", Needs::Kernel, a_port_that_sends_garbage),
@@ -82,21 +86,40 @@ fn nothing_outlives_sockmig(kernels: &Kernels) {
     assert_eq!(left(), 0, "what was in it is of no use to anybody");
 }
 
-fn interrupted_shows_what_there_was(kernels: &Kernels) {
+fn ctrl_c_shows_what_there_was(kernels: &Kernels) {
+    interrupted_shows_what_there_was(kernels, Signal::SIGINT);
+}
+
+/// As `timeout` and CI systems end what takes too long.
+fn sigterm_shows_what_there_was(kernels: &Kernels) {
+    interrupted_shows_what_there_was(kernels, Signal::SIGTERM);
+}
+
+fn interrupted_shows_what_there_was(kernels: &Kernels, by: Signal) {
     let two = kernels.two();
     let place = tempfile::tempdir().expect("a directory");
     let (out, temporary) = (place.path().join("out"), place.path().join("tmp"));
     fs::create_dir(&temporary).expect("mkdir");
     let mut command = matrix(&two, &MANY);
+    let junit = place.path().join("junit.xml");
+    command.arg("--junit").arg(&junit);
     let marked = mark(command.arg("--out").arg(&out).env("TMPDIR", &temporary));
     let child = command.spawn().expect("spawned");
     a_case_ended(&out, two[0]);
-    interrupt(&child);
+    assert!(signal(by, child.id()), "{by} could not be sent");
     let ended = end(child);
     assert_eq!(ended.code, Some(130), "{ended}");
     let document = document(&out.join("matrix.json"));
     assert_eq!(document["complete"], false);
     assert_eq!(ends(&document)[two[0]], "interrupted");
+    let ran = document["kernels"][0]["run"]["cases"].as_array().expect("cases").len();
+    let tests = document["cases"].as_array().expect("cases").len();
+    let junit = fs::read_to_string(&junit).expect("JUnit's XML");
+    assert!(
+        ran > 0 && junit.contains(&format!("name=\"{}\" tests=\"{}\"", two[0], tests + 1)),
+        "{junit}"
+    );
+    assert!(junit.contains("type=\"not-run\""), "{junit}");
     for words in [&format!("{}  interrupted", two[0]), " ok", "Interrupted: this is not everything"]
     {
         assert!(ended.stdout.contains(words), "`{words}`: {ended}");
@@ -104,6 +127,51 @@ fn interrupted_shows_what_there_was(kernels: &Kernels) {
     assert!(!ended.stdout.contains("error"), "nothing broke: {ended}");
     marked.assert_gone();
     assert_eq!(fs::read_dir(&temporary).expect("it is there").count(), 0, "nothing is left");
+}
+
+/// Nobody can do anything about SIGKILL: what was complete before is there.
+fn killed_keeps_what_is_complete(kernels: &Kernels) {
+    let [first, second] = kernels.two();
+    let place = tempfile::tempdir().expect("a directory");
+    let out = place.path().join("out");
+    let mut command = matrix(&[first, second], &["--jobs", "1", "quiz1/v4", "wake-up"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let marked = mark(command.arg("--out").arg(&out).env("TMPDIR", place.path()));
+    let mut child = command.spawn().expect("spawned");
+    let file = out.join("matrix.json");
+    let (limit, pause) = (Duration::from_secs(180), Duration::from_millis(10));
+    until_within(limit, pause, "the first kernel's results", || file.exists().then_some(()));
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    marked.assert_gone();
+    let document = document(&file);
+    assert_eq!(document["complete"], false);
+    assert_eq!(ends(&document), BTreeMap::from([(first, "completed")]));
+}
+
+/// A case that is killed too early counts; nothing is begun after it, on no kernel.
+fn enough_have_failed(kernels: &Kernels) {
+    // An old one has no migration, and skips the case.
+    let [second, first] = kernels.two();
+    let two = [first, second];
+    let place = tempfile::tempdir().expect("a directory");
+    let (out, junit) = (place.path().join("out"), place.path().join("junit.xml"));
+    // They wait for three seconds.
+    let line = ["--jobs", "1", "--deadline", "1", "--fail-fast", "timer/chain"];
+    let mut command = matrix(&two, &line);
+    let ended = run(command.arg("--out").arg(&out).arg("--junit").arg(&junit));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    let document = document(&out.join("matrix.json"));
+    let stopped = BTreeMap::from([(first, "enough-failed"), (second, "enough-failed")]);
+    assert_eq!(ends(&document), stopped);
+    let run = &document["kernels"][0]["run"];
+    assert_eq!(run["totals"]["errors"], 1, "{run:#}");
+    assert_eq!(run["totals"]["enough_failed"], true, "{run:#}");
+    assert!(run["totals"]["not_run"].as_u64().is_some_and(|count| count > 0), "{run:#}");
+    assert!(document["kernels"][1]["run"].is_null(), "{document:#}");
+    assert!(flat(&ended).contains("stopped: enough cases have failed (--max-fail)"), "{ended}");
+    let junit = fs::read_to_string(junit).expect("JUnit's XML");
+    assert!(junit.contains("not run: stopped"), "{junit}");
 }
 
 fn too_little_memory(kernels: &Kernels) {

@@ -55,7 +55,7 @@ fn in_shell(line: &str) -> Vec<Vec<String>> {
         let before = rest[..at].chars().next_back();
         let is_command = before.is_none_or(|letter| " '/(".contains(letter));
         rest = &rest[at + "sockmig ".len()..];
-        let end = rest.find(['\'', '"', ';', '|', '&', '>', '`']).unwrap_or(rest.len());
+        let end = rest.find(['\'', '"', ';', '|', '&', '>', '`', '#']).unwrap_or(rest.len());
         if is_command {
             found.push(rest[..end].split_whitespace().map(str::to_owned).collect());
         }

@@ -18,9 +18,17 @@ pub fn check(command: &str, lines: &[&str]) -> Result<(), String> {
     parse(&arguments.split_whitespace().collect::<Vec<_>>())?;
     match arguments.split_whitespace().next() {
         Some("reload") => {
+            let (lines, words) = match lines.iter().position(|line| line.is_empty()) {
+                Some(end) => (&lines[..end], &lines[end + 1..]),
+                None => (lines, &[][..]),
+            };
             let rows = table(lines)?;
             has_columns_of_today(&rows[0])?;
-            if rows[0][0] == "strategy" { strategies_exist(&rows[1..]) } else { Ok(()) }
+            if rows[0][0] != "strategy" {
+                return Ok(());
+            }
+            strategies_exist(&rows[1..], &servers_of_files(arguments))?;
+            in_words(words, &rows[1..])
         }
         Some("matrix") => matrix(lines),
         _ => Err(format!("nobody knows the form of what `{command}` prints")),
@@ -53,10 +61,35 @@ fn has_columns_of_today(head: &[String]) -> Result<(), String> {
     }
 }
 
-fn strategies_exist(rows: &[Vec<String>]) -> Result<(), String> {
+/// How servers are called that files describe: by the file's name.
+fn servers_of_files(arguments: &str) -> Vec<&str> {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let named = words.windows(2).filter(|pair| pair[0] == "--server");
+    named.map(|pair| pair[1].strip_suffix(".toml").unwrap_or(pair[1])).collect()
+}
+
+/// Below the table there may be what it says in words: a sentence for each row.
+fn in_words(lines: &[&str], rows: &[Vec<String>]) -> Result<(), String> {
+    let [heading, sentences @ ..] = lines else { return Ok(()) };
+    let begins = |line: &&&str| line.starts_with("  ") && !line.starts_with("    ");
+    let begun: Vec<&&str> = sentences.iter().filter(begins).collect();
+    let is_of = |(line, row): (&&&str, &Vec<String>)| {
+        line.trim_start().starts_with(&format!("{} {}: ", row[0], row[1]))
+    };
+    let fits = begun.len() == rows.len() && begun.iter().zip(rows).all(is_of);
+    match *heading == "In words" && fits {
+        true => Ok(()),
+        false => Err(format!("not a sentence for each row:\n{}", lines.join("\n"))),
+    }
+}
+
+fn strategies_exist(rows: &[Vec<String>], others: &[&str]) -> Result<(), String> {
     let listed = run(&mut sockmig(&["reload", "--list"])).stdout;
-    let names: Vec<&str> =
-        listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .chain(others.iter().copied())
+        .collect();
     match rows.iter().find(|row| !names.contains(&row[0].as_str())) {
         Some(row) => Err(format!("there is no strategy {}", row[0])),
         None => Ok(()),

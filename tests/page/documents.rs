@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,18 +14,35 @@ pub const HOSTILE: &str = "<script>document.title='taken'</script>\"'&<img src=x
 fn sockmig(arguments: &[&str]) {
     let ended = Command::new(env!("CARGO_BIN_EXE_sockmig")).args(arguments).output();
     let ended = ended.expect("the command can be started");
-    // 1: this machine's kernel deviates, which is not this test's matter.
+    // 1: this machine's kernel deviates, which is not this program's matter.
     let fine = ended.status.code().is_some_and(|code| code <= 1);
     assert!(fine, "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A directory with `run/run.json` of every case, made once for all tests of this program.
+pub fn every_case() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("every-case");
+        // What an earlier run of the tests has left.
+        let _ = std::fs::remove_dir_all(&place);
+        std::fs::create_dir_all(&place).expect("a directory");
+        run_into(&place, &[]);
+        place
+    })
 }
 
 /// A directory with `run.json` of these cases, and their captures.
 pub fn run(ids: &[&str]) -> TempDir {
     let place = tempfile::tempdir().expect("a directory");
-    let out = place.path().join("run");
+    run_into(place.path(), ids);
+    place
+}
+
+fn run_into(place: &Path, ids: &[&str]) {
+    let out = place.join("run");
     let out = out.to_str().expect("a path");
     sockmig(&[&["run", "--out", out], ids].concat());
-    place
 }
 
 /// The page of documents in a directory.

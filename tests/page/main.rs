@@ -1,11 +1,13 @@
-//! The page in a real browser: nothing sticks out, nothing complains, nothing is fetched,
-//! and everybody can read it. Pictures are kept in `target/tmp`, to be looked at.
+//! What is drawn. Ladders say what the kernel showed. The page, in a real browser: nothing sticks
+//! out, nothing complains, nothing is fetched, and everybody can read it. Pictures are kept in
+//! `target/tmp`, to be looked at.
 //!
-//! Wants Chromium, and for the accessibility test axe-core's `axe.min.js` in
-//! `$SOCKMIG_AXE`. Without them the tests are ignored, and say so.
+//! The browser is Chromium; accessibility is tested with axe-core's `axe.min.js` in
+//! `$SOCKMIG_AXE`. Without them the tests that want them are ignored, and say so.
 
 mod browser;
 mod documents;
+mod ladders;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -41,12 +43,14 @@ fn main() {
     let plain = missing(program.as_ref(), Some(&any));
     let tool = missing(program.as_ref(), axe.as_ref());
     let trials = vec![
+        trial("ladders_say_what_the_kernel_showed", None, |_, _| ladders::as_the_kernel_showed()),
         trial("every_view_of_the_page_is_whole_and_quiet", plain, views::whole_and_quiet),
         trial("the_page_is_whole_without_its_script", plain, views::without_script),
         trial("filters_and_links_open_what_they_are_asked_for", plain, views::filters_and_links),
         trial("fifteen_kernels_and_every_case_fit", plain, views::fifteen_kernels),
         trial("nothing_is_hard_to_read", plain, views::contrast_of_ladders),
-        trial("axe_finds_nothing", tool, views::accessible),
+        trial("axe_finds_nothing_when_wide", tool, views::accessible_when_wide),
+        trial("axe_finds_nothing_on_a_dark_phone", tool, views::accessible_on_a_dark_phone),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }

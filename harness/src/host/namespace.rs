@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::host::holders::pids;
 use crate::host::listeners::{self, ListenerEntry, RequestAddress};
 use crate::net::sysctl;
@@ -108,6 +108,43 @@ pub enum NoNamespace {
     },
 }
 
+/// Why a network namespace could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoLook {
+    /// The kernel does not list TCP sockets: it is built without `CONFIG_INET_TCP_DIAG`, or its
+    /// module for that cannot be loaded.
+    NoTcpDiag,
+    /// It refused a call.
+    #[serde(untagged)]
+    Refused(Refusal),
+}
+
+impl From<Refusal> for NoLook {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for NoLook {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl NoLook {
+    /// What the answer to a call of sock_diag means: it says ENOENT where nobody lists TCP
+    /// sockets, and the call for a socket EPROTONOSUPPORT where nobody lists any.
+    fn of_sock_diag(error: Error) -> Self {
+        match Refusal::from(error) {
+            refusal if matches!(refusal.errno(), Some(Errno::ENOENT | Errno::EPROTONOSUPPORT)) => {
+                Self::NoTcpDiag
+            }
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
 /// Every namespace that could be found.
 #[derive(Debug)]
 pub struct AllNamespaces {
@@ -202,19 +239,19 @@ impl NetworkNamespace {
     ///
     /// # Errors
     /// This user may not enter it, or the kernel has no sock_diag for TCP.
-    pub fn look(&self) -> Result<NamespaceLook, Refusal> {
+    pub fn look(&self) -> Result<NamespaceLook, NoLook> {
         if Self::this()?.id == self.id {
-            return Ok(NamespaceLook::here()?);
+            return NamespaceLook::here();
         }
         let entered = File::open(&self.file).call(|| format!("open({})", self.file.display()))?;
         let status = entered.metadata().call(|| format!("fstat({})", self.file.display()))?;
         // The id of a process that has ended may be another one's by now.
         if status.ino() != self.id {
-            return Err(Refusal::of(Errno::ENOENT));
+            return Err(Refusal::of(Errno::ENOENT).into());
         }
         subprocess::forked(|| {
             enter(&entered)?;
-            Ok(NamespaceLook::here()?)
+            NamespaceLook::here()
         })?
     }
 }
@@ -224,12 +261,12 @@ impl NamespaceLook {
     ///
     /// # Errors
     /// The kernel has no sock_diag for TCP, or `/proc` cannot be read.
-    fn here() -> Result<Self> {
+    fn here() -> Result<Self, NoLook> {
         let counters = Counters::read()?;
         let counter = |name: &&str| Some(((*name).to_owned(), counters.get(name)?));
         Ok(Self {
-            listeners: listeners::listeners()?,
-            requests: listeners::requests()?,
+            listeners: listeners::listeners().map_err(NoLook::of_sock_diag)?,
+            requests: listeners::requests().map_err(NoLook::of_sock_diag)?,
             migrate_req: sysctl::read(sysctl::MIGRATE_REQ).ok().and_then(|v| v.parse().ok()),
             counters: COUNTERS.iter().filter_map(counter).collect(),
         })
@@ -274,4 +311,30 @@ fn inode_of(path: &Path) -> io::Result<Option<u64>> {
     // SAFETY: an ioctl without an argument.
     let kind = unsafe { libc::ioctl(file.as_raw_fd(), GET_NSTYPE as _) };
     Ok((kind == libc::CLONE_NEWNET).then_some(status.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::no_module(Errno::ENOENT, NoLook::NoTcpDiag, r#""no-tcp-diag""#)]
+    #[case::no_sock_diag(Errno::EPROTONOSUPPORT, NoLook::NoTcpDiag, r#""no-tcp-diag""#)]
+    #[case::forbidden(
+        Errno::EPERM,
+        NoLook::Refused(Refusal::Errno { call: Some("send()".into()), errno: Errno::EPERM }),
+        r#"{"call":"send()","errno":"EPERM"}"#
+    )]
+    fn who_lists_no_tcp_sockets_is_not_just_refused(
+        #[case] errno: Errno,
+        #[case] wanted: NoLook,
+        #[case] written: &str,
+    ) {
+        let error = Error::Call { call: "send()".into(), source: errno.into() };
+        let no_look = NoLook::of_sock_diag(error);
+        assert_eq!(no_look, wanted);
+        assert_eq!(serde_json::to_string(&no_look).expect("JSON"), written);
+        assert_eq!(serde_json::from_str::<NoLook>(written).expect("a reason"), no_look);
+    }
 }

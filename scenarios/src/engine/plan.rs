@@ -6,6 +6,7 @@ use std::time::Duration;
 use harness::wait;
 
 use crate::case::Selected;
+use crate::engine::failure_limit::FailureLimit;
 use crate::engine::requirement::Patience;
 use crate::judge::builtin::builtin;
 use crate::judge::known::KnownList;
@@ -22,6 +23,8 @@ pub struct RunPlan {
     pub waiting: usize,
     /// When a case hangs; [`default_deadline`] if nobody says.
     pub deadline: Option<Duration>,
+    /// When no more cases are begun, although some are left.
+    pub failure_limit: Option<FailureLimit>,
     /// Which timers are waited for.
     pub patience: Patience,
     /// What is known to differ by kernel. A user's list is read once, for the whole program.
@@ -37,6 +40,7 @@ impl Default for RunPlan {
             jobs,
             waiting: waiting_for_timers(jobs),
             deadline: None,
+            failure_limit: None,
             patience: Patience::of_environment(),
             known: builtin(),
         }

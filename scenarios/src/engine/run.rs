@@ -13,6 +13,7 @@ use harness::process::{Broken, Labs};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Selected;
+use crate::engine::failure_limit::FailureCount;
 use crate::engine::once::run_once;
 use crate::engine::outcome::Outcome;
 use crate::engine::plan::RunPlan;
@@ -53,6 +54,11 @@ pub enum Ending {
         /// How many.
         not_run: usize,
     },
+    /// As many failures as the plan allows; the rest was not begun.
+    EnoughFailed {
+        /// How many.
+        not_run: usize,
+    },
     /// The machine stopped giving labs.
     NoLab {
         /// Why.
@@ -74,8 +80,10 @@ pub fn run(
     listen: impl FnMut(Event),
 ) {
     let queues = Queues::new(selection, plan);
+    let failures = FailureCount::up_to(plan.failure_limit);
     let work = Work {
         queues: &queues,
+        failures: &failures,
         jobs: plan.jobs,
         waiting: plan.waiting,
         id: &|task| selection[task.index].id(),
@@ -95,14 +103,16 @@ pub fn run(
         Some(Broken::Namespaces(why)) if !interrupt::caught() => {
             Ending::NoLab { why: why.to_string(), not_run }
         }
-        _ if not_run > 0 => Ending::Interrupted { not_run },
-        _ => Ending::Complete,
+        _ if not_run == 0 => Ending::Complete,
+        _ if failures.is_reached() && !interrupt::caught() => Ending::EnoughFailed { not_run },
+        _ => Ending::Interrupted { not_run },
     }));
 }
 
 /// What is to be done, and how.
 struct Work<'w> {
     queues: &'w Queues,
+    failures: &'w FailureCount,
     jobs: usize,
     waiting: usize,
     id: &'w (dyn Fn(&Task) -> String + Sync),
@@ -232,7 +242,13 @@ impl Work<'_> {
                 outcome = (self.run)(task);
             }
             match outcome {
-                Ok(outcome) => report(Progress::Finished(task.place, Box::new(outcome))),
+                Ok(outcome) => {
+                    self.failures.count(&outcome.verdict);
+                    if self.failures.is_reached() {
+                        self.queues.stop();
+                    }
+                    report(Progress::Finished(task.place, Box::new(outcome)));
+                }
                 Err(Broken::Exhausted { of, call }) => {
                     queue.put_back(&taken);
                     return Err(Stop::Lacks(of, call));
@@ -312,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::catalogue;
+    use crate::engine::failure_limit::{Counted, FailureLimit};
     use crate::engine::outcome::Observed;
     use crate::judge::Verdict;
 
@@ -339,11 +356,22 @@ mod tests {
         run: &(dyn Fn(&Task) -> Result<Outcome, Broken> + Sync),
         until_nothing_is_left: &(dyn Fn() + Sync),
     ) -> (Vec<Event>, usize, Option<Broken>) {
+        heard_up_to(None, jobs, run, until_nothing_is_left)
+    }
+
+    fn heard_up_to(
+        limit: Option<FailureLimit>,
+        jobs: usize,
+        run: &(dyn Fn(&Task) -> Result<Outcome, Broken> + Sync),
+        until_nothing_is_left: &(dyn Fn() + Sync),
+    ) -> (Vec<Event>, usize, Option<Broken>) {
         let selection = &catalogue::all()[..TASKS];
         let plan = RunPlan { jobs, waiting: jobs, ..RunPlan::default() };
         let queues = Queues::new(selection, plan);
         let id = &|task: &Task| task.index.to_string();
-        let work = Work { queues: &queues, jobs, waiting: jobs, id, run, until_nothing_is_left };
+        let failures = &FailureCount::up_to(limit);
+        let queues = &queues;
+        let work = Work { queues, failures, jobs, waiting: jobs, id, run, until_nothing_is_left };
         let mut events = vec![];
         let mut listener = InOrder::new(|event| events.push(event));
         let stopped = work.do_all(&mut listener);
@@ -401,6 +429,29 @@ mod tests {
             let (events, finished, stopped) = heard(jobs, &|_| Err(no_room()), &|| ());
             assert_eq!((finished, stopped, lacking(&events)), (0, Some(no_room()), Some(0)));
         }
+    }
+
+    #[test]
+    fn when_enough_have_failed_nothing_more_is_begun() {
+        let failed = |task: &Task| Outcome {
+            verdict: Verdict::Fail { mismatches: vec![] },
+            ..outcome(task)
+        };
+        let limit = Some(FailureLimit::first(Counted::Failures));
+        let (events, finished, stopped) = heard_up_to(
+            limit,
+            1,
+            &|task| Ok(if task.index == 2 { failed(task) } else { outcome(task) }),
+            &|| (),
+        );
+        assert!(stopped.is_none(), "{stopped:?}");
+        assert_eq!((finished, ids(&events)), (3, ["0", "1", "2"].map(str::to_owned).to_vec()));
+        // Several at a time each finish what they have begun.
+        let (events, finished, _) = heard_up_to(limit, 4, &|task| Ok(failed(task)), &|| ());
+        let threads = 4 + 4;
+        assert!((1..=threads).contains(&finished), "{finished}");
+        let started = events.iter().filter(|event| matches!(event, Event::Started { .. }));
+        assert_eq!((started.count(), ids(&events).len()), (finished, finished));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use harness::host::holders::HolderProcess;
-use harness::host::namespace::NamespaceName;
+use harness::host::namespace::{NamespaceName, NoLook};
 use harness::host::options::ListenerOptions;
 use harness::host::programs::ReuseportProgram;
+use harness::host::service::Service;
 use harness::refusal::Refusal;
 use scenarios::judge::VersionSays;
 use serde::Serialize;
@@ -82,7 +83,7 @@ pub struct UnseenNamespace {
     /// How it is called.
     pub name: NamespaceName,
     /// Why.
-    pub why: Refusal,
+    pub why: NoLook,
 }
 
 /// A network namespace.
@@ -94,10 +95,18 @@ pub struct NamespaceDocument {
     pub name: NamespaceName,
     /// `net.ipv4.tcp_migrate_req`; none where the kernel has no such setting.
     pub tcp_migrate_req: Option<u8>,
+    /// Nobody in it can change the setting: `/proc/sys` is mounted read-only there, as in most
+    /// containers.
+    pub settings_read_only: bool,
+    /// The container whose namespace it is, as far as that is known.
+    pub container: Option<Service>,
     /// How many listeners it has, at all ports.
     pub listeners: usize,
     /// How many ports have one listener.
     pub single_ports: usize,
+    /// Those of them whose listener has `SO_REUSEPORT`, as far as that is visible: at a reload,
+    /// another one may join it before it closes.
+    pub single_reuseport: Vec<SinglePortDocument>,
     /// Its counters since it was made, by the kernel's names.
     pub counters: BTreeMap<String, i64>,
     /// The ports with more than one listener.
@@ -117,6 +126,17 @@ pub struct PortDocument {
     pub groups: Vec<GroupDocument>,
     /// Those that look like one.
     pub look_alikes: Vec<LookAlikeDocument>,
+}
+
+/// A port with one listener, which others could join.
+#[derive(Debug, Clone, Serialize)]
+pub struct SinglePortDocument {
+    /// The port.
+    pub port: u16,
+    /// The processes that have the listener open, as far as they are visible.
+    pub holders: Vec<HolderProcess>,
+    /// What happens to its connections if another listener joins its group, and it closes then.
+    pub close_after_another_joined: CloseEffect,
 }
 
 /// Listeners that are one group.

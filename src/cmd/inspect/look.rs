@@ -9,6 +9,8 @@ use harness::host::modules;
 use harness::host::namespace::{NamespaceLook, NamespaceName, NetworkNamespace};
 use harness::host::options::ListenerOptions;
 use harness::host::programs::{self, ReuseportProgram};
+use harness::host::service::Service;
+use harness::net::sysctl;
 use harness::refusal::Refusal;
 use harness::{Errno, kernel};
 
@@ -16,7 +18,7 @@ use crate::cmd::inspect::advice::advice;
 use crate::cmd::inspect::document::{
     CloseEffect, GroupDocument, InspectDocument, KernelDocument, LookAlikeDocument, LossReason,
     MemberDocument, MigrationSupport, NamespaceDocument, NotVisible, PortDocument, SCHEMA,
-    UnseenNamespace,
+    SinglePortDocument, UnseenNamespace,
 };
 use crate::cmd::inspect::grouping::{self, Group, Port};
 use crate::cmd::inspect::known::{self, Features};
@@ -44,13 +46,16 @@ pub fn look(targets: &Targets) -> harness::Result<InspectDocument> {
     }
     let ports: Vec<Vec<Port<'_>>> =
         looks.iter().map(|(_, look)| grouping::ports(&look.listeners, &look.requests)).collect();
-    let shared = |port: &&Port<'_>| port.listeners() > 1;
-    let wanted = ports.iter().flatten().filter(shared).flat_map(members).map(|l| l.inode);
+    let wanted = ports.iter().flatten().flat_map(members).map(|l| l.inode);
     let holders = Holders::of(&wanted.collect())?;
     not_visible.processes = holders.hidden;
     let migration = support(looks.first().map(|(_, look)| look));
-    let options = options(ports.iter().flatten().filter(shared).flat_map(members), &holders);
-    let seen = Seen { holders: &holders, options: &options, migration };
+    let options = options(ports.iter().flatten().flat_map(members), &holders);
+    let own = OwnPlace {
+        service: Service::of(std::process::id()),
+        settings_read_only: sysctl::are_read_only(),
+    };
+    let seen = Seen { holders: &holders, options: &options, migration, own };
     let namespaces = looks
         .iter()
         .zip(&ports)
@@ -100,6 +105,29 @@ pub struct Seen<'s> {
     pub options: &'s HashMap<u64, Result<ListenerOptions, Refusal>>,
     /// What the kernel makes of the setting.
     pub migration: MigrationSupport,
+    /// Where this process runs.
+    pub own: OwnPlace,
+}
+
+/// Where this process runs, which is asked about its own network namespace.
+#[derive(Debug, Clone, Default)]
+pub struct OwnPlace {
+    /// Its unit or container, if its control group shows one.
+    pub service: Option<Service>,
+    /// `/proc/sys` is mounted read-only here.
+    pub settings_read_only: bool,
+}
+
+/// The container whose namespace it is. Of this process's own namespace that is the one that
+/// this process runs in: another one there has the machine's network.
+fn container(name: &NamespaceName, ports: &[PortDocument], own: &OwnPlace) -> Option<Service> {
+    let members = ports.iter().flat_map(|p| &p.groups).flat_map(|g| &g.members);
+    let mut services = members.flat_map(|m| &m.holders).filter_map(|h| h.service.as_ref());
+    let is_container = |service: &&Service| matches!(service, Service::Container { .. });
+    match name {
+        NamespaceName::This => own.service.as_ref().filter(is_container).cloned(),
+        _ => services.find(is_container).cloned(),
+    }
 }
 
 /// A namespace, by its id and name, without the kernel's known bugs.
@@ -110,19 +138,40 @@ pub fn namespace_document(
     seen: &Seen<'_>,
 ) -> NamespaceDocument {
     let shared: Vec<&Port<'_>> = ports.iter().filter(|port| port.listeners() > 1).collect();
+    let single = ports.iter().filter(|port| port.listeners() == 1);
+    let single_reuseport: Vec<SinglePortDocument> =
+        single.filter_map(|port| single_reuseport(port, seen, look.migrate_req)).collect();
     let documents: Vec<PortDocument> =
         shared.iter().map(|port| port_document(port, seen, look.migrate_req)).collect();
     NamespaceDocument {
         id,
+        settings_read_only: seen.own.settings_read_only && name == NamespaceName::This,
+        container: container(&name, &documents, &seen.own),
         name,
         tcp_migrate_req: look.migrate_req,
         listeners: look.listeners.len(),
         single_ports: ports.len() - shared.len(),
         counters: look.counters.clone(),
         known_bugs: vec![],
-        advice: advice(&documents),
+        advice: advice(&documents, &single_reuseport),
+        single_reuseport,
         ports: documents,
     }
+}
+
+/// The only listener of a port, if it is known to have `SO_REUSEPORT`.
+fn single_reuseport(
+    port: &Port<'_>,
+    seen: &Seen<'_>,
+    setting: Option<u8>,
+) -> Option<SinglePortDocument> {
+    let listener = members(port).into_iter().next()?;
+    let options = seen.options.get(&listener.inode)?.as_ref().ok()?;
+    (options.get("SO_REUSEPORT") == Some("1")).then(|| SinglePortDocument {
+        port: port.port,
+        holders: held_by(listener, seen.holders),
+        close_after_another_joined: effect(2, seen.migration, setting),
+    })
 }
 
 fn members<'l>(port: &Port<'l>) -> Vec<&'l ListenerEntry> {

@@ -5,19 +5,21 @@ use std::net::IpAddr;
 
 use harness::host::holders::{HeldDescriptor, HolderProcess, Holders};
 use harness::host::listeners::{ListenerEntry, RequestAddress, SocketFamily};
-use harness::host::namespace::{NamespaceLook, NamespaceName};
+use harness::host::namespace::{NamespaceLook, NamespaceName, NoLook};
 use harness::host::options::ListenerOptions;
 use harness::host::service::Service;
 use harness::kernel::Base;
 use harness::kernel::base::NoBase;
+use rstest::rstest;
 use scenarios::judge::VersionSays;
 
 use crate::cmd::inspect::document::{
     BugDocument, InspectDocument, KernelDocument, MigrationSupport, NotVisible, SCHEMA,
+    UnseenNamespace,
 };
 use crate::cmd::inspect::known::{self, Features};
-use crate::cmd::inspect::look::{Seen, namespace_document};
-use crate::cmd::inspect::{check, grouping, text, watch};
+use crate::cmd::inspect::look::{OwnPlace, Seen, namespace_document};
+use crate::cmd::inspect::{check, grouping, text, watch, words};
 use crate::style::Style;
 
 const WORKERS: u32 = 8;
@@ -87,10 +89,31 @@ fn document(
     holders: &Holders,
     migration: MigrationSupport,
 ) -> InspectDocument {
+    document_in(OwnPlace::default(), look, holders, migration)
+}
+
+/// The same, where this process runs there.
+fn document_in(
+    own: OwnPlace,
+    look: &NamespaceLook,
+    holders: &Holders,
+    migration: MigrationSupport,
+) -> InspectDocument {
+    document_with(&ListenerOptions::default(), own, look, holders, migration)
+}
+
+/// The same, where all have these options.
+fn document_with(
+    alike: &ListenerOptions,
+    own: OwnPlace,
+    look: &NamespaceLook,
+    holders: &Holders,
+    migration: MigrationSupport,
+) -> InspectDocument {
     let options: HashMap<u64, _> =
-        look.listeners.iter().map(|it| (it.inode, Ok(ListenerOptions::default()))).collect();
+        look.listeners.iter().map(|it| (it.inode, Ok(alike.clone()))).collect();
     let ports = grouping::ports(&look.listeners, &look.requests);
-    let seen = Seen { holders, options: &options, migration };
+    let seen = Seen { holders, options: &options, migration, own };
     let namespace = namespace_document((4_026_531_840, NamespaceName::This), look, &ports, &seen);
     InspectDocument {
         schema: SCHEMA,
@@ -145,11 +168,7 @@ fn apache_with_two_buckets_in_a_container() {
     look.migrate_req = Some(1);
     for process in holders.processes.values_mut() {
         process.name = "apache2".into();
-        process.service = Some(Service::Container {
-            runtime: "docker".into(),
-            id: "4f0c9b1a77d2".repeat(6),
-            pod: false,
-        });
+        process.service = Some(docker());
     }
     let found = document(&look, &holders, MigrationSupport::Works);
     insta::assert_snapshot!("inspect_apache", shown(&found));
@@ -184,6 +203,38 @@ fn a_bug_that_the_version_does_not_show_is_possible() {
     );
 }
 
+/// HAProxy and Caddy have one listener, until a reload opens another one.
+#[rstest]
+#[case::off(
+    0,
+    "since that has SO_REUSEPORT: port 443 (nginx). Then connections of the old one are lost all \
+     the same: net.ipv4.tcp_migrate_req is 0.",
+    true
+)]
+#[case::on(
+    1,
+    "since that has SO_REUSEPORT: port 443 (nginx). Then the new one takes over what the old one \
+     has.",
+    false
+)]
+fn who_has_one_listener_may_have_two_at_a_reload(
+    #[case] setting: u8,
+    #[case] wanted: &str,
+    #[case] is_to_turn_on: bool,
+) {
+    let (mut look, holders) = nginx();
+    look.listeners.truncate(1);
+    look.migrate_req = Some(setting);
+    let alike = ListenerOptions(BTreeMap::from([("SO_REUSEPORT".into(), "1".into())]));
+    let found =
+        document_with(&alike, OwnPlace::default(), &look, &holders, MigrationSupport::Works);
+    let text = shown(&found);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(wanted), "{text}");
+    assert_eq!(words.contains("At port 443, let the kernel move connections"), is_to_turn_on);
+    assert_eq!(check::line(&found).0, check::CheckState::Ok, "nothing is wrong now");
+}
+
 #[test]
 fn an_old_kernel_is_told_to_pass_listeners() {
     let (mut look, holders) = nginx();
@@ -200,15 +251,96 @@ fn an_old_kernel_is_told_to_pass_listeners() {
     assert!(!text.contains("sysctl -w"), "{text}");
 }
 
-#[test]
-fn a_reload_that_closes_two_of_eight_is_one_line() {
-    let (before, _) = nginx();
+fn docker() -> Service {
+    Service::Container { runtime: "docker".into(), id: "4f0c9b1a77d2".repeat(6), pod: false }
+}
+
+/// Who has the machine's network gets the machine's setting, and in a container nobody writes
+/// `/proc/sys`.
+#[rstest]
+#[case::on_the_machine(None, false, &["sysctl -w", "/etc/sysctl.d"], &["docker", "not from"])]
+#[case::in_the_container(Some(docker()), false, &["sysctl -w", "docker run --sysctl"], &["sysctl.d"])]
+#[case::read_only(
+    Some(docker()),
+    true,
+    &["not from in here: /proc/sys is read-only", "docker run --sysctl", "start it without that"],
+    &["sysctl -w", "sysctl.d"]
+)]
+#[case::read_only_and_unnamed(
+    None,
+    true,
+    &["not from in here", "among the sysctls that the container is started with"],
+    &["sysctl -w", "docker", "sysctl.d"]
+)]
+fn a_setting_is_made_where_it_can_be(
+    #[case] service: Option<Service>,
+    #[case] settings_read_only: bool,
+    #[case] says: &[&str],
+    #[case] is_silent_about: &[&str],
+) {
+    let (look, mut holders) = nginx();
+    holders.processes.values_mut().for_each(|process| process.service = Some(docker()));
+    let own = OwnPlace { service, settings_read_only };
+    let text = shown(&document_in(own, &look, &holders, MigrationSupport::Works));
+    let (_, advice) = text.split_once("What to do").expect("advice");
+    for words in says {
+        assert!(advice.contains(words), "{words}: {text}");
+    }
+    for words in is_silent_about {
+        assert!(!advice.contains(words), "{words}: {text}");
+    }
+}
+
+/// What a watch says of two of eight listeners that closed, with this setting, these counts of
+/// migrations, and this many that waited in each.
+#[rstest]
+#[case::moved(Some(1), 30, 0, 15, "30 connections moved, 0 lost")]
+#[case::some_moved_twice(Some(1), 45, 0, 15, "at most 45 connections moved, 0 lost")]
+#[case::one(Some(1), 1, 0, 0, "1 connection moved, 0 lost")]
+#[case::nothing_was_there(Some(1), 0, 0, 0, "0 connections moved, 0 lost")]
+#[case::some_were_lost(Some(1), 28, 2, 15, "28 connections moved, 2 lost")]
+#[case::not_one_group(Some(1), 0, 0, 3, "0 connections moved, 6 waited in their queues")]
+#[case::off(
+    Some(0),
+    0,
+    0,
+    3,
+    "0 connections moved (net.ipv4.tcp_migrate_req is 0), 6 waited in their queues"
+)]
+#[case::by_a_program(Some(0), 6, 0, 3, "6 connections moved, 0 lost")]
+#[case::old(
+    None,
+    0,
+    0,
+    1,
+    "0 connections moved (this kernel moves none), 2 waited in their queues"
+)]
+fn a_reload_that_closes_two_of_eight_is_one_line(
+    #[case] setting: Option<u8>,
+    #[case] moved: i64,
+    #[case] failed: i64,
+    #[case] waiting: u32,
+    #[case] connections: &str,
+) {
+    let (mut before, _) = nginx();
+    before.listeners.iter_mut().for_each(|listener| listener.waiting = waiting);
     let mut now = before.clone();
-    now.migrate_req = Some(1);
+    now.migrate_req = setting;
     now.listeners.drain(..2);
-    now.counters.insert("TCPMigrateReqSuccess".into(), 31);
+    now.counters.insert("TCPMigrateReqSuccess".into(), moved);
+    now.counters.insert("TCPMigrateReqFailure".into(), failed);
     let change = watch::changes(&before, &now, |_| "nginx".into());
-    let wanted = "nginx closed 2 of 8 listeners of :443; connections moved 31 times, 0 lost";
+    let wanted = format!("nginx closed 2 of 8 listeners of :443; {connections}");
     assert_eq!(watch::sentence(&change), wanted);
     assert_eq!(watch::changes(&now, &now, |_| String::new()).listeners, []);
+}
+
+#[test]
+fn a_kernel_that_lists_no_listeners_is_named() {
+    let unseen = UnseenNamespace { id: 1, name: NamespaceName::This, why: NoLook::NoTcpDiag };
+    assert_eq!(
+        words::cannot_look(&unseen),
+        "cannot look at this network namespace: the kernel does not list TCP listeners \
+         (CONFIG_INET_TCP_DIAG); where that is a module, `modprobe tcp_diag` as root loads it"
+    );
 }

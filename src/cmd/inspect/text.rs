@@ -103,9 +103,39 @@ impl Text<'_> {
                 "{ports} one listener: when {it} closes, what waits in its accept queue is reset."
             ));
         }
+        self.single_reuseport(it);
         self.counters(it);
         self.known_bugs(it);
         self.advice(it, found);
+    }
+
+    /// Ports with one listener that others may join at a reload.
+    fn single_reuseport(&mut self, it: &NamespaceDocument) {
+        let Some(first) = it.single_reuseport.first() else { return };
+        let mut by_server: Vec<(String, Vec<u16>)> = Vec::new();
+        for single in &it.single_reuseport {
+            let names = names(&single.holders);
+            match by_server.iter_mut().find(|(known, _)| *known == names) {
+                Some((_, ports)) => ports.push(single.port),
+                None => by_server.push((names, vec![single.port])),
+            }
+        }
+        let shown: Vec<String> = by_server
+            .iter()
+            .map(|(names, ports)| format!("{} ({names})", ports_in_words(ports)))
+            .collect();
+        self.line("");
+        self.paragraph(&format!(
+            "A reload may open another listener before the only one closes, since that has \
+             SO_REUSEPORT: {}. Then {}.",
+            shown.join(", "),
+            match first.close_after_another_joined {
+                CloseEffect::Moves | CloseEffect::Unknown =>
+                    "the new one takes over what the old one has".to_owned(),
+                CloseEffect::Loses { reason } =>
+                    format!("connections of the old one are lost all the same: {}", loss(reason)),
+            }
+        ));
     }
 
     fn port(&mut self, port: &PortDocument, found: &InspectDocument) {

@@ -27,14 +27,15 @@ pub fn commands(it: &NamespaceDocument, root: bool) -> Vec<(&'static str, String
             format!("nsenter --net={} ", printable(&path.display().to_string()))
         }
     };
-    let holders =
-        it.ports.iter().flat_map(|p| &p.groups).flat_map(|g| &g.members).flat_map(|m| &m.holders);
-    let container =
-        holders.filter_map(|holder| holder.service.as_ref()).find_map(|service| match service {
-            Service::Container { runtime, pod, .. } => Some((runtime.as_str(), *pod)),
-            Service::Unit { .. } => None,
-        });
-    let mut lines = vec![("now", format!("{enter}sysctl -w {SETTING}=1"))];
+    let container = match &it.container {
+        Some(Service::Container { runtime, pod, .. }) => Some((runtime.as_str(), *pod)),
+        // Of what a control group does not show, a read-only /proc/sys does.
+        Some(Service::Unit { .. }) | None => it.settings_read_only.then_some(("", false)),
+    };
+    let mut lines = match it.settings_read_only {
+        true => vec![("now", "not from in here: /proc/sys is read-only".into())],
+        false => vec![("now", format!("{enter}sysctl -w {SETTING}=1"))],
+    };
     match container {
         Some((_, true)) => {
             lines.push((
@@ -50,7 +51,13 @@ pub fn commands(it: &NamespaceDocument, root: bool) -> Vec<(&'static str, String
         }
         None => lines.push(("for good", "by what makes this namespace, each time".into())),
     }
-    lines.push(("back", format!("{enter}sysctl -w {SETTING}=0")));
+    lines.push((
+        "back",
+        match it.settings_read_only {
+            true => "start it without that".into(),
+            false => format!("{enter}sysctl -w {SETTING}=0"),
+        },
+    ));
     if container.is_none() && is_here {
         lines.push(("", format!("rm {FILE}")));
     }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::cli::{InspectArguments, InspectFormat};
 use crate::cmd::inspect::target::{NoTargets, Targets};
-use crate::cmd::inspect::words::{counted, names, namespace};
+use crate::cmd::inspect::words::{counted, names, namespace, no_look};
 use crate::exit::Exit;
 
 /// What happened in a namespace between two looks.
@@ -76,7 +76,8 @@ pub fn watch(
                 Ok(look) => look,
                 Err(why) if first && !arguments.all => {
                     let name = namespace(&target.name);
-                    return Err(io::Error::other(format!("cannot look at {name}: {why}")));
+                    let why = format!("cannot look at {name}: {}", no_look(&why));
+                    return Err(io::Error::other(why));
                 }
                 Err(_) => continue,
             };
@@ -271,19 +272,28 @@ pub fn sentence(change: &NamespaceChange) -> String {
     let (moved, failed) = (grown("TCPMigrateReqSuccess"), grown("TCPMigrateReqFailure"));
     let closed = change.listeners.iter().any(|it| it.closed > 0);
     let is_on = change.tcp_migrate_req.is_some_and(|value| value != 0);
-    if moved != 0 || failed != 0 || closed && is_on {
-        let closings: usize = change.listeners.iter().map(|it| it.closed).sum();
-        // Where several listeners close one after the other, a connection may move again.
-        let moved = match (moved, closings) {
-            (1, _) => "1 connection moved".to_owned(),
-            (moved, 0 | 1) => format!("{moved} connections moved"),
-            (moved, _) => format!("connections moved {moved} times"),
-        };
-        parts.push(format!("{moved}, {failed} lost"));
-    }
     let waited: u32 = change.listeners.iter().map(|it| it.waited).sum();
-    if closed && !is_on && moved == 0 {
-        parts.push(format!("tcp_migrate_req is not on, and {waited} waited in their queues"));
+    let waiting = || format!("{waited} waited in their queues");
+    let closings: usize = change.listeners.iter().map(|it| it.closed).sum();
+    let connections = match moved {
+        1 => "1 connection moved".to_owned(),
+        // Where several listeners close one after the other, a connection may move again.
+        moved if closings > 1 && moved > i64::from(waited) => {
+            format!("at most {moved} connections moved")
+        }
+        moved => format!("{moved} connections moved"),
+    };
+    if moved != 0 || failed != 0 || closed && is_on && waited == 0 {
+        parts.push(format!("{connections}, {failed} lost"));
+    } else if closed && is_on {
+        // The kernel counts nothing of listeners without SO_REUSEPORT.
+        parts.push(format!("{connections}, {}", waiting()));
+    } else if closed {
+        let why = match change.tcp_migrate_req {
+            Some(value) => format!("net.ipv4.tcp_migrate_req is {value}"),
+            None => "this kernel moves none".into(),
+        };
+        parts.push(format!("{connections} ({why}), {}", waiting()));
     }
     for (name, what) in [
         ("ListenDrops", "SYNs and ACKs dropped by listeners"),

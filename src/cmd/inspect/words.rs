@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness::host::holders::HolderProcess;
-use harness::host::namespace::NamespaceName;
+use harness::host::namespace::{NamespaceName, NoLook};
 use harness::host::service::Service;
 
 use crate::cmd::inspect::document::{MemberDocument, UnseenNamespace};
@@ -56,7 +56,17 @@ pub fn namespace(name: &NamespaceName) -> String {
 
 /// Why a namespace could not be looked at.
 pub fn cannot_look(unseen: &UnseenNamespace) -> String {
-    format!("cannot look at {}: {}", namespace(&unseen.name), unseen.why)
+    format!("cannot look at {}: {}", namespace(&unseen.name), no_look(&unseen.why))
+}
+
+/// Why a namespace could not be looked at, in a clause.
+pub fn no_look(why: &NoLook) -> String {
+    match why {
+        NoLook::NoTcpDiag => "the kernel does not list TCP listeners (CONFIG_INET_TCP_DIAG); \
+                              where that is a module, `modprobe tcp_diag` as root loads it"
+            .into(),
+        NoLook::Refused(refusal) => refusal.to_string(),
+    }
 }
 
 /// A user, by name if it has one here.

@@ -58,17 +58,32 @@ impl Files {
     /// Writes them, each whole or not at all. A file that cannot be written does not keep
     /// the others from it.
     pub fn write(&self, found: &MatrixDocument) -> Vec<anyhow::Error> {
+        let written = self.write_whole(found).into_iter().chain([self.append(found)]);
+        written.filter_map(Result::err).collect()
+    }
+
+    /// Writes those that are made anew each time.
+    fn write_whole(&self, found: &MatrixDocument) -> [Result<()>; 3] {
         let one = |path: &Option<PathBuf>, text: &dyn Fn() -> io::Result<String>| match path {
             None => Ok(()),
             Some(path) => file::write_whole(path, text()?.as_bytes()),
         };
-        let written = [
+        [
             one(&self.json, &|| json(found)),
             one(&self.junit, &|| junit(found)),
             one(&self.markdown, &|| Ok(markdown(found))),
-            self.append(found),
-        ];
-        written.into_iter().filter_map(Result::err).collect()
+        ]
+    }
+
+    /// Those that can be written again and again.
+    fn made_anew(&self) -> Self {
+        let one = |path: &Option<PathBuf>| path.clone().filter(|path| file::is_made_anew(path));
+        Self {
+            json: one(&self.json),
+            junit: one(&self.junit),
+            markdown: one(&self.markdown),
+            summary: None,
+        }
     }
 
     fn append(&self, found: &MatrixDocument) -> Result<()> {
@@ -126,6 +141,12 @@ impl FanOut {
     /// Nothing more will be done for a kernel.
     pub fn ended(&mut self, kernel: usize, found: &KernelDocument) {
         self.report(|consumer| consumer.ended(kernel, found));
+    }
+
+    /// After a kernel that is not the last one: the files are written, so that what was found
+    /// is there even if this program is killed. What cannot be written is reported at the end.
+    pub fn so_far(&mut self, found: &MatrixDocument) {
+        let _ = self.files.made_anew().write_whole(found);
     }
 
     /// After the last kernel: the files are written.

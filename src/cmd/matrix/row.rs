@@ -1,10 +1,11 @@
 //! One kernel of a matrix: booted, and booted again after a case that ended it.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use harness::kernel::taint::Taint;
 use scenarios::case::Selected;
-use scenarios::engine::{self, Ending, Observed, Outcome};
+use scenarios::engine::{self, Ending, FailureCount, Observed, Outcome};
 use scenarios::judge::{Mismatch, Verdict};
 use vm::machine::end::{EarlyEnd, EndReason};
 use vm::machine::host::{Host, NotUp};
@@ -53,6 +54,8 @@ pub struct KernelRow<'r> {
     options: RunOptions,
     known: Option<&'r UserList>,
     out: Option<&'r OutDirectory>,
+    /// Those of the whole matrix.
+    failures: &'r FailureCount,
     report: &'r dyn Fn(RowEvent),
     found: Found,
     /// Cases that were not run yet, in order.
@@ -80,9 +83,10 @@ impl<'r> KernelRow<'r> {
         options: RunOptions,
         known: Option<&'r UserList>,
         out: Option<&'r OutDirectory>,
+        failures: &'r FailureCount,
         report: &'r dyn Fn(RowEvent),
     ) -> Self {
-        Self { options, known, out, report, found: Found::default(), left: selection }
+        Self { options, known, out, failures, report, found: Found::default(), left: selection }
     }
 
     /// Runs the cases on machines of `host`'s, until none is left or there is no point in
@@ -97,6 +101,10 @@ impl<'r> KernelRow<'r> {
 
     /// Boots once and runs what is left. Says whether another machine may do more.
     fn go_on(&mut self, host: &Host) -> bool {
+        if self.failures.is_reached() {
+            self.settle((MachineEnd::EnoughFailed, String::new()));
+            return false;
+        }
         let booted = match self.options.fresh {
             true => host.restore(),
             false => host.boot(),
@@ -128,6 +136,10 @@ impl<'r> KernelRow<'r> {
         self.keep_console(host, &end);
         match end {
             session::End::Done => self.options.fresh,
+            session::End::Stopped => {
+                self.settle((MachineEnd::EnoughFailed, String::new()));
+                false
+            }
             session::End::NoLab(why) => {
                 self.settle((MachineEnd::CannotBoot { why }, String::new()));
                 false
@@ -158,7 +170,8 @@ impl<'r> KernelRow<'r> {
         self.options.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
     }
 
-    fn hear(&mut self, report: Report, running: &mut Vec<String>) {
+    /// Notes what a machine reports. Says whether it is to go on.
+    fn hear(&mut self, report: Report, running: &mut Vec<String>) -> ControlFlow<()> {
         match report {
             Report::Environment(environment) => {
                 let RunOptions { jobs, .. } = self.options;
@@ -179,6 +192,10 @@ impl<'r> KernelRow<'r> {
             }
             Report::Complaint(complaint) => self.found.complaints.push(complaint),
         }
+        match self.failures.is_reached() && !self.left.is_empty() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 
     /// Notes the outcome of a case.
@@ -194,6 +211,7 @@ impl<'r> KernelRow<'r> {
             None
         });
         self.found.totals.count(&outcome.verdict, &outcome.discarded);
+        self.failures.count(&outcome.verdict);
         let capture = capture.map(|path| path.display().to_string());
         self.found.cases.push(CaseDocument::of(
             &outcome,
@@ -239,7 +257,7 @@ impl<'r> KernelRow<'r> {
     }
 
     fn document(self, name: &str, host: &Host, took: Duration, all: usize) -> KernelDocument {
-        let Self { options, found, left, .. } = self;
+        let Self { options, found, left, failures, .. } = self;
         let Found {
             run,
             cases,
@@ -255,6 +273,7 @@ impl<'r> KernelRow<'r> {
         let not_run = left.len();
         let ending = match machine_end {
             MachineEnd::Interrupted => Ending::Interrupted { not_run },
+            _ if not_run > 0 && failures.is_reached() => Ending::EnoughFailed { not_run },
             _ if not_run > 0 && not_run < all => {
                 Ending::NoLab { why: "the machine ended".into(), not_run }
             }

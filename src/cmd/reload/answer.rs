@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use harness::kernel::Migration;
+use harness::load::Outcome;
 use reload::row::{Proof, Summary};
 use reload::strategy::ListenerEffect;
 use scenarios::report::{counted, wrap};
@@ -57,8 +58,21 @@ fn indented(paragraph: &str, width: usize) -> String {
     text
 }
 
-/// One sentence about a row.
+/// What is said about a row.
 fn words(document: &ReloadDocument, row: &Summary) -> String {
+    let sentence = sentence(document, row);
+    let waited = row.outcomes.get(&Outcome::TimedOutWaiting).is_some_and(|count| *count > 0);
+    match waited && document.server_speaks_first.contains(&row.strategy) {
+        true => format!(
+            "{sentence} A client that waits for the server to speak sends nothing: it is not \
+             reset, and learns of the loss only when it gives up."
+        ),
+        false => sentence,
+    }
+}
+
+/// One sentence about a row.
+fn sentence(document: &ReloadDocument, row: &Summary) -> String {
     let (lost, loses) = (row.lost(), loses(document, row));
     if document.deviates(row) {
         return format!("THE KERNEL DEVIATES: it must migrate, but {loses}.");

@@ -25,6 +25,10 @@ pub struct ReloadDocument {
     pub environment: Environment,
     /// What made handshakes last.
     pub window: Window,
+    /// Strategies whose servers speak first. Clients that wait for that and lose their handshakes
+    /// are not reset: they wait until they give up.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub server_speaks_first: Vec<String>,
     /// How long they were in flight, measured, in milliseconds.
     pub window_ms: Option<f64>,
     /// Clients in a second.
@@ -88,6 +92,7 @@ impl ReloadDocument {
             sockmig: env!("CARGO_PKG_VERSION").into(),
             environment,
             window: plan.window,
+            server_speaks_first: plan.server_speaks_first(),
             window_ms: measured.window_ms(),
             rate: plan.rate,
             reloads: plan.reloads,

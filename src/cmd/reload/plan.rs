@@ -7,7 +7,7 @@ use std::time::Duration;
 use harness::kernel::{Kernel, Migration};
 use reload::job::Job;
 use reload::strategy::Strategy;
-use reload::window::Window;
+use reload::window::{FirstToSpeak, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::ReloadArguments;
@@ -141,6 +141,12 @@ impl ReloadPlan {
     pub fn fewer(&self) -> BTreeMap<&str, u32> {
         let fewer = self.strategies.iter().filter(|s| self.rate_of(s) < self.rate);
         fewer.map(|s| (s.id.split('/').next().unwrap_or(&s.id), self.rate_of(s))).collect()
+    }
+
+    /// Strategies whose servers speak first.
+    pub fn server_speaks_first(&self) -> Vec<String> {
+        let such = self.strategies.iter().filter(|s| s.first_to_speak() == FirstToSpeak::Server);
+        such.map(|strategy| strategy.id.clone()).collect()
     }
 
     /// How long a reload takes at least so that a zero stands for enough clients.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use harness::load::Outcome;
 use reload::row::Summary;
+use reload::window::{FirstToSpeak, Window};
 use scenarios::report::counted;
 
 use crate::cmd::reload::plan::ReloadPlan;
@@ -32,9 +33,23 @@ pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
         },
         counted(plan.reloads, "reload"),
         counted(plan.rate, "client"),
-        plan.window,
+        window(plan),
         plan.takes().as_secs() + 1,
     )
+}
+
+/// What makes handshakes last, and where it lasts longer.
+fn window(plan: &ReloadPlan) -> String {
+    let waiting = plan.server_speaks_first();
+    match plan.window {
+        Window::Hold { .. } if !waiting.is_empty() => format!(
+            "{}, {} ms where the server speaks first ({})",
+            plan.window,
+            plan.window.span(FirstToSpeak::Server).as_millis(),
+            waiting.join(", ")
+        ),
+        window => window.to_string(),
+    }
 }
 
 const HEADINGS: [&str; 8] = [

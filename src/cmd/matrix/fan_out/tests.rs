@@ -57,6 +57,27 @@ fn a_consumer_that_cannot_write_spoils_nothing_else() {
     assert_eq!(fan_out.exit(&found, &[], false), Exit::Unavailable, "a file is missing");
 }
 
+/// What was found so far is there if nothing more is ever written.
+#[test]
+fn files_are_written_before_the_end_but_not_what_cannot_be_written_again() {
+    let place = tempfile::tempdir().expect("a directory");
+    let json = place.path().join("matrix.json");
+    let pipe = place.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    // Somebody reads from the pipe, so that whoever writes is not kept waiting.
+    let reader = std::fs::File::options().read(true).write(true).open(&pipe).expect("opened");
+    let files = Files { json: Some(json.clone()), junit: Some(pipe), ..Files::default() };
+    let ids = made::quizzes();
+    let kernel = made::kernel("6.1.174-1", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
+    let so_far = MatrixDocument { complete: false, ..made::matrix(ids, vec![kernel]) };
+    FanOut::new(files).so_far(&so_far);
+    let written = std::fs::read(json).expect("written");
+    assert_eq!(parse(&written).expect("a document").into_matrix(), so_far);
+    let polled =
+        nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&reader), nix::poll::PollFlags::POLLIN);
+    assert_eq!(nix::poll::poll(&mut [polled], 0u8), Ok(0), "the pipe has got something");
+}
+
 #[test]
 fn the_document_can_be_read_back() {
     let found = made::everything(&made::quizzes());

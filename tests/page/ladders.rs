@@ -1,15 +1,15 @@
-//! What ladders conclude from acts, held against what the kernel showed: over one run of every
+//! What ladders conclude from acts, held against what the kernel showed: in a run of every
 //! case, no lane lives longer than its listener, and every accepted connection had an owner.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::Command;
 
 use harness::PORT;
 use harness::trace::{Accepted, Act, Actor, Line};
 use serde::Deserialize;
 use sockmig::ladder::owner::{Annotation, annotations};
 use sockmig::ladder::rung::{Change, Ladder, What};
+
+use crate::documents;
 
 #[derive(Deserialize)]
 struct Run {
@@ -28,24 +28,11 @@ impl Case {
     }
 }
 
-fn run(directory: &Path) -> Vec<Case> {
-    let sockmig = env!("CARGO_BIN_EXE_sockmig");
-    let status = Command::new(sockmig)
-        .args(["run", "--out"])
-        .arg(directory)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .expect("sockmig starts");
-    assert!(status.success(), "every case is as expected: {status}");
-    let document = std::fs::read(directory.join("run.json")).expect("run.json");
+pub fn as_the_kernel_showed() {
+    let document = std::fs::read(documents::every_case().join("run/run.json")).expect("run.json");
     let run: Run = serde_json::from_slice(&document).expect("a document of sockmig");
-    run.cases.into_iter().filter(|case| !case.trace.is_empty()).collect()
-}
-
-#[test]
-fn ladders_say_what_the_kernel_showed() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let cases = run(directory.path());
+    let mut cases = run.cases;
+    cases.retain(|case| !case.trace.is_empty());
     assert!(cases.len() > 900, "{} cases ran", cases.len());
     let mut wrong = Vec::new();
     for case in &cases {
