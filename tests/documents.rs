@@ -301,10 +301,10 @@ fn two_runs_of_a_case_stand_next_to_each_other() {
 }
 
 #[rstest]
-#[case::too_many(&["--case", "quiz1"], 2, 69, "quiz1 is 4 runs: quiz1/v4/off on")]
-#[case::none(&["--case", "quiz1/v6"], 1, 69, "no run of quiz1/v6 is in the documents")]
-#[case::one(&["--case", "quiz1/v4/on"], 1, 69, "quiz1/v4/on is 1 run")]
-#[case::no_such_kernel(&["--case", "quiz1/v4", "--kernel", "2.6"], 1, 69, "no run of quiz1/v4")]
+#[case::too_many(&["--case", "quiz1"], 2, 69, "of `quiz1` there are 4 runs: quiz1/v4/off on")]
+#[case::none(&["--case", "quiz1/v6"], 1, 69, "no run of `quiz1/v6` is in the documents")]
+#[case::one(&["--case", "quiz1/v4/on"], 1, 69, "of `quiz1/v4/on` there is 1 run")]
+#[case::no_such_kernel(&["--case", "quiz1/v4", "--kernel", "2.6"], 1, 69, "no run of `quiz1/v4`")]
 #[case::kernel_without_case(&["--kernel", "6.1"], 2, 2, "--case")]
 #[case::svg_without_case(&["--format", "svg"], 2, 2, "say of which case, with --case ID")]
 #[case::one_document_without_case(&[], 1, 2, "AFTER.json")]

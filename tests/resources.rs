@@ -205,7 +205,7 @@ fn a_cache_where_few_files_can_be_made_is_told(#[values(0, 1, 2, 3, 5)] files: u
     fs::write(&image, bzimage()).expect("written");
     fs::create_dir(&cache).expect("mkdir");
     let mut command = sockmig(&["vm-run", "--kernel"]);
-    command.arg(&image).args(["--", "/bin/true"]).env("SOCKMIG_CACHE", &cache);
+    command.arg(&image).args(["--", env!("CARGO_BIN_EXE_sockmig")]).env("SOCKMIG_CACHE", &cache);
     fault_injection::with_few_inodes(&mut command, &cache, files);
     let ended = run(&mut command);
     assert_eq!(ended.code, Some(69), "{ended}");

@@ -97,7 +97,7 @@ impl Text<'_> {
         let kernel = &self.run.environment.kernel;
         let mut text = format!("{}\n", self.style.bold(&kernel.to_string()));
         // The first sentence is as wide as an ordinary terminal.
-        let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 6 };
+        let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 2 };
         let _ = writeln!(text, "{}\n", wrap(&format!("base {}", kernel.base), wide).join("\n"));
         let first = "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and \
                      other listeners on the same port stay, this kernel";

@@ -1,7 +1,5 @@
 //! Lines that are wider than a terminal, broken between words.
 
-use crate::style::CODES;
-
 /// A line in lines of at most `width` characters, if it has blanks to break it at. What follows
 /// the first is indented by two more than that.
 pub fn folded(line: &str, width: usize) -> String {
@@ -48,11 +46,11 @@ pub fn entry(name: &str, at: usize, text: &str, width: usize) -> String {
 
 /// How many columns a text takes, without its colours.
 fn columns(text: &str) -> usize {
-    if !text.contains('\x1b') {
-        return text.chars().count();
-    }
-    let codes: usize = CODES.iter().map(|code| text.matches(code).count() * code.len()).sum();
-    text.chars().count().saturating_sub(codes)
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().map_or(0, |part| part.chars().count());
+    // A colour ends with the first `m`.
+    let others = parts.map(|part| part.split_once('m').map_or(part, |(_, after)| after));
+    first + others.map(|part| part.chars().count()).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -77,6 +75,8 @@ mod tests {
         let line = Style::COLOUR.red("one") + " two";
         assert_eq!(folded(&line, 7), line);
         assert_eq!(folded(&line, 6), line.replace(' ', "\n  "));
+        let of_others = "\x1b[1m\x1b[4mUsage:\x1b[0m run";
+        assert_eq!(folded(of_others, 10), of_others);
     }
 
     #[test]

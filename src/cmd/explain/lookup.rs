@@ -85,7 +85,7 @@ pub fn lookup<'l>(word: &str, known: &'l KnownList) -> Result<Subject<'l>, Nothi
         return commit(word, known);
     }
     let dotted = setting(word);
-    let called_so = |topic: &&Topic| topic.names.iter().any(|name| *name == dotted);
+    let called_so = |topic: &&Topic| topic.names.contains(&dotted);
     if let Some(topic) = lesson::topics().iter().find(called_so) {
         return Ok(Subject::Topic(topic));
     }
