@@ -2,6 +2,7 @@
 
 mod documents;
 pub mod environment;
+mod explore;
 mod failures;
 mod files;
 mod help;
@@ -16,6 +17,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
+pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
 pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
@@ -72,6 +74,12 @@ pub enum Command {
     Inspect(InspectArguments),
     /// Measure which way of reloading a server loses how many connections.
     Reload(ReloadArguments),
+    /// Play histories that nobody wrote, and hold what the kernel does against a model.
+    Explore(ExploreArguments),
+    /// Play a history that was found, act by act.
+    Replay(ReplayArguments),
+    /// Print a history as a Python program that stands alone.
+    Script(ScriptArguments),
     /// Show what this machine lets sockmig do, and what to change where it does not.
     #[command(after_help = help::DOCTOR)]
     Doctor,

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod explore;
 pub mod help;
 pub mod inspect;
 pub mod kernels;

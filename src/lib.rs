@@ -53,7 +53,9 @@ pub fn command_line() -> clap::Command {
 pub fn main() -> ExitCode {
     guest::enter_if_guest();
     harness::process::entry::enter(|work| {
-        reload::lab_work(work).unwrap_or_else(|| scenarios::engine::lab_work(work))
+        reload::lab_work(work)
+            .or_else(|| explore::job::lab_work(work))
+            .unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
     limits::prepare();
     let parsed = match Arguments::try_parse() {
@@ -82,6 +84,9 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(arguments)) => cmd::explain::explain(&arguments),
         Some(Command::Inspect(arguments)) => return cmd::inspect::inspect(&arguments),
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
+        Some(Command::Explore(arguments)) => return cmd::explore::explore(&arguments),
+        Some(Command::Replay(arguments)) => return cmd::explore::replay(&arguments),
+        Some(Command::Script(arguments)) => cmd::explore::script(&arguments),
         Some(Command::Known(arguments)) => cmd::known::known(&arguments.command),
         Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
@@ -236,6 +237,30 @@ fn what_is_refused_skips_the_cases_that_need_it(
     assert!(ended.stdout.contains("1 passed, 0 failed, 1 skipped"), "{ended}");
     let unwrapped = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(unwrapped.contains(reason), "{ended}");
+}
+
+/// A lab's settings are those of a new network namespace, whatever the machine has.
+#[test]
+fn a_setting_of_the_machine_is_not_the_labs() {
+    let mut look = Command::new("cat");
+    fault_injection::with_fast_open(look.arg("/proc/sys/net/ipv4/tcp_fastopen"), "0");
+    assert_eq!(run(&mut look).stdout, "0\n", "the machine's is off");
+    let verdicts = |set_up: fn(&mut Command)| {
+        let mut command = sockmig(&["run", "fast-open", "--format", "ktap"]);
+        set_up(&mut command);
+        let ended = run(&mut command);
+        assert_eq!(ended.code, Some(0), "{ended}");
+        // `not ok 7 fast-open/…`: without the number, which says when it ended.
+        let words = |line: &str| {
+            let (verdict, id) = line.split_once("ok ")?;
+            Some((verdict.to_owned(), id.split(' ').nth(1)?.to_owned()))
+        };
+        ended.stdout.lines().filter_map(words).collect::<BTreeSet<_>>()
+    };
+    let off = verdicts(|command| fault_injection::with_fast_open(command, "0"));
+    let on = verdicts(|command| fault_injection::with_fast_open(command, "3"));
+    assert!(off.len() > 40, "{off:?}");
+    assert_eq!(off, on);
 }
 
 #[test]

@@ -140,6 +140,22 @@ pub fn with_few_inodes(command: &mut Command, directory: &Path, inodes: u32) {
     mount_over(command, directory, &format!("size=1g,nr_inodes={}", inodes + 1), 0);
 }
 
+/// The machine's `net.ipv4.tcp_fastopen` is this: that of the network namespace where the command
+/// starts, which is one of its own.
+pub fn with_fast_open(command: &mut Command, value: &'static str) {
+    let maps = root_of_its_own();
+    let enter = move || {
+        // SAFETY: a system call with integers, and strings that were made before the fork.
+        unsafe {
+            done(libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET))?;
+            maps.iter().try_for_each(|(file, text)| write(file, text.as_bytes()))?;
+            write(c"/proc/sys/net/ipv4/tcp_fastopen", value.as_bytes())
+        }
+    };
+    // SAFETY: the closure makes system calls only, and allocates nothing.
+    unsafe { command.pre_exec(enter) };
+}
+
 /// A user namespace in which no network namespace may be made.
 pub fn without_room_for_namespaces(command: &mut Command) {
     let maps = root_of_its_own();

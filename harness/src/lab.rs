@@ -9,7 +9,9 @@ mod memory;
 mod multipath;
 mod processes;
 mod program;
+mod settle;
 mod timer;
+pub mod unrecorded;
 mod wire;
 
 use std::io;
@@ -23,7 +25,6 @@ use crate::net::family::{Family, PORT};
 use crate::net::segment::Segment;
 use crate::net::sysctl;
 use crate::net::witness::{Counters, SocketLine, State, open_sockets, sockets, sockets_in_use};
-use crate::process::Returned;
 use crate::socket::diag::Diag;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::observation::{Fact, Observation, Value};
@@ -479,21 +480,4 @@ impl Lab {
 /// `ok`, or the name of the errno.
 pub fn outcome(result: io::Result<()>) -> String {
     result.map_or_else(|e| errno_name(&e), |()| "ok".to_owned())
-}
-
-impl Returned {
-    /// A result whose data is `value` as JSON.
-    pub fn json(value: &impl serde::Serialize, pcapng: Vec<u8>) -> Self {
-        let data = serde_json::to_vec(value).expect("a result can be written as JSON");
-        Self { data, pcapng }
-    }
-
-    /// Reads the data back.
-    ///
-    /// # Errors
-    /// The data is not what [`Returned::json`] writes for a `T`.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.data)
-            .map_err(|e| crate::Error::unreadable("a lab's result", e.to_string()))
-    }
 }

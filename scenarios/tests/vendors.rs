@@ -244,3 +244,120 @@ fn nothing_is_told_by_the_version_where_the_base_is_not_known() {
         assert!(!about.iter().any(by_version), "{}", selected.id());
     }
 }
+
+/// A fact that differs, and its value.
+type Differs = (&'static str, Value);
+
+/// The word of the verdict where a case shows what it must, but for these facts.
+fn word_where(vendor: &Vendor, id: &str, differs: &[Differs]) -> &'static str {
+    let selected = catalogue::find(id).expect("a case");
+    let must = Expectation { wires: vec![], silent: false, ..selected.expectation() };
+    let known = builtin().about(id, &vendor.kernel);
+    let mut seen = observation(&must);
+    for (name, value) in differs {
+        let fact = seen.facts.iter_mut().find(|fact| fact.name == *name).expect("the fact");
+        fact.value = value.clone();
+    }
+    word(&judge(&must, &known, &seen, &Trace::default()))
+}
+
+fn kernel_org(release: &str) -> Vendor {
+    vendor(release, "#1 SMP PREEMPT_DYNAMIC", None, NONE)
+}
+
+/// What kernels did with the children of a closing listener of Multipath TCP, before they had
+/// its code reset them: with migration off as it was reported of 5.15.205, and on as its source has
+/// it.
+fn children_are_left_to_tcp() -> [(&'static str, Vec<Differs>); 2] {
+    let reset = vec![("resets to W", "R. with mp_tcprst".into()), ("OutRsts", 1.into())];
+    let migrated = vec![
+        ("B's child speaks", "MPTCP".into()),
+        ("recv(B's child)", "`Hello World`".into()),
+        ("resets to W", "none".into()),
+        ("OutRsts", 0.into()),
+        ("MPCapableACKRX", 1.into()),
+    ];
+    [("mptcp/child/v4/off", reset), ("mptcp/child/v6/on", migrated)]
+}
+
+/// The cases in which a connection of Multipath TCP is ended by `connect(AF_UNSPEC)`, and how that
+/// is called.
+const ENDED: [(&str, &str); 14] = [
+    ("mptcp/request/v4/on", "B's child"),
+    ("mptcp/cookie/v4/off", "B's child"),
+    ("mptcp/cookie/v6/on", "B's child"),
+    ("mptcp/timer/v4", "B's child"),
+    ("mptcp/destroy/v4/off", "A's child"),
+    ("mptcp/join/v4", "W's connection"),
+    ("mptcp/join-after-close/v4/off", "W's connection"),
+    ("mptcp/join-cookie/v4/on", "W's connection"),
+    ("mptcp/join-request/v4/on", "W's connection"),
+    ("mptcp/join-request/v4/off", "W's connection"),
+    ("mptcp/timer-join/v4/on", "W's connection"),
+    ("mptcp/join-wrong-hmac/v4", "W's connection"),
+    ("mptcp/join-limit/v6", "W's connection"),
+    ("mptcp/timer-join-reset/v4", "W's connection"),
+];
+
+/// A kernel that refuses to end one: what else that changes is that J's subflow does not end.
+fn refused(id: &str, whose: &str) -> Vec<Differs> {
+    let call: &str = match whose {
+        "A's child" => "connect(A's child, AF_UNSPEC)",
+        "B's child" => "connect(B's child, AF_UNSPEC)",
+        _ => "connect(W's connection, AF_UNSPEC)",
+    };
+    let selected = catalogue::find(id).expect("a case");
+    let joins = selected.expectation().names("J is sent at the end");
+    let nothing = joins.then(|| ("J is sent at the end", "nothing".into()));
+    nothing.into_iter().chain([(call, "EINVAL".into())]).collect()
+}
+
+#[rstest]
+#[case::ubuntu(
+    vendor("5.15.0-204-generic", UBUNTU, Some("Ubuntu 5.15.0-204.214-generic 5.15.205\n"), NONE),
+    ["ok", "ok"])]
+#[case::the_first_with_migration(kernel_org("5.14.21"), ["ok", "ok"])]
+#[case::the_last_that_refuses(kernel_org("5.16.20"), ["ok", "ok"])]
+#[case::rhel_9_may_be_as_old(kernel_org("5.14.0-611.el9.x86_64"), ["ok", "ok"])]
+#[case::the_first_that_does_not_refuse(kernel_org("5.17"), ["ok", "fail"])]
+#[case::the_last_that_leaves_them_to_tcp(kernel_org("6.1.26"), ["ok", "fail"])]
+#[case::the_first_that_does_not(kernel_org("6.1.27"), ["fail", "fail"])]
+#[case::today(kernel_org("6.12.117"), ["fail", "fail"])]
+fn multipath_tcp_of_linux_5_15_is_right_for_its_age(
+    #[case] vendor: Vendor,
+    #[case] expected: [&str; 2],
+) {
+    let [children, ended] = expected;
+    for (id, differs) in children_are_left_to_tcp() {
+        assert_eq!(word_where(&vendor, id, &differs), children, "{id}");
+    }
+    for (id, whose) in ENDED {
+        assert_eq!(word_where(&vendor, id, &refused(id, whose)), ended, "{id}");
+    }
+}
+
+/// On a kernel of its age a child shows both: it migrates as it is, and nobody can end it then.
+#[rstest]
+#[case("5.15.205", "ok")]
+#[case("5.17", "fail")]
+fn what_is_different_for_two_reasons_is_right_for_its_age(
+    #[case] release: &str,
+    #[case] expected: &str,
+) {
+    let [_, (id, mut differs)] = children_are_left_to_tcp();
+    differs.extend(refused(id, "B's child"));
+    assert_eq!(word_where(&kernel_org(release), id, &differs), expected);
+}
+
+/// A bug is that bug on a kernel of any age.
+#[test]
+fn a_known_bug_is_known_on_a_kernel_that_differs_for_its_age() {
+    let id = "mptcp/timer/v4";
+    let mut differs = refused(id, "B's child");
+    differs.push(("W's token", "free".into()));
+    assert_eq!(word_where(&kernel_org("5.15.205"), id, &differs), "known");
+    assert_eq!(word_where(&kernel_org("5.14.0-611.el9.x86_64"), id, &differs), "cannot tell");
+    assert_eq!(word_where(&kernel_org("6.12.117"), id, &differs), "fail");
+    differs[0].1 = "ECONNRESET".into();
+    assert_eq!(word_where(&kernel_org("5.15.205"), id, &differs), "fail");
+}

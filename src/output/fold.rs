@@ -11,6 +11,11 @@ pub fn folded(line: &str, width: usize) -> String {
     let mut folded = " ".repeat(indent);
     let (mut column, mut blanks, mut is_first) = (indent, 0, true);
     for word in line[indent..].split(' ') {
+        // Of several blanks each but the last ends an empty word.
+        if word.is_empty() {
+            blanks += 1;
+            continue;
+        }
         let taken = columns(word);
         if !is_first && column + blanks + taken > width {
             folded.push('\n');
@@ -22,8 +27,7 @@ pub fn folded(line: &str, width: usize) -> String {
         }
         folded.push_str(word);
         column += taken;
-        // Of several blanks each but the first ends an empty word.
-        (blanks, is_first) = (1, is_first && word.is_empty());
+        (blanks, is_first) = (1, false);
     }
     folded
 }

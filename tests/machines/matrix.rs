@@ -74,12 +74,27 @@ fn rows<'a>(ended: &'a Ended, kernel: &str) -> Vec<&'a str> {
     rows
 }
 
+/// A user's own list, which is about one of the cases that show the bug.
+const OWN_LIST: &str = r#"
+[[bug]]
+id = "our-listener-sleeps"
+title = "A listener of ours is not woken"
+cause = "A listener of ours is not woken."
+fixed_by = ["a patch of ours"]
+fixed_in = ["6.1.175", "6.12.86", "7.1"]
+
+[[bug.case]]
+id = "wake-up/epoll/v4"
+observed = { "the waiter" = "asleep" }
+"#;
+
 fn a_known_bug_here_and_fixed_there(kernels: &Kernels) {
     let edge @ [bad, good] = kernels.edge().expect("it is needed");
     let place = tempfile::tempdir().expect("a directory");
-    let out = place.path().join("out");
+    let (out, list) = (place.path().join("out"), place.path().join("own.toml"));
+    fs::write(&list, OWN_LIST).expect("written");
     let mut command = matrix(&edge, &["quiz1", "quiz2", "wake-up"]);
-    let ended = run(command.arg("--out").arg(&out));
+    let ended = run(command.arg("--out").arg(&out).arg("--known").arg(&list));
     assert_eq!(ended.code, Some(0), "a known bug is expected: {ended}");
     assert!(rows(&ended, bad).concat().contains("KNOWN"), "{ended}");
     assert!(!rows(&ended, good).concat().contains("KNOWN"), "{ended}");
@@ -94,6 +109,18 @@ fn a_known_bug_here_and_fixed_there(kernels: &Kernels) {
         assert!(!bug || (*kernel == bad && id.starts_with("wake-up")), "{kernel} {id}");
     }
     assert_eq!(verdicts[&(bad, "quiz1/v4/on")], "pass");
+
+    // The guest has judged by the user's list as well, which comes first.
+    let cases = document["kernels"][0]["run"]["cases"].as_array().expect("cases");
+    let bug = |id: &str| {
+        let case = cases.iter().find(|case| case["id"] == id).expect("it ran");
+        (text(&case["bug"]), case["listed_in"].as_str())
+    };
+    assert_eq!(bug("wake-up/epoll/v4"), ("our-listener-sleeps", list.to_str()));
+    assert_eq!(bug("wake-up/epoll/v6"), ("lost-wake-up", None));
+    for words in ["fixed by  `a patch of ours`", "A listener of ours is not woken."] {
+        assert!(ended.stdout.contains(words), "`{words}`: {ended}");
+    }
 }
 
 fn everything_is_kept(kernels: &Kernels) {

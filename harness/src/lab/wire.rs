@@ -1,17 +1,15 @@
 //! Segments built by hand, and what they are answered with.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
-use crate::capture::ROUND_TRIP;
 use crate::error::{Context, Error, Result};
+use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
 use crate::net::segment::Segment;
 use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
-use crate::wait;
 
 /// The first SYN+ACK retransmission comes after TCP_TIMEOUT_INIT, a second; the kernel's
 /// timers may fire a little early as seen by the wire's clock.
@@ -63,13 +61,34 @@ impl Lab {
         if let Some(initial) = syn_ack(&self.trace().events[before..], client.local) {
             client.learn(initial);
         }
+        Ok(self.sent_since(before, client))
+    }
+
+    /// Does something else, lets the kernel finish with it, and says what a client was sent
+    /// meanwhile: lines as in a trace, or `nothing`.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn sent_meanwhile(
+        &mut self,
+        client: &WireClient,
+        act: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<String> {
+        let before = self.trace().events.len();
+        act(self)?;
+        self.settle()?;
+        Ok(self.sent_since(before, client))
+    }
+
+    /// What a client was sent from an index of the trace on.
+    fn sent_since(&mut self, index: usize, client: &WireClient) -> String {
         let name = client.name();
         let lines = self.trace().lines();
-        let to_client = lines[before..]
+        let to_client = lines[index..]
             .iter()
             .filter(|line| line.ends().is_some_and(|(from, to)| to == name && from != name));
-        let answers: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
-        Ok(if answers.is_empty() { "nothing".into() } else { answers.join(", ") })
+        let sent: Vec<&str> = to_client.map(|line| line.what.as_str()).collect();
+        if sent.is_empty() { "nothing".into() } else { sent.join(", ") }
     }
 
     /// Checks that the timer which retransmits SYN+ACKs cannot have fired for `client` yet: it
@@ -100,35 +119,16 @@ impl Lab {
 
     /// Returns when every packet that was sent before has been received, and every packet
     /// that was sent because of one.
-    ///
-    /// `lo` has one queue for each CPU, and a lab stays on one: a datagram that arrives has
-    /// passed after them. The second one arrives after the answers.
     pub fn settle(&mut self) -> Result<()> {
         let echo = match self.echo.take() {
             Some(echo) => echo,
             None => echo().call(|| "a UDP socket that is connected to itself".into())?,
         };
-        for _ in 0..2 {
-            echo.send(ROUND_TRIP).call(|| "send(UDP)".into())?;
-            wait::until_readable(echo.as_fd(), "a datagram to come round", || {
-                match echo.recv(&mut [0; 16]) {
-                    Ok(_) => Ok(Some(())),
-                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-                    Err(e) => Err(e).call(|| "recv(UDP)".into()),
-                }
-            })?;
-        }
+        settle(&echo)?;
         // Kept open: a closed one would be counted until an RCU grace period is over.
         self.echo = Some(echo);
         Ok(())
     }
-}
-
-fn echo() -> std::io::Result<UdpSocket> {
-    let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    echo.connect(echo.local_addr()?)?;
-    echo.set_nonblocking(true)?;
-    Ok(echo)
 }
 
 /// SEG.SEQ of the last SYN+ACK to `client`.

@@ -36,6 +36,23 @@ pub struct Returned {
     pub pcapng: Vec<u8>,
 }
 
+impl Returned {
+    /// A result whose data is `value` as JSON.
+    pub fn json(value: &impl serde::Serialize, pcapng: Vec<u8>) -> Self {
+        let data = serde_json::to_vec(value).expect("a result can be written as JSON");
+        Self { data, pcapng }
+    }
+
+    /// Reads the data back.
+    ///
+    /// # Errors
+    /// The data is not what [`Returned::json`] writes for a `T`.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> crate::Result<T> {
+        serde_json::from_slice(&self.data)
+            .map_err(|e| Error::unreadable("a lab's result", e.to_string()))
+    }
+}
+
 /// Why a lab returned nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Broken {

@@ -38,7 +38,7 @@ impl fmt::Display for Actor {
 }
 
 /// What `shutdown` is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// `SHUT_RD`.

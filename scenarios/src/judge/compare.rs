@@ -1,5 +1,7 @@
 //! The pure part: an observation, an expectation, a verdict.
 
+use std::iter;
+
 use harness::trace::Trace;
 use harness::trace::observation::{Fact, Observation};
 
@@ -40,14 +42,22 @@ pub fn judge(
         });
         return Verdict::Pass { has_fix: fixed.collect() };
     }
+    let fits = |must: Expectation| compare(&must, observation, trace).is_empty();
+    // A bug may show on a kernel that is different for its age as well.
+    let ages = known.iter().filter(|row| matches!(row.what, What::History(_)));
+    let of_an_age: Vec<Expectation> = iter::once(expectation.clone())
+        .chain(ages.map(|row| expectation.clone().accepting(&row.facts.observed)))
+        .collect();
     let explains = |row: &&Candidate<'_>| {
-        let there = expectation.clone().accepting(&row.facts.observed);
-        compare(&there, observation, trace).is_empty() && unexpected.is_empty()
+        let with_row = |must: &Expectation| must.clone().accepting(&row.facts.observed);
+        let may_show = unexpected.is_empty() && !row.facts.show_in_log_alone();
+        may_show && of_an_age.iter().map(with_row).any(fits)
     };
-    let explaining: Vec<&Candidate<'_>> = known.iter().filter(explains).collect();
-    // What kernels of this version are known to do comes before what any kernel may.
-    let by_version = explaining.iter().find(|row| row.version == VersionSays::HasIt);
-    match by_version.or(explaining.first()) {
+    // What kernels of this version are known to do comes before what any kernel may, and its age
+    // before a bug.
+    let is_bug = |row: &Candidate<'_>| matches!(row.what, What::Bug(_));
+    let rank = |row: &&Candidate<'_>| (row.version == VersionSays::CannotTell, is_bug(row));
+    match known.iter().filter(explains).min_by_key(rank) {
         None => {
             mismatches.extend(unexpected.into_iter().map(|fact| Mismatch {
                 what: fact.name,

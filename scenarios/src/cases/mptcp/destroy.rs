@@ -4,7 +4,9 @@
 use harness::lab::Lab;
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::cases::mptcp::keys::{ListenerProtocol, asked, data_with, observe_child, syn};
+use crate::cases::mptcp::keys::{
+    ListenerProtocol, abort_of, asked, data_with, end_of, observe_child, syn,
+};
 use crate::judge::expectation::{Expectation, WireRule};
 
 pub(super) const CASES: &[Case] = &[Case {
@@ -39,6 +41,7 @@ pub(super) const CASES: &[Case] = &[Case {
             .fact("A's child speaks", "MPTCP")
             .fact("recv(A's child)", "`Hello World`")
             .fact("resets to W", "none")
+            .fact(&abort_of("A's child"), "ok")
             .fact("A serves a fresh client", "yes")
             .counters(&[])
     },
@@ -58,7 +61,9 @@ fn destroyed(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.accept_now(&b)?;
     let child = observe_child(lab, &a)?;
     lab.observe_counters(&before)?;
-    child.map_or(Ok(()), |child| child.abort())?;
+    if let Some(child) = child {
+        end_of("A's child", lab, &child, &mut w)?;
+    }
     lab.close(b);
     lab.observe_service(&a)
 }

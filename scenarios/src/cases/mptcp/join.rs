@@ -10,7 +10,9 @@ use harness::socket::{Child, Listener, Stream};
 use harness::trace::observation::Value;
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
-use crate::cases::mptcp::keys::{CLIENT_KEY, ListenerProtocol, asked, data_with, listen, syn};
+use crate::cases::mptcp::keys::{
+    CLIENT_KEY, ListenerProtocol, abort_of, asked, data_with, end_of, listen, syn,
+};
 use crate::document::RFC_8684;
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::syn_ack_timer::FIRST;
@@ -32,10 +34,10 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (a, connection) = connected(lab)?;
+            let (a, mut connection) = connected(lab)?;
             let before = lab.counters()?;
             let join = asks(lab, &connection)?;
-            ends(lab, &a, &connection, join, &before)
+            ends(lab, &a, &mut connection, join, &before)
         },
         expect: |_| joined("A").with(&joins(1, 1, 0)).counters(&[("PassiveOpens", 1)]),
         ..Case::DEFAULT
@@ -52,12 +54,12 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (a, connection) = connected(lab)?;
+            let (a, mut connection) = connected(lab)?;
             let b = lab.listen_multipath("B")?;
             lab.close(a);
             let before = lab.counters()?;
             let join = asks(lab, &connection)?;
-            ends(lab, &b, &connection, join, &before)
+            ends(lab, &b, &mut connection, join, &before)
         },
         expect: |_| joined("B").with(&joins(1, 1, 0)).counters(&[("PassiveOpens", 1)]),
         ..Case::DEFAULT
@@ -76,12 +78,12 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::OffAndOn(&[J_REFUSED], &[J_JOINS]),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (a, connection) = connected(lab)?;
+            let (a, mut connection) = connected(lab)?;
             let join = asks(lab, &connection)?;
             let b = lab.listen_multipath("B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, &connection, join, &before)
+            ends(lab, &b, &mut connection, join, &before)
         },
         expect: |setting| match setting.migration {
             Migration::Off => refused("B").counters(&[("OutRsts", 2)]),
@@ -100,11 +102,11 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[J_DISPOSED_OF]),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (connection, mut join, b) = closed(lab)?;
+            let (mut connection, mut join, b) = closed(lab)?;
             let before = lab.counters()?;
             let wrong = join.hmac.map(|byte| !byte);
             let end = Draft::new(".", 1, 1).mp_join_end(&wrong);
-            disposed_of(lab, &mut join, &end, &b, &connection, &before)?;
+            disposed_of(lab, &mut join, &end, &b, &mut connection, &before)?;
             lab.observe_joins(&before)
         },
         expect: |_| disposed_of_must().with(&joins(0, 0, 1)),
@@ -122,10 +124,10 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[J_DISPOSED_OF]),
         run: |lab, _| {
             lab.limit_subflows(0)?;
-            let (connection, mut join, b) = closed(lab)?;
+            let (mut connection, mut join, b) = closed(lab)?;
             let before = lab.counters()?;
             let end = Draft::new(".", 1, 1).mp_join_end(&join.hmac);
-            disposed_of(lab, &mut join, &end, &b, &connection, &before)?;
+            disposed_of(lab, &mut join, &end, &b, &mut connection, &before)?;
             let joined = lab.counters()?.grown(&before, "MPJoinAckRx");
             lab.observe("MPJoinAckRx", joined.unwrap_or(-1));
             Ok(())
@@ -144,13 +146,13 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Shows(&[J_JOINS]),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (a, connection) = connected(lab)?;
+            let (a, mut connection) = connected(lab)?;
             lab.sysctl("net.ipv4.tcp_syncookies", "2")?;
             let join = asks(lab, &connection)?;
             let b = lab.listen_multipath("B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, &connection, join, &before)
+            ends(lab, &b, &mut connection, join, &before)
         },
         expect: |_| {
             joined("B")
@@ -212,20 +214,19 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::OptionsMatter),
         run: |lab, _| {
             lab.allow_subflows()?;
-            let (a, connection) = connected(lab)?;
+            let (a, mut connection) = connected(lab)?;
             let join = asks(lab, &connection)?;
             let b = listen(lab, ListenerProtocol::Tcp, "B")?;
             lab.close(a);
             let before = lab.counters()?;
-            ends(lab, &b, &connection, join, &before)
+            ends(lab, &b, &mut connection, join, &before)
         },
         expect: |_| refused("B").counters(&[("OutRsts", 2)]),
         ..Case::DEFAULT
     },
 ];
 
-/// J becomes a subflow: its final ACK is acknowledged, as RFC 8684 wants, and then its data; the
-/// end of W's connection resets it.
+/// J becomes a subflow: its final ACK is acknowledged, as RFC 8684 wants, and then its data.
 const J_JOINS: (&str, &str) = (
     "J",
     "
@@ -235,7 +236,6 @@ const J_JOINS: (&str, &str) = (
     S > J  . 1:1(0) ack 1
     J > S  P. 1:6(5) ack 1
     S > J  . 1:1(0) ack 6
-    S > J  R. 1:1(0) ack 6
     ...
     ",
 );
@@ -271,6 +271,7 @@ const AGAIN: &[u8] = b"again";
 
 /// W's connection, which A has accepted with its data.
 struct Connection {
+    w: WireClient,
     child: Child,
     server_key: u64,
 }
@@ -290,7 +291,7 @@ fn connected(lab: &mut Lab) -> harness::Result<(Listener, Connection)> {
     lab.wire_send(&mut w, &data_with(server_key))?;
     let child = a.accept()?;
     lab.observe("recv(W's connection)", child.receive_now()?.to_string());
-    Ok((a, Connection { child, server_key }))
+    Ok((a, Connection { w, child, server_key }))
 }
 
 fn asks(lab: &mut Lab, connection: &Connection) -> harness::Result<Join> {
@@ -316,6 +317,7 @@ fn asked_must() -> Expectation {
         .fact("the SYN+ACK speaks", "MPTCP")
         .fact("recv(W's connection)", "`Hello World`")
         .fact("the SYN+ACK's HMAC", "right")
+        .fact(&abort_of(CONNECTION), "ok")
 }
 
 /// J ends its handshake, and sends data. What of it does W's connection have, and what does the
@@ -323,7 +325,7 @@ fn asked_must() -> Expectation {
 fn ends(
     lab: &mut Lab,
     left: &Listener,
-    connection: &Connection,
+    connection: &mut Connection,
     mut join: Join,
     before: &Counters,
 ) -> harness::Result<()> {
@@ -339,11 +341,24 @@ fn ends(
     lab.observe_counters(before)?;
     lab.observe_joins(before)?;
     own.map_or(Ok(()), |own| own.abort())?;
-    connection.child.abort()
+    let sent = lab.sent_meanwhile(&join.j, |lab| end_of_connection(lab, connection))?;
+    lab.observe(J_AT_THE_END, sent);
+    Ok(())
 }
 
+/// What the end of W's connection has the kernel send to J.
+const J_AT_THE_END: &str = "J is sent at the end";
+
+fn end_of_connection(lab: &mut Lab, connection: &mut Connection) -> harness::Result<()> {
+    end_of(CONNECTION, lab, &connection.child, &mut connection.w)
+}
+
+const CONNECTION: &str = "W's connection";
+
+/// J becomes a subflow, and ends with W's connection.
 fn joined(left: &str) -> Expectation {
     asked_must()
+        .fact(J_AT_THE_END, "S > J  R. 1:1(0) ack 6")
         .fact("answer to the final ACK", "S > J  . 1:1(0) ack 1")
         .fact("answer to J's data", "S > J  . 1:1(0) ack 6")
         .fact("recv(W's connection), again", "`again`")
@@ -356,6 +371,7 @@ fn refused(left: &str) -> Expectation {
         .fact("answer to J's data", RESET)
         .fact("recv(W's connection), again", "EAGAIN")
         .fact(&format!("accept({left})"), "EAGAIN")
+        .fact(J_AT_THE_END, "nothing")
         .with(&joins(0, 0, 0))
 }
 
@@ -381,7 +397,7 @@ fn disposed_of(
     join: &mut Join,
     end: &Draft,
     b: &Listener,
-    connection: &Connection,
+    connection: &mut Connection,
     before: &Counters,
 ) -> harness::Result<()> {
     let answer = lab.wire_send(&mut join.j, end)?;
@@ -404,33 +420,33 @@ fn disposed_of_must() -> Expectation {
 fn left_alone(
     lab: &mut Lab,
     b: &Listener,
-    connection: &Connection,
+    connection: &mut Connection,
     before: &Counters,
 ) -> harness::Result<()> {
     lab.observe_sockets("then")?;
     lab.accept_now(b)?;
     lab.observe_counters(before)?;
-    connection.child.abort()
+    end_of_connection(lab, connection)
 }
 
 fn timer(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.allow_subflows()?;
-    let (connection, join, b) = closed(lab)?;
+    let (mut connection, join, b) = closed(lab)?;
     let before = lab.counters()?;
     match setting.migration {
         Migration::Off => lab.until_no_request(&join.j, FIRST)?,
         Migration::On => moved_by_timer(lab, &connection, &join)?,
     }
-    ends(lab, &b, &connection, join, &before)
+    ends(lab, &b, &mut connection, join, &before)
 }
 
 fn timer_reset(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.allow_subflows()?;
-    let (connection, mut join, b) = closed(lab)?;
+    let (mut connection, mut join, b) = closed(lab)?;
     let before = lab.counters()?;
     moved_by_timer(lab, &connection, &join)?;
     lab.wire_send(&mut join.j, &Draft::new("R", 1, 0))?;
-    left_alone(lab, &b, &connection, &before)?;
+    left_alone(lab, &b, &mut connection, &before)?;
     lab.observe_joins(&before)
 }
 

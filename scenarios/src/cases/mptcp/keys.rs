@@ -3,6 +3,8 @@
 //! A client asks for it by MP_CAPABLE in its SYN; the SYN+ACK brings the server's key, and the
 //! segment that ends the handshake brings both sides' keys. Here the client is no socket.
 
+use std::io;
+
 use harness::lab::{Lab, MULTIPATH_WATCHED, outcome};
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::socket::{Child, Listener, Stream};
@@ -75,21 +77,41 @@ pub(super) fn observe_child(lab: &mut Lab, listener: &Listener) -> harness::Resu
     Ok(child)
 }
 
-/// Ends the connection of a child that was accepted, of which W would never acknowledge the end.
-/// Where the kernel refuses that, W resets it.
+/// Ends the connection of B's child, if it has accepted one.
 pub(super) fn end(lab: &mut Lab, child: Option<Child>, w: &mut WireClient) -> harness::Result<()> {
-    let Some(child) = child else { return Ok(()) };
-    let ended = child.try_abort();
-    let refused = ended.is_err();
-    lab.observe(ABORT, outcome(ended));
-    if refused {
-        lab.wire_send(w, &Draft::new("R", 1 + HELLO_WORLD.len() as u32, 0))?;
-    }
+    child.map_or(Ok(()), |child| end_of("B's child", lab, &child, w))
+}
+
+/// Ends W's connection, which was accepted as `child` and is called `name`, and of which W would
+/// never acknowledge the end. Where the kernel refuses that, W resets it.
+pub(super) fn end_of(
+    name: &str,
+    lab: &mut Lab,
+    child: &Child,
+    w: &mut WireClient,
+) -> harness::Result<()> {
+    let ended = reset(lab, child, w)?;
+    lab.observe(&abort_of(name), outcome(ended));
     Ok(())
 }
 
-/// The fact of [`end`].
-const ABORT: &str = "connect(B's child, AF_UNSPEC)";
+/// As [`end_of`], and what the kernel answered.
+pub(super) fn reset(
+    lab: &mut Lab,
+    child: &Child,
+    w: &mut WireClient,
+) -> harness::Result<io::Result<()>> {
+    let ended = child.try_abort();
+    if ended.is_err() {
+        lab.wire_send(w, &Draft::new("R", 1 + HELLO_WORLD.len() as u32, 0))?;
+    }
+    Ok(ended)
+}
+
+/// The fact of [`end_of`].
+pub(super) fn abort_of(name: &str) -> String {
+    format!("connect({name}, AF_UNSPEC)")
+}
 
 /// B accepts W's connection, with its data.
 pub(super) fn accepts(agreed: &str, protocol: &str) -> Expectation {
@@ -98,7 +120,7 @@ pub(super) fn accepts(agreed: &str, protocol: &str) -> Expectation {
         .fact("accept(B)", "W's connection")
         .fact("B's child speaks", protocol)
         .fact("recv(B's child)", "`Hello World`")
-        .fact(ABORT, "ok")
+        .fact(&abort_of("B's child"), "ok")
         .with(&multipath_counters(i64::from(protocol == "MPTCP")))
 }
 

@@ -13,7 +13,8 @@ use harness::socket::wire_client::{Draft, WireClient};
 
 use crate::case::{Case, Need, Settings};
 use crate::cases::mptcp::keys::{
-    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, end, listen, observe_child, syn,
+    ACKNOWLEDGED, ListenerProtocol, accepts, asked, data_with, end, listen, observe_child, reset,
+    syn,
 };
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::data;
@@ -222,7 +223,9 @@ fn claims(lab: &mut Lab, key: u64, b: Option<&Listener>) -> harness::Result<List
     };
     if let ("free", Some(b)) = (taken.as_str(), b) {
         let (_, child) = lab.accept_on_any(&[b, &c])?;
-        child.abort()?;
+        if let Some(v) = clients.last_mut() {
+            let _ended = reset(lab, &child, v)?;
+        }
     }
     lab.observe("W's token", taken);
     lab.sysctl(SYNCOOKIES, "0")?;

@@ -1,0 +1,444 @@
+//! Does what a history says in a lab, and compares what is seen with what the model says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use harness::lab::unrecorded::UnrecordedLab;
+use harness::net::draft::Draft;
+use harness::net::segment::Segment as Captured;
+use harness::net::sysctl;
+use harness::net::witness::{Counters, sockets};
+use harness::socket::{Child, Listener, Received, Stream};
+use harness::trace::Direction;
+use harness::{Error, Family, PORT, Result, bpf, errno_name};
+use serde::{Deserialize, Serialize};
+
+use crate::history::History;
+use crate::model::{
+    Answer, CallResult, Counter, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
+};
+use crate::step::{ClientId, ListenerId, MOST_CLIENTS, MOST_LISTENERS, Segment, Setting, Step};
+
+/// A lab in which histories are played, one after the other.
+pub struct Driver {
+    lab: UnrecordedLab,
+    /// Clients' addresses by the slot of their hash.
+    addresses: Vec<Vec<SocketAddr>>,
+    /// The settings as they are.
+    settings: BTreeMap<&'static str, u8>,
+    counters: Counters,
+}
+
+/// What came of a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Played {
+    /// The kernel did what the model says.
+    Agrees,
+    /// It did something else.
+    Disagrees(Disagreement),
+    /// A step was taken so late that timers may have fired: nothing was learned.
+    TooSlow,
+}
+
+/// Where model and kernel differ, for the first time in a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// The index of the step.
+    pub at: usize,
+    /// In what.
+    pub differences: Vec<Difference>,
+}
+
+/// A step that was taken: what the model says, and what the kernel did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The step.
+    pub step: Step,
+    /// The situation in which it was taken, in a few words.
+    pub situation: String,
+    /// What must be seen.
+    pub model: Seen,
+    /// What was seen.
+    pub kernel: Seen,
+}
+
+/// Settings of every history, so that nothing depends on how fast it is: no cookies, no limits
+/// on how often the kernel answers, and Fast Open without cookies, for servers.
+const SETTINGS: [(&str, &str); 4] = [
+    (sysctl::SYNCOOKIES, "0"),
+    ("net.ipv4.tcp_invalid_ratelimit", "0"),
+    ("net.ipv4.tcp_challenge_ack_limit", "2147483647"),
+    ("net.ipv4.tcp_fastopen", "514"),
+];
+
+/// Settings as a history finds them.
+const FIRST: [Setting; 3] =
+    [Setting::MigrateReq(false), Setting::AbortOnOverflow(false), Setting::SynAckRetries(2)];
+
+/// How many clients are asked for at once when their hashes are found out.
+const AT_ONCE: u16 = 50;
+
+/// Each slot has this number of addresses at least.
+const ADDRESSES: usize = 3;
+
+/// What a history has open.
+#[derive(Default)]
+struct Open {
+    /// The descriptors of each listener.
+    listeners: Vec<Vec<Listener>>,
+    accepted: Vec<Child>,
+    clients: Vec<Peer>,
+}
+
+/// A client, as it is on the wire.
+struct Peer {
+    address: SocketAddr,
+    /// The first number of the server's that it knows.
+    initial: Option<u32>,
+}
+
+impl Driver {
+    /// Opens the lab of this process, and finds out which addresses have which hash.
+    ///
+    /// # Errors
+    /// The lab cannot be set up.
+    pub fn open() -> Result<Self> {
+        for (name, value) in SETTINGS {
+            sysctl::write(name, value)?;
+        }
+        let mut driver = Self {
+            lab: UnrecordedLab::open()?,
+            addresses: vec![vec![]; SLOTS],
+            settings: BTreeMap::new(),
+            counters: Counters::read()?,
+        };
+        driver.find_addresses()?;
+        Ok(driver)
+    }
+
+    /// A group of as many listeners as there are slots: which of them a client reaches is its
+    /// slot.
+    fn find_addresses(&mut self) -> Result<()> {
+        let listeners = (0..SLOTS)
+            .map(|_| listen("probe", 4096, false, 0).map_err(|e| refused("listen", e)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut first = 1_u16;
+        while self.addresses.iter().any(|addresses| addresses.len() < ADDRESSES) {
+            let asked = first..first.saturating_add(AT_ONCE);
+            first = asked.end;
+            if asked.is_empty() {
+                return Err(Error::unreadable("which listener the hash selects", "no pattern"));
+            }
+            for number in asked {
+                self.lab.send(self.lab.client(number), &Draft::syn(), 0)?;
+            }
+            for answer in self.lab.segments()? {
+                if answer.from.port() == PORT && answer.flags.syn() && answer.flags.ack() {
+                    self.lab.send(answer.to, &Draft::new(".", 1, 1), answer.seq)?;
+                }
+            }
+            self.lab.segments()?;
+            for (addresses, listener) in self.addresses.iter_mut().zip(&listeners) {
+                while let Some(child) = listener.accept_now()? {
+                    addresses.push(child.peer);
+                    child.reset_on_close()?;
+                }
+            }
+        }
+        drop(listeners);
+        self.lab.segments()?;
+        Ok(())
+    }
+
+    /// Plays a history, up to the first disagreement, and cleans up. `watch` is shown each step.
+    ///
+    /// # Errors
+    /// The laboratory broke.
+    pub fn play(
+        &mut self,
+        history: &History,
+        bugs: &BTreeSet<ModelBug>,
+        mut watch: impl FnMut(&Taken),
+    ) -> Result<Played> {
+        let mut open = self.begin(history)?;
+        let played = self.play_in(history, bugs, &mut open, &mut watch);
+        let cleaned = self.clean_up(open);
+        let played = played?;
+        cleaned?;
+        Ok(played)
+    }
+
+    fn begin(&mut self, history: &History) -> Result<Open> {
+        for setting in FIRST {
+            self.set(setting)?;
+        }
+        let mut taken = vec![0; SLOTS];
+        let mut clients = Vec::new();
+        for slot in history.slots.iter().map(|slot| usize::from(*slot)) {
+            let of_slot = &self.addresses[slot];
+            let Some(address) = of_slot.get(taken[slot]) else {
+                let got = format!("{} of slot {slot}", of_slot.len());
+                return Err(Error::unreadable("addresses for the clients of a history", got));
+            };
+            taken[slot] += 1;
+            clients.push(Peer { address: *address, initial: None });
+        }
+        self.lab.segments()?;
+        self.lab.woken()?;
+        self.counters = Counters::read()?;
+        let listeners = (0..MOST_LISTENERS).map(|_| vec![]).collect();
+        Ok(Open { listeners, accepted: vec![], clients })
+    }
+
+    fn play_in(
+        &mut self,
+        history: &History,
+        bugs: &BTreeSet<ModelBug>,
+        open: &mut Open,
+        watch: &mut impl FnMut(&Taken),
+    ) -> Result<Played> {
+        let mut model = Model::new(bugs.clone(), &history.slots);
+        let mut since = Instant::now();
+        for (at, step) in history.steps.iter().enumerate() {
+            let numbers = match step {
+                Step::Send { client, segment } => model.numbers(*client, *segment),
+                _ => (0, 0),
+            };
+            let (before, had_child) = (model.now(), model.clients_with_child());
+            let situation = model.situation(step);
+            let expected = model.step(step);
+            let passes = Duration::from_millis(model.now() - before);
+            let result = self.take(step, numbers, open, since + passes)?;
+            if *step == Step::Wait {
+                since += passes;
+            }
+            let established = &had_child | &model.clients_with_child();
+            let mut seen = self.look(result, open, &expected, &established)?;
+            if *step == Step::Wait {
+                // Timers of one moment fire in any order.
+                seen.answers.sort_by_key(|(client, _)| *client);
+            }
+            if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
+                return Ok(Played::TooSlow);
+            }
+            let differences = expected.differences(&seen);
+            watch(&Taken { step: *step, situation, model: expected, kernel: seen });
+            if !differences.is_empty() {
+                return Ok(Played::Disagrees(Disagreement { at, differences }));
+            }
+        }
+        Ok(Played::Agrees)
+    }
+
+    fn set(&mut self, setting: Setting) -> Result<()> {
+        if self.settings.get(setting.name()) != Some(&setting.value()) {
+            sysctl::write(setting.name(), &setting.value().to_string())?;
+            self.settings.insert(setting.name(), setting.value());
+        }
+        Ok(())
+    }
+
+    /// Takes a step; a wait ends at `until`.
+    fn take(
+        &mut self,
+        step: &Step,
+        numbers: (u32, u32),
+        open: &mut Open,
+        until: Instant,
+    ) -> Result<CallResult> {
+        let done = |done: io::Result<()>| Ok(call_result(done));
+        match *step {
+            Step::Set(setting) => {
+                self.set(setting)?;
+                Ok(CallResult::Done)
+            }
+            Step::Listen { listener, backlog, defer_accept, fast_open } => {
+                match listen(&listener.to_string(), backlog, defer_accept, fast_open) {
+                    Ok(socket) => {
+                        self.lab.watch(&socket, listener.0 as u64)?;
+                        open.listeners[listener.0].push(socket);
+                        Ok(CallResult::Done)
+                    }
+                    Err(e) => done(Err(e)),
+                }
+            }
+            Step::ListenAgain { listener, backlog } => {
+                done(open.listener(listener)?.listen(backlog.cast_signed()))
+            }
+            Step::Shutdown { listener, how } => {
+                let how = match how {
+                    Direction::Read => Shutdown::Read,
+                    Direction::Write => Shutdown::Write,
+                    Direction::Both => Shutdown::Both,
+                };
+                done(open.listener(listener)?.shutdown(how))
+            }
+            Step::Duplicate { listener } => {
+                let other = open.listener(listener)?.duplicate()?;
+                open.listeners[listener.0].push(other);
+                Ok(CallResult::Done)
+            }
+            Step::Close { listener } => {
+                drop(open.listeners[listener.0].pop());
+                Ok(CallResult::Done)
+            }
+            Step::Accept { listener } => self.accept(listener, open),
+            Step::SelectIndex { listener, index } => {
+                done(bpf::select_index(open.listener(listener)?, index))
+            }
+            Step::SelectByHash { listener } => done(bpf::detach(open.listener(listener)?)),
+            Step::Send { client, segment } => {
+                let Peer { address, initial } = &open.clients[client.0];
+                self.lab.send(*address, &draft(segment, numbers), initial.unwrap_or(0))?;
+                Ok(CallResult::Done)
+            }
+            Step::Wait => {
+                self.lab.pass(until.saturating_duration_since(Instant::now()));
+                Ok(CallResult::Done)
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: ListenerId, open: &mut Open) -> Result<CallResult> {
+        let child = match open.listener(listener)?.accept_now() {
+            Ok(Some(child)) => child,
+            Ok(None) => return Ok(CallResult::Refused("EAGAIN".to_owned())),
+            Err(Error::Tested { source, .. }) => return Ok(call_result(Err(source))),
+            Err(other) => return Err(other),
+        };
+        let client = open.clients.iter().position(|peer| peer.address == child.peer);
+        let (bytes, then) = self.lab.receive_all(&child)?;
+        let then = match then {
+            Received::Bytes(_) | Received::Nothing => Rest::More,
+            Received::End => Rest::End,
+            Received::Failed(errno) => Rest::Error(errno),
+        };
+        open.accepted.push(child);
+        // One that is nobody's is of no client that there is.
+        let client = ClientId(client.unwrap_or(MOST_CLIENTS));
+        Ok(CallResult::Accepted { client, bytes, then })
+    }
+
+    /// What is seen of a step, where the model expects what it does; acknowledgements to clients
+    /// with an established connection left out.
+    fn look(
+        &mut self,
+        result: CallResult,
+        open: &mut Open,
+        expected: &Seen,
+        established: &BTreeSet<ClientId>,
+    ) -> Result<Seen> {
+        let mut answers = Vec::new();
+        for segment in self.lab.segments()? {
+            let client = open.clients.iter().position(|peer| peer.address == segment.to);
+            let Some(index) = client.filter(|_| segment.from.port() == PORT) else { continue };
+            let answer = open.clients[index].read(&self.lab, &segment);
+            let client = ClientId(index);
+            if !(matches!(answer, Answer::Ack { .. }) && established.contains(&client)) {
+                answers.push((client, answer));
+            }
+        }
+        let now = Counters::read()?;
+        let grown = |counter: &Counter| {
+            now.grown(&self.counters, counter.name()).filter(|grown| *grown != 0)
+        };
+        let counters =
+            Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
+        self.counters = now;
+        let mut queues = BTreeMap::new();
+        for listener in expected.queues.keys() {
+            if let Some(socket) = open.listeners[listener.0].first() {
+                queues.insert(*listener, socket.queue()?.waiting);
+            }
+        }
+        let woken = self.lab.woken()?.into_iter().map(|number| ListenerId(number as usize));
+        Ok(Seen { result, answers, counters, queues, woken: woken.collect() })
+    }
+
+    /// Closes everything, and has the kernel drop requests: each finds no listener when its
+    /// client sends once more.
+    fn clean_up(&mut self, open: Open) -> Result<()> {
+        for child in &open.accepted {
+            child.reset_on_close()?;
+        }
+        drop((open.listeners, open.accepted));
+        for peer in &open.clients {
+            self.lab.send(peer.address, &Draft::new(".", 1, 1), peer.initial.unwrap_or(0))?;
+        }
+        self.lab.segments()?;
+        self.lab.check_complete()
+    }
+
+    /// How many sockets and requests there are at the server's port: none, between histories.
+    ///
+    /// # Errors
+    /// The kernel's table cannot be read.
+    pub fn left(&self) -> Result<usize> {
+        let is_of_server =
+            |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
+        Ok(sockets(Family::V4)?.iter().filter(is_of_server).count())
+    }
+}
+
+impl Open {
+    fn listener(&self, listener: ListenerId) -> Result<&Listener> {
+        self.listeners[listener.0]
+            .first()
+            .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))
+    }
+}
+
+impl Peer {
+    /// What a segment says to this client. The first number of a SYN+ACK is learned.
+    fn read(&mut self, lab: &UnrecordedLab, segment: &Captured) -> Answer {
+        let flags = segment.flags;
+        let ack = lab.relative(segment.ack);
+        let seq = segment.seq.wrapping_sub(self.initial.unwrap_or(0));
+        match (flags.syn(), flags.rst(), flags.ack()) {
+            (true, false, true) if self.initial == Some(segment.seq) => Answer::SynAckAgain { ack },
+            (true, false, true) => {
+                self.initial = Some(segment.seq);
+                Answer::SynAck { ack }
+            }
+            (false, true, false) => Answer::Reset { seq },
+            (false, true, true) if segment.seq == 0 => Answer::Refusal { ack },
+            (false, true, true) => Answer::Abort { seq, ack },
+            (false, false, true) if flags.to_string() == "." => Answer::Ack { seq, ack },
+            _ => Answer::Other { flags: flags.0 },
+        }
+    }
+}
+
+/// A listener as all of a history are.
+fn listen(name: &str, backlog: u32, defer_accept: bool, fast_open: u32) -> io::Result<Listener> {
+    let socket = Listener::unrecorded(name, Family::V4).map_err(io::Error::other)?;
+    socket.reuse_port()?;
+    socket.bind_port(PORT)?;
+    if defer_accept {
+        socket.defer_accept(1)?;
+    }
+    if fast_open > 0 {
+        socket.fast_open(fast_open.cast_signed())?;
+    }
+    socket.listen(backlog.cast_signed())?;
+    Ok(socket)
+}
+
+fn refused(call: &str, source: io::Error) -> Error {
+    Error::Call { call: call.to_owned(), source }
+}
+
+fn call_result(done: io::Result<()>) -> CallResult {
+    match done {
+        Ok(()) => CallResult::Done,
+        Err(e) => CallResult::Refused(errno_name(&e)),
+    }
+}
+
+/// A segment, with its numbers.
+fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
+    let payload = vec![b'x'; segment.bytes() as usize];
+    Draft::new(segment.flags(), seq, ack).payload(&payload)
+}

@@ -1,0 +1,258 @@
+//! What a lab is asked to do: histories of a range of numbers, or one history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use harness::process::Returned;
+use serde::{Deserialize, Serialize};
+
+use crate::drive::{Disagreement, Driver, Played, Taken};
+use crate::generate::Recipe;
+use crate::history::History;
+use crate::model::{Aspect, ModelBug, met_in};
+use crate::reduce::reduce;
+use crate::step::Step;
+
+/// How the work of a lab begins that is of this crate.
+const PREFIX: &str = "explore ";
+
+/// A history that disagrees is played this often at most to make it shorter.
+const REDUCTIONS: usize = 400;
+
+/// The same of one that waits for timers: each takes a second or more.
+const WAITING_REDUCTIONS: usize = 80;
+
+/// How often a reduced history must disagree in the same way.
+const VERIFIED: usize = 3;
+
+/// A history whose steps came too late is played this often at most.
+const PLAYS: usize = 4;
+
+/// What a lab is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Job {
+    /// To play histories of a range of numbers.
+    Explore {
+        /// What they are like.
+        recipe: Recipe,
+        /// Which.
+        numbers: Numbers,
+        /// How long at most, in milliseconds.
+        time: u64,
+        /// Disagreements that are known already: they are counted, and not reduced again.
+        seen: BTreeSet<Signature>,
+    },
+    /// To play one history, and report each step.
+    Replay {
+        /// The history.
+        history: History,
+        /// The bugs that the model has, too.
+        bugs: BTreeSet<ModelBug>,
+    },
+}
+
+/// Numbers of histories: those from `first` up to `end` that wait for timers, or those that do
+/// not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// The first one.
+    pub first: u64,
+    /// The one after the last.
+    pub end: u64,
+    /// Whether these wait.
+    pub waiting: bool,
+}
+
+/// In what a disagreement is like others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Signature {
+    /// The first word of the step.
+    pub step: String,
+    /// In what model and kernel differ.
+    pub of: BTreeSet<Aspect>,
+}
+
+/// `syn: TCPReqQFullDrop, ListenDrops, the server sends`.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of: Vec<String> = self.of.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", self.step, of.join(", "))
+    }
+}
+
+/// A disagreement, reduced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// In what it is like others.
+    pub signature: Signature,
+    /// The number of the history in which it was found.
+    pub number: u64,
+    /// The shortest history that was found to show it.
+    pub history: History,
+    /// Its steps up to the disagreement: what the model says and what the kernel did.
+    pub taken: Vec<Taken>,
+    /// The disagreement.
+    pub disagreement: Disagreement,
+    /// How often the reduced history disagreed in this way, of three times.
+    pub verified: usize,
+}
+
+/// What a lab reports of an exploration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explored {
+    /// How many histories agreed or disagreed.
+    pub histories: u64,
+    /// How many steps these had.
+    pub steps: u64,
+    /// How many said nothing: a step was too late.
+    pub too_slow: u64,
+    /// The number to go on with.
+    pub next: u64,
+    /// What was met: each step in each situation, and what came of it.
+    pub met: BTreeSet<String>,
+    /// New disagreements.
+    pub findings: Vec<Finding>,
+    /// How often each disagreement was met.
+    pub disagreements: BTreeMap<String, u64>,
+    /// Sockets and requests that were left when all histories were over.
+    pub left: usize,
+}
+
+/// What a lab reports of one history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// Its steps, up to a disagreement.
+    pub taken: Vec<Taken>,
+    /// What came of it.
+    pub played: Played,
+}
+
+/// What a lab returns: what it saw, or why the laboratory broke.
+pub type Reported<T> = Result<T, String>;
+
+impl Job {
+    /// As a lab is given it.
+    pub fn work(&self) -> String {
+        let job = serde_json::to_string(self).expect("a job can be written as JSON");
+        format!("{PREFIX}{job}")
+    }
+}
+
+/// Does a lab's work, if it is of this crate.
+pub fn lab_work(work: &str) -> Option<Returned> {
+    let job = work.strip_prefix(PREFIX)?;
+    let job: Job = serde_json::from_str(job).ok()?;
+    Some(match job {
+        Job::Explore { recipe, numbers, time, seen } => {
+            let time = Duration::from_millis(time);
+            let explored: Reported<Explored> =
+                explore(&recipe, &numbers, time, seen).map_err(|e| e.to_string());
+            Returned::json(&explored, vec![])
+        }
+        Job::Replay { history, bugs } => {
+            let replayed: Reported<Replayed> = Driver::open()
+                .and_then(|mut driver| play(&mut driver, &history, &bugs))
+                .map_err(|e| e.to_string());
+            Returned::json(&replayed, vec![])
+        }
+    })
+}
+
+/// Plays a history until it is in time, a few times at most.
+fn play(
+    driver: &mut Driver,
+    history: &History,
+    bugs: &BTreeSet<ModelBug>,
+) -> harness::Result<Replayed> {
+    let mut plays = 0;
+    loop {
+        let mut taken = Vec::new();
+        let played = driver.play(history, bugs, |step| taken.push(step.clone()))?;
+        plays += 1;
+        if played != Played::TooSlow || plays == PLAYS {
+            return Ok(Replayed { taken, played });
+        }
+    }
+}
+
+fn explore(
+    recipe: &Recipe,
+    numbers: &Numbers,
+    time: Duration,
+    mut seen: BTreeSet<Signature>,
+) -> harness::Result<Explored> {
+    let started = Instant::now();
+    let mut driver = Driver::open()?;
+    let mut explored = Explored { next: numbers.end, ..Explored::default() };
+    for number in numbers.first..numbers.end {
+        if recipe.waits(number) != numbers.waiting {
+            continue;
+        }
+        if started.elapsed() >= time {
+            explored.next = number;
+            break;
+        }
+        let history = recipe.history(number);
+        let mut met = Vec::new();
+        let played = driver.play(&history, &recipe.bugs, |taken| {
+            met.push(met_in(&taken.situation, &taken.model));
+        })?;
+        explored.steps += met.len() as u64;
+        explored.met.extend(met);
+        let disagreement = match played {
+            Played::TooSlow => {
+                explored.too_slow += 1;
+                continue;
+            }
+            Played::Agrees => None,
+            Played::Disagrees(disagreement) => Some(disagreement),
+        };
+        explored.histories += 1;
+        let Some(disagreement) = disagreement else { continue };
+        let signature = signature(&history, &disagreement);
+        *explored.disagreements.entry(signature.to_string()).or_default() += 1;
+        if seen.insert(signature.clone()) {
+            let finding = find(&mut driver, recipe, number, &history, &signature)?;
+            explored.findings.push(finding);
+        }
+    }
+    explored.left = driver.left()?;
+    Ok(explored)
+}
+
+fn signature(history: &History, disagreement: &Disagreement) -> Signature {
+    let step = history.steps.get(disagreement.at).map_or("", Step::word).to_owned();
+    let of = disagreement.differences.iter().map(|difference| difference.of).collect();
+    Signature { step, of }
+}
+
+/// Reduces a history that disagrees, and sees whether it does so again.
+fn find(
+    driver: &mut Driver,
+    recipe: &Recipe,
+    number: u64,
+    history: &History,
+    wanted: &Signature,
+) -> harness::Result<Finding> {
+    let mut disagrees = |candidate: &History| -> harness::Result<bool> {
+        let Replayed { played, .. } = play(driver, candidate, &recipe.bugs)?;
+        Ok(match played {
+            Played::Disagrees(disagreement) => signature(candidate, &disagreement) == *wanted,
+            Played::Agrees | Played::TooSlow => false,
+        })
+    };
+    let budget = if recipe.waits(number) { WAITING_REDUCTIONS } else { REDUCTIONS };
+    let history = reduce(history, &recipe.bugs, budget, &mut disagrees)?;
+    let mut verified = 0;
+    for _ in 0..VERIFIED {
+        verified += usize::from(disagrees(&history)?);
+    }
+    let Replayed { taken, played } = play(driver, &history, &recipe.bugs)?;
+    let disagreement = match played {
+        Played::Disagrees(disagreement) => disagreement,
+        // It does not disagree every time.
+        Played::Agrees | Played::TooSlow => Disagreement { at: taken.len(), differences: vec![] },
+    };
+    Ok(Finding { signature: wanted.clone(), number, history, taken, disagreement, verified })
+}

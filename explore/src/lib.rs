@@ -1,0 +1,17 @@
+//! Histories nobody wrote: a model of what the kernel does when listeners close, and what it
+//! really does.
+//!
+//! [`model`] is a pure function of the steps of a history. [`generate`] makes histories up,
+//! [`drive`] plays them in a lab and compares, and [`reduce`] makes one short. [`job`] is what a
+//! lab is asked to do, and [`run`] has many labs do it.
+
+pub mod drive;
+pub mod generate;
+pub mod history;
+pub mod job;
+pub mod model;
+pub mod reduce;
+pub mod run;
+pub mod script;
+pub mod step;
+pub mod witness;

@@ -1,0 +1,164 @@
+//! What the kernel does with the listeners of one address, as a pure function: a step in, what
+//! must be seen of it out. No kernel, no clock.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `seen` | what is seen of a step, and how two descriptions of it differ |
+//! | `behaviour` | bugs of some kernels that the model can have, too |
+//! | `state` | what the kernel keeps: groups, listeners, requests, children |
+//! | `group` | who is in a group, whom the hash selects, and where to something migrates |
+//! | `child` | children: segments, moves, resets, `accept` |
+//! | `request` | segments of no connection and of requests |
+//! | `listener` | `listen`, `shutdown`, `close` |
+//! | `situation` | in which situation a step is taken, for saying what was met |
+//! | `timer` | the timers that send SYN+ACKs again |
+//!
+//! What it leaves out: `shutdown` of a socket that does not listen, programs in eBPF, SYN cookies, addresses other than one, options
+//! that children have from their listeners, IPv6, Multipath TCP, signatures.
+
+mod behaviour;
+mod child;
+mod group;
+mod listener;
+mod request;
+mod seen;
+mod situation;
+mod state;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+pub use behaviour::ModelBug;
+pub use seen::{Answer, Aspect, CallResult, Counter, Difference, Rest, Seen};
+pub use situation::met_in;
+pub use state::{MOST_IN_GROUP, Model, SLOTS, STEPS_TAKE, Slot};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use state::{ChildState, Connection};
+
+use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
+
+/// For how long a history may wait in all, in milliseconds.
+const LONGEST: u64 = 9000;
+
+/// More descriptors of one listener than this are of no interest.
+const MOST_DESCRIPTORS: u32 = 3;
+
+impl Model {
+    /// Takes a step, and says what must be seen of it. The step must be one that
+    /// [`Model::allows`].
+    pub fn step(&mut self, step: &Step) -> Seen {
+        self.seen = Seen::default();
+        match *step {
+            Step::Set(Setting::MigrateReq(on)) => self.migrate_req = on,
+            Step::Set(Setting::AbortOnOverflow(on)) => self.abort_on_overflow = on,
+            Step::Set(Setting::SynAckRetries(retries)) => self.synack_retries = retries,
+            Step::Listen { listener, backlog, defer_accept, fast_open } => {
+                self.listen(listener, backlog, defer_accept, fast_open);
+            }
+            Step::ListenAgain { listener, backlog } => self.listen_again(listener, backlog),
+            Step::Shutdown { listener, how } => self.shut_down(listener, how),
+            Step::Duplicate { listener } => self.listener(listener).descriptors += 1,
+            Step::Close { listener } => self.close(listener),
+            Step::Accept { listener } => self.accept(listener),
+            Step::SelectIndex { listener, index } => self.select_index(listener, index),
+            Step::SelectByHash { listener } => self.select_by_hash(listener),
+            Step::Send { client, segment } => self.arrive(client, segment),
+            Step::Wait => self.wait(),
+        }
+        self.seen.queues = self.queues();
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Whether the model knows what a step does now: its sockets are there, and it is nothing
+    /// that the model leaves out.
+    pub fn allows(&self, step: &Step) -> bool {
+        let listening = self.queues().len();
+        let is_open = |listener: ListenerId| {
+            self.socket(listener).is_some_and(|socket| socket.descriptors > 0)
+        };
+        match *step {
+            Step::Set(_) => true,
+            Step::Listen { listener, .. } => {
+                self.listeners.get(listener.0).is_some_and(Option::is_none)
+                    && listening < MOST_IN_GROUP
+            }
+            Step::ListenAgain { listener, .. } => {
+                is_open(listener) && (self.listens(listener) || listening < MOST_IN_GROUP)
+            }
+            Step::Duplicate { listener } => {
+                let few = |socket: &state::Listener| socket.descriptors < MOST_DESCRIPTORS;
+                is_open(listener) && self.socket(listener).is_some_and(few)
+            }
+            Step::Close { listener } | Step::Accept { listener } => is_open(listener),
+            // `inet_shutdown()` of a socket in TCP_CLOSE marks it, and so all children that it has
+            // when it listens again: they send a FIN, or receive nothing.
+            Step::Shutdown { listener, .. } => is_open(listener) && self.listens(listener),
+            Step::SelectIndex { listener, .. } | Step::SelectByHash { listener } => {
+                is_open(listener) && self.listens(listener)
+            }
+            Step::Send { client, segment } => self.allows_segment(client, segment),
+            Step::Wait => self.next_timer().is_some() && self.now < LONGEST,
+        }
+    }
+
+    fn allows_segment(&self, client: ClientId, segment: Segment) -> bool {
+        let is_syn_with_other_number = segment == Segment::SynInWindow;
+        match self.clients.get(client.0).map(|client| &client.connection) {
+            None => false,
+            Some(Connection::Nothing) => !is_syn_with_other_number,
+            Some(Connection::Request(_)) => true,
+            Some(Connection::Child(child)) => match child.state {
+                ChildState::SynRecv => {
+                    !is_syn_with_other_number && !matches!(segment, Segment::FastOpenSyn(_))
+                }
+                // Not every release answers an ACK of what was never sent (`tcp_ack()`).
+                ChildState::Established => {
+                    let other = [Segment::SynInWindow, Segment::AckOfNothing];
+                    !other.contains(&segment) && !matches!(segment, Segment::FastOpenSyn(_))
+                }
+                ChildState::CloseWait => segment == Segment::Reset,
+                ChildState::Close => false,
+            },
+        }
+    }
+
+    /// How many children wait in the accept queue of each listener that listens.
+    pub fn queues(&self) -> BTreeMap<ListenerId, u32> {
+        let ids = (0..self.listeners.len()).map(ListenerId);
+        let listening = ids.filter(|listener| self.listens(*listener));
+        let long = |listener: ListenerId| {
+            self.socket(listener).map_or(0, |socket| socket.accept_queue.len() as u32)
+        };
+        listening.map(|listener| (listener, long(listener))).collect()
+    }
+
+    /// The clients that have a child, accepted or not: when its acknowledgements are sent
+    /// depends on the time.
+    pub fn clients_with_child(&self) -> BTreeSet<ClientId> {
+        let has_child =
+            |client: &ClientId| matches!(self.clients[client.0].connection, Connection::Child(_));
+        (0..self.clients.len()).map(ClientId).filter(has_child).collect()
+    }
+
+    /// How many sockets were made to listen: the next one's place.
+    pub fn sockets_made(&self) -> usize {
+        self.listeners.iter().flatten().count()
+    }
+
+    /// The listeners that listen, in the order of `socks[]`.
+    pub fn members(&self) -> Vec<ListenerId> {
+        self.groups.iter().flat_map(|group| &group.socks).copied().collect()
+    }
+
+    /// Whether a timer runs.
+    pub fn has_timers(&self) -> bool {
+        self.next_timer().is_some()
+    }
+
+    /// The time now, in milliseconds since the history began: it passes in waits alone.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+}

@@ -1,0 +1,257 @@
+//! Many labs that explore, and what they found together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use harness::process::{Broken, Labs, interrupt, thread};
+
+use crate::generate::Recipe;
+use crate::history::History;
+use crate::job::{Explored, Finding, Job, Numbers, Replayed, Reported, Signature};
+use crate::model::{Model, ModelBug, met_in};
+
+/// What is explored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What histories are like.
+    pub recipe: Recipe,
+    /// The number of the first history.
+    pub seed: u64,
+    /// How many; without an end where there is none.
+    pub count: Option<u64>,
+    /// For how long.
+    pub time: Option<Duration>,
+    /// How many labs play histories that do not wait, at a time.
+    pub jobs: usize,
+    /// How many labs play histories that wait for timers: nearly all the time they sleep.
+    pub waiting_jobs: usize,
+}
+
+/// What was found, in all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Total {
+    /// How many histories agreed or disagreed.
+    pub histories: u64,
+    /// How many steps these had.
+    pub steps: u64,
+    /// How many said nothing: a step was too late.
+    pub too_slow: u64,
+    /// What was met: each step in each situation, and what came of it.
+    pub met: BTreeSet<String>,
+    /// The disagreements, one of each signature.
+    pub findings: Vec<Finding>,
+    /// How often each was met.
+    pub disagreements: BTreeMap<String, u64>,
+    /// Ranges of histories after which sockets or requests were left, and how many.
+    pub left: Vec<(Numbers, usize)>,
+    /// It was interrupted.
+    pub interrupted: bool,
+}
+
+/// Why exploring ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// A lab broke.
+    #[error("{0}")]
+    Lab(Broken),
+    /// The laboratory broke in a lab.
+    #[error("the laboratory broke: {0}")]
+    Inside(String),
+}
+
+/// How long a lab explores before it reports: what it found is lost if it is interrupted.
+const REPORTS_AFTER: Duration = Duration::from_millis(1500);
+
+/// The same of a lab whose histories wait.
+const WAITING_REPORTS_AFTER: Duration = Duration::from_secs(6);
+
+/// How many numbers a lab gets at most.
+const BLOCK: u64 = 2000;
+
+/// How many histories a lab gets at most that wait.
+const WAITING_BLOCK: u64 = 4;
+
+/// A lab that does not report after this time hangs: reductions of histories that wait take
+/// their time.
+const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// What the threads share.
+struct Shared {
+    total: Total,
+    /// The next numbers: of histories that do not wait, and of those that do.
+    next: [u64; 2],
+    /// What labs have left of their numbers.
+    unfinished: Vec<Numbers>,
+    seen: BTreeSet<Signature>,
+    stopped: Option<Stopped>,
+}
+
+/// Explores, and shows the total whenever a lab has reported. What was found before something
+/// broke is in the total.
+pub fn explore(
+    labs: &Labs,
+    plan: &Plan,
+    show: impl Fn(&Total) + Sync,
+) -> (Total, Result<(), Stopped>) {
+    let started = Instant::now();
+    let shared = Mutex::new(Shared {
+        total: Total::default(),
+        next: [plan.seed; 2],
+        unfinished: vec![],
+        seen: BTreeSet::new(),
+        stopped: None,
+    });
+    let shared = &shared;
+    let show = &show;
+    std::thread::scope(|scope| {
+        let waiting = if plan.recipe.wait_every > 0 { plan.waiting_jobs } else { 0 };
+        let kinds = (0..plan.jobs).map(|_| false).chain((0..waiting).map(|_| true));
+        for is_waiting in kinds {
+            let work = move || {
+                while let Some(job) = next_job(plan, shared, is_waiting, started) {
+                    if !report(labs, &job, shared, show) {
+                        break;
+                    }
+                }
+            };
+            if let Err(e) = thread::spawn_scoped(scope, work) {
+                // Fewer do it, too, if there are any.
+                let mut shared = lock(shared);
+                shared.stopped.get_or_insert(Stopped::Inside(e.to_string()));
+                break;
+            }
+        }
+    });
+    let (mut total, stopped) = {
+        let mut shared = lock(shared);
+        (std::mem::take(&mut shared.total), shared.stopped.take())
+    };
+    total.interrupted = interrupt::caught();
+    let ended = match stopped {
+        Some(Stopped::Lab(Broken::Interrupted)) | None => Ok(()),
+        Some(_) if total.interrupted => Ok(()),
+        Some(stopped) => Err(stopped),
+    };
+    (total, ended)
+}
+
+/// The next numbers for a lab, if there is more to do.
+fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant) -> Option<Job> {
+    let mut shared = lock(shared);
+    let left = match plan.time {
+        Some(time) => time.checked_sub(started.elapsed()).filter(|left| !left.is_zero())?,
+        None => WAITING_REPORTS_AFTER,
+    };
+    if shared.stopped.is_some() || interrupt::caught() {
+        return None;
+    }
+    let left_over = shared.unfinished.iter().position(|numbers| numbers.waiting == waiting);
+    let numbers = match left_over {
+        Some(index) => shared.unfinished.swap_remove(index),
+        None => {
+            let first = shared.next[usize::from(waiting)];
+            let last = plan.count.map_or(u64::MAX, |count| plan.seed.saturating_add(count));
+            let block = if waiting { plan.recipe.wait_every * WAITING_BLOCK } else { BLOCK };
+            let end = first.saturating_add(block).min(last);
+            shared.next[usize::from(waiting)] = end;
+            Numbers { first, end, waiting }
+        }
+    };
+    if numbers.first >= numbers.end {
+        return None;
+    }
+    let report = if waiting { WAITING_REPORTS_AFTER } else { REPORTS_AFTER };
+    let time = left.min(report).as_millis() as u64;
+    let (recipe, seen) = (plan.recipe.clone(), shared.seen.clone());
+    Some(Job::Explore { recipe, numbers, time, seen })
+}
+
+/// Has a lab do a job, and adds what it reports to the total. Says whether to go on.
+fn report(labs: &Labs, job: &Job, shared: &Mutex<Shared>, show: &impl Fn(&Total)) -> bool {
+    let explored = match labs.run(&job.work(), DEADLINE) {
+        Ok(returned) => returned.parse::<Reported<Explored>>().map_err(|e| e.to_string()),
+        Err(broken) => {
+            lock(shared).stopped.get_or_insert(Stopped::Lab(broken));
+            return false;
+        }
+    };
+    let mut shared = lock(shared);
+    match explored.and_then(|reported| reported) {
+        Ok(explored) => {
+            shared.add(explored, job);
+            show(&shared.total);
+            true
+        }
+        Err(why) => {
+            shared.stopped.get_or_insert(Stopped::Inside(why));
+            false
+        }
+    }
+}
+
+impl Shared {
+    fn add(&mut self, explored: Explored, job: &Job) {
+        let total = &mut self.total;
+        total.histories += explored.histories;
+        total.steps += explored.steps;
+        total.too_slow += explored.too_slow;
+        total.met.extend(explored.met);
+        for (signature, times) in explored.disagreements {
+            *total.disagreements.entry(signature).or_default() += times;
+        }
+        for finding in explored.findings {
+            // Another lab may have found it meanwhile.
+            if self.seen.insert(finding.signature.clone()) {
+                total.findings.push(finding);
+            }
+        }
+        let Job::Explore { numbers, .. } = job else { return };
+        if explored.left > 0 {
+            total.left.push((numbers.clone(), explored.left));
+        }
+        let unfinished = Numbers { first: explored.next, ..numbers.clone() };
+        if unfinished.first < unfinished.end {
+            self.unfinished.push(unfinished);
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays one history in a lab of its own.
+///
+/// # Errors
+/// The lab broke.
+pub fn replay(
+    labs: &Labs,
+    history: &History,
+    bugs: &BTreeSet<ModelBug>,
+) -> Result<Replayed, Stopped> {
+    let job = Job::Replay { history: history.clone(), bugs: bugs.clone() };
+    let returned = labs.run(&job.work(), DEADLINE).map_err(Stopped::Lab)?;
+    returned
+        .parse::<Reported<Replayed>>()
+        .map_err(|e| Stopped::Inside(e.to_string()))?
+        .map_err(Stopped::Inside)
+}
+
+/// How many histories the model alone goes through to find out what can be met.
+const OF_THE_MODEL: u64 = 4000;
+
+/// What the model meets by itself, in histories of this recipe: each step in each situation, and
+/// what comes of it.
+pub fn situations_of_the_model(recipe: &Recipe) -> BTreeSet<String> {
+    let mut met = BTreeSet::new();
+    for number in 0..OF_THE_MODEL {
+        let history = recipe.history(number);
+        let mut model = Model::new(recipe.bugs.clone(), &history.slots);
+        for step in &history.steps {
+            let situation = model.situation(step);
+            met.insert(met_in(&situation, &model.step(step)));
+        }
+    }
+    met
+}

@@ -1,0 +1,187 @@
+//! The model and this kernel: histories that were made up, and those that show known bugs.
+//!
+//! `SOCKMIG_HISTORIES=100000 cargo test -p explore --test kernel` plays as many.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+
+use explore::generate::Recipe;
+use explore::history::History;
+use explore::job::lab_work;
+use explore::model::ModelBug;
+use explore::run::{Plan, explore};
+use explore::script::python;
+use explore::witness;
+use harness::process::Labs;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    harness::process::entry::enter(|work| lab_work(work).unwrap_or_default());
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        Trial::test("histories_agree_with_the_model", histories_agree),
+        Trial::test("programs_see_what_the_model_says", programs_see_it),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Histories as Python programs, of every kind of act.
+const PROGRAMS: [&str; 6] = [
+    "listen A backlog 4
+     syn C1
+     ack C1
+     data C1 11
+     listen B backlog 4
+     set net.ipv4.tcp_migrate_req 1
+     close A
+     accept B
+     shutdown B SHUT_WR
+     shutdown B SHUT_RDWR",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4
+     syn C1
+     syn C2
+     listen B backlog 0
+     duplicate A
+     close A
+     close A
+     syn C1
+     out-of-window C1
+     ack-of-nothing C1
+     without-ack C1
+     data C1 3
+     set net.ipv4.tcp_abort_on_overflow 1
+     ack C2
+     accept B
+     accept B",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4
+     listen B backlog 4
+     listen C backlog 4
+     select-index B 2
+     syn C1
+     ack C1
+     select-by-hash B
+     select-by-hash B
+     syn C2
+     close C
+     fin C2
+     accept A
+     accept B
+     reset C1
+     without-ack C3
+     reset C3",
+    "set net.ipv4.tcp_migrate_req 1
+     listen A backlog 4 fast-open 2
+     fast-open-syn C1 5
+     fast-open-syn C2 5
+     listen B backlog 4 defer-accept
+     shutdown A SHUT_RD
+     accept A
+     listen-again A backlog 2
+     data C1 2
+     accept B
+     syn C3
+     ack C3
+     accept B",
+    "set net.ipv4.tcp_migrate_req 1
+     set net.ipv4.tcp_synack_retries 1
+     listen A backlog 4
+     syn C1
+     listen B backlog 4
+     close A
+     wait
+     ack C1
+     accept B",
+    "listen A backlog 4
+     syn C1
+     ack C1
+     syn C2
+     listen B backlog 4
+     close A
+     ack C2
+     syn C2
+     close B
+     fin C2
+     syn C1",
+];
+
+fn programs_see_it() -> Result<(), Failed> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3");
+        return Ok(());
+    }
+    for steps in PROGRAMS {
+        let history: History = format!("sockmig history 1\nclients 10 40 20\n{steps}").parse()?;
+        let mut child = Command::new("python3")
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut input = child.stdin.take().ok_or("no standard input")?;
+        input.write_all(python(&history).as_bytes())?;
+        drop(input);
+        let ended = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        if !ended.status.success() {
+            let complaint = String::from_utf8_lossy(&ended.stderr);
+            return Err(format!("{steps}\n{said}\n{complaint}").into());
+        }
+        assert!(said.ends_with("0 acts were not as expected\n"), "{said}");
+    }
+    Ok(())
+}
+
+/// The bugs that this kernel has, as their histories show.
+fn bugs(labs: &Labs) -> Result<BTreeSet<ModelBug>, Failed> {
+    let mut bugs = BTreeSet::new();
+    for bug in ModelBug::ALL {
+        if witness::shows(labs, bug)? {
+            bugs.insert(bug);
+        }
+    }
+    Ok(bugs)
+}
+
+fn histories_agree() -> Result<(), Failed> {
+    let count = std::env::var("SOCKMIG_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let labs = Labs::default();
+    let recipe = Recipe { only: vec![], bugs: bugs(&labs)?, wait_every: 40 };
+    let plan = Plan {
+        recipe,
+        seed: 0,
+        count: Some(count.unwrap_or(400)),
+        time: None,
+        jobs: 2,
+        waiting_jobs: 8,
+    };
+    let started = std::time::Instant::now();
+    let (total, ended) = explore(&labs, &plan, |_| {});
+    ended?;
+    let took = started.elapsed();
+    eprintln!(
+        "{:?}: {} histories, {} steps, {} too slow, met {}, in {took:?}",
+        plan.recipe.bugs,
+        total.histories,
+        total.steps,
+        total.too_slow,
+        total.met.len()
+    );
+    let found: Vec<String> = total
+        .findings
+        .iter()
+        .map(|finding| {
+            let times = total.disagreements.get(&finding.signature.to_string());
+            format!(
+                "{} ({times:?} times)\n{}{:#?}",
+                finding.signature, finding.history, finding.disagreement
+            )
+        })
+        .collect();
+    if !found.is_empty() || !total.left.is_empty() {
+        return Err(format!("{}\nleft: {:?}", found.join("\n"), total.left).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The command line of `sockmig explore`, `sockmig replay` and `sockmig script`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+const EXPLORE_HELP: &str = "\
+A history is a list of acts, made up from its number: listeners of one port listen, are shut
+down and closed, and clients that are no sockets send them segments. A model of the kernel says
+what must be seen of each act: what calls return, what the server sends, counters, accept queues,
+and who is woken. Where the kernel does something else, the history is made as short as it can be,
+played three times more, and kept as a file for `sockmig replay`.
+
+Bugs that this kernel is known to have are found out first, by a history each, and the model has
+them, too; --no-known finds them anew.
+
+Examples:
+  sockmig explore                        ten seconds of histories nobody wrote
+  sockmig explore --time 3600 --out DIR  an hour, keeping what is found
+  sockmig explore --seed 7 --count 1000  just the histories 7 to 1006
+  sockmig explore --only syn,ack,close   with these acts alone
+  sockmig explore --kernel 6.12          in a virtual machine
+
+Exit codes:
+  0    the kernel does what the model says
+  1    it does not, or something of a history was left when it was over
+  2    the command line is wrong
+  4    nothing was played: this kernel has no migration, or every history was too slow
+  69   the laboratory failed, or a result could not be written
+  130  interrupted; what was found was shown";
+
+/// `sockmig explore`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLORE_HELP)]
+pub struct ExploreArguments {
+    /// The number of the first history; the same number is always the same history [default: by
+    /// the clock].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How many histories are played.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub count: Option<u64>,
+
+    /// For how many seconds histories are played [default: 10, if there is no --count].
+    #[arg(long, value_name = "SECONDS", conflicts_with = "count",
+          value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub time: Option<u64>,
+
+    /// Only these acts, but for `listen` at the beginning and a look at each listener at the
+    /// end.
+    #[arg(long, value_name = "ACT", value_delimiter = ',', value_parser = act())]
+    pub only: Vec<String>,
+
+    /// Every so-manieth history waits for the kernel's timers; 0 is none [default: 40; 4 in a
+    /// machine].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub wait_every: Option<u64>,
+
+    /// How many labs play histories at a time, besides those that wait for timers [default: one
+    /// for each core].
+    #[arg(long, value_name = "N", value_parser = crate::cli::jobs)]
+    pub jobs: Option<usize>,
+
+    /// The model has no known bug, so that each is found anew.
+    #[arg(long)]
+    pub no_known: bool,
+
+    /// Keep each history that was found in this directory [default: a temporary one].
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
+    pub out: Option<PathBuf>,
+
+    /// Explore another kernel in a virtual machine, as `sockmig vm-run` boots it.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+
+    /// How to show the result.
+    #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]
+    pub format: ExploreFormat,
+}
+
+/// How a result of `explore` or `replay` is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExploreFormat {
+    /// Text, for people.
+    Terminal,
+    /// One JSON document.
+    Json,
+}
+
+/// The acts of histories, as `--only` takes them.
+fn act() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(explore::step::WORDS)
+}
+
+const REPLAY_HELP: &str = "\
+A history is a text: `sockmig history 1`, a line with the hash of each client's connection, and an
+act in each line. `sockmig explore` writes such files; docs/explore.md describes them.
+
+Examples:
+  sockmig replay find.history                what model and kernel say of each act
+  sockmig replay find.history --kernel 6.12  the same on another kernel
+
+Exit codes:
+  0    the kernel does what the model says
+  1    it does not
+  2    the command line is wrong, or the file is no history
+  4    nothing was played: this kernel has no migration, or the machine is too slow
+  69   the laboratory failed, the file cannot be read, or a result could not be written
+  130  interrupted";
+
+/// `sockmig replay`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub struct ReplayArguments {
+    /// The history; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The model has no known bug.
+    #[arg(long)]
+    pub no_known: bool,
+
+    /// Play it on another kernel in a virtual machine, as `sockmig vm-run` boots it.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+
+    /// How to show the result.
+    #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]
+    pub format: ExploreFormat,
+}
+
+const SCRIPT_HELP: &str = "\
+The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces. It
+makes a network namespace of its own, does what the history says, shows what it sees of each act,
+and what a correct kernel does where that is something else; its exit code is 1 then.
+
+Example:
+  sockmig script find.history > find.py    for a mail to a list
+
+Exit codes:
+  0   it is printed
+  2   the command line is wrong, or the file is no history
+  69  the file cannot be read, or standard output cannot be written";
+
+/// `sockmig script`.
+#[derive(Debug, Args)]
+#[command(after_help = SCRIPT_HELP)]
+pub struct ScriptArguments {
+    /// The history; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}

@@ -1,0 +1,295 @@
+//! `sockmig explore`, `sockmig replay` and `sockmig script`: histories nobody wrote, held against a model.
+
+mod document;
+mod in_guest;
+mod known;
+mod words;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use explore::drive::Played;
+use explore::generate::Recipe;
+use explore::history::{History, NoHistory};
+use explore::job::Finding;
+use explore::model::ModelBug;
+use explore::run::{self, Plan, Stopped, Total};
+use explore::script::python;
+use harness::kernel::{Kernel, processors};
+use harness::process::{Broken, Labs, interrupt};
+use scenarios::advice;
+use scenarios::engine;
+
+use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
+use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, ReplayDocument};
+use crate::cmd::vm_run;
+use crate::exit::Exit;
+use crate::output::file::{self, OutDirectory};
+use crate::output::stderr;
+use crate::output::stdout::Stdout;
+
+/// For how long histories are played where nobody says.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Every so-manieth history waits for timers, where the clock is real.
+const WAIT_EVERY: u64 = 40;
+
+/// How many labs wait for timers at a time, for each core.
+const WAITING_JOBS: usize = 8;
+
+/// How often standard error says how far it is.
+const SAYS_EVERY: Duration = Duration::from_secs(10);
+
+/// Does what the command line asks for.
+pub fn explore(arguments: &ExploreArguments) -> ExitCode {
+    if let Some(kernel) = &arguments.kernel {
+        return vm_run::vm_run(&in_guest::exploring(arguments, kernel, env::args()));
+    }
+    explored(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+/// Does what the command line asks for.
+pub fn replay(arguments: &ReplayArguments) -> ExitCode {
+    if let Some(kernel) = &arguments.kernel {
+        return match in_guest::replaying(&arguments.file, kernel, env::args()) {
+            Ok(arguments) => vm_run::vm_run(&arguments),
+            Err(why) => {
+                stderr::complain(&why);
+                Exit::Usage.into()
+            }
+        };
+    }
+    replayed(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+/// Prints a history as a program.
+pub fn script(arguments: &ScriptArguments) -> Exit {
+    let history = match history(&arguments.file) {
+        Ok(history) => history,
+        Err(exit) => return exit,
+    };
+    let mut to = Stdout::exact();
+    let written = to.write_all(python(&history).as_bytes()).and_then(|()| to.flush());
+    match written {
+        Ok(()) => Exit::Expected,
+        Err(e) => {
+            stderr::complain(&e);
+            Exit::Unavailable
+        }
+    }
+}
+
+/// The kernel, if histories can be played here. The error is an exit code whose reason has been
+/// reported.
+fn probe(labs: &Labs) -> Result<Kernel, Exit> {
+    if let Err(e) = interrupt::catch() {
+        stderr::complain(&format_args!("cannot catch Ctrl-C: {}", advice::refusal(&e)));
+        return Err(Exit::Unavailable);
+    }
+    let kernel = engine::probe(labs).map_err(|broken| stopped(&Stopped::Lab(broken)))?;
+    if !kernel.has_counters {
+        stderr::complain(&format_args!(
+            "{} has no migration, which came with Linux 5.14, so that there is nothing to explore",
+            kernel.release
+        ));
+        return Err(Exit::NothingRan);
+    }
+    Ok(kernel)
+}
+
+/// Reports why exploring stopped.
+fn stopped(why: &Stopped) -> Exit {
+    match why {
+        Stopped::Lab(Broken::Interrupted) => return Exit::Interrupted,
+        Stopped::Lab(broken) => stderr::complain(&advice::no_lab(broken)),
+        Stopped::Inside(_) => stderr::complain(why),
+    }
+    Exit::Unavailable
+}
+
+/// The bugs that the model is to have.
+fn bugs(labs: &Labs, kernel: &Kernel, no_known: bool) -> Result<BTreeSet<ModelBug>, Exit> {
+    if no_known {
+        return Ok(BTreeSet::new());
+    }
+    known::of_this_kernel(labs, kernel).map_err(|why| stopped(&why))
+}
+
+fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
+    let out = match &arguments.out {
+        Some(path) => Some(OutDirectory::open(path).map_err(|e| {
+            stderr::complain(&format_args!("{e:#}"));
+            Exit::Unavailable
+        })?),
+        None => None,
+    };
+    let labs = Labs::default();
+    let kernel = probe(&labs)?;
+    let bugs = bugs(&labs, &kernel, arguments.no_known)?;
+    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
+    let jobs = arguments.jobs.or_else(|| processors().ok()).unwrap_or(1);
+    let time = arguments.time.map(Duration::from_secs);
+    let plan = Plan {
+        recipe: Recipe {
+            only: arguments.only.clone(),
+            bugs,
+            wait_every: arguments.wait_every.unwrap_or(WAIT_EVERY),
+        },
+        seed: arguments.seed.unwrap_or_else(by_clock),
+        count: arguments.count,
+        time: time.or(arguments.count.is_none().then_some(TIME)),
+        jobs,
+        waiting_jobs: jobs * WAITING_JOBS,
+    };
+    let mut session = Session::new(arguments.format, out);
+    session.say(&words::heading(&kernel, &plan));
+    let started = Instant::now();
+    let session = Mutex::new((session, started));
+    let (total, ended) = run::explore(&labs, &plan, |total| {
+        let mut locked = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let (session, said) = &mut *locked;
+        session.keep_new(total);
+        if said.elapsed() >= SAYS_EVERY {
+            *said = Instant::now();
+            stderr::line(&words::progress(total, started.elapsed()));
+        }
+    });
+    let (mut session, _) = session.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let kept = std::mem::take(&mut session.kept);
+    let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept);
+    session.say(&words::result(&document));
+    session.document(|| document.json());
+    // What was found counts for more than a laboratory that broke afterwards.
+    let exit = match ended {
+        Err(why) if total.findings.is_empty() => stopped(&why),
+        Err(why) => {
+            stopped(&why);
+            document.exit()
+        }
+        Ok(()) => document.exit(),
+    };
+    Ok(exit.unless_write_failed(session.write_failed))
+}
+
+fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
+    let history = history(&arguments.file)?;
+    let labs = Labs::default();
+    let kernel = probe(&labs)?;
+    let bugs = bugs(&labs, &kernel, arguments.no_known)?;
+    let replayed = run::replay(&labs, &history, &bugs).map_err(|why| stopped(&why))?;
+    let mut session = Session::new(arguments.format, None);
+    let document = ReplayDocument::of(&kernel, &bugs, history, replayed);
+    session.say(&words::replay(&document));
+    session.document(|| document.json());
+    let exit = match document.played {
+        Played::Agrees => Exit::Expected,
+        Played::Disagrees(_) => Exit::Deviates,
+        Played::TooSlow => {
+            stderr::complain(&"the machine was too slow for the kernel's timers; try again");
+            Exit::NothingRan
+        }
+    };
+    Ok(exit.unless_write_failed(session.write_failed))
+}
+
+/// The longest file that is read as a history: a thousand steps are shorter.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// A history from a file. The error is an exit code whose reason has been reported.
+fn history(path: &Path) -> Result<History, Exit> {
+    let refuse = |why: &dyn Display, exit| {
+        stderr::complain(&format_args!("{}: {why}", path.display()));
+        exit
+    };
+    let text =
+        text(path).map_err(|e| refuse(&format_args!("cannot read it: {e}"), Exit::Unavailable))?;
+    text.parse().map_err(|why: NoHistory| refuse(&why, Exit::Usage))
+}
+
+/// What is in a file, or in standard input.
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let from: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(fs::File::open(path)?),
+    };
+    from.take(LONGEST_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What is shown and kept.
+struct Session {
+    format: ExploreFormat,
+    /// Where histories are kept, once one was.
+    out: Option<OutDirectory>,
+    /// Where each disagreement so far was kept.
+    kept: Vec<Kept>,
+    write_failed: bool,
+}
+
+impl Session {
+    fn new(format: ExploreFormat, out: Option<OutDirectory>) -> Self {
+        Self { format, out, kept: vec![], write_failed: false }
+    }
+
+    fn written(&mut self, written: io::Result<()>) {
+        if let Err(e) = written {
+            stderr::complain(&e);
+            self.write_failed = true;
+        }
+    }
+
+    /// Shows a text to people.
+    fn say(&mut self, text: &str) {
+        if self.format == ExploreFormat::Terminal {
+            let mut to = Stdout::new();
+            let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+            self.written(written);
+        }
+    }
+
+    /// Writes a document for programs.
+    fn document(&mut self, json: impl FnOnce() -> String) {
+        if self.format == ExploreFormat::Json {
+            let mut to = Stdout::exact();
+            let written = writeln!(to, "{}", json()).and_then(|()| to.flush());
+            self.written(written);
+        }
+    }
+
+    /// Keeps the histories that were found since the last call, and shows them: what comes
+    /// later may be the kernel's panic.
+    fn keep_new(&mut self, total: &Total) {
+        for finding in total.findings.iter().skip(self.kept.len()) {
+            let kept = self.keep(finding).map_err(|e| {
+                stderr::complain(&format_args!("{e:#}"));
+                self.write_failed = true;
+            });
+            let kept = kept.ok();
+            let document = FindingDocument::of(finding, &total.disagreements, kept.clone());
+            let text = words::disagreement(&document);
+            match self.format {
+                ExploreFormat::Terminal => self.say(&text),
+                ExploreFormat::Json => stderr::line(&text),
+            }
+            self.kept.push(kept);
+        }
+    }
+
+    fn keep(&mut self, finding: &Finding) -> anyhow::Result<PathBuf> {
+        let directory = match self.out.take() {
+            Some(directory) => directory,
+            None => OutDirectory::temporary()?,
+        };
+        let path = self.out.insert(directory).file(&format!("{}.history", finding.number));
+        file::write_whole(&path, finding.history.to_string().as_bytes())?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,183 @@
+//! What was explored, as a document.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use explore::drive::{Disagreement, Played, Taken};
+use explore::history::History;
+use explore::job::{Finding, Replayed};
+use explore::model::ModelBug;
+use explore::run::{Plan, Total, situations_of_the_model};
+use harness::kernel::Kernel;
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// The version of both documents.
+const VERSION: u32 = 1;
+
+/// Where a history was kept, if it could be.
+pub(super) type Kept = Option<PathBuf>;
+
+/// `sockmig explore --format json`.
+#[derive(Debug, Serialize)]
+pub(super) struct ExploreDocument {
+    version: u32,
+    /// The kernel's release and build.
+    kernel: String,
+    seed: u64,
+    pub(super) known_bugs: Vec<&'static str>,
+    pub(super) histories: u64,
+    pub(super) steps: u64,
+    pub(super) too_slow: u64,
+    pub(super) seconds: f64,
+    /// Steps, the situations in which they were taken, and what came of them.
+    pub(super) met: Vec<String>,
+    /// Those of the model that no history met.
+    pub(super) not_met: Vec<String>,
+    pub(super) disagreements: Vec<FindingDocument>,
+    /// Histories after which something was left.
+    pub(super) left: Vec<LeftDocument>,
+    pub(super) interrupted: bool,
+}
+
+/// A disagreement.
+#[derive(Debug, Serialize)]
+pub(super) struct FindingDocument {
+    pub(super) signature: String,
+    pub(super) times: u64,
+    pub(super) number: u64,
+    pub(super) verified: usize,
+    /// The reduced history, as its file has it.
+    pub(super) history: String,
+    pub(super) step: String,
+    pub(super) differences: Vec<DifferenceDocument>,
+    pub(super) file: Option<String>,
+}
+
+/// One thing in which model and kernel differ.
+#[derive(Debug, Serialize)]
+pub(super) struct DifferenceDocument {
+    pub(super) of: String,
+    pub(super) model: String,
+    pub(super) kernel: String,
+}
+
+/// Histories after which sockets or requests were left.
+#[derive(Debug, Serialize)]
+pub(super) struct LeftDocument {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) sockets: usize,
+}
+
+impl ExploreDocument {
+    pub(super) fn of(
+        kernel: &Kernel,
+        plan: &Plan,
+        total: &Total,
+        took: Duration,
+        kept: Vec<Kept>,
+    ) -> Self {
+        let known = situations_of_the_model(&plan.recipe);
+        let finding = |(finding, kept): (&Finding, Kept)| {
+            FindingDocument::of(finding, &total.disagreements, kept)
+        };
+        let left = |(numbers, sockets): &(explore::job::Numbers, usize)| LeftDocument {
+            first: numbers.first,
+            last: numbers.end.saturating_sub(1),
+            sockets: *sockets,
+        };
+        Self {
+            version: VERSION,
+            kernel: kernel.to_string(),
+            seed: plan.seed,
+            known_bugs: plan.recipe.bugs.iter().map(|bug| bug.id()).collect(),
+            histories: total.histories,
+            steps: total.steps,
+            too_slow: total.too_slow,
+            seconds: took.as_secs_f64(),
+            met: total.met.iter().cloned().collect(),
+            not_met: known.difference(&total.met).cloned().collect(),
+            disagreements: total.findings.iter().zip(kept).map(finding).collect(),
+            left: total.left.iter().map(left).collect(),
+            interrupted: total.interrupted,
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a document can be written as JSON")
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        let deviates = !self.disagreements.is_empty() || !self.left.is_empty();
+        match (self.interrupted, deviates, self.histories) {
+            (true, ..) => Exit::Interrupted,
+            (false, true, _) => Exit::Deviates,
+            (false, false, 0) => Exit::NothingRan,
+            (false, false, _) => Exit::Expected,
+        }
+    }
+}
+
+impl FindingDocument {
+    pub(super) fn of(finding: &Finding, times: &BTreeMap<String, u64>, kept: Kept) -> Self {
+        let signature = finding.signature.to_string();
+        let step = finding.history.steps.get(finding.disagreement.at);
+        Self {
+            times: times.get(&signature).copied().unwrap_or(1),
+            signature,
+            number: finding.number,
+            verified: finding.verified,
+            history: finding.history.to_string(),
+            step: step.map(ToString::to_string).unwrap_or_default(),
+            differences: differences(&finding.disagreement),
+            file: kept.map(|path| path.display().to_string()),
+        }
+    }
+}
+
+pub(super) fn differences(disagreement: &Disagreement) -> Vec<DifferenceDocument> {
+    let difference = |each: &explore::model::Difference| DifferenceDocument {
+        of: each.of.to_string(),
+        model: each.model.clone(),
+        kernel: each.kernel.clone(),
+    };
+    disagreement.differences.iter().map(difference).collect()
+}
+
+/// `sockmig replay --format json`.
+#[derive(Debug, Serialize)]
+pub(super) struct ReplayDocument {
+    version: u32,
+    /// The kernel's release and build.
+    pub(super) kernel: String,
+    pub(super) known_bugs: Vec<&'static str>,
+    #[serde(skip)]
+    pub(super) history: History,
+    pub(super) taken: Vec<Taken>,
+    pub(super) played: Played,
+}
+
+impl ReplayDocument {
+    pub(super) fn of(
+        kernel: &Kernel,
+        bugs: &BTreeSet<ModelBug>,
+        history: History,
+        replayed: Replayed,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            kernel: kernel.to_string(),
+            known_bugs: bugs.iter().map(|bug| bug.id()).collect(),
+            history,
+            taken: replayed.taken,
+            played: replayed.played,
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a document can be written as JSON")
+    }
+}
