@@ -4,6 +4,7 @@ mod documents;
 pub mod environment;
 mod explore;
 mod failures;
+mod files;
 mod help;
 mod inspect;
 mod known;
@@ -12,6 +13,7 @@ mod shard;
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
@@ -168,12 +170,12 @@ pub struct MatrixArguments {
     pub out: Option<PathBuf>,
 
     /// Write JUnit's XML to a file as well.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub junit: Option<PathBuf>,
 
     /// Write a page of Markdown to a file as well. In a GitHub workflow the step's summary
     /// gets it anyway.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub markdown: Option<PathBuf>,
 }
 
@@ -357,11 +359,11 @@ pub struct RunArguments {
     pub format: Format,
 
     /// Write JUnit's XML to a file as well.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub junit: Option<PathBuf>,
 
     /// Write a short page of Markdown to a file as well, for a pull request.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub markdown: Option<PathBuf>,
 
     /// Keep the captures (pcapng) and run.json in this directory.
@@ -417,7 +419,7 @@ pub enum TraceStyle {
 pub struct ExplainArguments {
     /// The id of a case, or the start of one; or what else is to be explained: a CVE, a
     /// commit's hash, a known bug's id, a sysctl, a function or counter of the kernel, a server.
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub id: String,
 
     #[command(flatten)]

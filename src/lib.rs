@@ -11,6 +11,7 @@
 //! | `html` | the page of results |
 //! | `machine` | guests: what runs in them, and how the host talks to them |
 //! | `cmd` | one file or folder for each subcommand |
+//! | `shown` | everything that commands show of documents, for the fuzz targets |
 
 // What panics where there is no room for it, or nobody to read it.
 #![cfg_attr(
@@ -28,14 +29,14 @@ mod html;
 pub mod ladder;
 mod machine;
 mod output;
-mod style;
+pub mod shown;
+pub mod style;
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use harness::process::limits;
+use harness::process::{arguments, limits};
 
 use crate::cli::{Arguments, Command};
 use crate::machine::guest;
@@ -57,26 +58,26 @@ pub fn main() -> ExitCode {
             .unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
     limits::prepare();
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let parsed = match Arguments::try_parse() {
+        Ok(parsed) => parsed,
         Err(e) if e.use_stderr() => {
             let plain = e.render().to_string();
-            match escape::lines(&plain) {
+            match stderr::shown(&plain) {
                 // With colours, where they are wanted.
-                Cow::Borrowed(_) => drop(e.print()),
-                Cow::Owned(_) => stderr::line(&plain.trim_end()),
+                shown if shown == plain => drop(e.print()),
+                shown => stderr::write(shown.as_bytes()),
             }
-            if cmd::inspect::is_check(std::env::args()) {
+            if cmd::inspect::is_check(arguments::as_text()) {
                 return cmd::inspect::unknown_usage();
             }
-            return cmd::matrix::bisect::of_usage(std::env::args()).into();
+            return cmd::matrix::bisect::of_usage(arguments::as_text()).into();
         }
         Err(help) => return cmd::help::show(&help).into(),
     };
     for complaint in cli::environment::complaints(std::env::vars_os().filter_map(in_unicode)) {
         stderr::complain(&escape::line(&complaint));
     }
-    let exit = match arguments.command {
+    let exit = match parsed.command {
         None => cmd::answer::answer(),
         Some(Command::List(arguments)) => cmd::list::list(&arguments.ids),
         Some(Command::Run(arguments)) => cmd::run::run(&arguments),

@@ -5,6 +5,8 @@ pub mod consumer;
 pub mod document;
 pub mod file;
 pub mod fixes;
+pub mod fold;
+pub mod input;
 pub mod json;
 pub mod junit;
 pub mod ktap;

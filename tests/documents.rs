@@ -301,10 +301,10 @@ fn two_runs_of_a_case_stand_next_to_each_other() {
 }
 
 #[rstest]
-#[case::too_many(&["--case", "quiz1"], 2, 69, "quiz1 is 4 runs: quiz1/v4/off on")]
-#[case::none(&["--case", "quiz1/v6"], 1, 69, "no run of quiz1/v6 is in the documents")]
-#[case::one(&["--case", "quiz1/v4/on"], 1, 69, "quiz1/v4/on is 1 run")]
-#[case::no_such_kernel(&["--case", "quiz1/v4", "--kernel", "2.6"], 1, 69, "no run of quiz1/v4")]
+#[case::too_many(&["--case", "quiz1"], 2, 69, "of `quiz1` there are 4 runs: quiz1/v4/off on")]
+#[case::none(&["--case", "quiz1/v6"], 1, 69, "no run of `quiz1/v6` is in the documents")]
+#[case::one(&["--case", "quiz1/v4/on"], 1, 69, "of `quiz1/v4/on` there is 1 run")]
+#[case::no_such_kernel(&["--case", "quiz1/v4", "--kernel", "2.6"], 1, 69, "no run of `quiz1/v4`")]
 #[case::kernel_without_case(&["--kernel", "6.1"], 2, 2, "--case")]
 #[case::svg_without_case(&["--format", "svg"], 2, 2, "say of which case, with --case ID")]
 #[case::one_document_without_case(&[], 1, 2, "AFTER.json")]
@@ -330,4 +330,63 @@ fn a_page_goes_to_standard_output_if_asked() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended}");
     assert!(ended.stdout.starts_with("<!DOCTYPE html>") && ended.stdout.ends_with("</html>"));
     assert_eq!(fs::read_dir(&place.directory).expect("a directory").count(), 1, "no file");
+}
+
+#[test]
+fn a_flaky_case_can_be_denied_when_parts_are_put_together() {
+    let place = Place::new();
+    let mut matrix = matrix_document(None, &["6.1"], ["pass", "pass"]);
+    let quiet = place.write("quiet.json", &matrix);
+    assert_eq!(merge(&[&quiet], &["--deny-flaky"]).code, Some(0));
+    let case = &mut matrix["kernels"][0]["run"]["cases"][0];
+    case["tries"] = 2.into();
+    case["discarded"] = json!([{ "why": "too-slow", "what": "the wire was late" }]);
+    let slow = place.write("slow.json", &matrix);
+    assert_eq!(merge(&[&slow], &["--deny-flaky"]).code, Some(0), "it never failed");
+    let mismatch = json!({ "what": "accept(B)", "expected": ["C"], "actual": "EAGAIN" });
+    matrix["kernels"][0]["run"]["cases"][0]["discarded"] =
+        json!([{ "why": "failed", "mismatches": [mismatch] }]);
+    let flaky = place.write("flaky.json", &matrix);
+    assert_eq!(merge(&[&flaky], &[]).code, Some(0));
+    let denied = merge(&[&flaky], &["--deny-flaky"]);
+    assert_eq!(denied.code, Some(1), "{denied}");
+    assert!(denied.stdout.contains("Flaky"), "{denied}");
+}
+
+/// What is no document and never ends is left after its beginning.
+#[test]
+fn what_never_ends_is_no_document() {
+    says(&merge(&[Path::new("/dev/zero")], &[]), 69, "is not JSON");
+}
+
+#[test]
+fn no_part_is_written_over() {
+    let place = Place::new();
+    let matrix = matrix_document(None, &["6.1"], ["pass", "pass"]);
+    let part = place.write("part.json", &matrix);
+    let before = fs::read(&part).expect("a part");
+    for option in ["--out", "--junit", "--markdown"] {
+        let ended = merge(&[&part], &[option, part.to_str().expect("a path")]);
+        says(&ended, 2, &format!("would be written over: choose another file for {option}"));
+    }
+    assert_eq!(fs::read(&part).expect("a part"), before);
+    let ended = merge(&[&part], &["--junit", "/x/same", "--markdown", "/x/same"]);
+    says(&ended, 2, "/x/same is the file of --junit and of --markdown");
+    let ended = merge(&[&part], &["--out", "-"]);
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.stderr.contains("standard output has the results anyway"), "{ended}");
+}
+
+/// As editors and shells of other systems write them.
+#[test]
+fn a_document_may_begin_with_a_mark_and_may_not_be_in_utf_16() {
+    let place = Place::new();
+    let text = real_run().to_string();
+    let (marked, wide) = (place.path("marked.json"), place.path("wide.json"));
+    let text = format!("\u{feff}{text}");
+    fs::write(&marked, &text).expect("written");
+    let words = text.encode_utf16().flat_map(u16::to_le_bytes);
+    fs::write(&wide, words.collect::<Vec<u8>>()).expect("written");
+    assert_eq!(diff(&marked, &marked).code, Some(0));
+    says(&merge(&[&wide], &[]), 69, "is text in UTF-16: write it in UTF-8");
 }

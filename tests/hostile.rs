@@ -6,7 +6,9 @@ mod junit_rules;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -281,5 +283,144 @@ fn is_markdown(text: &str, format: &str) {
     for rows in plain.split(|line| !line.starts_with('|')).filter(|rows| !rows.is_empty()) {
         let counts: BTreeSet<usize> = rows.iter().map(|row| bars(row)).collect();
         assert_eq!(counts.len(), 1, "a row has other cells: {rows:?}");
+    }
+}
+
+/// What a user types is shown as it is typed, and does nothing either.
+#[test]
+fn nothing_that_a_user_types_is_more_than_text() {
+    let text = "\u{1b}[31m\u{7}\n::error::faked\r##[error]\u{202e}";
+    let missing = format!("missing/{text}");
+    let place = tempfile::tempdir().expect("a directory");
+    for arguments in [
+        &[text][..],
+        &["run", text],
+        &["run", "quiz1", "--jobs", text],
+        &["run", "quiz1", "--format", text],
+        &["run", "quiz1/v4/off", "--out", &missing],
+        &["run", "quiz1/v4/off", "--junit", &missing, "--markdown", text],
+        &["run", "quiz1/v4/off", "--known", text],
+        &["list", text],
+        &["explain", text],
+        &["inspect", "--netns", text],
+        &["inspect", "--pid", text],
+        &["inspect", "--check", "--netns", text],
+        &["known", "check", text],
+        &["diff", text, text],
+        &["diff", "--case", text, text],
+        &["merge", text],
+        &["report", text],
+        &["report", text, "-o", text],
+        &["matrix", "--kernel", text],
+        &["matrix", text, "--kernel", "6.12"],
+        &["matrix", "--shard", text],
+        &["matrix", "--kernel", "6.12", "--modules", text],
+        &["vm-run", "--kernel", text, "--", text],
+        &["vm-run", "--kernel", "6.12", "--", text],
+        &["vm-run", "--share", text, "--", "/bin/true"],
+        &["kernels", "fetch", text],
+        &["kernels", "list", text],
+        &["reload", text],
+        &["reload", "--show", text],
+        &["reload", "--server", text, "--check"],
+        &["reload", "--start", text, "--reload", text],
+        &["reload", "--workers", text],
+        &["reload", "--kernel", text],
+    ] {
+        let mut command = sockmig(arguments);
+        command.current_dir(&place).env("SOCKMIG_CACHE", place.path().join("cache"));
+        let ended = run(&mut command);
+        assert_ne!(ended.code, Some(0), "{arguments:?}: {ended}");
+        assert!(!ended.stderr.contains("panicked"), "{ended}");
+        assert!(!(ended.stderr.is_empty() && ended.stdout.is_empty()), "{ended}");
+        is_harmless(&ended.stdout, &format!("{arguments:?}"));
+        is_harmless(&ended.stderr, &format!("{arguments:?}"));
+    }
+}
+
+/// Nor is what stands in the environment.
+#[test]
+fn nothing_in_the_environment_is_more_than_text() {
+    let text = "\u{1b}[31m\u{7}\n::error::faked\r##[error]\u{202e}";
+    let names = ["SOCKMIG_GATE", "SOCKMIG_CACHE", "KSFT_MACHINE_SLOW", "SOCKMIG_X", "COLUMNS"];
+    for name in names.into_iter().chain(["TMPDIR", "TERM", "PATH", "GITHUB_STEP_SUMMARY"]) {
+        for arguments in [&["run", "quiz1/v4/off"][..], &["kernels", "list"], &["doctor"]] {
+            let place = tempfile::tempdir().expect("a directory");
+            let ended = run(sockmig(arguments).env(name, text).current_dir(&place));
+            assert!(matches!(ended.code, Some(0 | 4 | 69)), "{name}: {ended}");
+            assert!(!ended.stderr.contains("panicked"), "{name}: {ended}");
+            is_harmless(&ended.stdout, name);
+            is_harmless(&ended.stderr, name);
+        }
+    }
+}
+
+/// Nor does a command begin where a narrow terminal breaks a line.
+#[test]
+fn no_command_begins_where_a_line_is_broken() {
+    let words = "word ::error::faked ##[error] ".repeat(20);
+    for arguments in [&["run", &words][..], &["explain", &words], &["known", "check", &words]] {
+        for width in [1, 5, 13, 20, 34, 40] {
+            let ended = run(sockmig(arguments).env("COLUMNS", width.to_string()));
+            is_harmless(&ended.stdout, &format!("{arguments:?}"));
+            is_harmless(&ended.stderr, &format!("{arguments:?}"));
+        }
+    }
+}
+
+/// Nor need it be text at all.
+#[test]
+fn an_argument_that_is_no_text_is_refused_in_a_sentence() {
+    let place = tempfile::tempdir().expect("a directory");
+    let strange = OsStr::from_bytes(b"\xff\xfe.json");
+    for arguments in [
+        &[][..],
+        &["run"],
+        &["list"],
+        &["run", "quiz1", "--jobs"],
+        &["explain"],
+        &["known", "check"],
+        &["diff", "a.json"],
+        &["diff", "--case", "quiz1"],
+        &["merge"],
+        &["report"],
+        &["matrix", "--kernel"],
+        &["matrix", "--bisect", "--kernel"],
+        &["vm-run", "--kernel", "6.12", "--"],
+        &["reload"],
+        &["reload", "--server"],
+        &["inspect", "--netns"],
+        &["inspect", "--check", "--netns"],
+    ] {
+        let mut command = sockmig(arguments);
+        let ended = run(command.arg(strange).current_dir(&place));
+        let code = ended.code;
+        assert!(matches!(code, Some(2 | 3 | 4 | 69 | 125 | 129)), "{arguments:?}: {ended}");
+        assert!(!ended.stderr.contains("panicked"), "{arguments:?}: {ended}");
+    }
+    let page = OsStr::from_bytes(b"\xff.html");
+    let document = run(&mut sockmig(&["run", "quiz1/v4/off", "--format", "json"])).stdout;
+    fs::write(place.path().join("run.json"), document).expect("written");
+    let mut report = sockmig(&["report", "run.json", "-o"]);
+    let ended = run(report.arg(page).current_dir(&place));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(place.path().join(page).is_file());
+}
+
+/// Arguments that mean something to processes of sockmig's own.
+#[test]
+fn nobody_else_starts_sockmigs_own_processes() {
+    for arguments in [
+        &["__lab"][..],
+        &["__lab", "x", "y"],
+        &["__worker"],
+        &["__worker", "{}"],
+        &["__guest"],
+        &["__guest", "sockmig"],
+    ] {
+        let ended = run(&mut sockmig(arguments));
+        let said = format!("{} is for sockmig's own use; see sockmig --help\n", arguments[0]);
+        let expected = (Some(2), String::new(), said);
+        assert_eq!((ended.code, ended.stdout, ended.stderr), expected, "{arguments:?}");
     }
 }

@@ -389,6 +389,7 @@ fn document(place: &std::path::Path) -> std::path::PathBuf {
 #[case::of_the_future(|text: &str| text.replacen("\"schema\": 2", "\"schema\": 99", 1), "use the newer one")]
 #[case::not_ours(|_: &str| r#"{"name": "left-pad"}"#.into(), "no document of sockmig")]
 #[case::no_json(|_: &str| "<html>".into(), "is not JSON")]
+#[case::with_a_mark(|_: &str| "\u{feff}{}".into(), "no document of sockmig")]
 #[case::damaged(|text: &str| text.replacen("\"rounds\": 1", "\"rounds\": \"one\"", 1), "is a damaged document")]
 fn a_page_of_a_broken_document_is_not_written(
     #[case] broken: fn(&str) -> String,

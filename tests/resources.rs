@@ -143,6 +143,20 @@ fn where_little_memory_may_be_had_it_is_told(#[values(20, 40, 80, 160)] more: u6
     did_what_it_could(&run(&mut command), "ulimit -v");
 }
 
+#[rstest]
+fn where_little_stack_may_be_had_it_is_told(#[values(64, 128, 1024)] kib: u64) {
+    let mut command = sockmig(&CASES);
+    with_limit(&mut command, Resource::RLIMIT_STACK, kib << 10, kib << 10);
+    did_what_it_could(&run(&mut command), "ulimit -s");
+}
+
+/// Rust would give the threads of a program as little as it is told to.
+#[test]
+fn no_variable_makes_stacks_too_small() {
+    let ended = run(sockmig(&CASES).env("RUST_MIN_STACK", "1"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended}");
+}
+
 #[test]
 fn a_file_that_may_not_grow_is_told_and_nothing_of_it_is_left() {
     let place = tempfile::tempdir().expect("a directory");
@@ -155,6 +169,50 @@ fn a_file_that_may_not_grow_is_told_and_nothing_of_it_is_left() {
     assert!(ended.stdout.contains(PASSED), "the verdicts are lost: {ended}");
     let left: Vec<_> = fs::read_dir(place.path()).expect("a directory").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[rstest]
+fn where_few_files_can_be_made_the_verdicts_are_not_lost(#[values(0, 1, 5)] files: u32) {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = sockmig(&CASES);
+    command.arg("--out").arg(place.path());
+    fault_injection::with_few_inodes(&mut command, place.path(), files);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    assert!(ended.stderr.contains("No space left on device"), "{ended}");
+    assert!(ended.stdout.contains(PASSED), "the verdicts are lost: {ended}");
+}
+
+/// A kernel that nobody can unpack, and that is booted as it is.
+fn bzimage() -> Vec<u8> {
+    let mut image = vec![0; 2048];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    // Setup sectors, magic numbers, protocol, the release, 64 bits, and where the payload is.
+    put(0x1f1, &[1]);
+    put(0x1fe, &[0x55, 0xaa]);
+    put(0x202, b"HdrS\x0f\x02");
+    put(0x20e, &[0, 1]);
+    put(0x236, &[1]);
+    put(0x24c, &[16]);
+    put(0x300, b"6.12.0-small (root@build) #1\0");
+    image
+}
+
+#[rstest]
+fn a_cache_where_few_files_can_be_made_is_told(#[values(0, 1, 2, 3, 5)] files: u32) {
+    let place = tempfile::tempdir().expect("a directory");
+    let (image, cache) = (place.path().join("bzImage"), place.path().join("cache"));
+    fs::write(&image, bzimage()).expect("written");
+    fs::create_dir(&cache).expect("mkdir");
+    let mut command = sockmig(&["vm-run", "--kernel"]);
+    command.arg(&image).args(["--", env!("CARGO_BIN_EXE_sockmig")]).env("SOCKMIG_CACHE", &cache);
+    fault_injection::with_few_inodes(&mut command, &cache, files);
+    let ended = run(&mut command);
+    assert_eq!(ended.code, Some(69), "{ended}");
+    let advice = "no space left in";
+    let is_told = ended.stderr.contains(advice) && ended.stderr.contains("SOCKMIG_CACHE");
+    assert!(is_told, "`{advice}` is not said: {ended}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
 }
 
 #[test]

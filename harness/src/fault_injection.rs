@@ -149,6 +149,13 @@ pub fn with_full_disk(command: &mut Command, directory: &Path) {
     unsafe { command.pre_exec(move || write(&filler, &[0; 4096])) };
 }
 
+/// In `directory`, so many files and directories can be made, and no more. There is room for what
+/// they hold.
+pub fn with_few_inodes(command: &mut Command, directory: &Path, inodes: u32) {
+    // The directory itself is one.
+    mount_over(command, directory, &format!("size=1g,nr_inodes={}", inodes + 1), 0);
+}
+
 /// The machine's `net.ipv4.tcp_fastopen` is this: that of the network namespace where the command
 /// starts, which is one of its own.
 pub fn with_fast_open(command: &mut Command, value: &'static str) {

@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
 use nix::unistd::{Pid, getpid};
 
 use crate::error::{Context, Result};
+use crate::process::arguments::{as_text, refuse};
 use crate::process::frame::{self, Frame};
 use crate::process::subprocess::fork_into;
 use crate::wait;
@@ -60,14 +61,12 @@ fn is_of_guest(command_line: &str) -> bool {
 pub fn enter(work: impl FnOnce(&Port, &Frame) -> i32) {
     modules::answer_kernel();
     // Parameters that the kernel does not know come first.
-    let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != GUEST_ARGUMENT);
+    let mut arguments = as_text().skip(1).skip_while(|argument| argument != GUEST_ARGUMENT);
     if arguments.next().is_none() {
         return;
     }
     let (true, Some(port)) = (getpid() == Pid::from_raw(1), arguments.next()) else {
-        let _ =
-            writeln!(io::stderr(), "{GUEST_ARGUMENT} is for sockmig's own use; see sockmig --help");
-        std::process::exit(2);
+        refuse(GUEST_ARGUMENT)
     };
     if let Err(e) = live(&port, work) {
         let _ = writeln!(io::stdout(), "sockmig: the guest cannot work: {e}");

@@ -2,6 +2,7 @@
 //! other.
 
 pub mod afterwards;
+pub mod arguments;
 mod broken;
 pub mod child_server;
 pub mod entry;

@@ -1,6 +1,7 @@
 //! What to do where there can be no laboratory, or too little of something: the kernel's answer,
 //! its cause on this machine, and what removes that.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
@@ -64,11 +65,6 @@ const ALLOW: &str = "sockmig needs namespaces of its own. Run it as root, or all
 
 fn namespaces(NoNamespaces { step, why }: &NoNamespaces, machine: &Machine) -> String {
     match (step, why.errno()) {
-        (NamespaceStep::Make, Some(Errno::EINVAL)) => {
-            "This kernel has no namespaces of one of these kinds: it needs CONFIG_NET_NS,\n\
-             CONFIG_PID_NS and, without root, CONFIG_USER_NS."
-                .into()
-        }
         (NamespaceStep::Make, Some(Errno::EPERM | Errno::EACCES)) if machine.root => {
             "This is root without CAP_SYS_ADMIN, as in a container: give it that capability\n\
              (docker run --cap-add SYS_ADMIN), or allow user namespaces there (another seccomp\n\
@@ -93,7 +89,7 @@ fn limit(machine: &Machine) -> String {
         [] => format!(
             "A limit on namespaces is reached, or they are nested too deeply (32 levels). Other\n\
              programs of this user may have them; see the sysctls {}.",
-            LIMITS.join(", ")
+            all_limits()
         ),
         none => {
             let set: Vec<String> = none.iter().map(|limit| format!("{limit}=1000")).collect();
@@ -130,8 +126,8 @@ pub fn refusal(answer: &io::Error) -> String {
 }
 
 /// What may be the limit where there is too little of something.
-pub fn limits(of: Resource) -> &'static str {
-    match of {
+pub fn limits(of: Resource) -> Cow<'static, str> {
+    let sentence = match of {
         Resource::Processes => {
             "processes and threads are limited by ulimit -u, by pids.max of the control group, \
              and by kernel.threads-max"
@@ -139,10 +135,16 @@ pub fn limits(of: Resource) -> &'static str {
         Resource::Descriptors => "open files are limited by ulimit -n and fs.file-max",
         Resource::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
         Resource::Namespaces => {
-            "namespaces are limited by the sysctls user.max_net_namespaces, \
-             user.max_pid_namespaces, user.max_mnt_namespaces and user.max_user_namespaces"
+            return format!("namespaces are limited by the sysctls {}", all_limits()).into();
         }
-    }
+    };
+    sentence.into()
+}
+
+/// [`LIMITS`] in a sentence.
+fn all_limits() -> String {
+    let [others @ .., last] = LIMITS;
+    format!("{} and {last}", others.join(", "))
 }
 
 #[cfg(test)]
@@ -163,7 +165,7 @@ mod tests {
     #[rstest]
     #[case::forbidden(NamespaceStep::Make, Errno::EPERM, false, "unprivileged_userns_clone")]
     #[case::root_in_a_container(NamespaceStep::Make, Errno::EPERM, true, "without CAP_SYS_ADMIN")]
-    #[case::not_built(NamespaceStep::Make, Errno::EINVAL, false, "CONFIG_NET_NS")]
+    #[case::another_answer(NamespaceStep::Make, Errno::EINVAL, false, "seccomp profile")]
     #[case::setfcap(NamespaceStep::MapUser, Errno::EPERM, true, "without CAP_SETFCAP")]
     #[case::no_map(NamespaceStep::MapUser, Errno::EPERM, false, "unprivileged_userns_clone")]
     #[case::read_only(NamespaceStep::MapUser, Errno::EROFS, false, "read-only")]

@@ -41,7 +41,7 @@ pub fn select(prefixes: &[String]) -> Result<Vec<Selected>, NoSuchId> {
         let whole_parts = |id: &String| {
             id.strip_prefix(prefix.as_str()).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
-            })
+            }) || prefix.strip_suffix('/') == Some(id)
         };
         let any = |id: &String| id.starts_with(prefix.as_str());
         let matches: &dyn Fn(&String) -> bool =

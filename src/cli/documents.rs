@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::help;
+use crate::cli::{files, help};
 
 const DIFF_HELP: &str = "\
 What a difference means, from the first document to the second:
@@ -87,15 +87,15 @@ pub struct MergeArguments {
     pub parts: Vec<PathBuf>,
 
     /// Write the whole matrix to a file.
-    #[arg(long, value_name = "MERGED.json")]
+    #[arg(long, value_name = "MERGED.json", value_parser = files::besides_stdout())]
     pub out: Option<PathBuf>,
 
     /// Write JUnit's XML to a file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub junit: Option<PathBuf>,
 
     /// Write Markdown to a file. GitHub's summary of a job gets it anyway.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub markdown: Option<PathBuf>,
 
     /// Count a flaky case as a deviation: one that failed in a slow lab, and did not when it

@@ -10,7 +10,7 @@ use scenarios::catalogue;
 use scenarios::engine::{Ending, Outcome, RunPlan};
 use scenarios::judge::builtin::builtin;
 use scenarios::judge::{NamedBug, SkipReason, Verdict};
-use scenarios::report::{Retried, wrap};
+use scenarios::report::{Retried, counted, wrap};
 
 use crate::cmd::run::{Consumers, execute};
 use crate::exit::{Denied, Exit};
@@ -97,7 +97,7 @@ impl Text<'_> {
         let kernel = &self.run.environment.kernel;
         let mut text = format!("{}\n", self.style.bold(&kernel.to_string()));
         // The first sentence is as wide as an ordinary terminal.
-        let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 6 };
+        let wide = if self.width < COLUMNS { self.width } else { COLUMNS + 2 };
         let _ = writeln!(text, "{}\n", wrap(&format!("base {}", kernel.base), wide).join("\n"));
         let first = "When a listener of an SO_REUSEPORT group closes, as at a server's reload, and \
                      other listeners on the same port stay, this kernel";
@@ -121,7 +121,8 @@ impl Text<'_> {
         text.push_str(&self.fixes());
         text.push_str(&self.not_checked(end));
         let (totals, took) = (end.totals, end.took.as_secs_f64());
-        let sum = format!("{} cases: {totals}; {took:.2} s", totals.finished());
+        let cases = counted(totals.finished() as u64, "case");
+        let sum = format!("{cases}: {totals}; {took:.2} s");
         let more = "`sockmig run quiz1 quiz2 --trace` shows the packets, `sockmig run` every case.";
         for sentence in [sum.as_str(), more] {
             let wide = if self.width < COLUMNS { self.width } else { usize::MAX };
@@ -230,13 +231,15 @@ impl Text<'_> {
         match end.ending {
             Ending::Complete => {}
             Ending::Interrupted { not_run } => {
-                text.push_str(&self.item(&format!("{not_run} cases: interrupted")));
+                let cases = counted(*not_run as u64, "case");
+                text.push_str(&self.item(&format!("{cases}: interrupted")));
             }
             Ending::EnoughFailed { not_run } => {
                 text.push_str(&self.item(&format!("{not_run} cases: enough had failed")));
             }
             Ending::NoLab { why, not_run } => {
-                text.push_str(&self.item(&format!("{not_run} cases: {why}")));
+                let cases = counted(*not_run as u64, "case");
+                text.push_str(&self.item(&format!("{cases}: {why}")));
             }
         }
         match text.is_empty() {

@@ -73,7 +73,8 @@ fn exit(difference: &Difference, strict: bool) -> Exit {
 
 fn print(text: &str, format: DiffFormat) -> anyhow::Result<()> {
     let mut stdout = match format {
-        DiffFormat::Terminal | DiffFormat::Markdown => Stdout::new(),
+        DiffFormat::Terminal => Stdout::new(),
+        DiffFormat::Markdown => Stdout::unfolded(),
         DiffFormat::Json | DiffFormat::Svg => Stdout::exact(),
     };
     let text = match format {

@@ -16,7 +16,7 @@ use scenarios::judge::Verdict;
 use scenarios::judge::expectation::Acceptable;
 use scenarios::judge::known::CaseFacts;
 use scenarios::lesson;
-use scenarios::report::{self, Retried, wrong_lines};
+use scenarios::report::{self, wrong_lines};
 
 use crate::cli::ExplainArguments;
 use crate::cmd::explain::lookup::{Subject, lookup};
@@ -206,13 +206,7 @@ impl CasePages<'_> {
             }
         }
         for outcome in &outcomes {
-            if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
-                let often = format!("{}: {}", outcome.id, retried.often());
-                self.page.label(retried.word(), &often)?;
-                for line in retried.tries() {
-                    self.page.label("", &line)?;
-                }
-            }
+            self.page.tries(outcome)?;
         }
         let sides: Vec<Side> = shown
             .iter()

@@ -35,7 +35,7 @@ pub fn inspect(arguments: &InspectArguments) -> ExitCode {
     match inspected(arguments) {
         Ok(exit) => exit,
         Err(Refusal { why, .. }) if arguments.check => {
-            check::report(check::unknown(&why), &mut Stdout::new()).into()
+            check::report(check::unknown(&why), &mut Stdout::unfolded()).into()
         }
         Err(Refusal { why, exit }) => {
             stderr::complain(&why);
@@ -53,7 +53,7 @@ pub fn is_check(arguments: impl Iterator<Item = String>) -> bool {
 
 /// What such a check ends with. Its 2 would be critical.
 pub fn unknown_usage() -> ExitCode {
-    check::report(check::unknown("the command line is wrong"), &mut Stdout::new()).into()
+    check::report(check::unknown("the command line is wrong"), &mut Stdout::unfolded()).into()
 }
 
 /// Why nothing was looked at.
@@ -75,6 +75,7 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
     }
     let targets = Targets::of(arguments).map_err(|none| match none {
         NoTargets::Named(why) => Refusal { why, exit: Exit::Usage },
+        NoTargets::Forbidden(why) => Refusal { why, exit: Exit::Unavailable },
         NoTargets::Unreadable(why) => Refusal::unavailable(&why),
     })?;
     if let Some(every) = arguments.watch {
@@ -88,7 +89,7 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         return Err(Refusal::unavailable(&words::cannot_look(unseen)));
     }
     if arguments.check {
-        return Ok(check::report(check::line(&found), &mut Stdout::new()).into());
+        return Ok(check::report(check::line(&found), &mut Stdout::unfolded()).into());
     }
     let shown = match arguments.format {
         InspectFormat::Text => {
@@ -97,7 +98,10 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         InspectFormat::Json => json(&found),
         InspectFormat::Prometheus => prometheus::metrics(&found),
     };
-    let mut to = Stdout::new();
+    let mut to = match arguments.format {
+        InspectFormat::Text => Stdout::new(),
+        InspectFormat::Json | InspectFormat::Prometheus => Stdout::unfolded(),
+    };
     let written = to.write_all(shown.as_bytes()).and_then(|()| to.flush());
     written.map(|()| Exit::Expected.into()).map_err(|why| Refusal::unavailable(&why))
 }

@@ -10,8 +10,9 @@ use scenarios::judge::known::Bug;
 use crate::cli::{KnownCommand, KnownOption};
 use crate::exit::Exit;
 use crate::machine::user_list::{UserList, UserListError};
+use crate::output::fold::entry;
 use crate::output::stderr;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 
 /// Does what the command line asks for.
 pub fn known(command: &KnownCommand) -> Exit {
@@ -24,9 +25,11 @@ pub fn known(command: &KnownCommand) -> Exit {
 /// A line for each bug: its id, its CVE if it has one, and what is wrong.
 fn list_of(bugs: &[Bug]) -> String {
     let widest = bugs.iter().map(|bug| bug.id.len()).max().unwrap_or_default();
+    let width = stdout::known_width().unwrap_or(usize::MAX);
     let line = |bug: &Bug| {
         let cve = bug.cve.as_deref().unwrap_or("-");
-        format!("{:widest$}  {cve:14}  {}\n", bug.id, bug.title)
+        let name = format!("{:widest$}  {cve:14}  ", bug.id);
+        entry(name.trim_end(), name.len(), &bug.title, width)
     };
     bugs.iter().map(line).collect()
 }

@@ -5,7 +5,7 @@ pub mod fan_out;
 mod row;
 
 use std::fmt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -31,7 +31,7 @@ use crate::exit::Exit;
 use crate::machine::prepare::{self, Workshop};
 use crate::machine::user_list::UserList;
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
-use crate::output::file::OutDirectory;
+use crate::output::file::{self, OutDirectory};
 use crate::output::matrix::event::{Matrix, Stage};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::table::Table;
@@ -68,6 +68,13 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
+    let outputs =
+        [("--junit", arguments.junit.as_deref()), ("--markdown", arguments.markdown.as_deref())];
+    let known: Vec<&Path> = arguments.known.file.iter().map(PathBuf::as_path).collect();
+    if let Some(clash) = file::clash(&outputs, &known) {
+        stderr::complain(&clash);
+        return if bisects { Exit::GiveUp } else { Exit::Usage };
+    }
     // Results that have nowhere to go are not worth hours.
     let (mut fan_out, out) = match listeners(arguments) {
         Ok(listeners) => listeners,

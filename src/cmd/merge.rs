@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -12,6 +13,7 @@ use crate::cli::{MOST_SHARDS, MergeArguments};
 use crate::cmd::matrix::fan_out::Files;
 use crate::exit::Exit;
 use crate::output::document::{KernelDocument, MatrixDocument};
+use crate::output::file;
 use crate::output::matrix::text::text;
 use crate::output::read::{Document, read};
 use crate::output::stderr;
@@ -20,6 +22,16 @@ use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn merge(arguments: &MergeArguments) -> Exit {
+    let outputs = [
+        ("--out", arguments.out.as_deref()),
+        ("--junit", arguments.junit.as_deref()),
+        ("--markdown", arguments.markdown.as_deref()),
+    ];
+    let parts: Vec<&Path> = arguments.parts.iter().map(PathBuf::as_path).collect();
+    if let Some(clash) = file::clash(&outputs, &parts) {
+        stderr::complain(&clash);
+        return Exit::Usage;
+    }
     match merged(arguments) {
         Ok(exit) => exit,
         Err(e) => {

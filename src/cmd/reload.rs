@@ -17,10 +17,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::env;
 use std::io;
 use std::process::ExitCode;
 
+use harness::process::arguments::as_text;
 use reload::catalogue;
 use reload::strategy::Strategy;
 
@@ -40,7 +40,7 @@ use crate::style::Style;
 /// Does what the command line asks for.
 pub fn reload(arguments: &ReloadArguments) -> ExitCode {
     if arguments.kernel.is_some() {
-        return vm_run::vm_run(&in_guest::vm_run_arguments(arguments, env::args()));
+        return vm_run::vm_run(&in_guest::vm_run_arguments(arguments, as_text()));
     }
     let done = match (arguments.list, arguments.close_cost) {
         (true, _) => list::list(&arguments.strategies),

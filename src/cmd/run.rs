@@ -1,7 +1,7 @@
 //! `sockmig run`: runs a selection, and lets everybody listen who was asked for.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -43,23 +43,29 @@ pub fn run(arguments: &RunArguments) -> Exit {
             return Exit::NothingRan;
         }
     };
+    let outputs =
+        [("--junit", arguments.junit.as_deref()), ("--markdown", arguments.markdown.as_deref())];
+    let known: Vec<&Path> = arguments.known.file.iter().map(PathBuf::as_path).collect();
+    if let Some(clash) = file::clash(&outputs, &known) {
+        stderr::complain(&clash);
+        return Exit::Usage;
+    }
     let known = match known::list(&arguments.known) {
         Ok(known) => known,
         Err(exit) => return exit,
     };
     let mut consumers = Consumers::default();
-    let stdout = Stdout::new();
     match arguments.format {
         Format::Terminal => {
             let style = Style::of(&std::io::stdout());
             let progress = Progress::on_stderr();
             let (trace, width) = (arguments.trace, stdout::text_width());
-            consumers.add(Terminal::new(stdout, style, trace, width, progress));
+            consumers.add(Terminal::new(Stdout::new(), style, trace, width, progress));
         }
-        Format::Ktap => consumers.add(Ktap::new(stdout, Dialect::Ktap, false)),
+        Format::Ktap => consumers.add(Ktap::new(Stdout::unfolded(), Dialect::Ktap, false)),
         Format::Tap13 => {
             let nested = env::var_os("KSFT_TAP_LEVEL").is_some();
-            consumers.add(Ktap::new(stdout, Dialect::Tap13, nested));
+            consumers.add(Ktap::new(Stdout::unfolded(), Dialect::Tap13, nested));
         }
         Format::Json => consumers.add(Json::new(Stdout::exact())),
     }
@@ -146,7 +152,7 @@ pub fn execute(
                     "there was room for 1 case at a time only: {call}; {limits}"
                 )),
                 _ => stderr::complain(&format_args!(
-                    "there was room for {at_a_time} cases at a time only: {call}; {limits}"
+                    "there was room for {at_a_time} at a time only: {call}; {limits}"
                 )),
             }
         }

@@ -1,12 +1,17 @@
 //! A user's own list of known bugs: read here, and sent to guests as text.
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use scenarios::judge::KnownList;
 use scenarios::judge::builtin::builtin;
 use scenarios::known_check::{self, Complaint};
 use serde::{Deserialize, Serialize};
+
+use crate::output::input::{self, NoInput};
+
+/// No list is larger, in bytes.
+const LARGEST: u64 = 4 << 20;
 
 /// A list as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +30,7 @@ pub enum UserListError {
         /// The file.
         name: String,
         /// Why.
-        source: std::io::Error,
+        source: NoInput,
     },
     /// It is no list of known bugs.
     Wrong {
@@ -61,7 +66,7 @@ impl UserList {
     /// [`UserListError`].
     pub fn read(path: &Path) -> Result<Self, UserListError> {
         let name = path.display().to_string();
-        let text = fs::read_to_string(path)
+        let text = input::read_text(path, LARGEST)
             .map_err(|source| UserListError::Unreadable { name: name.clone(), source })?;
         let list = Self { name, text };
         list.parsed()?;

@@ -60,6 +60,30 @@ pub fn check(path: &Path) -> Result<()> {
     tried.with_context(|| cannot_write(path))
 }
 
+/// What is wrong with the files that results are to be written to, as the options name them: two
+/// results in one file, or a result over one of `inputs`.
+pub fn clash(outputs: &[(&str, Option<&Path>)], inputs: &[&Path]) -> Option<String> {
+    // What is no file can be written to again.
+    let real = |path: &Path| match fs::metadata(path) {
+        Ok(there) => there.is_file().then(|| path.canonicalize().ok())?,
+        Err(_) => std::path::absolute(path).ok(),
+    };
+    let mut known: Vec<(&str, PathBuf)> = vec![];
+    for (option, path) in outputs {
+        let Some(path) = path else { continue };
+        let name = path.display();
+        let Some(place) = real(path) else { continue };
+        if inputs.iter().any(|input| real(input).is_some_and(|input| input == place)) {
+            return Some(format!("{name} would be written over: choose another file for {option}"));
+        }
+        if let Some((other, _)) = known.iter().find(|(_, other)| *other == place) {
+            return Some(format!("{name} is the file of {other} and of {option}"));
+        }
+        known.push((option, place));
+    }
+    None
+}
+
 fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
@@ -77,6 +101,8 @@ impl OutDirectory {
     /// Makes the directory if only it is missing, and its parents are there.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.is_dir() {
+            let is_other = fs::symlink_metadata(path).is_ok();
+            ensure!(!is_other, "{} is no directory: name one, or a new one", path.display());
             fs::create_dir(path)
                 .with_context(|| format!("cannot make the directory {}", path.display()))?;
         }
@@ -228,5 +254,26 @@ mod tests {
         write_whole(&place.path().join("no/run.json"), b"").expect_err("no such directory");
         write_whole(place.path(), b"").expect_err("a directory");
         assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 2);
+    }
+
+    #[test]
+    fn no_result_is_written_over_another_or_over_what_is_read() {
+        let place = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| place.path().join(name);
+        let (input, link, new) = (at("input"), at("link"), at("new"));
+        fs::write(&input, "{}").expect("written");
+        std::os::unix::fs::symlink(&input, &link).expect("a link");
+        let of = |out: &Path, junit: &Path| {
+            clash(&[("--out", Some(out)), ("--junit", Some(junit)), ("-x", None)], &[&input])
+        };
+        assert_eq!(of(&new, &at("other")), None);
+        let null = Path::new("/dev/null");
+        assert_eq!(of(null, null), None);
+        for over in [&input, &link] {
+            let said = of(&new, over).expect("it is read");
+            assert!(said.ends_with("would be written over: choose another file for --junit"));
+        }
+        let said = of(&new, &at("./new")).expect("it is the same");
+        assert!(said.ends_with("is the file of --out and of --junit"), "{said}");
     }
 }

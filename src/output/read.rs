@@ -3,7 +3,6 @@
 mod printable;
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use scenarios::catalogue;
@@ -13,6 +12,7 @@ use serde_json::error::Category;
 
 use crate::escape::{self, ForPeople};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
+use crate::output::input;
 
 /// A document of one of the two kinds.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +45,33 @@ struct Header {
     environment: Option<IgnoredAny>,
 }
 
+/// No document is larger, in bytes: one of everything on a kernel has 3 MB.
+const LARGEST: u64 = 2 << 30;
+
+/// What some editors begin a text in UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether bytes may be those that an object of JSON begins with.
+fn may_be_object(beginning: &[u8]) -> bool {
+    let beginning = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
+    beginning.trim_ascii_start().first().is_none_or(|first| *first == b'{')
+}
+
 /// Reads the document in a file. The error is a sentence that names the file.
 pub fn read(path: &Path) -> anyhow::Result<Document> {
     let name = path.display();
-    let bytes = fs::read(path).map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
+    let bytes = input::read(path, LARGEST, may_be_object)
+        .map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
     parse(&bytes).map_err(|why| anyhow::anyhow!("{name} {why}"))
 }
 
 /// Reads a document. Its version is looked at before anything else of it, since a later
 /// one may have any form.
 pub fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(Unreadable("is text in UTF-16: write it in UTF-8".into()));
+    }
     if bytes.trim_ascii().is_empty() {
         return Err(Unreadable("is empty".into()));
     }

@@ -148,13 +148,14 @@ impl<W: Write> Consumer for Terminal<W> {
             rounds => format!(", {rounds} times"),
         };
         self.progress.begin(cases * run.rounds as usize);
+        let cases = report::counted(cases as u64, "case");
         let kernel = &environment.kernel;
         let base = report::wrap(&format!("base {}", kernel.base), self.width).join("\n");
         let gate = match &kernel.gate {
             Ok(gate) => format!("final ACKs held by {gate}\n"),
             Err(_) => String::new(),
         };
-        let head = format!("{kernel}, {who}: {cases} cases{rounds}, {jobs} at a time");
+        let head = format!("{kernel}, {who}: {cases}{rounds}, {jobs} at a time");
         let head = match self.width < ROOMY {
             true => report::wrap(&head, self.width).join("\n"),
             false => head,
@@ -241,8 +242,8 @@ impl<W: Write> Consumer for Terminal<W> {
         }
         let totals = end.totals;
         let (runs, took) = (totals.finished(), end.took.as_secs_f64());
-        let word = if run.rounds == 1 { "cases" } else { "runs" };
-        let sum = format!("{runs} {word}: {totals}; {took:.2} s");
+        let word = if run.rounds == 1 { "case" } else { "run" };
+        let sum = format!("{}: {totals}; {took:.2} s", report::counted(runs as u64, word));
         let sum = match self.width < ROOMY {
             true => report::wrap(&sum, self.width).join("\n"),
             false => sum,

@@ -12,6 +12,7 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
+use crate::process::arguments::as_text;
 
 /// Where the initial RAM file system holds modules, each as `NAME.ko`.
 pub const MODULES: &str = "/modules";
@@ -69,7 +70,7 @@ pub(super) fn load_at_start() -> Vec<String> {
 /// Loads what the kernel asks for if it started this program as [`MODPROBE`], and ends
 /// then. Otherwise does nothing.
 pub(super) fn answer_kernel() {
-    let mut arguments = std::env::args();
+    let mut arguments = as_text();
     if arguments.next().as_deref() != Some(MODPROBE) {
         return;
     }

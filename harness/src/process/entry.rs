@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
 use crate::error::{Context, Error, Result};
+use crate::process::arguments;
 use crate::process::forking;
 use crate::process::returned::Returned;
 use crate::process::starter::LAB_ARGUMENT;
@@ -23,10 +24,10 @@ use crate::process::worker::{self, WORKER_ARGUMENT};
 /// `work` is what a lab does. It gets the argument that was given to
 /// [`crate::process::Labs::run`].
 pub fn enter(work: impl Fn(&str) -> Returned) {
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some(LAB_ARGUMENT) => forking::serve(arguments, &work),
-        Some(WORKER_ARGUMENT) => worker::run(arguments),
+    let mut words = arguments::as_text().skip(1);
+    match words.next().as_deref() {
+        Some(LAB_ARGUMENT) => forking::serve(words, &work),
+        Some(WORKER_ARGUMENT) => worker::run(words),
         _ => {}
     }
 }

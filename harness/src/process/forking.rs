@@ -20,6 +20,7 @@ use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::net::network::set_loopback_up;
 use crate::net::{sysctl, witness};
+use crate::process::arguments;
 use crate::process::broken::Broken;
 use crate::process::frame::{self, Frame, Frames};
 use crate::process::limits;
@@ -31,13 +32,9 @@ use crate::process::users::is_root;
 
 /// Forks labs for the process that started this one, with these arguments, until that one wants
 /// no more. `work` is what a lab does.
-pub(super) fn serve(arguments: impl Iterator<Item = String>, work: &dyn Fn(&str) -> Returned) -> ! {
-    let arguments: Vec<String> = arguments.collect();
-    let Some(parent) = Parent::parse(&arguments) else {
-        let _ =
-            writeln!(io::stderr(), "{LAB_ARGUMENT} is for sockmig's own use; see sockmig --help");
-        std::process::exit(2);
-    };
+pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> Returned) -> ! {
+    let words: Vec<String> = words.collect();
+    let Some(parent) = Parent::parse(&words) else { arguments::refuse(LAB_ARGUMENT) };
     die_with_parent();
     limits::prepare();
     if getppid() != parent.id || until_alone().is_err() {

@@ -11,6 +11,9 @@ pub const OUT_OF_MEMORY: i32 = 69;
 /// As many descriptors as a thousand labs at a time need, and their matrix.
 const DESCRIPTORS: u64 = 1 << 16;
 
+/// The stack that Linux gives a process, in bytes.
+const STACK: u64 = 8 << 20;
+
 /// Meets the limits that a shell sets in a way that can be reported: descriptors as many as the
 /// user may have, though not millions of them; a file that becomes too large is an error of the
 /// call that writes it; and a process without memory ends with [`OUT_OF_MEMORY`].
@@ -18,7 +21,8 @@ const DESCRIPTORS: u64 = 1 << 16;
 /// Programs that are started have their signals as ever.
 pub fn prepare() {
     // What is refused here is met later, and reported there.
-    let _ = raise_descriptors(DESCRIPTORS);
+    let _ = raise(Resource::RLIMIT_NOFILE, DESCRIPTORS);
+    let _ = raise(Resource::RLIMIT_STACK, STACK);
     catch(Signal::SIGXFSZ, do_nothing);
     catch(Signal::SIGABRT, end_without_memory);
 }
@@ -28,15 +32,13 @@ pub fn prepare() {
 /// # Errors
 /// The kernel refuses.
 pub fn use_every_descriptor() -> Result<()> {
-    raise_descriptors(u64::MAX)
+    raise(Resource::RLIMIT_NOFILE, u64::MAX)
 }
 
-fn raise_descriptors(enough: u64) -> Result<()> {
-    let (now, most) =
-        getrlimit(Resource::RLIMIT_NOFILE).call(|| "getrlimit(RLIMIT_NOFILE)".into())?;
+fn raise(limit: Resource, enough: u64) -> Result<()> {
+    let (now, most) = getrlimit(limit).call(|| format!("getrlimit({limit:?})"))?;
     let new = most.min(enough).max(now);
-    setrlimit(Resource::RLIMIT_NOFILE, new, most)
-        .call(|| format!("setrlimit(RLIMIT_NOFILE, {new})"))
+    setrlimit(limit, new, most).call(|| format!("setrlimit({limit:?}, {new})"))
 }
 
 fn catch(signal: Signal, handler: extern "C" fn(i32)) {
@@ -50,8 +52,8 @@ extern "C" fn do_nothing(_: i32) {}
 
 /// Rust has said how much it could not have, on standard error, before it aborts.
 extern "C" fn end_without_memory(_: i32) {
-    const ADVICE: &str = "sockmig: there is too little memory for it: ulimit -v, and the \
-                          memory.max of its control group, limit what it may have\n";
+    const ADVICE: &str = "sockmig: there is too little memory for it: ulimit -v, ulimit -s and \
+                          the memory.max of its control group limit what it may have\n";
     // SAFETY: system calls; the buffer is a static, and has this length.
     unsafe {
         libc::write(2, ADVICE.as_ptr().cast(), ADVICE.len());

@@ -14,7 +14,7 @@ pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
     check_room()?;
-    Builder::new().spawn(work).made(clone)
+    Builder::new().stack_size(STACK).spawn(work).made(clone)
 }
 
 /// Starts a thread of a scope, as `Scope::spawn` does where there is room for it.
@@ -26,8 +26,11 @@ pub fn spawn_scoped<'scope, T: Send + 'scope>(
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>> {
     check_room()?;
-    Builder::new().spawn_scoped(scope, work).made(clone)
+    Builder::new().stack_size(STACK).spawn_scoped(scope, work).made(clone)
 }
+
+/// Rust's own, whatever the environment says (`RUST_MIN_STACK`). In bytes.
+const STACK: usize = 2 << 20;
 
 /// Memory that must be there for more than a thread's stack: Rust gives it a second one, for
 /// signals, and ends the program where that cannot be had. More than one may start at once.

@@ -53,16 +53,27 @@ pub fn compared(arguments: &DiffArguments) -> anyhow::Result<String> {
     for path in &paths {
         documents.push(read(path)?);
     }
+    let (style, width) = (Style::of(&std::io::stdout()), stdout::width());
+    let (ids, kernels) = (&arguments.case, &arguments.kernel);
+    shown(documents, ids, kernels, arguments.format, (width, style))
+}
+
+/// The two runs of the cases `ids` on `kernels` that are in the documents, next to each other;
+/// on a terminal of so many columns.
+pub fn shown(
+    documents: Vec<Document>,
+    ids: &[String],
+    kernels: &[String],
+    format: DiffFormat,
+    (width, style): (usize, Style),
+) -> anyhow::Result<String> {
     // Documents that were read have the names of today.
     let now = |id: &String| catalogue::renamed_id(id).unwrap_or_else(|| id.clone());
-    let ids: Vec<String> = arguments.case.iter().map(now).collect();
-    let found = candidates(documents, &ids, &arguments.kernel);
-    let [left, right] = two(found, &arguments.case)?;
+    let today: Vec<String> = ids.iter().map(now).collect();
+    let [left, right] = two(candidates(documents, &today, kernels), ids)?;
     let pair = Pair::new(left.side(), right.side());
-    Ok(match arguments.format {
-        DiffFormat::Terminal => {
-            terminal(&left, &right, &pair, stdout::width(), Style::of(&std::io::stdout()))
-        }
+    Ok(match format {
+        DiffFormat::Terminal => terminal(&left, &right, &pair, width, style),
         DiffFormat::Markdown => markdown(&left, &right, &pair),
         DiffFormat::Json => json(&left, &right, &pair)?,
         DiffFormat::Svg => svg::pair_alone(&pair, &heading(&left, &right)).into_string() + "\n",
@@ -95,6 +106,7 @@ pub fn candidates(documents: Vec<Document>, ids: &[String], kernels: &[String]) 
 
 /// The only two.
 pub fn two(found: Vec<Candidate>, ids: &[String]) -> anyhow::Result<[Candidate; 2]> {
+    let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
     let ids = ids.join(" and ");
     ensure!(!found.is_empty(), "no run of {ids} is in the documents");
     <[Candidate; 2]>::try_from(found).or_else(|found| {
@@ -107,9 +119,9 @@ pub fn two(found: Vec<Candidate>, ids: &[String]) -> anyhow::Result<[Candidate; 
         if count > NAMED {
             names.push(format!("{} more", count - NAMED));
         }
-        let runs = if count == 1 { "run" } else { "runs" };
+        let (is, runs) = if count == 1 { ("is", "run") } else { ("are", "runs") };
         bail!(
-            "two runs are needed, and {ids} is {count} {runs}: {}; say which two with --case and \
+            "two runs are needed, and of {ids} there {is} {count} {runs}: {}; say which two with --case and \
              --kernel, or give another document",
             names.join(", ")
         )

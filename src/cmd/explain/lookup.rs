@@ -84,7 +84,8 @@ pub fn lookup<'l>(word: &str, known: &'l KnownList) -> Result<Subject<'l>, Nothi
     if is_hash(word) {
         return commit(word, known);
     }
-    let called_so = |topic: &&Topic| topic.names.iter().any(|name| name == word);
+    let dotted = setting(word);
+    let called_so = |topic: &&Topic| topic.names.contains(&dotted);
     if let Some(topic) = lesson::topics().iter().find(called_so) {
         return Ok(Subject::Topic(topic));
     }
@@ -125,9 +126,18 @@ fn function<'l>(word: &str) -> Option<Subject<'l>> {
     found.map(|(name, does)| Subject::Function { name, does, cases })
 }
 
+/// A setting's name as `sysctl` shows it, if it was written as the path of its file.
+fn setting(word: &str) -> String {
+    let path = word.strip_prefix("/proc/sys/").unwrap_or(word);
+    if path.starts_with("net/") { path.replace('/', ".") } else { path.to_owned() }
+}
+
+/// A server, or one way of reloading it.
 fn server<'l>(word: &str) -> Option<Subject<'l>> {
     let name = word.to_ascii_lowercase();
-    let strategies = reload::catalogue::select(&[format!("{name}/")]).ok()?;
+    let one = reload::catalogue::by_id(&name).map(|strategy| vec![strategy]);
+    let all = || reload::catalogue::select(&[format!("{name}/")]).ok();
+    let strategies = one.or_else(all)?;
     Some(Subject::Server { name, strategies })
 }
 
@@ -186,6 +196,11 @@ mod tests {
     #[case("reqsk_timer_handler()", "function reqsk_timer_handler")]
     #[case("nginx", "server nginx/")]
     #[case("HAProxy", "server haproxy/")]
+    #[case("haproxy/x", "server haproxy/x")]
+    #[case("own/naive", "server own/naive")]
+    #[case("net/ipv4/tcp_migrate_req", "topic tcp_migrate_req")]
+    #[case("/proc/sys/net/ipv4/tcp_migrate_req", "topic tcp_migrate_req")]
+    #[case("quiz1/v4/off/", "cases quiz1")]
     #[case("CVE-1999-0001", "no known bug has the number CVE-1999-0001")]
     #[case("0123456789ab", "no known bug and no case names a commit whose hash begins with 0123")]
     #[case("quiz3", "no case has an id that starts with `quiz3`; nearest: quiz1")]

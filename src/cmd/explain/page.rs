@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use scenarios::report::wrap;
+use scenarios::engine::Outcome;
+use scenarios::report::{Retried, wrap};
 
 use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
@@ -18,7 +19,7 @@ const LABELS: usize = 12;
 /// An explanation on standard output.
 pub struct Page {
     /// Where it goes.
-    pub to: Stdout,
+    pub to: Box<dyn Write>,
     /// With colours or without.
     pub style: Style,
     /// What was told already, each with its label: what cases share is told once.
@@ -28,7 +29,11 @@ pub struct Page {
 impl Page {
     /// An empty page.
     pub fn new(style: Style) -> Self {
-        Self { to: Stdout::new(), style, told: BTreeSet::new() }
+        Self::on(Box::new(Stdout::new()), style)
+    }
+
+    fn on(to: Box<dyn Write>, style: Style) -> Self {
+        Self { to, style, told: BTreeSet::new() }
     }
 
     /// A paragraph after its label, unless another case has had it.
@@ -54,5 +59,38 @@ impl Page {
             label = "";
         }
         Ok(())
+    }
+
+    /// How often a case was tried, and what the tries before the last saw; nothing of one that was
+    /// tried once.
+    pub fn tries(&mut self, outcome: &Outcome) -> io::Result<()> {
+        let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) else {
+            return Ok(());
+        };
+        self.label(retried.word(), &format!("{}: {}", outcome.id, retried.often()))?;
+        retried.tries().iter().try_for_each(|line| self.label("", line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::run;
+    use crate::output::buffer::Buffer;
+
+    #[test]
+    fn what_discarded_tries_saw_is_told() {
+        let told = |outcome: &Outcome| {
+            let buffer = Buffer::default();
+            let mut page = Page::on(Box::new(buffer.clone()), Style::PLAIN);
+            page.tries(outcome).expect("written");
+            buffer.text()
+        };
+        let flaky = run::flaky();
+        let text = told(&flaky);
+        assert!(text.starts_with(&format!("  flaky     {}: failed in ", flaky.id)), "{text}");
+        let tries = text.matches("  try ").count();
+        assert_eq!(tries, flaky.discarded.len(), "a line for each: {text}");
+        assert_eq!(told(&Outcome { discarded: vec![], ..flaky }), "");
     }
 }

@@ -3,7 +3,7 @@
 use crate::cmd::inspect::document::{
     Advice, CloseEffect, LossReason, PassReason, PortDocument, SinglePortDocument,
 };
-use crate::cmd::inspect::surprise::Surprise;
+use crate::cmd::inspect::surprise::Concern;
 
 /// What to do in a namespace with these ports, and these that have one listener with
 /// `SO_REUSEPORT`.
@@ -15,20 +15,23 @@ pub fn advice(ports: &[PortDocument], single: &[SinglePortDocument]) -> Vec<Advi
     let loses = |port: &PortDocument, reason: LossReason| {
         port.groups.iter().any(|group| group.close == CloseEffect::Loses { reason })
     };
-    let surprises = |port: &PortDocument, is: fn(&Surprise) -> bool| {
-        port.groups.iter().flat_map(|group| &group.surprises).any(is)
+    let concerns = |port: &PortDocument, concern: Concern| {
+        let mut surprises = port.groups.iter().flat_map(|group| &group.surprises);
+        surprises.any(|surprise| surprise.concerns().contains(&concern))
     };
+    let differ =
+        |port: &PortDocument| concerns(port, Concern::Options) || concerns(port, Concern::Backlogs);
     let cannot = |port: &PortDocument| {
         loses(port, LossReason::KernelCannot) || loses(port, LossReason::SettingDoesNothing)
     };
     [
-        such(&|port| surprises(port, is_full)).map(|ports| Advice::MakeRoom { ports }),
+        such(&|port| concerns(port, Concern::FullQueue)).map(|ports| Advice::MakeRoom { ports }),
         such(&|port| !port.look_alikes.is_empty()).map(|ports| Advice::ListenAlike { ports }),
-        such(&|port| surprises(port, is_of_options)).map(|ports| Advice::SetAlike { ports }),
+        such(&differ).map(|ports| Advice::SetAlike { ports }),
         turn_on(such(&|port| loses(port, LossReason::SettingIsOff)), single),
         such(&cannot)
             .map(|ports| Advice::PassListeners { ports, reason: PassReason::KernelCannot }),
-        such(&|port| surprises(port, is_multipath))
+        such(&|port| concerns(port, Concern::Multipath))
             .map(|ports| Advice::PassListeners { ports, reason: PassReason::Multipath }),
     ]
     .into_iter()
@@ -44,28 +47,4 @@ fn turn_on(groups: Option<Vec<u16>>, single: &[SinglePortDocument]) -> Option<Ad
         groups.unwrap_or_default().into_iter().chain(single.map(|it| it.port)).collect();
     ports.sort_unstable();
     (!ports.is_empty()).then_some(Advice::TurnOn { ports })
-}
-
-fn is_full(surprise: &Surprise) -> bool {
-    matches!(surprise, Surprise::FullQueues { .. })
-}
-
-fn is_multipath(surprise: &Surprise) -> bool {
-    matches!(surprise, Surprise::Multipath | Surprise::MixedMultipath { .. })
-}
-
-fn is_of_options(surprise: &Surprise) -> bool {
-    match surprise {
-        Surprise::FastOpen { .. }
-        | Surprise::DeferAccept { .. }
-        | Surprise::Filter { .. }
-        | Surprise::Md5Keys { .. }
-        | Surprise::Option { .. }
-        | Surprise::MixedMultipath { .. }
-        | Surprise::Backlogs { .. } => true,
-        Surprise::Multipath
-        | Surprise::FullQueues { .. }
-        | Surprise::Users { .. }
-        | Surprise::Cleared { .. } => false,
-    }
 }

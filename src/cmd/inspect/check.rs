@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::cmd::inspect::document::{
     CloseEffect, InspectDocument, LossReason, NamespaceDocument, PortDocument,
 };
-use crate::cmd::inspect::surprise::Surprise;
+use crate::cmd::inspect::surprise::Concern;
 use crate::cmd::inspect::words::{cannot_look, counted, namespace, ports_in_words};
 
 /// What a check ends with.
@@ -126,9 +126,12 @@ pub fn line(found: &InspectDocument) -> (CheckState, String) {
 fn problems(port: &PortDocument) -> Vec<Problem> {
     let problem = |state, what| Problem { state, port: port.port, what };
     let groups = || port.groups.iter();
-    let surprises = || groups().flat_map(|group| &group.surprises);
+    let concerns = |concern: Concern| {
+        let mut surprises = groups().flat_map(|group| &group.surprises);
+        surprises.any(|surprise| surprise.concerns().contains(&concern))
+    };
     let mut found = Vec::new();
-    if surprises().any(|surprise| matches!(surprise, Surprise::FullQueues { .. })) {
+    if concerns(Concern::FullQueue) {
         found.push(problem(CheckState::Critical, "an accept queue is full"));
     }
     let reason = groups().find_map(|group| match group.close {
@@ -139,22 +142,12 @@ fn problems(port: &PortDocument) -> Vec<Problem> {
     if !port.look_alikes.is_empty() {
         found.push(problem(CheckState::Warning, "groups that look like one"));
     }
-    let surprising = |surprise: &Surprise| match surprise {
-        Surprise::FullQueues { .. } | Surprise::Backlogs { .. } | Surprise::Multipath => false,
-        Surprise::FastOpen { .. }
-        | Surprise::DeferAccept { .. }
-        | Surprise::Filter { .. }
-        | Surprise::Md5Keys { .. }
-        | Surprise::Option { .. }
-        | Surprise::MixedMultipath { .. }
-        | Surprise::Users { .. }
-        | Surprise::Cleared { .. } => true,
-    };
-    if surprises().any(surprising) {
+    if concerns(Concern::Options) || concerns(Concern::Membership) {
         found.push(problem(CheckState::Warning, "listeners of a group are set differently"));
     }
-    if surprises().any(|surprise| *surprise == Surprise::Multipath) {
-        found.push(problem(CheckState::Warning, "what speaks Multipath TCP is lost at a close"));
+    if concerns(Concern::Multipath) {
+        found
+            .push(problem(CheckState::Warning, "what speaks Multipath TCP can be lost at a close"));
     }
     found
 }

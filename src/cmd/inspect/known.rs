@@ -5,7 +5,7 @@ use scenarios::judge::builtin::builtin;
 use scenarios::judge::known::Bug;
 
 use crate::cmd::inspect::document::{BugDocument, GroupDocument};
-use crate::cmd::inspect::surprise::Surprise;
+use crate::cmd::inspect::surprise::Concern;
 
 /// What listeners have of what bugs are about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl Features {
                 found.fast_open |= fast_open.is_some_and(|length| length != "0");
                 found.multipath |= member.multipath == Some(true);
             }
-            found.multipath |= group.surprises.contains(&Surprise::Multipath);
+            let mut surprises = group.surprises.iter();
+            found.multipath |= surprises.any(|it| it.concerns().contains(&Concern::Multipath));
         }
         found
     }
@@ -50,7 +51,8 @@ fn concerns(id: &str, features: Features) -> bool {
     }
 }
 
-/// The bugs that cases show, and that kernels of this base have or may have. A bug of which one case is about Fast Open is about Fast Open, whatever its other cases check.
+/// The bugs that cases show, and that kernels of this base have or may have. A bug of which one
+/// case is about Fast Open is about Fast Open, whatever its other cases check.
 pub fn bugs(base: &Base, features: Features) -> Vec<BugDocument> {
     if !features.groups {
         return vec![];

@@ -22,7 +22,7 @@ use crate::cmd::inspect::document::{
 };
 use crate::cmd::inspect::grouping::{self, Group, Port};
 use crate::cmd::inspect::known::{self, Features};
-use crate::cmd::inspect::surprise::{Surprise, is_multipath, surprises};
+use crate::cmd::inspect::surprise::{Concern, Surprise, is_multipath, surprises};
 use crate::cmd::inspect::target::Targets;
 
 /// Looks at these namespaces.
@@ -224,7 +224,7 @@ fn group_document(group: &Group<'_>, seen: &Seen<'_>, close: CloseEffect) -> Gro
     let with_options: Vec<_> =
         group.members.iter().map(|member| (*member, known(member))).collect();
     let surprises = surprises(&with_options);
-    let unsure = |it: &Surprise| matches!(it, Surprise::Users { .. } | Surprise::Cleared { .. });
+    let unsure = |it: &Surprise| it.concerns().contains(&Concern::Membership);
     GroupDocument {
         address: group.address.clone(),
         handshakes_in_flight: group.in_flight,

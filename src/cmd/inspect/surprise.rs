@@ -73,6 +73,39 @@ pub enum Surprise {
     },
 }
 
+/// What a surprise is about: it decides what is advised, and what a check reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// An accept queue is full: new clients are turned away already.
+    FullQueue,
+    /// Members that are set differently, so that a connection changes when it moves.
+    Options,
+    /// Members that have room for different numbers of connections.
+    Backlogs,
+    /// Multipath TCP, which does not move.
+    Multipath,
+    /// Whether the members are one group at all, which the kernel does not show.
+    Membership,
+}
+
+impl Surprise {
+    /// What it is about.
+    pub fn concerns(&self) -> &'static [Concern] {
+        match self {
+            Self::FullQueues { .. } => &[Concern::FullQueue],
+            Self::FastOpen { .. }
+            | Self::DeferAccept { .. }
+            | Self::Filter { .. }
+            | Self::Md5Keys { .. }
+            | Self::Option { .. } => &[Concern::Options],
+            Self::MixedMultipath { .. } => &[Concern::Options, Concern::Multipath],
+            Self::Backlogs { .. } => &[Concern::Backlogs],
+            Self::Multipath => &[Concern::Multipath],
+            Self::Users { .. } | Self::Cleared { .. } => &[Concern::Membership],
+        }
+    }
+}
+
 /// What has a sentence of its own, or says nothing of connections.
 const NOT_INHERITED: [&str; 6] =
     ["TCP_FASTOPEN", "TCP_DEFER_ACCEPT", FILTER, "SO_REUSEPORT", "SO_PROTOCOL", "SO_INCOMING_CPU"];

@@ -1,5 +1,7 @@
 //! Which network namespaces a command line asks for.
 
+use std::io::ErrorKind;
+
 use harness::host::namespace::{NetworkNamespace, NoNamespace};
 
 use crate::cli::InspectArguments;
@@ -14,10 +16,24 @@ pub struct Targets {
 
 /// Why the namespaces are not known.
 pub enum NoTargets {
-    /// One that was named does not exist, or may not be opened.
+    /// One that was named does not exist.
     Named(String),
+    /// One that was named may not be opened by this user.
+    Forbidden(String),
     /// `/proc` cannot be read.
     Unreadable(harness::Error),
+}
+
+impl NoTargets {
+    fn of(why: &NoNamespace) -> Self {
+        let said = sentence(why);
+        match why {
+            NoNamespace::Unreadable { why, .. } if why.kind() == ErrorKind::PermissionDenied => {
+                Self::Forbidden(format!("{said}; that of another user needs root"))
+            }
+            _ => Self::Named(said),
+        }
+    }
 }
 
 impl Targets {
@@ -30,11 +46,11 @@ impl Targets {
         let mut namespaces = Vec::new();
         for name in &arguments.netns {
             let found = NetworkNamespace::named(name);
-            namespaces.push(found.map_err(|why| NoTargets::Named(sentence(&why)))?);
+            namespaces.push(found.map_err(|why| NoTargets::of(&why))?);
         }
         for pid in &arguments.pid {
             let found = NetworkNamespace::of_process(*pid);
-            namespaces.push(found.map_err(|why| NoTargets::Named(sentence(&why)))?);
+            namespaces.push(found.map_err(|why| NoTargets::of(&why))?);
         }
         if namespaces.is_empty() {
             namespaces.push(NetworkNamespace::this().map_err(NoTargets::Unreadable)?);

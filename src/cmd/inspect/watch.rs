@@ -106,7 +106,7 @@ pub fn watch(
         }
         if arguments.all {
             targets = Targets::of(arguments).map_err(|none| match none {
-                NoTargets::Named(why) => io::Error::other(why),
+                NoTargets::Named(why) | NoTargets::Forbidden(why) => io::Error::other(why),
                 NoTargets::Unreadable(why) => io::Error::other(why),
             })?;
         }

@@ -4,11 +4,11 @@ use std::io::Write;
 
 use reload::catalogue;
 use reload::strategy::{OwnNeed, ServerKind, Strategy};
-use scenarios::report::wrap;
 
 use crate::cmd::reload::refusal::Refusal;
 use crate::exit::Exit;
-use crate::output::stdout::Stdout;
+use crate::output::fold;
+use crate::output::stdout::{self, Stdout};
 
 /// Columns that an id gets, and a line.
 const ID_COLUMNS: usize = 22;
@@ -38,11 +38,6 @@ pub(super) fn entry(strategy: &Strategy) -> String {
             format!(" Needs {names}: {}.", server.file.install)
         }
     };
-    let lines = wrap(&format!("{}{needs}", strategy.does), COLUMNS - ID_COLUMNS);
-    let mut text = String::new();
-    for (number, line) in lines.iter().enumerate() {
-        let id = if number == 0 { strategy.id.as_str() } else { "" };
-        text.push_str(&format!("{id:<ID_COLUMNS$}{line}\n"));
-    }
-    text
+    let width = stdout::known_width().map_or(COLUMNS, |width| width.min(COLUMNS));
+    fold::entry(&strategy.id, ID_COLUMNS, &format!("{}{needs}", strategy.does), width)
 }

@@ -22,7 +22,7 @@ their listeners by calls that no command or signal stands for.
 
 /// Prints the example.
 pub(super) fn example() -> Result<Exit, Refusal> {
-    print(EXAMPLE)
+    print(EXAMPLE, Stdout::unfolded())
 }
 
 /// Prints servers' files, and what they generate.
@@ -46,7 +46,7 @@ pub(super) fn show(
             }
         }
     }
-    print(&text)
+    print(&text, Stdout::unfolded())
 }
 
 fn shown(definition: &Definition, text: Option<&str>, workers: u32) -> String {
@@ -91,11 +91,10 @@ pub(super) fn check(servers: &[Described]) -> Result<Exit, Refusal> {
             );
         }
     }
-    print(&text).map(|_| exit)
+    print(&text, Stdout::new()).map(|_| exit)
 }
 
-fn print(text: &str) -> Result<Exit, Refusal> {
-    let mut stdout = Stdout::new();
+fn print(text: &str, mut stdout: Stdout) -> Result<Exit, Refusal> {
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|e| Refusal::new(Exit::Unavailable, e.to_string()))?;
     Ok(Exit::Expected)

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use harness::Resource;
+
 /// What is going on, for those who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress<'a> {
@@ -64,6 +66,14 @@ pub enum CacheError {
         /// The name of something in it that no cache holds.
         holds: PathBuf,
     },
+    /// This process may have no more descriptors or memory.
+    #[error("{call}: {source}")]
+    Exhausted {
+        /// The call with its arguments.
+        call: String,
+        /// The answer.
+        source: io::Error,
+    },
     /// A file operation was refused.
     #[error("{call}: {source}; SOCKMIG_CACHE can name a directory elsewhere")]
     Refused {
@@ -86,7 +96,13 @@ impl<T> At<T> for io::Result<T> {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 CacheError::Full { path: path.parent().unwrap_or(path).into() }
             }
-            _ => CacheError::Refused { call: format!("{call} {}", path.display()), source },
+            _ => {
+                let call = format!("{call} {}", path.display());
+                match Resource::lacking(&source) {
+                    Some(_) => CacheError::Exhausted { call, source },
+                    None => CacheError::Refused { call, source },
+                }
+            }
         })
     }
 }

@@ -15,9 +15,10 @@ use super::handover::{HandoverPoint, fetch};
 use super::protocol::{
     Answer, CloseMode, Command, Messages, Orders, Served, Service, Source, from_argument, send,
 };
-use super::worker_process::command;
+use super::worker_process::{WORKER_ARGUMENT, command};
 use crate::Family;
 use crate::error::{Context, Error, Result};
+use crate::process::arguments::refuse;
 use crate::process::subprocess::inherited;
 use crate::socket::bind_spec::BindSpec;
 use crate::socket::{Child, Listener, Received, Stream};
@@ -51,8 +52,10 @@ pub fn listen(family: Family) -> Result<Listener> {
 
 /// Is a worker, with the arguments that follow the first one; never returns.
 pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> ! {
-    let orders = from_argument(&arguments.next().unwrap_or_default());
-    let done = orders.and_then(Worker::open).and_then(Worker::work);
+    let Ok(orders) = from_argument(&arguments.next().unwrap_or_default()) else {
+        refuse(WORKER_ARGUMENT)
+    };
+    let done = Worker::open(orders).and_then(Worker::work);
     if let Err(e) = &done {
         // The lab reads it instead of an answer, if the lab still exists.
         let _ = send(&mut io::stdout().lock(), &Answer::Failed(e.to_string()));

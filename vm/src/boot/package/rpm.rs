@@ -82,6 +82,8 @@ struct Entry {
 }
 
 impl Header {
+    /// No package requires so many others.
+    const MOST_STRINGS: usize = 0xffff;
     /// The limits of rpm itself (lib/header_internal.hh).
     const MOST_ENTRIES: u32 = 0xffff;
     const LARGEST_STORE: u32 = 0x0fff_ffff;
@@ -125,7 +127,7 @@ impl Header {
             STRING_ARRAY => entry.count,
             _ => 0,
         };
-        let strings = data.split(|byte| *byte == 0).take(count);
+        let strings = data.split(|byte| *byte == 0).take(count.min(Self::MOST_STRINGS));
         strings.map(|string| String::from_utf8_lossy(string).into_owned()).collect()
     }
 
@@ -158,5 +160,19 @@ impl<R: Read> Read for Hashed<R> {
         let count = self.inner.read(buffer)?;
         self.hash.update(&buffer[..count]);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_nothing_but_empty_strings_is_read_up_to_a_limit() {
+        let store = vec![0; 1 << 20];
+        let kind = 8;
+        let entry = Entry { tag: tag::REQUIRE_NAME, kind, offset: 0, count: usize::MAX };
+        let header = Header { index: vec![entry], store };
+        assert_eq!(header.strings(tag::REQUIRE_NAME).len(), Header::MOST_STRINGS);
     }
 }
