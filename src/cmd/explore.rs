@@ -6,7 +6,6 @@ mod known;
 mod words;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -23,6 +22,7 @@ use explore::model::ModelBug;
 use explore::run::{self, Plan, Stopped, Total};
 use explore::script::python;
 use harness::kernel::{Kernel, processors};
+use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
 use scenarios::advice;
 use scenarios::engine;
@@ -50,7 +50,7 @@ const SAYS_EVERY: Duration = Duration::from_secs(10);
 /// Does what the command line asks for.
 pub fn explore(arguments: &ExploreArguments) -> ExitCode {
     if let Some(kernel) = &arguments.kernel {
-        return vm_run::vm_run(&in_guest::exploring(arguments, kernel, env::args()));
+        return vm_run::vm_run(&in_guest::exploring(arguments, kernel, as_text()));
     }
     explored(arguments).unwrap_or_else(|exit| exit).into()
 }
@@ -58,7 +58,7 @@ pub fn explore(arguments: &ExploreArguments) -> ExitCode {
 /// Does what the command line asks for.
 pub fn replay(arguments: &ReplayArguments) -> ExitCode {
     if let Some(kernel) = &arguments.kernel {
-        return match in_guest::replaying(&arguments.file, kernel, env::args()) {
+        return match in_guest::replaying(&arguments.file, kernel, as_text()) {
             Ok(arguments) => vm_run::vm_run(&arguments),
             Err(why) => {
                 stderr::complain(&why);
