@@ -1,6 +1,8 @@
 //! What is said of the kernels that people run: what each vendor's kernels say of themselves goes
 //! in, and the word of each verdict comes out.
 
+use std::collections::BTreeMap;
+
 use harness::kernel::base::{Base, Family, NoBase};
 use harness::kernel::identity::Identity;
 use harness::kernel::{Kernel, Version};
@@ -360,4 +362,64 @@ fn a_known_bug_is_known_on_a_kernel_that_differs_for_its_age() {
     assert_eq!(word_where(&kernel_org("6.12.117"), id, &differs), "fail");
     differs[0].1 = "ECONNRESET".into();
     assert_eq!(word_where(&kernel_org("5.15.205"), id, &differs), "fail");
+}
+
+/// What the kernels of `vm/configurations/patches` were seen to do: facts of some of their cases.
+const PICKED: &str = include_str!("picked.json");
+
+#[derive(serde::Deserialize)]
+struct Picked {
+    kernel: String,
+    release: String,
+    build: String,
+    cases: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// The word of a case of such a kernel, and the bug that it has.
+fn picked(id: &str, kernel: &Picked) -> (&'static str, Option<String>) {
+    let vendor = vendor(&kernel.release, &kernel.build, None, NONE);
+    let selected = catalogue::find(id).expect("a case");
+    let must = Expectation { wires: vec![], silent: false, ..selected.expectation() };
+    let facts = kernel.cases[id].iter();
+    let facts = facts.map(|(name, value)| Fact { name: name.clone(), value: value.clone() });
+    let seen = Observation { facts: facts.collect(), stopped: None };
+    let known = builtin().about(id, &vendor.kernel);
+    let verdict = judge(&must, &known, &seen, &Trace::default());
+    let bug = match &verdict {
+        Verdict::KnownBug { bug, .. } => Some(bug.id.clone()),
+        _ => None,
+    };
+    (word(&verdict), bug)
+}
+
+/// A vendor's version stays while bugs and fixes come and go: what such a kernel shows is what is
+/// said of it, and what it does not show is not.
+#[test]
+fn what_a_vendor_picked_is_seen_whatever_the_version() {
+    let kernels: Vec<Picked> = serde_json::from_str(PICKED).expect("JSON");
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.kernel.as_str()).collect();
+    assert_eq!(names, ["bug-picked", "fix-picked"]);
+    for kernel in &kernels {
+        let base = vendor(&kernel.release, &kernel.build, None, NONE).identity.base();
+        assert_eq!(base, Base::Unknown { why: NoBase::RedHat }, "{}", kernel.release);
+        let mut asleep = 0;
+        for id in kernel.cases.keys() {
+            let bug = match id.split('/').collect::<Vec<_>>()[..] {
+                ["wake-up", ..] if kernel.kernel == "bug-picked" => Some("lost-wake-up"),
+                ["handshake", "reset", _, "on"]
+                | ["handshake", "syn-in-window" | "full-target-aborts", ..]
+                    if kernel.kernel != "fix-picked" =>
+                {
+                    Some("reset-request-off-target-count")
+                }
+                ["md5", "same-key" | "another-key", ..] => Some("md5-keys-freed-at-close"),
+                ["ao", "same-key", ..] => Some("ao-refused-after-close"),
+                _ => None,
+            };
+            asleep += usize::from(bug == Some("lost-wake-up"));
+            let expected = (if bug.is_some() { "cannot tell" } else { "ok" }, bug.map(Into::into));
+            assert_eq!(picked(id, kernel), expected, "{}: {id}", kernel.kernel);
+        }
+        assert!(kernel.cases.len() > 20 && (asleep > 4) == (kernel.kernel == "bug-picked"));
+    }
 }

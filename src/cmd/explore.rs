@@ -12,12 +12,13 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use explore::drive::Played;
 use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
+use explore::job::Finding;
 use explore::model::ModelBug;
 use explore::run::{self, Plan, Stopped, Total};
 use explore::script::python;
@@ -27,7 +28,7 @@ use scenarios::advice;
 use scenarios::engine;
 
 use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
-use crate::cmd::explore::document::{ExploreDocument, Kept, ReplayDocument};
+use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, ReplayDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::output::file::{self, OutDirectory};
@@ -147,18 +148,21 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
         jobs,
         waiting_jobs: jobs * WAITING_JOBS,
     };
-    let mut session = Session { format: arguments.format, write_failed: false };
+    let mut session = Session::new(arguments.format, out);
     session.say(&words::heading(&kernel, &plan));
     let started = Instant::now();
-    let said = Mutex::new(started);
+    let session = Mutex::new((session, started));
     let (total, ended) = run::explore(&labs, &plan, |total| {
-        let Ok(mut said) = said.try_lock() else { return };
+        let mut locked = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let (session, said) = &mut *locked;
+        session.keep_new(total);
         if said.elapsed() >= SAYS_EVERY {
             *said = Instant::now();
             stderr::line(&words::progress(total, started.elapsed()));
         }
     });
-    let kept = session.keep(&total, out);
+    let (mut session, _) = session.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let kept = std::mem::take(&mut session.kept);
     let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept);
     session.say(&words::result(&document));
     session.document(|| document.json());
@@ -180,7 +184,7 @@ fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
     let replayed = run::replay(&labs, &history, &bugs).map_err(|why| stopped(&why))?;
-    let mut session = Session { format: arguments.format, write_failed: false };
+    let mut session = Session::new(arguments.format, None);
     let document = ReplayDocument::of(&kernel, &bugs, history, replayed);
     session.say(&words::replay(&document));
     session.document(|| document.json());
@@ -223,10 +227,18 @@ fn text(path: &Path) -> io::Result<String> {
 /// What is shown and kept.
 struct Session {
     format: ExploreFormat,
+    /// Where histories are kept, once one was.
+    out: Option<OutDirectory>,
+    /// Where each disagreement so far was kept.
+    kept: Vec<Kept>,
     write_failed: bool,
 }
 
 impl Session {
+    fn new(format: ExploreFormat, out: Option<OutDirectory>) -> Self {
+        Self { format, out, kept: vec![], write_failed: false }
+    }
+
     fn written(&mut self, written: io::Result<()>) {
         if let Err(e) = written {
             stderr::complain(&e);
@@ -252,33 +264,32 @@ impl Session {
         }
     }
 
-    /// Keeps the histories that were found, and says where; nothing for one that could not be
-    /// kept.
-    fn keep(&mut self, total: &Total, out: Option<OutDirectory>) -> Vec<Kept> {
-        if total.findings.is_empty() {
-            return vec![];
-        }
-        let directory = out.map_or_else(OutDirectory::temporary, Ok);
-        let mut keep = |directory: &OutDirectory, finding: &explore::job::Finding| {
-            let path: PathBuf = directory.file(&format!("{}.history", finding.number));
-            match file::write_whole(&path, finding.history.to_string().as_bytes()) {
-                Ok(()) => Some(path),
-                Err(e) => {
-                    stderr::complain(&format_args!("{e:#}"));
-                    self.write_failed = true;
-                    None
-                }
-            }
-        };
-        match directory {
-            Ok(directory) => {
-                total.findings.iter().map(|finding| keep(&directory, finding)).collect()
-            }
-            Err(e) => {
+    /// Keeps the histories that were found since the last call, and shows them: what comes
+    /// later may be the kernel's panic.
+    fn keep_new(&mut self, total: &Total) {
+        for finding in total.findings.iter().skip(self.kept.len()) {
+            let kept = self.keep(finding).map_err(|e| {
                 stderr::complain(&format_args!("{e:#}"));
                 self.write_failed = true;
-                vec![None; total.findings.len()]
+            });
+            let kept = kept.ok();
+            let document = FindingDocument::of(finding, &total.disagreements, kept.clone());
+            let text = words::disagreement(&document);
+            match self.format {
+                ExploreFormat::Terminal => self.say(&text),
+                ExploreFormat::Json => stderr::line(&text),
             }
+            self.kept.push(kept);
         }
+    }
+
+    fn keep(&mut self, finding: &Finding) -> anyhow::Result<PathBuf> {
+        let directory = match self.out.take() {
+            Some(directory) => directory,
+            None => OutDirectory::temporary()?,
+        };
+        let path = self.out.insert(directory).file(&format!("{}.history", finding.number));
+        file::write_whole(&path, finding.history.to_string().as_bytes())?;
+        Ok(path)
     }
 }

@@ -122,7 +122,7 @@ impl ExploreDocument {
 }
 
 impl FindingDocument {
-    fn of(finding: &Finding, times: &BTreeMap<String, u64>, kept: Kept) -> Self {
+    pub(super) fn of(finding: &Finding, times: &BTreeMap<String, u64>, kept: Kept) -> Self {
         let signature = finding.signature.to_string();
         let step = finding.history.steps.get(finding.disagreement.at);
         Self {

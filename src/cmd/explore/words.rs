@@ -40,9 +40,6 @@ pub(super) fn progress(total: &Total, took: Duration) -> String {
 
 pub(super) fn result(document: &ExploreDocument) -> String {
     let mut text = String::new();
-    for finding in &document.disagreements {
-        disagreement(&mut text, finding);
-    }
     for left in &document.left {
         let (first, last, sockets) = (left.first, left.last, left.sockets);
         let _ = writeln!(
@@ -71,31 +68,36 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     }
     let _ = match document.disagreements.len() {
         0 => writeln!(text, "the kernel did what the model says"),
-        1 => writeln!(text, "1 disagreement"),
-        count => writeln!(text, "{count} disagreements"),
+        1 => writeln!(text, "1 disagreement:"),
+        count => writeln!(text, "{count} disagreements:"),
     };
+    for FindingDocument { signature, times, .. } in &document.disagreements {
+        let _ = writeln!(text, "  {signature} (met {times} times)");
+    }
     if document.interrupted {
         text.push_str("interrupted\n");
     }
     text
 }
 
-fn disagreement(text: &mut String, finding: &FindingDocument) {
-    let FindingDocument { signature, times, number, verified, step, .. } = finding;
-    let _ = writeln!(text, "DISAGREES  {signature}");
+/// A disagreement, when it was found.
+pub(super) fn disagreement(finding: &FindingDocument) -> String {
+    let FindingDocument { signature, number, verified, step, .. } = finding;
+    let mut text = format!("DISAGREES  {signature}\n");
     for line in finding.history.lines() {
         let _ = writeln!(text, "    {line}");
     }
     let _ = writeln!(text, "  at `{step}`");
-    differing(text, &finding.differences);
+    differing(&mut text, &finding.differences);
     let _ = writeln!(
         text,
-        "  met {times} times, first in history {number}; reduced, it disagrees {verified} of 3 times"
+        "  first met in history {number}; reduced, it disagrees {verified} of 3 times"
     );
     if let Some(file) = &finding.file {
         let _ = writeln!(text, "  sockmig replay {file}");
     }
     text.push('\n');
+    text
 }
 
 fn differing(text: &mut String, differences: &[DifferenceDocument]) {
