@@ -79,12 +79,18 @@ pub enum Error {
         source: io::Error,
     },
     /// An event that had to come did not come before its deadline.
-    #[error("{what}: not within {} ms", waited.as_millis())]
+    #[error("{what}: not within {} ms{}", waited.as_millis(), if *shortened {
+        ", shorter than usual, since such waits were in vain before"
+    } else {
+        ""
+    })]
     NeverHappened {
         /// The event, named as the case names it.
         what: String,
         /// How long was waited.
         waited: Duration,
+        /// That is shorter than usual, since such waits were in vain before.
+        shortened: bool,
     },
     /// The capture has holes, so that silence on the wire proves nothing.
     #[error("the capture lost {lost} packets: its buffer was full")]

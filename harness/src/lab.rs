@@ -29,7 +29,7 @@ use crate::socket::diag::Diag;
 use crate::socket::{BACKLOG, Child, Client, Listener, Stream};
 use crate::trace::observation::{Fact, Observation, Value};
 use crate::trace::{Accepted, Act, CloseCall, Line, Part, Trace};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 pub use memory::HELD;
 pub use multipath::{JOINS_WATCHED, MULTIPATH_WATCHED};
@@ -232,12 +232,12 @@ impl Lab {
 
     /// Waits until the trace satisfies `enough`.
     fn until_captured(&mut self, what: &str, enough: impl Fn(&Trace) -> bool) -> Result<()> {
-        self.until_captured_within(wait::deadline(), what, enough)
+        self.until_captured_within(wait::patience(Awaited::Segment), what, enough)
     }
 
     fn until_captured_within(
         &mut self,
-        within: Duration,
+        within: impl Into<wait::Patience>,
         what: &str,
         enough: impl Fn(&Trace) -> bool,
     ) -> Result<()> {
@@ -281,12 +281,12 @@ impl Lab {
         let fds: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
         let what = "a child to accept on any listener";
         loop {
-            let ready = wait::ready(&fds, wait::deadline())?;
+            let patience = wait::patience(Awaited::Child);
+            let ready = wait::ready(&fds, patience.within)?;
             // Many connections in a row would fill the buffer.
             self.recorder.with_capture(Capture::drain);
-            let index = ready.iter().position(|ready| *ready).ok_or_else(|| {
-                crate::Error::NeverHappened { what: what.into(), waited: wait::deadline() }
-            })?;
+            let index = ready.iter().position(|ready| *ready);
+            let index = index.ok_or_else(|| patience.ran_out(what))?;
             if let Some(child) = listeners[index].accept_now()? {
                 return Ok((index, child));
             }
@@ -444,9 +444,9 @@ impl Lab {
     /// # Errors
     /// [`crate::Error::NeverHappened`] when more stay.
     pub fn until_freed_but(&self, left: i64) -> Result<()> {
-        wait::until("every closed socket to be freed", || {
-            Ok((self.unfreed_sockets()? <= left).then_some(()))
-        })
+        let freed = || Ok((self.unfreed_sockets()? <= left).then_some(()));
+        let patience = wait::patience(Awaited::SocketsFreed);
+        wait::until_within(patience, "every closed socket to be freed", freed)
     }
 
     /// Ends the case: every socket that was closed must have been freed; then hands over

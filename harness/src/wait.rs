@@ -4,10 +4,12 @@
 //! as its event is there, and gives up at a deadline that a healthy kernel never needs.
 
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 
@@ -37,6 +39,123 @@ pub fn slowness() -> u32 {
     })
 }
 
+/// What is waited for, of what broken kernels never let happen in case after case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Awaited {
+    /// Closed sockets are freed.
+    SocketsFreed,
+    /// A segment is on the wire.
+    Segment,
+    /// `connect` returns.
+    Connection,
+    /// `accept` returns a child.
+    Child,
+    /// `recv` returns something.
+    Data,
+    /// A thread's call returns.
+    WakeUp,
+}
+
+impl Awaited {
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SocketsFreed => "closed sockets to be freed",
+            Self::Segment => "segments",
+            Self::Connection => "connect to return",
+            Self::Child => "children to accept",
+            Self::Data => "something to receive",
+            Self::WakeUp => "threads to be woken",
+        }
+    }
+}
+
+/// A wait that was in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RanOut {
+    /// What did not happen.
+    pub awaited: Awaited,
+    /// How long was waited.
+    pub waited: Duration,
+    /// It was waited shorter than usual, since such waits had been in vain before.
+    pub shortened: bool,
+}
+
+/// What this process waits for shorter than usual; bits of [`Awaited`].
+static SHORTENED: AtomicU8 = AtomicU8::new(0);
+
+/// Which waits of this process were in vain.
+static RAN_OUT: Mutex<Vec<RanOut>> = Mutex::new(Vec::new());
+
+/// A shortened wait is this many times shorter. Two seconds are left where ten are usual: more
+/// than the slowest timer of the kernel takes that a wait of these kinds is for.
+const SHORTER: u32 = 5;
+
+/// And looks for what no descriptor announces this many times more rarely.
+const RARER: u32 = 10;
+
+/// From now on this process waits for these shorter than usual.
+pub fn shorten(these: &[Awaited]) {
+    SHORTENED.store(these.iter().fold(0, |bits, one| bits | one.bit()), Ordering::Release);
+}
+
+/// The waits of this process that were in vain until now.
+pub fn ran_out() -> Vec<RanOut> {
+    RAN_OUT.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// How long something is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// So long.
+    pub within: Duration,
+    /// The kind of wait, if broken kernels may make it shorter.
+    awaited: Option<Awaited>,
+    shortened: bool,
+}
+
+impl From<Duration> for Patience {
+    /// Always as long as this.
+    fn from(within: Duration) -> Self {
+        Self { within, awaited: None, shortened: false }
+    }
+}
+
+/// How long something of this kind is waited for: the [`deadline`], unless such waits were
+/// [shortened](shorten).
+pub fn patience(awaited: Awaited) -> Patience {
+    let shortened = SHORTENED.load(Ordering::Acquire) & awaited.bit() != 0;
+    let within = if shortened { deadline() / SHORTER } else { deadline() };
+    Patience { within, awaited: Some(awaited), shortened }
+}
+
+impl Patience {
+    /// The error of a wait for `what` that was in vain. It is noted.
+    pub fn ran_out(self, what: impl Into<String>) -> Error {
+        let Self { within: waited, awaited, shortened } = self;
+        if let Some(awaited) = awaited {
+            let mut all = RAN_OUT.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push(RanOut { awaited, waited, shortened });
+        }
+        Error::NeverHappened { what: what.into(), waited, shortened }
+    }
+
+    /// How often something is looked for that no descriptor announces.
+    fn tick(self, usual: Duration) -> Duration {
+        if self.shortened { usual * RARER } else { usual }
+    }
+
+    /// After which part of the time that it took an event is noticed.
+    fn precision(self) -> u32 {
+        if self.shortened { PRECISION / RARER } else { PRECISION }
+    }
+}
+
 /// Asks `look` until it finds something, at once, then at every tick, and ever more rarely.
 ///
 /// # Errors
@@ -50,7 +169,7 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T
 /// # Errors
 /// As [`until`].
 pub fn until_within<T>(
-    within: Duration,
+    within: impl Into<Patience>,
     what: &str,
     look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
@@ -63,20 +182,21 @@ pub fn until_within<T>(
 /// As [`until`].
 pub fn until_every<T>(
     tick: Duration,
-    within: Duration,
+    within: impl Into<Patience>,
     what: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let started = Instant::now();
+    let (patience, started) = (within.into(), Instant::now());
+    let tick = patience.tick(tick);
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
         let waited = started.elapsed();
-        if waited >= within {
-            return Err(Error::NeverHappened { what: what.to_owned(), waited: within });
+        if waited >= patience.within {
+            return Err(patience.ran_out(what));
         }
-        ready(&[], tick.max(waited / PRECISION))?;
+        ready(&[], tick.max(waited / patience.precision()))?;
     }
 }
 
@@ -97,19 +217,20 @@ pub fn until_readable<T>(
 /// # Errors
 /// As [`until`].
 pub fn until_readable_within<T>(
-    within: Duration,
+    within: impl Into<Patience>,
     fd: BorrowedFd<'_>,
     what: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let end = Instant::now() + within;
+    let patience = within.into();
+    let end = Instant::now() + patience.within;
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::NeverHappened { what: what.to_owned(), waited: within });
+            return Err(patience.ran_out(what));
         }
         ready(&[fd], left)?;
     }
@@ -163,6 +284,25 @@ mod tests {
         found.expect("it came");
         // Every millisecond for 100 ms, and then some 140 times.
         assert!(asked < 300, "{asked}");
+    }
+
+    #[test]
+    fn a_shorter_wait_is_of_its_kind_alone_and_says_so() {
+        shorten(&[Awaited::WakeUp]);
+        let (short, usual) = (patience(Awaited::WakeUp), patience(Awaited::Segment));
+        shorten(&[]);
+        assert_eq!((short.within, usual.within), (deadline() / SHORTER, deadline()));
+        let error = short.ran_out("a thread's call to return").to_string();
+        assert!(error.ends_with("such waits were in vain before"), "{error}");
+        let noted = RanOut { awaited: Awaited::WakeUp, waited: short.within, shortened: true };
+        assert!(ran_out().contains(&noted));
+        assert!(!usual.ran_out("a segment").to_string().contains("shorter"));
+    }
+
+    /// The slowest timer that such a wait is for is the first retransmission of a SYN+ACK.
+    #[test]
+    fn a_shorter_wait_is_longer_than_what_it_waits_for() {
+        assert!(deadline() / SHORTER >= Duration::from_secs(2));
     }
 
     #[test]

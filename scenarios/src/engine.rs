@@ -10,6 +10,7 @@ mod plan;
 mod queue;
 pub mod requirement;
 mod run;
+mod vain_waits;
 
 pub use discarded::{DiscardedTry, is_flaky};
 pub use failure_limit::{Counted, FailureCount, FailureLimit};

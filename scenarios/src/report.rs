@@ -5,6 +5,7 @@ use std::path::Path;
 
 use harness::kernel::Kernel;
 use harness::trace::Line;
+use harness::wait::RanOut;
 
 use crate::case::Selected;
 use crate::engine::{DiscardedTry, Outcome, is_flaky};
@@ -29,6 +30,16 @@ pub fn explain(
     draw: impl FnOnce(&[Line], &[usize]) -> String,
 ) -> String {
     explain_in(COLUMNS, selected, kernel, outcome, capture, draw)
+}
+
+/// A wait that was in vain, and shorter than usual.
+fn shorter_wait(wait: &RanOut) -> String {
+    format!(
+        "{} ms for {}, shorter than usual: other cases that fail had waited for that in vain \
+         before. Run alone, this case waits as long as usual.",
+        wait.waited.as_millis(),
+        wait.awaited.words()
+    )
 }
 
 /// As [`explain`], with sentences that take so many columns after their labels.
@@ -77,6 +88,9 @@ pub fn explain_in(
         say("in", &mismatch.what);
         say("expected", &mismatch.expected.join("\nor "));
         say("actual", &mismatch.actual);
+    }
+    for wait in outcome.seen.vain_waits.iter().filter(|wait| wait.shortened) {
+        say("waited", &wrapped(&shorter_wait(wait)));
     }
     if let Some(retried) = Retried::of(&outcome.verdict, &outcome.discarded) {
         say(retried.word(), &format!("{}\n{}", retried.often(), retried.tries().join("\n")));

@@ -42,18 +42,19 @@ pub enum End {
 }
 
 /// Has a machine run cases, and passes on what it reports, until `listen` wants no more.
-/// Nothing may be heard for `silence` at most.
+/// While these cases run, nothing may be heard for `silence` at most.
 pub fn run(
     mut machine: Machine,
     task: &Task,
-    silence: Duration,
+    silence: impl Fn(&[String]) -> Duration,
     mut listen: impl FnMut(Report) -> ControlFlow<()>,
 ) -> End {
     machine.send(&request(task));
     let mut capture = Vec::new();
     let mut failure = None;
+    let mut running: Vec<String> = Vec::new();
     loop {
-        let frame = match machine.hear(silence) {
+        let frame = match machine.hear(silence(&running)) {
             Ok(frame) => frame,
             Err(end) => return End::EndedEarly(end),
         };
@@ -93,6 +94,11 @@ pub fn run(
         };
         match report {
             Some(report) => {
+                match &report {
+                    Report::Started(id) => running.push(id.clone()),
+                    Report::Finished(outcome) => running.retain(|id| *id != outcome.id),
+                    Report::Environment(_) | Report::Complaint(_) => {}
+                }
                 if listen(report).is_break() {
                     return End::Stopped;
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use harness::trace::Line;
 use harness::trace::observation::Value;
+use harness::wait::RanOut;
 use scenarios::case::Case;
 use scenarios::engine::{DiscardedTry, Ending, Outcome, is_flaky};
 use scenarios::judge::Verdict;
@@ -82,6 +83,9 @@ pub struct CaseDocument {
     pub must: String,
     /// Who says so.
     pub source: String,
+    /// Waits that were in vain, and shorter than usual since others had been in vain before.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub shorter_waits: Vec<RanOut>,
     /// What was seen, by name.
     pub facts: BTreeMap<String, Value>,
     /// The wire and the laboratory's acts, a line each. Acts of version 1 are known by their words
@@ -100,6 +104,7 @@ impl CaseDocument {
         // Later rounds that went as expected would only repeat the first one's trace.
         let worth_it = outcome.round == 1 || !matches!(outcome.verdict, Verdict::Pass { .. });
         let lines = if worth_it { outcome.seen.trace.lines() } else { vec![] };
+        let shorter_waits = outcome.seen.vain_waits.iter().filter(|wait| wait.shortened);
         Self {
             id: outcome.id.clone(),
             round: outcome.round,
@@ -110,6 +115,7 @@ impl CaseDocument {
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
             source: case.map_or_else(String::new, Case::sources),
+            shorter_waits: shorter_waits.copied().collect(),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace: lines,
             capture,

@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::process::thread;
 use crate::socket::{Child, Listener, Recorded};
 use crate::trace::Act;
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// The call in which a thread sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,9 +105,9 @@ impl BlockedThread {
     /// # Errors
     /// [`Error::NeverHappened`] when it does not return; the thread is left to itself.
     pub fn end(self) -> Result<Option<Child>> {
-        if !self.is_woken(wait::deadline())? {
-            let what = "a thread's call to return".into();
-            return Err(Error::NeverHappened { what, waited: wait::deadline() });
+        let patience = wait::patience(Awaited::WakeUp);
+        if !self.is_woken(patience.within)? {
+            return Err(patience.ran_out("a thread's call to return"));
         }
         let returned = self.thread.join();
         let closes = self.recorder.releases(IN_ACCEPT);

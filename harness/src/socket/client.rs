@@ -8,12 +8,12 @@ use nix::errno::Errno;
 use socket2::Socket;
 
 use crate::capture::Recorder;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::net::family::{Family, tcp_socket};
 use crate::net::md5;
 use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Act, Actor, CloseCall};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// A client that is a kernel socket. Dropping the value closes it.
 #[derive(Debug)]
@@ -75,10 +75,11 @@ impl Client {
     pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
         let called = || format!("connect({})", self.name);
         self.recorder.record(|| Act::Connect { client: self.name.clone() });
-        match self.socket.connect_timeout(&to.into(), wait::deadline()) {
+        let patience = wait::patience(Awaited::Connection);
+        match self.socket.connect_timeout(&to.into(), patience.within) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                return Err(Error::NeverHappened { what: called(), waited: wait::deadline() });
+                return Err(patience.ran_out(called()));
             }
             Err(e) => return Err(e).tested(called),
         }

@@ -19,7 +19,7 @@ use crate::net::{io_uring, md5, sockopt};
 use crate::socket::child::Child;
 use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Accepted, Act, Actor, CloseCall, Direction};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// How long a wake-up that does not come is waited for. What ends a listener, or a
 /// handshake, wakes the target before it returns, so that any time is long enough.
@@ -383,7 +383,8 @@ impl Listener {
     pub fn accept(&self) -> Result<Child> {
         // A ticking wait: a kernel without 3864c6ba1e04 does not wake a poller for a
         // migrated child, and only the case about that is to notice.
-        wait::until(&format!("a child to accept on {}", self.name), || self.accept_now())
+        let what = format!("a child to accept on {}", self.name);
+        wait::until_within(wait::patience(Awaited::Child), &what, || self.accept_now())
     }
 }
 

@@ -13,7 +13,7 @@ use socket2::Socket;
 use crate::capture::Recorder;
 use crate::error::{Context, Result, errno_name};
 use crate::trace::{Act, Actor, Direction};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// A socket of a lab, which records what is done to it.
 pub trait Recorded: AsFd {
@@ -73,9 +73,12 @@ pub trait Stream: Recorded {
     /// [`crate::Error::NeverHappened`] when it has not by the deadline.
     fn receive(&self) -> Result<Received> {
         let what = format!("something to receive on {}", self.label());
-        let got = wait::until_readable(self.as_fd(), &what, || match self.read_now() {
-            Received::Nothing => Ok(None),
-            other => Ok(Some(other)),
+        let patience = wait::patience(Awaited::Data);
+        let got = wait::until_readable_within(patience, self.as_fd(), &what, || {
+            Ok(match self.read_now() {
+                Received::Nothing => None,
+                other => Some(other),
+            })
         })?;
         self.record_received(&got);
         Ok(got)

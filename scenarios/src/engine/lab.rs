@@ -7,6 +7,7 @@ use harness::kernel::Kernel;
 use harness::lab::Lab;
 use harness::net::sysctl::MIGRATE_REQ;
 use harness::process::{Broken, Labs, Returned};
+use harness::wait::{Awaited, RanOut};
 use harness::{net::witness, process::entry, wait};
 use serde::{Deserialize, Serialize};
 
@@ -27,19 +28,53 @@ pub fn enter_if_lab() {
 pub fn lab_work(work: &str) -> Returned {
     match work {
         PROBE => Returned::json(&Kernel::probe().map_err(|e| LabFailure::of(&e)), vec![]),
-        id => match catalogue::find(id) {
-            Some(selected) => match perform(&selected) {
-                Ok((seen, pcapng)) => {
-                    let slow = witness::awake() >= SHORTEST_TIMER;
-                    Returned::json(&LabResult::Ok(LabRun { seen, slow }), pcapng)
-                }
-                Err(e) => Returned::json(&LabResult::Err(LabFailure::of(&e)), vec![]),
-            },
-            None => {
-                let (reason, kind) = (format!("no case {id}"), FailureKind::Broke);
-                Returned::json(&LabResult::Err(LabFailure { reason, kind }), vec![])
+        work => run_case(&CaseWork::parse(work)),
+    }
+}
+
+fn run_case(work: &CaseWork) -> Returned {
+    let CaseWork { id, shortened } = work;
+    wait::shorten(shortened);
+    match catalogue::find(id) {
+        Some(selected) => match perform(&selected) {
+            Ok((seen, pcapng)) => {
+                let slow = witness::awake() >= SHORTEST_TIMER;
+                Returned::json(&LabResult::Ok(LabRun { seen, slow }), pcapng)
+            }
+            Err(e) => {
+                let failure = LabFailure::of(&e).after(&wait::ran_out());
+                Returned::json(&LabResult::Err(failure), vec![])
             }
         },
+        None => {
+            let (reason, kind) = (format!("no case {id}"), FailureKind::Broke);
+            Returned::json(&LabResult::Err(LabFailure { reason, kind }), vec![])
+        }
+    }
+}
+
+/// A case to run, and what to wait for shorter than usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CaseWork {
+    pub(crate) id: String,
+    pub(crate) shortened: Vec<Awaited>,
+}
+
+impl CaseWork {
+    /// As it travels: the id alone where every wait is as long as usual. No id has a space.
+    pub(crate) fn work(&self) -> String {
+        match self.shortened.as_slice() {
+            [] => self.id.clone(),
+            these => {
+                let these = serde_json::to_string(these).expect("names can be written as JSON");
+                format!("{} {these}", self.id)
+            }
+        }
+    }
+
+    fn parse(work: &str) -> Self {
+        let (id, these) = work.split_once(' ').unwrap_or((work, "[]"));
+        Self { id: id.to_owned(), shortened: serde_json::from_str(these).unwrap_or_default() }
     }
 }
 
@@ -86,6 +121,17 @@ impl LabFailure {
         };
         Self { reason: error.to_string(), kind }
     }
+
+    /// The same after waits that were in vain: where the kernel has kept it waiting so long that
+    /// a timer fired, another lab would be kept waiting as long.
+    fn after(self, vain_waits: &[RanOut]) -> Self {
+        match self.kind {
+            FailureKind::TooSlow if !vain_waits.is_empty() => {
+                Self { kind: FailureKind::Broke, ..self }
+            }
+            FailureKind::TooSlow | FailureKind::Broke | FailureKind::Lacks(_) => self,
+        }
+    }
 }
 
 /// Runs a case in the lab that this process is.
@@ -105,7 +151,8 @@ fn perform(selected: &Selected) -> harness::Result<(Observed, Vec<u8>)> {
         lab.observe_programs_left()?;
     }
     let (observation, trace, pcapng) = lab.finish(stopped)?;
-    Ok((Observed { observation, trace }, pcapng))
+    let vain_waits = wait::ran_out();
+    Ok((Observed { observation, trace, vain_waits }, pcapng))
 }
 
 /// Probes the kernel in a lab of its own.
@@ -120,4 +167,28 @@ pub fn probe(labs: &Labs) -> Result<Kernel, Broken> {
         FailureKind::Lacks(of) => Broken::Exhausted { of, call: reason },
         FailureKind::Broke | FailureKind::TooSlow => Broken::Setup(reason),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_that_waited_in_vain_is_not_tried_again() {
+        let slow = || LabFailure::of(&harness::Error::TooSlow { what: "a timer fired".into() });
+        let waited = std::time::Duration::from_secs(10);
+        let wait = RanOut { awaited: Awaited::SocketsFreed, waited, shortened: false };
+        assert_eq!(slow().after(&[]).kind, FailureKind::TooSlow);
+        assert_eq!(slow().after(&[wait]).kind, FailureKind::Broke);
+    }
+
+    #[test]
+    fn what_is_to_be_shortened_comes_with_the_case() {
+        let id = "quiz1/v4/on".to_owned();
+        for shortened in [vec![], vec![Awaited::SocketsFreed, Awaited::Segment]] {
+            let work = CaseWork { id: id.clone(), shortened };
+            assert_eq!(CaseWork::parse(&work.work()), work);
+        }
+        assert_eq!(CaseWork { id: id.clone(), shortened: vec![] }.work(), id);
+    }
 }

@@ -8,10 +8,11 @@ use harness::process::{Broken, Labs};
 
 use crate::case::Selected;
 use crate::engine::discarded::DiscardedTry;
-use crate::engine::lab::{FailureKind, LabFailure, LabResult, LabRun};
+use crate::engine::lab::{CaseWork, FailureKind, LabFailure, LabResult, LabRun};
 use crate::engine::outcome::{Observed, Outcome};
 use crate::engine::plan::{RunPlan, default_deadline};
 use crate::engine::requirement::{Met, runs};
+use crate::engine::vain_waits::VainWaits;
 use crate::judge::compare::judge;
 use crate::judge::verdict::Verdict;
 
@@ -38,6 +39,18 @@ pub fn run_once(
     round: u32,
     plan: RunPlan,
 ) -> Result<Outcome, Broken> {
+    run_after(&VainWaits::default(), labs, kernel, selected, round, plan)
+}
+
+/// As [`run_once`], after cases that have waited in vain for these.
+pub(crate) fn run_after(
+    vain_waits: &VainWaits,
+    labs: &Labs,
+    kernel: &Kernel,
+    selected: &Selected,
+    round: u32,
+    plan: RunPlan,
+) -> Result<Outcome, Broken> {
     let deadline = plan.deadline.unwrap_or_else(|| default_deadline(selected));
     let alone = selected.is_alone() && kernel.machine_is_ours;
     let _exclusive = alone.then(|| EXCLUSIVE.write().unwrap_or_else(PoisonError::into_inner));
@@ -52,7 +65,8 @@ pub fn run_once(
         Met::Yes => {
             let known = plan.known.about(&id, kernel);
             let (last, discarded) = tried(plan.jobs, || {
-                let returned = match labs.run(&id, deadline) {
+                let work = CaseWork { id: id.clone(), shortened: vain_waits.to_shorten() };
+                let returned = match labs.run(&work.work(), deadline) {
                     Ok(returned) => returned,
                     Err(
                         broken @ (Broken::Interrupted
@@ -66,6 +80,7 @@ pub fn run_once(
                     Ok(Ok(LabRun { seen, slow })) => {
                         let verdict =
                             judge(&selected.expectation(), &known, &seen.observation, &seen.trace);
+                        let seen = Box::new(seen);
                         Try::Judged { verdict, seen, pcapng: returned.pcapng, slow }
                     }
                     Ok(Err(LabFailure { reason, kind })) => match kind {
@@ -79,13 +94,14 @@ pub fn run_once(
                 })
             })?;
             match last {
-                Try::Judged { verdict, seen, pcapng, .. } => (verdict, seen, pcapng, discarded),
+                Try::Judged { verdict, seen, pcapng, .. } => (verdict, *seen, pcapng, discarded),
                 Try::TooSlow(reason) | Try::Broken(reason) => {
                     (Verdict::Error { reason }, Observed::default(), vec![], discarded)
                 }
             }
         }
     };
+    vain_waits.note(&verdict, &seen.vain_waits);
     Ok(Outcome { id, round, verdict, discarded, seen, pcapng, took: started.elapsed() })
 }
 
@@ -93,7 +109,7 @@ pub fn run_once(
 #[derive(Debug, PartialEq, Eq)]
 enum Try {
     /// It was done, and `slow` says whether a timer may have fired that it has no part for.
-    Judged { verdict: Verdict, seen: Observed, pcapng: Vec<u8>, slow: bool },
+    Judged { verdict: Verdict, seen: Box<Observed>, pcapng: Vec<u8>, slow: bool },
     /// The lab was too slow for it, and says how.
     TooSlow(String),
     /// There was no lab, or it broke.
@@ -139,7 +155,7 @@ mod tests {
     use rstest::rstest;
 
     fn judged(verdict: Verdict, slow: bool) -> Try {
-        Try::Judged { verdict, seen: Observed::default(), pcapng: vec![], slow }
+        Try::Judged { verdict, seen: Box::default(), pcapng: vec![], slow }
     }
 
     fn pass(slow: bool) -> Try {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use harness::trace::Trace;
 use harness::trace::observation::Observation;
+use harness::wait::RanOut;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::discarded::{self, DiscardedTry};
@@ -44,4 +45,7 @@ pub struct Observed {
     pub observation: Observation,
     /// Segments and acts.
     pub trace: Trace,
+    /// Waits that were in vain, and whether they were shorter than usual.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub vain_waits: Vec<RanOut>,
 }

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::Selected;
 use crate::engine::failure_limit::FailureCount;
-use crate::engine::once::run_once;
+use crate::engine::once::run_after;
 use crate::engine::outcome::Outcome;
 use crate::engine::plan::RunPlan;
 use crate::engine::queue::{Queue, Queues, Task};
+use crate::engine::vain_waits::VainWaits;
 
 /// What a run reports while it goes.
 #[derive(Debug, Clone)]
@@ -81,13 +82,17 @@ pub fn run(
 ) {
     let queues = Queues::new(selection, plan);
     let failures = FailureCount::up_to(plan.failure_limit);
+    let vain_waits = VainWaits::default();
     let work = Work {
         queues: &queues,
         failures: &failures,
         jobs: plan.jobs,
         waiting: plan.waiting,
         id: &|task| selection[task.index].id(),
-        run: &|task| run_once(labs, kernel, &selection[task.index], task.round, plan),
+        run: &|task| {
+            let selected = &selection[task.index];
+            run_after(&vain_waits, labs, kernel, selected, task.round, plan)
+        },
         until_nothing_is_left: &|| labs.wait(),
     };
     let mut listener = InOrder::new(listen);

@@ -1,5 +1,6 @@
 //! One kernel of a matrix: booted, and booted again after a case that ended it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,9 @@ use crate::output::totals::Totals;
 /// A kernel that ends again and again is not started more often.
 const RESTARTS: u32 = 20;
 
-/// Nor is one that hangs: each time is a long wait for nothing.
-const HANGS: u32 = 3;
+/// One that has hung is started once more, for the cases that are left. If it hangs again, each
+/// time would be a long wait for nothing.
+const HANGS: u32 = 2;
 
 /// How cases are run in a guest.
 #[derive(Debug, Clone, Copy)]
@@ -131,8 +133,8 @@ impl<'r> KernelRow<'r> {
         let named = self.left.iter().filter(|one| one.named).map(Selected::id).collect();
         let task = Task::Cases { ids, named, jobs, deadline, known: self.known.cloned() };
         let mut running: Vec<String> = Vec::new();
-        let end =
-            session::run(machine, &task, self.silence(), |said| self.hear(said, &mut running));
+        let silence = self.silence();
+        let end = session::run(machine, &task, silence, |said| self.hear(said, &mut running));
         self.keep_console(host, &end);
         match end {
             session::End::Done => self.options.fresh,
@@ -163,11 +165,19 @@ impl<'r> KernelRow<'r> {
         }
     }
 
-    /// How long nothing may be heard of a guest: it kills a case that hangs, and says so.
-    fn silence(&self) -> Duration {
-        let longest = self.left.iter().map(engine::default_deadline).max().unwrap_or_default();
-        // In a guest deadlines are three times as long, since it knows that it is slow.
-        self.options.deadline.unwrap_or(longest * 3) + Duration::from_secs(30)
+    /// How long nothing may be heard of a guest while these cases run: it kills a case that
+    /// hangs, and says so. Of a kernel that has hung before, nobody waits as long again.
+    fn silence(&self) -> impl Fn(&[String]) -> Duration + use<> {
+        let deadlines: BTreeMap<String, Duration> =
+            self.left.iter().map(|one| (one.id(), engine::default_deadline(one))).collect();
+        let (given, has_hung) = (self.options.deadline, self.found.hangs > 0);
+        move |running| {
+            let known = running.iter().filter_map(|id| deadlines.get(id)).max();
+            let longest = known.or(deadlines.values().max()).copied().unwrap_or_default();
+            // In a guest deadlines are three times as long, since it knows that it is slow.
+            let usual = given.unwrap_or(longest * 3) + Duration::from_secs(30);
+            if has_hung { (usual / 4).max(Duration::from_secs(30)) } else { usual }
+        }
     }
 
     /// Notes what a machine reports. Says whether it is to go on.

@@ -256,8 +256,8 @@ impl WorkerProcess {
                 return Ok(Some(answer));
             }
             if !wait::ready(&[self.answers.as_fd()], wait::deadline())?[0] {
-                let what = "a worker's answer".into();
-                return Err(Error::NeverHappened { what, waited: wait::deadline() });
+                let what = "a worker's answer";
+                return Err(wait::Patience::from(wait::deadline()).ran_out(what));
             }
             let more = self.arrived.read_once(&mut self.answers);
             if !more.call(|| "read(worker)".into())? {

@@ -367,7 +367,11 @@ fn until_orphans_count(lab: &mut Lab) -> harness::Result<Vec<WireClient>> {
     while witness::orphans()? < 1 {
         if clients.len() == MOST_BELOW_ZERO {
             let what = format!("one of {MOST_BELOW_ZERO} orphans to be counted");
-            return Err(harness::Error::NeverHappened { what, waited: Duration::ZERO });
+            return Err(harness::Error::NeverHappened {
+                what,
+                waited: Duration::ZERO,
+                shortened: false,
+            });
         }
         let name = format!("V{}", clients.len());
         clients.push(orphan(lab, &listener, &name)?);
