@@ -57,9 +57,22 @@ impl State {
         let read = |file: &str| fs::read_to_string(format!("/proc/{file}")).expect("readable");
         let mask = umask(Mode::empty());
         umask(mask);
-        // Memory, switches between processes and ids differ from one process to the next.
-        let kept =
-            ["Sig", "Shd", "Threads", "Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp"];
+        // Memory, switches between processes and ids differ from one process to the next, and what
+        // is queued for the user's other processes is counted, too.
+        let kept = [
+            "SigPnd",
+            "ShdPnd",
+            "SigBlk",
+            "SigIgn",
+            "SigCgt",
+            "Threads",
+            "Uid",
+            "Gid",
+            "Groups",
+            "Cap",
+            "NoNewPrivs",
+            "Seccomp",
+        ];
         let text = read("self/status");
         let status = text.lines().filter_map(|line| line.split_once(':'));
         let status = status.filter(|(name, _)| kept.iter().any(|kept| name.starts_with(kept)));
