@@ -37,6 +37,9 @@ pub struct Found {
 pub fn run(target: Target, seed: u64, for_: Duration, keep: &Path) -> anyhow::Result<Found> {
     let until = Instant::now() + for_;
     let scratch = scratch()?;
+    // Nothing else is in its directory: what a reader writes elsewhere shows.
+    let input = scratch.path().join("read/input");
+    fs::create_dir(scratch.path().join("read")).context("cannot make a directory")?;
     let mut found = Found::default();
     let mut seed = seed;
     loop {
@@ -44,9 +47,8 @@ pub fn run(target: Target, seed: u64, for_: Duration, keep: &Path) -> anyhow::Re
         if left.is_zero() || found.findings.len() == MOST {
             return Ok(found);
         }
-        let input = scratch.path().join("input");
-        let said = scratch.path().with_extension("said");
-        let done = scratch.path().with_extension("done");
+        let said = scratch.path().join("said");
+        let done = scratch.path().join("done");
         let file = |path: &Path| {
             File::create(path).with_context(|| format!("cannot write {}", path.display()))
         };
