@@ -79,7 +79,8 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
         NoTargets::Unreadable(why) => Refusal::unavailable(&why),
     })?;
     if let Some(every) = arguments.watch {
-        let watched = watch::watch(arguments, targets, every, &mut Stdout::new());
+        // A line is an event, in a log as well.
+        let watched = watch::watch(arguments, targets, every, &mut Stdout::unfolded());
         return watched.map(ExitCode::from).map_err(|why| Refusal::unavailable(&why));
     }
     let found = look::look(&targets).map_err(|why| Refusal::unavailable(&why))?;

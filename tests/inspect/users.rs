@@ -133,7 +133,7 @@ fn no_entry() {
     .expect("a namespace")
     .expect("the second user");
     let (code, stderr, all_code, all) = found;
-    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(code, Some(69), "{stderr}");
     assert!(stderr.contains("cannot open the network namespace"), "{stderr}");
     assert_eq!(all_code, Some(0), "{all}");
     assert!(all.contains("the network namespaces of "), "{all}");

@@ -87,15 +87,15 @@ fn nothing_outlives_sockmig(kernels: &Kernels) {
 }
 
 fn ctrl_c_shows_what_there_was(kernels: &Kernels) {
-    interrupted_shows_what_there_was(kernels, Signal::SIGINT);
+    interrupted_shows_what_there_was(kernels, &[Signal::SIGINT]);
 }
 
-/// As `timeout` and CI systems end what takes too long.
+/// As `timeout` ends what takes too long: it signals the process, and then the whole group.
 fn sigterm_shows_what_there_was(kernels: &Kernels) {
-    interrupted_shows_what_there_was(kernels, Signal::SIGTERM);
+    interrupted_shows_what_there_was(kernels, &[Signal::SIGTERM, Signal::SIGTERM]);
 }
 
-fn interrupted_shows_what_there_was(kernels: &Kernels, by: Signal) {
+fn interrupted_shows_what_there_was(kernels: &Kernels, by: &[Signal]) {
     let two = kernels.two();
     let place = tempfile::tempdir().expect("a directory");
     let (out, temporary) = (place.path().join("out"), place.path().join("tmp"));
@@ -106,7 +106,9 @@ fn interrupted_shows_what_there_was(kernels: &Kernels, by: Signal) {
     let marked = mark(command.arg("--out").arg(&out).env("TMPDIR", &temporary));
     let child = command.spawn().expect("spawned");
     a_case_ended(&out, two[0]);
-    assert!(signal(by, child.id()), "{by} could not be sent");
+    for by in by {
+        assert!(signal(*by, child.id()), "{by} could not be sent");
+    }
     let ended = end(child);
     assert_eq!(ended.code, Some(130), "{ended}");
     let document = document(&out.join("matrix.json"));
