@@ -1,5 +1,6 @@
 //! Threads, which a user may have too many of already.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 use nix::errno::Errno;
@@ -14,7 +15,11 @@ pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
     check_room()?;
-    Builder::new().stack_size(STACK).spawn(work).made(clone)
+    let (begin, begun) = channel();
+    let work = telling(begin, work);
+    let thread = Builder::new().stack_size(STACK).spawn(work).made(clone)?;
+    until_it_runs(&begun);
+    Ok(thread)
 }
 
 /// Starts a thread of a scope, as `Scope::spawn` does where there is room for it.
@@ -26,14 +31,18 @@ pub fn spawn_scoped<'scope, T: Send + 'scope>(
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>> {
     check_room()?;
-    Builder::new().stack_size(STACK).spawn_scoped(scope, work).made(clone)
+    let (begin, begun) = channel();
+    let work = telling(begin, work);
+    let thread = Builder::new().stack_size(STACK).spawn_scoped(scope, work).made(clone)?;
+    until_it_runs(&begun);
+    Ok(thread)
 }
 
 /// Rust's own, whatever the environment says (`RUST_MIN_STACK`). In bytes.
 const STACK: usize = 2 << 20;
 
 /// Memory that must be there for more than a thread's stack: Rust gives it a second one, for
-/// signals, and ends the program where that cannot be had. More than one may start at once.
+/// signals, and ends the program where that cannot be had. Those that run already may want some.
 const ROOM: usize = 16 << 20;
 
 fn check_room() -> Result<()> {
@@ -41,6 +50,22 @@ fn check_room() -> Result<()> {
     room.try_reserve_exact(ROOM)
         .map_err(|_| Errno::ENOMEM)
         .made(|| format!("mmap({ROOM}), before clone(CLONE_THREAD)"))
+}
+
+/// The work of a thread that says when it runs.
+fn telling<T>(begin: Sender<()>, work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    move || {
+        // Nobody listens when the one who started it has ended.
+        let _ = begin.send(());
+        work()
+    }
+}
+
+/// Waits until a thread has its second stack, so that the next one is not started on room that
+/// this one is about to take.
+fn until_it_runs(begun: &Receiver<()>) {
+    // It has ended, which is as good.
+    let _ = begun.recv();
 }
 
 fn clone() -> String {
