@@ -1,0 +1,127 @@
+//! Kernels as User-Mode Linux: the whole one, and one for each change.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::{env, fs};
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use crate::change::Change;
+use crate::place::Place;
+use crate::tools;
+
+/// What everything is configured with, on top of nothing.
+const BASE_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm/configurations/base.config");
+
+/// What came of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Built {
+    /// A kernel.
+    Kernel(PathBuf),
+    /// The same machine code as without the change.
+    SameCode,
+    /// It is no C any more, or another error for the compiler.
+    DoesNotCompile,
+}
+
+/// Builds one kernel after the other, in one tree.
+#[derive(Debug)]
+pub struct Builder {
+    place: Place,
+    /// The tree is one's alone while a change is in it. For each file that was changed, what is
+    /// compiled of it without a change.
+    tree: Mutex<HashMap<String, Vec<u8>>>,
+    /// What is known of the whole kernel: a digest of its configuration and its source's version.
+    pub base: String,
+}
+
+impl Builder {
+    /// Configures and builds the whole kernel, unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn new(place: &Place) -> anyhow::Result<Self> {
+        let builder = Self { place: place.clone(), tree: Mutex::default(), base: String::new() };
+        let config = place.build().join(".config");
+        if !config.is_file() {
+            fs::create_dir_all(place.build())
+                .context("cannot make the directory for what is built")?;
+            let base = format!("KCONFIG_ALLCONFIG={BASE_CONFIG}");
+            tools::ran(builder.make().args([base.as_str(), "allnoconfig"]))?;
+        }
+        let whole = builder.whole();
+        if !whole.is_file() {
+            tools::ran(builder.make().arg("linux"))?;
+            copy_over(&place.build().join("linux"), &whole)?;
+        }
+        let mut digest = Sha256::new();
+        for file in [config, place.source().join("Makefile")] {
+            digest.update(
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?,
+            );
+        }
+        let base = digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { base, ..builder })
+    }
+
+    /// The kernel without any change.
+    pub fn whole(&self) -> PathBuf {
+        self.place.kernel("whole")
+    }
+
+    fn make(&self) -> Command {
+        let mut make = Command::new("make");
+        make.arg("-C").arg(self.place.source()).arg("ARCH=um");
+        make.arg(format!("O={}", self.place.build().display()));
+        // As `make` takes it: `CC='ccache gcc'`.
+        make.args(env::var("CC").map(|compiler| format!("CC={compiler}")));
+        make
+    }
+
+    /// The kernel with a change.
+    ///
+    /// # Errors
+    /// Something other than the change's own code stands in the way.
+    pub fn build(&self, change: &Change, source: &str) -> anyhow::Result<Built> {
+        let kernel = self.place.kernel(&change.id(source));
+        if kernel.is_file() {
+            return Ok(Built::Kernel(kernel));
+        }
+        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.place.source().join(&change.file);
+        let object = change.file.replace(".c", ".o");
+        let compiled = || -> anyhow::Result<Vec<u8>> {
+            tools::ran(self.make().arg(&object))?;
+            let built = self.place.build().join(&object);
+            fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
+        };
+        if !tree.contains_key(&object) {
+            tree.insert(object.clone(), compiled()?);
+        }
+        write(&file, &change.applied(source))?;
+        let built = match compiled() {
+            Err(_) => Ok(Built::DoesNotCompile),
+            Ok(code) if code == tree[&object] => Ok(Built::SameCode),
+            Ok(_) => tools::ran(self.make().arg("linux"))
+                .and_then(|()| copy_over(&self.place.build().join("linux"), &kernel))
+                .map(|()| Built::Kernel(kernel)),
+        };
+        write(&file, source)?;
+        built
+    }
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The copy has its name only when it is whole.
+fn copy_over(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let coming = to.with_extension("coming");
+    fs::copy(from, &coming)
+        .and_then(|_| fs::rename(&coming, to))
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}

@@ -1,0 +1,157 @@
+//! Which wrong lines of the kernel the cases notice.
+//!
+//! One line of the kernel's source is made wrong at a time. Each broken kernel is built as a User-Mode
+//! Linux, and cases run on it until one fails. docs/sensitivity.md says how to use it.
+
+mod change;
+mod function;
+mod kernel;
+mod operator;
+mod place;
+mod report;
+mod results;
+mod sample;
+mod score;
+mod subject;
+mod survivor;
+mod systematic;
+mod token;
+mod tools;
+mod work;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+
+use crate::kernel::Builder;
+use crate::operator::Operator;
+use crate::place::Place;
+use crate::report::Scored;
+use crate::results::Results;
+use crate::sample::{Candidate, Sample};
+use crate::score::{Outcome, Suite};
+
+/// Measures which wrong lines of the kernel the cases notice.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The cases that run on each kernel; all of them if nothing is named.
+    cases: Vec<String>,
+
+    /// How many systematic changes are drawn and scored. Those for which the compiler makes the same
+    /// code are drawn again.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    sample: usize,
+
+    /// What they are drawn with: the same seed, the same changes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Only systematic changes of this kind.
+    #[arg(long)]
+    operator: Option<Operator>,
+
+    /// Only changes of this function.
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+
+    /// Every change with a name, too.
+    #[arg(long)]
+    named: bool,
+
+    /// Show the changes, and build nothing.
+    #[arg(long)]
+    list: bool,
+
+    /// The source of the kernel, in place of Debian's package.
+    #[arg(long, value_name = "DIRECTORY")]
+    source: Option<PathBuf>,
+
+    /// Where everything is kept that is made. A run that was ended goes on there.
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/sensitivity")]
+    keep: PathBuf,
+
+    /// The sockmig whose cases run.
+    #[arg(long, value_name = "FILE")]
+    sockmig: PathBuf,
+
+    /// When the run on one kernel is ended, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    bound: u64,
+
+    /// How many kernels are scored at the same time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: usize,
+
+    /// Write the report to this file; otherwise it is shown.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    ensure!(arguments.sockmig.is_file(), "{} is no sockmig", arguments.sockmig.display());
+    let place = Place::at(&arguments.keep)?;
+    place.put_source(arguments.source.as_deref())?;
+    let named = subject::named()?;
+    let sample = Sample {
+        wanted: arguments.sample,
+        seed: arguments.seed,
+        operator: arguments.operator,
+        function: arguments.function.clone(),
+    };
+    let mut candidates = sample.drawn(&place)?;
+    if arguments.named {
+        candidates.splice(0..0, sample.named(&place, &named)?);
+    }
+    if arguments.list {
+        candidates.iter().for_each(|candidate| println!("{}", candidate.change));
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("building the whole kernel");
+    let builder = Builder::new(&place)?;
+    let suite = Suite {
+        sockmig: arguments.sockmig.canonicalize().context("the path of sockmig")?,
+        cases: arguments.cases.clone(),
+        bound: Duration::from_secs(arguments.bound),
+    };
+    let whole = suite.score(&builder.whole(), &place.run("whole"))?;
+    ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
+    let results = Results::open(&place.results())?;
+    let work = work::Work { builder: &builder, suite: &suite, place: &place, results: &results };
+    let outcomes = work.done(&candidates, arguments.sample, arguments.jobs)?;
+    let scored = Scored {
+        kernel: &version(&place)?,
+        seed: arguments.seed,
+        changes: candidates
+            .iter()
+            .zip(&outcomes)
+            .filter_map(|(Candidate { change, .. }, outcome)| Some((change, outcome.as_ref()?)))
+            .filter(|(_, outcome)| outcome.is_scored())
+            .collect(),
+        named: &named,
+        survivors: &survivor::survivors()?,
+    };
+    let text = scored.markdown();
+    match &arguments.report {
+        Some(file) => {
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        None => print!("{text}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The source's own version, such as `6.12.117`.
+fn version(place: &Place) -> anyhow::Result<String> {
+    let makefile = place.pristine("Makefile")?;
+    let part = |name: &str| {
+        let line =
+            makefile.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
+        line.map(str::trim).with_context(|| format!("the source's Makefile has no {name}"))
+    };
+    Ok(format!("{}.{}.{}", part("VERSION")?, part("PATCHLEVEL")?, part("SUBLEVEL")?))
+}
