@@ -56,9 +56,7 @@ fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
 impl Lab {
     /// Closes a gate in front of `listener` for the final ACKs of `whose`.
     pub fn close_gate(&mut self, listener: &Listener, whose: Whose) -> Result<Gate> {
-        let gate = Gate::close(listener, whose)?;
-        self.record(Act::CloseGate(gate.kind()));
-        Ok(gate)
+        Gate::close(listener, whose)
     }
 
     /// Closes the listener that `gate` is in front of, and nothing that the gate holds gets
