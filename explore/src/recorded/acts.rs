@@ -274,6 +274,7 @@ fn listener_option<'a>(name: &'a str, option: &str, value: &str) -> Result<Deed<
         }
         "TCP_FASTOPEN" => Deed::SetOption(name, ListenerOption::FastOpen(number)),
         "IPV6_V6ONLY" => Deed::SetOption(name, ListenerOption::V6Only(number != 0)),
+        "SO_ATTACH_FILTER" => return Err(LeftOut::Filter),
         "SO_INCOMING_CPU" => return Err(LeftOut::IncomingCpu),
         "SO_BINDTODEVICE" => return Err(LeftOut::SeveralAddresses),
         "TCP_MD5SIG" => return Err(LeftOut::Signed),

@@ -6,8 +6,8 @@ use super::nftables::Rule;
 use super::segments::Whose;
 use crate::error::Result;
 use crate::net::family::PORT;
-use crate::socket::{Listener, Recorded};
-use crate::trace::{Act, GateKind};
+use crate::socket::Listener;
+use crate::trace::GateKind;
 
 /// A closed gate. Dropping the value opens it.
 pub struct Gate(Mechanism);
@@ -36,12 +36,10 @@ impl Gate {
     /// # Errors
     /// As [`Gate::close`].
     pub fn close_as(kind: GateKind, listener: &Listener, whose: Whose) -> Result<Self> {
-        let gate = Self(match kind {
+        Ok(Self(match kind {
             GateKind::Nftables => Mechanism::Rule(Rule::set(PORT, whose)?),
             GateKind::Filter => Mechanism::Filter(Filter::set(listener, whose)?),
-        });
-        listener.recorder().record(|| Act::CloseGate(kind));
-        Ok(gate)
+        }))
     }
 
     /// How this one is made.

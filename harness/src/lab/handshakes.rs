@@ -56,7 +56,9 @@ fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
 impl Lab {
     /// Closes a gate in front of `listener` for the final ACKs of `whose`.
     pub fn close_gate(&mut self, listener: &Listener, whose: Whose) -> Result<Gate> {
-        Gate::close(listener, whose)
+        let gate = Gate::close(listener, whose)?;
+        self.record(Act::CloseGate(gate.kind()));
+        Ok(gate)
     }
 
     /// Closes the listener that `gate` is in front of, and nothing that the gate holds gets
