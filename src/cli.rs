@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vm::architecture::Architecture;
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
 pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
@@ -230,11 +231,21 @@ Example: plain `cargo test` under another kernel, through cargo's runner setting
 pub struct MachineArguments {
     /// A kernel: the start of a name in `sockmig kernels list` (6.1 is every 6.1.x, never
     /// 6.12); `installed`, or `installed:RELEASE`, for one of this machine; or the path of a
-    /// bzImage, a vmlinux, a User-Mode Linux binary, a package (.deb, .rpm, .pkg.tar.zst), or a
+    /// bzImage, an Image for arm64, a vmlinux, a User-Mode Linux binary, a package (.deb, .rpm, .pkg.tar.zst), or a
     /// directory with one of these. A.deb+B.deb is one kernel in several packages [default:
     /// every kernel of the list].
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Vec<String>,
+
+    /// The architecture of the kernels of the list: x86_64, arm64 or s390x. QEMU emulates any on
+    /// any [default: that of this machine, or of the program that vm-run runs].
+    #[arg(long, value_name = "ARCH", value_parser = architecture)]
+    pub arch: Option<Architecture>,
+
+    /// The sockmig that runs in guests: one of the same version, for the kernels' architecture.
+    /// Only kernels of another architecture than this machine's need it.
+    #[arg(long, value_name = "FILE")]
+    pub guest_binary: Option<PathBuf>,
 
     /// Where the modules of a kernel are that is given by its path: a directory or packages.
     #[arg(long, value_name = "PATH")]
@@ -289,7 +300,11 @@ pub struct KernelsArguments {
 pub enum KernelsCommand {
     /// List the kernels that can be fetched by name, and which are in the cache.
     #[command(after_help = help::KERNELS)]
-    List,
+    List {
+        /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
+        #[arg(long, value_name = "ARCH", value_parser = architecture)]
+        arch: Option<Architecture>,
+    },
     /// Fetch kernels with apt and make them ready to boot.
     ///
     /// Packages come from the mirror in apt's own configuration of this machine, without
@@ -302,6 +317,10 @@ pub enum KernelsCommand {
         /// never 6.12 [default: all].
         #[arg(value_name = "NAME")]
         names: Vec<String>,
+
+        /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
+        #[arg(long, value_name = "ARCH", value_parser = architecture)]
+        arch: Option<Architecture>,
     },
     /// Remove from the cache what is no longer of use.
     ///
@@ -441,6 +460,15 @@ pub enum Format {
     Tap13,
     /// One JSON document.
     Json,
+}
+
+/// By the name that the kernel, Debian or `uname -m` has for it.
+fn architecture(text: &str) -> Result<Architecture, String> {
+    let is_called = |one: &Architecture| {
+        [one.name(), one.of_debian(), one.of_rust()].into_iter().any(|name| name == text)
+    };
+    let all = Architecture::ALL.map(Architecture::name).join(", ");
+    Architecture::ALL.into_iter().find(is_called).ok_or_else(|| format!("one of {all} is needed"))
 }
 
 fn jobs(text: &str) -> Result<usize, String> {

@@ -21,6 +21,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{getegid, geteuid};
 
+use crate::layout::CLONE_FLAGS;
+
 /// `unshare`, and `clone` with a namespace of its own, fail with EPERM, as where namespaces are
 /// forbidden.
 pub fn without_namespaces(command: &mut Command) {
@@ -31,7 +33,7 @@ pub fn without_namespaces(command: &mut Command) {
         unless_equal(libc::SYS_unshare as u32, 1),
         answer(refused),
         unless_equal(libc::SYS_clone as u32, 4),
-        load(argument(0)),
+        load(argument(CLONE_FLAGS as u32)),
         and(any as u32),
         skip_if_equal(0, 1),
         answer(refused),
@@ -243,13 +245,19 @@ pub fn take_descriptor(pid: u32, descriptor: i32) -> io::Result<File> {
 const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
+#[cfg(target_arch = "riscv64")]
+const ARCHITECTURE: u32 = 0xc000_00f3;
+#[cfg(target_arch = "s390x")]
+const ARCHITECTURE: u32 = 0x8000_0016;
+#[cfg(target_arch = "x86")]
+const ARCHITECTURE: u32 = 0x4000_0003;
 
 /// Offsets in the kernel's `seccomp_data`.
 const SYSCALL_NUMBER: u32 = 0;
 const SYSCALL_ARCHITECTURE: u32 = 4;
+/// The lower half of an argument, which is one of eight bytes.
 const fn argument(index: u32) -> u32 {
-    // Little-endian machines: the low half comes first.
-    16 + 8 * index
+    16 + 8 * index + if cfg!(target_endian = "big") { 4 } else { 0 }
 }
 
 const fn load(offset: u32) -> sock_filter {

@@ -249,7 +249,7 @@ fn what_is_no_kernel(kernels: &Kernels) {
 fn a_port_that_sends_garbage(kernels: &Kernels) {
     use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().expect("a directory");
-    let impostor = place.path().join(vm::machine::qemu::PROGRAM);
+    let impostor = place.path().join(PROGRAM);
     fs::write(&impostor, "#!/bin/sh\necho 'Debian GNU/Linux 12 localhost'\nread never\n")
         .expect("written");
     fs::set_permissions(&impostor, fs::Permissions::from_mode(0o755)).expect("chmod");

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use crate::error::{Context, Result};
+use crate::layout::bit_field;
 use crate::net::family::Family;
 use crate::net::sockopt::{self, ReadOption, WriteOption};
 use crate::socket::{Client, Listener, set_recorded};
@@ -88,9 +89,9 @@ unsafe impl ReadOption for Info {
     const NAME: i32 = TCP_AO_INFO;
 }
 
-/// Bits 2 and 4 of [`Info::flags`].
-const REQUIRED: u32 = 1 << 2;
-const ACCEPT_ICMPS: u32 = 1 << 4;
+/// `ao_required` and `accept_icmps`, the third and the fifth bit-field of [`Info::flags`].
+const REQUIRED: u32 = bit_field(2, u32::BITS);
+const ACCEPT_ICMPS: u32 = bit_field(4, u32::BITS);
 
 /// `struct tcp_ao_getsockopt`.
 #[repr(C, align(8))]
@@ -121,8 +122,8 @@ unsafe impl ReadOption for Got {
     const NAME: i32 = TCP_AO_GET_KEYS;
 }
 
-/// Bit 2 of [`Got::flags`]: every key, of any peer.
-const ALL: u16 = 1 << 2;
+/// `get_all`, the third bit-field of [`Got::flags`]: every key, of any peer.
+const ALL: u16 = bit_field(2, u16::BITS) as u16;
 
 impl Listener {
     /// Adds a key of TCP-AO for clients at `peer`: what goes there is signed with it, and
