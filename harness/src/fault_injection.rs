@@ -361,3 +361,26 @@ unsafe fn write(file: &std::ffi::CStr, bytes: &[u8]) -> io::Result<()> {
 fn done(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::place;
+
+    #[test]
+    fn layout_of_what_a_filter_of_system_calls_sees() {
+        let at = |member| place("struct seccomp_data", member);
+        assert_eq!((SYSCALL_NUMBER as usize, 4), at("nr"));
+        assert_eq!((SYSCALL_ARCHITECTURE as usize, 4), at("arch"));
+        let (arguments, bytes) = at("args");
+        let argument_bytes = bytes / 6;
+        for index in 0..6 {
+            // Where the lower half of a number of eight bytes is.
+            let number = 0x0000_0001_0000_0002_u64.to_ne_bytes();
+            let half = number.chunks(4).position(|half| half == 2_u32.to_ne_bytes());
+            let half = half.expect("one of the halves");
+            let wanted = arguments + index * argument_bytes + 4 * half;
+            assert_eq!(argument(index as u32) as usize, wanted);
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub fn kernels(command: &KernelsCommand) -> Exit {
 
 /// The width of the column of the names of an architecture's kernels.
 fn width_of_names(architecture: Architecture) -> usize {
-    choice::of(architecture).map(|kernel| kernel.name.len()).max().unwrap_or(0)
+    choice::of(architecture).map(|kernel| kernel.name.len()).max().unwrap_or(0) + 1
 }
 
 /// One kernel a line.
@@ -99,7 +99,8 @@ fn fetch(cache: &Cache, names: &[String], architecture: Architecture) -> Exit {
     if names.is_empty() {
         choices = choice::all(architecture);
     }
-    let width = choices.iter().map(|choice| choice.name().len()).max().unwrap_or(0);
+    let its = choices.iter().filter_map(Choice::architecture);
+    let width = its.map(width_of_names).max().unwrap_or(0);
     let mut to = Stdout::new();
     let mut failed = 0;
     for choice in &choices {

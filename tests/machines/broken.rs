@@ -212,9 +212,9 @@ fn what_is_no_kernel(kernels: &Kernels) {
     header[0x236] = 1;
     write("bzImage", &header);
     write("empty", b"");
-    let mut arm = [0; 0x300];
-    arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
-    write("Image", &arm);
+    let mut riscv = [0; 0x300];
+    riscv[0x30..0x35].copy_from_slice(b"RISCV");
+    write("Image", &riscv);
     let vmlinux = fs::read(kernels.vmlinux().expect("it is needed")).expect("read");
     write("vmlinux", &vmlinux[..vmlinux.len() / 2]);
     fs::create_dir(place.path().join("directory")).expect("mkdir");
@@ -222,7 +222,7 @@ fn what_is_no_kernel(kernels: &Kernels) {
     let broken = [
         ("./bzImage", "is truncated: 768 bytes of at least"),
         ("./empty", "is not a kernel"),
-        ("./Image", "is a kernel for aarch64"),
+        ("./Image", "is a kernel for riscv"),
         ("./vmlinux", "is truncated"),
         ("./directory", "is a directory"),
         ("./missing", "cannot be read: No such file"),

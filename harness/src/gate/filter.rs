@@ -125,3 +125,12 @@ fn program(whose: Whose) -> Vec<sock_filter> {
     program.push(sockopt::DROP);
     program
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn layout_of_what_a_socket_counts() {
+        let drops = crate::layout::of_kernel::constant("SK_MEMINFO_DROPS");
+        assert_eq!(super::SK_MEMINFO_DROPS as i64, drops);
+    }
+}

@@ -449,7 +449,6 @@ mod tests {
         assert_eq!(parse_address(text), address.parse().ok());
     }
 
-    /// As `struct tcp_info` has them: a bit-field of four bits, and another one.
     #[test]
     fn layout_of_window_scales_is_two_halves_of_a_byte() {
         let mut info: libc::tcp_info = sockopt::zeroed();

@@ -81,7 +81,7 @@ const NO_KERNEL: &str = "/sandbox/file is not a kernel: neither a bzImage, an Im
 )]
 #[case::cut_arm64_zboot(
     cut(arm64_zboot("zst"), 1),
-    "/sandbox/file is truncated: 183 bytes of at least 184; copy or build it again"
+    "/sandbox/file is truncated: 549 bytes of at least 550; copy or build it again"
 )]
 #[case::i386_elf(
     vmlinux(I386, true),
