@@ -8,6 +8,7 @@ mod files;
 mod help;
 mod inspect;
 mod known;
+mod machine;
 mod reload;
 mod shard;
 
@@ -22,6 +23,7 @@ pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, 
 pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
+pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 pub use crate::cli::shard::{MOST_SHARDS, Shard};
 
@@ -226,66 +228,6 @@ error says how.
 Example: plain `cargo test` under another kernel, through cargo's runner setting
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sockmig vm-run --kernel 6.12 --' cargo test";
 
-/// What kernels are booted, and on what.
-#[derive(Debug, Args)]
-pub struct MachineArguments {
-    /// A kernel: the start of a name in `sockmig kernels list` (6.1 is every 6.1.x, never
-    /// 6.12); `installed`, or `installed:RELEASE`, for one of this machine; or the path of a
-    /// bzImage, an Image for arm64, a vmlinux, a User-Mode Linux binary, a package (.deb, .rpm, .pkg.tar.zst), or a
-    /// directory with one of these. A.deb+B.deb is one kernel in several packages [default:
-    /// every kernel of the list].
-    #[arg(long, value_name = "KERNEL")]
-    pub kernel: Vec<String>,
-
-    /// The architecture of the kernels of the list: x86_64, arm64 or s390x. QEMU emulates any on
-    /// any [default: that of this machine, or of the program that vm-run runs].
-    #[arg(long, value_name = "ARCH", value_parser = architecture)]
-    pub arch: Option<Architecture>,
-
-    /// The sockmig that runs in guests: one of the same version, for the kernels' architecture.
-    /// Only kernels of another architecture than this machine's need it.
-    #[arg(long, value_name = "FILE")]
-    pub guest_binary: Option<PathBuf>,
-
-    /// Where the modules of a kernel are that is given by its path: a directory or packages.
-    #[arg(long, value_name = "PATH")]
-    pub modules: Option<PathBuf>,
-
-    /// What executes the guest. `auto` takes KVM where a trial boot succeeds with it.
-    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
-    pub accel: AccelChoice,
-
-    /// The guest's clock: `virtual` counts instructions and leaps over idle time, so that
-    /// long timers cost nothing; KVM has `real` alone [default: virtual where it can be].
-    #[arg(long, value_enum)]
-    pub clock: Option<ClockChoice>,
-
-    /// The guest's memory, in MiB; vm-run adds what the files take that the guest gets.
-    #[arg(long, value_name = "MIB", default_value_t = 256,
-          value_parser = clap::value_parser!(u32).range(64..=65_536))]
-    pub memory: u32,
-}
-
-/// `--accel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AccelChoice {
-    /// KVM where it works.
-    Auto,
-    /// QEMU's emulator.
-    Tcg,
-    /// The processor.
-    Kvm,
-}
-
-/// `--clock`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ClockChoice {
-    /// The host's.
-    Real,
-    /// The emulator's.
-    Virtual,
-}
-
 /// `sockmig kernels`.
 #[derive(Debug, Args)]
 #[command(after_help = help::KERNELS)]
@@ -302,7 +244,7 @@ pub enum KernelsCommand {
     #[command(after_help = help::KERNELS)]
     List {
         /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
-        #[arg(long, value_name = "ARCH", value_parser = architecture)]
+        #[arg(long, value_name = "ARCH", value_parser = machine::architecture)]
         arch: Option<Architecture>,
     },
     /// Fetch kernels with apt and make them ready to boot.
@@ -319,7 +261,7 @@ pub enum KernelsCommand {
         names: Vec<String>,
 
         /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
-        #[arg(long, value_name = "ARCH", value_parser = architecture)]
+        #[arg(long, value_name = "ARCH", value_parser = machine::architecture)]
         arch: Option<Architecture>,
     },
     /// Remove from the cache what is no longer of use.
@@ -460,15 +402,6 @@ pub enum Format {
     Tap13,
     /// One JSON document.
     Json,
-}
-
-/// By the name that the kernel, Debian or `uname -m` has for it.
-fn architecture(text: &str) -> Result<Architecture, String> {
-    let is_called = |one: &Architecture| {
-        [one.name(), one.of_debian(), one.of_rust()].into_iter().any(|name| name == text)
-    };
-    let all = Architecture::ALL.map(Architecture::name).join(", ");
-    Architecture::ALL.into_iter().find(is_called).ok_or_else(|| format!("one of {all} is needed"))
 }
 
 fn jobs(text: &str) -> Result<usize, String> {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::kernels::Kernels;
 use crate::matrix::{document, ends, matrix};
 use crate::support::{Ended, mark, run, signal, sockmig, until_within};
-use crate::{Needs, Test};
+use crate::{Needs, PROGRAM, Test};
 
 pub const TESTS: &[Test] = &[
     ("broken/killed_from_outside", Needs::Two, killed_from_outside),

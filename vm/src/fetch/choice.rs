@@ -203,7 +203,8 @@ mod tests {
         for architecture in Architecture::ALL {
             let all = all(architecture);
             let newest = all.last().expect("kernels").name();
-            assert_eq!(chosen(&newest, HERE), [newest.clone()], "named with its architecture");
+            let named = chosen(&newest, HERE);
+            assert_eq!(named.first(), Some(&newest), "named with its architecture");
             let version = newest.split(OF_ARCHITECTURE).next().expect("a version");
             assert!(chosen(version, architecture).contains(&newest));
             let of_others = of(architecture).filter(|kernel| kernel.architecture != architecture);
