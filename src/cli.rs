@@ -9,6 +9,7 @@ mod help;
 mod inspect;
 mod known;
 mod machine;
+mod number;
 mod reload;
 mod shard;
 
@@ -134,7 +135,7 @@ pub struct MatrixArguments {
     pub known: KnownOption,
 
     /// How many machines run at a time [default: one for each core].
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number::between::<usize>(1..=1000))]
     pub jobs: Option<usize>,
 
     /// Give every case a kernel of its own: the machine is saved when it is up, and goes
@@ -148,7 +149,7 @@ pub struct MatrixArguments {
 
     /// Kill a case that has not ended after this many seconds of the guest's clock [default:
     /// 30 and its timers].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::between::<u32>(1..=86_400))]
     pub deadline: Option<u32>,
 
     /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
@@ -205,7 +206,7 @@ pub struct VmRunArguments {
 
     /// End the guest if nothing was heard of it for this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600,
-          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+          value_parser = number::between::<u32>(1..=86_400))]
     pub silence: u32,
 
     /// A static binary, and its arguments.
@@ -333,16 +334,16 @@ pub struct RunArguments {
 
     /// Run everything this many times.
     #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number::between::<u32>(1..=100_000))]
     pub repeat: u32,
 
     /// How many cases run at a time, and three times as many more of those that wait for the
     /// kernel's timers; 1 is one after the other [default: sixteen for each core].
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number::between::<usize>(1..=1000))]
     pub jobs: Option<usize>,
 
     /// Kill a case that has not ended after this many seconds [default: 30 and its timers].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::between::<u32>(1..=86_400))]
     pub deadline: Option<u32>,
 
     /// Run the cases too that wait longer than three and a half seconds for the kernel's timers.
@@ -402,13 +403,6 @@ pub enum Format {
     Tap13,
     /// One JSON document.
     Json,
-}
-
-fn jobs(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(jobs @ 1..=1000) => Ok(jobs),
-        _ => Err("a number from 1 to 1000 is needed".into()),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use vm::architecture::Architecture;
 
+use crate::cli::number::between;
+
 /// What kernels are booted, and on what.
 #[derive(Debug, Args)]
 pub struct MachineArguments {
@@ -41,7 +43,7 @@ pub struct MachineArguments {
 
     /// The guest's memory, in MiB; vm-run adds what the files take that the guest gets.
     #[arg(long, value_name = "MIB", default_value_t = 256,
-          value_parser = clap::value_parser!(u32).range(64..=65_536))]
+          value_parser = between::<u32>(64..=65_536))]
     pub memory: u32,
 }
 
