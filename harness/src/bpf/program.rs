@@ -189,4 +189,13 @@ mod tests {
     ) {
         assert_eq!(may_load(status, first_namespace), may);
     }
+
+    #[test]
+    fn layout_of_attach_types() {
+        use super::Attach;
+        use crate::layout::of_kernel::constant;
+        let number = |attach: Attach| i64::from(attach.number());
+        assert_eq!(number(Attach::Select), constant("BPF_SK_REUSEPORT_SELECT"));
+        assert_eq!(number(Attach::SelectOrMigrate), constant("BPF_SK_REUSEPORT_SELECT_OR_MIGRATE"));
+    }
 }
