@@ -12,7 +12,7 @@
 //! | `request` | segments of no connection and of requests |
 //! | `listener` | `listen`, `shutdown`, `close` |
 //! | `recorded` | what runs of written cases do besides the steps of histories |
-//! | `program` | programs in eBPF, which written cases have |
+//! | `program`, `run_program` | programs in eBPF, which written cases have |
 //! | `situation` | in which situation a step is taken, for saying what was met |
 //! | `timer` | the timers that send SYN+ACKs again |
 //!
@@ -28,6 +28,7 @@ mod listener;
 mod program;
 mod recorded;
 mod request;
+mod run_program;
 mod seen;
 mod situation;
 mod state;
