@@ -18,6 +18,7 @@ use nix::unistd::{
 
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
+use crate::layout::CLONE_FLAGS;
 use crate::net::network::set_loopback_up;
 use crate::net::{sysctl, witness};
 use crate::process::arguments;
@@ -141,11 +142,12 @@ impl Forking {
 /// The C library, which knows no such fork, goes on with this thread's id in the child. Only its
 /// recursive locks and its signals to a thread look at that, and a lab uses neither.
 fn clone(namespaces: CloneFlags) -> nix::Result<ForkResult> {
-    let flags = libc::c_long::from((namespaces | CloneFlags::CLONE_PARENT).bits());
-    let none: libc::c_long = 0;
+    let mut arguments: [libc::c_long; 5] = [0; 5];
+    arguments[CLONE_FLAGS] = (namespaces | CloneFlags::CLONE_PARENT).bits().into();
+    let [a, b, c, d, e] = arguments;
     // SAFETY: this process has one thread, as `serve` has seen to, and the child has a copy of
     // all of its memory, the stack included.
-    let forked = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
+    let forked = unsafe { libc::syscall(libc::SYS_clone, a, b, c, d, e) };
     Ok(match Errno::result(forked)? {
         0 => ForkResult::Child,
         child => ForkResult::Parent { child: Pid::from_raw(child as libc::pid_t) },
