@@ -18,7 +18,7 @@ use crate::tree::{Arrow, Tree};
 
 /// Crates that may use those of later rows, and none of their own.
 const CRATES: [&[&str]; 4] =
-    [&["fuzz"], &["sockmig"], &["reload", "explore", "vm", "scenarios"], &["harness"]];
+    [&["fuzz", "sensitivity"], &["sockmig"], &["reload", "explore", "vm", "scenarios"], &["harness"]];
 
 /// More than this is no file, but two.
 const LINES: usize = 500;
