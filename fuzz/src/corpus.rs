@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "what only the tests of packages need")]
 pub mod synthetic;
 
+use explore::generate::Recipe;
 use reload::catalogue;
 use reload::server_file::EXAMPLE;
 use synthetic::{
@@ -69,4 +70,10 @@ pub fn captures() -> Vec<Vec<u8>> {
     ]
     .map(Vec::from)
     .into()
+}
+
+/// Histories as `explore` makes them up, with waiting and without.
+pub fn histories() -> Vec<Vec<u8>> {
+    let recipe = Recipe { wait_every: 3, ..Recipe::default() };
+    (1..=12).map(|number| recipe.history(number).to_string().into_bytes()).collect()
 }

@@ -7,6 +7,7 @@ mod bzimage;
 mod compressed;
 mod cpio;
 mod elf;
+mod history;
 mod json;
 mod list;
 mod pcapng;
@@ -30,6 +31,7 @@ pub fn changed(input: &[u8], random: &mut Rng) -> Vec<u8> {
         .or_else(|| bzimage::changed(input, random, changed))
         .or_else(|| elf::changed(input, random))
         .or_else(|| pcapng::changed(input, random, changed))
+        .or_else(|| history::changed(input, random))
         .or_else(|| json::changed(input, random))
         .or_else(|| text::changed(input, random));
     known.unwrap_or_else(|| bytes::changed(input, random))

@@ -1,9 +1,13 @@
 //! Reads inputs as the commands do, and says what came of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use explore::history::History;
+use explore::model::Model;
+use explore::script;
 use harness::net::segment::Segment;
 use harness::trace::{Event, Trace};
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -134,6 +138,33 @@ pub fn capture(input: &[u8]) -> String {
     kinds.dedup();
     let sizes: Vec<u32> = drawn.iter().map(|text| (text.len() as u32).ilog2()).collect();
     format!("{sizes:?} {} {kinds:?}", others.min(3))
+}
+
+/// What is wrong with a history; else what the model says of it, and its script.
+pub fn history(input: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(input) else { return "not UTF-8".into() };
+    match text.parse::<History>() {
+        Ok(history) => {
+            let again = history.to_string().parse();
+            assert_eq!(again.as_ref(), Ok(&history), "what is written is read as it was");
+            let script = script::python(&history);
+            let raw = script.chars().find(|c| c.is_control() && *c != '\n');
+            assert_eq!(raw, None, "a control character is in the script");
+            let (mut model, mut seen) = (Model::new(BTreeSet::new(), &history.slots), Vec::new());
+            for step in &history.steps {
+                seen.push(without_numbers(&format!("{:?}", model.step(step))));
+            }
+            seen.sort();
+            seen.dedup();
+            seen.join("\n")
+        }
+        Err(e) => {
+            let told = e.to_string();
+            let raw = told.chars().find(|c| c.is_control());
+            assert_eq!(raw, None, "a control character is shown raw: {told:?}");
+            without_numbers(&told)
+        }
+    }
 }
 
 /// What is alike in sentences about different inputs: what is quoted and numbers are left out.

@@ -21,6 +21,8 @@ pub enum Target {
     Known,
     /// Captures: their packets as segments, traces and ladders.
     Captures,
+    /// Histories (`replay`, `script`).
+    Histories,
 }
 
 impl Target {
@@ -33,6 +35,7 @@ impl Target {
             Self::Servers => corpus::servers(),
             Self::Known => corpus::known(),
             Self::Captures => corpus::captures(),
+            Self::Histories => corpus::histories(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Target {
             Self::Servers => reading::server(input),
             Self::Known => reading::known(input),
             Self::Captures => reading::capture(input),
+            Self::Histories => reading::history(input),
         }
     }
 
@@ -57,7 +61,7 @@ impl Target {
         match self {
             // A kernel of 512 MiB, while it grows, and the dictionary that it is unpacked with.
             Self::Images | Self::Packages => 3 * GIB,
-            Self::Documents | Self::Servers | Self::Known | Self::Captures => GIB,
+            Self::Documents | Self::Servers | Self::Known | Self::Captures | Self::Histories => GIB,
         }
     }
 }
