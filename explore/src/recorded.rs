@@ -43,6 +43,9 @@ pub enum Compared {
     Agree {
         /// In how many facts, one at least: results, segments, counters, lengths of queues, wake-ups.
         facts: usize,
+        /// The hash, which is another one in each namespace, has decided which listener got a
+        /// connection.
+        by_hash: bool,
     },
     /// The model does not know something that is done in it.
     LeftOut(LeftOut),
@@ -67,7 +70,9 @@ pub fn compare(trace: &[Line], bugs: &BTreeSet<ModelBug>) -> Compared {
     for _ in 0..TRIES {
         let mut player = Player::new(trace, bugs, choices);
         let (line, in_what) = match player.play() {
-            Ok(facts) => return Compared::Agree { facts },
+            Ok(facts) => {
+                return Compared::Agree { facts, by_hash: player.hash_has_decided() };
+            }
             Err(Ended::LeftOut(why)) => return Compared::LeftOut(why),
             Err(Ended::Disagrees { line, in_what }) => (line, in_what),
         };
@@ -78,9 +83,10 @@ pub fn compare(trace: &[Line], bugs: &BTreeSet<ModelBug>) -> Compared {
             Some(next) => choices = next,
             // All were tried.
             None => {
-                return furthest.map_or(Compared::Agree { facts: 0 }, |(line, in_what)| {
-                    Compared::Disagree { line, in_what }
-                });
+                return furthest
+                    .map_or(Compared::LeftOut(LeftOut::ManyHashes), |(line, in_what)| {
+                        Compared::Disagree { line, in_what }
+                    });
             }
         }
     }
