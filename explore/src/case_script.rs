@@ -78,7 +78,7 @@ pub fn python(run: CaseRun<'_>) -> Result<String, Unprintable> {
     }
     let mut names = Names::of(&lines)?;
     let mut acts = String::new();
-    let mut gate_was_opened = false;
+    let (mut gate_was_opened, mut has_multipath) = (false, false);
     let mut before = Duration::ZERO;
     for (at, line) in lines.iter().enumerate() {
         let gap = line.since_start.saturating_sub(before);
@@ -92,6 +92,10 @@ pub fn python(run: CaseRun<'_>) -> Result<String, Unprintable> {
             Kind::Act { act, refused } => {
                 gate_was_opened |= matches!(act, Act::OpenGate);
                 check(act, refused.as_deref(), run.family)?;
+                has_multipath |= matches!(act, Act::OpenMultipath { .. });
+                if has_multipath && matches!(act, Act::Destroy(_)) {
+                    return Err(Unprintable::DestroyedMultipath);
+                }
                 if gap > SHORT {
                     let _ = writeln!(acts, "time.sleep({:.3})", gap.as_secs_f64());
                 }
@@ -186,6 +190,10 @@ fn segment(
     let notation = Notation::of(&line.what);
     let of = if from == SERVER { to } else { from };
     let is_built = names.is_built(of);
+    let is_second = notation.is_some_and(|segment| segment.is_syn_ack() && segment.seq != 0);
+    if is_second && from == SERVER {
+        return Err(Unprintable::Numbers);
+    }
     let acknowledges = notation.is_some_and(|segment| {
         segment.len == 0 && !segment.is_fin() && !segment.flags.syn() && !segment.flags.rst()
     });

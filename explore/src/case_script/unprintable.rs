@@ -43,6 +43,10 @@ pub enum Unprintable {
     Vacancy,
     /// The hash decides, which is another one in each namespace.
     Hash,
+    /// The server's first number of a second connection shows.
+    Numbers,
+    /// A listener of Multipath TCP is destroyed.
+    DestroyedMultipath,
     /// An option of a socket, by its name.
     Option(String),
 }
@@ -78,6 +82,13 @@ impl fmt::Display for Unprintable {
             Self::Hash => f.write_str(
                 "the hash, which is another one in each namespace, decides between listeners",
             ),
+            Self::Numbers => f.write_str(
+                "the server's first number of a second connection, which is another one each \
+                 time, shows",
+            ),
+            Self::DestroyedMultipath => {
+                f.write_str("a listener of Multipath TCP is destroyed by its inner socket")
+            }
             Self::Option(name) => write!(f, "the option {name} is set"),
         }
     }
