@@ -18,6 +18,7 @@ pub mod subprocess;
 pub mod thread;
 pub mod users;
 pub mod worker;
+mod written_memory;
 
 pub use broken::Broken;
 pub use labs::Labs;
