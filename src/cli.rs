@@ -8,6 +8,8 @@ mod files;
 mod help;
 mod inspect;
 mod known;
+mod machine;
+mod number;
 mod reload;
 mod shard;
 
@@ -15,12 +17,14 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vm::architecture::Architecture;
 
 pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, ReportArguments};
 pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
 pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
+pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 pub use crate::cli::shard::{MOST_SHARDS, Shard};
 
@@ -131,7 +135,7 @@ pub struct MatrixArguments {
     pub known: KnownOption,
 
     /// How many machines run at a time [default: one for each core].
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number::between::<usize>(1..=1000))]
     pub jobs: Option<usize>,
 
     /// Give every case a kernel of its own: the machine is saved when it is up, and goes
@@ -145,7 +149,7 @@ pub struct MatrixArguments {
 
     /// Kill a case that has not ended after this many seconds of the guest's clock [default:
     /// 30 and its timers].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::between::<u32>(1..=86_400))]
     pub deadline: Option<u32>,
 
     /// Answer `git bisect run`: with a kernel that is as it must be 0, with one that
@@ -202,7 +206,7 @@ pub struct VmRunArguments {
 
     /// End the guest if nothing was heard of it for this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600,
-          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+          value_parser = number::between::<u32>(1..=86_400))]
     pub silence: u32,
 
     /// A static binary, and its arguments.
@@ -225,56 +229,6 @@ error says how.
 Example: plain `cargo test` under another kernel, through cargo's runner setting
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sockmig vm-run --kernel 6.12 --' cargo test";
 
-/// What kernels are booted, and on what.
-#[derive(Debug, Args)]
-pub struct MachineArguments {
-    /// A kernel: the start of a name in `sockmig kernels list` (6.1 is every 6.1.x, never
-    /// 6.12); `installed`, or `installed:RELEASE`, for one of this machine; or the path of a
-    /// bzImage, a vmlinux, a User-Mode Linux binary, a package (.deb, .rpm, .pkg.tar.zst), or a
-    /// directory with one of these. A.deb+B.deb is one kernel in several packages [default:
-    /// every kernel of the list].
-    #[arg(long, value_name = "KERNEL")]
-    pub kernel: Vec<String>,
-
-    /// Where the modules of a kernel are that is given by its path: a directory or packages.
-    #[arg(long, value_name = "PATH")]
-    pub modules: Option<PathBuf>,
-
-    /// What executes the guest. `auto` takes KVM where a trial boot succeeds with it.
-    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
-    pub accel: AccelChoice,
-
-    /// The guest's clock: `virtual` counts instructions and leaps over idle time, so that
-    /// long timers cost nothing; KVM has `real` alone [default: virtual where it can be].
-    #[arg(long, value_enum)]
-    pub clock: Option<ClockChoice>,
-
-    /// The guest's memory, in MiB; vm-run adds what the files take that the guest gets.
-    #[arg(long, value_name = "MIB", default_value_t = 256,
-          value_parser = clap::value_parser!(u32).range(64..=65_536))]
-    pub memory: u32,
-}
-
-/// `--accel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AccelChoice {
-    /// KVM where it works.
-    Auto,
-    /// QEMU's emulator.
-    Tcg,
-    /// The processor.
-    Kvm,
-}
-
-/// `--clock`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ClockChoice {
-    /// The host's.
-    Real,
-    /// The emulator's.
-    Virtual,
-}
-
 /// `sockmig kernels`.
 #[derive(Debug, Args)]
 #[command(after_help = help::KERNELS)]
@@ -289,7 +243,11 @@ pub struct KernelsArguments {
 pub enum KernelsCommand {
     /// List the kernels that can be fetched by name, and which are in the cache.
     #[command(after_help = help::KERNELS)]
-    List,
+    List {
+        /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
+        #[arg(long, value_name = "ARCH", value_parser = machine::architecture)]
+        arch: Option<Architecture>,
+    },
     /// Fetch kernels with apt and make them ready to boot.
     ///
     /// Packages come from the mirror in apt's own configuration of this machine, without
@@ -302,6 +260,10 @@ pub enum KernelsCommand {
         /// never 6.12 [default: all].
         #[arg(value_name = "NAME")]
         names: Vec<String>,
+
+        /// Those for x86_64, arm64 or s390x [default: this machine's architecture].
+        #[arg(long, value_name = "ARCH", value_parser = machine::architecture)]
+        arch: Option<Architecture>,
     },
     /// Remove from the cache what is no longer of use.
     ///
@@ -372,16 +334,16 @@ pub struct RunArguments {
 
     /// Run everything this many times.
     #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number::between::<u32>(1..=100_000))]
     pub repeat: u32,
 
     /// How many cases run at a time, and three times as many more of those that wait for the
     /// kernel's timers; 1 is one after the other [default: sixteen for each core].
-    #[arg(long, value_name = "N", value_parser = jobs)]
+    #[arg(long, value_name = "N", value_parser = number::between::<usize>(1..=1000))]
     pub jobs: Option<usize>,
 
     /// Kill a case that has not ended after this many seconds [default: 30 and its timers].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::between::<u32>(1..=86_400))]
     pub deadline: Option<u32>,
 
     /// Run the cases too that wait longer than three and a half seconds for the kernel's timers.
@@ -441,13 +403,6 @@ pub enum Format {
     Tap13,
     /// One JSON document.
     Json,
-}
-
-fn jobs(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(jobs @ 1..=1000) => Ok(jobs),
-        _ => Err("a number from 1 to 1000 is needed".into()),
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ fn is_unseen(c: char) -> bool {
 
 fn escaped_unless(text: &str, may_stay: impl Fn(char) -> bool) -> Cow<'_, str> {
     let goes = |c: char| is_unseen(c) && !may_stay(c);
+    // Nearly all that there is, and quickly seen.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     if !text.contains(goes) {
         return Cow::Borrowed(text);
     }

@@ -9,7 +9,6 @@ mod build;
 mod effect;
 mod fold;
 pub mod layout;
-mod notation;
 pub mod owner;
 pub mod rung;
 pub mod side;

@@ -67,6 +67,11 @@ fn no_line_is_wider_than_the_terminal(
         &["run", "--help"],
         &["diff", "--help"],
         &["run", "--jobs", "0"],
+        &["explore", "--count", "20"],
+        &["explore", "--count", "0"],
+        &["explore", "--only", "nosuch"],
+        &["replay", "Cargo.toml"],
+        &["script", "Cargo.toml"],
         &["rnu"]
     )]
     arguments: &[&str],

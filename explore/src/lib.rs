@@ -10,6 +10,7 @@ pub mod generate;
 pub mod history;
 pub mod job;
 pub mod model;
+pub mod recorded;
 pub mod reduce;
 pub mod run;
 pub mod script;

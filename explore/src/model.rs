@@ -6,10 +6,13 @@
 //! | `seen` | what is seen of a step, and how two descriptions of it differ |
 //! | `behaviour` | bugs of some kernels that the model can have, too |
 //! | `state` | what the kernel keeps: groups, listeners, requests, children |
+//! | `hash`, `choice` | the hash of a connection, and choices where it is not known |
 //! | `group` | who is in a group, whom the hash selects, and where to something migrates |
 //! | `child` | children: segments, moves, resets, `accept` |
 //! | `request` | segments of no connection and of requests |
 //! | `listener` | `listen`, `shutdown`, `close` |
+//! | `recorded` | what runs of written cases do besides the steps of histories |
+//! | `program`, `run_program` | programs in eBPF, which written cases have |
 //! | `situation` | in which situation a step is taken, for saying what was met |
 //! | `timer` | the timers that send SYN+ACKs again |
 //!
@@ -18,9 +21,14 @@
 
 mod behaviour;
 mod child;
+mod choice;
 mod group;
+mod hash;
 mod listener;
+mod program;
+mod recorded;
 mod request;
+mod run_program;
 mod seen;
 mod situation;
 mod state;
@@ -29,9 +37,13 @@ mod tests;
 mod timer;
 
 pub use behaviour::ModelBug;
+pub use choice::Choices;
+pub use hash::{SLOTS, Slot};
+pub use program::{Migrating, Program, ProgramCondition, ProgramStep};
+pub use recorded::{Expects, Outline, ReceivedOnce};
 pub use seen::{Answer, Aspect, CallResult, Counter, Difference, Rest, Seen};
 pub use situation::met_in;
-pub use state::{MOST_IN_GROUP, Model, SLOTS, STEPS_TAKE, Slot};
+pub use state::{ListenerOptions, MOST_IN_GROUP, Model, STEPS_TAKE};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +67,10 @@ impl Model {
             Step::Set(Setting::AbortOnOverflow(on)) => self.abort_on_overflow = on,
             Step::Set(Setting::SynAckRetries(retries)) => self.synack_retries = retries,
             Step::Listen { listener, backlog, defer_accept, fast_open } => {
-                self.listen(listener, backlog, defer_accept, fast_open);
+                let defer_accept = u8::from(defer_accept);
+                let options =
+                    ListenerOptions { reuse_port: true, defer_accept, fast_open_most: fast_open };
+                self.listen(listener, backlog, options);
             }
             Step::ListenAgain { listener, backlog } => self.listen_again(listener, backlog),
             Step::Shutdown { listener, how } => self.shut_down(listener, how),

@@ -44,7 +44,8 @@ pub fn documents(input: &[u8]) -> String {
 /// What a file is, and what is in it if it is a kernel.
 pub fn image(input: &[u8], path: &Path) -> String {
     let (identified, release) = (image::identify(path), image::release(path));
-    let open = image::open(input).map(|inside| (inside.release, inside.vmlinux.map(|v| v.len())));
+    let open =
+        image::open(input).map(|inside| (inside.release, inside.kernel.map(|kernel| kernel.len())));
     without_numbers(&format!("{identified:?} {release:?} {open:?}"))
 }
 

@@ -21,6 +21,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{getegid, geteuid};
 
+use crate::layout::CLONE_FLAGS;
+
 /// `unshare`, and `clone` with a namespace of its own, fail with EPERM, as where namespaces are
 /// forbidden.
 pub fn without_namespaces(command: &mut Command) {
@@ -31,7 +33,7 @@ pub fn without_namespaces(command: &mut Command) {
         unless_equal(libc::SYS_unshare as u32, 1),
         answer(refused),
         unless_equal(libc::SYS_clone as u32, 4),
-        load(argument(0)),
+        load(argument(CLONE_FLAGS as u32)),
         and(any as u32),
         skip_if_equal(0, 1),
         answer(refused),
@@ -243,13 +245,19 @@ pub fn take_descriptor(pid: u32, descriptor: i32) -> io::Result<File> {
 const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
+#[cfg(target_arch = "riscv64")]
+const ARCHITECTURE: u32 = 0xc000_00f3;
+#[cfg(target_arch = "s390x")]
+const ARCHITECTURE: u32 = 0x8000_0016;
+#[cfg(target_arch = "x86")]
+const ARCHITECTURE: u32 = 0x4000_0003;
 
 /// Offsets in the kernel's `seccomp_data`.
 const SYSCALL_NUMBER: u32 = 0;
 const SYSCALL_ARCHITECTURE: u32 = 4;
+/// The lower half of an argument, which is one of eight bytes.
 const fn argument(index: u32) -> u32 {
-    // Little-endian machines: the low half comes first.
-    16 + 8 * index
+    16 + 8 * index + if cfg!(target_endian = "big") { 4 } else { 0 }
 }
 
 const fn load(offset: u32) -> sock_filter {
@@ -352,4 +360,27 @@ unsafe fn write(file: &std::ffi::CStr, bytes: &[u8]) -> io::Result<()> {
 
 fn done(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::place;
+
+    #[test]
+    fn layout_of_what_a_filter_of_system_calls_sees() {
+        let at = |member| place("struct seccomp_data", member);
+        assert_eq!((SYSCALL_NUMBER as usize, 4), at("nr"));
+        assert_eq!((SYSCALL_ARCHITECTURE as usize, 4), at("arch"));
+        let (arguments, bytes) = at("args");
+        let argument_bytes = bytes / 6;
+        for index in 0..6 {
+            // Where the lower half of a number of eight bytes is.
+            let number = 0x0000_0001_0000_0002_u64.to_ne_bytes();
+            let half = number.chunks(4).position(|half| half == 2_u32.to_ne_bytes());
+            let half = half.expect("one of the halves");
+            let wanted = arguments + index * argument_bytes + 4 * half;
+            assert_eq!(argument(index as u32) as usize, wanted);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A guest has no image and no other program: the kernel starts sockmig from the initial
 //! RAM file system, with [`GUEST_ARGUMENT`] and the name of its [port](Port) after it.
 
+pub mod emulator;
 pub mod modules;
 
 use std::fs::{self, File, OpenOptions};
@@ -29,6 +30,14 @@ use crate::wait;
 /// [`VIRTIO_PORT`], or the path of a serial line.
 pub const GUEST_ARGUMENT: &str = "__guest";
 
+/// What is in every sockmig that can be the first process of a guest, and its version: both ends
+/// must be of one.
+pub const IDENTITY: &[u8] =
+    concat!("the guest program of sockmig ", env!("CARGO_PKG_VERSION")).as_bytes();
+
+#[used]
+static KEPT_IN_THE_PROGRAM: &[u8] = IDENTITY;
+
 /// The name of the virtio port through which a guest sends and receives.
 pub const VIRTIO_PORT: &str = "sockmig";
 
@@ -39,6 +48,8 @@ pub mod tag {
     pub const READY: u8 = b'R';
     /// A module or a mount that failed and that the guest does without; a frame for each.
     pub const MISSING: u8 = b'L';
+    /// The emulator does something wrong, by the name of what ([`emulator`]); a frame for each.
+    pub const EMULATOR_FAULT: u8 = b'F';
     /// The work is done: its exit code, as a little-endian number of 32 bits; 128 and the
     /// signal's number if it was killed.
     pub const END: u8 = b'.';
@@ -78,6 +89,9 @@ fn live(port: &str, work: impl FnOnce(&Port, &Frame) -> i32) -> Result<()> {
     let mut missing = mount_all();
     missing.extend(modules::load_at_start());
     let port = Port::open(port)?;
+    for fault in emulator::faults() {
+        port.send(tag::EMULATOR_FAULT, fault.into())?;
+    }
     for each in missing {
         port.send(tag::MISSING, each.into_bytes())?;
     }

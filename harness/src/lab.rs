@@ -1,6 +1,7 @@
 //! The lab as a case sees it: sockets, a wire that is always captured, and a notebook.
 
 pub mod blocked_thread;
+mod counters;
 mod diag;
 pub mod epoll_watch;
 mod group;
@@ -18,6 +19,7 @@ mod wire;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::capture::{Capture, Recorder};
@@ -33,6 +35,7 @@ use crate::trace::observation::{Fact, Observation, Value};
 use crate::trace::{Accepted, Act, CloseCall, Line, Part, Trace};
 use crate::wait::{self, Awaited};
 
+pub use counters::WATCHED;
 pub use memory::HELD;
 pub use multipath::{JOINS_WATCHED, MULTIPATH_WATCHED};
 pub use processes::{Holder, PairKind};
@@ -40,28 +43,6 @@ pub use program::PROGRAMS_LEFT;
 
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
-
-/// The counters that a case watches, all of which a correct kernel moves by known amounts.
-///
-/// Left out are those that retransmissions move, whose number depends on the machine.
-pub const WATCHED: &[&str] = &[
-    "TCPMigrateReqSuccess",
-    "TCPMigrateReqFailure",
-    "PassiveOpens",
-    "AttemptFails",
-    "EstabResets",
-    "OutRsts",
-    "EmbryonicRsts",
-    "ListenOverflows",
-    "ListenDrops",
-    "TCPAbortOnData",
-    "TCPAbortOnClose",
-    "TCPReqQFullDrop",
-    "TCPReqQFullDoCookies",
-    "SyncookiesSent",
-    "SyncookiesRecv",
-    "TCPDeferAcceptDrop",
-];
 
 /// A lab in use by one case.
 pub struct Lab {
@@ -76,6 +57,8 @@ pub struct Lab {
     negotiated: Option<String>,
     /// For clients whose SYN+ACK timer was waited for: when it fired last.
     fired: Vec<(SocketAddr, Duration)>,
+    /// The counters as they were read last.
+    counters_read: Mutex<Counters>,
     /// What [`Lab::settle`] sends through, once it did.
     echo: Option<UdpSocket>,
     /// What sockets are destroyed through, once one was.
@@ -99,6 +82,8 @@ impl Lab {
             observed_twice: None,
             negotiated: None,
             fired: vec![],
+            // A new namespace has counted nothing yet.
+            counters_read: Mutex::default(),
             echo: None,
             diag: None,
             files: NetFiles::new(),
@@ -356,27 +341,6 @@ impl Lab {
         let windows: Vec<String> = resets.map(|reset| format!("win {}", reset.window)).collect();
         let shown = if windows.is_empty() { "none".to_owned() } else { windows.join(", ") };
         self.observe("resets without ACK", shown);
-    }
-
-    /// The protocol counters now.
-    pub fn counters(&self) -> Result<Counters> {
-        self.files.counters()
-    }
-
-    /// Observes by how much each counter of [`WATCHED`] has grown since `earlier`.
-    pub fn observe_counters(&mut self, earlier: &Counters) -> Result<()> {
-        self.observe_growth(WATCHED, earlier)
-    }
-
-    fn observe_growth(&mut self, counters: &[&str], earlier: &Counters) -> Result<()> {
-        let now = self.counters()?;
-        for name in counters {
-            match now.grown(earlier, name) {
-                Some(grown) => self.observe(name, grown),
-                None => self.observe(name, "no such counter"),
-            }
-        }
-        Ok(())
     }
 
     /// Observes which sockets and requests the server's port has, by their states, under

@@ -30,6 +30,7 @@ pub mod guest;
 pub mod host;
 pub mod kernel;
 pub mod lab;
+mod layout;
 pub mod load;
 pub mod net;
 pub mod process;

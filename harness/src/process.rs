@@ -16,9 +16,9 @@ mod returned;
 mod starter;
 pub mod subprocess;
 pub mod thread;
+mod used_memory;
 pub mod users;
 pub mod worker;
-mod written_memory;
 
 pub use broken::Broken;
 pub use labs::Labs;

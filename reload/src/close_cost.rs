@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use harness::load::flood::{self, Flood};
-use harness::net::witness::{Counters, memory, socket_slabs, tcp_memory};
+use harness::net::witness::{Counters, memory, page_bytes, socket_slabs, tcp_memory};
 use harness::process::Returned;
 use harness::socket::{Listener, Received, Stream};
 use harness::{Context, Error, Family, Result, net::sysctl, wait};
@@ -20,8 +20,9 @@ const PREFIX: &str = "reload-close-cost ";
 const CHILD_BYTES: i64 = 8 * 1024;
 
 /// A segment in a queue is charged with a page, and TCP is under pressure, and drops
-/// segments, from about a twentieth of the memory on (`tcp_mem`).
-const PRESSURE_BYTES: i64 = 24 * 4096;
+/// segments, from about a twentieth of the memory on (`tcp_mem`): so many pages of memory there
+/// must be for each child.
+const UNPRESSED_PAGES: i64 = 24;
 
 /// What each client sends.
 const REQUEST: &[u8] = b"Hello World";
@@ -99,7 +100,7 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 }
 
 fn run(closing: Closing) -> Result<Closed> {
-    let bounds = Bounds { memory: memory()? };
+    let bounds = Bounds { memory: memory()?, page: page_bytes()? };
     if let Some(why) = bounds.forbid(closing.children) {
         return Ok(Closed::Impossible(why));
     }
@@ -126,6 +127,8 @@ fn make_room(children: u32) -> Result<()> {
 struct Bounds {
     /// In bytes: all, and what can be had.
     memory: (i64, i64),
+    /// In bytes.
+    page: i64,
 }
 
 impl Bounds {
@@ -134,7 +137,7 @@ impl Bounds {
         let (all, available) = self.memory;
         let mebibytes = |bytes: i64| bytes >> 20;
         let needed = i64::from(children) * CHILD_BYTES;
-        let unpressed = i64::from(children) * PRESSURE_BYTES;
+        let unpressed = i64::from(children) * UNPRESSED_PAGES * self.page;
         if needed > available {
             return Some(format!(
                 "it takes up to {} MiB of memory, and {} MiB can be had",
@@ -219,16 +222,18 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case((1 << 36, 1 << 35), 50_000, "")]
-    #[case((1 << 36, 1 << 28), 50_000, "390 MiB of memory, and 256")]
-    #[case((1 << 30, 1 << 30), 50_000, "under memory pressure")]
-    #[case((1 << 30, 1 << 30), 10_000, "")]
+    #[case((1 << 36, 1 << 35), 4096, 50_000, "")]
+    #[case((1 << 36, 1 << 28), 4096, 50_000, "390 MiB of memory, and 256")]
+    #[case((1 << 30, 1 << 30), 4096, 50_000, "under memory pressure")]
+    #[case((1 << 30, 1 << 30), 4096, 10_000, "")]
+    #[case((1 << 30, 1 << 30), 65_536, 10_000, "under memory pressure")]
     fn what_there_is_no_room_for_is_told_before(
         #[case] memory: (i64, i64),
+        #[case] page: i64,
         #[case] children: u32,
         #[case] why: &str,
     ) {
-        match (Bounds { memory }).forbid(children) {
+        match (Bounds { memory, page }).forbid(children) {
             None => assert_eq!(why, ""),
             Some(sentence) => assert!(!why.is_empty() && sentence.contains(why), "{sentence}"),
         }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::number;
+
 const EXPLORE_HELP: &str = "\
 A history is a list of acts, made up from its number: listeners of one port listen, are shut
 down and closed, and clients that are no sockets send them segments. A model of the kernel says
@@ -35,16 +37,16 @@ Exit codes:
 pub struct ExploreArguments {
     /// The number of the first history; the same number is always the same history [default: by
     /// the clock].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::between::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
 
     /// How many histories are played.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = number::between::<u64>(1..=1_000_000_000))]
     pub count: Option<u64>,
 
     /// For how many seconds histories are played [default: 10, if there is no --count].
     #[arg(long, value_name = "SECONDS", conflicts_with = "count",
-          value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+          value_parser = number::between::<u64>(1..=10_000_000))]
     pub time: Option<u64>,
 
     /// Only these acts, but for `listen` at the beginning and a look at each listener at the
@@ -54,12 +56,12 @@ pub struct ExploreArguments {
 
     /// Every so-manieth history waits for the kernel's timers; 0 is none [default: 40; 4 in a
     /// machine].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = number::between::<u64>(0..=1_000_000))]
     pub wait_every: Option<u64>,
 
     /// How many labs play histories at a time, besides those that wait for timers [default: one
     /// for each core].
-    #[arg(long, value_name = "N", value_parser = crate::cli::jobs)]
+    #[arg(long, value_name = "N", value_parser = number::between::<usize>(1..=1000))]
     pub jobs: Option<usize>,
 
     /// The model has no known bug, so that each is found anew.

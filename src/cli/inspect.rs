@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::number;
+
 const HELP: &str = "\
 It only reads: it sends nothing, changes no setting, and holds a listener of another process
 for no longer than reading its options takes. An ordinary user is shown less: whose the listeners
@@ -41,7 +43,7 @@ pub struct InspectArguments {
 
     /// Look at the network namespace of this process, of a container for instance. May be given
     /// more than once.
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PID", value_parser = number::between::<u32>(1..=u32::MAX))]
     pub pid: Vec<u32>,
 
     /// Look at every network namespace that this user may enter.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::number;
+
 const HELP: &str = "\
 Each strategy runs in network namespaces of its own, under load from clients that come at a
 fixed rate, whatever becomes of those before them. Strategies, and tcp_migrate_req off and
@@ -76,16 +78,16 @@ pub struct ReloadArguments {
     pub quick: bool,
 
     /// How often each strategy is reloaded with each setting [default: 20].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = number::between::<u32>(1..=1000))]
     pub reloads: Option<u32>,
 
     /// How many clients connect in a second [default: 1000].
-    #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    #[arg(long, value_name = "CLIENTS", value_parser = number::between::<u32>(10..=20_000))]
     pub rate: Option<u32>,
 
     /// The delay line's round-trip time, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 40,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
+          value_parser = number::between::<u32>(1..=1000))]
     pub rtt: u32,
 
     /// What makes handshakes last.
@@ -94,12 +96,12 @@ pub struct ReloadArguments {
 
     /// How many workers each generation of a server has.
     #[arg(long, value_name = "N", default_value_t = 2,
-          value_parser = clap::value_parser!(u32).range(1..=8))]
+          value_parser = number::between::<u32>(1..=8))]
     pub workers: u32,
 
     /// Have our own workers be busy for this many microseconds after each accept.
     #[arg(long, value_name = "US", default_value_t = 0,
-          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+          value_parser = number::between::<u32>(0..=1_000_000))]
     pub pause: u32,
 
     /// Measure something else: how long one close() takes as the accept queue grows from 1 to
@@ -110,7 +112,7 @@ pub struct ReloadArguments {
 
     /// With --close-cost: this many children at most, instead of 50,000.
     #[arg(long, value_name = "CHILDREN", requires = "close_cost",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = number::between::<u32>(1..=1_000_000))]
     pub most: Option<u32>,
 
     /// Measure something else: the share of clients that fails when one of two servers in a group

@@ -3,15 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use vm::architecture::Architecture;
 use vm::boot::not_bootable::NotBootable;
 use vm::boot::prepare;
 use vm::boot::prune;
 use vm::fetch::cache::{Cache, CacheError, Progress};
 use vm::fetch::choice::{self, Choice};
-use vm::fetch::kernels::{Kernel, table};
+use vm::fetch::kernels::Kernel;
 
 use crate::cli::KernelsCommand;
 use crate::exit::Exit;
+use crate::machine::prepare::arch_or_own;
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
@@ -22,10 +24,9 @@ pub fn kernels(command: &KernelsCommand) -> Exit {
         Err(e) => return unavailable(&e),
     };
     match command {
-        KernelsCommand::List => {
-            written(|to| list(&cache, to)).map_or_else(|exit| exit, |()| Exit::Expected)
-        }
-        KernelsCommand::Fetch { names } => fetch(&cache, names),
+        KernelsCommand::List { arch } => written(|to| list(&cache, arch_or_own(*arch), to))
+            .map_or_else(|exit| exit, |()| Exit::Expected),
+        KernelsCommand::Fetch { names, arch } => fetch(&cache, names, arch_or_own(*arch)),
         KernelsCommand::Prune { all } => match prune::prune(&cache, *all) {
             Ok(freed) => {
                 written(|to| tell_freed(freed, to)).map_or_else(|exit| exit, |()| Exit::Expected)
@@ -35,15 +36,21 @@ pub fn kernels(command: &KernelsCommand) -> Exit {
     }
 }
 
+/// The width of the column of the names of an architecture's kernels.
+fn width_of_names(architecture: Architecture) -> usize {
+    choice::of(architecture).map(|kernel| kernel.name.len()).max().unwrap_or(0) + 1
+}
+
 /// One kernel a line.
-pub fn list(cache: &Cache, to: &mut impl Write) -> io::Result<()> {
+pub fn list(cache: &Cache, architecture: Architecture, to: &mut impl Write) -> io::Result<()> {
+    let width = width_of_names(architecture);
     let line = |cells: [&str; 6]| {
         let [name, line, suite, size, cached, note] = cells;
-        let text = format!("{name:<11} {line:<5} {suite:<18} {size:>8}  {cached:<8} {note}");
+        let text = format!("{name:<width$} {line:<5} {suite:<18} {size:>8}  {cached:<8} {note}");
         format!("{}\n", text.trim_end())
     };
     let mut text = line(["NAME", "LINE", "SUITE", "PACKAGES", "CACHED", ""]);
-    for kernel in table() {
+    for kernel in choice::of(architecture) {
         let size = DecimalBytes(kernel.size()).to_string();
         let note = kernel.note.as_deref().unwrap_or_default();
         let cached = cached(kernel, cache);
@@ -71,10 +78,10 @@ fn cached(kernel: &Kernel, cache: &Cache) -> &'static str {
     }
 }
 
-fn fetch(cache: &Cache, names: &[String]) -> Exit {
+fn fetch(cache: &Cache, names: &[String], architecture: Architecture) -> Exit {
     let mut choices = Vec::new();
     for name in names {
-        match choice::choose(name, None) {
+        match choice::choose(name, None, architecture) {
             Ok(chosen) => choices.extend(chosen),
             Err(unknown) => {
                 stderr::complain(&unknown);
@@ -90,17 +97,19 @@ fn fetch(cache: &Cache, names: &[String]) -> Exit {
         return Exit::Usage;
     }
     if names.is_empty() {
-        choices = choice::all();
+        choices = choice::all(architecture);
     }
+    let its = choices.iter().filter_map(Choice::architecture);
+    let width = its.map(width_of_names).max().unwrap_or(0);
     let mut to = Stdout::new();
     let mut failed = 0;
     for choice in &choices {
         let line = match ready(choice, cache) {
-            Ok(line) => line,
+            Ok(line) => format!("{:<width$} {line}", choice.name()),
             Err(NotBootable::Cache(e)) => return unavailable(&e),
             Err(e) => {
                 failed += 1;
-                format!("{:<11} {e}", choice.name())
+                format!("{:<width$} {e}", choice.name())
             }
         };
         if let Err(e) = writeln!(to, "{line}").and_then(|()| to.flush()) {
@@ -124,7 +133,7 @@ fn ready(choice: &Choice, cache: &Cache) -> Result<String, NotBootable> {
     let bootable = prepare::prepare(choice, cache, &mut |progress| shown.show(progress));
     shown.bar.finish_and_clear();
     let modules = bootable?.modules.len();
-    Ok(format!("{:<11} ready, {modules} modules", choice.name()))
+    Ok(format!("ready, {modules} modules"))
 }
 
 /// Progress as a bar on a terminal, and as a line a step elsewhere.

@@ -56,7 +56,12 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             return if bisects { Exit::GiveUp } else { Exit::NothingRan };
         }
     };
-    let kernels = match prepare::kernels(&arguments.machine) {
+    let guests = match prepare::guest_program(&arguments.machine) {
+        Ok(guests) => guests,
+        Err(e) => return unavailable(&e, bisects),
+    };
+    let architecture = prepare::architecture(&arguments.machine, &guests);
+    let kernels = match prepare::kernels(&arguments.machine, architecture, &guests) {
         Ok(kernels) if bisects && kernels.len() != 1 => {
             stderr::complain(&format_args!("--bisect needs one kernel, not {}", kernels.len()));
             return Exit::GiveUp;
@@ -102,7 +107,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             jobs: arguments.jobs.unwrap_or(cores),
         },
         kernels,
-        workshop: Workshop::new(cache, &arguments.machine),
+        workshop: Workshop::new(cache, &arguments.machine, guests),
         options: RunOptions {
             jobs: REAL_JOBS,
             deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
@@ -267,7 +272,8 @@ impl MatrixPlan {
             }
             Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };
-        let host = match Host::prepare(bootable, hardware, &Shared::default()) {
+        let guests = &self.workshop.guests;
+        let host = match Host::prepare(bootable, hardware, guests, &Shared::default()) {
             Ok(host) => host,
             Err(e) => return without_machine(MachineEnd::CannotBoot { why: e.to_string() }),
         };

@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
 use harness::process::{interrupt, subprocess};
+use vm::architecture::Architecture;
 use vm::boot::bootable::Bootable;
 use vm::fetch::cache::Cache;
 use vm::fetch::choice;
 use vm::machine::end::{EarlyEnd, EndReason};
+use vm::machine::guest_program::GuestProgram;
 use vm::machine::host::{Host, NotUp, Shared};
 use vm::machine::program;
 use vm::machine::qemu::Hardware;
@@ -62,11 +64,16 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
 
 fn run(arguments: &VmRunArguments) -> Result<i32> {
     // What is wrong with it is shown before anything is fetched or unpacked.
-    let (task, shared) = task(arguments)?;
-    let (kernel, hardware) = prepare(arguments)?;
+    let guests = prepare::guest_program(&arguments.machine)?;
+    let (task, shared, architecture) = task(arguments, &guests)?;
+    let (kernel, hardware) = prepare(arguments, architecture, &guests)?;
+    let program = &arguments.command[0];
+    if kernel.architecture != architecture {
+        bail!("the kernel is for {}, and {program} for {architecture}", kernel.architecture);
+    }
     interrupt::catch().context("cannot catch Ctrl-C")?;
     let name = kernel.name.clone();
-    let host = Host::prepare(kernel, hardware, &shared)?;
+    let host = Host::prepare(kernel, hardware, &guests, &shared)?;
     let (machine, _) = host.boot().map_err(|e| match e {
         NotUp::EndedEarly(end) => ended_early(&name, &end),
         other => other.into(),
@@ -79,9 +86,15 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
     })
 }
 
-/// Of several kernels the newest.
-fn prepare(arguments: &VmRunArguments) -> Result<(Bootable, Hardware)> {
-    let kernels = prepare::kernels(&arguments.machine).map_err(anyhow::Error::msg)?;
+/// Of several kernels the newest, of those of the list for the program's architecture.
+fn prepare(
+    arguments: &VmRunArguments,
+    program: Architecture,
+    guests: &GuestProgram,
+) -> Result<(Bootable, Hardware)> {
+    let architecture = arguments.machine.arch.unwrap_or(program);
+    let kernels = prepare::kernels(&arguments.machine, architecture, guests);
+    let kernels = kernels.map_err(anyhow::Error::msg)?;
     let Some(kernel) = choice::newest(&kernels) else { bail!("no kernel was named") };
     if kernels.len() > 1 {
         let (count, name) = (kernels.len(), kernel.name());
@@ -89,19 +102,22 @@ fn prepare(arguments: &VmRunArguments) -> Result<(Bootable, Hardware)> {
             "of {count} kernels the newest is booted, {name}; --kernel names another"
         ));
     }
-    let workshop = Workshop::new(Cache::open()?, &arguments.machine);
+    let workshop = Workshop::new(Cache::open()?, &arguments.machine, guests.clone());
     Ok(workshop.prepare(kernel, &mut |_| {})?)
 }
 
-/// What the guest is asked to do, and the files that it takes.
-fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
+/// What the guest is asked to do, the files that it takes, and the program's architecture.
+fn task(arguments: &VmRunArguments, guests: &GuestProgram) -> Result<(Task, Shared, Architecture)> {
     let (program, rest) = arguments.command.split_first().context("no program was named")?;
     let path = program::absolute(Path::new(program)).map_err(|e| anyhow!("{program}: {e}"))?;
-    program::check(&path).map_err(|e| anyhow!("{program} {e}"))?;
+    let its = program::architecture_of(&path).map_err(|e| anyhow!("{program} {e}"))?;
+    // This program is in the guest the one that guests have.
+    let is_this = path == Path::new(subprocess::THIS_PROGRAM);
+    let architecture = guests.architecture().filter(|_| is_this).unwrap_or(its);
     let directory = env::current_dir().context("getcwd()")?;
     let mut shared = Shared { paths: vec![], without: NOT_SHARED.into() };
     // A guest has this one already.
-    if path != Path::new(subprocess::THIS_PROGRAM) {
+    if !is_this {
         shared.paths.push(path.clone());
     }
     for wanted in &arguments.share {
@@ -128,7 +144,7 @@ fn task(arguments: &VmRunArguments) -> Result<(Task, Shared)> {
     shared.paths.sort();
     shared.paths.dedup();
     let task = Task::Program { path, arguments: rest.to_vec(), environment, directory };
-    Ok((task, shared))
+    Ok((task, shared, architecture))
 }
 
 /// Whether the guest gets an environment variable: what a test program may need, and no

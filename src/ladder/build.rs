@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::lab::SERVER;
-use harness::trace::{Act, Actor, Kind, Line};
+use harness::trace::{Act, Actor, Kind, Line, Notation};
 
 use crate::ladder::fold::{Fold, folded};
-use crate::ladder::notation::Notation;
 use crate::ladder::owner::{Annotation, Ownership, annotations};
 use crate::ladder::rung::{Ladder, Mark, Note, Rung, What};
 
@@ -69,7 +68,11 @@ fn is_drawn(line: &Line) -> bool {
     let Some(act) = line.act() else { return true };
     match act {
         Act::Connect { .. }
+        | Act::BeginWaiting { .. }
+        | Act::ReadCounters { .. }
+        | Act::ReadQueue { .. }
         | Act::ReadSockets { .. }
+        | Act::ReadWaiter { .. }
         | Act::Receive { .. }
         | Act::Send { .. }
         | Act::SendSegment { .. } => false,

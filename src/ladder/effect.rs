@@ -78,7 +78,11 @@ impl<'a> Effect<'a> {
             | Act::Duplicate { .. }
             | Act::Exec { .. }
             | Act::GiveTo { .. }
+            | Act::BeginWaiting { .. }
+            | Act::ReadCounters { .. }
             | Act::ReadMemory { .. }
+            | Act::ReadQueue { .. }
+            | Act::ReadWaiter { .. }
             | Act::ReadSockets { .. }
             | Act::Receive { .. }
             | Act::SelectByHash { .. }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use harness::trace::Notation;
 use scenarios::report::wrap;
 
-use crate::ladder::notation::Notation;
 use crate::ladder::rung::{Change, Ladder, Mark, Note, Rung, What};
 
 /// A mark, seconds with six decimals, and a space.

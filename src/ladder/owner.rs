@@ -12,10 +12,9 @@ use std::fmt;
 use std::time::Duration;
 
 use harness::lab::SERVER;
-use harness::trace::Line;
+use harness::trace::{Line, Notation};
 
 use crate::ladder::effect::Effect;
-use crate::ladder::notation::Notation;
 use crate::ladder::rung::Change;
 
 /// What a timer needs at least: the first SYN+ACK comes again after a second, data after

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::kernels::Kernels;
 use crate::matrix::{document, ends, matrix};
 use crate::support::{Ended, mark, run, signal, sockmig, until_within};
-use crate::{Needs, Test};
+use crate::{Needs, PROGRAM, Test};
 
 pub const TESTS: &[Test] = &[
     ("broken/killed_from_outside", Needs::Two, killed_from_outside),
@@ -212,9 +212,9 @@ fn what_is_no_kernel(kernels: &Kernels) {
     header[0x236] = 1;
     write("bzImage", &header);
     write("empty", b"");
-    let mut arm = [0; 0x300];
-    arm[0x38..0x3c].copy_from_slice(b"ARM\x64");
-    write("Image", &arm);
+    let mut riscv = [0; 0x300];
+    riscv[0x30..0x35].copy_from_slice(b"RISCV");
+    write("Image", &riscv);
     let vmlinux = fs::read(kernels.vmlinux().expect("it is needed")).expect("read");
     write("vmlinux", &vmlinux[..vmlinux.len() / 2]);
     fs::create_dir(place.path().join("directory")).expect("mkdir");
@@ -222,7 +222,7 @@ fn what_is_no_kernel(kernels: &Kernels) {
     let broken = [
         ("./bzImage", "is truncated: 768 bytes of at least"),
         ("./empty", "is not a kernel"),
-        ("./Image", "is a kernel for aarch64"),
+        ("./Image", "is a kernel for riscv"),
         ("./vmlinux", "is truncated"),
         ("./directory", "is a directory"),
         ("./missing", "cannot be read: No such file"),
@@ -249,7 +249,7 @@ fn what_is_no_kernel(kernels: &Kernels) {
 fn a_port_that_sends_garbage(kernels: &Kernels) {
     use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().expect("a directory");
-    let impostor = place.path().join(vm::machine::qemu::PROGRAM);
+    let impostor = place.path().join(PROGRAM);
     fs::write(&impostor, "#!/bin/sh\necho 'Debian GNU/Linux 12 localhost'\nread never\n")
         .expect("written");
     fs::set_permissions(&impostor, fs::Permissions::from_mode(0o755)).expect("chmod");

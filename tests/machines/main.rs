@@ -140,7 +140,10 @@ fn unmet(needs: Needs, kernels: &Kernels) -> Option<String> {
     }
 }
 
+/// QEMU for the kernels that are booted here.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
 fn has_qemu() -> bool {
-    let version = Command::new(vm::machine::qemu::PROGRAM).arg("--version").output();
+    let version = Command::new(PROGRAM).arg("--version").output();
     version.is_ok_and(|version| version.status.success())
 }

@@ -1,4 +1,5 @@
-//! What is drawn. Ladders say what the kernel showed. The page, in a real browser: nothing sticks
+//! What is made of a run of every case. Ladders say what the kernel showed, and the model of
+//! `explore` agrees with it. The page, in a real browser: nothing sticks
 //! out, nothing complains, nothing is fetched, and everybody can read it. Pictures are kept in
 //! `target/tmp`, to be looked at.
 //!
@@ -8,6 +9,7 @@
 mod browser;
 mod documents;
 mod ladders;
+mod model;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ fn main() {
     let tool = missing(program.as_ref(), axe.as_ref());
     let trials = vec![
         trial("ladders_say_what_the_kernel_showed", None, |_, _| ladders::as_the_kernel_showed()),
+        trial("the_model_agrees_with_cases", None, |_, _| model::agrees_with_cases()),
         trial("every_view_of_the_page_is_whole_and_quiet", plain, views::whole_and_quiet),
         trial("the_page_is_whole_without_its_script", plain, views::without_script),
         trial("filters_and_links_open_what_they_are_asked_for", plain, views::filters_and_links),

@@ -7,7 +7,8 @@
 //! port until its work is done or until it ends early, for one of the reasons in
 //! [`machine::end`].
 //!
-//! `machine` uses `boot`, and `boot` uses `fetch`.
+//! `machine` uses `boot`, and `boot` uses `fetch`. All of them know the [`architecture`]s whose
+//! kernels can be booted.
 
 // What panics where there is no room for it, or nobody to read it.
 #![cfg_attr(
@@ -15,6 +16,7 @@
     warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)
 )]
 
+pub mod architecture;
 pub mod boot;
 pub mod fetch;
 pub mod machine;

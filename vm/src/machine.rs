@@ -3,6 +3,7 @@
 pub mod accel;
 pub mod console;
 pub mod end;
+pub mod guest_program;
 pub mod host;
 pub mod monitor;
 pub mod program;

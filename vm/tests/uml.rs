@@ -15,8 +15,10 @@ use harness::process::frame::Frame;
 use harness::wait;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serial_test::fs_serial_core_with_return;
+use vm::architecture::Architecture;
 use vm::boot::bootable::{Bootable, Image};
 use vm::machine::end::EndReason;
+use vm::machine::guest_program::GuestProgram;
 use vm::machine::host::{Host, Shared};
 use vm::machine::qemu::{Accel, Clock, Hardware};
 use vm::machine::running::Machine;
@@ -89,6 +91,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
     let kernel = Bootable {
         name: "uml".into(),
         release: None,
+        architecture: Architecture::X86_64,
         image: Image::Uml(binary().ok_or("no binary is named")?),
         modules: vec![],
         built_in: vec![],
@@ -98,7 +101,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
         kept_in: PathBuf::new(),
     };
     let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256 };
-    Ok(Host::prepare(kernel, hardware, &Shared::default())?)
+    Ok(Host::prepare(kernel, hardware, &GuestProgram::This, &Shared::default())?)
 }
 
 /// Boots, asks, and gives the answer.

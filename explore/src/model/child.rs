@@ -94,7 +94,7 @@ impl Model {
             }
             // Nothing of it was sent: `tcp_ack()` refuses, and a RST says so.
             Segment::AckOfNothing => {
-                let (_, seq) = self.numbers(client, segment);
+                let (_, seq) = self.arriving;
                 self.answer(client, Answer::Reset { seq });
             }
             Segment::Reset => self.fast_open_reset(client),
@@ -127,7 +127,7 @@ impl Model {
     }
 
     /// `reqsk_fastopen_remove()`: the listener does not count the child any more.
-    fn remove_fast_open(&mut self, client: ClientId) {
+    pub(super) fn remove_fast_open(&mut self, client: ClientId) {
         let request = self.child(client).and_then(|child| child.fast_open.take());
         if let Some(FastOpen { listener, .. }) = request {
             self.listener(listener).fast_open_qlen -= 1;
@@ -187,15 +187,8 @@ impl Model {
 
     /// `accept`, and `recv` until it has nothing more.
     pub(super) fn accept(&mut self, listener: ListenerId) {
-        if !self.listens(listener) {
-            return self.refuse("EINVAL");
-        }
-        if self.listener(listener).accept_queue.is_empty() {
-            return self.refuse("EAGAIN");
-        }
-        let client = self.listener(listener).accept_queue.remove(0);
+        let Some(client) = self.accept_child(listener) else { return };
         let Some(child) = self.child(client) else { return };
-        child.place = Place::Accepted;
         let bytes = std::mem::take(&mut child.bytes);
         let then = match (child.has_end, child.error) {
             (true, _) => Rest::End,
@@ -203,6 +196,23 @@ impl Model {
             (false, None) => Rest::More,
         };
         self.seen.result = CallResult::Accepted { client, bytes, then };
+    }
+
+    /// `accept`: whose child it returned.
+    pub(super) fn accept_child(&mut self, listener: ListenerId) -> Option<ClientId> {
+        if !self.listens(listener) {
+            self.refuse("EINVAL");
+            return None;
+        }
+        if self.listener(listener).accept_queue.is_empty() {
+            self.refuse("EAGAIN");
+            return None;
+        }
+        let client = self.listener(listener).accept_queue.remove(0);
+        if let Some(child) = self.child(client) {
+            child.place = Place::Accepted;
+        }
+        Some(client)
     }
 }
 

@@ -2,27 +2,27 @@
 
 use harness::trace::Direction;
 
-use crate::model::state::{Listener, ListenerState, Model};
+use crate::model::program::Program;
+use crate::model::state::{Listener, ListenerOptions, ListenerState, Model};
 use crate::step::ListenerId;
 
 impl Model {
     /// A new socket listens.
-    pub(super) fn listen(
-        &mut self,
-        listener: ListenerId,
-        backlog: u32,
-        defer_accept: bool,
-        fast_open_most: u32,
-    ) {
+    pub(super) fn listen(&mut self, listener: ListenerId, backlog: u32, options: ListenerOptions) {
+        if self.listeners.len() <= listener.0 {
+            self.listeners.resize(listener.0 + 1, None);
+        }
+        let ListenerOptions { reuse_port, defer_accept, fast_open_most } = options;
         self.listeners[listener.0] = Some(Listener {
             state: ListenerState::Listen,
             descriptors: 1,
+            reuse_port,
             group: None,
             backlog,
             accept_queue: vec![],
             qlen: 0,
             young: 0,
-            defer_accept: u8::from(defer_accept),
+            defer_accept,
             fast_open_most,
             fast_open_qlen: 0,
         });
@@ -64,12 +64,11 @@ impl Model {
     /// `inet_csk_listen_stop()`: each child in the accept queue moves to another listener of the
     /// group, whatever its backlog, or is reset. Nothing happens to requests: they stay with
     /// this listener until a segment or a timer looks at them.
-    fn stop_listening(&mut self, listener: ListenerId) {
+    pub(super) fn stop_listening(&mut self, listener: ListenerId) {
         self.listener(listener).state = ListenerState::Close;
         self.stop_listening_in_group(listener);
         for client in std::mem::take(&mut self.listener(listener).accept_queue) {
-            let slot = self.clients[client.0].slot;
-            match self.migrate(listener, slot) {
+            match self.migrate(listener, client, false) {
                 Some(target) => self.move_child(client, target),
                 None => self.abort_child(client),
             }
@@ -79,7 +78,7 @@ impl Model {
     /// `SO_ATTACH_REUSEPORT_CBPF`.
     pub(super) fn select_index(&mut self, listener: ListenerId, index: u32) {
         if let Some(group) = self.listener(listener).group {
-            self.groups[group].program = Some(index);
+            self.groups[group].program = Some(Program::Index(index));
         }
     }
 

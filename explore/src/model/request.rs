@@ -35,6 +35,13 @@ impl Model {
 
     /// A segment arrives: `tcp_v4_rcv()` finds what it is for.
     pub(super) fn arrive(&mut self, client: ClientId, segment: Segment) {
+        self.arrive_with(client, segment, self.numbers(client, segment));
+    }
+
+    /// The same, with numbers of its own: those of the segment's kind, or others that mean the
+    /// same.
+    pub(super) fn arrive_with(&mut self, client: ClientId, segment: Segment, numbers: (u32, u32)) {
+        self.arriving = numbers;
         match &self.clients[client.0].connection {
             Connection::Nothing => self.reach_listener(client, segment),
             Connection::Request(_) => self.reach_request(client, segment),
@@ -45,8 +52,8 @@ impl Model {
     /// A segment of no connection: for the listener that the hash or the program selects, if
     /// there is one.
     fn reach_listener(&mut self, client: ClientId, segment: Segment) {
-        let (seq, ack) = self.numbers(client, segment);
-        let listener = self.select(self.clients[client.0].slot);
+        let (seq, ack) = self.arriving;
+        let listener = self.select(client);
         match (segment, listener) {
             (Segment::Syn | Segment::FastOpenSyn(_) | Segment::SynInWindow, Some(listener)) => {
                 self.client(client).next = seq + 1;
@@ -111,13 +118,12 @@ impl Model {
     /// and where to it migrates is made for every segment anew, and the request stays where it
     /// is unless a child is made.
     fn reach_request(&mut self, client: ClientId, segment: Segment) {
-        let slot = self.clients[client.0].slot;
         let Some(Request { listener, num_timeout, .. }) = self.request(client).cloned() else {
             return;
         };
         let mut target = listener;
         if !self.listens(listener) {
-            match self.migrate(listener, slot) {
+            match self.migrate(listener, client, true) {
                 Some(other) => target = other,
                 None => {
                     // `inet_csk_reqsk_queue_drop_and_put()`, and the lookup begins anew.
@@ -132,7 +138,7 @@ impl Model {
 
     /// `tcp_check_req()`, for `target`.
     fn check_request(&mut self, target: ListenerId, client: ClientId, segment: Segment) {
-        let (seq, ack) = self.numbers(client, segment);
+        let (seq, ack) = self.arriving;
         let expected = self.client(client).next;
         match segment {
             Segment::Syn | Segment::FastOpenSyn(_) => {
@@ -196,7 +202,7 @@ impl Model {
                 self.count(Counter::MigrateReqFailure);
             }
             if self.abort_on_overflow {
-                let (_, ack) = self.numbers(client, segment);
+                let (_, ack) = self.arriving;
                 self.answer(client, Answer::Reset { seq: ack });
                 self.end_request(target, client);
             } else {

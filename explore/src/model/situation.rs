@@ -49,6 +49,7 @@ impl Model {
     }
 
     fn of_client(&self, client: ClientId) -> String {
+        let id = client;
         let Some(client) = self.clients.get(client.0) else { return String::new() };
         let room = |listener: ListenerId| {
             let socket = self.socket(listener);
@@ -62,7 +63,7 @@ impl Model {
             }
         };
         match &client.connection {
-            Connection::Nothing => match self.select(client.slot) {
+            Connection::Nothing => match self.would_select(id) {
                 None => "no connection, nobody listens".to_owned(),
                 Some(listener) => format!("no connection, a listener {}", room(listener)),
             },
@@ -71,7 +72,7 @@ impl Model {
                 if self.listens(request.listener) {
                     return format!("{is_new} of a listener {}", room(request.listener));
                 }
-                match self.target(request.listener, client.slot) {
+                match self.would_migrate(request.listener, id) {
                     Some(target) => format!("{is_new} that migrates to one {}", room(target)),
                     None => format!("{is_new} without a target"),
                 }

@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::model::behaviour::ModelBug;
+use crate::model::choice::Choices;
+use crate::model::hash::{HashRange, Slot};
+use crate::model::program::{Arrays, Program};
 use crate::model::seen::{Answer, CallResult, Counter, Seen};
 use crate::step::{ClientId, ListenerId, MOST_LISTENERS};
-
-/// The hash of a connection's addresses and ports, as far as it matters: which of [`SLOTS`]
-/// equal parts of its range it is in.
-pub type Slot = u8;
-
-/// A number that every number of listeners up to six divides: the slot alone says which listener
-/// of such a group the hash selects.
-pub const SLOTS: usize = 60;
 
 /// More listeners than this can not be in a group: the slot would not say which is selected.
 pub const MOST_IN_GROUP: usize = 6;
@@ -31,6 +26,10 @@ pub struct Model {
     pub(super) clients: Vec<Client>,
     /// The time, in milliseconds since the history began.
     pub(super) now: u64,
+    /// SEG.SEQ and SEG.ACK of the segment that is looked at.
+    pub(super) arriving: (u32, u32),
+    pub(super) choices: Choices,
+    pub(super) arrays: Arrays,
     /// What is seen of the step that is being taken.
     pub(super) seen: Seen,
 }
@@ -43,8 +42,7 @@ pub(super) struct Group {
     /// The last `num_closed_socks`: those that were shut down or closed while requests could
     /// migrate.
     pub(super) closed: Vec<ListenerId>,
-    /// A classic program that returns this index.
-    pub(super) program: Option<u32>,
+    pub(super) program: Option<Program>,
 }
 
 /// A socket that listens or did.
@@ -53,6 +51,8 @@ pub(super) struct Listener {
     pub(super) state: ListenerState,
     /// How many descriptors there are of it.
     pub(super) descriptors: u32,
+    /// `SO_REUSEPORT` was set before it was bound.
+    pub(super) reuse_port: bool,
     /// `sk_reuseport_cb`.
     pub(super) group: Option<usize>,
     /// `sk_max_ack_backlog`.
@@ -71,6 +71,17 @@ pub(super) struct Listener {
     pub(super) fast_open_qlen: i32,
 }
 
+/// What is set of a listener before it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// `SO_REUSEPORT`.
+    pub reuse_port: bool,
+    /// For how many timeouts a request waits for data, by `TCP_DEFER_ACCEPT`.
+    pub defer_accept: u8,
+    /// `TCP_FASTOPEN`: how many Fast Open children may be unfinished.
+    pub fast_open_most: u32,
+}
+
 /// `sk_state` of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenerState {
@@ -83,8 +94,10 @@ pub(super) enum ListenerState {
 /// A client, and what the server has of its connection.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    /// Which listener of a group the hash of its connection selects.
-    pub(super) slot: Slot,
+    /// The hash of its connection.
+    pub(super) hash: HashRange,
+    /// The listener that its connection most likely gets, where its hash is not known.
+    pub(super) likely: Option<ListenerId>,
     pub(super) connection: Connection,
     /// What the server expects next of a request, or expected when it last had one: the number
     /// after that of the SYN.
@@ -196,7 +209,7 @@ fn wheel(time: u64) -> u64 {
 impl Model {
     /// A namespace with nothing in it, and clients whose connections have these hashes.
     pub fn new(bugs: BTreeSet<ModelBug>, slots: &[Slot]) -> Self {
-        let client = |slot: &Slot| Client { slot: *slot, connection: Connection::Nothing, next: 1 };
+        let client = |slot: &Slot| Client::with_hash(HashRange::of_slot(*slot));
         Self {
             bugs,
             migrate_req: false,
@@ -206,6 +219,9 @@ impl Model {
             listeners: vec![None; MOST_LISTENERS],
             clients: slots.iter().map(client).collect(),
             now: 0,
+            arriving: (0, 0),
+            choices: Choices::default(),
+            arrays: Arrays::new(),
             seen: Seen::default(),
         }
     }
@@ -286,6 +302,10 @@ impl Model {
 }
 
 impl Client {
+    pub(super) fn with_hash(hash: HashRange) -> Self {
+        Self { hash, likely: None, connection: Connection::Nothing, next: 1 }
+    }
+
     /// The number of its SYN, relative to the first one that it ever sent.
     pub(super) fn first(&self) -> u32 {
         match self.connection {

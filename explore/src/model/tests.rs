@@ -55,6 +55,17 @@ fn the_quizzes_of_the_talk(#[case] steps: String, #[case] seen: &str) {
     assert_eq!(shown(&last(&[], &steps)), seen);
 }
 
+/// A request is dropped when a SYN of another number comes, and that SYN reaches the next listener:
+/// from then on the connection's numbers are those of the second SYN, whatever comes of it.
+#[rstest]
+#[case("syn C1", "ok, C1: R. 0:0(0) ack 102, OutRsts 1")]
+#[case("fast-open-syn C1 1", "ok, C1: R. 0:0(0) ack 103, OutRsts 1")]
+fn a_syn_that_outlives_its_listener_keeps_its_number(#[case] last_step: &str, #[case] seen: &str) {
+    let steps =
+        "listen A backlog 4; syn C1; close A; listen B backlog 4; syn-in-window C1; close B";
+    assert_eq!(shown(&last(&[], &format!("{steps}; {last_step}"))), seen);
+}
+
 #[rstest]
 // Nobody else listens: every child is counted, if the listener was in a group that migrates.
 #[case(

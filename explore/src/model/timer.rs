@@ -7,7 +7,7 @@ use crate::step::ClientId;
 
 impl Model {
     /// The timer of a connection, if it has one.
-    fn timer(&self, client: ClientId) -> Option<Timer> {
+    pub(super) fn timer(&self, client: ClientId) -> Option<Timer> {
         match &self.clients[client.0].connection {
             Connection::Nothing => None,
             Connection::Request(request) => Some(request.timer),
@@ -39,7 +39,7 @@ impl Model {
         self.seen.answers.sort_by_key(|(client, _)| *client);
     }
 
-    fn fire(&mut self, client: ClientId) {
+    pub(super) fn fire(&mut self, client: ClientId) {
         match &self.clients[client.0].connection {
             Connection::Nothing => {}
             Connection::Request(_) => self.request_timer(client),
@@ -50,7 +50,6 @@ impl Model {
     /// `reqsk_timer_handler()`: a request of a listener that is closed moves to another one, and
     /// its SYN+ACK is sent again, unless that was done often enough.
     fn request_timer(&mut self, client: ClientId) {
-        let slot = self.clients[client.0].slot;
         let ack = self.clients[client.0].next;
         let Some(Request { listener, num_timeout, acked, timer }) = self.request(client).cloned()
         else {
@@ -58,7 +57,7 @@ impl Model {
         };
         let mut target = listener;
         if !self.listens(listener) {
-            let Some(other) = self.migrate(listener, slot) else {
+            let Some(other) = self.migrate(listener, client, false) else {
                 self.request_removed(listener, num_timeout);
                 return self.forget(client);
             };

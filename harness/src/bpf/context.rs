@@ -77,3 +77,36 @@ pub(super) mod sock {
     pub const DST_PORT: i16 = 48;
     pub const STATE: i16 = 72;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::offset;
+
+    #[test]
+    fn layout_of_a_context_and_its_sockets() {
+        let fields = [
+            Field::Data,
+            Field::DataEnd,
+            Field::Len,
+            Field::EthProtocol,
+            Field::IpProtocol,
+            Field::BindInany,
+            Field::Hash,
+            Field::Sk,
+            Field::MigratingSk,
+        ];
+        for field in fields {
+            let wanted = offset("struct sk_reuseport_md", &field.to_string());
+            assert_eq!(field.offset() as usize, wanted, "{field}");
+        }
+        for (ours, member) in [
+            (sock::FAMILY, "family"),
+            (sock::SRC_PORT, "src_port"),
+            (sock::DST_PORT, "dst_port"),
+            (sock::STATE, "state"),
+        ] {
+            assert_eq!(ours as usize, offset("struct bpf_sock", member), "{member}");
+        }
+    }
+}

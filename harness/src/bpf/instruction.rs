@@ -189,3 +189,32 @@ impl Assembler {
         self.0[at].offset = (self.0.len() - at - 1) as i16;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::{assert_members, constant, size};
+
+    #[test]
+    fn layout_of_an_instruction() {
+        assert_eq!(size_of::<Instruction>(), size("struct bpf_insn"));
+        assert_members!(Instruction, "struct bpf_insn", {
+            code: "code", offset: "off", immediate: "imm",
+        });
+        // The registers are two bit-fields of four bits, the destination first.
+        let registers = op(MOVE, R1, R2, 0, 0).registers;
+        assert_eq!(registers, if cfg!(target_endian = "big") { 0x12 } else { 0x21 });
+    }
+
+    #[test]
+    fn layout_of_helpers_numbers() {
+        for (helper, name) in [
+            (Helper::Lookup, "BPF_FUNC_map_lookup_elem"),
+            (Helper::LoadBytes, "BPF_FUNC_skb_load_bytes"),
+            (Helper::Cookie, "BPF_FUNC_get_socket_cookie"),
+            (Helper::Select, "BPF_FUNC_sk_select_reuseport"),
+        ] {
+            assert_eq!(helper as i64, constant(name), "{name}");
+        }
+    }
+}

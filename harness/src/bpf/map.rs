@@ -68,7 +68,8 @@ impl SockArray {
     /// As [`SockArray::put`]; EEXIST for a taken index that must be empty, ENOENT for an empty
     /// one that must be taken.
     pub fn put_if(&self, vacancy: Vacancy, index: u32, socket: &impl Recorded) -> io::Result<()> {
-        let act = || Act::SetEntry { index, listener: socket.actor().to_string() };
+        let (array, listener) = (self.number(), socket.actor().to_string());
+        let act = || Act::SetEntry { array, index, listener };
         socket.recorder().act(act, || self.update(vacancy, index, socket.as_fd()))
     }
 
@@ -94,6 +95,11 @@ impl SockArray {
     /// ENOENT when there is nothing.
     pub fn remove(&self, index: u32) -> io::Result<()> {
         self.0.delete(&index.to_ne_bytes())
+    }
+
+    /// As acts name it: the number of its descriptor.
+    pub(crate) fn number(&self) -> u32 {
+        self.descriptor().cast_unsigned()
     }
 
     /// The cookie of the socket at `index`.

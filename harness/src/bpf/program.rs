@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::ids::kernel_name;
-use super::statement::{PASS, Statement, shown, translate};
+use super::statement::{PASS, Statement, shown, steps, translate};
 use super::syscall;
 use crate::error::{Error, Result, errno_name};
 use crate::net::sockopt;
 use crate::refusal::Refusal;
 use crate::socket::{Recorded, set_recorded};
-use crate::trace::Act;
+use crate::trace::{Act, GroupProgram};
 
 /// When a program is called (`expected_attach_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Attach {
 pub struct Program {
     descriptor: OwnedFd,
     shown: String,
+    decides: GroupProgram,
 }
 
 /// The size of the log of the verifier, in bytes.
@@ -55,10 +56,12 @@ impl Program {
     pub fn load(attach: Attach, statements: &[Statement<'_>]) -> Result<Self> {
         let instructions = translate(statements);
         let shown = shown(statements);
+        let migrates = attach == Attach::SelectOrMigrate;
+        let decides = GroupProgram { migrates, steps: steps(statements) };
         let name = kernel_name()?;
         let number = attach.number();
         match syscall::load(&instructions, number, name, &mut []) {
-            Ok(descriptor) => Ok(Self { descriptor, shown }),
+            Ok(descriptor) => Ok(Self { descriptor, shown, decides }),
             Err(source) => {
                 let mut log = vec![0; LOG_BYTES];
                 let _ = syscall::load(&instructions, number, name, &mut log);
@@ -91,9 +94,10 @@ impl Program {
     /// (`SO_ATTACH_REUSEPORT_EBPF`).
     pub fn attach(&self, socket: &impl Recorded) -> io::Result<()> {
         let (listener, program) = (socket.actor().to_string(), self.shown.clone());
+        let decides = Some(self.decides.clone());
         socket
             .recorder()
-            .act(|| Act::Attach { listener, program }, || self.attach_unrecorded(socket))
+            .act(|| Act::Attach { listener, program, decides }, || self.attach_unrecorded(socket))
     }
 
     /// As [`Program::attach`], to the group of a socket that is not a lab's, without a record.
@@ -184,5 +188,14 @@ mod tests {
         #[case] may: bool,
     ) {
         assert_eq!(may_load(status, first_namespace), may);
+    }
+
+    #[test]
+    fn layout_of_attach_types() {
+        use super::Attach;
+        use crate::layout::of_kernel::constant;
+        let number = |attach: Attach| i64::from(attach.number());
+        assert_eq!(number(Attach::Select), constant("BPF_SK_REUSEPORT_SELECT"));
+        assert_eq!(number(Attach::SelectOrMigrate), constant("BPF_SK_REUSEPORT_SELECT_OR_MIGRATE"));
     }
 }

@@ -10,6 +10,7 @@ use super::map::{Counts, MigrationTargets, SockArray};
 use super::stack;
 
 use crate::net::witness::State;
+use crate::trace::{ProgramCondition, ProgramStep};
 
 /// A step of a program.
 pub enum Statement<'m> {
@@ -153,6 +154,19 @@ fn element(code: &mut Assembler, map: i32, index: u32) -> Jump {
 }
 
 impl Condition<'_> {
+    fn recorded(&self) -> ProgramCondition {
+        match self {
+            Self::Migrating => ProgramCondition::Migrating,
+            Self::New => ProgramCondition::New,
+            Self::MigratingIn(state) => ProgramCondition::MigratingIn(state.to_string()),
+            Self::NoPacket => ProgramCondition::NoPacket,
+            Self::Selected(array, Index::At(index)) => {
+                ProgramCondition::Selected { array: array.number(), index: *index }
+            }
+            Self::Selected(_, Index::OfTarget(_) | Index::OfHash(_)) => ProgramCondition::Other,
+        }
+    }
+
     /// The jumps are taken if it does not hold.
     fn emit(&self, code: &mut Assembler) -> Vec<Jump> {
         match self {
@@ -214,6 +228,20 @@ impl Index<'_> {
             }
         }
     }
+}
+
+/// What of the statements decides who gets a connection.
+pub(super) fn steps(statements: &[Statement<'_>]) -> Vec<ProgramStep> {
+    let step = |statement: &Statement<'_>| match statement {
+        Statement::When(condition, then) => ProgramStep::When(condition.recorded(), steps(then)),
+        Statement::End(result) => ProgramStep::End(*result),
+        Statement::Count(..)
+        | Statement::StoreResult(..)
+        | Statement::Record(_)
+        | Statement::Read(..)
+        | Statement::Write(..) => ProgramStep::Other,
+    };
+    statements.iter().map(step).collect()
 }
 
 /// Programs are shown as they are written: `when migrating: select 2; pass`.

@@ -355,4 +355,57 @@ mod tests {
         let refusal = map().look_up(&[0; 4], &mut [0; 8]).expect_err("no map");
         assert!(refusal.raw_os_error().is_some(), "{refusal}");
     }
+
+    #[test]
+    fn layout_of_what_the_system_call_reads() {
+        use crate::layout::of_kernel::assert_members;
+        assert_members!(MapCreate, "union bpf_attr", {
+            kind: "map_type", key_size: "key_size", value_size: "value_size",
+            max_entries: "max_entries", flags: "map_flags", inner_map: "inner_map_fd",
+            numa_node: "numa_node", name: "map_name",
+        });
+        assert_members!(Element, "union bpf_attr", {
+            map: "map_fd", key: "key", value: "value", flags: "flags",
+        });
+        assert_members!(ProgLoad, "union bpf_attr", {
+            kind: "prog_type", instruction_count: "insn_cnt", instructions: "insns",
+            license: "license", log_level: "log_level", log_size: "log_size", log: "log_buf",
+            kernel_version: "kern_version", flags: "prog_flags", name: "prog_name",
+            interface: "prog_ifindex", expected_attach_type: "expected_attach_type",
+        });
+        assert_members!(Id, "union bpf_attr", {
+            id: "prog_id", next: "next_id", flags: "open_flags",
+        });
+        assert_members!(super::Info, "union bpf_attr", {
+            descriptor: "info.bpf_fd", len: "info.info_len", info: "info.info",
+        });
+    }
+
+    #[test]
+    fn layout_of_the_kernel_s_numbers() {
+        use crate::layout::of_kernel::{constant, place};
+        for (ours, name) in [
+            (MAP_CREATE, "BPF_MAP_CREATE"),
+            (MAP_LOOKUP_ELEM, "BPF_MAP_LOOKUP_ELEM"),
+            (MAP_UPDATE_ELEM, "BPF_MAP_UPDATE_ELEM"),
+            (MAP_DELETE_ELEM, "BPF_MAP_DELETE_ELEM"),
+            (PROG_LOAD, "BPF_PROG_LOAD"),
+            (OBJ_GET_INFO_BY_FD, "BPF_OBJ_GET_INFO_BY_FD"),
+            (SK_REUSEPORT as i32, "BPF_PROG_TYPE_SK_REUSEPORT"),
+            (NAME_BYTES as i32, "BPF_OBJ_NAME_LEN"),
+            (MapKind::Hash as i32, "BPF_MAP_TYPE_HASH"),
+            (MapKind::Array as i32, "BPF_MAP_TYPE_ARRAY"),
+            (MapKind::ReuseportSockArray as i32, "BPF_MAP_TYPE_REUSEPORT_SOCKARRAY"),
+        ] {
+            assert_eq!(i64::from(ours), constant(name), "{name}");
+        }
+        let names = [
+            (ObjectKind::Program, "struct bpf_prog_info"),
+            (ObjectKind::Map, "struct bpf_map_info"),
+        ];
+        for (kind, info) in names {
+            assert_eq!((kind.name_offset(), NAME_BYTES), place(info, "name"));
+        }
+        assert_eq!(place("struct bpf_prog_info", "type"), (0, 4));
+    }
 }

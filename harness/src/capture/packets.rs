@@ -208,3 +208,22 @@ pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
     program.push(sockopt::PASS);
     program
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::layout::of_kernel::{assert_members, size};
+
+    #[test]
+    fn layout_of_addresses_and_statistics() {
+        assert_eq!(size_of::<libc::sockaddr_ll>(), size("struct sockaddr_ll"));
+        assert_members!(libc::sockaddr_ll, "struct sockaddr_ll", {
+            sll_family: "sll_family", sll_protocol: "sll_protocol", sll_ifindex: "sll_ifindex",
+            sll_hatype: "sll_hatype", sll_pkttype: "sll_pkttype", sll_halen: "sll_halen",
+            sll_addr: "sll_addr",
+        });
+        assert_eq!(size_of::<libc::tpacket_stats>(), size("struct tpacket_stats"));
+        assert_members!(libc::tpacket_stats, "struct tpacket_stats", {
+            tp_packets: "tp_packets", tp_drops: "tp_drops",
+        });
+    }
+}

@@ -131,6 +131,18 @@ impl Recorder {
         notes.capture.as_mut().map(|capture| capture.act(act()))
     }
 
+    /// Records what was read. A reading that the last act has already is not recorded again: it
+    /// is read until something is there.
+    pub(crate) fn record_reading(&self, reading: Act) {
+        let is_known = self.notes().is_some_and(|notes| {
+            let capture = notes.capture.as_ref();
+            capture.is_some_and(|capture| capture.trace().last_act() == Some(&reading))
+        });
+        if !is_known {
+            self.record(|| reading);
+        }
+    }
+
     /// Writes down that the kernel refused an act.
     pub(crate) fn refuse(&self, entry: usize, errno: String) {
         let fork = self.is_fork();

@@ -27,6 +27,9 @@ pub(super) struct Filter {
     dropped: u64,
 }
 
+/// What the filter does, as a trace shows it.
+const DROPS: &str = "drop final ACKs";
+
 impl Filter {
     /// Attaches a filter that drops final ACKs.
     ///
@@ -35,7 +38,9 @@ impl Filter {
     pub(super) fn set(listener: &Listener, whose: Whose) -> Result<Self> {
         let listener = listener.duplicate()?;
         let before = drops(&listener)?;
-        sockopt::attach_filter(&listener, &program(whose))
+        let filter = program(whose);
+        listener
+            .set("SO_ATTACH_FILTER", DROPS, |socket| sockopt::attach_filter(socket, &filter))
             .call(|| format!("setsockopt({}, SO_ATTACH_FILTER)", listener.name()))?;
         Ok(Self { listener: Some(listener), before, dropped: 0 })
     }
@@ -124,4 +129,13 @@ fn program(whose: Whose) -> Vec<sock_filter> {
     }
     program.push(sockopt::DROP);
     program
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn layout_of_what_a_socket_counts() {
+        let drops = crate::layout::of_kernel::constant("SK_MEMINFO_DROPS");
+        assert_eq!(super::SK_MEMINFO_DROPS as i64, drops);
+    }
 }

@@ -311,3 +311,62 @@ fn number16(bytes: &[u8], at: usize) -> Option<u16> {
 fn number32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::{constant, place, size};
+
+    #[test]
+    fn layout_of_a_socket_that_is_shown() {
+        assert_eq!(HEADER, size("struct nlmsghdr"));
+        assert_eq!(MESSAGE, size("struct inet_diag_msg"));
+        let mut message = vec![0_u8; MESSAGE];
+        let mut put = |member: &str, bytes: &[u8]| {
+            let (at, len) = place("struct inet_diag_msg", member);
+            message[at..at + bytes.len()].copy_from_slice(bytes);
+            assert!(bytes.len() <= len, "{member}");
+        };
+        put("id.idiag_sport", &80_u16.to_be_bytes());
+        put("id.idiag_src", &[127, 0, 0, 1]);
+        put("id.idiag_if", &3_u32.to_ne_bytes());
+        // Two words, the lower one first on every machine.
+        put("id.idiag_cookie", &[7_u32, 9].map(u32::to_ne_bytes).concat());
+        put("idiag_rqueue", &11_u32.to_ne_bytes());
+        put("idiag_wqueue", &13_u32.to_ne_bytes());
+        put("idiag_uid", &17_u32.to_ne_bytes());
+        put("idiag_inode", &19_u32.to_ne_bytes());
+        let shown = ListenerEntry::parse(SocketFamily::Inet, &message).expect("a listener");
+        let wanted = ListenerEntry {
+            family: SocketFamily::Inet,
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 80,
+            v6_only: false,
+            device: Some(Device { index: 3, name: None }),
+            uid: 17,
+            inode: 19,
+            cookie: 9 << 32 | 7,
+            waiting: 11,
+            backlog: 13,
+            multipath: None,
+            md5_keys: None,
+        };
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn layout_of_netlink_s_numbers() {
+        for (ours, name) in [
+            (ERROR, "NLMSG_ERROR"),
+            (DONE, "NLMSG_DONE"),
+            (BY_FAMILY, "SOCK_DIAG_BY_FAMILY"),
+            (SKV6ONLY, "INET_DIAG_SKV6ONLY"),
+            (MARK, "INET_DIAG_MARK"),
+            (MD5SIG, "INET_DIAG_MD5SIG"),
+            (ULP_INFO, "INET_DIAG_ULP_INFO"),
+            (ULP_NAME, "INET_ULP_INFO_NAME"),
+        ] {
+            assert_eq!(i64::from(ours), constant(name), "{name}");
+        }
+    }
+}

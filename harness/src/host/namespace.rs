@@ -287,14 +287,15 @@ fn enter(namespace: &File) -> Result<(), Refusal> {
         .map_err(|errno| refused("setns(CLONE_NEWNET)", errno))
 }
 
-/// `NS_GET_USERNS` and `NS_GET_NSTYPE` of `linux/nsfs.h`.
-const GET_USERNS: libc::c_ulong = 0xb701;
-const GET_NSTYPE: libc::c_ulong = 0xb703;
+/// `NS_GET_USERNS` and `NS_GET_NSTYPE` of `linux/nsfs.h`. How they are numbered depends on the
+/// architecture.
+const GET_USERNS: libc::Ioctl = libc::_IO(0xb7, 1);
+const GET_NSTYPE: libc::Ioctl = libc::_IO(0xb7, 3);
 
 /// The user namespace that a namespace belongs to.
 fn owner(namespace: &File) -> Result<OwnedFd, Errno> {
     // SAFETY: an ioctl without an argument.
-    let opened = unsafe { libc::ioctl(namespace.as_raw_fd(), GET_USERNS as _) };
+    let opened = unsafe { libc::ioctl(namespace.as_raw_fd(), GET_USERNS) };
     let opened: RawFd = Errno::result(opened)?;
     // SAFETY: the kernel has just opened it for this caller.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
@@ -309,7 +310,7 @@ fn inode_of(path: &Path) -> io::Result<Option<u64>> {
     }
     let file = File::open(path)?;
     // SAFETY: an ioctl without an argument.
-    let kind = unsafe { libc::ioctl(file.as_raw_fd(), GET_NSTYPE as _) };
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), GET_NSTYPE) };
     Ok((kind == libc::CLONE_NEWNET).then_some(status.ino()))
 }
 

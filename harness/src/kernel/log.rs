@@ -20,6 +20,23 @@ const COMPLAINTS: &[&str] = &[
     "invalid opcode: ",
     "int3: ",
     "Unable to handle kernel ",
+    // arm64.
+    "Internal error: ",
+    "Insufficient stack space to handle exception!",
+    // RISC-V and LoongArch.
+    "Oops - ",
+    // s390, which has a name for each interruption of a program.
+    "addressing exception: ",
+    "data exception: ",
+    "execute exception: ",
+    "fixpoint divide exception: ",
+    "illegal operation: ",
+    "operand exception: ",
+    "privileged operation: ",
+    "protection exception: ",
+    "special operation exception: ",
+    "specification exception: ",
+    "Kernel stack overflow",
     "refcount_t: ",
     "list_add corruption",
     "list_del corruption",
@@ -129,6 +146,26 @@ mod tests {
         assert!(complaints[1].ends_with("Oops: 0000 [#1]"), "the oops belongs to its cause");
     }
 
+    /// The first lines of oopses, as each architecture's `die()` writes them.
+    #[test]
+    fn every_architecture_has_its_own_words() {
+        for line in [
+            "Oops: 0002 [#1] PREEMPT SMP NOPTI",
+            "Oops: general protection fault, probably for non-canonical address 0x8: 0000 [#1]",
+            "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008",
+            "Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP",
+            "Internal error: Oops - BUG: 00000000f2000800 [#1] SMP",
+            "Unable to handle kernel pointer dereference in virtual kernel address space",
+            "illegal operation: 0001 ilc:1 [#1] SMP",
+            "specification exception: 0006 ilc:3 [#1] SMP",
+            "addressing exception: 0005 ilc:2 [#1] SMP",
+            "protection exception: 0004 ilc:2 [#1] SMP",
+            "Oops - illegal instruction [#1]",
+        ] {
+            assert!(is_complaint(line), "{line}");
+        }
+    }
+
     #[test]
     fn a_record_is_its_text() {
         let record = "4,1234,5678,-;WARNING: CPU: 0\n SUBSYSTEM=net\n";
@@ -141,6 +178,7 @@ mod tests {
             "Spectre V2 : Mitigation: Retpolines",
             "TCP: request_sock_TCP: Possible SYN flooding on port [::]:80. Sending cookies.",
             "rcu: Hierarchical RCU implementation.",
+            "User process fault: interruption code 003b ilc:3 in init[1000000+2000]",
         ] {
             assert!(!is_complaint(line), "{line}");
         }

@@ -42,8 +42,12 @@ pub struct BlockedThread {
     /// The other end is the thread's, which closes it when it ends.
     ended: OwnedFd,
     thread: JoinHandle<Result<Option<Child>>>,
-    /// Where the end of a call is recorded that keeps its listener open.
+    /// The listener, as the trace calls it.
+    listener: String,
+    /// Where it is recorded whether it was woken.
     recorder: Recorder,
+    /// The call keeps its listener open.
+    holds: bool,
 }
 
 /// As acts know the thread whose call keeps a listener open.
@@ -64,13 +68,14 @@ impl BlockedThread {
         recorder.holds(IN_ACCEPT, [listener.traced()]);
         recorder.record(|| Act::BeginCall { listener: listener.traced() });
         let thread = Self::run(listener.alias(), Way::Accept)?;
-        Ok(Self { recorder, ..thread })
+        Ok(Self { holds: true, ..thread })
     }
 
     fn run<L>(listener: L, way: Way) -> Result<Self>
     where
         L: Deref<Target = Listener> + Send + 'static,
     {
+        let (traced, recorder) = (listener.traced(), listener.recorder().clone());
         let (ended, ending) = pipe2(OFlag::O_CLOEXEC).call(|| "pipe2(O_CLOEXEC)".into())?;
         listener.block()?;
         let (sender, receiver) = mpsc::channel();
@@ -92,11 +97,19 @@ impl BlockedThread {
                     .then_some(()))
             })?;
         }
-        Ok(Self { ended, thread, recorder: Recorder::none() })
+        recorder.record(|| Act::BeginWaiting { listener: traced.clone() });
+        Ok(Self { ended, thread, listener: traced, recorder, holds: false })
     }
 
     /// Whether the call has returned, or does `within` this time.
     pub fn is_woken(&self, within: Duration) -> Result<bool> {
+        let woken = self.has_ended(within)?;
+        let listener = self.listener.clone();
+        self.recorder.record_reading(Act::ReadWaiter { listener, woken });
+        Ok(woken)
+    }
+
+    fn has_ended(&self, within: Duration) -> Result<bool> {
         Ok(wait::ready(&[self.ended.as_fd()], within)?[0])
     }
 
@@ -106,12 +119,14 @@ impl BlockedThread {
     /// [`Error::NeverHappened`] when it does not return; the thread is left to itself.
     pub fn end(self) -> Result<Option<Child>> {
         let patience = wait::patience(Awaited::WakeUp);
-        if !self.is_woken(patience.within)? {
+        if !self.has_ended(patience.within)? {
             return Err(patience.ran_out("a thread's call to return"));
         }
         let returned = self.thread.join();
-        let closes = self.recorder.releases(IN_ACCEPT);
-        self.recorder.record(|| Act::EndCall { closes });
+        if self.holds {
+            let closes = self.recorder.releases(IN_ACCEPT);
+            self.recorder.record(|| Act::EndCall { closes });
+        }
         returned
             .unwrap_or_else(|_| Err(Error::unreadable("a thread that slept in a call", "a panic")))
     }

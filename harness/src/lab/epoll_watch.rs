@@ -3,12 +3,17 @@
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use crate::capture::Recorder;
 use crate::error::{Context, Result};
-use crate::socket::Listener;
+use crate::socket::{Listener, Recorded};
+use crate::trace::Act;
 
 /// An epoll instance that watches one listener for children, level-triggered.
 pub struct EpollWatch {
     epoll: Epoll,
+    /// As the trace calls it.
+    listener: String,
+    recorder: Recorder,
 }
 
 impl EpollWatch {
@@ -19,7 +24,9 @@ impl EpollWatch {
         epoll
             .add(listener, EpollEvent::new(EpollFlags::EPOLLIN, 0))
             .call(|| format!("epoll_ctl(ADD, {}, EPOLLIN)", listener.name()))?;
-        Ok(Self { epoll })
+        let (traced, recorder) = (listener.traced(), listener.recorder().clone());
+        recorder.record(|| Act::BeginWaiting { listener: traced.clone() });
+        Ok(Self { epoll, listener: traced, recorder })
     }
 
     /// What `epoll_wait` returns within `within_ms` milliseconds, in words.
@@ -32,7 +39,11 @@ impl EpollWatch {
         let mut events = [EpollEvent::empty()];
         loop {
             match self.epoll.wait(&mut events, within_ms) {
-                Ok(count) => return Ok(count > 0),
+                Ok(count) => {
+                    let (listener, woken) = (self.listener.clone(), count > 0);
+                    self.recorder.record_reading(Act::ReadWaiter { listener, woken });
+                    return Ok(woken);
+                }
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e).call(|| format!("epoll_wait({within_ms} ms)")),
             }

@@ -60,7 +60,7 @@ impl Lab {
     /// Removes the listener at `index` from an array.
     pub fn remove_from_array(&mut self, array: &SockArray, index: u32) -> Result<()> {
         array.remove(index).tested(|| format!("bpf(BPF_MAP_DELETE_ELEM, the array, {index})"))?;
-        self.record(Act::ClearEntry { index });
+        self.record(Act::ClearEntry { array: array.number(), index });
         Ok(())
     }
 

@@ -38,6 +38,9 @@ pub struct Draft {
     ip: IpHeader,
 }
 
+/// The kind of the option that ends the list.
+const END_OF_OPTIONS: u8 = 0;
+
 /// What a draft says of the IP header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct IpHeader {
@@ -63,6 +66,46 @@ impl Draft {
     /// The SYN that opens a connection, with a maximum segment size.
     pub fn syn() -> Self {
         Self::new("S", 0, 0).option(MSS, &1460_u16.to_be_bytes())
+    }
+
+    /// Its flags.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// SEG.SEQ.
+    pub fn seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// SEG.ACK, which counts if the flags have ACK.
+    pub fn ack(&self) -> u32 {
+        self.ack
+    }
+
+    /// How many bytes of data it has.
+    pub fn len(&self) -> u32 {
+        self.payload.len() as u32
+    }
+
+    /// Whether it has no data.
+    pub fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// Whether it has an option of this kind.
+    pub fn has_option(&self, wanted: u8) -> bool {
+        let mut rest = &self.options[..];
+        while let [kind, following @ ..] = rest {
+            rest = match (*kind, following) {
+                (kind, _) if kind == wanted => return true,
+                (END_OF_OPTIONS, _) => return false,
+                (NOP, _) => following,
+                (_, [len, ..]) => rest.get(usize::from(*len).max(2)..).unwrap_or_default(),
+                (_, []) => return false,
+            };
+        }
+        false
     }
 
     /// Whether it is a SYN.

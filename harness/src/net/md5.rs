@@ -39,3 +39,22 @@ pub(crate) fn sign(socket: impl AsFd, family: Family, key: &[u8]) -> io::Result<
         Signature { address, flags: 0, prefix_len: 0, key_len, interface: 0, key: padded };
     sockopt::write(socket, &signature)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Signature;
+    use crate::layout::of_kernel::{assert_members, size};
+
+    #[test]
+    fn layout_of_a_signature() {
+        assert_eq!(size_of::<Signature>(), size("struct tcp_md5sig"));
+        assert_members!(Signature, "struct tcp_md5sig", {
+            address: "tcpm_addr",
+            flags: "tcpm_flags",
+            prefix_len: "tcpm_prefixlen",
+            key_len: "tcpm_keylen",
+            interface: "tcpm_ifindex",
+            key: "tcpm_key",
+        });
+    }
+}

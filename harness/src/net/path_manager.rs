@@ -173,3 +173,12 @@ impl From<Generic> for NetlinkPayload<Generic> {
         Self::InnerMessage(message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn layout_of_the_header_of_generic_netlink() {
+        let header = crate::layout::of_kernel::size("struct genlmsghdr");
+        assert_eq!(super::HEADER_BYTES, header);
+    }
+}

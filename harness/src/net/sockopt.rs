@@ -333,4 +333,20 @@ mod tests {
         let [kind, none] = numbers(socket(), libc::SOL_SOCKET, libc::SO_TYPE).expect("a type");
         assert_eq!((kind, none), (libc::SOCK_STREAM as u32, 0));
     }
+
+    #[test]
+    fn layout_of_programs_and_options() {
+        use crate::layout::of_kernel::{assert_members, constant, size};
+        assert_eq!(size_of::<sock_filter>(), size("struct sock_filter"));
+        assert_members!(sock_filter, "struct sock_filter", {
+            code: "code", jt: "jt", jf: "jf", k: "k",
+        });
+        // Its length is at its beginning on every machine.
+        assert_eq!(std::mem::offset_of!(libc::sock_fprog, len), 0);
+        assert_eq!(
+            std::mem::offset_of!(Program, filter),
+            std::mem::offset_of!(libc::sock_fprog, filter)
+        );
+        assert_eq!(i64::from(SO_DETACH_REUSEPORT_BPF), constant("SO_DETACH_REUSEPORT_BPF"));
+    }
 }

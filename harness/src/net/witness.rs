@@ -6,7 +6,10 @@ use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
@@ -24,7 +27,7 @@ pub(crate) const SOCKSTAT: &str = "/proc/net/sockstat";
 /// The network namespace's protocol counters at one moment, by their kernel names
 /// (`TCPMigrateReqSuccess`, `OutRsts`, ...).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters(BTreeMap<String, i64>);
+pub struct Counters(Arc<BTreeMap<String, i64>>);
 
 impl Counters {
     /// Reads the `Tcp` group of `/proc/net/snmp` and the groups `TcpExt` and, where the kernel
@@ -47,8 +50,9 @@ impl Counters {
     fn add_group(&mut self, text: &str, group: &str) -> Option<()> {
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
         let (names, values) = (lines.next()?, lines.next()?);
+        let counters = Arc::make_mut(&mut self.0);
         for (name, value) in names.split_whitespace().zip(values.split_whitespace()) {
-            self.0.insert(name.to_owned(), value.parse().ok()?);
+            counters.insert(name.to_owned(), value.parse().ok()?);
         }
         Some(())
     }
@@ -100,8 +104,15 @@ pub fn negotiated(fd: impl AsFd) -> Result<String> {
         .filter(|(bit, _)| info.tcpi_options & bit != 0)
         .map(|(_, name)| *name)
         .collect();
-    let (scales, mss) = (info.tcpi_snd_rcv_wscale, info.tcpi_advmss);
+    let (scales, mss) = (scales_of(&info), info.tcpi_advmss);
     Ok(format!("{}, scales {scales:#04x}, mss {mss}", agreed.join(" ")))
+}
+
+/// The scale of the windows that the other end announces, and in the upper half of those that this
+/// one does: two bit-fields of a byte, the first of which is the upper half on a big-endian machine.
+fn scales_of(info: &libc::tcp_info) -> u8 {
+    let both = info.tcpi_snd_rcv_wscale;
+    if cfg!(target_endian = "big") { both.rotate_left(4) } else { both }
 }
 
 /// How large the segments of the connection `fd` may be.
@@ -317,8 +328,14 @@ pub(crate) fn sockets_in_use(sockstat: &str) -> Result<i64> {
 /// (`mem` of `/proc/net/sockstat`). It is counted in pages, and each CPU may have up to a
 /// mebibyte that is not counted yet.
 pub fn tcp_memory() -> Result<i64> {
-    const PAGE_BYTES: i64 = 4096;
-    Ok(sockstat_of_tcp("mem")? * PAGE_BYTES)
+    Ok(sockstat_of_tcp("mem")? * page_bytes()?)
+}
+
+/// The size of this kernel's pages, in bytes: 4096, or on some machines up to 64 KiB.
+pub fn page_bytes() -> Result<i64> {
+    let call = || "sysconf(_SC_PAGESIZE)".to_owned();
+    let known = sysconf(SysconfVar::PAGE_SIZE).call(call)?;
+    known.ok_or_else(|| Error::unreadable(call(), "no size"))
 }
 
 /// TCP sockets of this kernel, in whichever network namespace, that have not been freed
@@ -417,12 +434,30 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    /// As little-endian machines write addresses, and as big-endian ones do.
     #[rstest]
-    #[case("0100007F:0050", "127.0.0.1:80")]
-    #[case("00000000000000000000000001000000:0050", "[::1]:80")]
-    #[case("0000000000000000FFFF00000100007F:9C40", "127.0.0.1:40000")]
-    fn addresses_of_proc_net_tcp(#[case] text: &str, #[case] address: &str) {
+    #[case(["0100007F:0050", "7F000001:0050"], "127.0.0.1:80")]
+    #[case(
+        ["00000000000000000000000001000000:0050", "00000000000000000000000000000001:0050"],
+        "[::1]:80"
+    )]
+    #[case(
+        ["0000000000000000FFFF00000100007F:9C40", "00000000000000000000FFFF7F000001:9C40"],
+        "127.0.0.1:40000"
+    )]
+    fn layout_of_addresses_in_proc_net_tcp(#[case] texts: [&str; 2], #[case] address: &str) {
+        let text = texts[usize::from(cfg!(target_endian = "big"))];
         assert_eq!(parse_address(text), address.parse().ok());
+    }
+
+    #[test]
+    fn layout_of_window_scales_is_two_halves_of_a_byte() {
+        let mut info: libc::tcp_info = sockopt::zeroed();
+        let (send, receive) = (7, 10);
+        let upper_first = cfg!(target_endian = "big");
+        info.tcpi_snd_rcv_wscale =
+            if upper_first { send << 4 | receive } else { receive << 4 | send };
+        assert_eq!(scales_of(&info), 0xa7);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use nix::unistd::{
 use crate::capture;
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
+use crate::layout::CLONE_FLAGS;
 use crate::net::network::set_loopback_up;
 use crate::net::sysctl;
 use crate::process::arguments;
@@ -30,8 +31,8 @@ use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::returned::{Returned, send};
 use crate::process::starter::{Answer, LAB_ARGUMENT, Request};
 use crate::process::subprocess::{PANICKED, until_alone};
+use crate::process::used_memory::UsedMemory;
 use crate::process::users::is_root;
-use crate::process::written_memory::WrittenMemory;
 
 /// Forks labs for the process that started this one, with these arguments, until that one wants
 /// no more. `work` is what a lab does.
@@ -49,8 +50,8 @@ pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> 
     let user = (getuid(), getgid());
     // What no lab has to read again.
     let _ = capture::kernel();
-    let written = WrittenMemory::of_this_process();
-    let mut forking = Forking { parent, written, needs_user_namespace: !is_root(), user };
+    let memory = UsedMemory::of_this_process();
+    let mut forking = Forking { parent, memory, needs_user_namespace: !is_root(), user };
     let mut asked = Frames::default();
     while let Ok(asked) = frame::receive_with(&mut asked, &mut requests) {
         let answer: Answer = match forking.answer(&asked) {
@@ -94,7 +95,7 @@ fn die_with_parent() {
 /// Forks labs.
 struct Forking {
     parent: Parent,
-    written: WrittenMemory,
+    memory: UsedMemory,
     /// This user may make the other namespaces only in a user namespace of its own.
     needs_user_namespace: bool,
     user: (Uid, Gid),
@@ -116,7 +117,7 @@ impl Forking {
         Ok(match self.fork()? {
             ForkResult::Parent { child } => Forked::Parent { child },
             ForkResult::Child => Forked::Lab(Lab {
-                written: self.written.clone(),
+                memory: self.memory.clone(),
                 outside: self.needs_user_namespace.then_some(self.user),
                 work,
                 result,
@@ -148,11 +149,12 @@ impl Forking {
 /// The C library, which knows no such fork, goes on with this thread's id in the child. Only its
 /// recursive locks and its signals to a thread look at that, and a lab uses neither.
 fn clone(namespaces: CloneFlags) -> nix::Result<ForkResult> {
-    let flags = libc::c_long::from((namespaces | CloneFlags::CLONE_PARENT).bits());
-    let none: libc::c_long = 0;
+    let mut arguments: [libc::c_long; 5] = [0; 5];
+    arguments[CLONE_FLAGS] = (namespaces | CloneFlags::CLONE_PARENT).bits().into();
+    let [a, b, c, d, e] = arguments;
     // SAFETY: this process has one thread, as `serve` has seen to, and the child has a copy of
     // all of its memory, the stack included.
-    let forked = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
+    let forked = unsafe { libc::syscall(libc::SYS_clone, a, b, c, d, e) };
     Ok(match Errno::result(forked)? {
         0 => ForkResult::Child,
         child => ForkResult::Parent { child: Pid::from_raw(child as libc::pid_t) },
@@ -195,8 +197,8 @@ fn is_read(pipe: &File) -> bool {
 
 /// A process that becomes a lab.
 struct Lab {
-    /// The memory that it is going to write to.
-    written: WrittenMemory,
+    /// What it is going to use.
+    memory: UsedMemory,
     /// Who this is outside of its user namespace, if it has one of its own.
     outside: Option<(Uid, Gid)>,
     work: String,
@@ -212,7 +214,7 @@ impl Lab {
         if !is_read(&self.result) {
             std::process::exit(1);
         }
-        self.written.populate();
+        self.memory.populate();
         let _ = dup2_stdout(&self.console);
         let _ = dup2_stderr(&self.console);
         drop(self.console);

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 
 use crate::error::{Context, Result};
+use crate::layout::bit_field;
 use crate::net::family::Family;
 use crate::net::sockopt::{self, ReadOption, WriteOption};
 use crate::socket::{Client, Listener, set_recorded};
@@ -88,9 +89,9 @@ unsafe impl ReadOption for Info {
     const NAME: i32 = TCP_AO_INFO;
 }
 
-/// Bits 2 and 4 of [`Info::flags`].
-const REQUIRED: u32 = 1 << 2;
-const ACCEPT_ICMPS: u32 = 1 << 4;
+/// `ao_required` and `accept_icmps`, the third and the fifth bit-field of [`Info::flags`].
+const REQUIRED: u32 = bit_field(2, u32::BITS);
+const ACCEPT_ICMPS: u32 = bit_field(4, u32::BITS);
 
 /// `struct tcp_ao_getsockopt`.
 #[repr(C, align(8))]
@@ -121,8 +122,8 @@ unsafe impl ReadOption for Got {
     const NAME: i32 = TCP_AO_GET_KEYS;
 }
 
-/// Bit 2 of [`Got::flags`]: every key, of any peer.
-const ALL: u16 = 1 << 2;
+/// `get_all`, the third bit-field of [`Got::flags`]: every key, of any peer.
+const ALL: u16 = bit_field(2, u16::BITS) as u16;
 
 impl Listener {
     /// Adds a key of TCP-AO for clients at `peer`: what goes there is signed with it, and
@@ -208,4 +209,57 @@ pub fn keys(socket: impl AsFd) -> Result<String> {
 pub(crate) fn probe() -> Result<()> {
     let listener = Listener::unrecorded("a listener to try", Family::V4)?;
     listener.authenticate(Family::V4.loopback(), Key { id: 1, secret: b"key" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::of_kernel::{assert_members, bit, constant, offset, size};
+    use std::mem::offset_of;
+
+    #[test]
+    fn layout_of_keys_and_what_is_asked_for() {
+        assert_eq!(size_of::<Add>(), size("struct tcp_ao_add"));
+        assert_members!(Add, "struct tcp_ao_add", {
+            address: "addr", algorithm: "alg_name", interface: "ifindex", reserved: "reserved2",
+            prefix_len: "prefix", send_id: "sndid", receive_id: "rcvid", code_len: "maclen",
+            key_flags: "keyflags", key_len: "keylen", key: "key",
+        });
+        assert_eq!(bit("struct tcp_ao_add", "set_current").0, offset_of!(Add, flags));
+
+        assert_eq!(size_of::<Info>(), size("struct tcp_ao_info_opt"));
+        assert_members!(Info, "struct tcp_ao_info_opt", {
+            reserved: "reserved2", current: "current_key", next: "rnext",
+        });
+        assert_eq!(offset_of!(Info, counters), offset("struct tcp_ao_info_opt", "pkt_good"));
+
+        assert_eq!(size_of::<Got>(), size("struct tcp_ao_getsockopt"));
+        assert_members!(Got, "struct tcp_ao_getsockopt", {
+            address: "addr", algorithm: "alg_name", key: "key", count: "nkeys", send_id: "sndid",
+            receive_id: "rcvid", prefix_len: "prefix", code_len: "maclen", key_flags: "keyflags",
+            key_len: "keylen", interface: "ifindex", good: "pkt_good", bad: "pkt_bad",
+        });
+    }
+
+    #[test]
+    fn layout_of_flags_is_the_compiler_s() {
+        let (at, required) = bit("struct tcp_ao_info_opt", "ao_required");
+        assert_eq!((at, required), (offset_of!(Info, flags), REQUIRED));
+        let (at, accept_icmps) = bit("struct tcp_ao_info_opt", "accept_icmps");
+        assert_eq!((at, accept_icmps), (offset_of!(Info, flags), ACCEPT_ICMPS));
+        let (at, all) = bit("struct tcp_ao_getsockopt", "get_all");
+        assert_eq!((at, all), (offset_of!(Got, flags), u32::from(ALL)));
+        // The fields are the first ones, and so are in the first byte on every machine.
+        assert_eq!(REQUIRED.to_ne_bytes()[1..], [0; 3]);
+        assert_eq!(ACCEPT_ICMPS.to_ne_bytes()[1..], [0; 3]);
+        assert_eq!(ALL.to_ne_bytes()[1..], [0; 1]);
+    }
+
+    #[test]
+    fn layout_of_the_options_numbers() {
+        assert_eq!(i64::from(TCP_AO_ADD_KEY), constant("TCP_AO_ADD_KEY"));
+        assert_eq!(i64::from(TCP_AO_INFO), constant("TCP_AO_INFO"));
+        assert_eq!(i64::from(TCP_AO_GET_KEYS), constant("TCP_AO_GET_KEYS"));
+        assert_eq!(MAX_KEY_BYTES as i64, constant("TCP_AO_MAXKEYLEN"));
+    }
 }

@@ -68,7 +68,7 @@ impl Diag {
     /// As [`Diag::destroy_listener`].
     pub fn destroy_listener_of(&mut self, family: Family, cookie: u64) -> Result<io::Result<()>> {
         for port in PORTS {
-            let of = id(family, no_peer(family, port), cookie.to_ne_bytes());
+            let of = id(family, no_peer(family, port), words_of(cookie));
             match self.destroy(of)? {
                 Err(e) if e.raw_os_error() == Some(Errno::ENOENT as i32) => {}
                 answer => return Ok(answer),
@@ -88,7 +88,7 @@ impl Diag {
         client: SocketAddr,
         cookie: Option<u64>,
     ) -> Result<io::Result<()>> {
-        self.destroy(id(family, client, cookie.map_or(ANY, u64::to_ne_bytes)))
+        self.destroy(id(family, client, cookie.map_or(ANY, words_of)))
     }
 
     /// The cookie of what the server has of a client's connection. A request has one from
@@ -101,7 +101,7 @@ impl Diag {
         let asked = SockDiagMessage::InetRequest(request(id(family, client, ANY)));
         match self.ask(NLM_F_REQUEST, asked.into())?.payload {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) => {
-                Ok(u64::from_ne_bytes(answer.header.socket_id.cookie))
+                Ok(cookie_in(answer.header.socket_id.cookie))
             }
             NetlinkPayload::Error(refused) => Err(refused.to_io()).tested(call),
             other => Err(Error::unreadable(call(), format!("{other:?}"))),
@@ -143,6 +143,23 @@ impl Diag {
         NetlinkMessage::deserialize(&self.reply)
             .map_err(|e| Error::unreadable("an answer of sock_diag", e.to_string()))
     }
+}
+
+/// A cookie as sock_diag has it (`sock_diag_save_cookie()`): two words in the machine's own order,
+/// the lower one first on every machine.
+fn words_of(cookie: u64) -> [u8; 8] {
+    let [low, high] = [cookie as u32, (cookie >> 32) as u32].map(u32::to_ne_bytes);
+    let mut words = [0; 8];
+    words[..4].copy_from_slice(&low);
+    words[4..].copy_from_slice(&high);
+    words
+}
+
+/// The cookie in two words as [`words_of`] makes them.
+fn cookie_in(words: [u8; 8]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = words;
+    let [low, high] = [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes);
+    u64::from(low) | u64::from(high) << 32
 }
 
 /// The peer of a listener, which has none; the port is one that a client might have.
@@ -189,4 +206,19 @@ pub(crate) fn probe() -> Result<()> {
     listener.bind().call(|| "bind(a listener to try)".into())?;
     listener.listen(BACKLOG).call(|| "listen(a listener to try)".into())?;
     diag.destroy_listener(&listener)?.call(|| "SOCK_DESTROY(a listener to try)".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a big-endian machine a number of eight bytes would have the words the other way round.
+    #[test]
+    fn layout_of_a_cookie_is_two_words_the_lower_one_first() {
+        let cookie = 0x0123_4567_89ab_cdef;
+        let words = words_of(cookie);
+        let first: [u8; 4] = words[..4].try_into().expect("four bytes");
+        assert_eq!(u32::from_ne_bytes(first), 0x89ab_cdef);
+        assert_eq!(cookie_in(words), cookie);
+    }
 }

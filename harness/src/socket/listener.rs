@@ -323,7 +323,11 @@ impl Listener {
 
     /// The accept queue: how many children wait, and the backlog.
     pub fn queue(&self) -> Result<Queue> {
-        Queue::of(&self.socket)
+        let queue = Queue::of(&self.socket)?;
+        let Queue { waiting, backlog } = queue;
+        let reading = Act::ReadQueue { listener: self.traced(), waiting, backlog };
+        self.recorder.record_reading(reading);
+        Ok(queue)
     }
 
     /// `accept` without waiting. `None` is EAGAIN: the queue is empty, and nothing is recorded.

@@ -1,5 +1,6 @@
 //! What a lab does, as data. Words are made where an act is shown.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ use crate::net::draft::Draft;
 use crate::trace::parts::{
     Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, MemoryWitness, Part,
 };
+use crate::trace::program::GroupProgram;
 
 /// Something that a lab does to the kernel, or to a process of its own.
 ///
@@ -144,9 +146,15 @@ pub enum Act {
         listener: String,
         /// The program, in words.
         program: String,
+        /// How it decides; documents from before do not have it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        decides: Option<GroupProgram>,
     },
     /// An entry of a map of sockets is set.
     SetEntry {
+        /// The number of the map's descriptor.
+        #[serde(default)]
+        array: u32,
         /// The index in the map.
         index: u32,
         /// The listener that stands there from now on.
@@ -154,6 +162,9 @@ pub enum Act {
     },
     /// An entry of a map of sockets is removed.
     ClearEntry {
+        /// The number of the map's descriptor.
+        #[serde(default)]
+        array: u32,
         /// The index in the map.
         index: u32,
     },
@@ -241,6 +252,33 @@ pub enum Act {
         /// How many listeners it has at the lab's port, in the family of the case.
         listeners: usize,
     },
+    /// Counters of the namespace are read.
+    ReadCounters {
+        /// By how much those have grown that have since they were read last.
+        grown: BTreeMap<String, i64>,
+    },
+    /// A listener's accept queue is read.
+    ReadQueue {
+        /// Whose.
+        listener: String,
+        /// How many children wait.
+        waiting: u32,
+        /// For how many there is room.
+        backlog: u32,
+    },
+    /// A thread begins to sleep in a call that ends when a listener has a child, or `epoll`
+    /// begins to watch the listener.
+    BeginWaiting {
+        /// The listener.
+        listener: String,
+    },
+    /// It is looked whether who waits for a listener was woken.
+    ReadWaiter {
+        /// The listener.
+        listener: String,
+        /// Whether.
+        woken: bool,
+    },
     /// The kernel's memory is read.
     ReadMemory {
         /// By what.
@@ -286,9 +324,11 @@ impl fmt::Display for Act {
                 write!(f, "the program of {listener}'s group returns {index}")
             }
             Self::SelectByHash { listener } => write!(f, "{listener}'s group has no program"),
-            Self::Attach { listener, program } => write!(f, "{listener}'s group runs: {program}"),
-            Self::SetEntry { index, listener } => write!(f, "map[{index}] = {listener}"),
-            Self::ClearEntry { index } => write!(f, "map[{index}] is empty"),
+            Self::Attach { listener, program, .. } => {
+                write!(f, "{listener}'s group runs: {program}")
+            }
+            Self::SetEntry { index, listener, .. } => write!(f, "map[{index}] = {listener}"),
+            Self::ClearEntry { index, .. } => write!(f, "map[{index}] is empty"),
             Self::CloseGate(kind) => write!(f, "gate closed ({kind})"),
             Self::OpenGate => f.write_str("gate opens"),
             Self::StartProcess { process, holds } => match holds.is_empty() {
@@ -317,6 +357,23 @@ impl fmt::Display for Act {
             Self::ReadSockets { listeners: 1 } => f.write_str("sockets are read: 1 listener"),
             Self::ReadSockets { listeners } => {
                 write!(f, "sockets are read: {listeners} listeners")
+            }
+            Self::ReadCounters { grown } if grown.is_empty() => {
+                f.write_str("counters are read: none has grown")
+            }
+            Self::ReadCounters { grown } => {
+                let grown = grown.iter().map(|(name, by)| format!("{name} {by:+}"));
+                write!(f, "counters are read: {}", grown.collect::<Vec<_>>().join(", "))
+            }
+            Self::ReadQueue { listener, waiting, backlog } => {
+                write!(f, "{listener}'s accept queue is read: {waiting} of {backlog}")
+            }
+            Self::BeginWaiting { listener } => write!(f, "somebody waits for {listener}"),
+            Self::ReadWaiter { listener, woken: true } => {
+                write!(f, "who waits for {listener} is woken")
+            }
+            Self::ReadWaiter { listener, woken: false } => {
+                write!(f, "who waits for {listener} is not woken")
             }
             Self::ReadMemory { by } => write!(f, "the kernel's memory is read, by {by}"),
             Self::Unrecorded { what } => write!(f, "{what}, without a record"),
@@ -371,6 +428,10 @@ impl Act {
             | Self::GiveTo { .. }
             | Self::Connect { .. }
             | Self::Send { .. }
+            | Self::ReadCounters { .. }
+            | Self::ReadQueue { .. }
+            | Self::BeginWaiting { .. }
+            | Self::ReadWaiter { .. }
             | Self::ReadSockets { .. }
             | Self::Receive { .. }
             | Self::SendSegment { .. } => false,

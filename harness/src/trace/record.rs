@@ -55,6 +55,14 @@ impl Trace {
             .map_or_else(|| address.to_string(), |(_, name)| name.clone())
     }
 
+    /// What the lab did last.
+    pub fn last_act(&self) -> Option<&Act> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Act { act, .. } => Some(act),
+            Event::Segment(_) => None,
+        })
+    }
+
     /// What the lab did.
     pub fn acts(&self) -> impl Iterator<Item = &Act> {
         self.events.iter().filter_map(|event| match event {

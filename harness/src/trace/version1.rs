@@ -27,7 +27,8 @@ fn read(words: &str) -> Option<Act> {
         return Some(Act::Sysctl { name: named(name), value: named(value) });
     }
     if let Some((listener, program)) = words.split_once("'s group runs: ") {
-        return Some(Act::Attach { listener: named(listener), program: named(program) });
+        let (listener, program) = (named(listener), named(program));
+        return Some(Act::Attach { listener, program, decides: None });
     }
     let (verb, rest) = words.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(')')?;

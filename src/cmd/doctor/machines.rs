@@ -7,13 +7,16 @@ use std::process::{Command, Stdio};
 
 use harness::kernel::disk;
 use indicatif::DecimalBytes;
-use vm::boot::image::{self, NoKernel};
-use vm::boot::{installed, prepare};
+use vm::architecture::Architecture;
+use vm::boot::no_kernel::NoKernel;
+use vm::boot::{image, installed, prepare};
 use vm::fetch::cache::Cache;
-use vm::fetch::kernels::table;
+use vm::fetch::choice;
+use vm::fetch::kernels::Kernel;
 use vm::machine::{accel, qemu};
 
 use crate::cmd::doctor::finding::Finding;
+use crate::machine::prepare::arch_or_own;
 
 /// What a kernel takes in the cache, with its package, and then some.
 const ROOM_FOR_A_KERNEL: u64 = 200_000_000;
@@ -22,11 +25,13 @@ const ROOM_FOR_A_MACHINE: u64 = 500_000_000;
 
 /// Looks at QEMU, KVM, the cache, and the room for both.
 pub fn findings() -> Vec<Finding> {
-    let mut findings = vec![qemu()];
+    let here = arch_or_own(None);
+    let mut findings = vec![qemu(here)];
+    findings.extend(others(here));
     match Cache::open() {
         Ok(cache) => {
             findings.push(kvm(&cache));
-            findings.push(kernels(&cache));
+            findings.push(kernels(&cache, here));
             findings.push(installed_kernel());
             // It is made when it is needed.
             let there = cache.root().ancestors().find(|at| at.exists()).unwrap_or(cache.root());
@@ -38,19 +43,34 @@ pub fn findings() -> Vec<Finding> {
     findings
 }
 
-fn qemu() -> Finding {
-    let answer = Command::new(qemu::PROGRAM).arg("--version").stdin(Stdio::null()).output();
-    let answer = answer.ok().filter(|answer| answer.status.success());
-    let first = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned());
-    let version = first.as_deref().and_then(|text| text.lines().next()?.split(" version ").nth(1));
-    match version {
+/// The version of QEMU for an architecture, if it is there and runs.
+fn version(architecture: Architecture) -> Option<String> {
+    let program = qemu::program(architecture);
+    let answer = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let answer = answer.ok().filter(|answer| answer.status.success())?;
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    text.lines().next()?.split(" version ").nth(1).map(str::to_owned)
+}
+
+fn qemu(here: Architecture) -> Finding {
+    match version(here) {
         Some(version) => Finding::good("QEMU", version),
         None => Finding::bad(
             "QEMU",
-            format!("no {} that runs", qemu::PROGRAM),
-            format!("other kernels cannot be booted; apt install {}", qemu::PACKAGE),
+            format!("no {} that runs", qemu::program(here)),
+            format!("other kernels cannot be booted; apt install {}", qemu::package(here)),
         ),
     }
+}
+
+/// The other architectures whose kernels QEMU emulates here, if there are any.
+fn others(here: Architecture) -> Option<Finding> {
+    let others = Architecture::ALL.into_iter().filter(|other| *other != here);
+    let emulated: Vec<String> = others
+        .filter_map(|other| version(other).map(|version| format!("{other} ({version})")))
+        .collect();
+    let found = || Finding::good("QEMU, others", emulated.join(", "));
+    (!emulated.is_empty()).then(found)
 }
 
 fn kvm(cache: &Cache) -> Finding {
@@ -71,10 +91,10 @@ fn kvm(cache: &Cache) -> Finding {
     }
 }
 
-fn kernels(cache: &Cache) -> Finding {
-    let place = |kernel| prepare::place(kernel, cache);
-    let ready = table().iter().filter(|kernel| prepare::ready(&place(kernel)).is_some()).count();
-    let (all, at) = (table().len(), cache.root().display());
+fn kernels(cache: &Cache, here: Architecture) -> Finding {
+    let ready = |kernel: &&Kernel| prepare::ready(&prepare::place(kernel, cache)).is_some();
+    let (all, ready) = (choice::of(here).count(), choice::of(here).filter(ready).count());
+    let at = cache.root().display();
     let found = format!("{ready} of {all} ready, in {at}");
     match ready {
         0 => Finding::bad("kernels", found, "sockmig kernels fetch"),

@@ -54,6 +54,8 @@ pub(super) fn replaying(
 fn vm_run_arguments(kernel: &str, rest: Vec<String>, share: Vec<PathBuf>) -> VmRunArguments {
     let machine = MachineArguments {
         kernel: vec![kernel.to_owned()],
+        arch: None,
+        guest_binary: None,
         modules: None,
         accel: AccelChoice::Auto,
         clock: None,

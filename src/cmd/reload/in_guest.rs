@@ -24,6 +24,8 @@ pub(super) fn vm_run_arguments(
     }
     let machine = MachineArguments {
         kernel: arguments.kernel.clone().into_iter().collect(),
+        arch: None,
+        guest_binary: None,
         modules: None,
         accel: AccelChoice::Auto,
         clock: Some(ClockChoice::Real),

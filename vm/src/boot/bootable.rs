@@ -1,8 +1,10 @@
 //! Kernels that are ready to boot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness::guest::modules::NotGiven;
+
+use crate::architecture::Architecture;
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct Bootable {
     pub name: String,
     /// What `uname -r` will say, where that is known without a boot.
     pub release: Option<String>,
+    /// On which machines it runs.
+    pub architecture: Architecture,
     /// What to boot.
     pub image: Image,
     /// The modules of [`WANTED`](crate::boot::modules::WANTED) that it has, and what they need, in load order.
@@ -42,8 +46,19 @@ pub enum Image {
     Pvh(PathBuf),
     /// A kernel that unpacks itself in the guest.
     BzImage(PathBuf),
+    /// What its architecture's own loaders start: arm64's `Image`, s390x's `bzImage`.
+    Plain(PathBuf),
     /// A User-Mode Linux binary: a process, and no matter for QEMU.
     Uml(PathBuf),
+}
+
+impl Image {
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Pvh(path) | Self::BzImage(path) | Self::Plain(path) | Self::Uml(path) => path,
+        }
+    }
 }
 
 /// A kernel module.

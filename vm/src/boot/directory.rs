@@ -14,7 +14,13 @@ const PACKAGES: [&str; 5] = [".deb", ".rpm", ".pkg.tar.zst", ".pkg.tar.xz", ".pk
 const SOURCES: &str = ".src.rpm";
 
 /// Where a build puts what can be booted, from the top of its tree.
-const BUILT: [&str; 3] = ["arch/x86/boot/bzImage", "linux", "vmlinux"];
+const BUILT: [&str; 5] = [
+    "arch/x86/boot/bzImage",
+    "arch/arm64/boot/Image",
+    "arch/s390/boot/bzImage",
+    "linux",
+    "vmlinux",
+];
 
 /// What a directory has.
 #[derive(Debug, PartialEq, Eq)]

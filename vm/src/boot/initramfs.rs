@@ -26,14 +26,14 @@ pub struct Initramfs {
 }
 
 impl Initramfs {
-    /// Starts the archive at `path`, with this very program as `/init`.
+    /// Starts the archive at `path`, with `program` as `/init`.
     ///
     /// # Errors
     /// The program cannot be read, or the archive not written.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, program: &Path) -> io::Result<Self> {
         let to = BufWriter::with_capacity(1 << 20, File::create(path)?);
         let mut archive = Self { to, written: 0, directories: BTreeSet::new() };
-        archive.file("init", 0o755, &fs::read("/proc/self/exe")?)?;
+        archive.file("init", 0o755, &fs::read(program)?)?;
         Ok(archive)
     }
 

@@ -46,7 +46,7 @@ impl LoadOrder {
         // end, finds everything.
         for (name, info) in self.modules.iter().rev() {
             if needed.contains(&name.as_str()) {
-                needed.extend(info.depends.iter().map(String::as_str));
+                needed.extend(info.depends.iter().chain(&info.wishes).map(String::as_str));
             }
         }
         let names = self.modules.iter().map(|(name, _)| name.as_str());
@@ -71,7 +71,7 @@ mod tests {
         ];
         for (name, depends, aliases) in modules {
             let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-            let info = Info { depends: owned(depends), aliases: owned(aliases), release: None };
+            let info = Info { depends: owned(depends), aliases: owned(aliases), ..Info::default() };
             order.add(name, info);
         }
         order

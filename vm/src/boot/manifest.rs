@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::Architecture;
 use crate::boot::bootable::{Bootable, Image, Module};
 use crate::fetch::cache::{At, CacheError};
 use crate::fetch::packages::sha256;
@@ -74,6 +75,7 @@ impl Stamp {
 enum Engine {
     Pvh,
     BzImage,
+    Plain,
     Uml,
 }
 
@@ -82,6 +84,9 @@ enum Engine {
 pub struct Manifest {
     name: String,
     release: Option<String>,
+    /// Older manifests, which say nothing of it, are of x86_64.
+    #[serde(default)]
+    architecture: Architecture,
     engine: Engine,
     image: Stamp,
     modules: Vec<(String, Stamp)>,
@@ -108,12 +113,14 @@ impl Manifest {
         let (engine, image) = match &bootable.image {
             Image::Pvh(path) => (Engine::Pvh, path),
             Image::BzImage(path) => (Engine::BzImage, path),
+            Image::Plain(path) => (Engine::Plain, path),
             Image::Uml(path) => (Engine::Uml, path),
         };
         let modules = bootable.modules.iter();
         let manifest = Self {
             name: bootable.name.clone(),
             release: bootable.release.clone(),
+            architecture: bootable.architecture,
             engine,
             image: stamp(image)?,
             modules: modules
@@ -156,9 +163,11 @@ impl Manifest {
         Bootable {
             name: self.name,
             release: self.release,
+            architecture: self.architecture,
             image: match self.engine {
                 Engine::Pvh => Image::Pvh(image),
                 Engine::BzImage => Image::BzImage(image),
+                Engine::Plain => Image::Plain(image),
                 Engine::Uml => Image::Uml(image),
             },
             modules: modules

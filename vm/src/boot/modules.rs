@@ -6,10 +6,11 @@ use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use object::LittleEndian as LE;
-use object::elf::{EM_X86_64, FileHeader64};
+use object::Endianness;
+use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, SectionHeader};
 
+use crate::architecture::Architecture;
 use crate::boot::bounded::{self, Content};
 use crate::boot::compression::Compression;
 use crate::boot::regular;
@@ -63,8 +64,8 @@ pub enum NoModule {
     #[error("is damaged or no module: {0}")]
     Damaged(#[from] object::read::Error),
     /// It is for another processor.
-    #[error("is not for x86_64")]
-    OtherMachine,
+    #[error("is not for {0}")]
+    OtherMachine(Architecture),
     /// It is an ELF file of another kind.
     #[error("is no module: it has no .modinfo")]
     NoModinfo,
@@ -185,7 +186,7 @@ pub fn name_of(path: &str) -> Option<String> {
 
 /// Loads those of `wanted` that are there, each after what it depends on. A module that
 /// needs one that is not there is left out. `release` is the kernel's `uname -r`, if it
-/// is known.
+/// is known, and `architecture` the one that it is for.
 ///
 /// # Errors
 /// A module is damaged, or is another kernel's.
@@ -193,8 +194,10 @@ pub fn load(
     found: &Found,
     wanted: &[&str],
     release: Option<&str>,
+    architecture: Architecture,
 ) -> Result<Vec<Loaded>, BadModule> {
-    let mut loading = Loading { found, release, seen: BTreeMap::new(), loaded: Vec::new() };
+    let (seen, loaded) = (BTreeMap::new(), Vec::new());
+    let mut loading = Loading { found, release, architecture, seen, loaded };
     for name in wanted {
         let kept = loading.loaded.len();
         if !loading.add(name)? {
@@ -210,6 +213,7 @@ pub fn load(
 struct Loading<'a> {
     found: &'a Found,
     release: Option<&'a str>,
+    architecture: Architecture,
     /// Whether each can be loaded; one that is being looked at can.
     seen: BTreeMap<String, bool>,
     loaded: Vec<Loaded>,
@@ -227,6 +231,9 @@ impl Loading<'_> {
                 let bad = |why: NoModule| BadModule { path: path.clone(), why };
                 let bytes = read(path).map_err(|e| bad(e.into()))?;
                 let info = Info::of(&bytes).map_err(bad)?;
+                if info.architecture != Some(self.architecture) {
+                    return Err(bad(NoModule::OtherMachine(self.architecture)));
+                }
                 let mut there = true;
                 if let (Some(kernel), Some(module)) = (self.release, &info.release)
                     && kernel != module
@@ -239,6 +246,11 @@ impl Loading<'_> {
                 }
                 for dependency in &info.depends {
                     there &= self.add(dependency)?;
+                }
+                for wished in &info.wishes {
+                    if self.found.files.contains_key(wished) {
+                        self.add(wished)?;
+                    }
                 }
                 if there {
                     self.loaded.push(Loaded { name: name.into(), bytes });
@@ -260,11 +272,24 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The modules that a `softdep` wants loaded before, `-` written as `_`: `pre: a b post: c`. A name
+/// may be an alias; of the kernel's ciphers it is, of the module in plain C among others.
+fn wished_before(softdep: &str) -> Vec<String> {
+    let words = softdep.split_whitespace().skip_while(|word| *word != "pre:").skip(1);
+    let names = words.take_while(|word| !word.ends_with(':')).map(|name| name.replace('-', "_"));
+    names.flat_map(|name| [format!("{name}_generic"), name]).collect()
+}
+
 /// What a module says of itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Info {
+    /// The architecture that it was built for; nothing if no kernel of it can be booted.
+    pub architecture: Option<Architecture>,
     /// The modules that it needs, `-` written as `_`.
     pub depends: Vec<String>,
+    /// Those that it may ask for when it is loaded, as far as there are such modules: `softdep`,
+    /// `pre`.
+    pub wishes: Vec<String>,
     /// What the kernel may ask for to get it, apart from its name.
     pub aliases: Vec<String>,
     /// The kernel that it was built for.
@@ -275,17 +300,16 @@ impl Info {
     /// Reads `.modinfo`.
     ///
     /// # Errors
-    /// Why this is no module for x86_64.
+    /// Why this is no module.
     pub fn of(module: &[u8]) -> Result<Self, NoModule> {
-        let header = FileHeader64::<LE>::parse(module)?;
-        if header.e_machine.get(LE) != EM_X86_64 {
-            return Err(NoModule::OtherMachine);
-        }
-        let sections = header.sections(LE, module)?;
-        let Some((_, section)) = sections.section_by_name(LE, b".modinfo") else {
+        let header = FileHeader64::<Endianness>::parse(module)?;
+        let order = header.endian()?;
+        let architecture = Architecture::of_elf(header.e_machine.get(order)).ok();
+        let sections = header.sections(order, module)?;
+        let Some((_, section)) = sections.section_by_name(order, b".modinfo") else {
             return Err(NoModule::NoModinfo);
         };
-        let text = section.data(LE, module)?;
+        let text = section.data(order, module)?;
         let values = |key: &'static str| {
             let entries = text.split(|byte| *byte == 0);
             let found = entries.filter_map(|entry| entry.strip_prefix(key.as_bytes()));
@@ -294,10 +318,29 @@ impl Info {
         let depends = values("depends=").next().unwrap_or_default();
         let depends = depends.split(',').filter(|name| !name.is_empty());
         let vermagic = values("vermagic=").next();
+        let wishes = values("softdep=").flat_map(|softdep| wished_before(&softdep));
         Ok(Self {
+            architecture,
+            wishes: wishes.collect(),
             depends: depends.map(|name| name.replace('-', "_")).collect(),
             aliases: values("alias=").collect(),
             release: vermagic.and_then(|magic| magic.split(' ').next().map(str::to_owned)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wished_before;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("pre: crc32c", &["crc32c_generic", "crc32c"])]
+    #[case("pre: a-b c post: d", &["a_b_generic", "a_b", "c_generic", "c"])]
+    #[case("post: d pre: a", &["a_generic", "a"])]
+    #[case("post: d", &[])]
+    #[case("", &[])]
+    fn a_softdep_says_what_to_load_before(#[case] softdep: &str, #[case] before: &[&str]) {
+        assert_eq!(wished_before(softdep), before);
     }
 }

@@ -36,7 +36,8 @@ pub fn around(image: &Path) -> io::Result<Nearby> {
 }
 
 /// The top of the tree that an image was built in: next to it is the `.config` for `vmlinux`
-/// and `linux`, and three levels above for `arch/x86/boot/bzImage`.
+/// and `linux`, and three levels above for `arch/x86/boot/bzImage`
+/// and `arch/arm64/boot/Image`.
 fn tree_of(image: &Path) -> Option<PathBuf> {
     let above = [1, 4].into_iter().filter_map(|levels| image.ancestors().nth(levels));
     above.map(Path::to_owned).find(|dir| dir.join(".config").is_file())

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::boot::image::NoKernel;
+use crate::architecture::Architecture;
 use crate::boot::installed::NotInstalled;
 use crate::boot::modules::BadModule;
+use crate::boot::no_kernel::NoKernel;
 use crate::boot::package::bad_package::BadPackage;
 use crate::fetch::cache::CacheError;
 use crate::fetch::cannot_fetch::CannotFetch;
@@ -85,6 +86,16 @@ pub enum NotBootable {
         one: PathBuf,
         /// The other.
         other: PathBuf,
+    },
+    /// The kernel is for another architecture than the one that was named with it.
+    #[error("{name} is a kernel for {architecture}, and --arch says {named}")]
+    OtherArchitecture {
+        /// The kernel's name.
+        name: String,
+        /// Its architecture.
+        architecture: Architecture,
+        /// The one that was named.
+        named: Architecture,
     },
     /// The installed kernel that was named is not there.
     #[error(transparent)]

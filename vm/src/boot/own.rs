@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::boot::directory::{self, Meant};
-use crate::boot::image::{self, FileKind, ImageKind, NoKernel};
+use crate::boot::image::{self, FileKind, ImageKind};
 use crate::boot::manifest::Stamp;
 use crate::boot::modules::{self, Found};
 use crate::boot::nearby;
+use crate::boot::no_kernel::NoKernel;
 use crate::boot::not_bootable::NotBootable;
 use crate::boot::package::format::PackageFormat;
 

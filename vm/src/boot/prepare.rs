@@ -8,10 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::bootable::{Bootable, Image, Module};
 use crate::boot::bounded::{self, Content};
-use crate::boot::image::{self, ImageKind};
+use crate::boot::image::{self, FileKind, ImageKind};
 use crate::boot::installed;
 use crate::boot::manifest::{Manifest, Stamp};
 use crate::boot::modules::{self, Found, WANTED};
+use crate::boot::no_kernel::NoKernel;
 use crate::boot::not_bootable::NotBootable;
 use crate::boot::own::Own;
 use crate::boot::own_kernels;
@@ -190,7 +191,10 @@ fn gather(own: &Own, dir: &Path) -> Result<Parts, NotBootable> {
     let elsewhere = abouts.iter().flat_map(About::with_modules).filter(|name| !is_given(name));
     let (image, kind, named) = match (&own.image, contents.kernel) {
         (Some((image, kind)), _) => (image.clone(), *kind, image.clone()),
-        (None, Some(kernel)) => (kernel, ImageKind::BzImage, contents.package),
+        (None, Some(kernel)) => {
+            let kind = kind_in_package(&kernel, &contents.package)?;
+            (kernel, kind, contents.package)
+        }
         (None, None) => return Err(no_kernel(own, &abouts)),
     };
     Ok(Parts {
@@ -201,6 +205,17 @@ fn gather(own: &Own, dir: &Path) -> Result<Parts, NotBootable> {
         config: own.config.clone().or(contents.config),
         elsewhere: elsewhere.collect(),
     })
+}
+
+/// What the kernel of a package is.
+fn kind_in_package(kernel: &Path, package: &Path) -> Result<ImageKind, NotBootable> {
+    let refused = |why| NotBootable::NoKernel { path: package.into(), why };
+    match image::identify(kernel).map_err(refused)? {
+        FileKind::Image(kind @ (ImageKind::BzImage | ImageKind::Arm64 | ImageKind::S390x)) => {
+            Ok(kind)
+        }
+        FileKind::Image(_) | FileKind::Package(_) => Err(refused(NoKernel::SomethingElse)),
+    }
 }
 
 /// The release of the only kernel in packages.
@@ -236,23 +251,30 @@ fn no_kernel(own: &Own, abouts: &[About]) -> NotBootable {
 /// Puts into `dir` what a boot needs, and says where everything is.
 fn build(name: &str, parts: Parts, dir: &Path) -> Result<Bootable, NotBootable> {
     let refused = |why| NotBootable::NoKernel { path: parts.named.clone(), why };
+    let architecture = parts.kind.architecture();
     let (image, release) = match parts.kind {
         ImageKind::Vmlinux => (Image::Pvh(parts.image), None),
         ImageKind::Uml => (Image::Uml(parts.image), None),
-        ImageKind::BzImage => {
+        kind @ (ImageKind::BzImage | ImageKind::Arm64 | ImageKind::S390x) => {
             let file = File::open(&parts.image);
             let bytes = file.and_then(|file| bounded::read(file, Content::BzImage));
             let bytes = bytes.map_err(|e| refused(e.into()))?;
             let inside = image::open(&bytes).map_err(refused)?;
-            let image = match inside.vmlinux {
-                Some(vmlinux) => Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?),
-                None => Image::BzImage(write(&dir.join("bzImage"), &bytes)?),
+            let image = match (kind, inside.kernel) {
+                (ImageKind::BzImage, Some(vmlinux)) => {
+                    Image::Pvh(write(&dir.join("vmlinux"), &vmlinux)?)
+                }
+                (ImageKind::BzImage, None) => Image::BzImage(write(&dir.join("bzImage"), &bytes)?),
+                (_, kernel) => {
+                    let kernel = kernel.as_deref().unwrap_or(&bytes);
+                    Image::Plain(write(&dir.join("Image"), kernel)?)
+                }
             };
-            (image, Some(inside.release))
+            (image, inside.release)
         }
     };
     let found = &parts.modules;
-    let loaded = modules::load(found, &WANTED, release.as_deref())?;
+    let loaded = modules::load(found, &WANTED, release.as_deref(), architecture)?;
     make_dir(&dir.join("modules"))?;
     let mut modules = Vec::new();
     for module in loaded {
@@ -274,7 +296,18 @@ fn build(name: &str, parts: Parts, dir: &Path) -> Result<Bootable, NotBootable> 
         .partition(|wanted| found.built_in.contains(wanted));
     let elsewhere = parts.elsewhere;
     let (name, kept_in) = (name.into(), dir.into());
-    Ok(Bootable { name, release, image, modules, built_in, absent, elsewhere, config, kept_in })
+    Ok(Bootable {
+        name,
+        release,
+        architecture,
+        image,
+        modules,
+        built_in,
+        absent,
+        elsewhere,
+        config,
+        kept_in,
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, CacheError> {

@@ -9,7 +9,7 @@ use crate::boot::manifest::Manifest;
 use crate::boot::own_kernels;
 use crate::boot::prepare;
 use crate::fetch::cache::{At, Cache, CacheError, KVM, remove};
-use crate::fetch::kernels::{self, Kernel};
+use crate::fetch::kernels;
 use crate::fetch::packages;
 
 /// What was removed.
@@ -41,9 +41,8 @@ pub fn prune(cache: &Cache, all: bool) -> Result<Freed, CacheError> {
         };
         let ready = prepare::place(kernel, cache);
         for path in entries(&cache.ready())? {
-            let name = file_name(&path);
-            let of_this = name.trim_start_matches('.').starts_with(&format!("{}-", kernel.name));
-            if of_this && is_prepared(&path) && (all || path != ready) {
+            let of_this = prepared_name(&path).is_some_and(|name| name == kernel.name);
+            if of_this && (all || path != ready) {
                 freed.remove_unused(&path)?;
             }
         }
@@ -84,12 +83,12 @@ fn prune_packages(cache: &Cache, freed: &mut Freed) -> Result<(), CacheError> {
 /// Prepared kernels that the table does not name: the user's own, and those of old tables.
 fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
     for path in entries(&cache.ready())? {
-        let name = file_name(&path);
-        let name = name.trim_start_matches('.').trim_end_matches(".part");
-        let of_table = |kernel: &Kernel| name.starts_with(&format!("{}-", kernel.name));
-        if !is_prepared(&path) || kernels::table().iter().any(of_table) {
+        let Some(prepared) = prepared_name(&path) else { continue };
+        if kernels::table().iter().any(|kernel| kernel.name == prepared) {
             continue;
         }
+        let name = file_name(&path);
+        let name = name.trim_start_matches('.').trim_end_matches(".part");
         let Some(lock) = cache.try_lock(name)? else {
             freed.busy += 1;
             continue;
@@ -106,15 +105,15 @@ fn prune_ready(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheE
 /// apt's lists of suites that the table does not name.
 fn prune_apt(cache: &Cache, all: bool, freed: &mut Freed) -> Result<(), CacheError> {
     for path in entries(&cache.apt_suites())? {
-        let suite = file_name(&path);
+        let name = file_name(&path);
         // As apt is configured.
         if !path.join("lists").is_dir() {
             continue;
         }
-        if !all && kernels::table().iter().any(|kernel| kernel.suite == suite) {
+        if !all && kernels::table().iter().any(|kernel| kernel.index().name() == name) {
             continue;
         }
-        match cache.try_lock(&format!("apt-{suite}"))? {
+        match cache.try_lock(&format!("apt-{name}"))? {
             Some(lock) => {
                 freed.remove(&path)?;
                 lock.discard();
@@ -157,16 +156,17 @@ fn is_package(path: &Path) -> bool {
     name.starts_with("linux-") && name.split('_').count() == 3 && path.is_file()
 }
 
-/// Whether this is a directory of a prepared kernel, or was to become one, by its name:
-/// `NAME-KEY`, or `.NAME-KEY.part`.
-fn is_prepared(path: &Path) -> bool {
+/// The name of the kernel that was prepared in this directory, or was to be; nothing if it is
+/// another one, by its own name: `NAME-KEY`, or `.NAME-KEY.part`.
+fn prepared_name(path: &Path) -> Option<String> {
     let name = file_name(path);
     let name = match name.strip_prefix('.') {
         Some(name) => name.strip_suffix(".part").unwrap_or_default(),
         None => &name,
     };
     let is_key = |key: &str| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-    name.rsplit_once('-').is_some_and(|(_, key)| is_key(key)) && path.is_dir()
+    let (name, key) = name.rsplit_once('-')?;
+    (is_key(key) && path.is_dir()).then(|| name.to_owned())
 }
 
 impl Freed {

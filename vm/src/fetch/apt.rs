@@ -12,13 +12,13 @@ use harness::process::thread::spawn_scoped;
 use crate::fetch::apt_output::{Problem, message, problem};
 use crate::fetch::cache::{At, Cache, CacheError, Lock, Progress, Watch, make_dir};
 use crate::fetch::cannot_fetch::CannotFetch;
-use crate::fetch::kernels::Package;
+use crate::fetch::kernels::{Package, PackageIndex};
 use crate::fetch::sources::{self, Source};
 
 /// How often the size of a download is reported.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// apt for one suite. Others wait while it lives.
+/// apt for one suite and architecture. Others wait while it lives.
 #[derive(Debug)]
 pub struct Apt {
     suite: String,
@@ -30,18 +30,23 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Sets apt up for a Debian suite.
+    /// Sets apt up for a Debian suite and an architecture.
     ///
     /// # Errors
     /// There is no apt, or none that knows a Debian archive.
-    pub fn for_suite(suite: &str, cache: &Cache, watch: Watch<'_>) -> Result<Self, CannotFetch> {
+    pub fn for_index(
+        index: PackageIndex<'_>,
+        cache: &Cache,
+        watch: Watch<'_>,
+    ) -> Result<Self, CannotFetch> {
         let machine = Machine::ask()?;
-        let source = sources::for_suite(suite, &machine.sources()?);
+        let source = sources::for_suite(index.suite, &machine.sources()?);
         let source = source.ok_or(CannotFetch::NoArchive)?;
-        let lock = cache.lock(&format!("apt-{suite}"), watch)?;
-        let dir = cache.apt(suite);
-        let config = configure(&dir, suite, &source)?;
-        Ok(Self { suite: suite.into(), config, helper: machine.helper, refreshed: false, lock })
+        let name = index.name();
+        let lock = cache.lock(&format!("apt-{name}"), watch)?;
+        let config = configure(&cache.apt(&name), index, &source)?;
+        let suite = index.suite.into();
+        Ok(Self { suite, config, helper: machine.helper, refreshed: false, lock })
     }
 
     /// Fetches a package to `to`, or what is missing of it there. What comes is not held
@@ -213,8 +218,9 @@ impl Machine {
     }
 }
 
-/// Writes apt's configuration for a suite, and makes the directories that it names.
-fn configure(dir: &Path, suite: &str, source: &Source) -> Result<PathBuf, CacheError> {
+/// Writes apt's configuration for a suite and an architecture, and makes the directories that it
+/// names.
+fn configure(dir: &Path, index: PackageIndex<'_>, source: &Source) -> Result<PathBuf, CacheError> {
     for name in ["lists/partial", "archives/partial"] {
         make_dir(&dir.join(name))?;
     }
@@ -223,8 +229,8 @@ fn configure(dir: &Path, suite: &str, source: &Source) -> Result<PathBuf, CacheE
         fs::write(&path, text).at("write", &path).map(|()| path)
     };
     write("status", "")?;
-    write("suite.sources", &source.stanza(suite))?;
-    let dir = dir.display();
+    write("suite.sources", &source.stanza(index))?;
+    let (dir, architecture) = (dir.display(), index.architecture.of_debian());
     write(
         "apt.conf",
         &format!(
@@ -237,9 +243,9 @@ Dir::Etc::SourceList "{dir}/suite.sources";
 Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
-APT::Architecture "amd64";
+APT::Architecture "{architecture}";
 #clear APT::Architectures;
-APT::Architectures {{ "amd64"; }};
+APT::Architectures {{ "{architecture}"; }};
 APT::Sandbox::User "root";
 APT::Get::AllowUnauthenticated "false";
 Acquire::AllowInsecureRepositories "false";

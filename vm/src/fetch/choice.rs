@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::architecture::Architecture;
 use crate::fetch::kernels::{self, Kernel};
 
 /// A kernel that was named.
@@ -29,6 +30,9 @@ pub enum Choice {
 /// What is named as the installed kernel, with `:RELEASE` after it or without.
 const INSTALLED: &str = "installed";
 
+/// Stands between a kernel's version and its architecture.
+const OF_ARCHITECTURE: char = ':';
+
 /// Stands between files that are one kernel. It is in the names of many packages as well.
 const AND: char = '+';
 
@@ -40,6 +44,14 @@ impl Choice {
             Self::Own { text, .. } => text.clone(),
             Self::Installed { release: None } => INSTALLED.into(),
             Self::Installed { release: Some(release) } => format!("{INSTALLED}:{release}"),
+        }
+    }
+
+    /// The architecture of a kernel of the table; that of others is seen when they are prepared.
+    pub fn architecture(&self) -> Option<Architecture> {
+        match self {
+            Self::Listed(kernel) => Some(kernel.architecture),
+            Self::Own { .. } | Self::Installed { .. } => None,
         }
     }
 
@@ -58,27 +70,43 @@ impl Choice {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no kernel `{text}`: neither a file nor one of {}",
-    kernels::table().iter().map(|kernel| &*kernel.name).collect::<Vec<_>>().join(", ")
+    of(*.architecture).map(|kernel| &*kernel.name).collect::<Vec<_>>().join(", ")
 )]
 pub struct NoSuchKernel {
     /// What the user wrote.
     pub text: String,
+    /// Of which architecture it was looked for.
+    pub architecture: Architecture,
 }
 
-/// Every listed kernel, in the order of the table.
-pub fn all() -> Vec<Choice> {
-    kernels::table().iter().map(Choice::Listed).collect()
+/// The listed kernels of an architecture, in the order of the table.
+pub fn of(architecture: Architecture) -> impl Iterator<Item = &'static Kernel> {
+    kernels::table().iter().filter(move |kernel| kernel.architecture == architecture)
+}
+
+/// As [`of`].
+pub fn all(architecture: Architecture) -> Vec<Choice> {
+    of(architecture).map(Choice::Listed).collect()
 }
 
 /// The kernels that `text` names: listed ones by a prefix of whole numbers (`6.1` is
 /// every 6.1.x and never 6.12), or else one by the paths of its files, with `+` between them;
-/// `installed` is the one that runs. `modules` goes with paths; the others have their own.
+/// `installed` is the one that runs. `modules` goes with paths; the others have their own. Listed
+/// ones are of this architecture, unless `text` names another one after its colon.
 ///
 /// # Errors
 /// It names none.
-pub fn choose(text: &str, modules: Option<&Path>) -> Result<Vec<Choice>, NoSuchKernel> {
-    let listed: Vec<_> =
-        kernels::table().iter().filter(|kernel| names(text, &kernel.name)).collect();
+pub fn choose(
+    text: &str,
+    modules: Option<&Path>,
+    architecture: Architecture,
+) -> Result<Vec<Choice>, NoSuchKernel> {
+    let is_meant =
+        |kernel: &Kernel| text.contains(OF_ARCHITECTURE) || kernel.architecture == architecture;
+    let listed: Vec<_> = kernels::table()
+        .iter()
+        .filter(|kernel| is_meant(kernel) && names(text, &kernel.name))
+        .collect();
     if !listed.is_empty() {
         return Ok(listed.into_iter().map(Choice::Listed).collect());
     }
@@ -96,7 +124,7 @@ pub fn choose(text: &str, modules: Option<&Path>) -> Result<Vec<Choice>, NoSuchK
         let modules = modules.unwrap_or_default();
         return Ok(vec![Choice::Own { text: text.into(), files, modules }]);
     }
-    Err(NoSuchKernel { text: text.into() })
+    Err(NoSuchKernel { text: text.into(), architecture })
 }
 
 /// The paths in `A+B`. A `+` stands between two only if what is before it is there: the names
@@ -129,7 +157,8 @@ pub fn newest(choices: &[Choice]) -> Option<&Choice> {
 
 fn names(text: &str, name: &str) -> bool {
     let rest = name.strip_prefix(text);
-    !text.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '-', OF_ARCHITECTURE]);
+    !text.is_empty() && rest.is_some_and(ends)
 }
 
 #[cfg(test)]
@@ -137,8 +166,10 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn chosen(text: &str) -> Vec<String> {
-        choose(text, None).expect("listed").iter().map(Choice::name).collect()
+    const HERE: Architecture = Architecture::X86_64;
+
+    fn chosen(text: &str, architecture: Architecture) -> Vec<String> {
+        choose(text, None, architecture).expect("listed").iter().map(Choice::name).collect()
     }
 
     #[rstest]
@@ -150,16 +181,37 @@ mod tests {
     #[case("6.1.174-", false, "6.1.174-1")]
     #[case("6.", false, "6.1.174-1")]
     #[case("", false, "6.1.174-1")]
+    #[case("6.1.174-1", true, "6.1.174-1:arm64")]
+    #[case("6.1.174-1:arm64", true, "6.1.174-1:arm64")]
+    #[case("6.1.174-1:arm64", true, "6.1.174-1:arm64-16k")]
+    #[case("6.1.174-1:arm", false, "6.1.174-1:arm64")]
+    #[case("6.1.174-1:arm64", false, "6.1.174-1")]
     fn whole_numbers_select(#[case] text: &str, #[case] selects: bool, #[case] name: &str) {
         assert_eq!(names(text, name), selects);
     }
 
     #[test]
     fn a_line_selects_its_kernels_in_order() {
-        let chosen = chosen("6.1");
+        let chosen = chosen("6.1", HERE);
         assert!(chosen.len() >= 3, "{chosen:?}");
         assert_eq!(chosen[0], "6.1.174-1");
         assert!(chosen.iter().all(|name| name.starts_with("6.1.")), "{chosen:?}");
+    }
+
+    #[test]
+    fn an_architecture_has_kernels_of_its_own() {
+        for architecture in Architecture::ALL {
+            let all = all(architecture);
+            let newest = all.last().expect("kernels").name();
+            let named = chosen(&newest, HERE);
+            assert_eq!(named.first(), Some(&newest), "named with its architecture");
+            let version = newest.split(OF_ARCHITECTURE).next().expect("a version");
+            assert!(chosen(version, architecture).contains(&newest));
+            let of_others = of(architecture).filter(|kernel| kernel.architecture != architecture);
+            assert_eq!(of_others.count(), 0);
+        }
+        assert!(chosen("6.12", HERE).iter().all(|name| !name.contains(OF_ARCHITECTURE)));
+        assert!(chosen("6.12", Architecture::Arm64).iter().all(|name| name.contains(":arm64")));
     }
 
     #[test]
@@ -168,7 +220,7 @@ mod tests {
         let files = vec![PathBuf::from(&text)];
         let modules = vec![PathBuf::from("lib")];
         assert_eq!(
-            choose(&text, Some(Path::new("lib"))),
+            choose(&text, Some(Path::new("lib")), HERE),
             Ok(vec![Choice::Own { text, files, modules }])
         );
     }
@@ -182,7 +234,7 @@ mod tests {
         #[case] text: &str,
         #[case] release: Option<Option<&str>>,
     ) {
-        let chosen = choose(text, None).ok();
+        let chosen = choose(text, None, HERE).ok();
         let expected =
             release.map(|release| vec![Choice::Installed { release: release.map(str::to_owned) }]);
         assert_eq!(chosen, expected);
@@ -209,18 +261,18 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
-        let error = choose("6.13", None).expect_err("6.13 is not listed").to_string();
+        let error = choose("6.13", None, HERE).expect_err("6.13 is not listed").to_string();
         assert!(error.starts_with("no kernel `6.13`: neither a file nor one of 5.10."), "{error}");
         assert!(error.contains(", 6.1.176-1, "), "{error}");
     }
 
     #[test]
     fn the_newest_is_by_number() {
-        let mut choices = all();
+        let mut choices = all(HERE);
         choices.reverse();
         let files = vec!["bzImage".into()];
         choices.push(Choice::Own { text: "bzImage".into(), files, modules: vec![] });
-        assert_eq!(newest(&choices), all().last());
+        assert_eq!(newest(&choices), all(HERE).last());
         assert_eq!(newest(&choices[choices.len() - 1..]), choices.last());
         assert_eq!(newest(&[]), None);
     }

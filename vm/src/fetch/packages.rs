@@ -28,7 +28,7 @@ pub fn fetch(
             remove(&deb)?;
             let apt = match &mut apt {
                 Some(apt) => apt,
-                none => none.insert(Apt::for_suite(&kernel.suite, cache, watch)?),
+                none => none.insert(Apt::for_index(kernel.index(), cache, watch)?),
             };
             download(package, &deb, apt, watch)?;
         }

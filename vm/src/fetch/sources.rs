@@ -1,5 +1,7 @@
 //! The machine's own sources of packages, and what they say about where Debian's are.
 
+use crate::fetch::kernels::PackageIndex;
+
 /// The branches of Debian that a source may name, without what follows a `-`.
 const BRANCHES: [&str; 14] = [
     "buster",
@@ -41,12 +43,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// As apt reads it, with another suite.
-    pub fn stanza(&self, suite: &str) -> String {
+    /// As apt reads it, with another suite, and for one architecture.
+    pub fn stanza(&self, index: PackageIndex<'_>) -> String {
         let Self { uri, signed_by, check_valid_until, .. } = self;
+        let (suite, architecture) = (index.suite, index.architecture.of_debian());
         let mut stanza = format!(
             "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\n\
-             Architectures: amd64\nTargets: Packages\n"
+             Architectures: {architecture}\nTargets: Packages\n"
         );
         let keyring = KEYRINGS.into_iter().find(|path| std::path::Path::new(path).exists());
         if let Some(keys) = signed_by.as_deref().or(keyring) {
@@ -182,6 +185,7 @@ fn stanza(fields: &[(String, String)]) -> Vec<Source> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Architecture;
     use rstest::rstest;
 
     const CONTAINER: &str = "\
@@ -246,16 +250,17 @@ deb cdrom:[Debian]/ bookworm main
     fn options_and_keys_are_kept() {
         let line = "deb [ check-valid-until=no signed-by=/a.gpg,/debian-archive.gpg ] \
                     http://mirror.example/debian sid main # mine";
-        let stanza = one_line(line)[0].stanza("trixie-backports");
+        let index = |suite, architecture| PackageIndex { suite, architecture };
+        let stanza = one_line(line)[0].stanza(index("trixie-backports", Architecture::Arm64));
         assert_eq!(
             stanza,
             "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie-backports\n\
-             Components: main\nArchitectures: amd64\nTargets: Packages\n\
+             Components: main\nArchitectures: arm64\nTargets: Packages\n\
              Signed-By: /a.gpg /debian-archive.gpg\nCheck-Valid-Until: no\n"
         );
         let keys = "Types: deb deb-src\nURIs: http://mirror.example/debian\nSuites: sid\n\
                     Components: main\nSigned-By:\n -----BEGIN\n .\n abcd\n -----END\nEnabled: yes\n";
-        let stanza = deb822(keys)[0].stanza("sid");
+        let stanza = deb822(keys)[0].stanza(index("sid", Architecture::X86_64));
         assert!(stanza.ends_with("Signed-By:\n -----BEGIN\n .\n abcd\n -----END\n"), "{stanza}");
     }
 

@@ -9,23 +9,25 @@ use harness::wait;
 
 use crate::boot::bootable::Bootable;
 use crate::fetch::cache::{Cache, KVM};
+use crate::machine::guest_program::GuestProgram;
 use crate::machine::host::{Host, Shared};
 use crate::machine::qemu::{Accel, Clock, Hardware};
 
 /// KVM boots a kernel within a second. Where it is there and runs nothing, this is lost.
 const TRIAL: Duration = Duration::from_secs(5);
 
-/// The best accelerator that works: KVM if a trial boot of `kernel` succeeds with it.
+/// The best accelerator that works: KVM if a trial boot of `kernel`, which is for this machine,
+/// succeeds with it.
 ///
 /// A `/dev/kvm` that opens proves nothing, since some never run a guest. The trial's
 /// result is kept until this machine is started again.
-pub fn best(kernel: &Bootable, memory: u32, cache: &Cache) -> Accel {
+pub fn best(kernel: &Bootable, program: &GuestProgram, memory: u32, cache: &Cache) -> Accel {
     if !opens() {
         return Accel::Tcg;
     }
     let runs = tried(cache).unwrap_or_else(|| {
         let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
-        let runs = Host::prepare(kernel.clone(), hardware, &Shared::default())
+        let runs = Host::prepare(kernel.clone(), hardware, program, &Shared::default())
             .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
         keep(cache, runs);
         runs

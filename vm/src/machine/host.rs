@@ -1,6 +1,6 @@
 //! Where a kernel's machines are made: once prepared, started as often as needed.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use harness::guest::tag;
 use harness::wait;
 
+use crate::architecture::Architecture;
 use crate::boot::bootable::{Bootable, Image};
 use crate::boot::initramfs::Initramfs;
 use crate::machine::console::{self, KernelReport};
 use crate::machine::end::EarlyEnd;
+use crate::machine::guest_program::{GuestProgram, OtherArchitecture};
 use crate::machine::monitor::Monitor;
-use crate::machine::qemu::{self, Accel, Clock, Hardware, INITRAMFS};
+use crate::machine::qemu::{self, Accel, Clock, EmulatorFault, Hardware, INITRAMFS};
 use crate::machine::running::{CONSOLE, Machine, NotStarted};
 use crate::machine::scratch::Scratch;
 use crate::machine::uml::{Uml, Unfit};
@@ -51,6 +53,24 @@ pub enum NotUp {
     /// It could not be started.
     #[error(transparent)]
     NotStarted(#[from] NotStarted),
+    /// There is no sockmig for it.
+    #[error(transparent)]
+    OtherArchitecture(#[from] OtherArchitecture),
+    /// The processor cannot run it.
+    #[error("KVM runs no kernel for {kernel} on {}; say --accel tcg", std::env::consts::ARCH)]
+    NotForKvm {
+        /// The kernel's architecture.
+        kernel: Architecture,
+    },
+    /// The emulator does something wrong that cannot be avoided.
+    #[error(
+        "the emulator computes VCKSM wrongly, even without vector instructions; take another \
+         version of {program}"
+    )]
+    FaultyEmulator {
+        /// The emulator.
+        program: &'static str,
+    },
     /// It is a User-Mode Linux binary that is no use.
     #[error(transparent)]
     Unfit(#[from] Unfit),
@@ -118,26 +138,46 @@ pub struct Host {
     /// What is run in place of QEMU, if the kernel is a process itself.
     uml: Option<Uml>,
     directory: Scratch,
+    /// What the emulator does wrong, and its machines do without since that was seen.
+    avoided: Cell<Option<EmulatorFault>>,
     /// What a saved machine said when it was up.
     saved: OnceCell<Up>,
 }
 
+/// How a start went that was in time.
+enum Started {
+    Up(Machine, Up),
+    /// The guest has found that the emulator does something wrong.
+    OnFaultyEmulator(EmulatorFault),
+}
+
 impl Host {
-    /// Writes the initial RAM file system, with what is `shared`.
+    /// Writes the initial RAM file system: `program` is its sockmig, and it has what is `shared`.
     ///
     /// # Errors
-    /// [`NotUp::NoRoom`]; [`NotUp::LittleMemory`]; [`NotUp::Unfit`].
-    pub fn prepare(bootable: Bootable, hardware: Hardware, shared: &Shared) -> Result<Self, NotUp> {
+    /// [`NotUp::OtherArchitecture`]; [`NotUp::NotForKvm`]; [`NotUp::NoRoom`];
+    /// [`NotUp::LittleMemory`]; [`NotUp::Unfit`].
+    pub fn prepare(
+        bootable: Bootable,
+        hardware: Hardware,
+        program: &GuestProgram,
+        shared: &Shared,
+    ) -> Result<Self, NotUp> {
+        let kernel = bootable.architecture;
+        let program = program.file_for(kernel)?;
+        if hardware.accel == Accel::Kvm && Architecture::of_this_program() != Some(kernel) {
+            return Err(NotUp::NotForKvm { kernel });
+        }
         let temporary = std::env::temp_dir();
         let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
         let directory = Scratch::make(&temporary).map_err(no_room)?;
         // Such a kernel says itself what it was built with.
         let told = match &bootable.image {
             Image::Uml(binary) => Some(Uml::configuration(binary)?.into_bytes()),
-            Image::Pvh(_) | Image::BzImage(_) => None,
+            Image::Pvh(_) | Image::BzImage(_) | Image::Plain(_) => None,
         };
         let write = || {
-            let mut archive = Initramfs::create(&directory.path().join(INITRAMFS))?;
+            let mut archive = Initramfs::create(&directory.path().join(INITRAMFS), program)?;
             archive.modules(&bootable.modules)?;
             archive.not_given(&bootable.not_given())?;
             let known = bootable.config.as_ref().map(std::fs::read).transpose()?;
@@ -162,9 +202,10 @@ impl Host {
         let hardware = Hardware { memory, ..hardware };
         let uml = match &bootable.image {
             Image::Uml(binary) => Some(Uml::examine(binary, memory)?),
-            Image::Pvh(_) | Image::BzImage(_) => None,
+            Image::Pvh(_) | Image::BzImage(_) | Image::Plain(_) => None,
         };
-        Ok(Self { bootable, hardware, uml, directory, saved: OnceCell::new() })
+        let (avoided, saved) = (Cell::default(), OnceCell::new());
+        Ok(Self { bootable, hardware, uml, directory, avoided, saved })
     }
 
     /// Where the machines' files are.
@@ -174,10 +215,13 @@ impl Host {
 
     /// What executes the guest, for people.
     pub fn engine(&self) -> &'static str {
-        match (&self.uml, self.hardware.accel) {
-            (Some(_), _) => "User-Mode Linux",
-            (None, Accel::Tcg) => "QEMU, TCG",
-            (None, Accel::Kvm) => "QEMU, KVM",
+        match (&self.uml, self.hardware.accel, self.avoided.get()) {
+            (Some(_), ..) => "User-Mode Linux",
+            (None, Accel::Tcg, None) => "QEMU, TCG",
+            (None, Accel::Tcg, Some(EmulatorFault::VectorChecksum)) => {
+                "QEMU, TCG without vector instructions (it computes VCKSM wrongly)"
+            }
+            (None, Accel::Kvm, _) => "QEMU, KVM",
         }
     }
 
@@ -203,7 +247,29 @@ impl Host {
     /// # Errors
     /// [`NotUp`].
     pub fn boot_within(&self, deadline: Duration) -> Result<(Machine, Up), NotUp> {
-        self.start(self.command()?, deadline)
+        self.bring_up(deadline, |_| {})
+    }
+
+    /// Starts a machine whose command `complete` has completed; once more if the emulator does
+    /// something wrong that the machine can do without.
+    fn bring_up(
+        &self,
+        deadline: Duration,
+        complete: impl Fn(&mut Command),
+    ) -> Result<(Machine, Up), NotUp> {
+        loop {
+            let mut command = self.command()?;
+            complete(&mut command);
+            match self.start(command, deadline)? {
+                Started::Up(machine, up) => return Ok((machine, up)),
+                Started::OnFaultyEmulator(fault) if self.avoided.replace(Some(fault)).is_none() => {
+                }
+                Started::OnFaultyEmulator(_) => {
+                    let program = qemu::program(self.bootable.architecture);
+                    return Err(NotUp::FaultyEmulator { program });
+                }
+            }
+        }
     }
 
     /// A machine that was up before: the first one is booted and saved, and every later
@@ -225,15 +291,14 @@ impl Host {
         // The devices must be those of the machine that was saved.
         qemu::with_monitor(&mut command);
         command.args(["-incoming", &format!("exec:cat {STATE}")]);
-        let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
+        let mut machine = self.start_process(command)?;
         machine.set_ready();
         Ok((machine, Up { took: up.took + started.elapsed(), missing: up.missing }))
     }
 
     fn save(&self) -> Result<Up, NotUp> {
-        let mut command = self.command()?;
-        qemu::with_monitor(&mut command);
-        let (machine, up) = self.start(command, boot_deadline(self.hardware.accel))?;
+        let (machine, up) =
+            self.bring_up(boot_deadline(self.hardware.accel), qemu::with_monitor)?;
         let not_saved = |source| NotUp::NotSaved { source };
         let monitor = self.directory.path().join(qemu::MONITOR);
         Monitor::connect(&monitor).and_then(|mut m| m.save(STATE)).map_err(not_saved)?;
@@ -248,16 +313,21 @@ impl Host {
 
     fn command(&self) -> Result<Command, NotUp> {
         match &self.uml {
-            None => Ok(qemu::command(&self.bootable.image, self.hardware)),
+            None => Ok(qemu::command(&self.bootable, self.hardware, self.avoided.get())),
             Some(uml) => uml.command(self.directory(), self.hardware.clock).map_err(|source| {
                 NotUp::NoRoom { directory: self.directory().display().to_string(), source }
             }),
         }
     }
 
-    fn start(&self, command: Command, deadline: Duration) -> Result<(Machine, Up), NotUp> {
+    fn start_process(&self, command: Command) -> Result<Machine, NotStarted> {
+        let package = qemu::package(self.bootable.architecture);
+        Machine::start(command, package, self.directory.path())
+    }
+
+    fn start(&self, command: Command, deadline: Duration) -> Result<Started, NotUp> {
         let started = Instant::now();
-        let mut machine = Machine::start(command, qemu::PACKAGE, self.directory.path())?;
+        let mut machine = self.start_process(command)?;
         let mut missing = Vec::new();
         loop {
             let left = deadline.saturating_sub(started.elapsed());
@@ -265,13 +335,18 @@ impl Host {
             match frame.tag {
                 tag::READY => break,
                 tag::MISSING => missing.push(String::from_utf8_lossy(&frame.payload).into_owned()),
+                tag::EMULATOR_FAULT => {
+                    if let Some(fault) = EmulatorFault::named(&frame.payload) {
+                        return Ok(Started::OnFaultyEmulator(fault));
+                    }
+                }
                 _ => {}
             }
         }
         machine.set_ready();
         match KernelReport::of(&self.console()).not_unpacked {
             Some(line) => Err(NotUp::NotUnpacked { line }),
-            None => Ok((machine, Up { took: started.elapsed(), missing })),
+            None => Ok(Started::Up(machine, Up { took: started.elapsed(), missing })),
         }
     }
 }

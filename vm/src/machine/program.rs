@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use object::LittleEndian as LE;
-use object::elf::{EM_X86_64, FileHeader64, PT_INTERP};
+use object::Endianness;
+use object::elf::{FileHeader64, PT_INTERP};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader};
+
+use crate::architecture::Architecture;
 
 /// A file cannot be run in a guest.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +18,10 @@ pub enum NoProgram {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is something else.
-    #[error("is not a program for x86_64; a guest has no interpreter for anything else")]
+    #[error(
+        "is not a program for {}; a guest has no interpreter for anything else",
+        Architecture::ALL.map(Architecture::name).join(" or ")
+    )]
     SomethingElse,
     /// Its libraries would be missing.
     #[error(
@@ -38,25 +43,25 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Whether a guest can run this file all by itself.
+/// Which guests can run this file all by itself.
 ///
 /// # Errors
 /// [`NoProgram`].
-pub fn check(path: &Path) -> Result<(), NoProgram> {
+pub fn architecture_of(path: &Path) -> Result<Architecture, NoProgram> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(NoProgram::SomethingElse);
     }
     let data = &ReadCache::new(file);
     let something_else = |_| NoProgram::SomethingElse;
-    let header = FileHeader64::<LE>::parse(data).map_err(something_else)?;
-    if header.e_machine(LE) != EM_X86_64 {
-        return Err(NoProgram::SomethingElse);
-    }
-    let segments = header.program_headers(LE, data).map_err(something_else)?;
-    match segments.iter().any(|segment| segment.p_type(LE) == PT_INTERP) {
+    let header = FileHeader64::<Endianness>::parse(data).map_err(something_else)?;
+    let order = header.endian().map_err(something_else)?;
+    let architecture = Architecture::of_elf(header.e_machine(order));
+    let architecture = architecture.map_err(|_| NoProgram::SomethingElse)?;
+    let segments = header.program_headers(order, data).map_err(something_else)?;
+    match segments.iter().any(|segment| segment.p_type(order) == PT_INTERP) {
         true => Err(NoProgram::Dynamic),
-        false => Ok(()),
+        false => Ok(architecture),
     }
 }
 
@@ -66,8 +71,10 @@ mod tests {
 
     #[test]
     fn what_needs_more_than_itself_is_refused() {
-        let why = |path: &str| check(Path::new(path)).expect_err("no program").to_string();
-        assert!(check(&std::env::current_exe().expect("this program")).is_ok());
+        let why =
+            |path: &str| architecture_of(Path::new(path)).expect_err("no program").to_string();
+        let this = architecture_of(&std::env::current_exe().expect("this program"));
+        assert_eq!(this.ok(), Architecture::of_this_program());
         assert!(why("/").starts_with("is not a program"));
         assert!(why("/proc/self/status").starts_with("is not a program"));
         assert!(why("/no/such/program").starts_with("cannot be read: No such file"));

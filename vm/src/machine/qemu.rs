@@ -5,18 +5,33 @@
 //! corrupt kernels while they patch themselves), and TCG is asked for outright (a
 //! `/dev/kvm` that opens and never runs a guest does not fall back).
 
-use std::path::Path;
 use std::process::Command;
 
+use harness::guest::emulator::VECTOR_CHECKSUM;
 use harness::guest::{GUEST_ARGUMENT, VIRTIO_PORT};
 
-use crate::boot::bootable::Image;
+use crate::architecture::Architecture;
+use crate::boot::bootable::Bootable;
 use crate::machine::running::CONSOLE;
 
-/// The program.
-pub const PROGRAM: &str = "qemu-system-x86_64";
-/// The package that has it, in Debian and Ubuntu.
-pub const PACKAGE: &str = "qemu-system-x86";
+/// The program for an architecture.
+pub fn program(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "qemu-system-x86_64",
+        Architecture::Arm64 => "qemu-system-aarch64",
+        Architecture::S390x => "qemu-system-s390x",
+    }
+}
+
+/// The package that has it, in Debian and Ubuntu; newer releases have one for s390x alone.
+pub fn package(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "qemu-system-x86",
+        Architecture::Arm64 => "qemu-system-arm",
+        Architecture::S390x => "qemu-system-misc, or qemu-system-s390x",
+    }
+}
+
 /// The initial RAM file system, in a machine's directory.
 pub const INITRAMFS: &str = "initramfs";
 /// The socket of QEMU's monitor, in a machine's directory.
@@ -65,6 +80,21 @@ impl Clock {
     }
 }
 
+/// What an emulator does otherwise than the processor that it emulates, as a guest has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmulatorFault {
+    /// s390x: the vector instruction for checksums, by which the kernel takes good segments for
+    /// damaged ones. QEMU 7.2 has it.
+    VectorChecksum,
+}
+
+impl EmulatorFault {
+    /// The fault that a guest reports by this name.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        (name == VECTOR_CHECKSUM.as_bytes()).then_some(Self::VectorChecksum)
+    }
+}
+
 /// How a machine is built.
 #[derive(Debug, Clone, Copy)]
 pub struct Hardware {
@@ -76,23 +106,70 @@ pub struct Hardware {
     pub memory: u32,
 }
 
-/// The command that boots `image` with the initial RAM file system in its directory.
-pub fn command(image: &Image, hardware: Hardware) -> Command {
-    let mut qemu = Command::new(PROGRAM);
+/// What QEMU calls the parts of an architecture's machine, and its kernel their drivers.
+struct Parts {
+    machine: &'static str,
+    /// Of the emulated processor.
+    cpu: &'static str,
+    /// The device of the serial line, in the kernel.
+    console: &'static str,
+    virtio_serial: &'static str,
+    /// What its kernels are told besides.
+    arguments: &'static str,
+}
+
+fn parts(architecture: Architecture, avoided: Option<EmulatorFault>) -> Parts {
+    match architecture {
+        Architecture::X86_64 => Parts {
+            machine: "q35",
+            cpu: "max,la57=off",
+            console: "ttyS0",
+            virtio_serial: "virtio-serial-pci",
+            arguments: "no_timer_check ",
+        },
+        Architecture::Arm64 => Parts {
+            machine: "virt",
+            // Pointers are signed in a way that costs an emulator little: half of the time.
+            cpu: "max,pauth-impdef=on",
+            console: "ttyAMA0",
+            virtio_serial: "virtio-serial-pci",
+            arguments: "",
+        },
+        Architecture::S390x => Parts {
+            machine: "s390-ccw-virtio",
+            cpu: match avoided {
+                None => "max",
+                Some(EmulatorFault::VectorChecksum) => "max,vx=off,vxeh=off",
+            },
+            console: "ttysclp0",
+            virtio_serial: "virtio-serial-ccw",
+            arguments: "",
+        },
+    }
+}
+
+/// The command that boots a kernel with the initial RAM file system in its directory, on a machine
+/// that does without what the emulator does wrong.
+pub fn command(kernel: &Bootable, hardware: Hardware, avoided: Option<EmulatorFault>) -> Command {
+    let mut qemu = Command::new(program(kernel.architecture));
+    let parts = parts(kernel.architecture, avoided);
     let Hardware { accel, clock, memory } = hardware;
-    qemu.args(["-M", "q35", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    qemu.args(["-M", parts.machine, "-nodefaults", "-no-user-config", "-display", "none"]);
+    qemu.arg("-no-reboot");
     match accel {
-        Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,la57=off"]),
+        Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", parts.cpu]),
         Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
     };
     if clock == Clock::Virtual {
         qemu.args(["-icount", "shift=2,sleep=off"]);
     }
     qemu.args(["-smp", "1", "-m", &memory.to_string()]);
-    qemu.arg("-kernel").arg(path(image)).args(["-initrd", INITRAMFS, "-append"]);
-    qemu.arg(kernel_arguments("ttyS0", VIRTIO_PORT, clock));
+    qemu.arg("-kernel").arg(kernel.image.path()).args(["-initrd", INITRAMFS, "-append"]);
+    let arguments = kernel_arguments(parts.console, VIRTIO_PORT, clock);
+    qemu.arg(format!("{}{arguments}", parts.arguments));
     qemu.args(["-chardev", &format!("file,id=console,path={CONSOLE}")]);
-    qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci,max_ports=2"]);
+    qemu.args(["-serial", "chardev:console", "-device"]);
+    qemu.arg(format!("{},max_ports=2", parts.virtio_serial));
     qemu.args(["-chardev", "stdio,id=port,signal=off"]);
     qemu.args(["-device", &format!("virtserialport,chardev=port,name={VIRTIO_PORT}")]);
     qemu
@@ -124,13 +201,69 @@ pub fn kernel_arguments(console: &str, port: &str, clock: Clock) -> String {
         })
         .collect();
     format!(
-        "console={console} quiet loglevel=5 panic=-1 norandmaps no_timer_check \
+        "console={console} quiet loglevel=5 panic=-1 norandmaps \
          random.trust_cpu=on cryptomgr.notests {passed}-- {GUEST_ARGUMENT} {port}"
     )
 }
 
-fn path(image: &Image) -> &Path {
-    match image {
-        Image::Pvh(path) | Image::BzImage(path) | Image::Uml(path) => path,
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::boot::bootable::Image;
+    use rstest::rstest;
+
+    fn line(architecture: Architecture, accel: Accel, avoided: Option<EmulatorFault>) -> String {
+        let kernel = Bootable {
+            name: "one".into(),
+            release: None,
+            architecture,
+            image: Image::Plain("/image".into()),
+            modules: vec![],
+            built_in: vec![],
+            absent: vec![],
+            elsewhere: vec![],
+            config: None,
+            kept_in: PathBuf::new(),
+        };
+        let qemu =
+            command(&kernel, Hardware { accel, clock: Clock::Virtual, memory: 256 }, avoided);
+        let words = [qemu.get_program()].into_iter().chain(qemu.get_args());
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[rstest]
+    #[case(
+        Architecture::X86_64,
+        &["qemu-system-x86_64 -M q35 ", " -cpu max,la57=off ", "no_timer_check console=ttyS0 "]
+    )]
+    #[case(
+        Architecture::Arm64,
+        &["qemu-system-aarch64 -M virt ", " -cpu max,pauth-impdef=on ", " console=ttyAMA0 "]
+    )]
+    #[case(
+        Architecture::S390x,
+        &["qemu-system-s390x -M s390-ccw-virtio ", " -cpu max ", " console=ttysclp0 ",
+          " virtio-serial-ccw,max_ports=2 "]
+    )]
+    fn every_architecture_has_its_machine(
+        #[case] architecture: Architecture,
+        #[case] parts: &[&str],
+    ) {
+        let line = line(architecture, Accel::Tcg, None);
+        for part in parts {
+            assert!(line.contains(part), "`{part}`: {line}");
+        }
+        assert!(line.contains(" -kernel /image -initrd initramfs "), "{line}");
+    }
+
+    #[test]
+    fn what_the_emulator_does_wrong_is_switched_off() {
+        let fault = EmulatorFault::named(b"VCKSM");
+        assert_eq!(fault, Some(EmulatorFault::VectorChecksum));
+        let emulated = line(Architecture::S390x, Accel::Tcg, fault);
+        assert!(emulated.contains(" -cpu max,vx=off,vxeh=off "), "{emulated}");
+        assert!(line(Architecture::S390x, Accel::Kvm, None).contains(" -cpu host "));
     }
 }

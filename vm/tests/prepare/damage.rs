@@ -22,7 +22,7 @@ fn gives_another(bootable: &Bootable) -> bool {
     match &bootable.image {
         Image::Pvh(path) => fs::read(path).expect("a file") != vmlinux(X86_64, true),
         Image::BzImage(path) => fs::read(path).expect("a file") != kernel(),
-        Image::Uml(_) => true,
+        Image::Plain(_) | Image::Uml(_) => true,
     }
 }
 

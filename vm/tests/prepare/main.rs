@@ -1,5 +1,6 @@
 //! From a file to a kernel that is ready, without a network and without a real kernel.
 
+mod architectures;
 mod damage;
 mod modules;
 mod packages;

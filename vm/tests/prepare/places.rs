@@ -11,8 +11,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use rstest::rstest;
 use vm::boot::bootable::{Bootable, Image};
-use vm::boot::image::NoKernel;
 use vm::boot::installed;
+use vm::boot::no_kernel::NoKernel;
 use vm::boot::prepare::prepare;
 
 use crate::synthetic::{RELEASE, X86_64, kernel, module, vmlinux, whole_deb};

@@ -4,13 +4,24 @@ use rstest::rstest;
 
 use crate::Sandbox;
 use crate::synthetic::{
-    AARCH64, Elf, I386, X86_64, bzimage, compressed, deb, kernel, payload, vmlinux, whole_deb,
+    AARCH64, Elf, I386, X86_64, arm64_image, arm64_zboot, bzimage, compressed, deb, kernel,
+    payload, vmlinux, whole_deb,
 };
 
-fn aarch64_image() -> Vec<u8> {
+fn riscv_image() -> Vec<u8> {
     let mut image = vec![0; 4096];
     image[..2].copy_from_slice(b"MZ");
-    image[56..60].copy_from_slice(b"ARM\x64");
+    image[48..53].copy_from_slice(b"RISCV");
+    image
+}
+
+/// An EFI application that unpacks a kernel of RISC-V.
+fn riscv_zboot() -> Vec<u8> {
+    let mut image = arm64_zboot("zst");
+    let payload = compressed("zst", &riscv_image());
+    image.truncate(64);
+    image[12..16].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    image.extend(payload);
     image
 }
 
@@ -43,33 +54,46 @@ fn process() -> Vec<u8> {
     Elf { machine: X86_64, segments, sections: vec![(".text", Vec::new())] }.bytes()
 }
 
-const NO_KERNEL: &str = "/sandbox/file is not a kernel: neither a bzImage nor a vmlinux, a package (.deb, .rpm, \
-     .pkg.tar.zst) or a UML binary";
+const NO_KERNEL: &str = "/sandbox/file is not a kernel: neither a bzImage, an Image for arm64 nor a vmlinux, a package \
+     (.deb, .rpm, .pkg.tar.zst) or a UML binary";
 
 #[rstest]
 #[case::text(b"CONFIG_INET=y\n".repeat(200), NO_KERNEL)]
 #[case::nothing(Vec::new(), NO_KERNEL)]
 #[case::a_process(process(), NO_KERNEL)]
 #[case::start_of_an_elf(b"\x7fELF".to_vec(), NO_KERNEL)]
-#[case::aarch64_image(
-    aarch64_image(),
-    "/sandbox/file is a kernel for aarch64; only those for x86_64 can be booted"
+#[case::riscv_image(
+    riscv_image(),
+    "/sandbox/file is a kernel for riscv; only those for x86_64, arm64 and s390x can be booted"
 )]
-#[case::aarch64_elf(
+#[case::riscv_zboot(
+    riscv_zboot(),
+    "/sandbox/file is a kernel for another architecture (an EFI zboot image); only those for \
+     x86_64, arm64 and s390x can be booted"
+)]
+#[case::arm64_elf(
     vmlinux(AARCH64, false),
-    "/sandbox/file is a kernel for aarch64; only those for x86_64 can be booted"
+    "/sandbox/file is a vmlinux for arm64, which QEMU does not boot; give arch/arm64/boot/Image"
+)]
+#[case::cut_arm64_image(
+    cut(arm64_image(), 1),
+    "/sandbox/file is truncated: 8191 bytes of at least 8192; copy or build it again"
+)]
+#[case::cut_arm64_zboot(
+    cut(arm64_zboot("zst"), 1),
+    "/sandbox/file is truncated: 549 bytes of at least 550; copy or build it again"
 )]
 #[case::i386_elf(
     vmlinux(I386, true),
-    "/sandbox/file is a kernel for i386; only those for x86_64 can be booted"
+    "/sandbox/file is a kernel for i386; only those for x86_64, arm64 and s390x can be booted"
 )]
 #[case::i386_bzimage(
     i386_bzimage(),
-    "/sandbox/file is a kernel for i386; only those for x86_64 can be booted"
+    "/sandbox/file is a kernel for i386; only those for x86_64, arm64 and s390x can be booted"
 )]
 #[case::i386_inside(
     bzimage(&payload("xz", &vmlinux(I386, true))),
-    "/sandbox/file is a kernel for i386; only those for x86_64 can be booted"
+    "/sandbox/file is a kernel for i386; only those for x86_64, arm64 and s390x can be booted"
 )]
 #[case::no_entry(
     vmlinux(X86_64, false),
@@ -102,8 +126,8 @@ const NO_KERNEL: &str = "/sandbox/file is not a kernel: neither a bzImage nor a 
     "the package /sandbox/file holds no kernel; give one with a vmlinuz in it"
 )]
 #[case::package_for_another_machine(
-    deb("kmod", "xz", &[("./boot/vmlinuz-6.12", aarch64_image())]),
-    "/sandbox/file is a kernel for aarch64; only those for x86_64 can be booted"
+    deb("kmod", "xz", &[("./boot/vmlinuz-6.12", riscv_image())]),
+    "/sandbox/file is a kernel for riscv; only those for x86_64, arm64 and s390x can be booted"
 )]
 fn refused_in_one_sentence(#[case] bytes: Vec<u8>, #[case] sentence: &str) {
     assert_eq!(refusal(&bytes), sentence);

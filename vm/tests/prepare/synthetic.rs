@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 pub const X86_64: u16 = 62;
 pub const I386: u16 = 3;
 pub const AARCH64: u16 = 183;
+pub const S390: u16 = 22;
 
 /// What `uname -r` of the synthetic kernel says.
 pub const RELEASE: &str = "6.12.86-synthetic";
@@ -23,16 +24,21 @@ pub struct Elf {
 
 impl Elf {
     pub fn bytes(&self) -> Vec<u8> {
+        // Of these machines one is big-endian.
+        let big = self.machine == S390;
+        let half = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
+        let word = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
+        let long = |n: u64| if big { n.to_be_bytes() } else { n.to_le_bytes() };
         let table = 64 + 56 * self.segments.len();
         let mut body = Vec::new();
         let mut headers = Vec::new();
         for (kind, address, data) in &self.segments {
             let at = (table + body.len()) as u64;
-            headers.extend(kind.to_le_bytes());
-            headers.extend(5_u32.to_le_bytes());
+            headers.extend(word(*kind));
+            headers.extend(word(5));
             let size = data.len() as u64;
             for field in [at, *address, *address, size, size, 4] {
-                headers.extend(field.to_le_bytes());
+                headers.extend(long(field));
             }
             body.extend(data);
         }
@@ -48,24 +54,25 @@ impl Elf {
             body.extend(data);
         }
         let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-        elf.extend(2_u16.to_le_bytes());
-        elf.extend(self.machine.to_le_bytes());
-        elf.extend(1_u32.to_le_bytes());
+        elf[5] += u8::from(big);
+        elf.extend(half(2));
+        elf.extend(half(self.machine));
+        elf.extend(word(1));
         for field in [0x100_0000, 64, (table + body.len()) as u64] {
-            elf.extend(u64::to_le_bytes(field));
+            elf.extend(long(field));
         }
-        elf.extend(0_u32.to_le_bytes());
+        elf.extend(word(0));
         let last = sections.len() as u16 - 1;
         for field in [64, 56, self.segments.len() as u16, 64, last + 1, last] {
-            elf.extend(field.to_le_bytes());
+            elf.extend(half(field));
         }
         elf.extend(headers);
         elf.extend(body);
         for [name, kind, at, size] in sections {
-            elf.extend((name as u32).to_le_bytes());
-            elf.extend((kind as u32).to_le_bytes());
+            elf.extend(word(name as u32));
+            elf.extend(word(kind as u32));
             for field in [0, 0, at, size, 0, 1, 0] {
-                elf.extend(u64::to_le_bytes(field));
+                elf.extend(long(field));
             }
         }
         elf
@@ -115,6 +122,43 @@ pub fn bzimage(payload: &[u8]) -> Vec<u8> {
     image.resize(image.len().next_multiple_of(16), 0);
     let paragraphs = (image.len() as u32 - 1024) / 16;
     image[0x1f4..0x1f8].copy_from_slice(&paragraphs.to_le_bytes());
+    image
+}
+
+/// An `Image` for arm64, which is an EFI application with one section.
+pub fn arm64_image() -> Vec<u8> {
+    let mut image = vec![0; 8192];
+    image[..2].copy_from_slice(b"MZ");
+    image[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    image[0x3c..0x40].copy_from_slice(&0x40_u32.to_le_bytes());
+    image[0x40..0x44].copy_from_slice(b"PE\0\0");
+    image[0x46] = 1;
+    // After the headers: the section's size in the file, and where it begins.
+    image[0x58 + 16..0x58 + 20].copy_from_slice(&4096_u32.to_le_bytes());
+    image[0x58 + 20..0x58 + 24].copy_from_slice(&4096_u32.to_le_bytes());
+    let banner = format!("Linux version %s\0Linux version {RELEASE} (root@build) #1 SMP\0");
+    image[4096..4096 + banner.len()].copy_from_slice(banner.as_bytes());
+    image
+}
+
+/// An EFI application that unpacks an `Image`.
+pub fn arm64_zboot(with: &str) -> Vec<u8> {
+    let payload = compressed(with, &arm64_image());
+    let mut image = vec![0; 64];
+    image[..8].copy_from_slice(b"MZ\0\0zimg");
+    image[8..12].copy_from_slice(&64_u32.to_le_bytes());
+    image[12..16].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    image.extend(payload);
+    image
+}
+
+/// A `bzImage` for s390x.
+pub fn s390x_image() -> Vec<u8> {
+    let mut image = vec![0; 0x1_2000];
+    image[0x1_0008..0x1_000e].copy_from_slice(b"S390EP");
+    image[0x1_0428..0x1_0430].copy_from_slice(&0x1_1000_u64.to_be_bytes());
+    let version = format!("{RELEASE} (root@build) #1 SMP\0");
+    image[0x1_1000..0x1_1000 + version.len()].copy_from_slice(version.as_bytes());
     image
 }
 

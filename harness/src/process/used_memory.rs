@@ -1,18 +1,21 @@
-//! The memory that every lab writes to.
+//! The memory that every lab uses.
 //!
-//! A lab is a fork: what it writes to is copied, page by page, each at its first write; and each
-//! first write is a fault, which costs as much as a system call, or several where the kernel is a
-//! guest. One call has the kernel do them all.
+//! A lab is a fork: what it writes to is copied, page by page, each at its first write, and its
+//! code is mapped piece by piece. Each is a fault, which costs as much as a system call; in
+//! User-Mode Linux, a fault is several calls of the host. One call has the kernel do them all.
 
 use std::fs;
-use std::ptr::NonNull;
+use std::ptr;
 
 use nix::errno::Errno;
 
-/// Ranges of addresses that a fork of this process writes to.
+/// Ranges of addresses that a fork of this process uses.
 #[derive(Debug, Clone, Default)]
-pub(super) struct WrittenMemory {
-    ranges: Vec<Range>,
+pub(super) struct UsedMemory {
+    written: Vec<Range>,
+    /// Only where it is worth it: a lab uses a sixth of the program, and to map all of it takes
+    /// longer than the faults where these are cheap.
+    read: Vec<Range>,
 }
 
 /// A mapping, by the addresses of its first byte and of the one after its last.
@@ -22,28 +25,42 @@ struct Range {
     end: usize,
 }
 
-impl WrittenMemory {
+impl UsedMemory {
     /// The variables of this program, the heap with what is free of it, and the end of the stack.
     pub(super) fn of_this_process() -> Self {
         let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
         let program = fs::read_link("/proc/self/exe").unwrap_or_default();
-        let here = std::ptr::from_ref(&program).addr();
-        Self { ranges: written(&maps, &program.to_string_lossy(), here) }
+        let here = ptr::from_ref(&program).addr();
+        let program = program.to_string_lossy();
+        let read = if is_user_mode_linux() { read(&maps, &program) } else { vec![] };
+        Self { written: written(&maps, &program, here), read }
     }
 
-    /// Makes these pages this process's own. Where the kernel cannot (before Linux 5.14), or has
-    /// no memory for it, each becomes so when it is written to.
+    /// Makes the pages that are written to this process's own, and maps the others. Where the
+    /// kernel cannot (before Linux 5.14), or has no memory for it, each page waits for its first
+    /// use.
     pub(super) fn populate(&self) {
-        for Range { start, end } in &self.ranges {
-            let Some(address) = NonNull::new(*start as *mut libc::c_void) else { continue };
+        let written = self.written.iter().map(|range| (range, libc::MADV_POPULATE_WRITE));
+        let read = self.read.iter().map(|range| (range, libc::MADV_POPULATE_READ));
+        for (Range { start, end }, advice) in written.chain(read) {
+            let address: *mut libc::c_void = ptr::with_exposed_provenance_mut(*start);
             // SAFETY: no byte of the memory is changed by that.
-            let populated =
-                unsafe { libc::madvise(address.as_ptr(), end - start, libc::MADV_POPULATE_WRITE) };
+            let populated = unsafe { libc::madvise(address, end - start, advice) };
             if Errno::result(populated).is_err() {
                 return;
             }
         }
     }
+}
+
+/// Whether this kernel is a program on another one.
+fn is_user_mode_linux() -> bool {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processors.lines().any(|line| {
+        line.split_once(':').is_some_and(|(name, value)| {
+            (name.trim(), value.trim()) == ("vendor_id", "User Mode Linux")
+        })
+    })
 }
 
 /// How much of the stack below `here` a lab uses as a rule, in bytes.
@@ -58,7 +75,7 @@ fn written(maps: &str, program: &str, here: usize) -> Vec<Range> {
     let mut ranges: Vec<Range> = vec![];
     // Variables that begin as zeros have no name, and come after the others.
     let mut variables_end = None;
-    for Mapping { range, is_written, name } in maps.lines().filter_map(Mapping::parse) {
+    for Mapping { range, is_written, name, .. } in maps.lines().filter_map(Mapping::parse) {
         let is_variables = name == program || name.is_empty() && variables_end == Some(range.start);
         variables_end = is_variables.then_some(range.end);
         if is_written && (is_variables || name == "[heap]") {
@@ -71,11 +88,20 @@ fn written(maps: &str, program: &str, here: usize) -> Vec<Range> {
     ranges
 }
 
+/// What `program` only reads, its code above all, of the mappings in `/proc/self/maps`.
+fn read(maps: &str, program: &str) -> Vec<Range> {
+    let mappings = maps.lines().filter_map(Mapping::parse);
+    let read = mappings.filter(|mapping| mapping.name == program && mapping.is_read);
+    read.map(|mapping| mapping.range).collect()
+}
+
 /// A line of `/proc/self/maps`.
 struct Mapping<'m> {
     range: Range,
     /// It is private, and can be written to.
     is_written: bool,
+    /// It can only be read, or executed.
+    is_read: bool,
     name: &'m str,
 }
 
@@ -86,10 +112,11 @@ impl<'m> Mapping<'m> {
         // Where what can be read can be executed, there is an `x` between them.
         let permissions = words.next()?;
         let is_written = permissions.starts_with("rw") && permissions.ends_with('p');
+        let is_read = permissions.starts_with("r-");
         let name = words.nth(3).unwrap_or_default().trim_start();
         let address = |text| usize::from_str_radix(text, 16).ok();
         let range = Range { start: address(start)?, end: address(end)? };
-        Some(Self { range, is_written, name })
+        Some(Self { range, is_written, is_read, name })
     }
 }
 
@@ -109,25 +136,27 @@ mod tests {
 ";
 
     #[test]
-    fn variables_the_heap_and_the_end_of_the_stack_are_written_to() {
+    fn variables_the_heap_and_the_end_of_the_stack_are_written_to_and_code_is_read() {
         let range = |start, end| Range { start, end };
         let variables = [range(0x11a_1000, 0x11a_5000), range(0x11a_5000, 0x11a_b000)].into_iter();
         let all: Vec<Range> = variables
             .chain([range(0x15e0_a000, 0x15e6_c000), range(0x7ffe_0001_7000, 0x7ffe_0002_1000)])
             .collect();
         assert_eq!(written(MAPS, "/a b/program", 0x7ffe_0001_f123), all);
+        let code = [range(0x20_0000, 0x5c_4000), range(0x5c_4000, 0x119_8000)];
+        assert_eq!(read(MAPS, "/a b/program"), code);
         assert_eq!(written("", "/a b/program", 0), []);
         assert_eq!(written("garbage\n0-1\n-\n", "", 0), []);
     }
 
     #[test]
     fn what_is_written_to_keeps_what_it_has() {
-        let memory = WrittenMemory::of_this_process();
+        let memory = UsedMemory::of_this_process();
         let (text, here) = ("on the heap".to_owned(), [7_u8; 64]);
         memory.populate();
         assert_eq!((text.as_str(), here), ("on the heap", [7; 64]));
         let covers = |address: usize| {
-            memory.ranges.iter().any(|range| (range.start..range.end).contains(&address))
+            memory.written.iter().any(|range| (range.start..range.end).contains(&address))
         };
         static VARIABLE: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);
         assert!(covers((&raw const VARIABLE).addr()), "{memory:?}");

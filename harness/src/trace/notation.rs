@@ -1,6 +1,7 @@
 //! A segment's notation, read back.
 
-use harness::net::segment::Flags;
+use crate::net::draft::Draft;
+use crate::net::segment::Flags;
 
 /// Flags and relative numbers of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +33,13 @@ impl Notation {
             _ => None,
         };
         Some(Self { flags, seq: seq.parse().ok()?, len: len.parse().ok()?, ack })
+    }
+
+    /// The notation of a segment that is built by hand.
+    pub fn of_draft(draft: &Draft) -> Self {
+        let flags = draft.flags();
+        let ack = flags.ack().then_some(draft.ack());
+        Self { flags, seq: draft.seq(), len: draft.len(), ack }
     }
 
     /// A SYN that opens a connection.
