@@ -54,6 +54,8 @@ pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> 
     let mut forking = Forking { parent, memory, needs_user_namespace: !is_root(), user };
     let mut asked = Frames::default();
     while let Ok(asked) = frame::receive_with(&mut asked, &mut requests) {
+        // The last fork has left every page to be copied.
+        forking.memory.populate_written();
         let answer: Answer = match forking.answer(&asked) {
             Ok(Forked::Parent { child }) => Ok(child.as_raw()),
             Ok(Forked::Lab(lab)) => {

@@ -40,17 +40,24 @@ impl UsedMemory {
     /// kernel cannot (before Linux 5.14), or has no memory for it, each page waits for its first
     /// use.
     pub(super) fn populate(&self) {
-        let written = self.written.iter().map(|range| (range, libc::MADV_POPULATE_WRITE));
-        let read = self.read.iter().map(|range| (range, libc::MADV_POPULATE_READ));
-        for (Range { start, end }, advice) in written.chain(read) {
-            let address: *mut libc::c_void = ptr::with_exposed_provenance_mut(*start);
-            // SAFETY: no byte of the memory is changed by that.
-            let populated = unsafe { libc::madvise(address, end - start, advice) };
-            if Errno::result(populated).is_err() {
-                return;
-            }
-        }
+        self.populate_written();
+        let _ = populate(&self.read, libc::MADV_POPULATE_READ);
     }
+
+    /// As [`UsedMemory::populate`], of what is written to alone: what a fork takes away from the
+    /// process that was forked.
+    pub(super) fn populate_written(&self) {
+        let _ = populate(&self.written, libc::MADV_POPULATE_WRITE);
+    }
+}
+
+fn populate(ranges: &[Range], advice: libc::c_int) -> nix::Result<()> {
+    ranges.iter().try_for_each(|Range { start, end }| {
+        let address: *mut libc::c_void = ptr::with_exposed_provenance_mut(*start);
+        // SAFETY: no byte of the memory is changed by that.
+        let populated = unsafe { libc::madvise(address, end - start, advice) };
+        Errno::result(populated).map(drop)
+    })
 }
 
 /// Whether this kernel is a program on another one.
