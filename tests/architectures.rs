@@ -27,6 +27,7 @@ impl Place {
         let mut binary = fs::read(env!("CARGO_BIN_EXE_sockmig")).expect("this sockmig");
         binary[E_MACHINE..E_MACHINE + 2].copy_from_slice(&AARCH64.to_ne_bytes());
         fs::write(place.at("sockmig-arm64"), binary).expect("written");
+        nix::unistd::mkfifo(&place.at("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
         place
     }
 
@@ -79,6 +80,11 @@ const OWN: &str = env!("CARGO_BIN_EXE_sockmig");
     &["matrix", "--arch", "arm64", "--guest-binary", "./missing"],
     69,
     "./missing cannot be read: No such file"
+)]
+#[case::a_pipe(
+    &["matrix", "--arch", "arm64", "--guest-binary", "./pipe"],
+    69,
+    "./pipe is not a program for x86_64 or arm64 or s390x"
 )]
 #[case::no_such_architecture(&["matrix", "--arch", "vax"], 2, "one of x86_64, arm64, s390x is needed")]
 #[case::no_such_kernel(

@@ -3,6 +3,9 @@
 //!
 //! Seccomp filters and mount namespaces are inherited, so that a lab of the command
 //! lacks it too.
+//!
+//! Sockets of one family cannot be refused on s390x and 32-bit x86: there the C library opens them
+//! through `socketcall`, whose arguments are in memory, where a filter does not look.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;

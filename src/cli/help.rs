@@ -40,9 +40,10 @@ Exit codes:
 /// Of `sockmig kernels` and of what it does but fetching.
 pub const KERNELS: &str = "\
 Examples:
-  sockmig kernels list          which there are, and which are in the cache
-  sockmig kernels fetch 6.12    makes every 6.12.x ready to boot
-  sockmig kernels prune --all   empties the cache
+  sockmig kernels list                which there are, and which are in the cache
+  sockmig kernels list --arch arm64   the same for arm64
+  sockmig kernels fetch 6.12          makes every 6.12.x ready to boot
+  sockmig kernels prune --all         empties the cache
 
 The cache is $SOCKMIG_CACHE, $XDG_CACHE_HOME/sockmig, or ~/.cache/sockmig.
 
@@ -57,7 +58,8 @@ Examples:
   sockmig matrix quiz1 quiz2                          on every kernel of the list
   sockmig matrix --kernel 6.1 --kernel 6.12 wake-up   on some
   sockmig matrix --kernel arch/x86/boot/bzImage       on one of your own
-  sockmig matrix --kernel ./linux --out results       on a User-Mode Linux; keeps everything";
+  sockmig matrix --kernel ./linux --out results       on a User-Mode Linux; keeps everything
+  sockmig matrix --arch arm64 --guest-binary FILE     on those for arm64, with a sockmig for arm64";
 
 /// Of `sockmig merge`.
 pub const MERGE: &str = "\

@@ -53,11 +53,12 @@ impl Page<'_> {
     pub fn again(&self, column: usize, id: &str) -> String {
         let kernel = &self.combined.found.kernels[column];
         let id = findings::shell_word(id);
-        match kernel.machine {
+        match &kernel.machine {
             None => format!("sockmig run {id} --trace --out DIR"),
-            Some(_) => {
+            Some(machine) => {
+                let options = machine.option_for_guests();
                 let name = findings::shell_word(&self.combined.columns[column].kernel);
-                format!("sockmig matrix --kernel {name} {id} --out DIR")
+                format!("sockmig matrix --kernel {name}{options} {id} --out DIR")
             }
         }
     }

@@ -122,7 +122,7 @@ fn ran(kernel: &KernelDocument) -> Markup {
                     None if kernel.run.is_some() => "this one, no guest",
                     None => "none",
                     Some(machine) => {
-                        (machine.engine)
+                        (machine.what())
                         @if machine.fresh { ", fresh for each case" }
                     },
                 }

@@ -10,6 +10,7 @@ use scenarios::case::Case;
 use scenarios::engine::{DiscardedTry, Ending, Outcome, is_flaky};
 use scenarios::judge::Verdict;
 use serde::{Deserialize, Serialize};
+use vm::architecture::Architecture;
 
 use crate::output::consumer::{End, Environment, Run};
 use crate::output::totals::Totals;
@@ -183,6 +184,10 @@ pub struct KernelDocument {
 pub struct MachineDocument {
     /// `QEMU, TCG`, `QEMU, KVM` or `User-Mode Linux`.
     pub engine: String,
+    /// The architecture of the kernel. Documents of older versions, which say nothing of it, are of
+    /// x86_64.
+    #[serde(default)]
+    pub architecture: Architecture,
     /// `virtual` or `real`.
     pub clock: String,
     /// Every case had a kernel of its own.
@@ -193,6 +198,25 @@ pub struct MachineDocument {
     pub took_ms: u64,
     /// How often it was started again to go on after a case that had ended it.
     pub restarts: u32,
+}
+
+impl MachineDocument {
+    /// What executed the kernel, and which one's kernel that is where it is not x86_64's.
+    pub fn what(&self) -> String {
+        match self.architecture {
+            Architecture::X86_64 => self.engine.clone(),
+            other => format!("{}, {other}", self.engine),
+        }
+    }
+
+    /// What has to be added to a command that boots the kernel again, if that is for another
+    /// architecture than this program.
+    pub fn option_for_guests(&self) -> &'static str {
+        match Architecture::of_this_program() == Some(self.architecture) {
+            true => "",
+            false => " --guest-binary FILE",
+        }
+    }
 }
 
 /// How a kernel's machine ended.

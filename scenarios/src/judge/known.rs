@@ -60,6 +60,8 @@ pub struct CaseFacts {
     pub id: String,
     /// The bug depends on what happens to be in memory: a run without it says nothing.
     pub by_chance: bool,
+    /// The machines on which they observe it, as `uname -m` has them; all where there is none.
+    pub machines: Vec<String>,
     /// What is in the first line of the complaints that the kernel's log may have then.
     pub log: Vec<String>,
     /// The facts that differ, by name.
@@ -107,10 +109,12 @@ impl KnownList {
 
     /// What may be about a case on a kernel. Several may, and the facts decide.
     pub fn about(&self, id: &str, kernel: &Kernel) -> Vec<Candidate<'_>> {
-        self.about_base(id, &kernel.base, kernel.version)
+        let about = self.about_base(id, &kernel.base, kernel.version);
+        about.into_iter().filter(|row| row.facts.are_of(&kernel.machine)).collect()
     }
 
-    /// The same of a kernel with this base, and the features of `floor`.
+    /// The same of a kernel with this base, and the features of `floor`, whichever machine it is
+    /// on.
     pub fn about_base(&self, id: &str, base: &Base, floor: Version) -> Vec<Candidate<'_>> {
         let bugs = self
             .bugs
@@ -169,6 +173,11 @@ impl CaseFacts {
     pub fn names(&self, id: &str) -> bool {
         let mut parts = id.split('/');
         self.id.split('/').all(|named| parts.next().is_some_and(|p| named == p || named == "*"))
+    }
+
+    /// Whether they are about this machine, as `uname -m` has it.
+    pub fn are_of(&self, machine: &str) -> bool {
+        self.machines.is_empty() || self.machines.iter().any(|name| name == machine)
     }
 
     /// Whether no fact differs there: what shows the bug is the kernel's log.

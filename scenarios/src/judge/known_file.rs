@@ -202,7 +202,7 @@ impl Reader<'_> {
     }
 
     fn case(&mut self, row: &Table<'_, '_>) -> Option<CaseFacts> {
-        self.only(row, &["id", "by_chance", "log", "observed"]);
+        self.only(row, &["id", "by_chance", "machines", "log", "observed"]);
         let id = self.required(row, "id");
         let by_chance = match row.get("by_chance").map(|value| (value.get_ref(), value.span())) {
             None => false,
@@ -212,6 +212,7 @@ impl Reader<'_> {
                 false
             }
         };
+        let machines = self.strings(row, "machines").into_iter().map(|(name, _)| name).collect();
         let log: Vec<String> = self.strings(row, "log").into_iter().map(|(text, _)| text).collect();
         let mut observed = Vec::new();
         match row.get("observed").map(|value| (value.get_ref(), value.span())) {
@@ -240,7 +241,7 @@ impl Reader<'_> {
                 self.complain(&row.span, row.path("observed"), "is missing: the facts that differ");
             }
         }
-        Some(CaseFacts { id: id?, by_chance, log, observed })
+        Some(CaseFacts { id: id?, by_chance, machines, log, observed })
     }
 
     /// The tables of an array, each with its path.

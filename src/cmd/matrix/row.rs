@@ -297,6 +297,7 @@ impl<'r> KernelRow<'r> {
             end: machine_end,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
+                architecture: host.architecture(),
                 clock: host.clock().name().to_owned(),
                 fresh: options.fresh,
                 boot_ms: milliseconds(boot),

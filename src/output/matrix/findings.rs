@@ -6,7 +6,9 @@ use harness::kernel::Kernel;
 use scenarios::judge::{Mismatch, NamedBug, SkipReason, Verdict, VersionSays};
 use scenarios::report::Retried;
 
-use crate::output::document::{CaseDocument, Complaint, KernelDocument, MatrixDocument};
+use crate::output::document::{
+    CaseDocument, Complaint, KernelDocument, MachineDocument, MatrixDocument,
+};
 use crate::output::fixes::Fixes;
 use crate::output::word::{self, Tally};
 
@@ -110,7 +112,7 @@ pub fn findings(found: &MatrixDocument) -> Findings<'_> {
         }
         if let Some(machine) = &kernel.machine {
             let fresh = if machine.fresh { ", a fresh kernel for each case" } else { "" };
-            let how = format!("{}, {} clock{fresh}", machine.engine, machine.clock);
+            let how = format!("{}, {} clock{fresh}", machine.what(), machine.clock);
             note(&mut findings.machines, how, at, None);
             if machine.restarts > 0 {
                 findings.restarts.push((at, machine.restarts));
@@ -269,7 +271,10 @@ impl Wrong<'_> {
         for (at, ..) in &self.kernels {
             command += &format!(" --kernel {}", shell_word(&found.kernels[*at].name));
         }
-        format!("{command} {}", self.case.id)
+        let machines =
+            self.kernels.iter().filter_map(|(at, ..)| found.kernels[*at].machine.as_ref());
+        let options = machines.map(MachineDocument::option_for_guests).max().unwrap_or_default();
+        format!("{command}{options} {}", self.case.id)
     }
 }
 

@@ -29,6 +29,7 @@ fn suite(kernel: &KernelDocument, cases: &[String]) -> TestSuite {
     if let Some(machine) = &kernel.machine {
         suite.set_time(Duration::from_millis(machine.took_ms));
         suite.add_property(("engine", machine.engine.as_str()));
+        suite.add_property(("architecture", machine.architecture.name()));
         suite.add_property(("clock", machine.clock.as_str()));
     }
     if let Some(run) = &kernel.run {

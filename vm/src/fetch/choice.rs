@@ -107,6 +107,9 @@ pub fn choose(
         .iter()
         .filter(|kernel| is_meant(kernel) && names(text, &kernel.name))
         .collect();
+    if let Some(whole) = listed.iter().find(|kernel| kernel.name == text) {
+        return Ok(vec![Choice::Listed(whole)]);
+    }
     if !listed.is_empty() {
         return Ok(listed.into_iter().map(Choice::Listed).collect());
     }
@@ -204,12 +207,16 @@ mod tests {
             let all = all(architecture);
             let newest = all.last().expect("kernels").name();
             let named = chosen(&newest, HERE);
-            assert_eq!(named.first(), Some(&newest), "named with its architecture");
+            assert_eq!(named, std::slice::from_ref(&newest), "named with its architecture");
             let version = newest.split(OF_ARCHITECTURE).next().expect("a version");
             assert!(chosen(version, architecture).contains(&newest));
             let of_others = of(architecture).filter(|kernel| kernel.architecture != architecture);
             assert_eq!(of_others.count(), 0);
         }
+        // A whole name is that kernel's alone, even where it begins another one's.
+        assert_eq!(chosen("6.12.117-1:arm64", HERE), ["6.12.117-1:arm64"]);
+        let both = ["6.12.117-1:arm64", "6.12.117-1:arm64-16k"];
+        assert_eq!(chosen("6.12.117-1", Architecture::Arm64), both);
         assert!(chosen("6.12", HERE).iter().all(|name| !name.contains(OF_ARCHITECTURE)));
         assert!(chosen("6.12", Architecture::Arm64).iter().all(|name| name.contains(":arm64")));
     }

@@ -1,5 +1,7 @@
 //! The sockmig that is the first process of a guest.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use harness::guest::IDENTITY;
@@ -7,6 +9,9 @@ use harness::process::subprocess::THIS_PROGRAM;
 
 use crate::architecture::Architecture;
 use crate::machine::program::{self, NoProgram};
+
+/// No sockmig is larger, in bytes, not even with all its debug information.
+const LARGEST: u64 = 1 << 30;
 
 /// A sockmig for guests: this very program, or for another architecture another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +83,14 @@ impl GuestProgram {
     pub fn named(path: &Path) -> Result<Self, NotForGuests> {
         let no_program = |why| NotForGuests::NoProgram { path: path.into(), why };
         let architecture = program::architecture_of(path).map_err(no_program)?;
-        let bytes = std::fs::read(path).map_err(|e| no_program(e.into()))?;
+        let bytes = || {
+            let file = File::open(path)?;
+            let is_small = file.metadata()?.len() <= LARGEST;
+            let mut bytes = Vec::new();
+            file.take(if is_small { LARGEST } else { 0 }).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = bytes().map_err(|e: io::Error| no_program(e.into()))?;
         match bytes.windows(IDENTITY.len()).any(|part| part == IDENTITY) {
             true => Ok(Self::Named { path: path.into(), architecture }),
             false => Err(NotForGuests::NotSockmig { path: path.into() }),

@@ -213,6 +213,11 @@ impl Host {
         self.directory.path()
     }
 
+    /// The kernel's architecture.
+    pub fn architecture(&self) -> Architecture {
+        self.bootable.architecture
+    }
+
     /// What executes the guest, for people.
     pub fn engine(&self) -> &'static str {
         match (&self.uml, self.hardware.accel, self.avoided.get()) {

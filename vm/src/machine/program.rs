@@ -10,6 +10,7 @@ use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::architecture::Architecture;
+use crate::boot::regular;
 
 /// A file cannot be run in a guest.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +49,9 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// [`NoProgram`].
 pub fn architecture_of(path: &Path) -> Result<Architecture, NoProgram> {
+    // Before it is opened: a pipe would wait for somebody who writes to it.
+    regular::check(path)?.map_err(|_| NoProgram::SomethingElse)?;
     let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(NoProgram::SomethingElse);
-    }
     let data = &ReadCache::new(file);
     let something_else = |_| NoProgram::SomethingElse;
     let header = FileHeader64::<Endianness>::parse(data).map_err(something_else)?;

@@ -1,5 +1,7 @@
 //! Good lists, and lists with something wrong in them.
 
+use harness::kernel::Kernel;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -96,4 +98,33 @@ fn two_bugs_of_one_id_are_refused() {
     let text = format!("{GOOD}{}", GOOD.replace("[[history", "[[bug.history"));
     let complaints = read(&text, None).expect_err("twice the same");
     assert!(complaints.iter().any(|complaint| complaint.what == "there is another `own`"));
+}
+
+#[test]
+fn facts_may_be_those_of_some_machines_alone() {
+    let text = "\
+[[history]]
+reason = \"On arm64 it is different.\"
+since = [\"5.14\"]
+
+[[history.case]]
+id = \"quiz1\"
+machines = [\"aarch64\"]
+observed = { \"the client\" = \"waits\" }
+";
+    let list = read(text, None).expect("a list");
+    let rows = |machine: &str| {
+        let kernel = Kernel {
+            machine: machine.to_owned(),
+            ..Kernel::with_everything(Version::new(6, 12, 0))
+        };
+        list.about("quiz1/v4/on", &kernel).len()
+    };
+    assert_eq!((rows("aarch64"), rows("x86_64"), rows("s390x")), (1, 0, 0));
+    let wrong = text.replace("[\"aarch64\"]", "\"aarch64\"");
+    let complaints = read(&wrong, None).expect_err("no brackets");
+    assert_eq!(
+        complaints[0].to_string(),
+        "line 7: history[0].case[0].machines: must be texts in brackets"
+    );
 }
