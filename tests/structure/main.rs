@@ -17,8 +17,12 @@ use std::sync::LazyLock;
 use crate::tree::{Arrow, Tree};
 
 /// Crates that may use those of later rows, and none of their own.
-const CRATES: [&[&str]; 4] =
-    [&["fuzz", "sensitivity"], &["sockmig"], &["reload", "explore", "vm", "scenarios"], &["harness"]];
+const CRATES: [&[&str]; 4] = [
+    &["fuzz", "sensitivity"],
+    &["sockmig"],
+    &["reload", "explore", "vm", "scenarios"],
+    &["harness"],
+];
 
 /// More than this is no file, but two.
 const LINES: usize = 500;
