@@ -4,10 +4,12 @@
 //! `cargo bench --bench machines [-- TURNS]`. Everything is measured in turns within one
 //! run. Needs QEMU, and kernels that are ready: `sockmig kernels fetch`.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod measured;
 
-use nix::sys::resource::{Usage, UsageWho, getrusage};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::measured::{Cost, cost, median};
 
 /// The kernel that single measurements are of.
 const KERNEL: &str = "6.12.117";
@@ -28,15 +30,6 @@ const MEASURED: &[(&str, &[&str])] = &[
 ];
 
 const SOCKMIG: &str = env!("CARGO_BIN_EXE_sockmig");
-
-/// What one run of something cost.
-#[derive(Clone, Copy)]
-struct Cost {
-    /// By the clock on the wall, which others on the same machine slow down.
-    wall: Duration,
-    /// By the processors.
-    cpu: Duration,
-}
 
 fn main() {
     let given = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -64,35 +57,7 @@ fn main() {
     println!("  {:<42} {wall:>7.0} ms {cpu:>6.0} ms", format!("each of {further} further cases"));
 }
 
-fn cost(command: &mut Command) -> Cost {
-    let (before, started) = (cpu(), Instant::now());
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let wall = started.elapsed();
-    let status = status.expect("it can be started");
-    assert!(status.success(), "{command:?}: {status}");
-    Cost { wall, cpu: cpu() - before }
-}
-
-/// What all children have used that have ended.
-fn cpu() -> Duration {
-    let used = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage(RUSAGE_CHILDREN)");
-    let part = |of: fn(&Usage) -> nix::sys::time::TimeVal| {
-        let time = of(&used);
-        Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()).unsigned_abs())
-    };
-    part(Usage::user_time) + part(Usage::system_time)
-}
-
 fn cases() -> usize {
     let listed = Command::new(SOCKMIG).arg("list").output().expect("it can be started");
     listed.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()
-}
-
-fn median(costs: &[Cost]) -> Cost {
-    let middle = |of: fn(&Cost) -> Duration| {
-        let mut all: Vec<Duration> = costs.iter().map(of).collect();
-        all.sort();
-        all[all.len() / 2]
-    };
-    Cost { wall: middle(|cost| cost.wall), cpu: middle(|cost| cost.cpu) }
 }

@@ -15,5 +15,6 @@ pub mod merge;
 pub mod reload;
 pub mod report;
 pub mod run;
+pub mod script;
 mod select;
 pub mod vm_run;

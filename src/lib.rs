@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
         Some(Command::Explore(arguments)) => return cmd::explore::explore(&arguments),
         Some(Command::Replay(arguments)) => return cmd::explore::replay(&arguments),
-        Some(Command::Script(arguments)) => cmd::explore::script(&arguments),
+        Some(Command::Script(arguments)) => cmd::script::script(&arguments),
         Some(Command::Known(arguments)) => cmd::known::known(&arguments.command),
         Some(Command::Matrix(arguments)) => cmd::matrix::matrix(&arguments),
         Some(Command::VmRun(arguments)) => return cmd::vm_run::vm_run(&arguments),

@@ -5,6 +5,7 @@
 //! [`drive`] plays them in a lab and compares, and [`reduce`] makes one short. [`job`] is what a
 //! lab is asked to do, and [`run`] has many labs do it.
 
+pub mod case_script;
 pub mod drive;
 pub mod generate;
 pub mod history;

@@ -43,6 +43,9 @@ pub enum Compared {
     Agree {
         /// In how many facts, one at least: results, segments, counters, lengths of queues, wake-ups.
         facts: usize,
+        /// The hash has decided which listener got a connection, and the record shows it. It is
+        /// another one in each namespace.
+        by_hash: bool,
     },
     /// The model does not know something that is done in it.
     LeftOut(LeftOut),
@@ -67,7 +70,11 @@ pub fn compare(trace: &[Line], bugs: &BTreeSet<ModelBug>) -> Compared {
     for _ in 0..TRIES {
         let mut player = Player::new(trace, bugs, choices);
         let (line, in_what) = match player.play() {
-            Ok(facts) => return Compared::Agree { facts },
+            Ok(facts) => {
+                let by_hash = player.hash_has_decided()
+                    && (furthest.is_some() || !agrees_anyhow(trace, bugs, player.choices()));
+                return Compared::Agree { facts, by_hash };
+            }
             Err(Ended::LeftOut(why)) => return Compared::LeftOut(why),
             Err(Ended::Disagrees { line, in_what }) => (line, in_what),
         };
@@ -78,11 +85,29 @@ pub fn compare(trace: &[Line], bugs: &BTreeSet<ModelBug>) -> Compared {
             Some(next) => choices = next,
             // All were tried.
             None => {
-                return furthest.map_or(Compared::Agree { facts: 0 }, |(line, in_what)| {
-                    Compared::Disagree { line, in_what }
-                });
+                return furthest
+                    .map_or(Compared::LeftOut(LeftOut::ManyHashes), |(line, in_what)| {
+                        Compared::Disagree { line, in_what }
+                    });
             }
         }
     }
     Compared::LeftOut(LeftOut::ManyHashes)
+}
+
+/// More combinations of hashes than this are not tried to find one that shows.
+const OTHERS: usize = 100;
+
+/// Whether the record would be the same if the hash had decided in any other way.
+fn agrees_anyhow(trace: &[Line], bugs: &BTreeSet<ModelBug>, first: &Choices) -> bool {
+    let mut choices = first.next();
+    for _ in 0..OTHERS {
+        let Some(other) = choices else { return true };
+        let mut player = Player::new(trace, bugs, other);
+        if player.play().is_err() {
+            return false;
+        }
+        choices = player.choices().next();
+    }
+    false
 }

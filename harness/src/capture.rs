@@ -1,5 +1,6 @@
 //! The wire of a lab, and the record of what the lab does meanwhile.
 
+mod batch;
 pub(crate) mod forks;
 mod packets;
 mod pcapng;
@@ -10,4 +11,4 @@ pub use recorder::Recorder;
 pub use wire::Capture;
 
 pub(crate) use packets::{Packets, Timestamps, segments_of};
-pub(crate) use pcapng::ROUND_TRIP;
+pub(crate) use pcapng::{ROUND_TRIP, kernel};

@@ -8,6 +8,7 @@ mod group;
 mod handshakes;
 mod memory;
 mod multipath;
+mod net_files;
 mod processes;
 mod program;
 mod settle;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use crate::capture::{Capture, Recorder};
 use crate::error::{Context, Error, Result, errno_name};
+use crate::lab::net_files::{Looks, NetFiles};
 use crate::net::family::{Family, PORT};
 use crate::net::segment::Segment;
 use crate::net::sysctl;
@@ -61,6 +63,7 @@ pub struct Lab {
     echo: Option<UdpSocket>,
     /// What sockets are destroyed through, once one was.
     diag: Option<Diag>,
+    files: NetFiles,
 }
 
 impl Lab {
@@ -79,9 +82,11 @@ impl Lab {
             observed_twice: None,
             negotiated: None,
             fired: vec![],
-            counters_read: Mutex::new(Counters::read()?),
+            // A new namespace has counted nothing yet.
+            counters_read: Mutex::default(),
             echo: None,
             diag: None,
+            files: NetFiles::new(),
         })
     }
 
@@ -225,13 +230,17 @@ impl Lab {
         what: &str,
         enough: impl Fn(&Trace) -> bool,
     ) -> Result<()> {
+        let is_enough = |capture: &mut Capture| {
+            capture.drain();
+            enough(capture.trace())
+        };
+        if self.recorder.with_capture(is_enough) {
+            return Ok(());
+        }
         let wire = self.recorder.with_capture(|capture| capture.as_fd().try_clone_to_owned());
         let wire = wire.call(|| "dup(packet socket)".into())?;
         wait::until_readable_within(within, wire.as_fd(), what, || {
-            Ok(self.recorder.with_capture(|capture| {
-                capture.drain();
-                enough(capture.trace()).then_some(())
-            }))
+            Ok(self.recorder.with_capture(is_enough).then_some(()))
         })
     }
 
@@ -407,7 +416,8 @@ impl Lab {
     /// # Errors
     /// [`crate::Error::NeverHappened`] when more stay.
     pub fn until_freed_but(&self, left: i64) -> Result<()> {
-        let freed = || Ok((self.unfreed_sockets()? <= left).then_some(()));
+        let mut looks = Looks::default();
+        let freed = || Ok((self.unfreed_sockets(&mut looks)? <= left).then_some(()));
         let patience = wait::patience(Awaited::SocketsFreed);
         wait::until_within(patience, "every closed socket to be freed", freed)
     }
@@ -423,7 +433,7 @@ impl Lab {
     pub fn finish(mut self, stopped: Option<String>) -> Result<(Observation, Trace, Vec<u8>)> {
         let left = match self.until_freed_but(0) {
             Ok(()) => 0,
-            Err(e) if e.blames_the_kernel() => self.unfreed_sockets()?,
+            Err(e) if e.blames_the_kernel() => self.unfreed_sockets(&mut Looks::default())?,
             Err(e) => return Err(e),
         };
         self.observe("sockets never freed", left);

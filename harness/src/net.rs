@@ -4,6 +4,7 @@
 pub mod draft;
 pub mod family;
 pub(crate) mod io_uring;
+pub(crate) mod kept_file;
 pub(crate) mod md5;
 pub mod multipath;
 pub(crate) mod network;

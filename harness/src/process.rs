@@ -16,6 +16,7 @@ mod returned;
 mod starter;
 pub mod subprocess;
 pub mod thread;
+mod used_memory;
 pub mod users;
 pub mod worker;
 

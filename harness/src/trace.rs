@@ -14,5 +14,5 @@ pub use act::Act;
 pub use line::{Kind, Line, NoLine};
 pub use notation::Notation;
 pub use parts::{Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, MemoryWitness, Part};
-pub use program::{GroupProgram, ProgramCondition, ProgramStep};
+pub use program::{GroupProgram, ProgramCondition, ProgramMap, ProgramStep};
 pub use record::{Event, Trace};

@@ -134,22 +134,31 @@ pub struct ReplayArguments {
 
 const SCRIPT_HELP: &str = "\
 The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces. It
-makes a network namespace of its own, does what the history says, shows what it sees of each act,
-and what a correct kernel does where that is something else; its exit code is 1 then.
+makes a network namespace of its own, does what the history or the case says, shows what it sees of
+each act, and what was expected where that is something else; its exit code is 1 then. A case is run
+first: what was seen of it is what is expected.
 
-Example:
+Examples:
   sockmig script find.history > find.py    for a mail to a list
+  sockmig script quiz1/v4/on > quiz1.py    the talk's first quiz, to play with
+  sockmig script --out programs            a program for each case, and why others have none
 
 Exit codes:
   0   it is printed
   2   the command line is wrong, or the file is no history
-  69  the file cannot be read, or standard output cannot be written";
+  4   the case cannot be printed, for a reason that is said
+  69  the file cannot be read, no case can be run, or standard output cannot be written
+  130 interrupted";
 
 /// `sockmig script`.
 #[derive(Debug, Args)]
 #[command(after_help = SCRIPT_HELP)]
 pub struct ScriptArguments {
-    /// The history; `-` is standard input.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// A file with a history, or `-` for standard input; or a case's id, or how ids begin.
+    #[arg(value_name = "FILE|ID")]
+    pub what: Option<PathBuf>,
+
+    /// Write a program for each case into this directory, which is made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

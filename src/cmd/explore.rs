@@ -1,4 +1,4 @@
-//! `sockmig explore`, `sockmig replay` and `sockmig script`: histories nobody wrote, held against a model.
+//! `sockmig explore` and `sockmig replay`: histories nobody wrote, held against a model.
 
 mod document;
 mod in_guest;
@@ -20,14 +20,13 @@ use explore::history::{History, NoHistory};
 use explore::job::Finding;
 use explore::model::ModelBug;
 use explore::run::{self, Plan, Stopped, Total};
-use explore::script::python;
 use harness::kernel::{Kernel, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
 use scenarios::advice;
 use scenarios::engine;
 
-use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
+use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments};
 use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, ReplayDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
@@ -67,23 +66,6 @@ pub fn replay(arguments: &ReplayArguments) -> ExitCode {
         };
     }
     replayed(arguments).unwrap_or_else(|exit| exit).into()
-}
-
-/// Prints a history as a program.
-pub fn script(arguments: &ScriptArguments) -> Exit {
-    let history = match history(&arguments.file) {
-        Ok(history) => history,
-        Err(exit) => return exit,
-    };
-    let mut to = Stdout::exact();
-    let written = to.write_all(python(&history).as_bytes()).and_then(|()| to.flush());
-    match written {
-        Ok(()) => Exit::Expected,
-        Err(e) => {
-            stderr::complain(&e);
-            Exit::Unavailable
-        }
-    }
 }
 
 /// The kernel, if histories can be played here. The error is an exit code whose reason has been
@@ -203,7 +185,7 @@ fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// A history from a file. The error is an exit code whose reason has been reported.
-fn history(path: &Path) -> Result<History, Exit> {
+pub(super) fn history(path: &Path) -> Result<History, Exit> {
     let refuse = |why: &dyn Display, exit| {
         stderr::complain(&format_args!("{}: {why}", path.display()));
         exit

@@ -73,6 +73,7 @@ fn is_drawn(line: &Line) -> bool {
         | Act::ReadQueue { .. }
         | Act::ReadSockets { .. }
         | Act::ReadWaiter { .. }
+        | Act::OpenMultipath { .. }
         | Act::Receive { .. }
         | Act::Send { .. }
         | Act::SendSegment { .. } => false,

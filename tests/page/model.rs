@@ -44,7 +44,7 @@ pub fn agrees_with_cases() {
     let (mut agreeing, mut facts) = (Vec::new(), 0);
     for case in run.cases.iter().filter(is_compared) {
         match compare(&case.trace, &bugs) {
-            Compared::Agree { facts: of_case } => {
+            Compared::Agree { facts: of_case, .. } => {
                 agreeing.push(case);
                 facts += of_case;
             }

@@ -74,6 +74,7 @@ impl Model {
         }
         let Client { hash, likely, .. } = self.clients[client.0];
         let (first, last) = hash.members(of);
+        self.hash_has_decided |= last > first;
         let likely = likely.and_then(|likely| socks.iter().position(|member| *member == likely));
         let likely = likely.filter(|index| (first..=last).contains(index)).unwrap_or(first);
         let index = match self.choose(last - first + 1) {

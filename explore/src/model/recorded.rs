@@ -59,6 +59,11 @@ impl Model {
         &self.choices
     }
 
+    /// Whether the hash, which is not known, has decided between listeners.
+    pub fn hash_has_decided(&self) -> bool {
+        self.hash_has_decided
+    }
+
     /// Another client, the hash of whose connection is not known; `likely` is the listener that
     /// gets it, if that is known.
     pub fn add_client(&mut self, likely: Option<ListenerId>) -> ClientId {

@@ -30,6 +30,8 @@ pub struct Model {
     pub(super) arriving: (u32, u32),
     pub(super) choices: Choices,
     pub(super) arrays: Arrays,
+    /// The hash, which is not known, has decided between listeners.
+    pub(super) hash_has_decided: bool,
     /// What is seen of the step that is being taken.
     pub(super) seen: Seen,
 }
@@ -222,6 +224,7 @@ impl Model {
             arriving: (0, 0),
             choices: Choices::default(),
             arrays: Arrays::new(),
+            hash_has_decided: false,
             seen: Seen::default(),
         }
     }

@@ -166,7 +166,7 @@ pub fn deed(act: &Act) -> Result<Deed<'_>, LeftOut> {
         Act::ReadSockets { listeners } => Deed::ReadListeners(*listeners),
         Act::BeginWaiting { listener } => Deed::BeginWaiting(listener),
         Act::ReadWaiter { listener, woken } => Deed::ReadWaiter(listener, *woken),
-        Act::LimitSubflows { .. } => return Err(LeftOut::Multipath),
+        Act::LimitSubflows { .. } | Act::OpenMultipath { .. } => return Err(LeftOut::Multipath),
         Act::Attach { listener, decides: Some(program), .. } => {
             let program = program_of(program).ok_or(LeftOut::Program)?;
             Deed::Attach(listener, program)

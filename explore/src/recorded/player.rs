@@ -84,6 +84,11 @@ impl<'t> Player<'t> {
         self.model.choices()
     }
 
+    /// Whether the hash has decided which listener got a connection.
+    pub fn hash_has_decided(&self) -> bool {
+        self.model.hash_has_decided()
+    }
+
     /// Plays the whole record; says in how many facts model and kernel agree.
     pub fn play(&mut self) -> Played<usize> {
         if self.lines.is_empty() {

@@ -10,6 +10,7 @@ use super::stack;
 use super::syscall::{Map, MapKind};
 
 use crate::error::Result;
+use crate::trace::ProgramMap;
 
 /// How many runs of a program are recorded.
 const RUNS: u32 = 16;
@@ -85,6 +86,10 @@ pub struct RecordedSocket {
 }
 
 impl ContextRecords {
+    pub(super) fn recorded(&self) -> [ProgramMap; 2] {
+        [self.elements.recorded(), self.runs.recorded()]
+    }
+
     /// None yet.
     pub fn new() -> Result<Self> {
         let elements = make(MapKind::Array, 4, stored::BYTES as u32, RUNS)?;

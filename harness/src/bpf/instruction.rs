@@ -60,6 +60,16 @@ pub(super) struct Instruction {
     immediate: i32,
 }
 
+impl Instruction {
+    /// Its bytes as they are in memory, in hexadecimal digits.
+    pub(super) fn hexadecimal(&self) -> String {
+        let [offset_0, offset_1] = self.offset.to_ne_bytes();
+        let start = [self.code, self.registers, offset_0, offset_1];
+        let bytes = start.into_iter().chain(self.immediate.to_ne_bytes());
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// Classes of `linux/bpf_common.h` and `linux/bpf.h`, with their modes.
 const LOAD_IMMEDIATE: u8 = 0x18;
 const LOAD: u8 = 0x61;

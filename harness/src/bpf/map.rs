@@ -7,7 +7,7 @@ use super::ids::kernel_name;
 use super::syscall::{Map, MapKind};
 use crate::error::{Context, Result};
 use crate::socket::Recorded;
-use crate::trace::Act;
+use crate::trace::{Act, ProgramMap};
 
 pub(super) fn make(kind: MapKind, key: u32, value: u32, entries: u32) -> Result<Map> {
     Map::create(kind, (key, value), entries, kernel_name()?).call(|| {
@@ -112,6 +112,10 @@ impl SockArray {
         Ok(u64::from_ne_bytes(value))
     }
 
+    pub(super) fn recorded(&self) -> ProgramMap {
+        self.0.recorded()
+    }
+
     pub(super) fn descriptor(&self) -> i32 {
         self.0.descriptor()
     }
@@ -131,6 +135,10 @@ impl Counts {
         let mut value = [0; 8];
         read_array(&self.0, index, &mut value)?;
         Ok(i64::from_ne_bytes(value))
+    }
+
+    pub(super) fn recorded(&self) -> ProgramMap {
+        self.0.recorded()
     }
 
     pub(super) fn descriptor(&self) -> i32 {
@@ -160,6 +168,10 @@ impl MigrationTargets {
         self.0
             .delete(&cookie.to_ne_bytes())
             .call(|| format!("bpf(BPF_MAP_DELETE_ELEM, a hash, {cookie})"))
+    }
+
+    pub(super) fn recorded(&self) -> ProgramMap {
+        self.0.recorded()
     }
 
     pub(super) fn descriptor(&self) -> i32 {

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::ids::kernel_name;
-use super::statement::{PASS, Statement, shown, steps, translate};
+use super::instruction::Instruction;
+use super::statement::{PASS, Statement, maps, shown, steps, translate};
 use super::syscall;
 use crate::error::{Error, Result, errno_name};
 use crate::net::sockopt;
@@ -57,7 +58,13 @@ impl Program {
         let instructions = translate(statements);
         let shown = shown(statements);
         let migrates = attach == Attach::SelectOrMigrate;
-        let decides = GroupProgram { migrates, steps: steps(statements) };
+        let decides = GroupProgram {
+            migrates,
+            steps: steps(statements),
+            attach_type: attach.number(),
+            instructions: instructions.iter().map(Instruction::hexadecimal).collect(),
+            maps: maps(statements),
+        };
         let name = kernel_name()?;
         let number = attach.number();
         match syscall::load(&instructions, number, name, &mut []) {

@@ -10,7 +10,7 @@ use super::map::{Counts, MigrationTargets, SockArray};
 use super::stack;
 
 use crate::net::witness::State;
-use crate::trace::{ProgramCondition, ProgramStep};
+use crate::trace::{ProgramCondition, ProgramMap, ProgramStep};
 
 /// A step of a program.
 pub enum Statement<'m> {
@@ -228,6 +228,29 @@ impl Index<'_> {
             }
         }
     }
+}
+
+/// The maps of a program.
+pub(super) fn maps(statements: &[Statement<'_>]) -> Vec<ProgramMap> {
+    let of_one = |statement: &Statement<'_>| match statement {
+        Statement::When(condition, then) => {
+            let mut all = maps(then);
+            if let Condition::Selected(array, index) = condition {
+                all.push(array.recorded());
+                if let Index::OfTarget(targets) = index {
+                    all.push(targets.recorded());
+                }
+            }
+            all
+        }
+        Statement::Count(counts, _) | Statement::StoreResult(counts, _) => vec![counts.recorded()],
+        Statement::Record(records) => records.recorded().to_vec(),
+        Statement::Read(..) | Statement::Write(..) | Statement::End(_) => vec![],
+    };
+    let mut all: Vec<ProgramMap> = statements.iter().flat_map(of_one).collect();
+    all.sort_by_key(|map| map.number);
+    all.dedup();
+    all
 }
 
 /// What of the statements decides who gets a connection.

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::instruction::Instruction;
+use crate::trace::ProgramMap;
 
 /// The commands of `linux/bpf.h` that are used.
 const MAP_CREATE: i32 = 0;
@@ -127,6 +128,8 @@ pub(super) struct Map {
     descriptor: OwnedFd,
     key_bytes: usize,
     value_bytes: usize,
+    kind: u32,
+    entries: u32,
 }
 
 impl Map {
@@ -147,7 +150,20 @@ impl Map {
             descriptor: unsafe { owned(made) },
             key_bytes: key_size as usize,
             value_bytes: value_size as usize,
+            kind,
+            entries: max_entries,
         })
+    }
+
+    /// As acts have it.
+    pub(super) fn recorded(&self) -> ProgramMap {
+        ProgramMap {
+            number: self.descriptor().cast_unsigned(),
+            kind: self.kind,
+            key: self.key_bytes as u32,
+            value: self.value_bytes as u32,
+            entries: self.entries,
+        }
     }
 
     /// The number of its descriptor, for programs.
@@ -327,7 +343,7 @@ mod tests {
     /// The kernel is asked nothing: it would say that this is no map.
     fn map() -> Map {
         let descriptor = File::open("/dev/null").expect("/dev/null").into();
-        Map { descriptor, key_bytes: 4, value_bytes: 8 }
+        Map { descriptor, key_bytes: 4, value_bytes: 8, kind: 2, entries: 1 }
     }
 
     #[rstest]

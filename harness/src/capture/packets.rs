@@ -3,45 +3,28 @@
 //! It has no memory-mapped ring: setting one up waits for an RCU grace period, which is
 //! as long as the rest of a case.
 
-use std::io::IoSliceMut;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libc::sock_filter;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg, setsockopt,
-    socket,
-};
-use nix::sys::time::TimeSpec;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
 
+use crate::capture::batch::{Batch, Frame};
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::net::sockopt::{self, ReadOption};
 
-/// How much of a packet is kept: every header, and more payload than a case sends.
-const SNAP_BYTES: usize = 512;
-
 /// Room for packets that wait to be read. The kernel charges about 1 KiB for a small one.
 const BUFFER_BYTES: usize = 1024 * 1024;
-
-/// A packet as the kernel handed it over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// The kernel's timestamp, since the Unix epoch.
-    pub at: Duration,
-    /// The frame from its link-layer header on, perhaps cut short.
-    pub bytes: Vec<u8>,
-    /// Its whole length on the wire, bytes.
-    pub original_len: u32,
-}
 
 /// A packet socket on one interface.
 pub struct Packets {
     fd: OwnedFd,
+    batch: Batch,
     lost: u32,
-    failed: Option<Errno>,
+    failed: Option<io::Error>,
 }
 
 impl Packets {
@@ -63,7 +46,7 @@ impl Packets {
         // Without the capability the system's own limit holds; a loss is noticed anyway.
         let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)
             .or_else(|_| setsockopt(&fd, RcvBuf, &BUFFER_BYTES));
-        let packets = Self { fd, lost: 0, failed: None };
+        let packets = Self { fd, batch: Batch::default(), lost: 0, failed: None };
         packets.let_through(program)?;
         packets.bind(ifindex)?;
         Ok(packets)
@@ -121,34 +104,28 @@ impl Packets {
         self.let_through(&once())
     }
 
-    /// The next packet that the kernel has captured, if there is one. A failure is reported
-    /// by [`Packets::check_complete`].
-    pub fn take(&mut self) -> Option<Frame> {
-        let mut bytes = vec![0; SNAP_BYTES];
-        let mut control = nix::cmsg_space!(TimeSpec);
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        // With MSG_TRUNC the whole length is returned, even of a packet that was cut.
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags);
-        let (original_len, at) = match received {
-            Ok(message) => (message.bytes, timestamp(&message)),
-            Err(Errno::EAGAIN) => return None,
-            Err(e) => {
-                self.failed.get_or_insert(e);
-                return None;
+    /// Hands every packet that the kernel has captured to `take`. A failure is reported by
+    /// [`Packets::check_complete`].
+    pub fn take_all(&mut self, mut take: impl FnMut(Frame)) {
+        loop {
+            match self.batch.receive(self.fd.as_fd(), &mut take) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(e) => {
+                    self.failed.get_or_insert(e);
+                    return;
+                }
             }
-        };
-        bytes.truncate(original_len);
-        Some(Frame { at, bytes, original_len: original_len as u32 })
+        }
     }
 
     /// Checks that no packet was lost.
     ///
     /// # Errors
-    /// [`Error::CaptureLost`] when one was, now or earlier; a failed [`Packets::take`].
+    /// [`Error::CaptureLost`] when one was, now or earlier; a failed [`Packets::take_all`].
     pub fn check_complete(&mut self) -> Result<()> {
-        if let Some(failed) = self.failed {
-            return Err(failed).call(|| "recvmsg(AF_PACKET)".into());
+        if let Some(failed) = self.failed.take() {
+            return Err(failed).call(|| "recvmmsg(AF_PACKET)".into());
         }
         let statistics = self.statistics()?;
         // The kernel counts from the last call on.
@@ -194,16 +171,6 @@ impl Default for Timestamps {
         let asking = asking.filter(|socket| setsockopt(socket, ReceiveTimestampns, &true).is_ok());
         Self { _asking: asking }
     }
-}
-
-/// The kernel's timestamp; now, should it have given none.
-fn timestamp(message: &RecvMsg<'_, '_, ()>) -> Duration {
-    let stamps = message.cmsgs().into_iter().flatten();
-    let stamp = stamps.into_iter().find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
-        _ => None,
-    });
-    stamp.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// `lo` shows each packet twice, going out and coming in; the filter keeps the second,

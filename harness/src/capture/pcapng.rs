@@ -1,7 +1,9 @@
 //! A record of packets and acts as a pcapng file.
 
 use std::borrow::Cow;
+use std::fs;
 use std::io::Write;
+use std::sync::LazyLock;
 
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
@@ -11,8 +13,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 
-use crate::capture::packets::Frame;
-use crate::net::witness;
+use crate::capture::batch::Frame;
 use crate::trace::{Event, Trace};
 
 /// `if_tsresol`: timestamps count nanoseconds.
@@ -29,6 +30,16 @@ pub(super) enum Entry {
     Act(usize),
 }
 
+/// `/proc/version`, which does not change while a kernel runs: whoever has read it knows it for
+/// all its forks.
+pub(crate) fn kernel() -> &'static str {
+    static KERNEL: LazyLock<String> = LazyLock::new(|| {
+        let banner = fs::read_to_string("/proc/version").unwrap_or_default();
+        banner.trim_end().to_owned()
+    });
+    &KERNEL
+}
+
 /// Writes the record; an act is a comment on the packet that followed it (or, after the last
 /// packet, on that one). The header says which kernel it is of, and what it is `about`.
 pub(super) fn write(
@@ -42,9 +53,9 @@ pub(super) fn write(
     if !about.is_empty() {
         options.push(SectionHeaderOption::Comment(Cow::Owned(about.to_owned())));
     }
-    let kernel = witness::read("/proc/version").unwrap_or_default();
+    let kernel = kernel();
     if !kernel.is_empty() {
-        options.push(SectionHeaderOption::OS(Cow::Owned(kernel.trim_end().to_owned())));
+        options.push(SectionHeaderOption::OS(Cow::Borrowed(kernel)));
     }
     let section = SectionHeaderBlock { options, ..SectionHeaderBlock::default() };
     let mut writer = PcapNgWriter::with_section_header(to, section)?;

@@ -34,10 +34,10 @@ impl Capture {
 
     /// Moves what the kernel has captured so far into the record.
     pub fn drain(&mut self) {
-        while let Some(frame) = self.packets.take() {
+        self.packets.take_all(|frame| {
             self.trace.events.extend(Segment::parse(frame.at, &frame.bytes).map(Event::Segment));
             self.record.push(Entry::Frame(frame));
-        }
+        });
     }
 
     /// Writes down an act of the lab, after everything captured so far; says where it stands

@@ -44,7 +44,7 @@ impl Lab {
     /// The protocol counters now. The trace has by how much they have grown since they were read
     /// last.
     pub fn counters(&self) -> Result<Counters> {
-        let now = Counters::read()?;
+        let now = self.files.counters()?;
         let mut last = self.counters_read.lock().unwrap_or_else(PoisonError::into_inner);
         let grown = |name: &&str| Some(now.grown(&last, name)?).filter(|grown| *grown != 0);
         let names = WATCHED.iter().chain(RECORDED);

@@ -8,7 +8,7 @@ use crate::gate::{Gate, GateKind, Whose};
 use crate::guest;
 use crate::net::family::PORT;
 use crate::net::segment::Segment;
-use crate::net::witness::{Counters, Queue, State, sockets};
+use crate::net::witness::{Queue, State, sockets};
 use crate::socket::{Client, Listener};
 use crate::trace::{Act, Actor, Event, Trace};
 use crate::wait;
@@ -205,7 +205,7 @@ impl Lab {
     /// own.
     fn room(&mut self, listener: &Listener) -> Result<std::result::Result<i64, String>> {
         let more = if guest::is_here() { 2 } else { 0 };
-        let before = Counters::read()?;
+        let before = self.counters()?;
         let gate = self.close_gate(listener, Whose::Everyone)?;
         let (family, server) = (self.family, self.family.server());
         let start = |_| Client::start(family, server);
@@ -214,7 +214,7 @@ impl Lab {
         let what = format!("every SYN to be taken or dropped by {}", listener.name());
         let settled = wait::until(&what, || {
             let requests = self.requests()?;
-            let dropped = Counters::read()?.grown(&before, "TCPReqQFullDrop").unwrap_or(0);
+            let dropped = self.counters()?.grown(&before, "TCPReqQFullDrop").unwrap_or(0);
             Ok((requests + dropped >= clients.len() as i64).then_some(requests))
         });
         drop(clients);

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 
 use crate::capture::ROUND_TRIP;
 use crate::error::{Context, Result};
@@ -12,7 +15,6 @@ use crate::wait;
 pub(super) fn echo() -> io::Result<UdpSocket> {
     let echo = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     echo.connect(echo.local_addr()?)?;
-    echo.set_nonblocking(true)?;
     Ok(echo)
 }
 
@@ -25,10 +27,10 @@ pub(super) fn settle(echo: &UdpSocket) -> Result<()> {
     for _ in 0..2 {
         echo.send(ROUND_TRIP).call(|| "send(UDP)".into())?;
         wait::until_readable(echo.as_fd(), "a datagram to come round", || {
-            match echo.recv(&mut [0; 16]) {
+            match recv(echo.as_raw_fd(), &mut [0; 16], MsgFlags::MSG_DONTWAIT) {
                 Ok(_) => Ok(Some(())),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                Err(e) => Err(e).call(|| "recv(UDP)".into()),
+                Err(Errno::EAGAIN) => Ok(None),
+                Err(errno) => Err(errno).call(|| "recv(UDP)".into()),
             }
         })?;
     }

@@ -87,9 +87,7 @@ impl UnrecordedLab {
     pub fn segments(&mut self) -> Result<Vec<Segment>> {
         settle(&self.echo)?;
         let mut segments = Vec::new();
-        while let Some(frame) = self.packets.take() {
-            segments.extend(Segment::parse(frame.at, &frame.bytes));
-        }
+        self.packets.take_all(|frame| segments.extend(Segment::parse(frame.at, &frame.bytes)));
         Ok(segments)
     }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Context, Error, Result};
+use crate::lab::net_files::Looks;
 use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
 use crate::net::segment::Segment;
-use crate::net::witness::unfreed_sockets;
 use crate::socket::wire_client::WireClient;
 use crate::trace::Event;
 
@@ -133,9 +133,9 @@ impl Lab {
 
     /// Sockets that were closed and have not been freed. The capture has one open, and what the
     /// lab needed besides is kept open to its end.
-    pub(super) fn unfreed_sockets(&self) -> Result<i64> {
+    pub(super) fn unfreed_sockets(&self, looks: &mut Looks) -> Result<i64> {
         let open = [true, self.echo.is_some(), self.diag.is_some()];
-        unfreed_sockets(open.map(i64::from).iter().sum())
+        self.files.unfreed_sockets(open.map(i64::from).iter().sum(), looks)
     }
 }
 

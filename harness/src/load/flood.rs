@@ -89,7 +89,7 @@ impl Flood {
         let fd = self.heard.as_fd().try_clone_to_owned().call(|| "dup(packet socket)".into())?;
         let what = format!("SYN+ACKs to {count} clients of a flood");
         let all = wait::until_readable(fd.as_fd(), &what, || {
-            while let Some(frame) = self.heard.take() {
+            self.heard.take_all(|frame| {
                 let segment = Segment::parse(frame.at, &frame.bytes);
                 let nth = segment.as_ref().and_then(|s| number(s.to)?.checked_sub(first));
                 // One that is repeated to a client of before is of no use any more.
@@ -98,7 +98,7 @@ impl Flood {
                 {
                     *initial = Some(segment.seq);
                 }
-            }
+            });
             Ok(initials.iter().copied().collect::<Option<Vec<u32>>>())
         });
         // That would be why they are missing.

@@ -88,6 +88,26 @@ impl Draft {
         self.payload.len() as u32
     }
 
+    /// Its data.
+    pub fn data(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What stands in the window field.
+    pub fn window_field(&self) -> u16 {
+        self.window
+    }
+
+    /// The options, as they are sent but for padding.
+    pub fn options(&self) -> &[u8] {
+        &self.options
+    }
+
+    /// Type of service, time to live and options of the IP header.
+    pub fn ip_fields(&self) -> (u8, u8, &[u8]) {
+        (self.ip.service, self.ip.hops, &self.ip.options)
+    }
+
     /// Whether it has no data.
     pub fn is_empty(&self) -> bool {
         self.payload.is_empty()
@@ -106,6 +126,12 @@ impl Draft {
             };
         }
         false
+    }
+
+    /// Whether it says that it is capable of Multipath TCP (MP_CAPABLE), and nothing else of that.
+    pub fn is_multipath_capable(&self) -> bool {
+        matches!(self.options.as_slice(), [MULTIPATH, _, VERSION, ..])
+            || matches!(self.options.as_slice(), [MSS, 4, _, _, MULTIPATH, _, VERSION, ..])
     }
 
     /// Whether it is a SYN.

@@ -225,6 +225,14 @@ pub(crate) fn detach_filter(fd: impl AsFd) -> io::Result<()> {
     set_number(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
 }
 
+/// `ioctl(FIONBIO)`: whether calls on the socket wait. It is one call, and `fcntl` would be two.
+pub(crate) fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> io::Result<()> {
+    let mut value = libc::c_int::from(nonblocking);
+    // SAFETY: the kernel reads the number that the address is of.
+    let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONBIO as _, &raw mut value) };
+    Errno::result(done).map(drop).map_err(io::Error::from)
+}
+
 /// `connect` to AF_UNSPEC: a listener stops listening, a connection is reset.
 pub(crate) fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let nowhere =

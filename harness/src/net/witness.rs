@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -14,28 +15,34 @@ use crate::error::{Context, Error, Result};
 use crate::net::family::Family;
 use crate::net::sockopt::{self, ReadOption};
 
+/// Where the counters of the group `Tcp` are.
+pub(crate) const SNMP: &str = "/proc/net/snmp";
+
+/// Where the counters of the groups `TcpExt` and `MPTcpExt` are.
+pub(crate) const NETSTAT: &str = "/proc/net/netstat";
+
+/// Where the kernel says how many sockets there are.
+pub(crate) const SOCKSTAT: &str = "/proc/net/sockstat";
+
 /// The network namespace's protocol counters at one moment, by their kernel names
 /// (`TCPMigrateReqSuccess`, `OutRsts`, ...).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters(BTreeMap<String, i64>);
+pub struct Counters(Arc<BTreeMap<String, i64>>);
 
 impl Counters {
     /// Reads the `Tcp` group of `/proc/net/snmp` and the groups `TcpExt` and, where the kernel
     /// has it, `MPTcpExt` of `/proc/net/netstat`. They count this network namespace alone.
     pub fn read() -> Result<Self> {
+        Self::parse(&read(SNMP)?, &read(NETSTAT)?)
+    }
+
+    /// As [`Counters::read`], of what [`SNMP`] and [`NETSTAT`] say.
+    pub(crate) fn parse(snmp: &str, netstat: &str) -> Result<Self> {
         let mut counters = Self::default();
-        let groups: [(&str, &[&str]); 2] =
-            [("/proc/net/snmp", &["Tcp:"]), ("/proc/net/netstat", &["TcpExt:", "MPTcpExt:"])];
-        for (file, groups) in groups {
-            let text = read(file)?;
-            for group in groups {
-                let optional = *group == "MPTcpExt:";
-                let added = counters.add_group(&text, group).is_some();
-                if !added && !optional {
-                    return Err(Error::unreadable(file, &text));
-                }
-            }
+        for (file, text, group) in [(SNMP, snmp, "Tcp:"), (NETSTAT, netstat, "TcpExt:")] {
+            counters.add_group(text, group).ok_or_else(|| Error::unreadable(file, text))?;
         }
+        let _has_multipath = counters.add_group(netstat, "MPTcpExt:").is_some();
         Ok(counters)
     }
 
@@ -43,8 +50,9 @@ impl Counters {
     fn add_group(&mut self, text: &str, group: &str) -> Option<()> {
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
         let (names, values) = (lines.next()?, lines.next()?);
+        let counters = Arc::make_mut(&mut self.0);
         for (name, value) in names.split_whitespace().zip(values.split_whitespace()) {
-            self.0.insert(name.to_owned(), value.parse().ok()?);
+            counters.insert(name.to_owned(), value.parse().ok()?);
         }
         Some(())
     }
@@ -308,23 +316,12 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Sockets of this network namespace that have not been freed, of every family
-/// (`sockets: used` of `/proc/net/sockstat`).
+/// (`sockets: used`), by what [`SOCKSTAT`] says.
 ///
 /// A socket that is closed and still counted is one that somebody holds a reference to:
 /// after everything is closed, this is how a leaked child or listener shows.
-pub fn sockets_in_use() -> Result<i64> {
-    number_behind("/proc/net/sockstat", "sockets: used ")
-}
-
-/// Sockets of this network namespace that this process does not have open: they were closed, and
-/// have not been freed. It has `open` ones at least: where no more are in use, its descriptors need
-/// not be looked at.
-///
-/// # Errors
-/// `/proc` cannot be read.
-pub fn unfreed_sockets(open: i64) -> Result<i64> {
-    let in_use = sockets_in_use()?;
-    Ok(if in_use <= open { 0 } else { in_use - open_sockets()? })
+pub(crate) fn sockets_in_use(sockstat: &str) -> Result<i64> {
+    number_after("sockets: used ", sockstat, SOCKSTAT)
 }
 
 /// What all TCP sockets of this kernel have charged for segments in their queues, in bytes
@@ -356,7 +353,7 @@ pub fn orphans() -> Result<i64> {
 
 /// The number after `name` in the line `TCP: inuse 1 orphan 0 tw 0 alloc 19 mem 291`.
 fn sockstat_of_tcp(name: &str) -> Result<i64> {
-    let file = "/proc/net/sockstat";
+    let file = SOCKSTAT;
     let text = read(file)?;
     let line = text.lines().find(|line| line.starts_with("TCP: "));
     let mut words = line.unwrap_or_default().split_whitespace().skip_while(|word| *word != name);
@@ -367,7 +364,7 @@ fn sockstat_of_tcp(name: &str) -> Result<i64> {
 /// What the kernel has allocated for itself and cannot give back for the asking
 /// (`SUnreclaim` of `/proc/meminfo`), in bytes.
 pub fn unreclaimable_memory() -> Result<i64> {
-    Ok(number_behind("/proc/meminfo", "SUnreclaim:")? * 1024)
+    Ok(meminfo("SUnreclaim:")? * 1024)
 }
 
 /// What sockets, requests and packets of this kernel take as objects of their slabs, in bytes;
@@ -394,16 +391,20 @@ fn parse_slabs(text: &str) -> Option<i64> {
 
 /// The machine's memory, and what of it can be had, in bytes.
 pub fn memory() -> Result<(i64, i64)> {
-    let kibibytes = |name| number_behind("/proc/meminfo", name);
-    Ok((kibibytes("MemTotal:")? * 1024, kibibytes("MemAvailable:")? * 1024))
+    Ok((meminfo("MemTotal:")? * 1024, meminfo("MemAvailable:")? * 1024))
 }
 
-/// The number that follows `name` at the beginning of a line.
-fn number_behind(file: &str, name: &str) -> Result<i64> {
-    let text = read(file)?;
+/// The number that follows `name` at the beginning of a line of `text`, which `file` says.
+fn number_after(name: &str, text: &str, file: &str) -> Result<i64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
-        .ok_or_else(|| Error::unreadable(file, &text))
+        .ok_or_else(|| Error::unreadable(file, text))
+}
+
+/// A number of `/proc/meminfo`, in kibibytes.
+fn meminfo(name: &str) -> Result<i64> {
+    let file = "/proc/meminfo";
+    number_after(name, &read(file)?, file)
 }
 
 /// For how long the main thread of this process has not slept: it had a processor, or waited
@@ -417,7 +418,7 @@ pub fn awake() -> Duration {
 
 /// Sockets that this process has open, by its descriptors.
 ///
-/// What [`sockets_in_use`] counts beyond these was closed and is still held by somebody.
+/// What the kernel counts beyond these was closed and is still held by somebody.
 pub fn open_sockets() -> Result<i64> {
     let directory = "/proc/self/fd";
     let descriptors = fs::read_dir(directory).call(|| format!("readdir({directory})"))?;

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::Signal;
@@ -16,11 +17,12 @@ use nix::unistd::{
     setsid,
 };
 
+use crate::capture;
 use crate::error::{Context, Error, Result};
 use crate::essential::Essential;
 use crate::layout::CLONE_FLAGS;
 use crate::net::network::set_loopback_up;
-use crate::net::{sysctl, witness};
+use crate::net::sysctl;
 use crate::process::arguments;
 use crate::process::broken::Broken;
 use crate::process::frame::{self, Frame, Frames};
@@ -29,6 +31,7 @@ use crate::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use crate::process::returned::{Returned, send};
 use crate::process::starter::{Answer, LAB_ARGUMENT, Request};
 use crate::process::subprocess::{PANICKED, until_alone};
+use crate::process::used_memory::UsedMemory;
 use crate::process::users::is_root;
 
 /// Forks labs for the process that started this one, with these arguments, until that one wants
@@ -45,9 +48,14 @@ pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> 
     let _ = setsid();
     let Ok((mut requests, mut answers)) = claim_streams() else { std::process::exit(1) };
     let user = (getuid(), getgid());
-    let mut forking = Forking { parent, needs_user_namespace: !is_root(), user };
+    // What no lab has to read again.
+    let _ = capture::kernel();
+    let memory = UsedMemory::of_this_process();
+    let mut forking = Forking { parent, memory, needs_user_namespace: !is_root(), user };
     let mut asked = Frames::default();
     while let Ok(asked) = frame::receive_with(&mut asked, &mut requests) {
+        // The last fork has left every page to be copied.
+        forking.memory.populate_written();
         let answer: Answer = match forking.answer(&asked) {
             Ok(Forked::Parent { child }) => Ok(child.as_raw()),
             Ok(Forked::Lab(lab)) => {
@@ -65,7 +73,7 @@ pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> 
 }
 
 /// The process that labs are for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Parent {
     id: Pid,
     /// Its id as the mount of `/proc` has it that is here.
@@ -89,6 +97,7 @@ fn die_with_parent() {
 /// Forks labs.
 struct Forking {
     parent: Parent,
+    memory: UsedMemory,
     /// This user may make the other namespaces only in a user namespace of its own.
     needs_user_namespace: bool,
     user: (Uid, Gid),
@@ -110,7 +119,7 @@ impl Forking {
         Ok(match self.fork()? {
             ForkResult::Parent { child } => Forked::Parent { child },
             ForkResult::Child => Forked::Lab(Lab {
-                parent: self.parent.clone(),
+                memory: self.memory.clone(),
                 outside: self.needs_user_namespace.then_some(self.user),
                 work,
                 result,
@@ -179,22 +188,19 @@ impl Parent {
         let path = format!("/proc/{}/fd/{descriptor}", self.by_proc);
         OpenOptions::new().write(true).open(&path).call(|| format!("open({path}, O_WRONLY)"))
     }
-
-    /// Whether it is this process's parent: where it has ended, another one is.
-    fn is_there(&self) -> bool {
-        let stat = witness::read("/proc/self/stat").unwrap_or_default();
-        parent_of(&stat) == Some(&self.by_proc)
-    }
 }
 
-/// The parent in a line of `/proc/PID/stat`: after the name, in parentheses, and the state.
-fn parent_of(stat: &str) -> Option<&str> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)
+/// Whether somebody is there to read what is written into a pipe.
+fn is_read(pipe: &File) -> bool {
+    let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut polled, PollTimeout::ZERO).map(|_| polled[0].revents());
+    !polled.is_ok_and(|events| events.is_some_and(|events| events.contains(PollFlags::POLLERR)))
 }
 
 /// A process that becomes a lab.
 struct Lab {
-    parent: Parent,
+    /// What it is going to use.
+    memory: UsedMemory,
     /// Who this is outside of its user namespace, if it has one of its own.
     outside: Option<(Uid, Gid)>,
     work: String,
@@ -206,10 +212,11 @@ impl Lab {
     /// Does the lab's work, sends the result, and ends.
     fn live(mut self, work: &dyn Fn(&str) -> Returned) -> ! {
         die_with_parent();
-        // It may have ended before that call.
-        if !self.parent.is_there() {
+        // The parent may have ended before that call. It alone reads the result.
+        if !is_read(&self.result) {
             std::process::exit(1);
         }
+        self.memory.populate();
         let _ = dup2_stdout(&self.console);
         let _ = dup2_stderr(&self.console);
         drop(self.console);
@@ -291,10 +298,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_is_known_whatever_the_name_of_its_child() {
-        assert_eq!(parent_of("7 (a) b) 1) S 4711 7 7 0 -1"), Some("4711"));
-        assert_eq!(parent_of(""), None);
-        let stat = fs::read_to_string("/proc/self/stat").expect("/proc");
-        assert_eq!(parent_of(&stat), Some(&*getppid().to_string()));
+    fn a_pipe_is_read_until_its_reader_has_ended() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let writer = File::from(std::os::fd::OwnedFd::from(writer));
+        assert!(is_read(&writer));
+        drop(reader);
+        assert!(!is_read(&writer));
     }
 }

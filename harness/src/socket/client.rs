@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::Socket;
@@ -10,7 +11,7 @@ use socket2::Socket;
 use crate::capture::Recorder;
 use crate::error::{Context, Result};
 use crate::net::family::{Family, tcp_socket};
-use crate::net::md5;
+use crate::net::{md5, sockopt};
 use crate::socket::stream::{Recorded, Stream, set_option};
 use crate::trace::{Act, Actor, CloseCall};
 use crate::wait::{self, Awaited};
@@ -59,8 +60,8 @@ impl Client {
 
     fn begin(family: Family, how: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<Self> {
         let socket = tcp_socket(family)?;
-        socket.set_linger(Some(std::time::Duration::ZERO))?;
-        socket.set_nonblocking(true)?;
+        socket.set_linger(Some(Duration::ZERO))?;
+        sockopt::set_nonblocking(&socket, true)?;
         match how(&socket) {
             Err(e) if e.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(e),
             _ => {
@@ -76,7 +77,7 @@ impl Client {
         let called = || format!("connect({})", self.name);
         self.recorder.record(|| Act::Connect { client: self.name.clone() });
         let patience = wait::patience(Awaited::Connection);
-        match self.socket.connect_timeout(&to.into(), patience.within) {
+        match connect_within(&self.socket, to, patience.within) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
                 return Err(patience.ran_out(called()));
@@ -104,6 +105,25 @@ impl Client {
     pub fn sign(&self, family: Family, key: &[u8]) -> io::Result<()> {
         let act = || set_option(self.actor(), "TCP_MD5SIG", key.escape_ascii());
         self.recorder.act(act, || md5::sign(&self.socket, family, key))
+    }
+}
+
+/// `connect`, which gives up after a time. The kernel waits by itself, since it also takes the
+/// time that a send may take for that of `connect`: not to wait, to poll, and to wait again are
+/// seven calls.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when there is no answer in time; the kernel's own.
+fn connect_within(socket: &Socket, to: SocketAddr, within: Duration) -> io::Result<()> {
+    socket.set_write_timeout(Some(within))?;
+    loop {
+        match socket.connect(&to.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            done => return done,
+        }
     }
 }
 

@@ -332,7 +332,8 @@ impl Listener {
 
     /// `accept` without waiting. `None` is EAGAIN: the queue is empty, and nothing is recorded.
     pub fn accept_now(&self) -> Result<Option<Child>> {
-        self.socket.set_nonblocking(true).call(|| format!("fcntl({}, O_NONBLOCK)", self.name))?;
+        sockopt::set_nonblocking(&self.socket, true)
+            .call(|| format!("ioctl({}, FIONBIO, 1)", self.name))?;
         match self.socket.accept() {
             Ok((socket, peer)) => self.child(socket, &peer).map(Some),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -359,7 +360,8 @@ impl Listener {
 
     /// Makes `accept` wait again, after calls that do not.
     pub(crate) fn block(&self) -> Result<()> {
-        self.socket.set_nonblocking(false).call(|| format!("fcntl({}, !O_NONBLOCK)", self.name))
+        sockopt::set_nonblocking(&self.socket, false)
+            .call(|| format!("ioctl({}, FIONBIO, 0)", self.name))
     }
 
     /// `accept` that sleeps until a child is there, however long that takes.
@@ -370,7 +372,8 @@ impl Listener {
 
     /// What `accept` says without waiting: `a child`, or the errno. A child is closed.
     pub fn try_accept(&self) -> String {
-        let accepted = self.socket.set_nonblocking(true).and_then(|()| self.socket.accept());
+        let accepted =
+            sockopt::set_nonblocking(&self.socket, true).and_then(|()| self.socket.accept());
         let child = accepted
             .map_err(|e| errno_name(&e))
             .and_then(|(socket, peer)| self.child(socket, &peer).map_err(|e| e.to_string()));

@@ -12,6 +12,7 @@ use crate::net::family::Family;
 use crate::net::sysctl;
 use crate::refusal::Refusal;
 use crate::socket::{Child, Listener, Stream};
+use crate::trace::{Act, Actor};
 
 /// Whether Multipath TCP is there for those who ask for it. Range 0 to 1, default 1, per network
 /// namespace; Linux 5.6.
@@ -64,6 +65,7 @@ impl Listener {
     pub(crate) fn multipath(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
         let socket =
             socket(family).call(|| format!("socket({family}, IPPROTO_MPTCP) for {name}"))?;
+        recorder.record(|| Act::OpenMultipath { socket: Actor::Listener(name.to_owned()) });
         Ok(Self::of(name, socket, family, recorder))
     }
 }

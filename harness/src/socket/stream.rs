@@ -34,6 +34,9 @@ pub(crate) fn set_recorded<S: Recorded>(
     socket.recorder().act(|| set_option(socket.actor(), option, value), || set(socket))
 }
 
+/// A trace has what is sent if it is not more than this.
+const FEW_BYTES: usize = 64;
+
 /// The two ends of a connection, which can do the same things.
 pub trait Stream: Recorded {
     /// As errors name it.
@@ -60,7 +63,9 @@ pub trait Stream: Recorded {
 
     /// Sends all of `bytes`.
     fn send(&self, bytes: &[u8]) -> Result<()> {
-        let act = || Act::Send { socket: self.actor(), bytes: bytes.len() };
+        let few = if bytes.len() <= FEW_BYTES { bytes } else { &[] };
+        let data = few.escape_ascii().to_string();
+        let act = || Act::Send { socket: self.actor(), bytes: bytes.len(), data };
         let mut socket = self.socket();
         self.recorder()
             .act(act, || socket.write_all(bytes))

@@ -32,6 +32,11 @@ pub enum Act {
         /// How many besides the first one.
         subflows: u32,
     },
+    /// A socket of Multipath TCP is made; others are of TCP alone.
+    OpenMultipath {
+        /// Which.
+        socket: Actor,
+    },
     /// A socket is bound.
     Bind {
         /// Which.
@@ -104,6 +109,9 @@ pub enum Act {
         socket: Actor,
         /// How many bytes.
         bytes: usize,
+        /// The bytes, escaped as in ASCII, where they are few.
+        #[serde(default)]
+        data: String,
     },
     /// Data is received.
     Receive {
@@ -303,6 +311,7 @@ impl fmt::Display for Act {
             Self::LimitSubflows { subflows } => {
                 write!(f, "connections may have {subflows} further subflows")
             }
+            Self::OpenMultipath { socket } => write!(f, "{socket} = socket(IPPROTO_MPTCP)"),
             Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
             Self::Listen { listener, .. } => write!(f, "listen({listener})"),
             Self::SetOption { socket, option, value } => {
@@ -314,8 +323,8 @@ impl fmt::Display for Act {
             Self::Close { socket, by, .. } => f.write_str(&by.on(socket)),
             Self::GiveTo { listener, uid } => write!(f, "fchown({listener}, {uid})"),
             Self::Connect { client } => write!(f, "connect({client})"),
-            Self::Send { socket, bytes: 1 } => write!(f, "send({socket}, 1 byte)"),
-            Self::Send { socket, bytes } => write!(f, "send({socket}, {bytes} bytes)"),
+            Self::Send { socket, bytes: 1, .. } => write!(f, "send({socket}, 1 byte)"),
+            Self::Send { socket, bytes, .. } => write!(f, "send({socket}, {bytes} bytes)"),
             Self::Receive { socket, got } => write!(f, "recv({socket}): {got}"),
             Self::Accept { listener, got } => write!(f, "accept({listener}): {got}"),
             Self::SendSegment { client, segment } => write!(f, "{client} sends {segment}"),
@@ -422,7 +431,8 @@ impl Act {
             | Self::Begin(_)
             | Self::Words(_) => true,
             Self::Close { at_scope_end, .. } => !at_scope_end,
-            Self::Bind { .. }
+            Self::OpenMultipath { .. }
+            | Self::Bind { .. }
             | Self::SetOption { .. }
             | Self::Duplicate { .. }
             | Self::GiveTo { .. }

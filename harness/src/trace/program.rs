@@ -10,6 +10,31 @@ pub struct GroupProgram {
     pub migrates: bool,
     /// What it does, in order. After the last one it passes.
     pub steps: Vec<ProgramStep>,
+    /// When it is called (`expected_attach_type`).
+    #[serde(default)]
+    pub attach_type: u32,
+    /// Its instructions, each as sixteen hexadecimal digits in this machine's byte order. Maps
+    /// are in them by the numbers of their descriptors.
+    #[serde(default)]
+    pub instructions: String,
+    /// Its maps.
+    #[serde(default)]
+    pub maps: Vec<ProgramMap>,
+}
+
+/// A map of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramMap {
+    /// The number of its descriptor.
+    pub number: u32,
+    /// `enum bpf_map_type`.
+    pub kind: u32,
+    /// How many bytes a key has.
+    pub key: u32,
+    /// How many bytes a value has.
+    pub value: u32,
+    /// How many entries there can be.
+    pub entries: u32,
 }
 
 /// What a program does.
