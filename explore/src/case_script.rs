@@ -97,7 +97,10 @@ pub fn python(run: CaseRun<'_>) -> Result<String, Unprintable> {
                     return Err(Unprintable::DestroyedMultipath);
                 }
                 if gap > SHORT {
-                    let _ = writeln!(acts, "time.sleep({:.3})", gap.as_secs_f64());
+                    // A timer may fire later than it did: the kernel's wheel rounds up by an
+                    // eighth at most.
+                    let seconds = gap.as_secs_f64() * 1.15 + 0.05;
+                    let _ = writeln!(acts, "time.sleep({seconds:.3})");
                 }
                 let following = lines[at + 1..].iter().take_while(|line| line.act().is_none());
                 let following: Vec<&Line> = following.copied().collect();

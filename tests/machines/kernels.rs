@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
+use vm::architecture::Architecture;
 use vm::boot::bootable::{Bootable, Image};
 use vm::boot::prepare;
 use vm::fetch::cache::Cache;
-use vm::fetch::kernels;
+use vm::fetch::{choice, kernels};
 use vm::machine::accel;
 
 /// Those that are ready in the cache, oldest first.
@@ -50,8 +51,8 @@ impl Kernels {
     /// Looks into the user's cache.
     pub fn in_cache() -> Self {
         let Ok(cache) = Cache::open() else { return Self { ready: vec![], dead_kvm: false } };
-        let ready = kernels::table()
-            .iter()
+        // Those for other architectures need another sockmig in their guests.
+        let ready = choice::of(Architecture::X86_64)
             .filter_map(|kernel| prepare::ready(&prepare::place(kernel, &cache)))
             .map(Ready::from)
             .collect();
