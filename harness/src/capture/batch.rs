@@ -116,21 +116,25 @@ fn timestamp(header: &libc::msghdr) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::UdpSocket;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
-    use nix::sys::socket::{setsockopt, sockopt::ReceiveTimestampns};
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socketpair,
+        sockopt::ReceiveTimestampns,
+    };
 
-    /// Datagrams are as good as packets here.
+    /// Messages of a pair are as good as packets here, and there need be no network.
     #[test]
     fn many_are_taken_by_one_call_and_the_next_one_takes_the_rest() {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        let (unix, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (peer, socket) = socketpair(unix, kind, None, flags).expect("a pair");
         setsockopt(&socket, ReceiveTimestampns, &true).expect("timestamps");
-        let to = socket.local_addr().expect("its address");
         let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
         let lengths: Vec<usize> = (0..MOST + 2).map(|index| 100 * index).collect();
         for length in &lengths {
-            socket.send_to(&vec![*length as u8; *length], to).expect("there is room");
+            let bytes = vec![*length as u8; *length];
+            send(peer.as_raw_fd(), &bytes, MsgFlags::empty()).expect("there is room");
         }
         let (mut batch, mut taken) = (Batch::default(), vec![]);
         let mut receive = || {
