@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use harness::trace::Line;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -31,6 +33,27 @@ pub fn every_case() -> &'static Path {
         std::fs::create_dir_all(&place).expect("a directory");
         run_into(&place, &[]);
         place
+    })
+}
+
+/// What was recorded of a case.
+#[derive(Deserialize)]
+pub struct Case {
+    pub id: String,
+    pub trace: Vec<Line>,
+}
+
+/// The records of every case, read once for all tests of this program.
+pub fn traces() -> &'static [Case] {
+    #[derive(Deserialize)]
+    struct Run {
+        cases: Vec<Case>,
+    }
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| {
+        let document = std::fs::read(every_case().join("run/run.json")).expect("run.json");
+        let run: Run = serde_json::from_slice(&document).expect("a document of sockmig");
+        run.cases
     })
 }
 

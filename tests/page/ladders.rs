@@ -5,22 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness::PORT;
 use harness::trace::{Accepted, Act, Actor, Line};
-use serde::Deserialize;
 use sockmig::ladder::owner::{Annotation, annotations};
 use sockmig::ladder::rung::{Change, Ladder, What};
 
-use crate::documents;
-
-#[derive(Deserialize)]
-struct Run {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    id: String,
-    trace: Vec<Line>,
-}
+use crate::documents::{self, Case};
 
 impl Case {
     fn annotated(&self) -> Vec<(&Line, Annotation)> {
@@ -29,9 +17,7 @@ impl Case {
 }
 
 pub fn as_the_kernel_showed() {
-    let document = std::fs::read(documents::every_case().join("run/run.json")).expect("run.json");
-    let run: Run = serde_json::from_slice(&document).expect("a document of sockmig");
-    let mut cases = run.cases;
+    let mut cases: Vec<&Case> = documents::traces().iter().collect();
     cases.retain(|case| !case.trace.is_empty());
     assert!(cases.len() > 900, "{} cases ran", cases.len());
     let mut wrong = Vec::new();

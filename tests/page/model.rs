@@ -7,21 +7,9 @@ use std::process::Command;
 
 use explore::model::ModelBug;
 use explore::recorded::{Compared, LeftOut, compare};
-use harness::trace::Line;
 use serde::Deserialize;
 
-use crate::documents;
-
-#[derive(Deserialize)]
-struct Run {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    id: String,
-    trace: Vec<Line>,
-}
+use crate::documents::{self, Case};
 
 /// What the model is not asked about, although it knows every act that was recorded.
 const NOT_RECORDED: [(&str, &str); 1] =
@@ -35,14 +23,13 @@ const BEGIN: &str = "<!-- what the model leaves out -->\n";
 const END: &str = "<!-- end -->\n";
 
 pub fn agrees_with_cases() {
-    let document = std::fs::read(documents::every_case().join("run/run.json")).expect("run.json");
-    let run: Run = serde_json::from_slice(&document).expect("a document of sockmig");
+    let cases = documents::traces();
     let bugs = bugs_of_this_kernel();
     let is_compared = |case: &&Case| NOT_RECORDED.iter().all(|(id, _)| *id != case.id);
     let mut left_out: BTreeMap<LeftOut, Vec<&str>> = BTreeMap::new();
     let mut disagreements = Vec::new();
     let (mut agreeing, mut facts) = (Vec::new(), 0);
-    for case in run.cases.iter().filter(is_compared) {
+    for case in cases.iter().filter(is_compared) {
         match compare(&case.trace, &bugs) {
             Compared::Agree { facts: of_case, .. } => {
                 agreeing.push(case);
@@ -57,7 +44,7 @@ pub fn agrees_with_cases() {
     }
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     let not_run = left_out.get(&LeftOut::NotRun).map_or(0, Vec::len);
-    let ran = run.cases.len() - not_run;
+    let ran = cases.len() - not_run;
     assert!(
         agreeing.len() * 100 >= ran * AT_LEAST_OF_A_HUNDRED,
         "{} of {ran} cases were compared: {left_out:?}",
