@@ -1,6 +1,5 @@
 //! Packets of a packet socket, many of them by one call.
 
-use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
@@ -49,7 +48,7 @@ impl Batch {
         &mut self,
         socket: BorrowedFd<'_>,
         mut take: impl FnMut(Frame),
-    ) -> io::Result<bool> {
+    ) -> nix::Result<bool> {
         let mut controls: [Control; MOST] = [[0; 8]; MOST];
         let mut parts = self
             .bytes
@@ -82,7 +81,7 @@ impl Batch {
         let received = match Errno::result(received) {
             Ok(received) => received as usize,
             Err(Errno::EAGAIN) => return Ok(false),
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         };
         for (header, bytes) in
             headers.iter().zip(self.bytes.chunks_exact(SNAP_BYTES)).take(received)

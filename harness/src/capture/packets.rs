@@ -3,7 +3,6 @@
 //! It has no memory-mapped ring: setting one up waits for an RCU grace period, which is
 //! as long as the rest of a case.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::sock_filter;
@@ -24,7 +23,7 @@ pub struct Packets {
     fd: OwnedFd,
     batch: Batch,
     lost: u32,
-    failed: Option<io::Error>,
+    failed: Option<Errno>,
 }
 
 impl Packets {
@@ -124,7 +123,7 @@ impl Packets {
     /// # Errors
     /// [`Error::CaptureLost`] when one was, now or earlier; a failed [`Packets::take_all`].
     pub fn check_complete(&mut self) -> Result<()> {
-        if let Some(failed) = self.failed.take() {
+        if let Some(failed) = self.failed {
             return Err(failed).call(|| "recvmmsg(AF_PACKET)".into());
         }
         let statistics = self.statistics()?;

@@ -9,8 +9,8 @@ use crate::error::{Context, Error, Result};
 /// More than most files of `/proc` have, in bytes.
 const BUFFER: usize = 8 * 1024;
 
-/// A file of `/proc` that the kernel writes anew for whoever reads it from its beginning. It is
-/// opened when it is first read, and stays open: it goes on to show the network namespace in
+/// A file of `/proc` that the kernel writes anew, in one piece, for whoever reads it from its
+/// beginning (`single_open()`). It is opened when it is first read, and stays open: it goes on to show the network namespace in
 /// which it was opened.
 #[derive(Debug)]
 pub(crate) struct KeptFile {
