@@ -1,51 +1,12 @@
-import collections, ctypes, fcntl, os, select, socket, struct, sys, time
+import collections, select, time
 
 SLOTS = 60
-PORT = 80
 SERVER = "127.0.0.1"
 COUNTERS = """TCPMigrateReqSuccess TCPMigrateReqFailure PassiveOpens AttemptFails EstabResets OutRsts
     EmbryonicRsts ListenOverflows ListenDrops TCPReqQFullDrop TCPDeferAcceptDrop TCPTimeouts
     TCPSynRetrans TCPFastOpenPassive TCPFastOpenListenOverflow TCPChallengeACK
     TCPSYNChallenge""".split()
 FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, ".": 16}
-
-
-def sysctl(name, value):
-    with open("/proc/sys/" + name.replace(".", "/"), "w") as setting:
-        setting.write(str(value))
-
-
-def enter_namespaces():
-    """A network namespace of its own, with a user namespace where this is not root."""
-    newnet, newuser = 0x40000000, 0x10000000
-    uid, gid = os.getuid(), os.getgid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(newnet | (newuser if uid else 0)):
-        sys.exit("unshare: " + os.strerror(ctypes.get_errno()))
-    if uid:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"),
-                           ("gid_map", f"0 {gid} 1")):
-            with open("/proc/self/" + name, "w") as file:
-                file.write(text)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING.
-        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
-    # What goes through `lo` has one queue for each processor.
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    for name, value in (("tcp_syncookies", 0), ("tcp_invalid_ratelimit", 0),
-                        ("tcp_challenge_ack_limit", 2147483647), ("tcp_fastopen", 514),
-                        ("tcp_synack_retries", 2), ("ip_unprivileged_port_start", 0)):
-        sysctl("net.ipv4." + name, value)
-
-
-def counters():
-    """The counters of this network namespace, by their names."""
-    values = {}
-    for file in "/proc/net/snmp", "/proc/net/netstat":
-        lines = open(file).read().splitlines()
-        for names, numbers in zip(lines[::2], lines[1::2]):
-            values.update(zip(names.split(), numbers.split()))
-    return {name: int(values[name]) for name in COUNTERS if name in values}
 
 
 class Wire:
@@ -249,6 +210,10 @@ def seen(what, result, expected, established=(), waited=False):
 
 
 enter_namespaces()
+for name, value in (("tcp_syncookies", 0), ("tcp_invalid_ratelimit", 0),
+                    ("tcp_challenge_ack_limit", 2147483647), ("tcp_fastopen", 514),
+                    ("tcp_synack_retries", 2), ("ip_unprivileged_port_start", 0)):
+    set_sysctl("net.ipv4." + name, value)
 wire = Wire()
 poller = select.epoll()
 servers, children, deviations = {}, [], 0

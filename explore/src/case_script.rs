@@ -26,7 +26,8 @@ use crate::recorded::{Compared, LeftOut, compare};
 pub use unprintable::Unprintable;
 
 /// What every program begins with.
-const BEGINNING: &str = include_str!("../data/case.py");
+const BEGINNING: &str =
+    concat!(include_str!("../data/namespace.py"), include_str!("../data/case.py"));
 
 /// What was seen of a case.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +170,7 @@ fn whole(run: CaseRun<'_>, names: &Names, acts: &str) -> String {
     };
     let _ = writeln!(program, "FAMILY, SERVER, WIRE = socket.{family}, {server:?}, {wire:?}");
     let _ = writeln!(program, "WATCHED = \"{}\".split()", WATCHED.join(" "));
-    program.push_str("enter_namespaces()\nwire = Wire()\n");
+    program.push_str("enter_namespaces()\nsysctl(\"net.ipv4.tcp_syncookies\", 0)\nwire = Wire()\n");
     let maps = names.maps().iter().map(|map| {
         let (number, kind, key, value, entries) =
             (map.number, map.kind, map.key, map.value, map.entries);

@@ -10,7 +10,8 @@ use crate::model::{CallResult, Model, Seen};
 use crate::step::{ClientId, ListenerId, Step};
 
 /// What every program begins with: a namespace, a wire, clients that are no sockets.
-const BEGINNING: &str = include_str!("../data/script.py");
+const BEGINNING: &str =
+    concat!(include_str!("../data/namespace.py"), include_str!("../data/script.py"));
 
 /// What every program ends with.
 const END: &str = "\
@@ -75,7 +76,9 @@ fn act(
     let call = |call: String| format!("result = attempt({call})\n");
     let done = |what: String| format!("{what}\nresult = \"ok\"\n");
     let lines = match *step {
-        Step::Set(setting) => done(format!("sysctl(\"{}\", {})", setting.name(), setting.value())),
+        Step::Set(setting) => {
+            done(format!("set_sysctl(\"{}\", {})", setting.name(), setting.value()))
+        }
         Step::Listen { listener, backlog, defer_accept, fast_open } => {
             descriptors[listener.0] = 1;
             let name = server(listener);
