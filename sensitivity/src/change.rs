@@ -3,8 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::digest;
 use crate::operator::Operator;
 
 /// How a change came to be.
@@ -94,11 +93,7 @@ impl Change {
 
     /// What it is known by: the same file with the same change, the same id.
     pub fn id(&self, source: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.file.as_bytes());
-        hash.update([0]);
-        hash.update(self.applied(source).as_bytes());
-        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        digest([&self.file, "\0", &self.applied(source)])
     }
 
     /// How it came to be, in words.

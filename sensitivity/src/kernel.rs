@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 
 use crate::change::Change;
+use crate::digest::digest;
 use crate::place::Place;
 use crate::tools;
 
@@ -44,7 +44,8 @@ impl Builder {
     /// # Errors
     /// It cannot be built.
     pub fn new(place: &Place) -> anyhow::Result<Self> {
-        let builder = Self { place: place.clone(), tree: Mutex::default(), base: String::new() };
+        let mut builder =
+            Self { place: place.clone(), tree: Mutex::default(), base: String::new() };
         let config = place.build().join(".config");
         if !config.is_file() {
             fs::create_dir_all(place.build())
@@ -57,14 +58,8 @@ impl Builder {
             tools::ran(builder.make().arg("linux"))?;
             copy_over(&place.build().join("linux"), &whole)?;
         }
-        let mut digest = Sha256::new();
-        for file in [config, place.source().join("Makefile")] {
-            digest.update(
-                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?,
-            );
-        }
-        let base = digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { base, ..builder })
+        builder.base = digest([read(&config)?, read(&place.source().join("Makefile"))?]);
+        Ok(builder)
     }
 
     /// The kernel without any change.
@@ -95,8 +90,7 @@ impl Builder {
         let object = change.file.replace(".c", ".o");
         let compiled = || -> anyhow::Result<Vec<u8>> {
             tools::ran(self.make().arg(&object))?;
-            let built = self.place.build().join(&object);
-            fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
+            read(&self.place.build().join(&object))
         };
         if !tree.contains_key(&object) {
             tree.insert(object.clone(), compiled()?);
@@ -112,6 +106,10 @@ impl Builder {
         write(&file, source)?;
         built
     }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! Linux, and cases run on it until one fails. docs/sensitivity.md says how to use it.
 
 mod change;
+mod digest;
 mod function;
 mod kernel;
 mod operator;
@@ -113,15 +114,12 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     eprintln!("building the whole kernel");
     let builder = Builder::new(&place)?;
-    let suite = Suite {
-        sockmig: arguments.sockmig.canonicalize().context("the path of sockmig")?,
-        cases: arguments.cases.clone(),
-        bound: Duration::from_secs(arguments.bound),
-    };
-    let whole = suite.score(&builder.whole(), &place.run("whole"))?;
-    ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
+    let bound = Duration::from_secs(arguments.bound);
+    let suite = Suite::new(&arguments.sockmig, arguments.cases.clone(), bound)?;
     let results = Results::open(&place.results())?;
     let work = work::Work { builder: &builder, suite: &suite, place: &place, results: &results };
+    let whole = work.whole()?;
+    ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
     let outcomes = work.done(&candidates, arguments.sample, arguments.jobs)?;
     let scored = Scored {
         kernel: &version(&place)?,

@@ -27,9 +27,7 @@ pub struct Scored<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Score {
     noticed: usize,
-    broke: usize,
     counted: usize,
-    left_out: usize,
 }
 
 impl Score {
@@ -49,15 +47,11 @@ impl Scored<'_> {
     fn score<'a>(&self, changes: impl Iterator<Item = &'a (&'a Change, &'a Outcome)>) -> Score {
         let mut score = Score::default();
         for (change, outcome) in changes {
-            match outcome {
-                _ if outcome.is_noticed() => score.noticed += 1,
-                Outcome::Broke { .. } => score.broke += 1,
-                _ if !self.class(change).counts() => {
-                    score.left_out += 1;
-                    continue;
-                }
-                _ => {}
+            let survived = **outcome == Outcome::Survived;
+            if survived && !self.class(change).counts() {
+                continue;
             }
+            score.noticed += usize::from(outcome.is_noticed());
             score.counted += 1;
         }
         score

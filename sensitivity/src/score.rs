@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::digest;
+
 /// What cases said of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -70,18 +72,32 @@ impl fmt::Display for Outcome {
 /// How cases are run.
 #[derive(Debug, Clone)]
 pub struct Suite {
-    /// The sockmig that runs them.
-    pub sockmig: PathBuf,
+    /// What it is known by: a sockmig of other bytes may have other cases.
+    pub id: String,
+    sockmig: PathBuf,
     /// Which cases; everything if nothing is named.
-    pub cases: Vec<String>,
+    cases: Vec<String>,
     /// When a run on one kernel is ended.
-    pub bound: Duration,
+    bound: Duration,
 }
 
 /// One in so many cases runs first: most kernels are noticed by these already.
 const FIRST: u32 = 10;
 
 impl Suite {
+    /// Cases of this sockmig, or all of them if none is named. A run on one kernel is ended after
+    /// `bound`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn new(sockmig: &Path, cases: Vec<String>, bound: Duration) -> anyhow::Result<Self> {
+        let unreadable = || format!("cannot read {}", sockmig.display());
+        let bytes = fs::read(sockmig).with_context(unreadable)?;
+        let id = format!("{} {}", digest([bytes]), cases.join(" "));
+        let sockmig = sockmig.canonicalize().with_context(unreadable)?;
+        Ok(Self { id, sockmig, cases, bound })
+    }
+
     /// Runs cases on a kernel until one fails. What they write is left in `place`.
     ///
     /// # Errors

@@ -1,10 +1,7 @@
 //! Changes are scored, several at a time, until enough are.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
-
-use anyhow::Context;
 
 use crate::kernel::{Builder, Built};
 use crate::place::Place;
@@ -25,7 +22,36 @@ pub struct Work<'a> {
     pub results: &'a Results,
 }
 
+/// The id of the kernel without any change.
+const WHOLE: &str = "whole";
+
+/// What those who score share.
+struct Shared {
+    /// The next candidate.
+    next: usize,
+    /// How many of those that were drawn count.
+    scored: usize,
+    outcomes: Vec<Option<Outcome>>,
+    failed: Option<anyhow::Error>,
+}
+
 impl Work<'_> {
+    /// What cases say of the kernel without any change.
+    ///
+    /// # Errors
+    /// They cannot be run.
+    pub fn whole(&self) -> anyhow::Result<Outcome> {
+        if let Some(known) = self.known(WHOLE) {
+            return Ok(known);
+        }
+        let outcome = self.suite.score(&self.builder.whole(), &self.place.run(WHOLE))?;
+        // Where something else is in its way, it is tried again the next time.
+        if outcome == Outcome::Survived {
+            self.keep(WHOLE, "no change", &outcome)?;
+        }
+        Ok(outcome)
+    }
+
     /// What came of each candidate, in their order; nothing for those that were not needed.
     ///
     /// # Errors
@@ -36,38 +62,26 @@ impl Work<'_> {
         wanted: usize,
         jobs: usize,
     ) -> anyhow::Result<Vec<Option<Outcome>>> {
-        let suite = self.suite_id()?;
-        let (next, scored) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let outcomes = Mutex::new(vec![None; candidates.len()]);
-        let failed = Mutex::new(None);
-        let keep = |at: usize, outcome: Outcome| {
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(outcome);
-        };
+        let outcomes = vec![None; candidates.len()];
+        let shared = Mutex::new(Shared { next: 0, scored: 0, outcomes, failed: None });
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = || {
-            while let Some(at) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < candidates.len())
-            {
+            loop {
+                let Some(at) = lock().next(candidates, wanted) else { return };
                 let candidate = &candidates[at];
-                let is_enough = scored.load(Ordering::Relaxed) >= wanted;
-                if candidate.is_drawn && is_enough
-                    || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-                {
-                    return;
-                }
-                match self.one(candidate, &suite) {
+                let outcome = self.one(candidate);
+                let mut shared = lock();
+                match outcome {
                     Ok(outcome) => {
-                        let counts = candidate.is_drawn && outcome.is_scored();
-                        let so_far = scored.fetch_add(usize::from(counts), Ordering::Relaxed);
-                        eprintln!(
-                            "{}{}: {outcome}",
-                            self.progress(candidate, so_far + usize::from(counts), wanted),
-                            candidate.change
-                        );
-                        keep(at, outcome);
+                        let mut progress = String::new();
+                        if candidate.is_drawn {
+                            shared.scored += usize::from(outcome.is_scored());
+                            progress = format!("[{}/{wanted}] ", shared.scored);
+                        }
+                        eprintln!("{progress}{}: {outcome}", candidate.change);
+                        shared.outcomes[at] = Some(outcome);
                     }
-                    Err(e) => {
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                    }
+                    Err(e) => drop(shared.failed.get_or_insert(e)),
                 }
             }
         };
@@ -76,20 +90,14 @@ impl Work<'_> {
                 scope.spawn(worker);
             }
         });
-        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(e) => Err(e),
-            None => Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        }
+        let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        shared.failed.map_or(Ok(shared.outcomes), Err)
     }
 
-    fn progress(&self, candidate: &Candidate, scored: usize, wanted: usize) -> String {
-        if candidate.is_drawn { format!("[{scored}/{wanted}] ") } else { String::new() }
-    }
-
-    fn one(&self, candidate: &Candidate, suite: &str) -> anyhow::Result<Outcome> {
+    fn one(&self, candidate: &Candidate) -> anyhow::Result<Outcome> {
         let id = candidate.change.id(&candidate.source);
-        if let Some(known) = self.results.of(&id, &self.builder.base, suite) {
-            return Ok(known.clone());
+        if let Some(known) = self.known(&id) {
+            return Ok(known);
         }
         let outcome = match self.builder.build(&candidate.change, &candidate.source)? {
             Built::SameCode => Outcome::SameCode,
@@ -101,23 +109,33 @@ impl Work<'_> {
             let _ = fs::remove_file(self.place.kernel(&id));
             let _ = fs::remove_dir_all(self.place.run(&id));
         }
-        self.results.keep(&Line {
-            id,
-            base: self.builder.base.clone(),
-            suite: suite.to_owned(),
-            change: candidate.change.to_string(),
-            outcome: outcome.clone(),
-        })?;
+        self.keep(&id, &candidate.change.to_string(), &outcome)?;
         Ok(outcome)
     }
 
-    /// A sockmig of other bytes may have other cases.
-    fn suite_id(&self) -> anyhow::Result<String> {
-        use sha2::{Digest, Sha256};
-        let file = &self.suite.sockmig;
-        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let digest = Sha256::digest(&bytes);
-        let digest: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("{digest} {}", self.suite.cases.join(" ")))
+    fn known(&self, id: &str) -> Option<Outcome> {
+        self.results.of(id, &self.builder.base, &self.suite.id).cloned()
+    }
+
+    fn keep(&self, id: &str, change: &str, outcome: &Outcome) -> anyhow::Result<()> {
+        self.results.keep(&Line {
+            id: id.to_owned(),
+            base: self.builder.base.clone(),
+            suite: self.suite.id.clone(),
+            change: change.to_owned(),
+            outcome: outcome.clone(),
+        })
+    }
+}
+
+impl Shared {
+    /// The next candidate, unless enough are scored or something stands in the way.
+    fn next(&mut self, candidates: &[Candidate], wanted: usize) -> Option<usize> {
+        let candidate = candidates.get(self.next)?;
+        if self.failed.is_some() || candidate.is_drawn && self.scored >= wanted {
+            return None;
+        }
+        self.next += 1;
+        Some(self.next - 1)
     }
 }
