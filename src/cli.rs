@@ -24,7 +24,7 @@ pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, 
 pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
-pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments};
+pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments, OtherKernel};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 pub use crate::cli::shard::{MOST_SHARDS, Shard};
 
