@@ -134,7 +134,8 @@ pub struct ReplayArguments {
 }
 
 const SCRIPT_HELP: &str = "\
-The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces. It
+The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces (root
+if it has eBPF or a second user). It
 makes a network namespace of its own, does what the history or the case says, shows what it sees of
 each act, and what was expected where that is something else; its exit code is 1 then. A case is run
 first: what was seen of it is what is expected.
@@ -143,6 +144,7 @@ Examples:
   sockmig script find.history > find.py    for a mail to a list
   sockmig script quiz1/v4/on > quiz1.py    the talk's first quiz, to play with
   sockmig script --out programs            a program for each case, and why others have none
+  sockmig script --long --out programs     with those that wait up to 140 s for timers
 
 Exit codes:
   0   it is printed
@@ -158,6 +160,10 @@ pub struct ScriptArguments {
     /// A file with a history, or `-` for standard input; or a case's id, or how ids begin.
     #[arg(value_name = "FILE|ID")]
     pub what: Option<PathBuf>,
+
+    /// Cases that wait for long timers of the kernel, too; their programs wait as long.
+    #[arg(long)]
+    pub long: bool,
 
     /// Write a program for each case into this directory, which is made if it is missing.
     #[arg(long, value_name = "DIR")]
