@@ -29,7 +29,7 @@ pub use crate::cli::install::{
     SchemaArguments,
 };
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
-pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments};
+pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments, OtherKernel};
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 pub use crate::cli::shard::{MOST_SHARDS, Shard};
 

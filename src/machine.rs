@@ -3,5 +3,6 @@
 
 pub mod guest;
 pub mod prepare;
+pub mod same_command;
 pub mod session;
 pub mod user_list;

@@ -52,8 +52,8 @@ fn flat(ended: &Ended) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-const OTHER: &str = "the kernel is for arm64 and this sockmig for x86_64; matrix and vm-run take \
-                     one for arm64 with --guest-binary";
+const OTHER: &str = "the kernel is for arm64 and this sockmig for x86_64; name one for arm64 with \
+                     --guest-binary";
 const OWN: &str = env!("CARGO_BIN_EXE_sockmig");
 
 #[rstest]
@@ -61,6 +61,14 @@ const OWN: &str = env!("CARGO_BIN_EXE_sockmig");
 #[case::nor_for_one_kernel(&["matrix", "--kernel", "6.12.117-1:arm64"], 2, OTHER)]
 #[case::nor_for_a_file(&["matrix", "--kernel", "./Image"], 69, OTHER)]
 #[case::nor_for_a_program(&["vm-run", "--kernel", "6.12", "--", "./sockmig-arm64"], 69, OTHER)]
+#[case::nor_to_explore(&["explore", "--kernel", "6.12.117-1:arm64", "--count", "1"], 69, OTHER)]
+#[case::nor_to_replay(&["replay", "Image", "--kernel", "./Image"], 69, OTHER)]
+#[case::nor_to_reload(&["reload", "--quick", "--kernel", "6.12.117-1:arm64"], 69, OTHER)]
+#[case::for_no_kernel(
+    &["explore", "--guest-binary", "./sockmig-arm64"],
+    2,
+    "the following required arguments were not provided: --kernel <KERNEL>"
+)]
 #[case::for_another_kernel(
     &["matrix", "--arch", "s390x", "--guest-binary", "./sockmig-arm64"],
     2,
@@ -139,8 +147,12 @@ fn an_emulator_that_is_not_installed_is_named() {
 }
 
 /// In place of QEMU, a script that keeps its command line: what is booted, with which sockmig.
-#[test]
-fn a_kernel_is_booted_on_its_machine_with_the_sockmig_that_was_named() {
+#[rstest]
+#[case(&["matrix", "quiz1"])]
+#[case(&["explore", "--count", "1"])]
+#[case(&["replay", "Image"])]
+#[case(&["reload", "--quick"])]
+fn a_kernel_is_booted_on_its_machine_with_the_sockmig_that_was_named(#[case] command: &[&str]) {
     let place = Place::new();
     let script = format!(
         "#!/bin/sh\necho \"$*\" >{0}/line\n/bin/cp initramfs {0}/archive\n",
@@ -150,8 +162,8 @@ fn a_kernel_is_booted_on_its_machine_with_the_sockmig_that_was_named() {
     fs::write(&qemu, script).expect("written");
     fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("chmod");
     symlink("/bin/sh", place.at("sh")).expect("a link");
-    let arguments = ["matrix", "quiz1", "--kernel", "./Image", "--guest-binary", "./sockmig-arm64"];
-    let ended = place.run(&arguments, Some(place.0.path()));
+    let arguments = [command, &["--kernel", "./Image", "--guest-binary", "./sockmig-arm64"]];
+    let ended = place.run(&arguments.concat(), Some(place.0.path()));
     assert_eq!(ended.code, Some(69), "{ended}");
     let line = fs::read_to_string(place.at("line")).expect("the command line");
     assert!(line.contains("-M virt ") && line.contains("console=ttyAMA0"), "{line}");

@@ -368,7 +368,20 @@ fn done(result: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::of_kernel::place;
+    use crate::layout::of_kernel::{constant, place};
+
+    #[test]
+    fn layout_of_the_architecture_s_number() {
+        let name = match std::env::consts::ARCH {
+            "x86_64" => "AUDIT_ARCH_X86_64",
+            "aarch64" => "AUDIT_ARCH_AARCH64",
+            "riscv64" => "AUDIT_ARCH_RISCV64",
+            "s390x" => "AUDIT_ARCH_S390X",
+            "x86" => "AUDIT_ARCH_I386",
+            other => panic!("{other} has no number here"),
+        };
+        assert_eq!(i64::from(ARCHITECTURE), constant(name));
+    }
 
     #[test]
     fn layout_of_what_a_filter_of_system_calls_sees() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::machine::OtherKernel;
 use crate::cli::number;
 
 const EXPLORE_HELP: &str = "\
@@ -72,9 +73,9 @@ pub struct ExploreArguments {
     #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub out: Option<PathBuf>,
 
-    /// Explore another kernel in a virtual machine, as `sockmig vm-run` boots it.
-    #[arg(long, value_name = "KERNEL")]
-    pub kernel: Option<String>,
+    /// What is explored, if it is not the running kernel.
+    #[command(flatten)]
+    pub other: OtherKernel,
 
     /// How to show the result.
     #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]
@@ -123,9 +124,9 @@ pub struct ReplayArguments {
     #[arg(long)]
     pub no_known: bool,
 
-    /// Play it on another kernel in a virtual machine, as `sockmig vm-run` boots it.
-    #[arg(long, value_name = "KERNEL")]
-    pub kernel: Option<String>,
+    /// What it is played on, if it is not the running kernel.
+    #[command(flatten)]
+    pub other: OtherKernel,
 
     /// How to show the result.
     #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]

@@ -47,6 +47,20 @@ pub struct MachineArguments {
     pub memory: u32,
 }
 
+/// What a command is done on that otherwise asks the running kernel.
+#[derive(Debug, Args)]
+pub struct OtherKernel {
+    /// Do it in a virtual machine with this kernel: the start of a name in `sockmig kernels list`,
+    /// or a path, as for vm-run.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+
+    /// The sockmig that runs there: one of the same version, for the kernel's architecture. Only
+    /// a kernel of another architecture than this machine's needs it.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub guest_binary: Option<PathBuf>,
+}
+
 /// `--accel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccelChoice {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::machine::OtherKernel;
 use crate::cli::number;
 
 const HELP: &str = "\
@@ -12,7 +13,7 @@ fixed rate, whatever becomes of those before them. Strategies, and tcp_migrate_r
 on, take turns. What makes handshakes last, so that a reload finds some in flight, is a delay
 line between clients and server where this user may have one (/dev/net/tun), else a rule of
 nftables that holds the final ACKs of some clients; without either nothing would be lost, and
-nothing learned.
+nothing learned. A virtual machine has none but our own workers, and a real clock.
 
 Examples:
   sockmig reload --quick                what do the usual ways cost here? (under 20 s)
@@ -124,10 +125,9 @@ pub struct ReloadArguments {
     #[arg(long, conflicts_with_all = ["close_cost", "kernel", "out"])]
     pub list: bool,
 
-    /// Measure in a guest with this kernel: the start of a name in `sockmig kernels list`, or a
-    /// path, as for vm-run. The guest has none but our own workers, and a real clock.
-    #[arg(long, value_name = "KERNEL", conflicts_with = "out")]
-    pub kernel: Option<String>,
+    /// What is measured, if it is not the running kernel.
+    #[command(flatten)]
+    pub other: OtherKernel,
 
     /// How to show what was found.
     #[arg(long, value_enum, default_value_t = ReloadFormat::Terminal)]
@@ -135,7 +135,7 @@ pub struct ReloadArguments {
 
     /// Keep reload.json and the plots losses.svg and latency.svg in this directory; with
     /// --close-cost, close-cost.json and close-cost.svg.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub out: Option<PathBuf>,
 }
 

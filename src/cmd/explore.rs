@@ -48,22 +48,21 @@ const SAYS_EVERY: Duration = Duration::from_secs(10);
 
 /// Does what the command line asks for.
 pub fn explore(arguments: &ExploreArguments) -> ExitCode {
-    if let Some(kernel) = &arguments.kernel {
-        return vm_run::vm_run(&in_guest::exploring(arguments, kernel, as_text()));
+    if let Some(guest) = in_guest::exploring(arguments, as_text()) {
+        return vm_run::vm_run(&guest);
     }
     explored(arguments).unwrap_or_else(|exit| exit).into()
 }
 
 /// Does what the command line asks for.
 pub fn replay(arguments: &ReplayArguments) -> ExitCode {
-    if let Some(kernel) = &arguments.kernel {
-        return match in_guest::replaying(&arguments.file, kernel, as_text()) {
-            Ok(arguments) => vm_run::vm_run(&arguments),
-            Err(why) => {
-                stderr::complain(&why);
-                Exit::Usage.into()
-            }
-        };
+    match in_guest::replaying(arguments, as_text()) {
+        Ok(None) => {}
+        Ok(Some(guest)) => return vm_run::vm_run(&guest),
+        Err(why) => {
+            stderr::complain(&why);
+            return Exit::Usage.into();
+        }
     }
     replayed(arguments).unwrap_or_else(|exit| exit).into()
 }

@@ -39,8 +39,8 @@ use crate::style::Style;
 
 /// Does what the command line asks for.
 pub fn reload(arguments: &ReloadArguments) -> ExitCode {
-    if arguments.kernel.is_some() {
-        return vm_run::vm_run(&in_guest::vm_run_arguments(arguments, as_text()));
+    if let Some(guest) = in_guest::vm_run_arguments(arguments, as_text()) {
+        return vm_run::vm_run(&guest);
     }
     let done = match (arguments.list, arguments.close_cost) {
         (true, _) => list::list(&arguments.strategies),

@@ -69,6 +69,9 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
     let (kernel, hardware) = prepare(arguments, architecture, &guests)?;
     let program = &arguments.command[0];
     if kernel.architecture != architecture {
+        if Path::new(program) == Path::new(subprocess::THIS_PROGRAM) {
+            guests.file_for(kernel.architecture)?;
+        }
         bail!("the kernel is for {}, and {program} for {architecture}", kernel.architecture);
     }
     interrupt::catch().context("cannot catch Ctrl-C")?;

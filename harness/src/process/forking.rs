@@ -151,11 +151,19 @@ impl Forking {
 /// The C library, which knows no such fork, goes on with this thread's id in the child. Only its
 /// recursive locks and its signals to a thread look at that, and a lab uses neither.
 fn clone(namespaces: CloneFlags) -> nix::Result<ForkResult> {
+    // SAFETY: this process has one thread, as `serve` has seen to.
+    unsafe { forked((namespaces | CloneFlags::CLONE_PARENT).bits()) }
+}
+
+/// As clone(2) with these flags and no stack.
+///
+/// # Safety
+/// With more threads than one, the child may only do what a signal handler may.
+unsafe fn forked(flags: libc::c_int) -> nix::Result<ForkResult> {
     let mut arguments: [libc::c_long; 5] = [0; 5];
-    arguments[CLONE_FLAGS] = (namespaces | CloneFlags::CLONE_PARENT).bits().into();
+    arguments[CLONE_FLAGS] = flags.into();
     let [a, b, c, d, e] = arguments;
-    // SAFETY: this process has one thread, as `serve` has seen to, and the child has a copy of
-    // all of its memory, the stack included.
+    // SAFETY: the child has a copy of all memory, the stack included; the rest is the caller's.
     let forked = unsafe { libc::syscall(libc::SYS_clone, a, b, c, d, e) };
     Ok(match Errno::result(forked)? {
         0 => ForkResult::Child,
@@ -296,6 +304,20 @@ fn mount_proc() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    /// A machine that takes the flags for a stack makes a child that nobody can wait for.
+    #[test]
+    fn layout_of_clone_s_arguments_is_the_machine_s() {
+        // SAFETY: the child ends itself, which a signal handler may.
+        let child = match unsafe { forked(libc::SIGCHLD) }.expect("a child") {
+            // SAFETY: as above.
+            ForkResult::Child => unsafe { libc::_exit(7) },
+            ForkResult::Parent { child } => child,
+        };
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 7)));
+    }
 
     #[test]
     fn a_pipe_is_read_until_its_reader_has_ended() {

@@ -1,52 +1,22 @@
 //! `sockmig reload --kernel`: the same command, in a guest.
 
-use harness::process::subprocess::THIS_PROGRAM;
-
-use crate::cli::{AccelChoice, ClockChoice, MachineArguments, ReloadArguments, VmRunArguments};
+use crate::cli::{ClockChoice, ReloadArguments, VmRunArguments};
+use crate::machine::same_command::in_guest;
 
 /// What a guest needs for thousands of connections, in MiB.
 const MEMORY: u32 = 1024;
 
-/// How long a guest may be silent: as long as a measurement takes, and more.
-const SILENCE: u32 = 7200;
-
-/// How this command, which was `called` so, is run in a guest: this program, with the same
-/// arguments except the kernel. The guest has no servers but ours, so these are meant
-/// where none is named. Its clock is real: it is about time.
+/// How this command, which was `called` so, is run in a guest, if it is to be. The guest has no
+/// servers but ours, so these are meant where none is named. Its clock is real: it is about time.
 pub(super) fn vm_run_arguments(
     arguments: &ReloadArguments,
     called: impl Iterator<Item = String>,
-) -> VmRunArguments {
-    let mut command = vec![THIS_PROGRAM.to_owned()];
-    command.extend(without_kernel(called.skip(1)));
+) -> Option<VmRunArguments> {
+    let mut guest = in_guest(&arguments.other, called, Some(ClockChoice::Real), MEMORY)?;
     if arguments.strategies.is_empty() && !(arguments.close_cost || arguments.stopped_member) {
-        command.push("own/".into());
+        guest.command.push("own/".into());
     }
-    let machine = MachineArguments {
-        kernel: arguments.kernel.clone().into_iter().collect(),
-        arch: None,
-        guest_binary: None,
-        modules: None,
-        accel: AccelChoice::Auto,
-        clock: Some(ClockChoice::Real),
-        memory: MEMORY,
-    };
-    VmRunArguments { machine, share: vec![], silence: SILENCE, command }
-}
-
-fn without_kernel(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    let mut left = Vec::new();
-    let mut is_kernel = false;
-    for argument in arguments {
-        if is_kernel {
-            is_kernel = false;
-        } else if argument == "--kernel" {
-            is_kernel = true;
-        } else if !argument.starts_with("--kernel=") {
-            left.push(argument);
-        }
-    }
-    left
+    Some(guest)
 }
 
 #[cfg(test)]
@@ -68,13 +38,13 @@ mod tests {
             ["sockmig", "reload"].iter().chain(line).map(|word| (*word).to_owned()).collect();
         let parsed = Arguments::try_parse_from(&line).expect("a command line");
         let Some(Command::Reload(arguments)) = parsed.command else { panic!("{line:?}") };
-        let guest = vm_run_arguments(&arguments, line.into_iter());
+        let guest = vm_run_arguments(&arguments, line.into_iter()).expect("another kernel");
         assert_eq!(guest.command[1], "reload");
         assert_eq!(guest.command[2..], *passed_on);
         assert_eq!(guest.machine.clock, Some(ClockChoice::Real));
         // What a guest is shown must not start another guest.
         let inner = Arguments::try_parse_from(&guest.command).expect("a command line");
         let Some(Command::Reload(inner)) = inner.command else { panic!("{:?}", guest.command) };
-        assert_eq!(inner.kernel, None);
+        assert_eq!(inner.other.kernel, None);
     }
 }

@@ -55,8 +55,8 @@ pub enum NotForGuests {
 pub enum OtherArchitecture {
     /// None was named.
     #[error(
-        "the kernel is for {kernel} and this sockmig for {}; matrix and vm-run take one for \
-         {kernel} with --guest-binary",
+        "the kernel is for {kernel} and this sockmig for {}; name one for {kernel} with \
+         --guest-binary",
         std::env::consts::ARCH
     )]
     This {
@@ -139,7 +139,7 @@ mod tests {
             format!("the kernel is for {other}, and {} for {here}", this.display())
         );
         let refused = GuestProgram::This.file_for(other).expect_err("another").to_string();
-        let end = format!("matrix and vm-run take one for {other} with --guest-binary");
+        let end = format!("name one for {other} with --guest-binary");
         assert!(refused.ends_with(&end), "{refused}");
     }
 
