@@ -208,7 +208,7 @@ fn files_are_kept() {
     assert_eq!(ended.code, Some(0), "{ended}");
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect(name);
     let document: Value = serde_json::from_str(&read("reload.json")).expect("JSON");
-    assert_eq!(document["schema"], 1);
+    assert_eq!(document["schema"], 2);
     conserved(&document);
     for name in ["losses.svg", "latency.svg"] {
         let plot = read(name);

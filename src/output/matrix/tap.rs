@@ -148,3 +148,80 @@ fn tested(case: &CaseDocument, rounds: u32) -> Tested {
     }
     Tested { title, result: TapResult::of(&case.verdict), notes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::matrix as made;
+    use crate::output::document::{Complaint, MachineEnd};
+
+    /// A kernel with every verdict, one whose log complains, one that panicked after its first
+    /// case, and one that could not be fetched.
+    fn found() -> MatrixDocument {
+        let ids: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        let verdicts = [made::pass(), made::skip(), made::known(), made::fail("x"), made::error()];
+        let all = |at: usize, _: &str| Some(verdicts[at].clone());
+        let mut complaining =
+            made::kernel("6.2", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
+        let complaint = Complaint { during: "a".into(), text: "WARNING: x\n at f\n".into() };
+        complaining.complaints.push(complaint);
+        let why = || "because of #1".to_owned();
+        let first = |at: usize, _: &str| (at == 0).then(made::pass);
+        let kernels = vec![
+            made::kernel("6.1", MachineEnd::Completed, &ids, all),
+            complaining,
+            made::kernel("6.3", MachineEnd::Panicked { why: why() }, &ids, first),
+            made::kernel("6.4", MachineEnd::CannotFetch { why: why() }, &[], |_, _| None),
+        ];
+        made::matrix(ids, kernels)
+    }
+
+    /// The results of one level, and how many were promised.
+    fn results<'t>(text: &'t str, indent: &str) -> Vec<(usize, Vec<&'t str>)> {
+        let mut plans: Vec<(usize, Vec<&str>)> = vec![];
+        for line in text.lines().filter_map(|line| line.strip_prefix(indent)) {
+            if let Some(count) = line.strip_prefix("1..") {
+                plans.push((count.parse().expect("a number"), vec![]));
+            } else if line.starts_with("ok ") || line.starts_with("not ok ") {
+                plans.last_mut().expect("a plan comes first").1.push(line);
+            }
+        }
+        plans
+    }
+
+    #[test]
+    fn in_ktap_each_kernel_is_a_test() {
+        let text = tap(&found(), Dialect::Ktap, false);
+        let [(count, kernels)] = &results(&text, "")[..] else { panic!("{text}") };
+        assert_eq!((*count, kernels.len()), (4, 4), "{text}");
+        assert_eq!(
+            kernels[..],
+            ["not ok 1 6.1", "not ok 2 6.2", "not ok 3 6.3", "ok 4 6.4 # SKIP because of no.1"]
+        );
+        let inner = results(&text, "  ");
+        assert_eq!(inner.len(), 4, "{text}");
+        for (planned, lines) in &inner {
+            assert_eq!(*planned, lines.len(), "{text}");
+        }
+        let (_, of_the_first) = &inner[0];
+        assert_eq!(of_the_first[..2], ["ok 1 boot", "ok 2 a"]);
+        assert!(of_the_first[2].starts_with("ok 3 b # SKIP "), "{text}");
+        assert!(of_the_first[3].starts_with("ok 4 c # XFAIL "), "{text}");
+        assert_eq!(of_the_first[4], "not ok 5 d");
+        assert!(of_the_first[5].starts_with("not ok 6 e # ERROR "), "{text}");
+        assert_eq!(inner[1].1[1], "not ok 2 kernel log");
+        assert!(text.contains("\n  # during a:\n  # WARNING: x\n"), "{text}");
+        assert_eq!(inner[2].1[..2], ["not ok 1 boot", "ok 2 a"]);
+        assert_eq!(inner[2].1[2], "ok 3 b # SKIP not run: panicked");
+    }
+
+    #[test]
+    fn in_tap_13_each_case_on_each_kernel_is_a_test() {
+        let text = tap(&found(), Dialect::Tap13, false);
+        assert!(text.starts_with("TAP version 13\n1..25\n"), "{text}");
+        let [(count, lines)] = &results(&text, "")[..] else { panic!("{text}") };
+        assert_eq!(*count, lines.len(), "{text}");
+        assert!(lines.contains(&"not ok 5 6.1 d"), "{text}");
+        assert!(tap(&found(), Dialect::Tap13, true).starts_with("1..25\n"));
+    }
+}
