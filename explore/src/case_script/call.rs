@@ -189,8 +189,6 @@ pub fn call(
             names.add_map(*array);
             (format!("map[{index}] is empty"), format!("set_entry({array}, {index})"), ok())
         }
-        // A filter is an option that was set.
-        Act::CloseGate(GateKind::Filter) => return Ok(None),
         Act::CloseGate(GateKind::Nftables) => {
             ("ACKs to listeners are dropped".to_owned(), "close_gate()".to_owned(), ok())
         }
@@ -239,7 +237,8 @@ pub fn call(
             let does = format!("server({name:?}).is_woken({woken})");
             (format!("who waits for {name} is woken"), does, woken.to_owned())
         }
-        Act::Wait { .. } | Act::Begin(_) => return Ok(None),
+        // A filter that closes a gate is an option that was set.
+        Act::CloseGate(GateKind::Filter) | Act::Wait { .. } | Act::Begin(_) => return Ok(None),
         Act::BeginCall { .. } | Act::EndCall { .. } => return Err(Unprintable::SleepingCall),
         Act::Serve { .. } | Act::Exec { .. } => return Err(Unprintable::Process),
         Act::SendDescriptors { .. }

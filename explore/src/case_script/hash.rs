@@ -64,7 +64,13 @@ impl<'t> Listeners<'t> {
             Act::SendSegment { segment, .. } => {
                 (segment.flags().syn() || self.has_cookies) && self.chooses()
             }
-            _ => ended_by(act).into_iter().fold(false, |chosen, name| self.ends(name) || chosen),
+            _ => {
+                let mut chooses = false;
+                for name in ended_by(act) {
+                    chooses |= self.ends(name);
+                }
+                chooses
+            }
         }
     }
 
