@@ -7,7 +7,8 @@ use crate::kernel::{Builder, Built};
 use crate::place::Place;
 use crate::results::{Line, Results};
 use crate::sample::Candidate;
-use crate::score::{Outcome, Suite};
+use crate::outcome::Outcome;
+use crate::score::Suite;
 
 /// What scoring needs.
 #[derive(Debug)]
