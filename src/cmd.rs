@@ -12,6 +12,7 @@ pub mod known;
 pub mod list;
 pub mod matrix;
 pub mod merge;
+pub mod race;
 pub mod reload;
 pub mod report;
 pub mod run;

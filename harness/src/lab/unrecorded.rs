@@ -91,6 +91,15 @@ impl UnrecordedLab {
         Ok(segments)
     }
 
+    /// Returns when everything that this thread's processor has sent has arrived, with what was
+    /// sent because of it. [`UnrecordedLab::segments`] does that by itself where there is one.
+    ///
+    /// # Errors
+    /// A datagram does not come round.
+    pub fn settle(&self) -> Result<()> {
+        settle(&self.echo)
+    }
+
     /// Checks that nothing of the wire was lost.
     ///
     /// # Errors

@@ -335,7 +335,8 @@ pub fn tcp_memory() -> Result<i64> {
 pub fn page_bytes() -> Result<i64> {
     let call = || "sysconf(_SC_PAGESIZE)".to_owned();
     let known = sysconf(SysconfVar::PAGE_SIZE).call(call)?;
-    known.ok_or_else(|| Error::unreadable(call(), "no size"))
+    let known = known.and_then(|bytes| u32::try_from(bytes).ok());
+    known.map(i64::from).ok_or_else(|| Error::unreadable(call(), "no size"))
 }
 
 /// TCP sockets of this kernel, in whichever network namespace, that have not been freed
