@@ -1,6 +1,7 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
 pub mod at_once;
+pub mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,6 +26,7 @@ use crate::step::{ClientId, ListenerId, MOST_CLIENTS, MOST_LISTENERS, Segment, S
 
 /// A lab in which histories are played, one after the other.
 pub struct Driver {
+    family: Family,
     lab: UnrecordedLab,
     /// Clients' addresses by the slot of their hash.
     addresses: Vec<Vec<SocketAddr>>,
@@ -102,16 +104,18 @@ struct Peer {
 }
 
 impl Driver {
-    /// Opens the lab of this process, and finds out which addresses have which hash.
+    /// Opens the lab of this process, for connections of a family, and finds out which addresses
+    /// have which hash.
     ///
     /// # Errors
     /// The lab cannot be set up.
-    pub fn open() -> Result<Self> {
+    pub fn open(family: Family) -> Result<Self> {
         for (name, value) in SETTINGS {
             sysctl::write(name, value)?;
         }
         let mut driver = Self {
-            lab: UnrecordedLab::open()?,
+            family,
+            lab: UnrecordedLab::open(family)?,
             addresses: vec![vec![]; SLOTS],
             settings: BTreeMap::new(),
             counters: Counters::read()?,
@@ -124,7 +128,9 @@ impl Driver {
     /// slot.
     fn find_addresses(&mut self) -> Result<()> {
         let listeners = (0..SLOTS)
-            .map(|_| listen("probe", Some(4096), false, 0).map_err(|e| refused("listen", e)))
+            .map(|_| {
+                listen(self.family, "probe", Some(4096), false, 0).map_err(|e| refused("listen", e))
+            })
             .collect::<Result<Vec<_>>>()?;
         let mut first = 1_u16;
         while self.addresses.iter().any(|addresses| addresses.len() < ADDRESSES) {
@@ -269,7 +275,8 @@ impl Driver {
                 Ok(CallResult::Done)
             }
             Step::Listen { listener, backlog, defer_accept, fast_open } => {
-                match listen(&listener.to_string(), Some(backlog), defer_accept, fast_open) {
+                let name = listener.to_string();
+                match listen(self.family, &name, Some(backlog), defer_accept, fast_open) {
                     Ok(socket) => {
                         self.lab.watch(&socket, listener.0 as u64)?;
                         open.listeners[listener.0].push(socket);
@@ -390,7 +397,7 @@ impl Driver {
     pub fn left(&self) -> Result<usize> {
         let is_of_server =
             |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
-        Ok(sockets(Family::V4)?.iter().filter(is_of_server).count())
+        Ok(sockets(self.family)?.iter().filter(is_of_server).count())
     }
 }
 
@@ -439,12 +446,13 @@ fn numbers(model: &Model, step: &Step) -> (u32, u32) {
 
 /// A listener as all of a history are; without a backlog, one that does not listen yet.
 fn listen(
+    family: Family,
     name: &str,
     backlog: Option<u32>,
     defer_accept: bool,
     fast_open: u32,
 ) -> io::Result<Listener> {
-    let socket = Listener::unrecorded(name, Family::V4).map_err(io::Error::other)?;
+    let socket = Listener::unrecorded(name, family).map_err(io::Error::other)?;
     socket.reuse_port()?;
     socket.bind_port(PORT)?;
     if defer_accept {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use explore::race::pair::{PAIRS, Pair, chosen};
 use explore::race::run::{self, RacePlan};
+use harness::Family;
 use harness::process::{Labs, interrupt};
 
 use crate::cli::{ExploreFormat, RaceArguments};
@@ -50,9 +51,15 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         (None, true) => LONG,
         (None, false) => TIME,
     };
+    let mut families = vec![Family::V4];
+    match &kernel.ipv6 {
+        Ok(()) => families.push(Family::V6),
+        Err(why) => stderr::complain(&format_args!("IPv4 alone is raced: {why}")),
+    }
     let plan = RacePlan {
-        time: (all / (2 * pairs.len() as u32)).max(LEAST),
+        time: (all / (2 * pairs.len() * families.len()) as u32).max(LEAST),
         pairs,
+        families,
         seed: arguments.seed.unwrap_or_else(by_clock),
         bugs,
     };

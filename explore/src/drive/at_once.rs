@@ -1,6 +1,6 @@
-//! Two steps at the same time, and which order of them explains what was seen.
+//! Two steps at the same time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -9,14 +9,16 @@ use harness::net::sysctl;
 use harness::process::at_once::{AtOnce, TwoProcessors};
 use harness::socket::{Child, Listener};
 use harness::trace::Direction;
-use harness::{Error, Result, bpf};
+use harness::{Error, Family, Result, bpf};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::orders::{
+    Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_queue,
+    in_between, in_order, longest_queues, whose,
+};
 use crate::drive::{Driver, Open, call_result, draft, listen, numbers, refused};
 use crate::history::History;
-use crate::model::{
-    Answer, Between, CallResult, Difference, Model, ModelBug, Rest, STEPS_TAKE, Seen,
-};
+use crate::model::{CallResult, Difference, Model, ModelBug, STEPS_TAKE};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
 
 /// What one round of a pair does: steps, and then two at the same time.
@@ -37,16 +39,6 @@ pub struct Swing {
     pub is_swapped: bool,
 }
 
-/// Which of the two steps came first, for the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// The first one.
-    FirstBeforeSecond,
-    /// The second one.
-    SecondBeforeFirst,
-}
-
 /// What came of a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Raced {
@@ -61,54 +53,6 @@ pub enum Raced {
         /// What explains what was seen.
         verdict: Verdict,
     },
-}
-
-/// What explains what was seen of two steps at the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// This order, and not the other one.
-    Order(Order),
-    /// Either order: they look alike.
-    Either,
-    /// Neither order, and something between them that healthy kernels leave open.
-    Between(Between),
-    /// Neither.
-    Neither(Neither),
-}
-
-/// Something that neither order explains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Neither {
-    /// The step after the two in which it was seen; none if it was seen of the two themselves.
-    pub at: Option<Step>,
-    /// What was possible until then, and in what each differs from what was seen.
-    pub possible: Vec<(Possibility, Vec<Difference>)>,
-}
-
-/// An order that is still possible: what the server has after it.
-struct Possible {
-    what: Possibility,
-    model: Model,
-    /// Who had a child at any time since the two began. When its acknowledgements are sent
-    /// depends on the time.
-    with_child: BTreeSet<ClientId>,
-}
-
-/// What the two steps may have come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Possibility {
-    /// An order of them.
-    Order(Order),
-    /// Something between them.
-    Between(Between),
-}
-
-/// What the two steps returned, in the order in which the round names them, and what else was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Both {
-    results: [CallResult; 2],
-    seen: Seen,
 }
 
 /// A step that is ready to be taken, and what it needs.
@@ -193,7 +137,7 @@ impl Driver {
     ) -> Result<AtOnce<Done, Done>> {
         for (step, _) in &steps {
             if let Step::Listen { listener, defer_accept, fast_open, .. } = *step {
-                let socket = bound(listener, defer_accept, fast_open)?;
+                let socket = bound(self.family, listener, defer_accept, fast_open)?;
                 self.lab.watch(&socket, listener.0 as u64)?;
                 open.listeners[listener.0].push(socket);
             }
@@ -358,100 +302,15 @@ impl Driver {
     }
 }
 
-impl Both {
-    fn comparable(self, with_child: &BTreeSet<ClientId>) -> Self {
-        Self { results: self.results, seen: comparable(self.seen, with_child) }
-    }
-
-    fn differences(&self, kernel: &Self) -> Vec<Difference> {
-        let mut found = differences(&self.seen, &kernel.seen);
-        for (model, kernel) in self.results.iter().zip(&kernel.results) {
-            let with = |result: &CallResult| Seen { result: result.clone(), ..Seen::default() };
-            found.append(&mut with(model).differences(&with(kernel)));
-        }
-        found
-    }
-}
-
-/// What is left of what was seen where two things happened: the answers to each client in their
-/// order, but no acknowledgement of a connection, and whom `epoll` reports that still has a child.
-fn comparable(mut seen: Seen, with_child: &BTreeSet<ClientId>) -> Seen {
-    seen.answers.retain(|(client, answer)| {
-        !(matches!(answer, Answer::Ack { .. }) && with_child.contains(client))
-    });
-    // The two may have been answered on two processors.
-    seen.answers.sort();
-    seen.counters.retain(|_, grown| *grown != 0);
-    let has_child = |listener: &ListenerId| seen.queues.get(listener).is_some_and(|long| *long > 0);
-    seen.woken = seen.woken.into_iter().filter(has_child).collect();
-    if let CallResult::Accepted { client, .. } = seen.result {
-        seen.result = whose(client);
-    }
-    seen
-}
-
-/// The queues of every listener that listens in one of these.
-fn every_queue<'a>(expected: impl IntoIterator<Item = &'a Seen>) -> Seen {
-    let queues = expected.into_iter().flat_map(|seen| seen.queues.clone()).collect();
-    Seen { queues, ..Seen::default() }
-}
-
-/// In what the kernel differs from what must be seen. Whoever does not listen then has no queue.
-fn differences(expected: &Seen, kernel: &Seen) -> Vec<Difference> {
-    let mut kernel = kernel.clone();
-    kernel.queues.retain(|listener, _| expected.queues.contains_key(listener));
-    kernel.woken.retain(|listener| expected.queues.contains_key(listener));
-    expected.differences(&kernel)
-}
-
-fn whose(client: ClientId) -> CallResult {
-    CallResult::Accepted { client, bytes: 0, then: Rest::More }
-}
-
-/// What is seen of two steps, one after the other in this order.
-fn in_order(model: &Model, steps: &[Step; 2], order: Order) -> (Possible, Both) {
-    let mut model = model.clone();
-    let indices = match order {
-        Order::FirstBeforeSecond => [0, 1],
-        Order::SecondBeforeFirst => [1, 0],
-    };
-    let mut results = [CallResult::Done, CallResult::Done];
-    let mut both = Seen::default();
-    let mut with_child = model.clients_with_child();
-    for index in indices {
-        let mut seen = model.step(&steps[index]);
-        with_child.append(&mut model.clients_with_child());
-        results[index] = match std::mem::take(&mut seen.result) {
-            CallResult::Accepted { client, .. } => whose(client),
-            other => other,
-        };
-        both = both.and_then(seen);
-    }
-    let what = Possibility::Order(order);
-    (Possible { what, model, with_child }, Both { results, seen: both })
-}
-
-/// What is seen of two steps, neither of which returns anything, and of what is between them.
-fn in_between((between, model, seen): (Between, Model, Seen)) -> (Possible, Both) {
-    let with_child = model.clients_with_child();
-    let results = [CallResult::Done, CallResult::Done];
-    let what = Possibility::Between(between);
-    (Possible { what, model, with_child }, Both { results, seen })
-}
-
-/// How many children wait at most at each listener that listens.
-fn longest_queues(possible: &[Possible]) -> Vec<(ListenerId, u32)> {
-    let mut longest = BTreeMap::new();
-    for (listener, long) in possible.iter().flat_map(|one| one.model.queues()) {
-        let most = longest.entry(listener).or_insert(long);
-        *most = long.max(*most);
-    }
-    longest.into_iter().collect()
-}
-
 /// A socket that has everything that a listener needs, and does not listen yet.
-fn bound(listener: ListenerId, defer_accept: bool, fast_open: u32) -> Result<Listener> {
-    listen(&listener.to_string(), None, defer_accept, fast_open).map_err(|e| refused("bind", e))
+fn bound(
+    family: Family,
+    listener: ListenerId,
+    defer_accept: bool,
+    fast_open: u32,
+) -> Result<Listener> {
+    listen(family, &listener.to_string(), None, defer_accept, fast_open)
+        .map_err(|e| refused("bind", e))
 }
 
 fn deed<'a>(
@@ -514,19 +373,5 @@ impl Driver {
         };
         let peer = &open.clients[client.0];
         self.lab.send(peer.address, &draft(segment, numbers), peer.initial.unwrap_or(0))
-    }
-}
-
-impl Neither {
-    /// In what it is like others: the step, and in what the kernel differs from that which is
-    /// nearest to what was seen.
-    pub fn signature(&self) -> String {
-        let at = self.at.map_or("the two", |step| step.word());
-        let nearest = self.possible.iter().map(|(_, differences)| differences);
-        let nearest = nearest.min_by_key(|differences| differences.len());
-        let of: BTreeSet<String> =
-            nearest.into_iter().flatten().map(|difference| difference.of.to_string()).collect();
-        let of: Vec<String> = of.into_iter().collect();
-        format!("{at}: {}", of.join(", "))
     }
 }

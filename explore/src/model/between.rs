@@ -31,11 +31,13 @@ pub enum Between {
     ChildOfNoRequest,
     /// A reset finds that a child was made of its request meanwhile, and then ends that.
     ResetOfTwo,
+    /// The last two listeners leave their group before either moves its children.
+    BothLeave,
 }
 
 impl Between {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ChildForgotten,
         Self::PortGone,
         Self::FastOpenPortGone,
@@ -44,6 +46,7 @@ impl Between {
         Self::TwoRequests,
         Self::ChildOfNoRequest,
         Self::ResetOfTwo,
+        Self::BothLeave,
     ];
 
     /// What happens, in a sentence with the kernel's functions.
@@ -81,6 +84,10 @@ impl Between {
             Self::ResetOfTwo => {
                 "`tcp_check_req()` counts the reset of a request which another processor has made a \
                  child of; the segment is looked up again, and resets the child"
+            }
+            Self::BothLeave => {
+                "both listeners were out of `socks[]` (`reuseport_stop_listen_sock()`) before either \
+                 moved its children (`inet_csk_listen_stop()`): none moves on its way to be reset"
             }
         }
     }
@@ -171,6 +178,14 @@ impl Model {
                 let mut seen = self.step(&complete).and_then(self.step(&reset));
                 *seen.counters.entry(Counter::AttemptFails).or_default() += 1;
                 Some(seen)
+            }
+            Between::BothLeave => {
+                let [first @ Step::Close { .. }, second @ Step::Close { .. }] = steps else {
+                    return None;
+                };
+                let mut seen = self.step(first).and_then(self.step(second));
+                let was_on_its_way = seen.counters.remove(&Counter::MigrateReqSuccess).is_some();
+                (was_on_its_way && self.members().is_empty()).then_some(seen)
             }
         }
     }
@@ -313,6 +328,29 @@ mod tests {
         assert_eq!(between(["close B", "ack C1"]), []);
         assert_eq!(between(["close A", "syn C1"]), []);
         assert_eq!(between(["close A", "close B"]), []);
+    }
+
+    #[test]
+    fn nothing_moves_where_both_have_left() {
+        assert_eq!(between(["close B", "close A"]), []);
+        let mut model = Model::new(BTreeSet::new(), &[0, 0]);
+        let before = [
+            "set net.ipv4.tcp_migrate_req 1",
+            "listen A backlog 4",
+            "syn C1",
+            "ack C1",
+            "listen B backlog 4",
+        ];
+        for line in before {
+            model.step(&line.parse().expect("a step"));
+        }
+        let steps = ["close A", "close B"].map(|line| line.parse().expect("a step"));
+        let found = model.between(&steps);
+        assert_eq!(found.len(), 1);
+        let (between, _, seen) = &found[0];
+        assert_eq!(*between, Between::BothLeave);
+        assert_eq!(seen.answers, [(ClientId(0), Answer::Abort { seq: 1, ack: 1 })]);
+        assert_eq!(seen.counters.get(&Counter::MigrateReqSuccess), None);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use harness::Family;
 use harness::process::Returned;
 use harness::process::at_once::TwoProcessors;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Driver;
-use crate::drive::at_once::{Neither, Order, Raced, Swing, Verdict};
+use crate::drive::at_once::{Raced, Round, Swing};
+use crate::drive::orders::{Neither, Order, Verdict};
 use crate::job::Reported;
 use crate::model::{Between, Difference, ModelBug};
 use crate::race::pair::PAIRS;
@@ -26,9 +28,9 @@ const KEPT: usize = 3;
 pub struct RaceJob {
     /// The pair, by its name.
     pub pair: String,
-    /// `net.ipv4.tcp_migrate_req`.
-    pub migrates: bool,
-    /// For how long, in milliseconds.
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// For how long with each setting, in milliseconds.
     pub time: u64,
     /// Decides how far apart the acts begin.
     pub seed: u64,
@@ -85,27 +87,39 @@ impl RaceJob {
 /// Does a lab's work, if it is of this file.
 pub fn lab_work(work: &str) -> Option<Returned> {
     let job: RaceJob = serde_json::from_str(work.strip_prefix(PREFIX)?).ok()?;
-    let report: Reported<PairReport> = rounds(&job).map_err(|e| e.to_string());
-    Some(Returned::json(&report, vec![]))
+    let reports: Reported<[PairReport; 2]> = race(&job).map_err(|e| e.to_string());
+    Some(Returned::json(&reports, vec![]))
 }
 
-fn rounds(job: &RaceJob) -> harness::Result<PairReport> {
-    let started = Instant::now();
-    let mut report = PairReport::default();
+/// Without migration, and with it.
+fn race(job: &RaceJob) -> harness::Result<[PairReport; 2]> {
     let pair = PAIRS.iter().find(|pair| pair.name == job.pair);
     let pair = pair.ok_or_else(|| harness::Error::unreadable("the name of a pair", &*job.pair))?;
     let Some(two) = TwoProcessors::take()? else {
-        report.lacks_processors = true;
-        return Ok(report);
+        let report = PairReport { lacks_processors: true, ..PairReport::default() };
+        return Ok([report.clone(), report]);
     };
-    let round = pair.round(job.migrates);
-    let mut driver = Driver::open()?;
+    let mut driver = Driver::open(job.family)?;
+    Ok([
+        rounds(&mut driver, &two, &pair.round(false), job)?,
+        rounds(&mut driver, &two, &pair.round(true), job)?,
+    ])
+}
+
+fn rounds(
+    driver: &mut Driver,
+    two: &TwoProcessors,
+    round: &Round,
+    job: &RaceJob,
+) -> harness::Result<PairReport> {
+    let started = Instant::now();
+    let mut report = PairReport::default();
     let mut sweep = Sweep::new(job.seed);
     let mut is_swapped = false;
     while started.elapsed() < Duration::from_millis(job.time) {
-        let swing = Swing { apart: sweep.next(), is_swapped };
+        let swing = Swing { apart: sweep.next_distance(), is_swapped };
         is_swapped = !is_swapped;
-        match driver.race(&round, &job.bugs, &two, swing)? {
+        match driver.race(round, &job.bugs, two, swing)? {
             Raced::TooSlow => report.too_slow += 1,
             Raced::Before(step, differences) => {
                 report.before = Some((step, differences));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use harness::Family;
 use harness::process::{Labs, interrupt};
 
 use crate::job::Reported;
@@ -19,7 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct RacePlan {
     /// The pairs.
     pub pairs: Vec<Pair>,
-    /// For how long each one with each setting.
+    /// IPv4, IPv6, or both.
+    pub families: Vec<Family>,
+    /// For how long each one with each family and each setting.
     pub time: Duration,
     /// Decides how far apart the acts begin.
     pub seed: u64,
@@ -32,6 +35,8 @@ pub struct RacePlan {
 pub struct PairResult {
     /// The pair.
     pub pair: Pair,
+    /// IPv4 or IPv6.
+    pub family: Family,
     /// `net.ipv4.tcp_migrate_req`.
     pub migrates: bool,
     /// What its lab reports.
@@ -44,23 +49,26 @@ pub struct PairResult {
 /// A lab broke.
 pub fn race(labs: &Labs, plan: &RacePlan, mut take: impl FnMut(PairResult)) -> Result<(), Stopped> {
     for pair in &plan.pairs {
-        for migrates in [false, true] {
+        for family in plan.families.iter().copied() {
             if interrupt::caught() {
                 return Ok(());
             }
             let job = RaceJob {
                 pair: pair.name.to_owned(),
-                migrates,
+                family,
                 time: plan.time.as_millis() as u64,
                 seed: plan.seed,
                 bugs: plan.bugs.clone(),
             };
-            let returned = labs.run(&job.work(), plan.time + DEADLINE).map_err(Stopped::Lab)?;
-            let report = returned
-                .parse::<Reported<PairReport>>()
+            let deadline = 2 * plan.time + DEADLINE;
+            let returned = labs.run(&job.work(), deadline).map_err(Stopped::Lab)?;
+            let reports = returned
+                .parse::<Reported<[PairReport; 2]>>()
                 .map_err(|e| Stopped::Inside(e.to_string()))?
                 .map_err(Stopped::Inside)?;
-            take(PairResult { pair: *pair, migrates, report });
+            for (migrates, report) in [false, true].into_iter().zip(reports) {
+                take(PairResult { pair: *pair, family, migrates, report });
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::drive::at_once::Order;
+use crate::drive::orders::Order;
 
 /// As far apart as acts begin at most, in nanoseconds: longer than any of them takes.
 const WIDEST: f64 = 100_000.0;
@@ -53,7 +53,7 @@ impl Sweep {
     }
 
     /// By how many nanoseconds the second act of the next round is to begin later.
-    pub fn next(&mut self) -> i64 {
+    pub fn next_distance(&mut self) -> i64 {
         let is_anywhere = self.random.u32(..ANYWHERE) == 0;
         match self.window().filter(|_| !is_anywhere) {
             Some(Window { first_from, second_until }) => {
@@ -107,7 +107,7 @@ mod tests {
         let mut noise = fastrand::Rng::with_seed(1);
         let mut close = 0;
         for _ in 0..1000 {
-            let apart = sweep.next();
+            let apart = sweep.next_distance();
             close += u32::from((400..1000).contains(&apart));
             let decides = 700 + noise.i64(-150..=150);
             sweep.add(apart, if apart > decides { FirstBeforeSecond } else { SecondBeforeFirst });
@@ -122,7 +122,7 @@ mod tests {
     fn one_order_alone_has_no_window() {
         let mut sweep = Sweep::new(7);
         for _ in 0..100 {
-            let apart = sweep.next();
+            let apart = sweep.next_distance();
             assert!((-100_000..=100_000).contains(&apart), "{apart}");
             sweep.add(apart, FirstBeforeSecond);
         }

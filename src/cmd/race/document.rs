@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use explore::drive::at_once::{Neither, Possibility};
+use explore::drive::orders::{Neither, Possibility};
 use explore::model::{Between, Difference};
 use explore::race::job::NeitherReport;
 use explore::race::run::{PairResult, RacePlan};
+use harness::Family;
 use harness::kernel::Kernel;
 use serde::Serialize;
 
@@ -31,6 +32,7 @@ pub(super) struct RaceDocument {
 struct PairDocument {
     pair: &'static str,
     acts: [&'static str; 2],
+    family: Family,
     tcp_migrate_req: bool,
     rounds: u64,
     first_before_second: u64,
@@ -123,10 +125,11 @@ impl RaceDocument {
 
 impl PairDocument {
     fn of(result: &PairResult) -> Self {
-        let PairResult { pair, migrates, report } = result;
+        let PairResult { pair, family, migrates, report } = result;
         Self {
             pair: pair.name,
             acts: pair.acts(),
+            family: *family,
             tcp_migrate_req: *migrates,
             rounds: report.rounds,
             first_before_second: report.first,

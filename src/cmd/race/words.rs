@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use explore::drive::at_once::{Neither, Order, Possibility};
+use explore::drive::orders::{Neither, Order, Possibility};
 use explore::model::Between;
 use explore::race::job::PairReport;
 use explore::race::pair::Pair;
@@ -29,8 +29,8 @@ pub(super) fn heading(kernel: &Kernel, plan: &RacePlan) -> String {
     let bugs = if bugs.is_empty() { "none".to_owned() } else { bugs.join(", ") };
     format!(
         "{kernel}\nknown bugs that the model has, too: {bugs}\n\n\
-         {:NAME$} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
-        "pair", "on", "rounds", "first", "second", "either", "between", "neither", "window"
+         {:NAME$} {:<3} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
+        "pair", "of", "on", "rounds", "first", "second", "either", "between", "neither", "window"
     )
 }
 
@@ -44,13 +44,13 @@ fn window(report: &PairReport) -> String {
 }
 
 pub(super) fn row(result: &PairResult) -> String {
-    let PairResult { pair, migrates, report } = result;
-    let on = if *migrates { "on" } else { "off" };
+    let PairResult { pair, family, report, .. } = result;
+    let on = on(result);
     let neither: u64 = report.neither.values().map(|one| one.times).sum();
     let between: u64 = report.between.values().sum();
     let PairReport { rounds, first, second, either, .. } = report;
     format!(
-        "{:NAME$} {on:>3} {rounds:>7} {first:>7} {second:>7} {either:>7} {between:>7} {neither:>7} \
+        "{:NAME$} {family:<3} {on:>3} {rounds:>7} {first:>7} {second:>7} {either:>7} {between:>7} {neither:>7} \
          {:>9}\n",
         pair.name,
         window(report)
@@ -81,25 +81,34 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
 
 fn never_both(result: &PairResult) -> Option<String> {
     let PairReport { rounds, first, second, either, .. } = result.report;
-    let on = if result.migrates { "on" } else { "off" };
     let one_alone = (first == 0) != (second == 0) && either == 0;
-    (rounds > 0 && one_alone).then(|| format!("{} {on}", result.pair.name))
+    (rounds > 0 && one_alone).then(|| named(result))
+}
+
+fn on(result: &PairResult) -> &'static str {
+    if result.migrates { "on" } else { "off" }
+}
+
+/// A pair with its family and its setting: `close/ack v6 on`.
+fn named(result: &PairResult) -> String {
+    format!("{} {} {}", result.pair.name, result.family, on(result))
 }
 
 /// What happened between the acts of pairs, and how often.
 fn between(results: &[PairResult]) -> String {
     let mut rounds: BTreeMap<Between, Vec<String>> = BTreeMap::new();
-    for PairResult { pair, migrates, report } in results {
+    for result in results {
+        let report = &result.report;
         for (between, times) in &report.between {
-            let on = if *migrates { "on" } else { "off" };
-            let line = format!("{} {on}: {times} of {} rounds", pair.name, report.rounds);
+            let is_lost = between.loses() && result.migrates;
+            let lost = if is_lost { "; each time a client was lost" } else { "" };
+            let line = format!("{}: {times} of {} rounds{lost}", named(result), report.rounds);
             rounds.entry(*between).or_default().push(line);
         }
     }
     let mut text = String::new();
     for (between, lines) in rounds {
-        let lost = if between.loses() { "\n  the client's connection is lost" } else { "" };
-        let _ = writeln!(text, "\nbetween the acts: {}{lost}", between.about());
+        let _ = writeln!(text, "\nbetween the acts: {}", between.about());
         for line in lines {
             let _ = writeln!(text, "  {line}");
         }
@@ -109,15 +118,13 @@ fn between(results: &[PairResult]) -> String {
 
 /// What is wrong.
 fn told(text: &mut String, result: &PairResult) {
-    let PairResult { pair, migrates, report } = result;
-    let migrate_req = u8::from(*migrates);
+    let PairResult { pair, report, .. } = result;
+    let name = named(result);
     let [first, second] = pair.acts();
     if let Some((step, differences)) = &report.before {
         let _ = writeln!(
             text,
-            "\n{} with tcp_migrate_req={migrate_req}: no race, since the kernel disagrees with the \
-             model before, at `{step}`",
-            pair.name
+            "\n{name}: no race, since the kernel disagrees with the model before, at `{step}`"
         );
         for difference in differences {
             let _ = writeln!(
@@ -131,20 +138,16 @@ fn told(text: &mut String, result: &PairResult) {
         let (least, most) = one.apart;
         let _ = writeln!(
             text,
-            "\n{} with tcp_migrate_req={migrate_req}: {} of {} rounds are explained by neither order \
-             ({like})\n  `{second}` began {least} to {most} ns after `{first}`",
-            pair.name, one.times, report.rounds
+            "\n{name}: {} of {} rounds are explained by neither order ({like})\n  `{second}` began \
+             {least} to {most} ns after `{first}`",
+            one.times, report.rounds
         );
         if let Some((apart, neither)) = one.kept.first() {
             example(text, *apart, neither, [first, second]);
         }
     }
     if report.left > 0 {
-        let _ = writeln!(
-            text,
-            "\n{} with tcp_migrate_req={migrate_req}: {} sockets or requests were left",
-            pair.name, report.left
-        );
+        let _ = writeln!(text, "\n{name}: {} sockets or requests were left", report.left);
     }
 }
 
