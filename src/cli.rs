@@ -7,6 +7,7 @@ mod failures;
 mod files;
 mod help;
 mod inspect;
+mod install;
 mod known;
 mod machine;
 mod number;
@@ -24,6 +25,10 @@ pub use crate::cli::documents::{DiffArguments, DiffFormat, MergeArguments, Repor
 pub use crate::cli::explore::{ExploreArguments, ExploreFormat, ReplayArguments, ScriptArguments};
 pub use crate::cli::failures::FailureOptions;
 pub use crate::cli::inspect::{InspectArguments, InspectFormat};
+pub use crate::cli::install::{
+    CompletedShell, CompletionsArguments, DocumentKind, KselftestArguments, ManArguments,
+    SchemaArguments,
+};
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments, OtherKernel};
 pub use crate::cli::race::RaceArguments;
@@ -114,6 +119,18 @@ pub enum Command {
     /// their documents' paths. The page needs no network and no script; captures that are
     /// kept next to the documents are linked to.
     Report(ReportArguments),
+    /// Print the JSON Schema of a document.
+    Schema(SchemaArguments),
+    /// Print the man page, or write a page for each subcommand.
+    Man(ManArguments),
+    /// Print completions of the command line for a shell.
+    Completions(CompletionsArguments),
+    /// Install sockmig as a test for the runner of the kernel's selftests.
+    ///
+    /// The directory gets what `make install` of a selftest makes: the program, a script that
+    /// runs it, `config` and `settings`. The list of tests gets a line, and where the
+    /// directory has no run_kselftest.sh, it gets one.
+    KselftestInstall(KselftestArguments),
 }
 
 /// What they mean to `git bisect run`.
@@ -178,6 +195,10 @@ pub struct MatrixArguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// How to show the results. All but the table are written at the end.
+    #[arg(long, value_enum, default_value_t = MatrixFormat::Table, conflicts_with = "bisect")]
+    pub format: MatrixFormat,
+
     /// Write JUnit's XML to a file as well.
     #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub junit: Option<PathBuf>,
@@ -186,6 +207,19 @@ pub struct MatrixArguments {
     /// gets it anyway.
     #[arg(long, value_name = "FILE", value_parser = files::besides_stdout())]
     pub markdown: Option<PathBuf>,
+}
+
+/// What a matrix is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatrixFormat {
+    /// A row for each kernel, for people.
+    Table,
+    /// KTAP version 1: a test for each kernel, and in it a subtest for each case.
+    Ktap,
+    /// TAP version 13: a test for each case on each kernel.
+    Tap13,
+    /// One JSON document.
+    Json,
 }
 
 /// `--bisect`: which commit is looked for.

@@ -97,6 +97,14 @@ pub fn main() -> ExitCode {
         Some(Command::Diff(arguments)) => cmd::diff::diff(&arguments),
         Some(Command::Merge(arguments)) => cmd::merge::merge(&arguments),
         Some(Command::Report(arguments)) => cmd::report::report(&arguments),
+        Some(Command::Schema(arguments)) => cmd::schema::schema(arguments.of),
+        Some(Command::Man(arguments)) => cmd::man::man(command_line(), &arguments),
+        Some(Command::Completions(arguments)) => {
+            cmd::completions::completions(command_line(), arguments.shell)
+        }
+        Some(Command::KselftestInstall(arguments)) => {
+            cmd::kselftest_install::kselftest_install(&arguments.directory)
+        }
     };
     exit.into()
 }

@@ -85,7 +85,7 @@ fn a_number_of_histories_is_explored_and_written_as_json() {
     assert_eq!(ended.code, Some(0), "{ended}");
     let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     let number = |name: &str| document[name].as_u64().unwrap_or_else(|| panic!("{name}: {ended}"));
-    assert_eq!(number("version"), 1);
+    assert_eq!(number("schema"), 1);
     assert_eq!(number("seed"), 7);
     assert_eq!(number("histories") + number("too_slow"), 40);
     assert_eq!(document["disagreements"].as_array().map(Vec::len), Some(0), "{ended}");

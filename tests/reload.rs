@@ -35,18 +35,18 @@ fn row<'d>(document: &'d Value, strategy: &str, on: bool) -> &'d Value {
 }
 
 fn lost(row: &Value) -> u64 {
-    let fates = row["fates"].as_object().expect("fates");
-    let lost = fates.iter().filter(|(fate, _)| *fate != "answered");
+    let outcomes = row["outcomes"].as_object().expect("outcomes");
+    let lost = outcomes.iter().filter(|(outcome, _)| *outcome != "answered");
     lost.map(|(_, count)| count.as_u64().expect("a number")).sum()
 }
 
 /// Every attempt has one fate, and none was the laboratory's failure.
 fn conserved(document: &Value) {
     for row in rows(document) {
-        let fates = row["fates"].as_object().expect("fates");
-        let sum: u64 = fates.values().map(|count| count.as_u64().expect("a number")).sum();
+        let outcomes = row["outcomes"].as_object().expect("outcomes");
+        let sum: u64 = outcomes.values().map(|count| count.as_u64().expect("a number")).sum();
         assert_eq!(row["attempts"], sum, "{row}");
-        assert!(sum > 0 && !fates.contains_key("laboratory"), "{row}");
+        assert!(sum > 0 && !outcomes.contains_key("laboratory"), "{row}");
     }
 }
 
@@ -208,7 +208,7 @@ fn files_are_kept() {
     assert_eq!(ended.code, Some(0), "{ended}");
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect(name);
     let document: Value = serde_json::from_str(&read("reload.json")).expect("JSON");
-    assert_eq!(document["schema"], 1);
+    assert_eq!(document["schema"], 2);
     conserved(&document);
     for name in ["losses.svg", "latency.svg"] {
         let plot = read(name);

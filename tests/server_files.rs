@@ -328,8 +328,8 @@ fn document(ended: &Ended) -> Value {
 }
 
 fn lost(row: &Value) -> u64 {
-    let fates = row["fates"].as_object().expect("fates");
-    let lost = fates.iter().filter(|(fate, _)| *fate != "answered");
+    let outcomes = row["outcomes"].as_object().expect("outcomes");
+    let lost = outcomes.iter().filter(|(outcome, _)| *outcome != "answered");
     lost.map(|(_, count)| count.as_u64().expect("a number")).sum()
 }
 
@@ -349,7 +349,7 @@ fn a_server_of_the_user_s_loses_what_its_listeners_lose() {
     let document = document(&ended);
     assert_eq!(document["validity"]["is"], "valid", "{document}");
     for row in document["rows"].as_array().expect("rows") {
-        assert_eq!((&row["strategy"], &row["nature"]), (&"mine".into(), &"varies".into()));
+        assert_eq!((&row["strategy"], &row["effect"]), (&"mine".into(), &"varies".into()));
         // Nobody said that two of four close; it was seen.
         assert_eq!((&row["closed_per_reload"], &row["emptied"]), (&2.0.into(), &0.into()));
         let must = row["expected_per_reload"].as_f64().expect("a number") * 2.0;
@@ -420,9 +420,9 @@ fn other_protocols_than_http_are_spoken_and_listeners_of_ipv6_are_watched() {
     let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     for row in document["rows"].as_array().expect("rows") {
         assert_eq!(row["closed_per_reload"], 2.0, "{row}");
-        assert!(row["fates"]["answered"].as_u64().is_some_and(|count| count > 0), "{row}");
+        assert!(row["outcomes"]["answered"].as_u64().is_some_and(|count| count > 0), "{row}");
     }
-    assert_eq!(document["troubles"].as_array().map(Vec::len), Some(0), "{document}");
+    assert_eq!(document["errors"].as_array().map(Vec::len), Some(0), "{document}");
 }
 
 /// A client that waits for the server to speak sends its final ACK again only when the server
@@ -440,7 +440,7 @@ fn who_waits_for_the_server_to_speak_is_held_for_longer_and_is_not_reset() {
     assert!(document["window_ms"].as_f64().is_some_and(|ms| ms >= 1000.0), "{document}");
     for row in document["rows"].as_array().expect("rows") {
         let must = row["expected_per_reload"].as_f64().expect("a number");
-        let waited = row["fates"]["timed-out-waiting"].as_f64().unwrap_or(0.0);
+        let waited = row["outcomes"]["timed-out-waiting"].as_f64().unwrap_or(0.0);
         match row["migrate_req"] == true {
             true => assert!((lost(row) as f64) < must / 2.0, "{row}"),
             false => assert!(waited >= must / 2.0, "{row}"),

@@ -176,8 +176,8 @@ fn two_runs_at_once_do_not_notice_each_other() {
         let rows = document["rows"].as_array().expect("rows");
         assert_eq!(rows.len(), strategies.len() * 2);
         for row in rows {
-            let fates = row["fates"].as_object().expect("fates");
-            let sum: u64 = fates.values().filter_map(Value::as_u64).sum();
+            let outcomes = row["outcomes"].as_object().expect("outcomes");
+            let sum: u64 = outcomes.values().filter_map(Value::as_u64).sum();
             assert_eq!(row["attempts"], sum, "{row}");
             // Neither sees a listener of the other's.
             let closed = if row["strategy"] == "own/naive" { 2.0 } else { 3.0 };

@@ -28,6 +28,7 @@ pub mod fault_injection;
 pub mod gate;
 pub mod guest;
 pub mod host;
+pub mod json;
 pub mod kernel;
 pub mod lab;
 mod layout;

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
 /// Why something that was tried is not there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Refusal {
     /// The kernel refused a call.
@@ -18,6 +19,7 @@ pub enum Refusal {
         call: Option<String>,
         /// Its answer.
         #[serde(with = "by_name")]
+        #[schemars(with = "String")]
         errno: Errno,
     },
     /// Anything else, in words: a document of an older sockmig has only them.
@@ -87,31 +89,6 @@ impl fmt::Display for Refusal {
 impl From<String> for Refusal {
     fn from(words: String) -> Self {
         Self::Words(words)
-    }
-}
-
-/// Whether something is there as documents have it: yes, or why not. Older ones have only
-/// `true` or `false`.
-pub(crate) mod answer {
-    use serde::{Deserialize, Deserializer};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written<T> {
-        YesOrNo(bool),
-        Answer(Result<(), T>),
-    }
-
-    pub(crate) fn deserialize<'de, D, T>(from: D) -> Result<Result<(), T>, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: Deserialize<'de> + From<String>,
-    {
-        Ok(match Written::deserialize(from)? {
-            Written::YesOrNo(true) => Ok(()),
-            Written::YesOrNo(false) => Err(T::from("it is not there".to_owned())),
-            Written::Answer(answer) => answer,
-        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
@@ -40,7 +41,9 @@ pub fn slowness() -> u32 {
 }
 
 /// What is waited for, of what broken kernels never let happen in case after case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Awaited {
     /// Closed sockets are freed.
@@ -76,11 +79,15 @@ impl Awaited {
 }
 
 /// A wait that was in vain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct RanOut {
     /// What did not happen.
     pub awaited: Awaited,
     /// How long was waited.
+    #[serde(rename = "waited_ms", alias = "waited", with = "crate::json::milliseconds")]
+    #[schemars(with = "f64")]
     pub waited: Duration,
     /// It was waited shorter than usual, since such waits had been in vain before.
     pub shortened: bool,

@@ -1,9 +1,10 @@
 //! What a few reloads say about all: a mean, and how sure it is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The mean of a number over reloads, with its 95 % confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The mean.
     pub mean: f64,

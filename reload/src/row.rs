@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::load::Outcome;
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::ReloadFound;
@@ -44,12 +45,11 @@ pub struct ReloadRow {
 }
 
 /// A row as data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The strategy's id.
     pub strategy: String,
     /// What it does to listeners.
-    #[serde(rename = "nature")]
     pub effect: ListenerEffect,
     /// Whether `tcp_migrate_req` was on.
     pub migrate_req: bool,
@@ -60,7 +60,6 @@ pub struct Summary {
     /// How many clients came in their time.
     pub attempts: u64,
     /// Their outcomes; the numbers add up to the attempts.
-    #[serde(rename = "fates")]
     pub outcomes: BTreeMap<Outcome, u64>,
     /// How many got no answer, at each reload.
     pub lost_per_reload: Estimate,
@@ -91,7 +90,7 @@ pub struct Summary {
 }
 
 /// How long clients waited.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// The median.
     pub p50: f64,
@@ -100,7 +99,7 @@ pub struct Latency {
 }
 
 /// Whether what a row lost proves anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Proof {
     /// With migration off: it lost what had to be lost, at least half of it.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use harness::Family;
 use harness::kernel::{Kernel, Migration};
 use harness::load::Exchange;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Result;
@@ -179,7 +180,7 @@ impl fmt::Display for Unmet {
 }
 
 /// What a reload does to the group of listeners. What it may lose follows from that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ListenerEffect {
     /// Listeners close while others of their group still listen.
     #[serde(rename = "closes")]

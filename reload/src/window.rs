@@ -9,6 +9,7 @@ use std::time::Duration;
 use harness::gate::Hold;
 use harness::load::Held;
 use harness::process::Returned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A client's first retransmission of data: `TCP_RTO_MIN`, where the handshake took no time.
@@ -43,12 +44,14 @@ pub(crate) fn lab_work(work: &str) -> Option<Returned> {
 }
 
 /// What of a handshake is prolonged, and by how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Window {
     /// Clients and server are at two ends of a line; every packet takes half of this.
     DelayLine {
         /// The round-trip time.
+        #[serde(rename = "round_trip_ms", with = "harness::json::milliseconds")]
+        #[schemars(with = "f64")]
         round_trip: Duration,
     },
     /// Of some clients everything after the SYN is dropped until they retransmit.

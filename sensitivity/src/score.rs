@@ -154,15 +154,17 @@ struct Matrix {
 
 #[derive(Debug, Deserialize)]
 struct Kernel {
-    fate: Fate,
+    #[serde(alias = "fate")]
+    end: End,
     #[serde(default)]
     complaints: Vec<Complaint>,
     run: Option<Run>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Fate {
-    fate: String,
+struct End {
+    #[serde(alias = "fate")]
+    how: String,
     why: Option<String>,
 }
 
@@ -196,16 +198,16 @@ impl Matrix {
         }
         let lines = self.kernels.iter().flat_map(|kernel| {
             let has_died = matches!(
-                kernel.fate.fate.as_str(),
+                kernel.end.how.as_str(),
                 "panicked" | "out-of-memory" | "died" | "never-booted"
             );
-            let died = kernel.fate.why.as_ref().filter(|_| has_died);
+            let died = kernel.end.why.as_ref().filter(|_| has_died);
             died.into_iter().chain(kernel.complaints.iter().map(|complaint| &complaint.text))
         });
         if let Some(line) = lines.filter_map(|text| text.lines().next()).next() {
             return Outcome::Complained { line: line.to_owned() };
         }
-        let has_hung = self.kernels.iter().any(|kernel| kernel.fate.fate == "hung");
+        let has_hung = self.kernels.iter().any(|kernel| kernel.end.how == "hung");
         let broken = with("error");
         match broken.is_empty() {
             _ if is_late || has_hung => Outcome::Hung,
@@ -226,7 +228,7 @@ mod tests {
         matrix.outcome(is_late)
     }
 
-    const RAN: &str = r#""fate": {"fate": "completed"}"#;
+    const RAN: &str = r#""end": {"how": "completed"}"#;
 
     #[rstest]
     #[case::well(r#"[{"id": "a", "verdict": "pass"}]"#, "", false, Outcome::Survived)]
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_noticed_without_a_case() {
-        let kernel = r#"{"fate": {"fate": "panicked", "why": "Kernel panic: x"}}"#;
+        let kernel = r#"{"end": {"how": "panicked", "why": "Kernel panic: x"}}"#;
         let line = "Kernel panic: x".into();
         assert_eq!(outcome(kernel, false), Outcome::Complained { line });
     }

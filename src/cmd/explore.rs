@@ -1,6 +1,6 @@
 //! `sockmig explore` and `sockmig replay`: histories nobody wrote, held against a model.
 
-mod document;
+pub mod document;
 mod in_guest;
 mod known;
 mod words;

@@ -2,7 +2,7 @@
 
 mod advice;
 mod check;
-mod document;
+pub mod document;
 mod grouping;
 mod known;
 mod look;

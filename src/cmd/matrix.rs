@@ -22,7 +22,7 @@ use vm::fetch::choice::Choice;
 use vm::machine::host::{Host, Shared};
 use vm::machine::qemu::Clock;
 
-use crate::cli::{MatrixArguments, Shard};
+use crate::cli::{MatrixArguments, MatrixFormat, Shard};
 use crate::cmd::known;
 use crate::cmd::matrix::fan_out::{FanOut, Files};
 use crate::cmd::matrix::row::{KernelRow, RowEvent, RunOptions};
@@ -32,9 +32,12 @@ use crate::machine::prepare::{self, Workshop};
 use crate::machine::user_list::UserList;
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, SCHEMA, milliseconds};
 use crate::output::file::{self, OutDirectory};
+use crate::output::ktap::Dialect;
 use crate::output::matrix::event::{Matrix, Stage};
 use crate::output::matrix::live::Live;
 use crate::output::matrix::table::Table;
+use crate::output::matrix::tap::tap;
+use crate::output::matrix::whole::Whole;
 use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 use crate::style::Style;
@@ -153,8 +156,20 @@ fn listeners(arguments: &MatrixArguments) -> anyhow::Result<(FanOut, Option<OutD
     files.json = out.as_ref().map(|out| out.file("matrix.json"));
     files.check()?;
     let mut fan_out = FanOut::new(files);
-    let style = Style::of(&std::io::stdout());
-    fan_out.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
+    match arguments.format {
+        MatrixFormat::Table => {
+            let style = Style::of(&std::io::stdout());
+            fan_out.add(Table::new(Stdout::new(), style, stdout::width(), Live::on_stderr()));
+        }
+        MatrixFormat::Ktap => {
+            fan_out
+                .add(Whole::new(Stdout::unfolded(), |found| Ok(tap(found, Dialect::Ktap, false))));
+        }
+        MatrixFormat::Tap13 => fan_out.add(Whole::new(Stdout::unfolded(), |found| {
+            Ok(tap(found, Dialect::Tap13, std::env::var_os("KSFT_TAP_LEVEL").is_some()))
+        })),
+        MatrixFormat::Json => fan_out.add(Whole::new(Stdout::exact(), fan_out::json)),
+    }
     Ok((fan_out, out))
 }
 

@@ -1,8 +1,8 @@
 //! `sockmig reload`: which way of reloading loses how many connections, on this kernel.
 
 mod answer;
-mod close_cost;
-mod document;
+pub mod close_cost;
+pub mod document;
 mod in_guest;
 mod list;
 mod measure;
@@ -12,7 +12,7 @@ mod refusal;
 mod server;
 mod session;
 mod show;
-mod stopped_member;
+pub mod stopped_member;
 mod table;
 #[cfg(test)]
 mod tests;

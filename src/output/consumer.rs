@@ -8,6 +8,7 @@ use harness::kernel::Kernel;
 use harness::kernel::taint::Taint;
 use scenarios::case::Selected;
 use scenarios::engine::{Ending, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::output::totals::Totals;
@@ -45,7 +46,7 @@ impl Run {
 }
 
 /// The machine that a run says something about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// The kernel, as probed in a lab.
     pub kernel: Kernel,

@@ -1,6 +1,7 @@
 //! The JSON documents: what a run found, and what a matrix found. Written and read here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use harness::trace::Line;
@@ -9,6 +10,7 @@ use harness::wait::RanOut;
 use scenarios::case::Case;
 use scenarios::engine::{DiscardedTry, Ending, Outcome, is_flaky};
 use scenarios::judge::Verdict;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vm::architecture::Architecture;
 
@@ -19,9 +21,9 @@ use crate::output::totals::Totals;
 pub const SCHEMA: u32 = 2;
 
 /// What `sockmig run` found: `run.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunDocument {
-    /// [`SCHEMA`] when it was written.
+    /// The version of the form of this document.
     pub schema: u32,
     /// The version of sockmig that wrote it.
     pub sockmig: String,
@@ -61,7 +63,7 @@ impl RunDocument {
 }
 
 /// One run of one case.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseDocument {
     /// The case's full id.
     pub id: String,
@@ -135,9 +137,9 @@ fn once() -> usize {
 }
 
 /// What `sockmig matrix` found: `matrix.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MatrixDocument {
-    /// [`SCHEMA`] when it was written.
+    /// The version of the form of this document.
     pub schema: u32,
     /// The version of sockmig that wrote it.
     pub sockmig: String,
@@ -155,12 +157,12 @@ pub struct MatrixDocument {
 }
 
 /// What was found of one kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelDocument {
     /// As it was chosen: `6.1.174-1`, or a file's name.
     pub name: String,
     /// How its machine ended.
-    #[serde(rename = "fate")]
+    #[serde(alias = "fate")]
     pub end: MachineEnd,
     /// How it was run; nothing if it never was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -169,7 +171,7 @@ pub struct KernelDocument {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub complaints: Vec<Complaint>,
     /// What was missing in the guest: modules that could not be loaded, and the like.
-    #[serde(rename = "lacks", skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(alias = "lacks", skip_serializing_if = "Vec::is_empty", default)]
     pub missing: Vec<String>,
     /// The last lines of its console, where they matter.
     #[serde(skip_serializing_if = "String::is_empty", default)]
@@ -180,7 +182,7 @@ pub struct KernelDocument {
 }
 
 /// How a kernel was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineDocument {
     /// `QEMU, TCG`, `QEMU, KVM` or `User-Mode Linux`.
     pub engine: String,
@@ -220,8 +222,8 @@ impl MachineDocument {
 }
 
 /// How a kernel's machine ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fate", rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "WrittenEnd", try_from = "WrittenEnd")]
 pub enum MachineEnd {
     /// The suite ended, and the machine powered itself off.
     Completed,
@@ -324,6 +326,95 @@ impl MachineEnd {
     }
 }
 
+/// [`MachineEnd`] as documents have it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WrittenEnd {
+    /// How it ended.
+    #[serde(alias = "fate")]
+    how: EndKind,
+    /// Why it is thought so; nothing where that is clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// [`MachineEnd`], without a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum EndKind {
+    /// The suite ended, and the machine powered itself off.
+    Completed,
+    /// The kernel could not be had.
+    CannotFetch,
+    /// What was to be booted cannot be.
+    CannotBoot,
+    /// The machine ran, and the suite was never reached.
+    NeverBooted,
+    /// The kernel panicked.
+    Panicked,
+    /// The guest had no memory left.
+    OutOfMemory,
+    /// The guest sent nothing for too long.
+    Hung,
+    /// The machine or its suite ended by itself.
+    Died,
+    /// What came through the port cannot be read.
+    Garbage,
+    /// Ctrl-C.
+    Interrupted,
+    /// As many cases had failed as --max-fail allows.
+    EnoughFailed,
+}
+
+impl From<MachineEnd> for WrittenEnd {
+    fn from(end: MachineEnd) -> Self {
+        let (how, why) = match end {
+            MachineEnd::Completed => (EndKind::Completed, None),
+            MachineEnd::CannotFetch { why } => (EndKind::CannotFetch, Some(why)),
+            MachineEnd::CannotBoot { why } => (EndKind::CannotBoot, Some(why)),
+            MachineEnd::NeverBooted { why } => (EndKind::NeverBooted, Some(why)),
+            MachineEnd::Panicked { why } => (EndKind::Panicked, Some(why)),
+            MachineEnd::OutOfMemory { why } => (EndKind::OutOfMemory, Some(why)),
+            MachineEnd::Hung { why } => (EndKind::Hung, Some(why)),
+            MachineEnd::Died { why } => (EndKind::Died, Some(why)),
+            MachineEnd::Garbage { why } => (EndKind::Garbage, Some(why)),
+            MachineEnd::Interrupted => (EndKind::Interrupted, None),
+            MachineEnd::EnoughFailed => (EndKind::EnoughFailed, None),
+        };
+        Self { how, why }
+    }
+}
+
+impl TryFrom<WrittenEnd> for MachineEnd {
+    type Error = NoReason;
+
+    fn try_from(WrittenEnd { how, why }: WrittenEnd) -> Result<Self, NoReason> {
+        let why = || why.ok_or(NoReason);
+        Ok(match how {
+            EndKind::Completed => Self::Completed,
+            EndKind::CannotFetch => Self::CannotFetch { why: why()? },
+            EndKind::CannotBoot => Self::CannotBoot { why: why()? },
+            EndKind::NeverBooted => Self::NeverBooted { why: why()? },
+            EndKind::Panicked => Self::Panicked { why: why()? },
+            EndKind::OutOfMemory => Self::OutOfMemory { why: why()? },
+            EndKind::Hung => Self::Hung { why: why()? },
+            EndKind::Died => Self::Died { why: why()? },
+            EndKind::Garbage => Self::Garbage { why: why()? },
+            EndKind::Interrupted => Self::Interrupted,
+            EndKind::EnoughFailed => Self::EnoughFailed,
+        })
+    }
+}
+
+/// A document says how a machine ended, and not why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoReason;
+
+impl fmt::Display for NoReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("missing field `why`")
+    }
+}
+
 /// What the end of a machine is blamed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -342,7 +433,7 @@ pub enum Blame {
 }
 
 /// Something that the kernel's log complained of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Complaint {
     /// The case that ran, or `booting`.
     pub during: String,

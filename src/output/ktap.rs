@@ -86,25 +86,15 @@ impl<W: Write> Consumer for Ktap<W> {
         self.fixes.note(&outcome.verdict);
         self.not_run.finished(outcome);
         self.number += 1;
-        let (result, directive) = match &outcome.verdict {
-            Verdict::Pass { .. } => ("ok", String::new()),
-            Verdict::Fail { .. } => ("not ok", String::new()),
-            Verdict::Skip { reason } => {
-                ("ok", format!(" # SKIP {}", one_line(&reason.to_string())))
-            }
-            Verdict::KnownBug { bug, version, .. } => {
-                ("ok", format!(" # XFAIL {}", one_line(&bug.shown(*version))))
-            }
-            Verdict::Error { reason } => ("not ok", format!(" # ERROR {}", one_line(reason))),
-        };
-        let duration = match self.dialect {
-            Dialect::Tap13 if directive.is_empty() => {
+        let result = TapResult::of(&outcome.verdict);
+        let duration = match (self.dialect, &result) {
+            (Dialect::Tap13, TapResult::Ok | TapResult::NotOk) => {
                 format!(" # time={}ms", outcome.took.as_millis())
             }
             _ => String::new(),
         };
-        let title = run.title(outcome);
-        writeln!(self.to, "{result} {} {title}{directive}{duration}", self.number)?;
+        let line = result.line(self.number, &run.title(outcome));
+        writeln!(self.to, "{line}{duration}")?;
         self.to.flush()
     }
 
@@ -142,6 +132,46 @@ impl<W: Write> Consumer for Ktap<W> {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// The result of a test, with why where TAP has a directive for that.
+pub enum TapResult {
+    /// As expected.
+    Ok,
+    /// The kernel deviates.
+    NotOk,
+    /// It says nothing about this kernel.
+    Skip(String),
+    /// The kernel deviates as it is known to.
+    Xfail(String),
+    /// The laboratory broke.
+    Error(String),
+}
+
+impl TapResult {
+    /// What becomes of a verdict.
+    pub fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Pass { .. } => Self::Ok,
+            Verdict::Fail { .. } => Self::NotOk,
+            Verdict::Skip { reason } => Self::Skip(reason.to_string()),
+            Verdict::KnownBug { bug, version, .. } => Self::Xfail(bug.shown(*version)),
+            Verdict::Error { reason } => Self::Error(reason.clone()),
+        }
+    }
+
+    /// The line of a test, without a line end.
+    pub fn line(&self, number: usize, title: &str) -> String {
+        let (result, directive) = match self {
+            Self::Ok => ("ok", String::new()),
+            Self::NotOk => ("not ok", String::new()),
+            Self::Skip(why) => ("ok", format!(" # SKIP {}", one_line(why))),
+            Self::Xfail(why) => ("ok", format!(" # XFAIL {}", one_line(why))),
+            Self::Error(why) => ("not ok", format!(" # ERROR {}", one_line(why))),
+        };
+        format!("{result} {number} {title}{directive}")
+    }
+}
+
+/// A description, which must have no `#`.
+pub fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().replace('#', "no.")
 }

@@ -7,6 +7,8 @@ pub mod junit;
 pub mod live;
 pub mod markdown;
 pub mod table;
+pub mod tap;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod whole;

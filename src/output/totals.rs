@@ -4,10 +4,11 @@ use std::fmt;
 
 use scenarios::engine::{DiscardedTry, Ending, is_flaky};
 use scenarios::judge::Verdict;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many runs have which verdict.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// As expected.
     pub passed: usize,

@@ -70,7 +70,12 @@ impl Inspected {
 fn document(arguments: &[&str]) -> Value {
     let found = inspect(&[&["--format", "json"], arguments].concat());
     assert_eq!(found.code, Some(0), "{}", found.stderr);
-    serde_json::from_str(&found.stdout).unwrap_or_else(|e| panic!("{e}: {}", found.stdout))
+    let document =
+        serde_json::from_str(&found.stdout).unwrap_or_else(|e| panic!("{e}: {}", found.stdout));
+    let schema = serde_json::from_str(include_str!("../../docs/schema/inspect.json"));
+    let valid = jsonschema::validate(&schema.expect("the schema is JSON"), &document);
+    assert!(valid.is_ok(), "{valid:?}");
+    document
 }
 
 /// The name that this process has in lists of processes.

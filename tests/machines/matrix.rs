@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::kernels::Kernels;
+use crate::support::schema::Validator;
 use crate::support::{Ended, run, sockmig};
 use crate::{Needs, Test};
 
@@ -40,13 +41,15 @@ pub fn matrix(kernels: &[&str], rest: &[&str]) -> Command {
 /// A `matrix.json`.
 pub fn document(path: &Path) -> Value {
     let text = fs::read_to_string(path).expect("matrix.json");
-    serde_json::from_str(&text).expect("JSON")
+    let document = serde_json::from_str(&text).expect("JSON");
+    Validator::of("matrix").check(&document);
+    document
 }
 
 /// How each kernel's machine ended, by name.
 pub fn ends(document: &Value) -> BTreeMap<&str, &str> {
     let kernels = document["kernels"].as_array().expect("kernels").iter();
-    kernels.map(|kernel| (text(&kernel["name"]), text(&kernel["fate"]["fate"]))).collect()
+    kernels.map(|kernel| (text(&kernel["name"]), text(&kernel["end"]["how"]))).collect()
 }
 
 /// Every verdict, by kernel and case.

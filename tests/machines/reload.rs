@@ -32,12 +32,12 @@ fn who_loses_in_a_guest(kernels: &Kernels) {
     let rows = document["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 4, "{ended}");
     for row in rows {
-        let fates = row["fates"].as_object().expect("fates");
-        let sum: u64 = fates.values().filter_map(Value::as_u64).sum();
+        let outcomes = row["outcomes"].as_object().expect("outcomes");
+        let sum: u64 = outcomes.values().filter_map(Value::as_u64).sum();
         assert_eq!(row["attempts"], sum, "{row}");
         let naive = row["strategy"] == "own/naive";
         let loses = naive && row["migrate_req"] == false;
-        let lost = sum - fates["answered"].as_u64().expect("a number");
+        let lost = sum - outcomes["answered"].as_u64().expect("a number");
         // In a slow machine a close and a handshake may race.
         let must = row["expected_per_reload"].as_f64().expect("a number") * 2.0;
         assert_eq!(naive, must > 0.0, "{row}");

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod schema;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{CHOICE, chosen};
@@ -23,7 +24,7 @@ pub fn probe_nftables() -> Result<()> {
 }
 
 /// Why labs on a kernel have no gate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum NoGate {
     /// There is neither kind.
@@ -42,6 +43,12 @@ pub enum NoGate {
     },
     /// In words, as an older sockmig wrote them.
     Words(String),
+}
+
+impl From<String> for NoGate {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
 }
 
 impl fmt::Display for NoGate {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
@@ -32,7 +33,7 @@ pub const NOT_GIVEN: &str = "/modules/not-given";
 
 /// Modules that a guest might need and that its host did not have. They may be built in, where
 /// nothing says so.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotGiven {
     /// Their names, `-` written as `_`.
     pub modules: Vec<String>,

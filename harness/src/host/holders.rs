@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::os::fd::RawFd;
 
 use nix::fcntl::readlinkat;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::host::service::Service;
 
 /// A process that has a listener open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HolderProcess {
     /// Its id.
     pub pid: u32,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
@@ -38,7 +39,7 @@ pub const COUNTERS: [&str; 10] = [
 ];
 
 /// How a network namespace is called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum NamespaceName {
     /// It is the one that sockmig runs in.
@@ -109,7 +110,7 @@ pub enum NoNamespace {
 }
 
 /// Why a network namespace could not be looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoLook {
     /// The kernel does not list TCP sockets: it is built without `CONFIG_INET_TCP_DIAG`, or its

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::host::holders::HeldDescriptor;
@@ -62,7 +63,9 @@ const IPV6: [(&str, i32, i32); 3] = [
 pub const FILTER: &str = "SO_ATTACH_FILTER";
 
 /// What a listener's options are, by their names; those that this kernel has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct ListenerOptions(pub BTreeMap<String, String>);
 

@@ -3,13 +3,14 @@
 //! The kernel does not show which group a program is attached to, and shows classic programs
 //! nowhere. So what can be known is whether there may be one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bpf;
 use crate::refusal::Refusal;
 
 /// A program that may choose listeners of some group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReuseportProgram {
     /// Its id, as bpftool shows it.
     pub id: u32,

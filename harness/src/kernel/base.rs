@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::version::Version;
 
 /// The upstream version whose fixes a kernel has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Base {
     /// It has the fixes of this version. Most vendors add some of later ones.
@@ -32,7 +33,7 @@ pub enum Base {
 }
 
 /// Who makes kernels whose base is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// kernel.org, unchanged.
@@ -78,7 +79,7 @@ impl Family {
 }
 
 /// What says which version a kernel is based on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadFrom {
     /// `uname -r`.
@@ -92,7 +93,7 @@ pub enum ReadFrom {
 }
 
 /// Why the base of a kernel is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum NoBase {
     /// Red Hat Enterprise Linux, CentOS Stream, and what is made from them.

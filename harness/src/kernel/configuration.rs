@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::modules::CONFIGURATION;
@@ -31,19 +32,21 @@ pub const OPTIONS: [&str; 16] = [
 ];
 
 /// How an option was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Built {
-    /// `y`: it is in the kernel.
+    /// It is in the kernel.
+    #[serde(rename = "y", alias = "in")]
     In,
-    /// `m`: it is a module, which may or may not be at hand.
+    /// It is a module, which may or may not be at hand.
+    #[serde(rename = "m", alias = "module")]
     Module,
     /// It is not there.
+    #[serde(rename = "n", alias = "not")]
     Not,
 }
 
 /// Those of [`OPTIONS`], as they were answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Configuration(BTreeMap<String, Built>);
 

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use nix::unistd::{SysconfVar, Uid, sysconf};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::gate::NoGate;
 use crate::guest::modules::NotGiven;
+use crate::json::{Answer, Choice, answer, choice};
 use crate::kernel::base::Base;
 use crate::kernel::configuration::Configuration;
 use crate::kernel::identity::Identity;
@@ -15,7 +17,7 @@ use crate::kernel::version::Version;
 use crate::net::family::Family;
 use crate::net::{io_uring, scm_rights, sockopt, sysctl, witness};
 use crate::process::users::{SECOND_UID, is_first_namespace, uid_is_mapped};
-use crate::refusal::{Refusal, answer};
+use crate::refusal::Refusal;
 use crate::socket::ipv6::{self, NoIpv6};
 use crate::socket::multipath::NoMultipath;
 use crate::socket::{Listener, ao, diag, multipath};
@@ -34,7 +36,7 @@ pub fn processors() -> Result<usize> {
 }
 
 /// The kernel that runs, and what a lab on it has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
     /// `uname -r`.
     pub release: String,
@@ -51,48 +53,64 @@ pub struct Kernel {
     /// `tcp_migrate_req` is there.
     pub has_sysctl: bool,
     /// Sysctls of a lab's network namespace can be written; else the kernel's answer.
-    #[serde(default = "granted")]
+    #[serde(default = "granted", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub settings: Result<(), Refusal>,
     /// The kernel counts migrations; it has the code, then (Linux 5.14, 55d444b310c6).
     pub has_counters: bool,
     /// IPv6 on `lo`; else why not.
-    #[serde(alias = "has_ipv6", deserialize_with = "answer::deserialize")]
+    #[serde(alias = "has_ipv6", with = "answer")]
+    #[schemars(with = "Answer<NoIpv6>")]
     pub ipv6: Result<(), NoIpv6>,
     /// nftables in the `inet` family; else why not.
+    #[serde(with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub nftables: Result<(), Refusal>,
     /// The gate that labs hold final ACKs with; else why they have none.
+    #[serde(with = "choice")]
+    #[schemars(with = "Choice<gate::GateKind, NoGate>")]
     pub gate: Result<gate::GateKind, NoGate>,
     /// TCP's MD5 signatures; else the kernel's answer.
-    #[serde(alias = "has_md5", deserialize_with = "answer::deserialize")]
+    #[serde(alias = "has_md5", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub md5: Result<(), Refusal>,
     /// TCP's authentication option, with HMAC-SHA1; else the kernel's answer.
-    #[serde(default = "not_asked", alias = "has_ao", deserialize_with = "answer::deserialize")]
+    #[serde(default = "not_asked", alias = "has_ao", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub ao: Result<(), Refusal>,
     /// SYN cookies; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub syn_cookies: Result<(), Refusal>,
     /// Sockets can be destroyed by netlink; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub destroy: Result<(), Refusal>,
     /// Multipath TCP over IPv4; else why not.
-    #[serde(default = "multipath_not_asked")]
+    #[serde(default = "multipath_not_asked", with = "answer")]
+    #[schemars(with = "Answer<NoMultipath>")]
     pub multipath: Result<(), NoMultipath>,
     /// Multipath TCP over IPv6; else why not.
-    #[serde(default = "multipath_not_asked")]
+    #[serde(default = "multipath_not_asked", with = "answer")]
+    #[schemars(with = "Answer<NoMultipath>")]
     pub multipath_v6: Result<(), NoMultipath>,
     /// A second uid exists in the lab's user namespace.
     pub has_second_uid: bool,
     /// eBPF programs can be loaded; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub programs: Result<(), Refusal>,
     /// io_uring's rings can be made, and close descriptors; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub io_uring: Result<(), Refusal>,
     /// `close_range`; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub close_range: Result<(), Refusal>,
     /// UNIX sockets; else the kernel's answer.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
     pub unix_sockets: Result<(), Refusal>,
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]

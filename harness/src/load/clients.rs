@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::Exchange;
@@ -32,11 +33,13 @@ pub struct Load {
 
 /// Clients that are held: `connect` has succeeded for them, and the server has not got the
 /// final ACK yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// Of every hundred clients.
     pub percent: u32,
     /// From the SYN until retransmissions may pass.
+    #[serde(rename = "lasts_ms", with = "crate::json::milliseconds")]
+    #[schemars(with = "f64")]
     pub lasts: Duration,
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::util::{ipv4_checksum, ipv6_checksum};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::segment::{Flags, MULTIPATH};
@@ -27,7 +28,7 @@ const CHECKSUM_WORD: usize = 8;
 
 /// A segment to be sent, with numbers as traces show them: relative to the connection's
 /// first ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Draft {
     flags: Flags,
     seq: u32,
@@ -42,7 +43,7 @@ pub struct Draft {
 const END_OF_OPTIONS: u8 = 0;
 
 /// What a draft says of the IP header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 struct IpHeader {
     service: u8,
     hops: u8,

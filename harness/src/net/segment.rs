@@ -10,6 +10,7 @@ use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
 use pnet_packet::tcp::{TcpFlags, TcpOptionNumber, TcpOptionNumbers, TcpPacket};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A captured TCP segment, numbers as on the wire.
@@ -45,7 +46,7 @@ pub struct Segment {
 }
 
 /// The low eight flag bits of a TCP header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Flags(pub u8);
 
 impl Flags {

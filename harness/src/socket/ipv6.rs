@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::family::{Family, tcp_socket};
@@ -13,7 +14,7 @@ use crate::refusal::Refusal;
 pub const DISABLED: &str = "net.ipv6.conf.lo.disable_ipv6";
 
 /// Why there is no IPv6.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum NoIpv6 {
     /// `socket(AF_INET6)` was refused.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use socket2::{Protocol, Socket, Type};
 
@@ -24,7 +25,7 @@ fn socket(family: Family) -> io::Result<Socket> {
 
 /// Why there is no Multipath TCP: what `socket` says, and what of the setting [`ENABLED`]
 /// there is, by which the claim can be checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum NoMultipath {
     /// `socket(IPPROTO_MPTCP)` was refused.
@@ -36,6 +37,12 @@ pub enum NoMultipath {
     },
     /// In words, as an older sockmig wrote them.
     Words(String),
+}
+
+impl From<String> for NoMultipath {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
 }
 
 impl fmt::Display for NoMultipath {

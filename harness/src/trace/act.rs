@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::draft::Draft;
@@ -17,7 +18,7 @@ use crate::trace::program::GroupProgram;
 /// A socket of a lab records what is done to it by itself, so that nothing can be missing.
 /// Code that shows acts, or draws conclusions from them, matches all of them: with a new kind
 /// of act it does not compile until it knows that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// A sysctl is set.

@@ -1,9 +1,10 @@
 //! eBPF programs, as far as they decide who gets a connection.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A program of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupProgram {
     /// It is asked for connections that migrate, too
     /// (`BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`).
@@ -23,7 +24,7 @@ pub struct GroupProgram {
 }
 
 /// A map of a program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProgramMap {
     /// The number of its descriptor.
     pub number: u32,
@@ -38,7 +39,7 @@ pub struct ProgramMap {
 }
 
 /// What a program does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProgramStep {
     /// The steps, if the condition holds.
@@ -50,7 +51,7 @@ pub enum ProgramStep {
 }
 
 /// When a part of a program runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProgramCondition {
     /// A connection looks for another listener.

@@ -1,11 +1,12 @@
 //! Tries of a case that were not believed, because their labs were slow.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Mismatch, Verdict};
 
 /// A try of a case after which it was tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum DiscardedTry {
     /// The lab was too slow to do what the case does.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use harness::kernel::{Base, Version};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The releases in which something is so.
@@ -21,7 +22,7 @@ pub struct Releases {
 }
 
 /// What the version of a kernel says of a bug that its facts show, or do not show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VersionSays {
     /// Kernels of this version have it.

@@ -7,10 +7,11 @@ use harness::kernel::Version;
 use harness::refusal::Refusal;
 use harness::socket::ipv6::NoIpv6;
 use harness::socket::multipath::NoMultipath;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a case is not run here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SkipReason {
     /// It waits for long timers of the kernel, and nobody asked for that.
@@ -114,7 +115,7 @@ pub enum SkipReason {
 }
 
 /// A module that a guest was not given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleNotGiven {
     /// Its name.
     pub module: String,
@@ -147,7 +148,7 @@ impl fmt::Display for ModuleNotGiven {
 }
 
 /// What came with some version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Newer {
     /// TCP's authentication option.
@@ -175,7 +176,7 @@ impl fmt::Display for Newer {
 }
 
 /// What a kernel can be built without.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
     /// TCP's MD5 signatures.
@@ -349,14 +350,16 @@ impl fmt::Display for SkipReason {
 /// A reason as documents have it: its `kind` with what belongs to that, and the sentence
 /// in addition to it.
 pub(crate) mod written {
+    use schemars::JsonSchema;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::SkipReason;
 
-    #[derive(Serialize)]
-    struct Out<'r> {
+    #[derive(Serialize, JsonSchema)]
+    pub(crate) struct Out<'r> {
         #[serde(flatten)]
         typed: Option<&'r SkipReason>,
+        /// Why, in a sentence.
         reason: String,
     }
 

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::releases::VersionSays;
 use crate::judge::skip::{SkipReason, written};
 
 /// The result of a run of a case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// As expected.
@@ -28,6 +29,7 @@ pub enum Verdict {
     Skip {
         /// Why; a claim that was checked.
         #[serde(flatten, with = "written")]
+        #[schemars(with = "written::Out<'static>")]
         reason: SkipReason,
     },
     /// The kernel deviates as it is known to.
@@ -49,7 +51,7 @@ pub enum Verdict {
 }
 
 /// A known bug as a result has it, with what it takes to look it up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedBug {
     /// Its name in the list of known bugs; empty in documents that are older than that.
     #[serde(rename = "bug", default)]
@@ -162,7 +164,7 @@ impl Verdict {
 }
 
 /// One deviation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mismatch {
     /// Of what: a fact's name, or whose wire.
     pub what: String,

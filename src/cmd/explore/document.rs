@@ -10,6 +10,7 @@ use explore::job::{Finding, Replayed};
 use explore::model::ModelBug;
 use explore::run::{Plan, Total, situations_of_the_model};
 use harness::kernel::Kernel;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -21,9 +22,10 @@ const VERSION: u32 = 1;
 pub(super) type Kept = Option<PathBuf>;
 
 /// `sockmig explore --format json`.
-#[derive(Debug, Serialize)]
-pub(super) struct ExploreDocument {
-    version: u32,
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExploreDocument {
+    /// The version of the form of this document.
+    schema: u32,
     /// The kernel's release and build.
     kernel: String,
     seed: u64,
@@ -43,8 +45,8 @@ pub(super) struct ExploreDocument {
 }
 
 /// A disagreement.
-#[derive(Debug, Serialize)]
-pub(super) struct FindingDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FindingDocument {
     pub(super) signature: String,
     pub(super) times: u64,
     pub(super) number: u64,
@@ -57,16 +59,16 @@ pub(super) struct FindingDocument {
 }
 
 /// One thing in which model and kernel differ.
-#[derive(Debug, Serialize)]
-pub(super) struct DifferenceDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DifferenceDocument {
     pub(super) of: String,
     pub(super) model: String,
     pub(super) kernel: String,
 }
 
 /// Histories after which sockets or requests were left.
-#[derive(Debug, Serialize)]
-pub(super) struct LeftDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LeftDocument {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) sockets: usize,
@@ -90,7 +92,7 @@ impl ExploreDocument {
             sockets: *sockets,
         };
         Self {
-            version: VERSION,
+            schema: VERSION,
             kernel: kernel.to_string(),
             seed: plan.seed,
             known_bugs: plan.recipe.bugs.iter().map(|bug| bug.id()).collect(),

@@ -9,6 +9,7 @@ use harness::host::programs::ReuseportProgram;
 use harness::host::service::Service;
 use harness::refusal::Refusal;
 use scenarios::judge::VersionSays;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cmd::inspect::grouping::{Difference, GroupAddress};
@@ -18,9 +19,9 @@ use crate::cmd::inspect::surprise::Surprise;
 pub const SCHEMA: u32 = 1;
 
 /// What was found on this machine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct InspectDocument {
-    /// [`SCHEMA`] when it was written.
+    /// The version of the form of this document.
     pub schema: u32,
     /// The version of sockmig that wrote it.
     pub sockmig: String,
@@ -40,7 +41,7 @@ pub struct InspectDocument {
 }
 
 /// The kernel that runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct KernelDocument {
     /// `uname -r`.
     pub release: String,
@@ -53,7 +54,7 @@ pub struct KernelDocument {
 }
 
 /// What a kernel makes of `tcp_migrate_req`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MigrationSupport {
     /// The setting, and the code that it turns on.
@@ -65,7 +66,7 @@ pub enum MigrationSupport {
 }
 
 /// What this user is not shown.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct NotVisible {
     /// Processes whose descriptors cannot be listed: they may have listeners open.
     pub processes: usize,
@@ -76,7 +77,7 @@ pub struct NotVisible {
 }
 
 /// A namespace that could not be looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UnseenNamespace {
     /// Its inode.
     pub id: u64,
@@ -87,7 +88,7 @@ pub struct UnseenNamespace {
 }
 
 /// A network namespace.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NamespaceDocument {
     /// Its inode.
     pub id: u64,
@@ -118,7 +119,7 @@ pub struct NamespaceDocument {
 }
 
 /// A port with more than one listener.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PortDocument {
     /// The port.
     pub port: u16,
@@ -129,7 +130,7 @@ pub struct PortDocument {
 }
 
 /// A port with one listener, which others could join.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SinglePortDocument {
     /// The port.
     pub port: u16,
@@ -140,7 +141,7 @@ pub struct SinglePortDocument {
 }
 
 /// Listeners that are one group.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct GroupDocument {
     /// What they have in common.
     #[serde(flatten)]
@@ -158,7 +159,7 @@ pub struct GroupDocument {
 }
 
 /// A listener.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MemberDocument {
     /// Its inode, as in `/proc/PID/fd`.
     pub inode: u64,
@@ -181,7 +182,7 @@ pub struct MemberDocument {
 }
 
 /// Two groups that look like one.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LookAlikeDocument {
     /// Their places in `groups`.
     pub groups: [usize; 2],
@@ -190,7 +191,7 @@ pub struct LookAlikeDocument {
 }
 
 /// What happens to a listener's connections when it closes now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum CloseEffect {
     /// Another member takes them over.
@@ -206,7 +207,7 @@ pub enum CloseEffect {
 }
 
 /// Why connections of a listener that closes are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossReason {
     /// `tcp_migrate_req` is 0.
@@ -220,7 +221,7 @@ pub enum LossReason {
 }
 
 /// A known bug of this kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BugDocument {
     /// The case that shows it.
     pub case: String,
@@ -233,7 +234,7 @@ pub struct BugDocument {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Advice {
     /// Turn migration on in this namespace.
@@ -266,7 +267,7 @@ pub enum Advice {
 }
 
 /// Why connections can only be kept by keeping their listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PassReason {
     /// The kernel has no migration.

@@ -10,10 +10,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use harness::host::listeners::{Device, ListenerEntry, RequestAddress, SocketFamily};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What the members of a group have in common, besides the port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct GroupAddress {
     /// AF_INET or AF_INET6.
     pub family: SocketFamily,
@@ -26,7 +27,7 @@ pub struct GroupAddress {
 }
 
 /// In what two groups of one port differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference {
     /// One is of AF_INET, the other of AF_INET6.

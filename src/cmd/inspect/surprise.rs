@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness::host::listeners::ListenerEntry;
 use harness::host::options::{FILTER, ListenerOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Something in which the members of a group differ, or that moves badly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Surprise {
     /// Some have `TCP_FASTOPEN`.

@@ -1,7 +1,7 @@
 //! `sockmig reload --close-cost`: what one `close()` costs, by how many children wait.
 
 mod answer;
-mod document;
+pub mod document;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use harness::kernel::Migration;
 use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cmd::reload::measure::Measured;
@@ -12,12 +13,12 @@ use crate::exit::Exit;
 use crate::output::consumer::Environment;
 
 /// The version of the document's form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What `sockmig reload` found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadDocument {
-    /// [`SCHEMA`] when it was written.
+    /// The version of the form of this document.
     pub schema: u32,
     /// The version of sockmig that wrote it.
     pub sockmig: String,
@@ -46,14 +47,13 @@ pub struct ReloadDocument {
     /// What could not be measured here.
     pub skipped: Vec<Skipped>,
     /// What went wrong in the laboratory.
-    #[serde(rename = "troubles")]
     pub errors: Vec<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
 
 /// What the zeros of a run are worth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Validity {
     /// What had to be lost without migration was lost.
@@ -74,7 +74,7 @@ pub enum Validity {
 }
 
 /// What the load itself cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Overhead {
     /// How late clients came, by the schedule: the 99th percentile in the worst lab, in
     /// milliseconds.

@@ -8,6 +8,7 @@ use harness::kernel::{Kernel, Migration};
 use reload::job::Job;
 use reload::strategy::Strategy;
 use reload::window::{FirstToSpeak, Window};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::ReloadArguments;
@@ -48,7 +49,7 @@ pub struct ReloadPlan {
 }
 
 /// A strategy that cannot be measured here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     /// The strategy's id.
     pub strategy: String,

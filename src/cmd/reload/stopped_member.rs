@@ -8,6 +8,7 @@ use harness::load::Outcome;
 use harness::process::Broken;
 use reload::estimate;
 use reload::stopped::{Outcomes, Stopped};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::ReloadArguments;
@@ -21,25 +22,23 @@ use crate::output::consumer::Environment;
 const CLIENTS: u32 = 200;
 
 /// What became of clients of groups with a stopped member.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoppedDocument {
     schema: u32,
     sockmig: String,
     environment: Environment,
     complete: bool,
     groups: Vec<Group>,
-    #[serde(rename = "troubles")]
     errors: Vec<String>,
 }
 
 /// Clients of one group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     migrate_req: bool,
     /// Whether the stopped one was killed in the end.
     killed: bool,
     clients: u64,
-    #[serde(rename = "fates")]
     outcomes: Outcomes,
     failed: u64,
     /// The 95 % confidence interval of the share of those that fail.

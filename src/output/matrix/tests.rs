@@ -307,17 +307,30 @@ fn junit_has_a_type_for_each_reason() {
 }
 
 #[test]
-fn a_kernel_is_read_and_written_with_the_names_of_schema_1() {
+fn a_kernel_of_schema_1_is_read() {
     let text = serde_json::json!({
         "name": "6.1",
         "fate": { "fate": "out-of-memory", "why": "Out of memory: Killed process 7" },
         "lacks": ["the module veth"],
     });
-    let read: KernelDocument = serde_json::from_value(text.clone()).expect("of schema 1");
+    let read: KernelDocument = serde_json::from_value(text).expect("of schema 1");
     let why = "Out of memory: Killed process 7".into();
     assert_eq!(read.end, MachineEnd::OutOfMemory { why });
     assert_eq!(read.missing, ["the module veth"]);
-    assert_eq!(serde_json::to_value(&read).expect("written"), text);
+    let written = serde_json::json!({
+        "name": "6.1",
+        "end": { "how": "out-of-memory", "why": "Out of memory: Killed process 7" },
+        "missing": ["the module veth"],
+    });
+    assert_eq!(serde_json::to_value(&read).expect("written"), written);
+    assert_eq!(serde_json::from_value::<KernelDocument>(written).expect("of schema 2"), read);
+}
+
+#[test]
+fn an_end_that_needs_a_reason_has_one() {
+    let without = serde_json::json!({ "name": "6.1", "end": { "how": "hung" } });
+    let refused = serde_json::from_value::<KernelDocument>(without).expect_err("no reason");
+    assert!(refused.to_string().starts_with("missing field `why`"), "{refused}");
 }
 
 const FAILED: &str = "try 1 failed: accept(B): expected C's connection, actual EAGAIN";

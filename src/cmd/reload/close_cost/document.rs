@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use harness::kernel::Migration;
 use reload::close_cost::{Closing, Cost};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
 
 /// What closes cost.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClosingDocument {
-    /// [`SCHEMA`] when it was written.
+    /// The version of the form of this document.
     pub schema: u32,
     /// The version of sockmig that wrote it.
     pub sockmig: String,
@@ -27,14 +28,13 @@ pub struct ClosingDocument {
     /// Sizes that there is no room for, and why.
     pub skipped: BTreeMap<u32, String>,
     /// What went wrong in the laboratory.
-    #[serde(rename = "troubles")]
     pub errors: Vec<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
 
 /// Closes of listeners alike.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// How many children waited for `accept`.
     pub children: u32,
