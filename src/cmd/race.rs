@@ -1,6 +1,6 @@
 //! `sockmig race`: two acts at the same time.
 
-mod document;
+pub(super) mod document;
 mod words;
 
 use std::io::{self, Write};

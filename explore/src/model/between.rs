@@ -49,6 +49,21 @@ impl Between {
         Self::BothLeave,
     ];
 
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChildForgotten => "child-forgotten",
+            Self::PortGone => "port-gone",
+            Self::FastOpenPortGone => "fast-open-port-gone",
+            Self::FastOpenChildForgotten => "fast-open-child-forgotten",
+            Self::TwoChildren => "two-children",
+            Self::TwoRequests => "two-requests",
+            Self::ChildOfNoRequest => "child-of-no-request",
+            Self::ResetOfTwo => "reset-of-two",
+            Self::BothLeave => "both-leave",
+        }
+    }
+
     /// What happens, in a sentence with the kernel's functions.
     pub fn about(self) -> &'static str {
         match self {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use explore::drive::orders::{Neither, Possibility};
-use explore::model::{Between, Difference};
+use explore::drive::orders::{Neither, Order, Possibility};
+use explore::model::Difference;
 use explore::race::job::NeitherReport;
 use explore::race::run::{PairResult, RacePlan};
-use harness::Family;
 use harness::kernel::Kernel;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -16,8 +16,8 @@ use crate::exit::Exit;
 const VERSION: u32 = 1;
 
 /// `sockmig race --format json`.
-#[derive(Debug, Serialize)]
-pub(super) struct RaceDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cmd) struct RaceDocument {
     version: u32,
     /// The kernel's release and build.
     kernel: String,
@@ -28,21 +28,28 @@ pub(super) struct RaceDocument {
 }
 
 /// A pair with one setting.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PairDocument {
+    /// Its name.
     pair: &'static str,
+    /// The two acts, as a history has them.
     acts: [&'static str; 2],
-    family: Family,
+    /// `v4` or `v6`.
+    family: String,
     tcp_migrate_req: bool,
+    /// How many rounds were judged.
     rounds: u64,
     first_before_second: u64,
     second_before_first: u64,
+    /// Both orders look alike.
     either: u64,
-    /// What happened between the two acts, and how often.
-    between: BTreeMap<Between, u64>,
+    /// What happened between the two acts, by its name, and how often.
+    between: BTreeMap<&'static str, u64>,
+    /// Rounds that say nothing: an act was too late for the kernel's timers.
     too_slow: u64,
     /// For how many nanoseconds both orders were seen; less than zero is a gap.
     window_ns: Option<i64>,
+    /// What nothing explains.
     neither: Vec<NeitherDocument>,
     /// The act before the two in which the kernel disagrees with the model.
     disagrees_before: Option<String>,
@@ -53,7 +60,7 @@ struct PairDocument {
 }
 
 /// Rounds that neither order explains.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct NeitherDocument {
     like: String,
     times: u64,
@@ -63,7 +70,7 @@ struct NeitherDocument {
 }
 
 /// One of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ExampleDocument {
     apart_ns: i64,
     /// The act afterwards in which it was seen; none if it was seen of the two.
@@ -72,14 +79,15 @@ struct ExampleDocument {
 }
 
 /// What might have been, and in what it differs from what was seen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PossibilityDocument {
-    what: Possibility,
+    /// `first-before-second`, `second-before-first`, or the name of something between them.
+    what: &'static str,
     differences: Vec<DifferenceDocument>,
 }
 
 /// One thing in which they differ.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct DifferenceDocument {
     of: String,
     model: String,
@@ -129,13 +137,17 @@ impl PairDocument {
         Self {
             pair: pair.name,
             acts: pair.acts(),
-            family: *family,
+            family: family.to_string(),
             tcp_migrate_req: *migrates,
             rounds: report.rounds,
             first_before_second: report.first,
             second_before_first: report.second,
             either: report.either,
-            between: report.between.clone(),
+            between: report
+                .between
+                .iter()
+                .map(|(between, times)| (between.name(), *times))
+                .collect(),
             too_slow: report.too_slow,
             window_ns: report.window.map(|window| window.wide()),
             neither: report.neither.iter().map(NeitherDocument::of).collect(),
@@ -171,7 +183,11 @@ impl ExampleDocument {
         };
         let possibility =
             |(what, differences): &(Possibility, Vec<Difference>)| PossibilityDocument {
-                what: *what,
+                what: match what {
+                    Possibility::Order(Order::FirstBeforeSecond) => "first-before-second",
+                    Possibility::Order(Order::SecondBeforeFirst) => "second-before-first",
+                    Possibility::Between(between) => between.name(),
+                },
                 differences: differences.iter().map(difference).collect(),
             };
         Self {
