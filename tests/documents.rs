@@ -155,8 +155,11 @@ fn a_run_is_compared_with_a_matrix_of_one_kernel() {
 #[case::other_json(r#"{"name": "x"}"#, "is JSON, and no document of sockmig")]
 #[case::newer(
     r#"{"schema": 3, "sockmig": "3.0.0", "suites": 1}"#,
-    "written by sockmig 3.0.0 in version 3 of the documents, and this sockmig 0.1.0 reads them up \
-     to version 2"
+    concat!(
+        "written by sockmig 3.0.0 in version 3 of the documents, and this sockmig ",
+        env!("CARGO_PKG_VERSION"),
+        " reads them up to version 2"
+    )
 )]
 #[case::damaged(r#"{"schema": 1, "sockmig": "0.1.0", "kernels": 3}"#, "is a damaged document")]
 fn what_cannot_be_read_is_said(#[case] text: &str, #[case] words: &str) {

@@ -1,11 +1,11 @@
 //! Cases, or histories that nobody wrote, on one broken kernel: whether they notice.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use std::fs;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};

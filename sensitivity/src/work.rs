@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
 
 use crate::kernel::{Builder, Built};
+use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::results::{Line, Results};
 use crate::sample::Candidate;
-use crate::outcome::Outcome;
 use crate::score::Suite;
 
 /// What scoring needs.

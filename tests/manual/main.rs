@@ -12,7 +12,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::page::{Marker, Page, pages, root};
+use crate::page::{CONTENTS, Marker, Page, pages, root};
 
 /// Renews every block of output and of source code.
 const UPDATE: &str = "SOCKMIG_UPDATE_README=1 cargo test --test manual";
@@ -38,10 +38,14 @@ fn the_readme_is_short() {
 #[test]
 fn every_page_is_linked_from_the_readme() {
     let readme = Page::read(&root().join("README.md"));
-    let linked: BTreeSet<String> = readme.links().into_iter().map(|(_, link)| link).collect();
+    let mut linked: BTreeSet<String> = readme.links().into_iter().map(|(_, link)| link).collect();
+    // What belongs to a page of the README is linked from there.
+    let affected = Page::read(&root().join("docs/affected.md")).links().into_iter();
+    linked.extend(affected.map(|(_, link)| format!("docs/{link}")));
     for page in pages() {
         let name = page.name();
-        let itself = name == "README.md";
+        // A host of repositories shows its own by itself.
+        let itself = name == "README.md" || name.starts_with(".github/");
         let is_linked =
             linked.iter().any(|link| link.split('#').next().is_some_and(|path| path == name));
         assert!(itself || is_linked, "the README has no link to {name}");
@@ -60,6 +64,20 @@ fn every_page_begins_with_a_sentence_about_what_it_answers() {
         let is_one_sentence = first.ends_with(['.', '?']) && !first.contains(". ");
         assert!(!is_of_docs || is_one_sentence, "{name} does not begin with one sentence: {first}");
     }
+}
+
+#[test]
+fn the_book_has_every_page_once() {
+    let contents = Page::read(&root().join(CONTENTS));
+    let mut listed: Vec<String> =
+        contents.links().into_iter().map(|(_, link)| format!("docs/{link}")).collect();
+    let first = listed.first().cloned();
+    let mut there: Vec<String> =
+        pages().iter().map(Page::name).filter(|name| name.starts_with("docs/")).collect();
+    listed.sort();
+    there.sort();
+    assert_eq!(listed, there);
+    assert_eq!(first.as_deref(), Some("docs/story.md"));
 }
 
 #[test]

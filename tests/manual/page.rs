@@ -9,12 +9,21 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README, the changelog, and every page of `docs/`.
+/// The table of contents of the book that the pages are.
+pub const CONTENTS: &str = "docs/SUMMARY.md";
+
+/// The README, the changelog, what a host of repositories looks for, and every page of `docs/` but
+/// the table of contents.
 pub fn pages() -> Vec<Page> {
-    let docs = std::fs::read_dir(root().join("docs")).expect("docs");
-    let mut paths: Vec<PathBuf> = docs.map(|entry| entry.expect("a page").path()).collect();
+    let of = |directory: &str| {
+        let directory = std::fs::read_dir(root().join(directory)).expect("a directory");
+        directory.map(|entry| entry.expect("a page").path())
+    };
+    let mut paths: Vec<PathBuf> = of("docs").chain(of("docs/upstream")).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    paths.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    paths.retain(|path| *path != root().join(CONTENTS));
+    let others = ["README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"];
+    paths.extend(others.map(|name| root().join(name)));
     paths.sort();
     paths.iter().map(|path| Page::read(path)).collect()
 }

@@ -146,8 +146,11 @@ fn a_kernel_comes_twice_only_with_equal_results() {
 )]
 #[case(
     r#"{"anything": {"new": true}, "schema": 7, "sockmig": "9.9.9"}"#,
-    "was written by sockmig 9.9.9 in version 7 of the documents, and this sockmig 0.1.0 reads \
-     them up to version 2: use the newer one"
+    concat!(
+        "was written by sockmig 9.9.9 in version 7 of the documents, and this sockmig ",
+        env!("CARGO_PKG_VERSION"),
+        " reads them up to version 2: use the newer one"
+    )
 )]
 fn what_cannot_be_read_is_said(#[case] text: &str, #[case] why: &str) {
     let error = parse(text.as_bytes()).expect_err("refused").to_string();
