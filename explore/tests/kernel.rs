@@ -152,6 +152,7 @@ fn histories_agree() -> Result<(), Failed> {
         time: None,
         jobs: 2,
         waiting_jobs: 8,
+        rest: std::time::Duration::ZERO,
     };
     let started = std::time::Instant::now();
     let (total, ended) = explore(&labs, &plan, |_| {});

@@ -86,9 +86,9 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     bound: u64,
 
-    /// Instead of cases, play histories that nobody wrote for this number of seconds on each kernel,
-    /// as `sockmig explore --time` does.
-    #[arg(long, value_name = "SECONDS", conflicts_with = "cases")]
+    /// Instead of cases, play this number of histories that nobody wrote on each kernel, as
+    /// `sockmig explore --count` does.
+    #[arg(long, value_name = "N", conflicts_with = "cases")]
     explore: Option<u64>,
 
     /// How many kernels are scored at the same time.
@@ -124,7 +124,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let builder = Builder::new(&place)?;
     let bound = Duration::from_secs(arguments.bound);
     let by = match arguments.explore {
-        Some(seconds) => By::Explore { seconds },
+        Some(histories) => By::Explore { histories },
         None => By::Cases(arguments.cases.clone()),
     };
     let suite = Suite::new(&arguments.sockmig, by, bound)?;

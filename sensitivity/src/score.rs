@@ -21,10 +21,10 @@ use crate::outcome::Outcome;
 pub enum By {
     /// These cases; everything if nothing is named.
     Cases(Vec<String>),
-    /// Histories that nobody wrote, for this number of seconds of the guest's clock.
+    /// Histories that nobody wrote.
     Explore {
         /// How many.
-        seconds: u64,
+        histories: u64,
     },
 }
 
@@ -52,7 +52,7 @@ impl Suite {
         let bytes = fs::read(sockmig).with_context(unreadable)?;
         let what = match &by {
             By::Cases(cases) => cases.join(" "),
-            By::Explore { seconds } => format!("explore, {seconds} s"),
+            By::Explore { histories } => format!("{histories} histories"),
         };
         let id = format!("{} {what}", digest([bytes]));
         let sockmig = sockmig.canonicalize().with_context(unreadable)?;
@@ -66,7 +66,7 @@ impl Suite {
     pub fn score(&self, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
         let cases = match &self.by {
             By::Cases(cases) => cases,
-            By::Explore { seconds } => return self.explore(*seconds, kernel, place),
+            By::Explore { histories } => return self.explore(*histories, kernel, place),
         };
         for shard in [Some(format!("1/{FIRST}")), None] {
             let outcome = self.run(cases, kernel, place, shard.as_deref())?;
@@ -78,14 +78,14 @@ impl Suite {
     }
 
     /// Plays histories on a kernel. What they say is left in `place`.
-    fn explore(&self, seconds: u64, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
+    fn explore(&self, histories: u64, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
         let _ = fs::remove_dir_all(place);
         let made = || format!("cannot make {}", place.display());
         fs::create_dir_all(place).with_context(made)?;
         let file = |name: &str| fs::File::create(place.join(name)).with_context(made);
         let mut command = Command::new(&self.sockmig);
-        command.args(["explore", "--seed", "1", "--format", "json", "--time"]);
-        command.arg(seconds.to_string()).arg("--kernel").arg(kernel);
+        command.args(["explore", "--seed", "1", "--format", "json", "--count"]);
+        command.arg(histories.to_string()).arg("--kernel").arg(kernel);
         command.stdin(Stdio::null()).stdout(file("explore.json")?).stderr(file("said")?);
         let is_late = self.is_late(command)?;
         let read = |name: &str| fs::read_to_string(place.join(name)).with_context(made);

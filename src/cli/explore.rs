@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use explore::step::WORDS;
+
 use crate::cli::machine::OtherKernel;
 use crate::cli::number;
 
@@ -52,7 +54,7 @@ pub struct ExploreArguments {
 
     /// Only these acts, but for `listen` at the beginning and a look at each listener at the
     /// end.
-    #[arg(long, value_name = "ACT", value_delimiter = ',', value_parser = act())]
+    #[arg(long, value_name = "ACT", value_delimiter = ',', value_parser = act)]
     pub only: Vec<String>,
 
     /// Every so-manieth history waits for the kernel's timers; 0 is none [default: 40; 4 in a
@@ -69,9 +71,14 @@ pub struct ExploreArguments {
     #[arg(long)]
     pub no_known: bool,
 
-    /// Keep each history that was found in this directory [default: a temporary one].
+    /// Keep each history that was found in this directory [default: a temporary one; in a
+    /// machine they are shown alone].
     #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub out: Option<PathBuf>,
+
+    /// Keep no file: this runs in a machine, whose files are gone when it ends.
+    #[arg(long, hide = true, conflicts_with = "out")]
+    pub keeps_nothing: bool,
 
     /// What is explored, if it is not the running kernel.
     #[command(flatten)]
@@ -91,9 +98,18 @@ pub enum ExploreFormat {
     Json,
 }
 
-/// The acts of histories, as `--only` takes them.
-fn act() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(explore::step::WORDS)
+/// A word that differs from an act in more places than this is not taken for one mistyped.
+const NEAR: usize = 2;
+
+/// An act of histories, as `--only` takes it.
+fn act(word: &str) -> Result<String, String> {
+    if WORDS.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    let near = WORDS.into_iter().map(|known| (strsim::osa_distance(word, known), known));
+    let near = near.filter(|(distance, _)| *distance <= NEAR).min();
+    let near = near.map(|(_, near)| format!("; perhaps {near}")).unwrap_or_default();
+    Err(format!("it is no act{near}; acts are {}", WORDS.join(", ")))
 }
 
 const REPLAY_HELP: &str = "\
