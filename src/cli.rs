@@ -11,6 +11,7 @@ mod install;
 mod known;
 mod machine;
 mod number;
+mod race;
 mod reload;
 mod shard;
 
@@ -30,6 +31,7 @@ pub use crate::cli::install::{
 };
 pub use crate::cli::known::{KnownArguments, KnownCommand, KnownOption};
 pub use crate::cli::machine::{AccelChoice, ClockChoice, MachineArguments, OtherKernel};
+pub use crate::cli::race::RaceArguments;
 pub use crate::cli::reload::{ReloadArguments, ReloadFormat, WindowChoice};
 pub use crate::cli::shard::{MOST_SHARDS, Shard};
 
@@ -85,6 +87,9 @@ pub enum Command {
     Reload(ReloadArguments),
     /// Play histories that nobody wrote, and hold what the kernel does against a model.
     Explore(ExploreArguments),
+    /// Have two acts done at the same time, on two processors, and look for what neither order
+    /// of them explains.
+    Race(RaceArguments),
     /// Play a history that was found, act by act.
     Replay(ReplayArguments),
     /// Print a history as a Python program that stands alone.

@@ -16,6 +16,7 @@ pub mod man;
 pub mod matrix;
 pub mod merge;
 mod print;
+pub mod race;
 pub mod reload;
 pub mod report;
 pub mod run;

@@ -55,6 +55,7 @@ pub fn main() -> ExitCode {
     harness::process::entry::enter(|work| {
         reload::lab_work(work)
             .or_else(|| explore::job::lab_work(work))
+            .or_else(|| explore::race::job::lab_work(work))
             .unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
     limits::prepare();
@@ -85,6 +86,7 @@ pub fn main() -> ExitCode {
         Some(Command::Inspect(arguments)) => return cmd::inspect::inspect(&arguments),
         Some(Command::Reload(arguments)) => return cmd::reload::reload(&arguments),
         Some(Command::Explore(arguments)) => return cmd::explore::explore(&arguments),
+        Some(Command::Race(arguments)) => return cmd::race::race(&arguments),
         Some(Command::Replay(arguments)) => return cmd::explore::replay(&arguments),
         Some(Command::Script(arguments)) => cmd::script::script(&arguments),
         Some(Command::Known(arguments)) => cmd::known::known(&arguments.command),

@@ -70,6 +70,9 @@ fn no_line_is_wider_than_the_terminal(
         &["explore", "--count", "20"],
         &["explore", "--count", "0"],
         &["explore", "--only", "nosuch"],
+        &["race", "--list"],
+        &["race", "accept/accept", "--time", "1"],
+        &["race", "nosuch"],
         &["replay", "Cargo.toml"],
         &["script", "Cargo.toml"],
         &["rnu"]

@@ -29,6 +29,7 @@ fn kept(kind: &str) -> PathBuf {
 #[case("close-cost")]
 #[case("stopped-member")]
 #[case("explore")]
+#[case("race")]
 #[case("inspect")]
 fn the_kept_schema_is_the_one_that_is_printed(#[case] kind: &str) {
     let printed = schema(kind);
@@ -43,7 +44,16 @@ fn the_kept_schema_is_the_one_that_is_printed(#[case] kind: &str) {
 /// Rust's own spelling would be `Ok`, `secs`, or a variant's name.
 #[rstest]
 fn names_are_those_of_json(
-    #[values("run", "matrix", "reload", "close-cost", "stopped-member", "explore", "inspect")]
+    #[values(
+        "run",
+        "matrix",
+        "reload",
+        "close-cost",
+        "stopped-member",
+        "explore",
+        "race",
+        "inspect"
+    )]
     kind: &str,
 ) {
     let schema: Value = serde_json::from_str(&schema(kind)).expect("JSON");
@@ -117,9 +127,11 @@ fn what_reload_writes_is_as_its_schemas_say() {
 }
 
 #[test]
-fn what_explore_and_inspect_write_is_as_their_schemas_say() {
+fn what_explore_race_and_inspect_write_is_as_their_schemas_say() {
     let explored = ["explore", "--count", "30", "--seed", "7", "--no-known", "--format", "json"];
     Validator::of("explore").check(&printed(&explored));
+    let raced = ["race", "close/ack", "--time", "1", "--format", "json"];
+    Validator::of("race").check(&printed(&raced));
     Validator::of("inspect").check(&printed(&["inspect", "--all", "--format", "json"]));
 }
 

@@ -1,5 +1,8 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
+pub mod at_once;
+pub mod orders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -23,6 +26,7 @@ use crate::step::{ClientId, ListenerId, MOST_CLIENTS, MOST_LISTENERS, Segment, S
 
 /// A lab in which histories are played, one after the other.
 pub struct Driver {
+    family: Family,
     lab: UnrecordedLab,
     /// Clients' addresses by the slot of their hash.
     addresses: Vec<Vec<SocketAddr>>,
@@ -100,16 +104,18 @@ struct Peer {
 }
 
 impl Driver {
-    /// Opens the lab of this process, and finds out which addresses have which hash.
+    /// Opens the lab of this process, for connections of a family, and finds out which addresses
+    /// have which hash.
     ///
     /// # Errors
     /// The lab cannot be set up.
-    pub fn open() -> Result<Self> {
+    pub fn open(family: Family) -> Result<Self> {
         for (name, value) in SETTINGS {
             sysctl::write(name, value)?;
         }
         let mut driver = Self {
-            lab: UnrecordedLab::open()?,
+            family,
+            lab: UnrecordedLab::open(family)?,
             addresses: vec![vec![]; SLOTS],
             settings: BTreeMap::new(),
             counters: Counters::read()?,
@@ -122,7 +128,9 @@ impl Driver {
     /// slot.
     fn find_addresses(&mut self) -> Result<()> {
         let listeners = (0..SLOTS)
-            .map(|_| listen("probe", 4096, false, 0).map_err(|e| refused("listen", e)))
+            .map(|_| {
+                listen(self.family, "probe", Some(4096), false, 0).map_err(|e| refused("listen", e))
+            })
             .collect::<Result<Vec<_>>>()?;
         let mut first = 1_u16;
         while self.addresses.iter().any(|addresses| addresses.len() < ADDRESSES) {
@@ -202,34 +210,46 @@ impl Driver {
         let mut model = Model::new(bugs.clone(), &history.slots);
         let mut since = Instant::now();
         for (at, step) in history.steps.iter().enumerate() {
-            let numbers = match step {
-                Step::Send { client, segment } => model.numbers(*client, *segment),
-                _ => (0, 0),
-            };
-            let (before, had_child) = (model.now(), model.clients_with_child());
-            let situation = model.situation(step);
-            let expected = model.step(step);
-            let passes = Duration::from_millis(model.now() - before);
-            let result = self.take(step, numbers, open, since + passes)?;
-            if *step == Step::Wait {
-                since += passes;
-            }
-            let established = &had_child | &model.clients_with_child();
-            let mut seen = self.look(result, open, &expected, &established)?;
-            if *step == Step::Wait {
-                // Timers of one moment fire in any order.
-                seen.answers.sort_by_key(|(client, _)| *client);
-            }
-            if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
+            let Some(taken) = self.step(step, &mut model, open, &mut since)? else {
                 return Ok(Played::TooSlow);
-            }
-            let differences = expected.differences(&seen);
-            watch(&Taken { step: *step, situation, model: expected, kernel: seen });
+            };
+            let differences = taken.model.differences(&taken.kernel);
+            watch(&taken);
             if !differences.is_empty() {
                 return Ok(Played::Disagrees(Disagreement { at, differences }));
             }
         }
         Ok(Played::Agrees)
+    }
+
+    /// Takes a step, as does the model; nothing if it was taken so late that timers may have
+    /// fired. `since` is when the last wait ended.
+    fn step(
+        &mut self,
+        step: &Step,
+        model: &mut Model,
+        open: &mut Open,
+        since: &mut Instant,
+    ) -> Result<Option<Taken>> {
+        let numbers = numbers(model, step);
+        let (before, had_child) = (model.now(), model.clients_with_child());
+        let situation = model.situation(step);
+        let expected = model.step(step);
+        let passes = Duration::from_millis(model.now() - before);
+        let result = self.take(step, numbers, open, *since + passes)?;
+        if *step == Step::Wait {
+            *since += passes;
+        }
+        let established = &had_child | &model.clients_with_child();
+        let mut seen = self.look(result, open, &expected, &established)?;
+        if *step == Step::Wait {
+            // Timers of one moment fire in any order.
+            seen.answers.sort_by_key(|(client, _)| *client);
+        }
+        if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
+            return Ok(None);
+        }
+        Ok(Some(Taken { step: *step, situation, model: expected, kernel: seen }))
     }
 
     fn set(&mut self, setting: Setting) -> Result<()> {
@@ -255,7 +275,8 @@ impl Driver {
                 Ok(CallResult::Done)
             }
             Step::Listen { listener, backlog, defer_accept, fast_open } => {
-                match listen(&listener.to_string(), backlog, defer_accept, fast_open) {
+                let name = listener.to_string();
+                match listen(self.family, &name, Some(backlog), defer_accept, fast_open) {
                     Ok(socket) => {
                         self.lab.watch(&socket, listener.0 as u64)?;
                         open.listeners[listener.0].push(socket);
@@ -308,7 +329,7 @@ impl Driver {
             Err(Error::Tested { source, .. }) => return Ok(call_result(Err(source))),
             Err(other) => return Err(other),
         };
-        let client = open.clients.iter().position(|peer| peer.address == child.peer);
+        let client = open.client_of(&child);
         let (bytes, then) = self.lab.receive_all(&child)?;
         let then = match then {
             Received::Bytes(_) | Received::Nothing => Rest::More,
@@ -316,8 +337,6 @@ impl Driver {
             Received::Failed(errno) => Rest::Error(errno),
         };
         open.accepted.push(child);
-        // One that is nobody's is of no client that there is.
-        let client = ClientId(client.unwrap_or(MOST_CLIENTS));
         Ok(CallResult::Accepted { client, bytes, then })
     }
 
@@ -378,7 +397,7 @@ impl Driver {
     pub fn left(&self) -> Result<usize> {
         let is_of_server =
             |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
-        Ok(sockets(Family::V4)?.iter().filter(is_of_server).count())
+        Ok(sockets(self.family)?.iter().filter(is_of_server).count())
     }
 }
 
@@ -387,6 +406,12 @@ impl Open {
         self.listeners[listener.0]
             .first()
             .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))
+    }
+
+    /// Whose a child is; one that is nobody's is of no client that there is.
+    fn client_of(&self, child: &Child) -> ClientId {
+        let client = self.clients.iter().position(|peer| peer.address == child.peer);
+        ClientId(client.unwrap_or(MOST_CLIENTS))
     }
 }
 
@@ -411,9 +436,23 @@ impl Peer {
     }
 }
 
-/// A listener as all of a history are.
-fn listen(name: &str, backlog: u32, defer_accept: bool, fast_open: u32) -> io::Result<Listener> {
-    let socket = Listener::unrecorded(name, Family::V4).map_err(io::Error::other)?;
+/// SEG.SEQ and SEG.ACK, if the step sends a segment.
+fn numbers(model: &Model, step: &Step) -> (u32, u32) {
+    match step {
+        Step::Send { client, segment } => model.numbers(*client, *segment),
+        _ => (0, 0),
+    }
+}
+
+/// A listener as all of a history are; without a backlog, one that does not listen yet.
+fn listen(
+    family: Family,
+    name: &str,
+    backlog: Option<u32>,
+    defer_accept: bool,
+    fast_open: u32,
+) -> io::Result<Listener> {
+    let socket = Listener::unrecorded(name, family).map_err(io::Error::other)?;
     socket.reuse_port()?;
     socket.bind_port(PORT)?;
     if defer_accept {
@@ -422,7 +461,9 @@ fn listen(name: &str, backlog: u32, defer_accept: bool, fast_open: u32) -> io::R
     if fast_open > 0 {
         socket.fast_open(fast_open.cast_signed())?;
     }
-    socket.listen(backlog.cast_signed())?;
+    if let Some(backlog) = backlog {
+        socket.listen(backlog.cast_signed())?;
+    }
     Ok(socket)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use harness::Family;
 use harness::process::Returned;
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +152,7 @@ pub fn lab_work(work: &str) -> Option<Returned> {
             Returned::json(&explored, vec![])
         }
         Job::Replay { history, bugs } => {
-            let replayed: Reported<Replayed> = Driver::open()
+            let replayed: Reported<Replayed> = Driver::open(Family::V4)
                 .and_then(|mut driver| play(&mut driver, &history, &bugs))
                 .map_err(|e| e.to_string());
             Returned::json(&replayed, vec![])
@@ -183,7 +184,7 @@ fn explore(
     mut seen: BTreeSet<Signature>,
 ) -> harness::Result<Explored> {
     let started = Instant::now();
-    let mut driver = Driver::open()?;
+    let mut driver = Driver::open(Family::V4)?;
     let mut explored = Explored { next: numbers.end, ..Explored::default() };
     for number in numbers.first..numbers.end {
         if recipe.waits(number) != numbers.waiting {

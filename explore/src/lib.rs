@@ -11,6 +11,7 @@ pub mod generate;
 pub mod history;
 pub mod job;
 pub mod model;
+pub mod race;
 pub mod recorded;
 pub mod reduce;
 pub mod run;

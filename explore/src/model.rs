@@ -14,12 +14,14 @@
 //! | `recorded` | what runs of written cases do besides the steps of histories |
 //! | `program`, `run_program` | programs in eBPF, which written cases have |
 //! | `situation` | in which situation a step is taken, for saying what was met |
+//! | `between` | what two steps at the same time come to besides their two orders |
 //! | `timer` | the timers that send SYN+ACKs again |
 //!
 //! What it leaves out: `shutdown` of a socket that does not listen, programs in eBPF, SYN cookies, addresses other than one, options
 //! that children have from their listeners, IPv6, Multipath TCP, signatures.
 
 mod behaviour;
+mod between;
 mod child;
 mod choice;
 mod group;
@@ -37,6 +39,7 @@ mod tests;
 mod timer;
 
 pub use behaviour::ModelBug;
+pub use between::Between;
 pub use choice::Choices;
 pub use hash::{SLOTS, Slot};
 pub use program::{Migrating, Program, ProgramCondition, ProgramStep};

@@ -20,7 +20,7 @@ use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
 };
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{getegid, geteuid};
 
@@ -223,7 +223,7 @@ fn with_signals(command: &mut Command, signals: &'static [Signal], handler: SigH
 /// A resource is limited, as by `ulimit`: soft and hard.
 pub fn with_limit(command: &mut Command, resource: Resource, soft: u64, hard: u64) {
     // SAFETY: setrlimit(2) is a system call and no more, and nothing is allocated.
-    unsafe { command.pre_exec(move || Ok(setrlimit(resource, soft, hard)?)) };
+    unsafe { command.pre_exec(move || Ok(setrlimit(resource, soft as rlim_t, hard as rlim_t)?)) };
 }
 
 /// The file of another process's descriptor, as that process would use it.

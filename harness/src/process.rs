@@ -3,6 +3,7 @@
 
 pub mod afterwards;
 pub mod arguments;
+pub mod at_once;
 mod broken;
 pub mod child_server;
 pub mod entry;

@@ -30,6 +30,8 @@ pub enum DocumentKind {
     StoppedMember,
     /// `sockmig explore --format json`.
     Explore,
+    /// `sockmig race --format json`.
+    Race,
     /// `sockmig inspect --format json`.
     Inspect,
 }

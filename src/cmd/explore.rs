@@ -69,7 +69,7 @@ pub fn replay(arguments: &ReplayArguments) -> ExitCode {
 
 /// The kernel, if histories can be played here. The error is an exit code whose reason has been
 /// reported.
-fn probe(labs: &Labs) -> Result<Kernel, Exit> {
+pub(super) fn probe(labs: &Labs) -> Result<Kernel, Exit> {
     if let Err(e) = interrupt::catch() {
         stderr::complain(&format_args!("cannot catch Ctrl-C: {}", advice::refusal(&e)));
         return Err(Exit::Unavailable);
@@ -86,7 +86,7 @@ fn probe(labs: &Labs) -> Result<Kernel, Exit> {
 }
 
 /// Reports why exploring stopped.
-fn stopped(why: &Stopped) -> Exit {
+pub(super) fn stopped(why: &Stopped) -> Exit {
     match why {
         Stopped::Lab(Broken::Interrupted) => return Exit::Interrupted,
         Stopped::Lab(broken) => stderr::complain(&advice::no_lab(broken)),
@@ -96,7 +96,11 @@ fn stopped(why: &Stopped) -> Exit {
 }
 
 /// The bugs that the model is to have.
-fn bugs(labs: &Labs, kernel: &Kernel, no_known: bool) -> Result<BTreeSet<ModelBug>, Exit> {
+pub(super) fn bugs(
+    labs: &Labs,
+    kernel: &Kernel,
+    no_known: bool,
+) -> Result<BTreeSet<ModelBug>, Exit> {
     if no_known {
         return Ok(BTreeSet::new());
     }

@@ -10,6 +10,7 @@ use crate::cli::DocumentKind;
 use crate::cmd::explore::document::ExploreDocument;
 use crate::cmd::inspect::document::InspectDocument;
 use crate::cmd::print;
+use crate::cmd::race::document::RaceDocument;
 use crate::cmd::reload::close_cost::document::ClosingDocument;
 use crate::cmd::reload::document::ReloadDocument;
 use crate::cmd::reload::stopped_member::StoppedDocument;
@@ -29,6 +30,7 @@ pub fn schema(of: DocumentKind) -> Exit {
             schema_of::<StoppedDocument>("sockmig reload --stopped-member --format json")
         }
         DocumentKind::Explore => schema_of::<ExploreDocument>("sockmig explore --format json"),
+        DocumentKind::Race => schema_of::<RaceDocument>("sockmig race --format json"),
         DocumentKind::Inspect => schema_of::<InspectDocument>("sockmig inspect --format json"),
     };
     let text = serde_json::to_string_pretty(&schema).expect("a schema can be written as JSON");

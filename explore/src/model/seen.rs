@@ -54,7 +54,7 @@ pub enum Rest {
 }
 
 /// A segment of the server. Numbers are relative to the connection's first ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Answer {
     /// A SYN+ACK with a first number that the client has not seen: a new request.
     SynAck {
@@ -231,6 +231,16 @@ fn list(items: impl Iterator<Item = String>) -> String {
 }
 
 impl Seen {
+    /// What is seen of two steps, one after the other, but for what they returned.
+    pub fn and_then(mut self, mut later: Self) -> Self {
+        self.answers.append(&mut later.answers);
+        for (counter, grown) in later.counters {
+            *self.counters.entry(counter).or_default() += grown;
+        }
+        self.woken.append(&mut later.woken);
+        Self { result: CallResult::Done, queues: later.queues, ..self }
+    }
+
     /// In what the kernel, which did `kernel`, differs from what `self` says must be seen.
     pub fn differences(&self, kernel: &Self) -> Vec<Difference> {
         if self == kernel {

@@ -84,7 +84,7 @@ impl ListenerOptions {
     pub fn read(held: HeldDescriptor, inode: u64, family: SocketFamily) -> Result<Self, Refusal> {
         let socket = second_descriptor(held)?;
         // The number may be another file's by now.
-        if fstat(&socket).map_err(Refusal::of)?.st_ino != inode {
+        if fstat(&socket).map_err(Refusal::of)?.st_ino != inode as libc::ino_t {
             return Err(Refusal::of(Errno::EBADF));
         }
         Ok(Self::of(&socket, family))

@@ -11,5 +11,5 @@ use nix::sys::statvfs::statvfs;
 /// There is no such path.
 pub fn free(path: &Path) -> io::Result<u64> {
     let system = statvfs(path)?;
-    Ok(system.blocks_available() * system.fragment_size())
+    Ok(system.blocks_available() as u64 * system.fragment_size() as u64)
 }

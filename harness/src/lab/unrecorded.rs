@@ -1,7 +1,7 @@
 //! A lab for very many short histories: nothing is recorded, and whoever drives it asks for what
 //! was seen after each step.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -12,16 +12,18 @@ use crate::error::{Context, Error, Result};
 use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
 use crate::net::family::Family;
+use crate::net::network::Network;
 use crate::net::segment::Segment;
 use crate::net::sockopt;
 use crate::socket::wire_client::{INITIAL, raw_socket, send_raw};
 use crate::socket::{Child, Listener, Received, Stream};
 use crate::wait;
 
-/// A lab that records nothing. Its clients are addresses of 127.0.0.0/8, of which there are as
-/// many as anybody wants: what is sent to them is dropped by one socket that has their port at
-/// every address.
+/// A lab that records nothing. Its clients are addresses of 127.0.0.0/8, or of a prefix of IPv6 that
+/// is local here, of which there are as many as anybody wants: what is sent to them is dropped by
+/// one socket that has their port at every address.
 pub struct UnrecordedLab {
+    family: Family,
     packets: Packets,
     raw: Socket,
     _hole: Socket,
@@ -31,22 +33,34 @@ pub struct UnrecordedLab {
     watched: Epoll,
 }
 
+/// The addresses of clients, of which the last 16 bits are a client's number: a prefix for one's
+/// own networks, of which nobody else's are in this namespace.
+const CLIENTS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0);
+const PREFIX_V6: u8 = 112;
+
 /// How many listeners are reported at once.
 const REPORTED: usize = 64;
 
 impl UnrecordedLab {
-    /// Opens the lab of this process.
+    /// Opens the lab of this process, for connections of a family.
     ///
     /// # Errors
-    /// A socket cannot be made.
-    pub fn open() -> Result<Self> {
+    /// A socket cannot be made, or the kernel takes no route.
+    pub fn open(family: Family) -> Result<Self> {
         let lo = nix::net::if_::if_nametoindex("lo").call(|| "if_nametoindex(lo)".into())?;
-        let raw = raw_socket(Domain::IPV4).call(|| "socket(SOCK_RAW, IPPROTO_RAW)".into())?;
-        let hole = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+        let domain = Domain::for_address(family.server());
+        if domain == Domain::IPV6 {
+            Network::open()?.local_v6("lo", CLIENTS_V6, PREFIX_V6)?;
+        }
+        let raw = raw_socket(domain).call(|| "socket(SOCK_RAW, IPPROTO_RAW)".into())?;
+        let hole = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
             .call(|| "socket(SOCK_STREAM)".into())?;
         sockopt::attach_filter(&hole, &[sockopt::DROP])
             .call(|| "setsockopt(SO_ATTACH_FILTER, drop everything)".into())?;
-        let anywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let anywhere = match domain {
+            Domain::IPV6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            _ => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        };
         hole.bind(&anywhere.into()).call(|| format!("bind({anywhere})"))?;
         hole.listen(1).call(|| "listen".into())?;
         let local = hole.local_addr().call(|| "getsockname".into())?.as_socket();
@@ -54,6 +68,7 @@ impl UnrecordedLab {
         let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .call(|| "epoll_create1(EPOLL_CLOEXEC)".into())?;
         Ok(Self {
+            family,
             packets: Packets::open(lo)?,
             raw,
             _hole: hole,
@@ -63,10 +78,19 @@ impl UnrecordedLab {
         })
     }
 
-    /// The address of a client, by its number. 127.0.0.1 is the server's.
+    /// The address of a client, by its number. 127.0.0.1, or ::1, is the server's.
     pub fn client(&self, number: u16) -> SocketAddr {
         let [high, low] = number.to_be_bytes();
-        SocketAddr::from((Ipv4Addr::new(127, 1, high, low), self.port))
+        match self.family {
+            Family::V6 => {
+                let mut address = CLIENTS_V6.segments();
+                address[7] = number;
+                SocketAddr::from((Ipv6Addr::from(address), self.port))
+            }
+            Family::V4 | Family::V4Mapped => {
+                SocketAddr::from((Ipv4Addr::new(127, 1, high, low), self.port))
+            }
+        }
     }
 
     /// Sends a segment from a client to the server. Its numbers are relative to the first one of
@@ -75,7 +99,7 @@ impl UnrecordedLab {
     /// # Errors
     /// `sendto` fails.
     pub fn send(&self, from: SocketAddr, draft: &Draft, server_initial: u32) -> Result<()> {
-        let server = Family::V4.server();
+        let server = self.family.server();
         let packet = draft.packet(from, server, (INITIAL, server_initial));
         send_raw(&self.raw, &packet, server).call(|| format!("sendto(SOCK_RAW, {draft} by {from})"))
     }
@@ -89,6 +113,15 @@ impl UnrecordedLab {
         let mut segments = Vec::new();
         self.packets.take_all(|frame| segments.extend(Segment::parse(frame.at, &frame.bytes)));
         Ok(segments)
+    }
+
+    /// Returns when everything that this thread's processor has sent has arrived, with what was
+    /// sent because of it. [`UnrecordedLab::segments`] does that by itself where there is one.
+    ///
+    /// # Errors
+    /// A datagram does not come round.
+    pub fn settle(&self) -> Result<()> {
+        settle(&self.echo)
     }
 
     /// Checks that nothing of the wire was lost.

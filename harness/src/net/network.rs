@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 
 use crate::error::{Context, Error, Result};
@@ -70,6 +70,18 @@ impl Network {
             .scope(RouteScope::Link)
             .build();
         let what = format!("add a route to {addresses}/{prefix} through {name}");
+        self.ask(&what, self.handle.route().add(message).execute())
+    }
+
+    /// Makes `prefix` bits of `addresses` this namespace's own, though no interface has them.
+    pub(crate) fn local_v6(&self, name: &str, addresses: Ipv6Addr, prefix: u8) -> Result<()> {
+        let message = RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(addresses, prefix)
+            .output_interface(index(name)?)
+            .table_id(libc::RT_TABLE_LOCAL.into())
+            .kind(RouteType::Local)
+            .build();
+        let what = format!("add the local route {addresses}/{prefix} through {name}");
         self.ask(&what, self.handle.route().add(message).execute())
     }
 

@@ -333,9 +333,9 @@ pub fn tcp_memory() -> Result<i64> {
 
 /// The size of this kernel's pages, in bytes: 4096, or on some machines up to 64 KiB.
 pub fn page_bytes() -> Result<i64> {
-    let call = || "sysconf(_SC_PAGESIZE)".to_owned();
-    let known = sysconf(SysconfVar::PAGE_SIZE).call(call)?;
-    known.ok_or_else(|| Error::unreadable(call(), "no size"))
+    let size = sysconf(SysconfVar::PAGE_SIZE).call(|| "sysconf(_SC_PAGESIZE)".into())?;
+    let size = size.and_then(|size| u32::try_from(size).ok());
+    size.map(i64::from).ok_or_else(|| Error::unreadable("sysconf(_SC_PAGESIZE)", "no size"))
 }
 
 /// TCP sockets of this kernel, in whichever network namespace, that have not been freed

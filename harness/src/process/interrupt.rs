@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::unistd::pipe2;
 
 static CAUGHT: AtomicBool = AtomicBool::new(false);
@@ -78,7 +79,7 @@ fn monotonic_ns() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call fills in what it is given.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
+    TimeSpec::from(now).num_nanoseconds()
 }
 
 /// Whether an interruption was caught.

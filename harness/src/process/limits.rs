@@ -1,6 +1,6 @@
 //! What a user is allowed to have: descriptors, and memory.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::error::{Context, Result};
@@ -9,10 +9,10 @@ use crate::error::{Context, Result};
 pub const OUT_OF_MEMORY: i32 = 69;
 
 /// As many descriptors as a thousand labs at a time need, and their matrix.
-const DESCRIPTORS: u64 = 1 << 16;
+const DESCRIPTORS: rlim_t = 1 << 16;
 
 /// The stack that Linux gives a process, in bytes.
-const STACK: u64 = 8 << 20;
+const STACK: rlim_t = 8 << 20;
 
 /// Meets the limits that a shell sets in a way that can be reported: descriptors as many as the
 /// user may have, though not millions of them; a file that becomes too large is an error of the
@@ -32,10 +32,10 @@ pub fn prepare() {
 /// # Errors
 /// The kernel refuses.
 pub fn use_every_descriptor() -> Result<()> {
-    raise(Resource::RLIMIT_NOFILE, u64::MAX)
+    raise(Resource::RLIMIT_NOFILE, rlim_t::MAX)
 }
 
-fn raise(limit: Resource, enough: u64) -> Result<()> {
+fn raise(limit: Resource, enough: rlim_t) -> Result<()> {
     let (now, most) = getrlimit(limit).call(|| format!("getrlimit({limit:?})"))?;
     let new = most.min(enough).max(now);
     setrlimit(limit, new, most).call(|| format!("setrlimit({limit:?}, {new})"))

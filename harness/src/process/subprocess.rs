@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -221,7 +221,7 @@ pub fn with_room_for<T: Serialize + DeserializeOwned>(
 ) -> Result<T> {
     run(
         || {
-            let most = limit_for(descriptors)?;
+            let most = limit_for(descriptors)? as rlim_t;
             setrlimit(Resource::RLIMIT_NOFILE, most, most)
                 .call(|| format!("setrlimit(RLIMIT_NOFILE, {most})"))
         },

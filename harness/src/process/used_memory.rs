@@ -139,7 +139,7 @@ mod tests {
 15e0a000-15e6c000 rwxp 00000000 00:00 0                   [heap]
 7f0000000000-7f0000200000 rw-p 00000000 00:00 0 
 7f0000300000-7f0000301000 rw-s 00000000 00:01 5           /a b/program
-7ffe00000000-7ffe00021000 rw-p 00000000 00:00 0           [stack]
+bffd0000-bfff1000 rw-p 00000000 00:00 0           [stack]
 ";
 
     #[test]
@@ -147,9 +147,9 @@ mod tests {
         let range = |start, end| Range { start, end };
         let variables = [range(0x11a_1000, 0x11a_5000), range(0x11a_5000, 0x11a_b000)].into_iter();
         let all: Vec<Range> = variables
-            .chain([range(0x15e0_a000, 0x15e6_c000), range(0x7ffe_0001_7000, 0x7ffe_0002_1000)])
+            .chain([range(0x15e0_a000, 0x15e6_c000), range(0xbffe_7000, 0xbfff_1000)])
             .collect();
-        assert_eq!(written(MAPS, "/a b/program", 0x7ffe_0001_f123), all);
+        assert_eq!(written(MAPS, "/a b/program", 0xbffe_f123), all);
         let code = [range(0x20_0000, 0x5c_4000), range(0x5c_4000, 0x119_8000)];
         assert_eq!(read(MAPS, "/a b/program"), code);
         assert_eq!(written("", "/a b/program", 0), []);

@@ -1,0 +1,377 @@
+//! Two steps at the same time.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use harness::net::sysctl;
+use harness::process::at_once::{AtOnce, TwoProcessors};
+use harness::socket::{Child, Listener};
+use harness::trace::Direction;
+use harness::{Error, Family, Result, bpf};
+use serde::{Deserialize, Serialize};
+
+use crate::drive::orders::{
+    Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_queue,
+    in_between, in_order, longest_queues, whose,
+};
+use crate::drive::{Driver, Open, call_result, draft, listen, numbers, refused};
+use crate::history::History;
+use crate::model::{CallResult, Difference, Model, ModelBug, STEPS_TAKE};
+use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
+
+/// What one round of a pair does: steps, and then two at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Round {
+    /// The steps before, with the clients' hashes. The last client does nothing in them.
+    pub before: History,
+    /// The two.
+    pub at_once: [Step; 2],
+}
+
+/// How the two steps of a round are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swing {
+    /// By how many nanoseconds the second one is to begin later than the first one.
+    pub apart: i64,
+    /// The second one is done on the processor where everything else is done.
+    pub is_swapped: bool,
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Raced {
+    /// A step was taken so late that timers may have fired: nothing was learned.
+    TooSlow,
+    /// The kernel disagrees with the model before the two steps: there is no race to judge.
+    Before(Step, Vec<Difference>),
+    /// The two were done.
+    AtOnce {
+        /// By how many nanoseconds the second one began later than the first one.
+        apart: i64,
+        /// What explains what was seen.
+        verdict: Verdict,
+    },
+}
+
+/// A step that is ready to be taken, and what it needs.
+enum Deed<'a> {
+    Listen(&'a Listener, u32),
+    Shutdown(&'a Listener, Direction),
+    Close(Listener),
+    Accept(&'a Listener),
+    Select(&'a Listener, Option<u32>),
+    Set(Setting),
+    Other(Step, &'a Driver, &'a Open, (u32, u32)),
+}
+
+/// What became of one.
+enum Done {
+    Call(io::Result<()>),
+    Accepted(Result<Option<Child>>),
+    Laboratory(Result<()>),
+}
+
+impl Driver {
+    /// Plays a round, and cleans up.
+    ///
+    /// # Errors
+    /// The laboratory broke.
+    pub fn race(
+        &mut self,
+        round: &Round,
+        bugs: &BTreeSet<ModelBug>,
+        two: &TwoProcessors,
+        swing: Swing,
+    ) -> Result<Raced> {
+        let mut open = self.begin(&round.before)?;
+        let raced = self.race_in(round, bugs, two, swing, &mut open);
+        let cleaned = self.clean_up(open);
+        let raced = raced?;
+        cleaned?;
+        Ok(raced)
+    }
+
+    fn race_in(
+        &mut self,
+        round: &Round,
+        bugs: &BTreeSet<ModelBug>,
+        two: &TwoProcessors,
+        swing: Swing,
+        open: &mut Open,
+    ) -> Result<Raced> {
+        let mut model = Model::new(bugs.clone(), &round.before.slots);
+        let mut since = Instant::now();
+        for step in &round.before.steps {
+            let Some(taken) = self.step(step, &mut model, open, &mut since)? else {
+                return Ok(Raced::TooSlow);
+            };
+            let differences = taken.model.differences(&taken.kernel);
+            if !differences.is_empty() {
+                return Ok(Raced::Before(*step, differences));
+            }
+        }
+        let steps = round.at_once.map(|step| (step, numbers(&model, &step)));
+        let AtOnce { here, there, apart } = self.do_at_once(steps, two, swing, open)?;
+        let (results, apart) = match swing.is_swapped {
+            false => ([here, there], apart),
+            true => ([there, here], -apart),
+        };
+        let [first, second] = results;
+        let results = [self.returned(first, open)?, self.returned(second, open)?];
+        let verdict = self.judge(round, &model, results, open, since)?;
+        if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
+            return Ok(Raced::TooSlow);
+        }
+        Ok(Raced::AtOnce { apart, verdict })
+    }
+
+    /// Does the two, each on its processor.
+    fn do_at_once(
+        &mut self,
+        steps: [(Step, (u32, u32)); 2],
+        two: &TwoProcessors,
+        swing: Swing,
+        open: &mut Open,
+    ) -> Result<AtOnce<Done, Done>> {
+        for (step, _) in &steps {
+            if let Step::Listen { listener, defer_accept, fast_open, .. } = *step {
+                let socket = bound(self.family, listener, defer_accept, fast_open)?;
+                self.lab.watch(&socket, listener.0 as u64)?;
+                open.listeners[listener.0].push(socket);
+            }
+        }
+        for (step, _) in &steps {
+            if let Step::Set(setting) = step {
+                // Written behind the driver's back.
+                self.settings.remove(setting.name());
+            }
+        }
+        // A descriptor that is closed is nobody else's from here on.
+        let closing = steps.map(|(step, _)| match step {
+            Step::Close { listener } => Some(&mut open.listeners[listener.0]).and_then(Vec::pop),
+            _ => None,
+        });
+        let (driver, open) = (&*self, &*open);
+        let [first, second] = closing;
+        let first = deed(steps[0], first, driver, open)?;
+        let second = deed(steps[1], second, driver, open)?;
+        // What is sent there arrives there.
+        let there = |deed: Deed<'_>| {
+            let done = deed.done();
+            driver.lab.settle().map(|()| done)
+        };
+        let AtOnce { here, there, apart } = match swing.is_swapped {
+            false => two.at_once(swing.apart, || first.done(), || there(second))?,
+            true => two.at_once(-swing.apart, || second.done(), || there(first))?,
+        };
+        Ok(AtOnce { here, there: there?, apart })
+    }
+
+    /// What a call returned; a child is kept. How much there was to receive is not looked at: that
+    /// depends on when somebody does.
+    fn returned(&mut self, done: Done, open: &mut Open) -> Result<CallResult> {
+        match done {
+            Done::Call(done) => Ok(call_result(done)),
+            Done::Laboratory(done) => done.map(|()| CallResult::Done),
+            Done::Accepted(Ok(None)) => Ok(CallResult::Refused("EAGAIN".to_owned())),
+            Done::Accepted(Err(Error::Tested { source, .. })) => Ok(call_result(Err(source))),
+            Done::Accepted(Err(other)) => Err(other),
+            Done::Accepted(Ok(Some(child))) => {
+                let client = open.client_of(&child);
+                self.lab.receive_all(&child)?;
+                open.accepted.push(child);
+                Ok(whose(client))
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        round: &Round,
+        model: &Model,
+        results: [CallResult; 2],
+        open: &mut Open,
+        mut since: Instant,
+    ) -> Result<Verdict> {
+        let orders = [Order::FirstBeforeSecond, Order::SecondBeforeFirst]
+            .map(|order| in_order(model, &round.at_once, order));
+        let between = model.between(&round.at_once).into_iter();
+        let expected: Vec<(Possible, Both)> =
+            orders.into_iter().chain(between.map(in_between)).collect();
+        let with_child: BTreeSet<ClientId> =
+            expected.iter().flat_map(|(possible, _)| possible.with_child.clone()).collect();
+        let queues = every_queue(expected.iter().map(|(_, both)| &both.seen));
+        let seen = self.look(CallResult::Done, open, &queues, &with_child)?;
+        let seen = Both { results, seen }.comparable(&with_child);
+        let mut possible = Vec::new();
+        let mut differing = Vec::new();
+        for (one, both) in expected {
+            let differences = both.comparable(&with_child).differences(&seen);
+            if differences.is_empty() {
+                possible.push(one);
+            } else {
+                differing.push((one.what, differences));
+            }
+        }
+        // An order explains it better than what needs two looks.
+        let is_order = |one: &Possible| matches!(one.what, Possibility::Order(_));
+        if possible.iter().any(is_order) {
+            possible.retain(is_order);
+        }
+        if possible.is_empty() {
+            return Ok(Verdict::Neither(Neither { at: None, possible: differing }));
+        }
+        if let Some(neither) = self.rest(round, &mut possible, open, &mut since)? {
+            return Ok(Verdict::Neither(neither));
+        }
+        Ok(match possible.as_slice() {
+            [Possible { what: Possibility::Order(order), .. }] => Verdict::Order(*order),
+            [Possible { what: Possibility::Between(between), .. }, ..] => {
+                Verdict::Between(*between)
+            }
+            _ => Verdict::Either,
+        })
+    }
+
+    /// What must hold afterwards: whoever waits is accepted, nobody else is, and a new client
+    /// finds the room of a fresh listener. Orders that it does not fit are not possible any more;
+    /// the result is what none of them explains.
+    fn rest(
+        &mut self,
+        round: &Round,
+        possible: &mut Vec<Possible>,
+        open: &mut Open,
+        since: &mut Instant,
+    ) -> Result<Option<Neither>> {
+        let newcomer = ClientId(round.before.slots.len() - 1);
+        for segment in [None, Some(Segment::Syn), Some(Segment::Ack)] {
+            if let Some(segment) = segment {
+                let step = Step::Send { client: newcomer, segment };
+                if let Some(neither) = self.after(&step, possible, open, since)? {
+                    return Ok(Some(neither));
+                }
+                if segment == Segment::Syn {
+                    continue;
+                }
+            }
+            for (listener, most) in longest_queues(possible) {
+                for _ in 0..=most {
+                    let step = Step::Accept { listener };
+                    if let Some(neither) = self.after(&step, possible, open, since)? {
+                        return Ok(Some(neither));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a step afterwards.
+    fn after(
+        &mut self,
+        step: &Step,
+        possible: &mut Vec<Possible>,
+        open: &mut Open,
+        since: &mut Instant,
+    ) -> Result<Option<Neither>> {
+        let numbers = numbers(&possible[0].model, step);
+        let mut expected = Vec::new();
+        let mut with_child = BTreeSet::new();
+        for one in possible.iter_mut() {
+            expected.push(one.model.step(step));
+            with_child.append(&mut one.model.clients_with_child());
+        }
+        let result = self.take(step, numbers, open, *since)?;
+        let seen = self.look(result, open, &every_queue(&expected), &with_child)?;
+        let seen = comparable(seen, &with_child);
+        let mut differing = Vec::new();
+        let mut expected = expected.into_iter();
+        possible.retain(|one| {
+            let Some(expected) = expected.next() else { return false };
+            let differences = differences(&comparable(expected, &with_child), &seen);
+            let fits = differences.is_empty();
+            if !fits {
+                differing.push((one.what, differences));
+            }
+            fits
+        });
+        let neither = Neither { at: Some(*step), possible: differing };
+        Ok(possible.is_empty().then_some(neither))
+    }
+}
+
+/// A socket that has everything that a listener needs, and does not listen yet.
+fn bound(
+    family: Family,
+    listener: ListenerId,
+    defer_accept: bool,
+    fast_open: u32,
+) -> Result<Listener> {
+    listen(family, &listener.to_string(), None, defer_accept, fast_open)
+        .map_err(|e| refused("bind", e))
+}
+
+fn deed<'a>(
+    (step, numbers): (Step, (u32, u32)),
+    closing: Option<Listener>,
+    driver: &'a Driver,
+    open: &'a Open,
+) -> Result<Deed<'a>> {
+    Ok(match step {
+        Step::Listen { listener, backlog, .. } | Step::ListenAgain { listener, backlog } => {
+            Deed::Listen(open.listener(listener)?, backlog)
+        }
+        Step::Shutdown { listener, how } => Deed::Shutdown(open.listener(listener)?, how),
+        Step::Close { listener } => Deed::Close(
+            closing
+                .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))?,
+        ),
+        Step::Accept { listener } => Deed::Accept(open.listener(listener)?),
+        Step::SelectIndex { listener, index } => {
+            Deed::Select(open.listener(listener)?, Some(index))
+        }
+        Step::SelectByHash { listener } => Deed::Select(open.listener(listener)?, None),
+        Step::Set(setting) => Deed::Set(setting),
+        Step::Duplicate { .. } | Step::Send { .. } | Step::Wait => {
+            Deed::Other(step, driver, open, numbers)
+        }
+    })
+}
+
+impl Deed<'_> {
+    fn done(self) -> Done {
+        match self {
+            Self::Listen(socket, backlog) => Done::Call(socket.listen(backlog.cast_signed())),
+            Self::Shutdown(socket, how) => Done::Call(socket.shutdown(match how {
+                Direction::Read => Shutdown::Read,
+                Direction::Write => Shutdown::Write,
+                Direction::Both => Shutdown::Both,
+            })),
+            Self::Close(socket) => {
+                drop(socket);
+                Done::Call(Ok(()))
+            }
+            Self::Accept(socket) => Done::Accepted(socket.accept_now()),
+            Self::Select(socket, Some(index)) => Done::Call(bpf::select_index(socket, index)),
+            Self::Select(socket, None) => Done::Call(bpf::detach(socket)),
+            Self::Set(setting) => {
+                Done::Laboratory(sysctl::write(setting.name(), &setting.value().to_string()))
+            }
+            Self::Other(step, driver, open, numbers) => {
+                Done::Laboratory(driver.send(&step, open, numbers))
+            }
+        }
+    }
+}
+
+impl Driver {
+    fn send(&self, step: &Step, open: &Open, numbers: (u32, u32)) -> Result<()> {
+        let Step::Send { client, segment } = *step else {
+            return Err(Error::unreadable("a step", format!("`{step}` at the same time")));
+        };
+        let peer = &open.clients[client.0];
+        self.lab.send(peer.address, &draft(segment, numbers), peer.initial.unwrap_or(0))
+    }
+}

@@ -1,0 +1,121 @@
+//! `sockmig race`: two acts at the same time.
+
+pub(super) mod document;
+mod words;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use explore::race::pair::{PAIRS, Pair, chosen};
+use explore::race::run::{self, RacePlan};
+use harness::Family;
+use harness::process::{Labs, interrupt};
+
+use crate::cli::{ExploreFormat, RaceArguments};
+use crate::cmd::explore::{bugs, probe, stopped};
+use crate::cmd::race::document::RaceDocument;
+use crate::exit::Exit;
+use crate::output::stderr;
+use crate::output::stdout::Stdout;
+
+/// For how long pairs are raced where nobody says.
+const TIME: Duration = Duration::from_secs(25);
+
+/// The same with `--long`.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Each pair has this long at least, with each setting.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// How many letters a word may be away from a name that is suggested.
+const NEAR: usize = 3;
+
+/// Does what the command line asks for.
+pub fn race(arguments: &RaceArguments) -> ExitCode {
+    raced(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
+    let pairs = pairs(&arguments.pairs)?;
+    if arguments.list {
+        let shown = say(&words::list(&pairs));
+        return Ok(Exit::Expected.unless_write_failed(shown.is_err()));
+    }
+    let labs = Labs::default();
+    let kernel = probe(&labs)?;
+    let bugs = bugs(&labs, &kernel, arguments.no_known)?;
+    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
+    let all = match (arguments.time, arguments.long) {
+        (Some(seconds), _) => Duration::from_secs(seconds),
+        (None, true) => LONG,
+        (None, false) => TIME,
+    };
+    let mut families = vec![Family::V4];
+    match &kernel.ipv6 {
+        Ok(()) => families.push(Family::V6),
+        Err(why) => stderr::complain(&format_args!("IPv4 alone is raced: {why}")),
+    }
+    let plan = RacePlan {
+        time: (all / (2 * pairs.len() * families.len()) as u32).max(LEAST),
+        pairs,
+        families,
+        seed: arguments.seed.unwrap_or_else(by_clock),
+        bugs,
+    };
+    let mut write_failed = false;
+    let mut show = |text: &str| {
+        if arguments.format == ExploreFormat::Terminal {
+            write_failed |= say(text).is_err();
+        }
+    };
+    show(&words::heading(&kernel, &plan));
+    let mut results = Vec::new();
+    let ended = run::race(&labs, &plan, |result| {
+        show(&words::row(&result));
+        results.push(result);
+    });
+    let document = RaceDocument::of(&kernel, &plan, &results, interrupt::caught());
+    show(&words::result(&document, &results));
+    if arguments.format == ExploreFormat::Json {
+        write_failed |= document_to_stdout(&document.json()).is_err();
+    }
+    let exit = match ended {
+        Err(why) if document.exit() != Exit::Deviates => stopped(&why),
+        Err(why) => {
+            stopped(&why);
+            Exit::Deviates
+        }
+        Ok(()) => document.exit(),
+    };
+    if document.lacks_processors() {
+        stderr::complain(&"two processors are needed, and this process may use one alone");
+    }
+    Ok(exit.unless_write_failed(write_failed))
+}
+
+/// The pairs that were named. The error is an exit code whose reason has been reported.
+fn pairs(words: &[String]) -> Result<Vec<Pair>, Exit> {
+    for word in words {
+        if chosen(std::slice::from_ref(word)).is_empty() {
+            let near = PAIRS.iter().map(|pair| (strsim::osa_distance(word, pair.name), pair.name));
+            let near = near.filter(|(distance, _)| *distance <= NEAR).min();
+            let near = near.map(|(_, near)| format!("; perhaps {near}")).unwrap_or_default();
+            stderr::complain(&format_args!(
+                "no pair begins with `{word}`{near}: sockmig race --list shows them"
+            ));
+            return Err(Exit::NothingRan);
+        }
+    }
+    Ok(chosen(words))
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut to = Stdout::new();
+    to.write_all(text.as_bytes()).and_then(|()| to.flush()).inspect_err(|e| stderr::complain(e))
+}
+
+fn document_to_stdout(json: &str) -> io::Result<()> {
+    let mut to = Stdout::exact();
+    writeln!(to, "{json}").and_then(|()| to.flush()).inspect_err(|e| stderr::complain(e))
+}

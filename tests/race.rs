@@ -1,0 +1,62 @@
+//! `sockmig race`, as its users meet it.
+
+mod support;
+
+use rstest::rstest;
+use serde_json::Value;
+use support::{Ended, run, sockmig};
+
+/// The machine, or what this process may use of it, has one processor alone.
+fn lacks_processors(ended: &Ended) -> bool {
+    ended.code == Some(4) && ended.stderr.contains("two processors are needed")
+}
+
+#[rstest]
+#[case::no_pair(&["race", "close/akc"], 4, "no pair begins with `close/akc`; perhaps close/ack")]
+#[case::nothing_near(&["race", "nosuch"], 4, "no pair begins with `nosuch`: sockmig race --list")]
+#[case::no_time(&["race", "--time", "0"], 2, "a number from 1 to")]
+#[case::twice(&["race", "--time", "1", "--long"], 2, "cannot be used with")]
+fn what_makes_no_sense_is_refused(
+    #[case] arguments: &[&str],
+    #[case] code: i32,
+    #[case] words: &str,
+) {
+    let ended = run(&mut sockmig(arguments));
+    assert_eq!(ended.code, Some(code), "{ended}");
+    let said = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(words), "`{words}` is not said: {ended}");
+}
+
+#[test]
+fn pairs_are_listed_with_what_happens() {
+    let ended = run(&mut sockmig(&["race", "--list", "shutdown"]));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with("shutdown/")), "{ended}");
+    assert!(
+        lines[0].ends_with("a listener is shut down while the last ACK of a handshake reaches it")
+    );
+}
+
+/// Both orders come, in both families, and every round is one that a healthy kernel has.
+#[test]
+fn each_round_is_explained() {
+    let arguments = ["race", "accept/accept", "--time", "4", "--format", "json"];
+    let ended = run(&mut sockmig(&arguments));
+    if lacks_processors(&ended) {
+        println!("two processors are needed");
+        return;
+    }
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let pairs = document["pairs"].as_array().expect("pairs");
+    let named: Vec<(&str, bool)> = pairs
+        .iter()
+        .map(|pair| (pair["family"].as_str().expect("v4"), pair["tcp_migrate_req"] == true))
+        .collect();
+    assert_eq!(named, [("v4", false), ("v4", true), ("v6", false), ("v6", true)]);
+    let sum =
+        |key: &str| pairs.iter().map(|pair| pair[key].as_u64().expect("a number")).sum::<u64>();
+    assert!(sum("first_before_second") > 0 && sum("second_before_first") > 0, "{document:#}");
+    assert!(sum("rounds") >= sum("first_before_second") + sum("second_before_first"));
+}
