@@ -41,6 +41,7 @@ fn one(page: &Page<'_>, case: &Case<'_>) -> Markup {
     html! {
         details class="case" id=(case.name) {
             summary { h4 { (case.name) } (mark::chips(&all)) }
+            p class="here" { a href={ "#" (case.name) } { "link to this case" } }
             @match case.description.filter(|case| !case.does.is_empty()) {
                 None => p { "No document says what it does." },
                 Some(case) => dl class="claims" {

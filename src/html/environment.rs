@@ -1,9 +1,12 @@
 //! Where everything ran: kernels, what they were built with, and how they were run.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use harness::kernel::configuration::Built;
 use harness::kernel::{Base, Kernel};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
+use scenarios::judge::Verdict;
 
 use crate::html::contents::Page;
 use crate::html::table;
@@ -56,7 +59,61 @@ pub fn environment(page: &Page<'_>) -> Markup {
                     tbody { @for kernel in &page.combined.found.kernels { (ran(kernel)) } }
                 }
             }))
+            (options(page))
         }
+    }
+}
+
+/// The options without which cases are skipped, and how many on which kernel.
+fn options(page: &Page<'_>) -> Markup {
+    let kernels = &page.combined.found.kernels;
+    let mut options: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, kernel) in kernels.iter().enumerate() {
+        for case in kernel.run.iter().flat_map(|run| &run.cases) {
+            let Verdict::Skip { reason } = &case.verdict else { continue };
+            for option in reason.options() {
+                options.entry(option).or_insert_with(|| vec![0; kernels.len()])[at] += 1;
+            }
+        }
+    }
+    if options.is_empty() {
+        return PreEscaped(String::new());
+    }
+    table::scrolled(
+        "Options of the kernels' configurations that mattered",
+        &html! {
+            table class="list" {
+                caption { "Options that mattered: without them cases are skipped, this many." }
+                thead {
+                    tr {
+                        th scope="col" { "option" }
+                        @for kernel in kernels { th scope="col" { (kernel.name) } }
+                    }
+                }
+                tbody {
+                    @for (option, counts) in &options {
+                        tr {
+                            th scope="row" { code { (option) } }
+                            @for (kernel, count) in kernels.iter().zip(counts) {
+                                td { (answered(kernel, option)) @if *count > 0 { ", " (count) " skipped" } }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// How a kernel's configuration has an option, if that is known.
+fn answered(kernel: &KernelDocument, option: &str) -> &'static str {
+    let run = kernel.run.as_ref();
+    let configuration = run.and_then(|run| run.environment.kernel.configuration.as_ref());
+    match configuration.map(|configuration| configuration.get(option)) {
+        Some(Built::In) => "y",
+        Some(Built::Module) => "m",
+        Some(Built::Not) => "n",
+        None => "not known",
     }
 }
 
@@ -146,5 +203,43 @@ fn run_cells(run: &RunDocument) -> Markup {
         td { @if environment.root { "root" } @else { "a user, in a user namespace" } }
         td { (run.rounds) }
         td { (format!("{:.1} s", run.took_ms as f64 / 1000.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use scenarios::judge::skip::Feature;
+    use scenarios::judge::{SkipReason, Verdict};
+
+    use crate::fixture::{markup, matrix as made};
+    use crate::html::combine::{Combined, Part};
+    use crate::html::page::page;
+    use crate::output::document::MachineEnd;
+    use crate::output::read::Document;
+
+    #[test]
+    fn options_that_made_cases_be_skipped_are_listed() {
+        let ids = vec!["ao/a".to_owned(), "ao/b".to_owned(), "quiz1".to_owned()];
+        let option = || "CONFIG_TCP_AO".to_owned();
+        let skip = || SkipReason::BuiltWithout { missing: Feature::Ao, option: option() };
+        let verdict = |at: usize, _: &str| match at {
+            2 => Some(made::pass()),
+            _ => Some(Verdict::Skip { reason: skip() }),
+        };
+        let with = made::kernel("6.1", MachineEnd::Completed, &ids, verdict);
+        let well = made::kernel("6.2", MachineEnd::Completed, &ids, |_, _| Some(made::pass()));
+        let document = Document::Matrix(Box::new(made::matrix(ids, vec![with, well])));
+        let combined = Combined::of(vec![Part { path: PathBuf::from("matrix.json"), document }]);
+        let text = page(&combined, &|_, _| None);
+        let body = text.split_once("<main").and_then(|(_, rest)| rest.split_once("</main>"));
+        let body = markup::parse(&format!("<main{}</main>", body.expect("a main part").0));
+        let captions = body.texts("caption");
+        let at = captions.iter().position(|caption| caption.starts_with("Options that mattered"));
+        assert!(at.is_some(), "{captions:?}");
+        let row = body.all("tr").into_iter().find(|row| row.texts("th") == [option()]);
+        let cells = row.expect("a row of the option").texts("td");
+        assert_eq!(cells, ["not known, 2 skipped", "not known"]);
     }
 }

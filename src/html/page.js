@@ -23,7 +23,16 @@
     element.append(...children);
     return element;
   };
-  const text = make("input", { type: "search", placeholder: "quiz1, reset, timer …" });
+  const text = make("input", { type: "search", placeholder: "quiz1, EAGAIN, tcp_check_req …" });
+  // What a case is called, what it says of itself, and what its results say; read when it is asked for.
+  const read = new Map();
+  const words = (c) => {
+    if (!read.has(c)) {
+      const parts = c.querySelectorAll(":scope > .claims, .result > p, .result > pre, .result > .wrong");
+      read.set(c, [c.id, ...[...parts].map((p) => p.textContent)].join("\n").toLowerCase());
+    }
+    return read.get(c);
+  };
   const word = make("select", {}, make("option", { value: "" }, "any result"));
   for (const [key, name] of [["f", "FAIL"], ["e", "error"], ["k", "known bug"], ["n", "not run"], ["p", "skip"], ["o", "ok"]]) {
     const count = cases.filter((c) => c.querySelector(":scope > summary .chip." + key)).length;
@@ -39,7 +48,7 @@
     const of = word.value;
     let left = 0;
     for (const c of cases) {
-      const named = !wanted || c.id.toLowerCase().includes(wanted);
+      const named = !wanted || words(c).includes(wanted);
       c.hidden = !(named && (!of || c.querySelector(":scope > summary .chip." + of)));
       if (!c.hidden) left += 1;
     }
@@ -57,7 +66,7 @@
   text.addEventListener("input", filter);
   word.addEventListener("change", filter);
   bar.append(
-    make("label", {}, "Cases called", text),
+    make("label", {}, "Cases with the words", text),
     make("label", {}, "with the result", word),
     make("button", { type: "button", onclick: fold(true) }, "Unfold mechanisms"),
     make("button", { type: "button", onclick: fold(false) }, "Fold everything"),

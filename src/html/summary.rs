@@ -173,14 +173,19 @@ pub fn bugs(page: &Page<'_>) -> Markup {
     html! {
         section aria-labelledby="the-bugs" {
             h2 id="the-bugs" tabindex="-1" { "Known bugs" }
-            ol class="bugs" { @for bug in &page.findings.bugs { li { (told_bug(page, bug)) } } }
+            ol class="bugs" {
+                @for (at, bug) in page.findings.bugs.iter().enumerate() {
+                    li id=[bug_id(&page.findings.bugs[..at], bug)] { (told_bug(page, bug)) }
+                }
+            }
             @if !by_version.is_empty() {
                 h3 { "Known by their versions, not shown by any case" }
                 ul {
                     @for (bug, kernels) in &by_version {
                         li {
                             (code_of(&bug.to_string())) " "
-                            span class="aside" { (mark::names(&page.combined.found, kernels)) }
+                            (releases(bug, "in Linux ", "."))
+                            " " span class="aside" { (mark::names(&page.combined.found, kernels)) }
                         }
                     }
                 }
@@ -221,7 +226,8 @@ fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
                 Some(fix) => { dt { "fixed by" } dd { (commits(fix)) } },
                 None => { dt { "fix" } dd { "no fix known" } },
             }
-            @if let Some(cve) = &bug.bug.cve { dt { "see" } dd { (cve) } }
+            @if listed(bug.bug).is_some() { dt { "in Linux" } dd { (releases(bug.bug, "", "")) } }
+            @if let Some(cve) = &bug.bug.cve { dt { "see" } dd { (vulnerability(cve)) } }
             @if let Some(file) = &bug.bug.listed_in { dt { "listed in" } dd { (file) } }
             dt { "on" }
             dd { (mark::names(found, &bug.kernels)) }
@@ -241,6 +247,37 @@ fn told_bug(page: &Page<'_>, bug: &Bug<'_>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The place of a bug on the page; none in documents that are older than its name. Documents may
+/// say different things of one bug: then it is the first of them.
+fn bug_id(before: &[Bug<'_>], bug: &Bug<'_>) -> Option<String> {
+    let id = &bug.bug.id;
+    let is_first = !before.iter().any(|other| other.bug.id == *id);
+    (is_first && !id.is_empty()).then(|| format!("bug:{id}"))
+}
+
+/// What sockmig's own list says of a bug.
+fn listed(bug: &NamedBug) -> Option<&'static known::Bug> {
+    let is_ours = bug.listed_in.is_none();
+    builtin().bugs.iter().find(|known| is_ours && known.id == bug.id)
+}
+
+/// The first release of each line that has the bug, and that has the fix.
+fn releases(bug: &NamedBug, before: &str, after: &str) -> Markup {
+    html! { @if let Some(known) = listed(bug) { (before) (known.releases) (after) } }
+}
+
+/// A number of the list of vulnerabilities; a link if it is one.
+fn vulnerability(cve: &str) -> Markup {
+    let is_number = cve.strip_prefix("CVE-").is_some_and(|number| {
+        number.chars().all(|letter| letter.is_ascii_digit() || letter == '-')
+    });
+    html! {
+        @if is_number {
+            a href={ "https://www.cve.org/CVERecord?id=" (cve) } { (cve) }
+        } @else { (cve) }
     }
 }
 

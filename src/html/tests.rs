@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use harness::trace::Line;
 use harness::trace::observation::Value;
 
+use scenarios::judge::builtin::builtin;
+
 use crate::fixture::markup;
 use crate::fixture::matrix::{
     documents, error, everything, fail, kernel, known, large, matrix, pass, quizzes, retried, run,
@@ -100,6 +102,7 @@ fn the_sections_are_in_order_and_every_link_leads_somewhere() {
             Some(id) => assert!(ids.contains(&id), "{place} leads nowhere"),
             None => assert!(
                 place.starts_with("https://git.kernel.org/torvalds/c/")
+                    || place.starts_with("https://www.cve.org/CVERecord?id=CVE-")
                     || place == "captures/quiz1-v4-off.pcapng",
                 "{place}"
             ),
@@ -217,18 +220,23 @@ fn bugs_and_warnings_say_where() {
     let body = markup::parse(body(&page));
     let bugs = body.first("ol.bugs").all("li");
     let fixed = "https://git.kernel.org/torvalds/c/3864c6ba1e04";
-    for (bug, says, case) in [
+    let listed = builtin().bugs.iter().find(|bug| bug.id == "lost-wake-up").expect("the bug");
+    let in_linux = listed.releases.to_string();
+    let cve = "https://www.cve.org/CVERecord?id=CVE-2026-46015";
+    for (bug, says, links) in [
         (
             &bugs[0],
-            vec!["3864c6ba1e04", "CVE-2026-46015", "6.x-example", "wake-up/epoll"],
-            "wake-up/epoll",
+            vec!["3864c6ba1e04", &*in_linux, "CVE-2026-46015", "6.x-example", "wake-up/epoll"],
+            vec![fixed, cve, "#wake-up/epoll"],
         ),
-        (&bugs[1], vec!["3864c6ba1e04", "6.1.174-1", "quiz1"], "quiz1"),
+        (&bugs[1], vec!["3864c6ba1e04", &*in_linux, "6.1.174-1", "quiz1"], vec![fixed, "#quiz1"]),
     ] {
         assert_eq!(bug.texts("dd"), says);
-        let links: Vec<_> = bug.all("a").iter().filter_map(|a| a.attribute("href")).collect();
-        assert_eq!(links, [fixed, &format!("#{case}")]);
+        let there: Vec<_> = bug.all("a").iter().filter_map(|a| a.attribute("href")).collect();
+        assert_eq!(there, links);
     }
+    let ids: Vec<_> = bugs.iter().map(|bug| bug.attribute("id")).collect();
+    assert_eq!(ids, [Some("bug:lost-wake-up"), None], "a name is there once");
     let warnings = body
         .all("section")
         .into_iter()

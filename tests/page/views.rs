@@ -98,7 +98,11 @@ pub fn filters_and_links(program: &Path, _: &Path) {
         )
     };
     let of = |value: Value| serde_json::from_value::<Vec<String>>(value).expect("ids");
-    assert_eq!(of(browser.value(&typed("QUIZ"))), ["quiz1", "quiz2"]);
+    // The third is not called so: its words name the first.
+    assert_eq!(of(browser.value(&typed("QUIZ"))), ["quiz1", "quiz2", "wake-up/epoll"]);
+    assert_eq!(of(browser.value(&typed("quiz2"))), ["quiz2"]);
+    // What a case says of itself is looked through, too.
+    assert_eq!(of(browser.value(&typed("Embryonic_Reset"))), ["handshake/reset"]);
     assert_eq!(of(browser.value(&typed("no such case"))), [""; 0]);
     assert_eq!(of(browser.value(&typed(""))).len(), CASES.len());
     let failing = format!(

@@ -114,6 +114,32 @@ pub enum SkipReason {
     Words(String),
 }
 
+impl SkipReason {
+    /// The options of the kernel's configuration that it is about.
+    pub fn options(&self) -> Vec<&str> {
+        match self {
+            Self::BuiltWithout { option, .. } | Self::NoModule { option, .. } => vec![option],
+            Self::AnswersAsWithout { options, .. } => options.iter().map(|o| &**o).collect(),
+            Self::NotGiven { module, .. } => module.option.as_deref().into_iter().collect(),
+            Self::NoMultipath { .. } => vec!["CONFIG_MPTCP"],
+            Self::LongTimers { .. }
+            | Self::OnlyByName
+            | Self::NoIpv6
+            | Self::Ipv6Off { .. }
+            | Self::TooOld { .. }
+            | Self::GateRefused { .. }
+            | Self::Refused { .. }
+            | Self::SettingsRefused { .. }
+            | Self::MultipathOff { .. }
+            | Self::MayNotLoadPrograms { .. }
+            | Self::IoUringRefused { .. }
+            | Self::SharedMachine
+            | Self::NoSecondUid
+            | Self::Words(_) => vec![],
+        }
+    }
+}
+
 /// A module that a guest was not given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleNotGiven {
