@@ -161,7 +161,7 @@ impl Driver {
     }
 
     /// Sleeps for a while.
-    pub fn rest(&self, time: Duration) {
+    pub fn sleep(&self, time: Duration) {
         if !time.is_zero() {
             self.lab.pass(time);
         }

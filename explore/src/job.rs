@@ -182,6 +182,7 @@ fn play(
 }
 
 /// How long a lab explores.
+#[derive(Debug, Clone, Copy)]
 struct Times {
     /// At most.
     most: Duration,
@@ -206,7 +207,7 @@ fn explore(
             explored.next = number;
             break;
         }
-        driver.rest(times.rest);
+        driver.sleep(times.rest);
         let history = recipe.history(number);
         let mut met = Vec::new();
         let played = driver.play(&history, &recipe.bugs, |taken| {
