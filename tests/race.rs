@@ -15,6 +15,11 @@ fn lacks_processors(ended: &Ended) -> bool {
 #[case::no_pair(&["race", "close/akc"], 4, "no pair begins with `close/akc`; perhaps close/ack")]
 #[case::nothing_near(&["race", "nosuch"], 4, "no pair begins with `nosuch`: sockmig race --list")]
 #[case::no_time(&["race", "--time", "0"], 2, "a number from 1 to")]
+#[case::two_at_a_virtual_time(
+    &["matrix", "--kernel", "6.12", "--clock", "virtual", "--processors", "2"],
+    2,
+    "a virtual clock is that of one processor; say --clock real"
+)]
 #[case::twice(&["race", "--time", "1", "--long"], 2, "cannot be used with")]
 fn what_makes_no_sense_is_refused(
     #[case] arguments: &[&str],

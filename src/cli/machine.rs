@@ -45,6 +45,11 @@ pub struct MachineArguments {
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = between::<u32>(64..=65_536))]
     pub memory: u32,
+
+    /// How many processors the guest has. A virtual clock is that of one alone, and User-Mode Linux
+    /// has one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = between::<u32>(1..=64))]
+    pub processors: u32,
 }
 
 /// What a command is done on that otherwise asks the running kernel.

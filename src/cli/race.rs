@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::explore::ExploreFormat;
+use crate::cli::machine::OtherKernel;
 use crate::cli::number;
 
 const HELP: &str = "\
@@ -17,6 +18,7 @@ A pair that was never seen in both orders proves nothing.
 Examples:
   sockmig race                   every pair, in half a minute
   sockmig race close/ack --long  one pair, for an hour
+  sockmig race --kernel 6.12     every pair, on another kernel
   sockmig race --list            what there is
 
 Exit codes:
@@ -55,6 +57,10 @@ pub struct RaceArguments {
     /// List the pairs without racing any.
     #[arg(long)]
     pub list: bool,
+
+    /// What is raced on, if it is not the running kernel: a machine with two processors.
+    #[command(flatten)]
+    pub other: OtherKernel,
 
     /// How to show the result.
     #[arg(long, value_enum, default_value_t = ExploreFormat::Terminal)]

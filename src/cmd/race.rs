@@ -10,12 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use explore::race::pair::{PAIRS, Pair, chosen};
 use explore::race::run::{self, RacePlan};
 use harness::Family;
+use harness::process::arguments::as_text;
 use harness::process::{Labs, interrupt};
 
-use crate::cli::{ExploreFormat, RaceArguments};
+use crate::cli::{ClockChoice, ExploreFormat, RaceArguments};
 use crate::cmd::explore::{bugs, probe, stopped};
 use crate::cmd::race::document::RaceDocument;
+use crate::cmd::vm_run;
 use crate::exit::Exit;
+use crate::machine::same_command::in_guest;
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
@@ -28,11 +31,19 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Each pair has this long at least, with each setting.
 const LEAST: Duration = Duration::from_millis(100);
 
+/// What a guest needs, in MiB.
+const MEMORY: u32 = 512;
+
 /// How many letters a word may be away from a name that is suggested.
 const NEAR: usize = 3;
 
 /// Does what the command line asks for.
 pub fn race(arguments: &RaceArguments) -> ExitCode {
+    let guest = in_guest(&arguments.other, as_text(), Some(ClockChoice::Real), MEMORY);
+    if let Some(mut guest) = guest {
+        guest.machine.processors = 2;
+        return vm_run::vm_run(&guest);
+    }
     raced(arguments).unwrap_or_else(|exit| exit).into()
 }
 

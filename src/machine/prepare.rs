@@ -47,6 +47,9 @@ pub fn kernels(
     if (arguments.accel, arguments.clock) == (AccelChoice::Kvm, Some(ClockChoice::Virtual)) {
         return Err("KVM has no virtual clock; say --accel tcg, or --clock real".into());
     }
+    if arguments.processors > 1 && arguments.clock == Some(ClockChoice::Virtual) {
+        return Err("a virtual clock is that of one processor; say --clock real".into());
+    }
     if arguments.kernel.is_empty() {
         guests.file_for(architecture).map_err(|e| e.to_string())?;
         return Ok(choice::all(architecture));
@@ -74,6 +77,7 @@ pub struct Workshop {
     accel: AccelChoice,
     clock: Option<ClockChoice>,
     memory: u32,
+    processors: u32,
     /// What kernels that are given by their paths must be for, too.
     named: Option<Architecture>,
     /// The sockmig for guests.
@@ -84,8 +88,9 @@ pub struct Workshop {
 impl Workshop {
     /// For what the command line says.
     pub fn new(cache: Cache, arguments: &MachineArguments, guests: GuestProgram) -> Self {
-        let MachineArguments { accel, clock, memory, arch: named, .. } = *arguments;
-        Self { cache, accel, clock, memory, named, guests, best: OnceLock::new() }
+        let MachineArguments { accel, clock, memory, processors, arch: named, .. } = *arguments;
+        let clock = clock.or((processors > 1).then_some(ClockChoice::Real));
+        Self { cache, accel, clock, memory, processors, named, guests, best: OnceLock::new() }
     }
 
     /// Makes a kernel ready, and says on what it is to be booted.
@@ -125,6 +130,6 @@ impl Workshop {
             (Some(ClockChoice::Real), _) | (None, Accel::Kvm) => Clock::Real,
             _ => Clock::Virtual,
         };
-        Hardware { accel, clock, memory: self.memory }
+        Hardware { accel, clock, memory: self.memory, processors: self.processors }
     }
 }

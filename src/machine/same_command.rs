@@ -29,6 +29,7 @@ pub fn in_guest(
         accel: AccelChoice::Auto,
         clock,
         memory,
+        processors: 1,
     };
     let command = [THIS_PROGRAM.to_owned()].into_iter().chain(without_guest(called)).collect();
     Some(VmRunArguments { machine, share: vec![], silence: SILENCE, command })

@@ -11,6 +11,7 @@ mod matrix;
 mod packages;
 mod play;
 mod program;
+mod race;
 mod reload;
 #[path = "../support/mod.rs"]
 mod support;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         matrix::TESTS,
         packages::TESTS,
         program::TESTS,
+        race::TESTS,
         reload::TESTS,
         broken::TESTS,
     ]

@@ -100,7 +100,7 @@ fn host(clock: Clock) -> Result<Host, Failed> {
         config: None,
         kept_in: PathBuf::new(),
     };
-    let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256 };
+    let hardware = Hardware { accel: Accel::Tcg, clock, memory: 256, processors: 1 };
     Ok(Host::prepare(kernel, hardware, &GuestProgram::This, &Shared::default())?)
 }
 

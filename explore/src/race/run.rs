@@ -66,8 +66,12 @@ pub fn race(labs: &Labs, plan: &RacePlan, mut take: impl FnMut(PairResult)) -> R
                 .parse::<Reported<[PairReport; 2]>>()
                 .map_err(|e| Stopped::Inside(e.to_string()))?
                 .map_err(Stopped::Inside)?;
+            let lacks_processors = reports.iter().any(|report| report.lacks_processors);
             for (migrates, report) in [false, true].into_iter().zip(reports) {
                 take(PairResult { pair: *pair, family, migrates, report });
+            }
+            if lacks_processors {
+                return Ok(());
             }
         }
     }

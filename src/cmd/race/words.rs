@@ -67,7 +67,7 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
     if !never_both.is_empty() {
         let _ = writeln!(
             text,
-            "\nnever seen in both orders, so that they prove nothing: {}",
+            "\nnot seen in both orders, so that they prove nothing: {}",
             never_both.join(", ")
         );
     }
@@ -79,10 +79,11 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
     text
 }
 
+/// The pair, if nothing was learned of it.
 fn never_both(result: &PairResult) -> Option<String> {
     let PairReport { rounds, first, second, either, .. } = result.report;
     let one_alone = (first == 0) != (second == 0) && either == 0;
-    (rounds > 0 && one_alone).then(|| named(result))
+    (rounds == 0 || one_alone).then(|| named(result))
 }
 
 fn on(result: &PairResult) -> &'static str {

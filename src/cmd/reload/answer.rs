@@ -96,7 +96,8 @@ fn sentence(document: &ReloadDocument, row: &Summary) -> String {
             )
         }
         (ListenerEffect::CloseAndProgramMigrates, _) => format!(
-            "{loses}{}: races between a close and a handshake, which no program covers.",
+            "{loses}{}: children that are made while their listener closes, which no program \
+             covers. `sockmig race close/ack` shows how.",
             per_reload(row)
         ),
         (ListenerEffect::CloseLeavingNobody, 0) => format!(
@@ -164,7 +165,9 @@ fn closing(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
             format!("{loses}: the server closed them; its listeners migrate.")
         }
         _ if row.migrate_req => format!(
-            "{loses}{}: races between a close and a handshake, which migration does not cover.",
+            "{loses}{}: children that are made while their listener closes, which migration does \
+             not cover. `sockmig race close/ack` shows how, and docs/race.md what keeps it from \
+             happening.",
             per_reload(row)
         ),
         _ => format!("{loses}{}: handshakes in flight with listeners that close.", per_reload(row)),

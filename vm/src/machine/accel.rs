@@ -26,7 +26,7 @@ pub fn best(kernel: &Bootable, program: &GuestProgram, memory: u32, cache: &Cach
         return Accel::Tcg;
     }
     let runs = tried(cache).unwrap_or_else(|| {
-        let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory };
+        let hardware = Hardware { accel: Accel::Kvm, clock: Clock::Real, memory, processors: 1 };
         let runs = Host::prepare(kernel.clone(), hardware, program, &Shared::default())
             .is_ok_and(|host| host.boot_within(TRIAL * wait::slowness()).is_ok());
         keep(cache, runs);

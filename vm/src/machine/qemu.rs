@@ -104,6 +104,8 @@ pub struct Hardware {
     pub clock: Clock,
     /// Memory, in MiB.
     pub memory: u32,
+    /// How many processors. A virtual clock is that of one alone.
+    pub processors: u32,
 }
 
 /// What QEMU calls the parts of an architecture's machine, and its kernel their drivers.
@@ -153,17 +155,21 @@ fn parts(architecture: Architecture, avoided: Option<EmulatorFault>) -> Parts {
 pub fn command(kernel: &Bootable, hardware: Hardware, avoided: Option<EmulatorFault>) -> Command {
     let mut qemu = Command::new(program(kernel.architecture));
     let parts = parts(kernel.architecture, avoided);
-    let Hardware { accel, clock, memory } = hardware;
+    let Hardware { accel, clock, memory, processors } = hardware;
     qemu.args(["-M", parts.machine, "-nodefaults", "-no-user-config", "-display", "none"]);
     qemu.arg("-no-reboot");
     match accel {
+        // One thread costs less, and with more two processors really run at the same time.
+        Accel::Tcg if processors > 1 => {
+            qemu.args(["-accel", "tcg,thread=multi", "-cpu", parts.cpu])
+        }
         Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", parts.cpu]),
         Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
     };
     if clock == Clock::Virtual {
         qemu.args(["-icount", "shift=2,sleep=off"]);
     }
-    qemu.args(["-smp", "1", "-m", &memory.to_string()]);
+    qemu.args(["-smp", &processors.to_string(), "-m", &memory.to_string()]);
     qemu.arg("-kernel").arg(kernel.image.path()).args(["-initrd", INITRAMFS, "-append"]);
     let arguments = kernel_arguments(parts.console, VIRTIO_PORT, clock);
     qemu.arg(format!("{}{arguments}", parts.arguments));
@@ -227,8 +233,11 @@ mod tests {
             config: None,
             kept_in: PathBuf::new(),
         };
-        let qemu =
-            command(&kernel, Hardware { accel, clock: Clock::Virtual, memory: 256 }, avoided);
+        let qemu = command(
+            &kernel,
+            Hardware { accel, clock: Clock::Virtual, memory: 256, processors: 1 },
+            avoided,
+        );
         let words = [qemu.get_program()].into_iter().chain(qemu.get_args());
         words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
