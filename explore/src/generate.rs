@@ -125,6 +125,11 @@ impl Writer<'_> {
         if self.rng.u8(0..4) > 0 {
             self.take(Step::Set(Setting::MigrateReq(true)));
         }
+        // What a request that is too old does is seen only of those that are old soon.
+        if self.waits > 0 && self.rng.u8(0..4) > 0 {
+            let retries = self.rng.u8(0..=1);
+            self.take(Step::Set(Setting::SynAckRetries(retries)));
+        }
         for _ in 0..self.rng.usize(1..=3) {
             let step = self.listen();
             self.force(step);
@@ -197,7 +202,7 @@ impl Writer<'_> {
                 Step::SelectIndex { listener: self.listener(), index }
             }
             32 => Step::SelectByHash { listener: self.listener() },
-            33..37 if self.waits > 0 && self.model.has_timers() => {
+            33..45 if self.waits > 0 && self.model.has_timers() => {
                 self.waits -= 1;
                 Step::Wait
             }

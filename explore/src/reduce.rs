@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::history::History;
 use crate::model::ModelBug;
-use crate::step::{ClientId, Segment, Step};
+use crate::step::{ClientId, Segment, Setting, Step};
 
 /// A backlog that nothing fills.
 const ROOMY: u32 = 16;
@@ -54,6 +54,11 @@ pub fn reduce<E>(
                 try_one(candidate, &mut best)?;
             }
         }
+        for candidate in with_one_wait(&best) {
+            if try_one(candidate, &mut best)? {
+                break;
+            }
+        }
         try_one(with_fewer_clients(&best), &mut best)?;
         for client in 0..best.slots.len() {
             let mut candidate = best.clone();
@@ -93,6 +98,23 @@ fn simpler(step: &Step) -> Vec<Step> {
         }
         _ => vec![],
     }
+}
+
+/// With one wait in place of several: requests are too old after the first timeout.
+fn with_one_wait(history: &History) -> Vec<History> {
+    let soon = Step::Set(Setting::SynAckRetries(0));
+    let steps = &history.steps;
+    let waits: Vec<usize> = (0..steps.len()).filter(|at| steps[*at] == Step::Wait).collect();
+    if waits.len() < 2 || steps.contains(&soon) {
+        return vec![];
+    }
+    let with = |kept: &usize| {
+        let others = steps.iter().enumerate();
+        let others = others.filter(|(at, step)| at == kept || **step != Step::Wait);
+        let steps = std::iter::once(soon).chain(others.map(|(_, step)| *step)).collect();
+        History { slots: history.slots.clone(), steps }
+    };
+    waits.iter().map(with).collect()
 }
 
 /// Without the clients that do nothing.
