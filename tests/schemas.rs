@@ -135,6 +135,26 @@ fn what_explore_race_and_inspect_write_is_as_their_schemas_say() {
     Validator::of("inspect").check(&printed(&["inspect", "--all", "--format", "json"]));
 }
 
+/// What has no schema has no Rust in it either.
+#[test]
+fn what_diff_writes_has_plain_names() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().to_str().expect("UTF-8");
+    run(&mut sockmig(&["run", "quiz1/v4", "--out", out]));
+    let found = directory.path().join("run.json");
+    let found = found.to_str().expect("UTF-8");
+    let case = printed(&["diff", "--case", "quiz1/v4", found, "--format", "json"]);
+    let rung = &case["sides"][0]["ladder"]["rungs"][1];
+    assert!(rung["microseconds"].is_u64(), "{rung}");
+    assert!(case["facts"][0]["name"].is_string(), "{}", case["facts"]);
+    for document in [case, printed(&["diff", found, found, "--format", "json"])] {
+        let text = document.to_string();
+        for rust in ["\"secs\"", "\"nanos\"", "\"Ok\"", "\"Err\"", "\"Some\""] {
+            assert!(!text.contains(rust), "{rust}: {text}");
+        }
+    }
+}
+
 /// A schema that accepts anything proves nothing.
 #[test]
 fn what_is_not_as_a_schema_says_is_noticed() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What happened in a case, from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,6 +18,7 @@ pub struct Ladder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rung {
     /// Time since the trace's first event.
+    #[serde(rename = "microseconds", serialize_with = "microseconds")]
     pub since_start: Duration,
     /// The index of the trace's line, or of the first of several.
     pub line: usize,
@@ -28,6 +29,11 @@ pub struct Rung {
     pub notes: Vec<Note>,
     /// Whether it is to be looked at.
     pub mark: Mark,
+}
+
+/// As the acts of a trace have it in documents.
+fn microseconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// What a rung shows.

@@ -215,7 +215,13 @@ fn json(left: &Candidate, right: &Candidate, pair: &Pair) -> serde_json::Result<
         sockmig: &'static str,
         sides: [One<'d>; 2],
         rungs: &'d [(Option<usize>, Option<usize>)],
-        facts: Vec<(String, String, String)>,
+        facts: Vec<Fact>,
+    }
+    /// What differs, and how it is on each side.
+    #[derive(Serialize)]
+    struct Fact {
+        name: String,
+        sides: [String; 2],
     }
     let one = |candidate: &'_ Candidate| (candidate.title(), deviations(candidate));
     let sides = [(left, &pair.left), (right, &pair.right)].map(|(candidate, side)| {
@@ -224,7 +230,10 @@ fn json(left: &Candidate, right: &Candidate, pair: &Pair) -> serde_json::Result<
         One { id, kernel, title, verdict: Word::of(&candidate.case.verdict), deviations, ladder }
     });
     let (rungs, sockmig) = (&pair.rungs[..], env!("CARGO_PKG_VERSION"));
-    let facts = facts(left, right);
+    let facts = facts(left, right)
+        .into_iter()
+        .map(|(name, left, right)| Fact { name, sides: [left, right] })
+        .collect();
     let document = Document { schema: SCHEMA, sockmig, sides, rungs, facts };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }
