@@ -7,6 +7,7 @@ mod comparison;
 mod contents;
 mod digest;
 mod environment;
+mod explored;
 mod ladder;
 mod mark;
 pub mod page;

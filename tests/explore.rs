@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 
+use harness::fault_injection;
 use rstest::rstest;
 use serde_json::Value;
 use support::{Ended, interrupt, run, sockmig};
@@ -36,7 +37,8 @@ accept B
 #[rstest]
 #[case::no_histories(&["explore", "--count", "0"], 2, "a number from 1 to")]
 #[case::no_time(&["explore", "--time", "0"], 2, "a number from 1 to")]
-#[case::unknown_act(&["explore", "--only", "syn,dance"], 2, "possible values: set, listen")]
+#[case::unknown_act(&["explore", "--only", "syn,dance"], 2, "it is no act; acts are set, listen")]
+#[case::mistyped_act(&["explore", "--only", "sny"], 2, "perhaps syn")]
 #[case::count_and_time(&["explore", "--count", "1", "--time", "1"], 2, "cannot be used with")]
 #[case::no_such_kernel(&["explore", "--kernel", "0.1", "--count", "1"], 69, "0.1")]
 #[case::no_directory(&["explore", "--count", "1", "--out", "/nowhere/out"], 69, "cannot make the directory")]
@@ -138,21 +140,7 @@ fn a_script_is_python() {
 fn what_is_found_is_short_kept_and_disagrees_again() {
     let place = tempfile::tempdir().expect("a directory");
     let out = place.path().to_str().expect("UTF-8");
-    let arguments = [
-        "explore",
-        "--no-known",
-        "--only",
-        "set,syn,reset,close",
-        "--seed",
-        "1",
-        "--count",
-        "300",
-        "--wait-every",
-        "0",
-        "--out",
-        out,
-    ];
-    let ended = run(&mut sockmig(&arguments));
+    let ended = run(sockmig(&FINDS).args(["--out", out]));
     assert_eq!(ended.code, Some(1), "{ended}");
     assert!(ended.stdout.contains("DISAGREES  syn: "), "{ended}");
     assert!(ended.stdout.contains("it disagrees 3 of 3 times"), "{ended}");
@@ -173,48 +161,90 @@ fn what_is_found_is_short_kept_and_disagrees_again() {
     }
 }
 
-/// A program of one case of each mechanism, where there is Python: it sees on this kernel what the
-/// case saw.
-#[rstest]
-#[case("quiz1/v4/on")]
-#[case("quiz2/v6/on")]
-#[case("accept-queue/dup2/v4/on")]
-#[case("wake-up/epoll/v4")]
-#[case("handshake/ack/v4-mapped/on")]
-#[case("timer/no-target")]
-#[case("fast-open/accept-queue/v4/on")]
-#[case("destroy/child/v4")]
-#[case("destroy/listener/v6/on")]
-#[case("mptcp/plain-child/v4/on")]
-#[case("attributes/saved-syn/v4")]
-#[case("listener/queue-length/v4")]
-#[case("membership/wildcards/v4")]
-#[case("bind/option-on-both/v4")]
-#[case("sysctl/set-before-the-close/v4")]
-#[case("ebpf/close/select/v4/on")]
-fn a_program_sees_what_its_case_saw(#[case] id: &str) {
-    let printed = run(&mut sockmig(&["script", id]));
-    // 4: this kernel, or who runs this test, cannot run the case.
-    if printed.code == Some(4) {
-        eprintln!("{id} was not tried: {}", printed.stderr);
-        return;
+/// Acts that find a bug that every kernel with migration has.
+const FINDS: [&str; 10] = [
+    "explore",
+    "--no-known",
+    "--only",
+    "set,syn,reset,close",
+    "--seed",
+    "1",
+    "--count",
+    "300",
+    "--wait-every",
+    "0",
+];
+
+#[test]
+fn what_is_found_is_shown_although_the_disk_is_full() {
+    let place = tempfile::tempdir().expect("a directory");
+    let full = place.path().join("full");
+    std::fs::create_dir(&full).expect("mkdir");
+    let mut command = sockmig(&FINDS);
+    command.arg("--out").arg(&full);
+    fault_injection::with_full_disk(&mut command, &full);
+    let ended = run(&mut command);
+    // What was found counts for more.
+    says(&ended, 1, "No space left on device");
+    assert!(ended.stdout.contains("DISAGREES  syn: "), "{ended}");
+    assert!(
+        ended.stdout.contains("\n    sockmig history 1\n"),
+        "the history is not shown: {ended}"
+    );
+    assert!(ended.stdout.contains("histories with"), "{ended}");
+    assert!(!ended.stdout.contains("sockmig replay"), "{ended}");
+}
+
+#[test]
+fn a_page_shows_what_was_explored() {
+    let mut command = sockmig(&FINDS);
+    let found = run(command.args(["--format", "json"]));
+    assert_eq!(found.code, Some(1), "{found}");
+    let place = tempfile::tempdir().expect("a directory");
+    let document = place.path().join("explore.json");
+    std::fs::write(&document, &found.stdout).expect("it can be written");
+    let ended = run(sockmig(&["report", "-o", "-"]).arg(&document));
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let json: Value = serde_json::from_str(&found.stdout).expect("JSON");
+    let histories = json["histories"].as_u64().expect("a number");
+    let (met, not_met) = (json["met"].as_array(), json["not_met"].as_array());
+    let (met, not_met) = (met.map_or(0, Vec::len), not_met.map_or(0, Vec::len));
+    let signature = json["disagreements"][0]["signature"].as_str().expect("a text");
+    for words in [
+        format!("{histories} histories with "),
+        format!("Met {met} of the {} situations", met + not_met),
+        format!("<code>{signature}</code>"),
+        "Kernel and model differ in ".to_owned(),
+        "sockmig history 1\nclients".to_owned(),
+    ] {
+        assert!(ended.stdout.contains(&words), "`{words}` is not on the page: {}", ended.stdout);
     }
-    assert_eq!(printed.code, Some(0), "{printed}");
-    let program = file(&printed.stdout);
-    let Ok(played) = std::process::Command::new("python3").arg(program.path()).output() else {
-        eprintln!("{id} was not tried: there is no python3");
-        return;
-    };
-    let shown = String::from_utf8_lossy(&played.stdout);
-    let complaints = String::from_utf8_lossy(&played.stderr);
-    assert!(played.status.success(), "{id}: {shown}{complaints}");
-    assert!(shown.contains("0 acts were not as expected"), "{id}: {shown}");
+    // Nothing is said of cases.
+    assert!(!ended.stdout.contains("id=\"the-answer\""), "{}", ended.stdout);
+    // Next to a run it has a section of its own.
+    let cases = place.path().join("out/run.json");
+    let ran = run(sockmig(&["run", "quiz1/v4/off", "--out"]).arg(place.path().join("out")));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let both = run(sockmig(&["report", "-o", "-"]).arg(&cases).arg(&document));
+    assert_eq!(both.code, Some(0), "{both}");
+    for id in ["the-answer", "the-histories", "the-cases"] {
+        assert!(both.stdout.contains(&format!("id=\"{id}\"")), "{id}: {}", both.stdout);
+    }
+}
+
+#[test]
+fn a_document_of_a_later_explore_is_refused() {
+    let file = file("{\"schema\": 2, \"histories\": 1, \"not_met\": []}");
+    let ended = run(sockmig(&["report", "-o", "-"]).arg(file.path()));
+    says(&ended, 69, "in version 2 of its documents");
 }
 
 #[rstest]
 #[case::neither(&["script"], 2, "name a history or a case")]
 #[case::no_such_case(&["script", "--out", "/tmp", "dance"], 2, "no case has an id like this")]
 #[case::no_directory(&["script", "quiz1", "--out", "/nowhere/out"], 69, "cannot make the directory")]
+#[case::signed(&["script", "md5/same-key/v4"], 4, "right for one connection alone")]
+#[case::hash_of_a_bound_client(&["script", "order/closed-member/v4"], 4, "has a port of its own")]
 #[case::io_uring(&["script", "accept-queue/io-uring-close/v4/on"], 4, "through io_uring")]
 fn what_cannot_be_printed_is_said(
     #[case] arguments: &[&str],

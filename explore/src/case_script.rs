@@ -6,12 +6,14 @@
 //! | `unprintable` | why a case cannot be printed |
 //! | `names` | the talk's names for listeners and clients |
 //! | `call` | an act as a call |
+//! | `hash` | whether the hash may decide, where the model does not say |
 
 mod call;
+mod hash;
 mod names;
 mod unprintable;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ use harness::lab::{SERVER, WATCHED};
 use harness::trace::{Act, Kind, Line, Notation, Part};
 
 use crate::case_script::call::{Call, call};
+use crate::case_script::hash::{has_shared_name, hash_may_decide};
 use crate::case_script::names::Names;
-use crate::recorded::{Compared, LeftOut, compare};
+use crate::model::Slot;
+use crate::recorded::{ByHash, Compared, LeftOut, compare};
 
 pub use unprintable::Unprintable;
 
@@ -60,12 +64,9 @@ const SHORT: Duration = Duration::from_millis(250);
 /// # Errors
 /// Something is done in the case that no program can do; the first such thing.
 pub fn python(run: CaseRun<'_>) -> Result<String, Unprintable> {
-    match compare(run.trace, &BTreeSet::new()) {
-        Compared::Agree { by_hash: true, .. }
-        | Compared::LeftOut(LeftOut::ManyHashes | LeftOut::SharedName | LeftOut::IncomingCpu) => {
-            return Err(Unprintable::Hash);
-        }
-        Compared::Agree { .. } | Compared::LeftOut(_) | Compared::Disagree { .. } => {}
+    let slots = slots(run.trace)?;
+    if has_shared_name(run.trace) {
+        return Err(Unprintable::SharedName);
     }
     // What takes the case down shows nothing.
     let is_over = |line: &&Line| !matches!(line.act(), Some(Act::Begin(Part::TakingDown)));
@@ -115,7 +116,25 @@ pub fn python(run: CaseRun<'_>) -> Result<String, Unprintable> {
     if unrecorded.is_some() {
         acts.push_str("# The case goes on with clients whose connecting is not recorded.\n");
     }
-    Ok(whole(run, &names, &acts))
+    let slots = names.slots(&slots)?;
+    Ok(whole(run, &names, &slots, &acts))
+}
+
+/// Of each client, slots for its connections with which the hash decides as it did in the run;
+/// nothing if it decides nothing.
+fn slots(trace: &[Line]) -> Result<BTreeMap<String, Vec<Option<Slot>>>, Unprintable> {
+    match compare(trace, &BTreeSet::new()) {
+        Compared::Agree { by_hash: ByHash::Slots(slots), .. } => Ok(slots),
+        Compared::Agree { by_hash: ByHash::NoSlot, .. }
+        | Compared::LeftOut(LeftOut::ManyHashes) => Err(Unprintable::Hash),
+        Compared::LeftOut(LeftOut::SharedName) => Err(Unprintable::SharedName),
+        Compared::LeftOut(LeftOut::IncomingCpu) => Err(Unprintable::Processor),
+        // The model does not say what the hash decides there.
+        Compared::LeftOut(_) if hash_may_decide(trace) => Err(Unprintable::Hash),
+        Compared::Agree { by_hash: ByHash::Nothing, .. }
+        | Compared::LeftOut(_)
+        | Compared::Disagree { .. } => Ok(BTreeMap::new()),
+    }
 }
 
 /// Whether an act can be done as it was: in one family, and with maps that say no more than is
@@ -154,7 +173,7 @@ fn shows_something(act: &Act) -> bool {
     )
 }
 
-fn whole(run: CaseRun<'_>, names: &Names, acts: &str) -> String {
+fn whole(run: CaseRun<'_>, names: &Names, slots: &str, acts: &str) -> String {
     let mut program =
         format!("#!/usr/bin/env python3\n# {}\n#\n# {}\n# {}\n", run.id, run.does, run.must);
     let _ = writeln!(program, "# Made by sockmig from a run on {}.", run.kernel);
@@ -170,7 +189,9 @@ fn whole(run: CaseRun<'_>, names: &Names, acts: &str) -> String {
     };
     let _ = writeln!(program, "FAMILY, SERVER, WIRE = socket.{family}, {server:?}, {wire:?}");
     let _ = writeln!(program, "WATCHED = \"{}\".split()", WATCHED.join(" "));
-    program.push_str("enter_namespaces()\nsysctl(\"net.ipv4.tcp_syncookies\", 0)\nwire = Wire()\n");
+    program.push_str("enter_namespaces()\nsysctl(\"net.ipv4.tcp_syncookies\", 0)\n");
+    program.push_str("sysctl(\"net.ipv4.ip_unprivileged_port_start\", 0)\n");
+    let _ = writeln!(program, "ports = ports_with({{{slots}}})\nwire = Wire()");
     let maps = names.maps().iter().map(|map| {
         let (number, kind, key, value, entries) =
             (map.number, map.kind, map.key, map.value, map.entries);

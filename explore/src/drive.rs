@@ -160,6 +160,13 @@ impl Driver {
         Ok(())
     }
 
+    /// Sleeps for a while.
+    pub fn sleep(&self, time: Duration) {
+        if !time.is_zero() {
+            self.lab.pass(time);
+        }
+    }
+
     /// Plays a history, up to the first disagreement, and cleans up. `watch` is shown each step.
     ///
     /// # Errors

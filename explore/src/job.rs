@@ -41,6 +41,9 @@ pub enum Job {
         numbers: Numbers,
         /// How long at most, in milliseconds.
         time: u64,
+        /// How long to sleep after each, in milliseconds: where time passes only while everybody
+        /// sleeps, it would not pass otherwise.
+        rest: u64,
         /// Disagreements that are known already: they are counted, and not reduced again.
         seen: BTreeSet<Signature>,
     },
@@ -145,10 +148,11 @@ pub fn lab_work(work: &str) -> Option<Returned> {
     let job = work.strip_prefix(PREFIX)?;
     let job: Job = serde_json::from_str(job).ok()?;
     Some(match job {
-        Job::Explore { recipe, numbers, time, seen } => {
-            let time = Duration::from_millis(time);
+        Job::Explore { recipe, numbers, time, rest, seen } => {
+            let times =
+                Times { most: Duration::from_millis(time), rest: Duration::from_millis(rest) };
             let explored: Reported<Explored> =
-                explore(&recipe, &numbers, time, seen).map_err(|e| e.to_string());
+                explore(&recipe, &numbers, times, seen).map_err(|e| e.to_string());
             Returned::json(&explored, vec![])
         }
         Job::Replay { history, bugs } => {
@@ -177,10 +181,19 @@ fn play(
     }
 }
 
+/// How long a lab explores.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// At most.
+    most: Duration,
+    /// How long it sleeps after each history.
+    rest: Duration,
+}
+
 fn explore(
     recipe: &Recipe,
     numbers: &Numbers,
-    time: Duration,
+    times: Times,
     mut seen: BTreeSet<Signature>,
 ) -> harness::Result<Explored> {
     let started = Instant::now();
@@ -190,10 +203,11 @@ fn explore(
         if recipe.waits(number) != numbers.waiting {
             continue;
         }
-        if started.elapsed() >= time {
+        if started.elapsed() >= times.most {
             explored.next = number;
             break;
         }
+        driver.sleep(times.rest);
         let history = recipe.history(number);
         let mut met = Vec::new();
         let played = driver.play(&history, &recipe.bugs, |taken| {

@@ -43,7 +43,7 @@ pub use between::Between;
 pub use choice::Choices;
 pub use hash::{SLOTS, Slot};
 pub use program::{Migrating, Program, ProgramCondition, ProgramStep};
-pub use recorded::{Expects, Outline, ReceivedOnce};
+pub use recorded::{Expects, KnownSlot, Outline, ReceivedOnce};
 pub use seen::{Answer, Aspect, CallResult, Counter, Difference, Rest, Seen};
 pub use situation::met_in;
 pub use state::{ListenerOptions, MOST_IN_GROUP, Model, STEPS_TAKE};

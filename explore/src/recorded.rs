@@ -25,11 +25,11 @@ mod mismatch;
 mod player;
 mod segment;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::trace::Line;
 
-use crate::model::{Choices, ModelBug};
+use crate::model::{Choices, ModelBug, Slot};
 use crate::recorded::mismatch::Ended;
 use crate::recorded::player::Player;
 
@@ -43,9 +43,8 @@ pub enum Compared {
     Agree {
         /// In how many facts, one at least: results, segments, counters, lengths of queues, wake-ups.
         facts: usize,
-        /// The hash has decided which listener got a connection, and the record shows it. It is
-        /// another one in each namespace.
-        by_hash: bool,
+        /// What the hash has decided, which is another one in each namespace.
+        by_hash: ByHash,
     },
     /// The model does not know something that is done in it.
     LeftOut(LeftOut),
@@ -57,6 +56,18 @@ pub enum Compared {
         /// In what.
         in_what: Mismatch,
     },
+}
+
+/// What the hash has decided that the record shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByHash {
+    /// Nothing.
+    Nothing,
+    /// Which listener got a connection. The record is the same where connections have hashes of
+    /// these slots: of each client, those of its connections, in their order.
+    Slots(BTreeMap<String, Vec<Option<Slot>>>),
+    /// Which listener got a connection, of so many that no slot says which.
+    NoSlot,
 }
 
 /// So many combinations of hashes are tried at most.
@@ -71,8 +82,12 @@ pub fn compare(trace: &[Line], bugs: &BTreeSet<ModelBug>) -> Compared {
         let mut player = Player::new(trace, bugs, choices);
         let (line, in_what) = match player.play() {
             Ok(facts) => {
-                let by_hash = player.hash_has_decided()
+                let shows = player.hash_has_decided()
                     && (furthest.is_some() || !agrees_anyhow(trace, bugs, player.choices()));
+                let by_hash = match shows {
+                    true => player.slots().map_or(ByHash::NoSlot, ByHash::Slots),
+                    false => ByHash::Nothing,
+                };
                 return Compared::Agree { facts, by_hash };
             }
             Err(Ended::LeftOut(why)) => return Compared::LeftOut(why),

@@ -26,6 +26,9 @@ pub struct Plan {
     pub jobs: usize,
     /// How many labs play histories that wait for timers: nearly all the time they sleep.
     pub waiting_jobs: usize,
+    /// How long a lab sleeps after each history: where the clock leaps over the time in which
+    /// everybody sleeps, no time passes while anybody does not.
+    pub rest: Duration,
 }
 
 /// What was found, in all.
@@ -66,8 +69,9 @@ const REPORTS_AFTER: Duration = Duration::from_millis(1500);
 /// The same of a lab whose histories wait.
 const WAITING_REPORTS_AFTER: Duration = Duration::from_secs(6);
 
-/// How many numbers a lab gets at most.
-const BLOCK: u64 = 2000;
+/// How many numbers a lab gets at most: what it found is reported after these, whatever the clock
+/// says.
+const BLOCK: u64 = 250;
 
 /// How many histories a lab gets at most that wait.
 const WAITING_BLOCK: u64 = 4;
@@ -164,7 +168,8 @@ fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant
     let report = if waiting { WAITING_REPORTS_AFTER } else { REPORTS_AFTER };
     let time = left.min(report).as_millis() as u64;
     let (recipe, seen) = (plan.recipe.clone(), shared.seen.clone());
-    Some(Job::Explore { recipe, numbers, time, seen })
+    let rest = plan.rest.as_millis() as u64;
+    Some(Job::Explore { recipe, numbers, time, rest, seen })
 }
 
 /// Has a lab do a job, and adds what it reports to the total. Says whether to go on.

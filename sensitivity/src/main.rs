@@ -5,9 +5,11 @@
 
 mod change;
 mod digest;
+mod explored;
 mod function;
 mod kernel;
 mod operator;
+mod outcome;
 mod place;
 mod report;
 mod results;
@@ -30,11 +32,12 @@ use clap::Parser;
 
 use crate::kernel::Builder;
 use crate::operator::Operator;
+use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::report::Scored;
 use crate::results::Results;
 use crate::sample::{Candidate, Sample};
-use crate::score::{Outcome, Suite};
+use crate::score::{By, Suite};
 
 /// Measures which wrong lines of the kernel the cases notice.
 #[derive(Debug, Parser)]
@@ -83,6 +86,11 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     bound: u64,
 
+    /// Instead of cases, play this number of histories that nobody wrote on each kernel, as
+    /// `sockmig explore --count` does.
+    #[arg(long, value_name = "N", conflicts_with = "cases")]
+    explore: Option<u64>,
+
     /// How many kernels are scored at the same time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
@@ -115,7 +123,11 @@ fn main() -> anyhow::Result<ExitCode> {
     eprintln!("building the whole kernel");
     let builder = Builder::new(&place)?;
     let bound = Duration::from_secs(arguments.bound);
-    let suite = Suite::new(&arguments.sockmig, arguments.cases.clone(), bound)?;
+    let by = match arguments.explore {
+        Some(histories) => By::Explore { histories },
+        None => By::Cases(arguments.cases.clone()),
+    };
+    let suite = Suite::new(&arguments.sockmig, by, bound)?;
     let results = Results::open(&place.results())?;
     let work = work::Work { builder: &builder, suite: &suite, place: &place, results: &results };
     let whole = work.whole()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::change::{Change, Origin};
-use crate::score::Outcome;
+use crate::outcome::Outcome;
 use crate::subject::Named;
 use crate::survivor::{self, Class, Survivor};
 

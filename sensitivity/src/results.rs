@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::score::Outcome;
+use crate::outcome::Outcome;
 
 /// What came of one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

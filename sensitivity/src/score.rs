@@ -1,82 +1,40 @@
-//! Cases on one broken kernel: whether they notice.
+//! Cases, or histories that nobody wrote, on one broken kernel: whether they notice.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use std::{fmt, fs};
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::digest::digest;
+use crate::explored;
+use crate::outcome::Outcome;
 
-/// What cases said of a kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Some failed: these, of which there may be more.
-    Noticed {
-        /// Their ids.
-        cases: Vec<String>,
+/// What is run on each kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// These cases; everything if nothing is named.
+    Cases(Vec<String>),
+    /// Histories that nobody wrote.
+    Explore {
+        /// How many.
+        histories: u64,
     },
-    /// The kernel warned in its log, or panicked, without any case that failed.
-    Complained {
-        /// Its first line.
-        line: String,
-    },
-    /// It did not end in time, and nothing had failed by then. Nobody takes such a kernel for well.
-    Hung,
-    /// No case failed, but the laboratory broke: a broken kernel, told as something else.
-    Broke {
-        /// Ids of the cases.
-        cases: Vec<String>,
-    },
-    /// Everything was as on the whole kernel.
-    Survived,
-    /// The compiler made the same of it.
-    SameCode,
-    /// It cannot be compiled.
-    DoesNotCompile,
 }
 
-impl Outcome {
-    /// Whether it counts at all, as one that is noticed or not.
-    pub fn is_scored(&self) -> bool {
-        !matches!(self, Self::SameCode | Self::DoesNotCompile)
-    }
-
-    /// Whether a user would know that something is wrong with the kernel.
-    pub fn is_noticed(&self) -> bool {
-        matches!(self, Self::Noticed { .. } | Self::Complained { .. } | Self::Hung)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Noticed { cases } => write!(f, "noticed by {}", cases.join(", ")),
-            Self::Complained { line } => write!(f, "noticed: the kernel says: {line}"),
-            Self::Hung => f.write_str("noticed: the kernel hangs"),
-            Self::Broke { cases } => write!(f, "only the laboratory broke: {}", cases.join(", ")),
-            Self::Survived => f.write_str("SURVIVED"),
-            Self::SameCode => f.write_str("the same code"),
-            Self::DoesNotCompile => f.write_str("does not compile"),
-        }
-    }
-}
-
-/// How cases are run.
+/// How cases or histories are run.
 #[derive(Debug, Clone)]
 pub struct Suite {
     /// What it is known by: a sockmig of other bytes may have other cases.
     pub id: String,
     sockmig: PathBuf,
-    /// Which cases; everything if nothing is named.
-    cases: Vec<String>,
+    by: By,
     /// When a run on one kernel is ended.
     bound: Duration,
 }
@@ -85,26 +43,33 @@ pub struct Suite {
 const FIRST: u32 = 10;
 
 impl Suite {
-    /// Cases of this sockmig, or all of them if none is named. A run on one kernel is ended after
-    /// `bound`.
+    /// Cases or histories of this sockmig. A run on one kernel is ended after `bound`.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn new(sockmig: &Path, cases: Vec<String>, bound: Duration) -> anyhow::Result<Self> {
+    pub fn new(sockmig: &Path, by: By, bound: Duration) -> anyhow::Result<Self> {
         let unreadable = || format!("cannot read {}", sockmig.display());
         let bytes = fs::read(sockmig).with_context(unreadable)?;
-        let id = format!("{} {}", digest([bytes]), cases.join(" "));
+        let what = match &by {
+            By::Cases(cases) => cases.join(" "),
+            By::Explore { histories } => format!("{histories} histories"),
+        };
+        let id = format!("{} {what}", digest([bytes]));
         let sockmig = sockmig.canonicalize().with_context(unreadable)?;
-        Ok(Self { id, sockmig, cases, bound })
+        Ok(Self { id, sockmig, by, bound })
     }
 
-    /// Runs cases on a kernel until one fails. What they write is left in `place`.
+    /// Runs cases on a kernel until one fails, or histories. What they write is left in `place`.
     ///
     /// # Errors
     /// sockmig cannot be run, or writes nothing that can be read.
     pub fn score(&self, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
+        let cases = match &self.by {
+            By::Cases(cases) => cases,
+            By::Explore { histories } => return self.explore(*histories, kernel, place),
+        };
         for shard in [Some(format!("1/{FIRST}")), None] {
-            let outcome = self.run(kernel, place, shard.as_deref())?;
+            let outcome = self.run(cases, kernel, place, shard.as_deref())?;
             if outcome != Outcome::Survived {
                 return Ok(outcome);
             }
@@ -112,18 +77,28 @@ impl Suite {
         Ok(Outcome::Survived)
     }
 
-    fn run(&self, kernel: &Path, place: &Path, shard: Option<&str>) -> anyhow::Result<Outcome> {
+    /// Plays histories on a kernel. What they say is left in `place`.
+    fn explore(&self, histories: u64, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
         let _ = fs::remove_dir_all(place);
+        let made = || format!("cannot make {}", place.display());
+        fs::create_dir_all(place).with_context(made)?;
+        let file = |name: &str| fs::File::create(place.join(name)).with_context(made);
         let mut command = Command::new(&self.sockmig);
-        command.arg("matrix").args(&self.cases).arg("--kernel").arg(kernel);
-        command.args(["--max-fail", "1"]).arg("--out").arg(place);
-        command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["explore", "--seed", "1", "--format", "json", "--count"]);
+        command.arg(histories.to_string()).arg("--kernel").arg(kernel);
+        command.stdin(Stdio::null()).stdout(file("explore.json")?).stderr(file("said")?);
+        let is_late = self.is_late(command)?;
+        let read = |name: &str| fs::read_to_string(place.join(name)).with_context(made);
+        Ok(explored::outcome(&read("explore.json")?, &read("said")?, is_late))
+    }
+
+    /// Runs a command until it ends, or until it is late and was told to end.
+    fn is_late(&self, mut command: Command) -> anyhow::Result<bool> {
         let mut child =
             command.spawn().with_context(|| format!("cannot run {}", self.sockmig.display()))?;
         let id = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
         let (ended, end) = mpsc::channel();
-        let is_late = thread::scope(|scope| {
+        Ok(thread::scope(|scope| {
             scope.spawn(move || ended.send(child.wait()));
             let is_late = end.recv_timeout(self.bound).is_err();
             if is_late {
@@ -131,7 +106,23 @@ impl Suite {
                 let _ = kill(id, Signal::SIGTERM);
             }
             is_late
-        });
+        }))
+    }
+
+    fn run(
+        &self,
+        cases: &[String],
+        kernel: &Path,
+        place: &Path,
+        shard: Option<&str>,
+    ) -> anyhow::Result<Outcome> {
+        let _ = fs::remove_dir_all(place);
+        let mut command = Command::new(&self.sockmig);
+        command.arg("matrix").args(cases).arg("--kernel").arg(kernel);
+        command.args(["--max-fail", "1"]).arg("--out").arg(place);
+        command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let is_late = self.is_late(command)?;
         let name = place.join("matrix.json");
         let text = fs::read_to_string(&name).with_context(|| {
             format!(

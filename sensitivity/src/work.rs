@@ -4,10 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
 
 use crate::kernel::{Builder, Built};
+use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::results::{Line, Results};
 use crate::sample::Candidate;
-use crate::score::{Outcome, Suite};
+use crate::score::Suite;
 
 /// What scoring needs.
 #[derive(Debug)]

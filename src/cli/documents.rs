@@ -118,7 +118,8 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = REPORT_HELP)]
 pub struct ReportArguments {
-    /// What the page is made of: run.json and matrix.json files.
+    /// What the page is made of: run.json and matrix.json files, and what `sockmig explore
+    /// --format json` writes.
     #[arg(value_name = "DOCUMENT.json", required = true)]
     pub documents: Vec<PathBuf>,
 

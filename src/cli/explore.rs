@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use explore::step::WORDS;
+
 use crate::cli::machine::OtherKernel;
 use crate::cli::number;
 
@@ -52,7 +54,7 @@ pub struct ExploreArguments {
 
     /// Only these acts, but for `listen` at the beginning and a look at each listener at the
     /// end.
-    #[arg(long, value_name = "ACT", value_delimiter = ',', value_parser = act())]
+    #[arg(long, value_name = "ACT", value_delimiter = ',', value_parser = act)]
     pub only: Vec<String>,
 
     /// Every so-manieth history waits for the kernel's timers; 0 is none [default: 40; 4 in a
@@ -69,9 +71,14 @@ pub struct ExploreArguments {
     #[arg(long)]
     pub no_known: bool,
 
-    /// Keep each history that was found in this directory [default: a temporary one].
+    /// Keep each history that was found in this directory [default: a temporary one; in a
+    /// machine they are shown alone].
     #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
     pub out: Option<PathBuf>,
+
+    /// Keep no file: this runs in a machine, whose files are gone when it ends.
+    #[arg(long, hide = true, conflicts_with = "out")]
+    pub keeps_nothing: bool,
 
     /// What is explored, if it is not the running kernel.
     #[command(flatten)]
@@ -91,9 +98,18 @@ pub enum ExploreFormat {
     Json,
 }
 
-/// The acts of histories, as `--only` takes them.
-fn act() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(explore::step::WORDS)
+/// A word that differs from an act in more places than this is not taken for one mistyped.
+const NEAR: usize = 2;
+
+/// An act of histories, as `--only` takes it.
+fn act(word: &str) -> Result<String, String> {
+    if WORDS.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    let near = WORDS.into_iter().map(|known| (strsim::osa_distance(word, known), known));
+    let near = near.filter(|(distance, _)| *distance <= NEAR).min();
+    let near = near.map(|(_, near)| format!("; perhaps {near}")).unwrap_or_default();
+    Err(format!("it is no act{near}; acts are {}", WORDS.join(", ")))
 }
 
 const REPLAY_HELP: &str = "\
@@ -134,7 +150,8 @@ pub struct ReplayArguments {
 }
 
 const SCRIPT_HELP: &str = "\
-The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces. It
+The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces (root
+if it has eBPF or a second user). It
 makes a network namespace of its own, does what the history or the case says, shows what it sees of
 each act, and what was expected where that is something else; its exit code is 1 then. A case is run
 first: what was seen of it is what is expected.
@@ -143,6 +160,7 @@ Examples:
   sockmig script find.history > find.py    for a mail to a list
   sockmig script quiz1/v4/on > quiz1.py    the talk's first quiz, to play with
   sockmig script --out programs            a program for each case, and why others have none
+  sockmig script --long --out programs     with those that wait up to 140 s for timers
 
 Exit codes:
   0   it is printed
@@ -158,6 +176,10 @@ pub struct ScriptArguments {
     /// A file with a history, or `-` for standard input; or a case's id, or how ids begin.
     #[arg(value_name = "FILE|ID")]
     pub what: Option<PathBuf>,
+
+    /// Cases that wait for long timers of the kernel, too; their programs wait as long.
+    #[arg(long)]
+    pub long: bool,
 
     /// Write a program for each case into this directory, which is made if it is missing.
     #[arg(long, value_name = "DIR")]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,6 +42,9 @@ const WAIT_EVERY: u64 = 40;
 
 /// How many labs wait for timers at a time, for each core.
 const WAITING_JOBS: usize = 8;
+
+/// How long a lab sleeps after each history in a machine, whose clock may leap over idle time.
+const REST_IN_A_MACHINE: Duration = Duration::from_millis(5);
 
 /// How often standard error says how far it is.
 const SAYS_EVERY: Duration = Duration::from_secs(10);
@@ -132,8 +135,10 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
         time: time.or(arguments.count.is_none().then_some(TIME)),
         jobs,
         waiting_jobs: jobs * WAITING_JOBS,
+        rest: if arguments.keeps_nothing { REST_IN_A_MACHINE } else { Duration::ZERO },
     };
     let mut session = Session::new(arguments.format, out);
+    session.keeps_files = !arguments.keeps_nothing;
     session.say(&words::heading(&kernel, &plan));
     let started = Instant::now();
     let session = Mutex::new((session, started));
@@ -214,6 +219,8 @@ struct Session {
     format: ExploreFormat,
     /// Where histories are kept, once one was.
     out: Option<OutDirectory>,
+    /// Whether histories are kept as files, too.
+    keeps_files: bool,
     /// Where each disagreement so far was kept.
     kept: Vec<Kept>,
     write_failed: bool,
@@ -221,7 +228,7 @@ struct Session {
 
 impl Session {
     fn new(format: ExploreFormat, out: Option<OutDirectory>) -> Self {
-        Self { format, out, kept: vec![], write_failed: false }
+        Self { format, out, keeps_files: true, kept: vec![], write_failed: false }
     }
 
     fn written(&mut self, written: io::Result<()>) {
@@ -253,11 +260,11 @@ impl Session {
     /// later may be the kernel's panic.
     fn keep_new(&mut self, total: &Total) {
         for finding in total.findings.iter().skip(self.kept.len()) {
-            let kept = self.keep(finding).map_err(|e| {
+            let kept = self.keep(finding).unwrap_or_else(|e| {
                 stderr::complain(&format_args!("{e:#}"));
                 self.write_failed = true;
+                None
             });
-            let kept = kept.ok();
             let document = FindingDocument::of(finding, &total.disagreements, kept.clone());
             let text = words::disagreement(&document);
             match self.format {
@@ -268,13 +275,16 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, finding: &Finding) -> anyhow::Result<PathBuf> {
+    fn keep(&mut self, finding: &Finding) -> anyhow::Result<Kept> {
+        if !self.keeps_files {
+            return Ok(None);
+        }
         let directory = match self.out.take() {
             Some(directory) => directory,
             None => OutDirectory::temporary()?,
         };
         let path = self.out.insert(directory).file(&format!("{}.history", finding.number));
         file::write_whole(&path, finding.history.to_string().as_bytes())?;
-        Ok(path)
+        Ok(Some(path))
     }
 }

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::html::combine::{Combined, Part};
 use crate::html::{capture, page};
 use crate::output::file;
-use crate::output::read::read;
+use crate::output::read::{Shown, read_shown};
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
@@ -52,12 +52,13 @@ fn taken_twice(arguments: &ReportArguments) -> Option<String> {
 }
 
 fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
-    let mut parts = vec![];
+    let (mut parts, mut explored) = (vec![], vec![]);
     let mut unreadable = vec![];
     // All are looked at, so that all are complained of.
     for path in &arguments.documents {
-        match read(path) {
-            Ok(document) => parts.push(Part { path: path.clone(), document }),
+        match read_shown(path) {
+            Ok(Shown::Cases(document)) => parts.push(Part { path: path.clone(), document }),
+            Ok(Shown::Explored(document)) => explored.push((path.clone(), *document)),
             Err(e) => unreadable.push(e),
         }
     }
@@ -65,7 +66,7 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
         unreadable.iter().for_each(|e| stderr::complain(&format_args!("{e:#}")));
         return Err(last);
     }
-    let combined = Combined::of(parts);
+    let combined = Combined::of(parts).with_explored(explored);
     let place = capture::directory(&arguments.out);
     let links = |source: usize, capture: &str| {
         let document = &combined.sources[source].path;
@@ -87,5 +88,13 @@ fn totals(combined: &Combined, bytes: usize) -> String {
     let (kernels, cases) = (combined.found.kernels.len(), combined.found.cases.len());
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (more, others) = (plural(kernels), plural(cases));
-    format!("{kernels} kernel{more}, {cases} case{others}, {} kB", bytes.div_ceil(1000))
+    let size = format!("{} kB", bytes.div_ceil(1000));
+    let histories: u64 = combined.explored.iter().map(|(_, each)| each.histories).sum();
+    match (combined.explored.is_empty(), combined.sources.is_empty()) {
+        (true, _) => format!("{kernels} kernel{more}, {cases} case{others}, {size}"),
+        (false, true) => format!("{histories} histories, {size}"),
+        (false, false) => {
+            format!("{kernels} kernel{more}, {cases} case{others}, {histories} histories, {size}")
+        }
+    }
 }

@@ -17,6 +17,7 @@ use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, RunPlan};
 use scenarios::judge::Verdict;
+use scenarios::requirement::Patience;
 
 use crate::cli::ScriptArguments;
 use crate::cmd::explore::history;
@@ -30,9 +31,13 @@ const AT_A_TIME: usize = 4;
 
 /// Does what the command line asks for.
 pub fn script(arguments: &ScriptArguments) -> Exit {
+    let mut plan = RunPlan::default();
+    if arguments.long {
+        plan.patience = Patience::Long;
+    }
     let exit = match (&arguments.out, &arguments.what) {
-        (Some(out), what) => programs(out, what.as_deref()),
-        (None, Some(what)) => program(what),
+        (Some(out), what) => programs(out, what.as_deref(), plan),
+        (None, Some(what)) => program(what, plan),
         (None, None) => {
             stderr::complain(&"name a history or a case, or a directory for all cases with --out");
             return Exit::Usage;
@@ -42,7 +47,7 @@ pub fn script(arguments: &ScriptArguments) -> Exit {
 }
 
 /// Prints one program.
-fn program(what: &Path) -> Result<Exit, Exit> {
+fn program(what: &Path, plan: RunPlan) -> Result<Exit, Exit> {
     let is_file = what.as_os_str() == "-" || what.exists();
     let text = match cases(what).filter(|_| !is_file) {
         None => script::python(&history(what)?),
@@ -59,7 +64,7 @@ fn program(what: &Path) -> Result<Exit, Exit> {
             }
             let labs = Labs::default();
             let kernel = kernel(&labs)?;
-            of_case(&labs, &kernel, first)?.map_err(|why| {
+            of_case(&labs, &kernel, first, plan)?.map_err(|why| {
                 stderr::complain(&format_args!("{} cannot be printed: {why}", first.id()));
                 Exit::NothingRan
             })?
@@ -101,9 +106,10 @@ fn of_case(
     labs: &Labs,
     kernel: &Kernel,
     selected: &Selected,
+    plan: RunPlan,
 ) -> Result<Result<String, String>, Exit> {
-    let outcome = engine::run_once(labs, kernel, selected, 1, RunPlan::default())
-        .map_err(|broken| broke(&broken))?;
+    let outcome =
+        engine::run_once(labs, kernel, selected, 1, plan).map_err(|broken| broke(&broken))?;
     let mismatches = match outcome.verdict {
         Verdict::Skip { reason } => return Ok(Err(reason.to_string())),
         Verdict::Error { reason } => return Ok(Err(reason)),
@@ -124,7 +130,7 @@ fn of_case(
 }
 
 /// Writes a program for each case into a directory.
-fn programs(out: &Path, what: Option<&Path>) -> Result<Exit, Exit> {
+fn programs(out: &Path, what: Option<&Path>, plan: RunPlan) -> Result<Exit, Exit> {
     let selected = match what {
         None => catalogue::all(),
         Some(what) => cases(what).ok_or_else(|| {
@@ -141,7 +147,7 @@ fn programs(out: &Path, what: Option<&Path>) -> Result<Exit, Exit> {
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(case) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let made = of_case(&labs, &kernel, case).map(|made| {
+            let made = of_case(&labs, &kernel, case, plan).map(|made| {
                 made.and_then(|text| {
                     let file = directory.file(&format!("{}.py", case.id().replace('/', "-")));
                     write_program(&file, &text).map_err(|e| format!("{}: {e}", file.display()))

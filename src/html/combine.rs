@@ -7,7 +7,7 @@ use scenarios::case::Selected;
 use scenarios::catalogue;
 
 use crate::output::document::{MatrixDocument, SCHEMA};
-use crate::output::read::Document;
+use crate::output::read::{Document, Explored};
 
 /// A document, and where it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Combined {
     pub columns: Vec<Column>,
     /// What is to be said of each document, in the order of the command line.
     pub sources: Vec<Source>,
+    /// Documents of histories, and where each was read.
+    pub explored: Vec<(PathBuf, Explored)>,
 }
 
 /// A column's origin.
@@ -108,7 +110,13 @@ impl Combined {
             complete: sources.iter().all(|source| source.complete),
             kernels,
         };
-        Self { found, columns, sources }
+        Self { found, columns, sources, explored: vec![] }
+    }
+
+    /// With what histories showed, too.
+    #[must_use]
+    pub fn with_explored(self, explored: Vec<(PathBuf, Explored)>) -> Self {
+        Self { explored, ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::escape;
 use crate::html::combine::Combined;
 use crate::html::contents::{Limits, Links, Page};
 use crate::html::digest::digest;
-use crate::html::{case, environment, mark, summary, table};
+use crate::html::{case, environment, explored, mark, summary, table};
 use crate::ladder::svg;
 use crate::output::matrix::findings::{self, findings};
 use crate::output::word::{Tally, Word};
@@ -69,13 +69,18 @@ impl Page<'_> {
                     a class="skip" href="#the-results" { "To the results" }
                     (self.header())
                     main id="the-results" tabindex="-1" {
-                        (summary::answers(self))
-                        (summary::deviations(self))
-                        (table::matrix(self))
-                        (summary::bugs(self))
-                        (summary::warnings(self))
-                        (environment::environment(self))
-                        (self.cases())
+                        @if self.has_kernels() {
+                            (summary::answers(self))
+                            (summary::deviations(self))
+                            (table::matrix(self))
+                            (summary::bugs(self))
+                            (summary::warnings(self))
+                        }
+                        (explored::explored(&self.combined.explored))
+                        @if self.has_kernels() {
+                            (environment::environment(self))
+                            (self.cases())
+                        }
                     }
                     (self.footer())
                     script { (PreEscaped(SCRIPT)) }
@@ -84,11 +89,18 @@ impl Page<'_> {
         }
     }
 
+    /// Whether cases were run, besides what was explored.
+    fn has_kernels(&self) -> bool {
+        !self.combined.found.kernels.is_empty() || self.combined.explored.is_empty()
+    }
+
     /// The kernel, or how many.
     fn subject(&self) -> String {
-        match self.combined.found.kernels.as_slice() {
-            [one] => one.name.clone(),
-            many => format!("{} kernels", many.len()),
+        match (self.combined.found.kernels.as_slice(), self.combined.explored.as_slice()) {
+            ([one], _) => one.name.clone(),
+            ([], [(_, one)]) => one.kernel.clone(),
+            ([], many @ [_, ..]) => format!("{} kernels", many.len()),
+            (many, _) => format!("{} kernels", many.len()),
         }
     }
 
@@ -98,19 +110,29 @@ impl Page<'_> {
             header {
                 p class="brand" { "sockmig" }
                 h1 { "What Linux does with TCP connections when a listener closes" }
-                p class="sum" {
-                    (findings::kernels_line(found)) ". "
-                    (found.cases.len()) " cases, " (self.all.total()) " results: " (mark::chips(&self.all))
+                @if self.has_kernels() {
+                    p class="sum" {
+                        (findings::kernels_line(found)) ". "
+                        (found.cases.len()) " cases, " (self.all.total()) " results: " (mark::chips(&self.all))
+                    }
+                    (self.verdict())
                 }
-                (self.verdict())
+                (explored::verdict(&self.combined.explored))
                 nav aria-label="Sections" {
+                  @if self.has_kernels() {
                     a href="#the-answer" { "The answer" }
                     @if !self.findings.wrong.is_empty() { a href="#the-deviations" { "Not as expected" } }
                     a href="#the-matrix" { "Kernels × cases" }
                     @if !self.findings.bugs.is_empty() { a href="#the-bugs" { "Known bugs" } }
                     @if summary::has_warnings(self) { a href="#the-warnings" { "Warnings" } }
+                  }
+                  @if !self.combined.explored.is_empty() {
+                    a href="#the-histories" { "Histories" }
+                  }
+                  @if self.has_kernels() {
                     a href="#the-environment" { "Environment" }
                     a href="#the-cases" { "Every case" }
+                  }
                 }
             }
         }
@@ -190,6 +212,10 @@ impl Page<'_> {
                         @if let Some(shard) = &source.shard { ", only shard " (shard) }
                         @if !source.complete { ", interrupted" }
                         ")"
+                    }
+                    @for (at, (path, _)) in self.combined.explored.iter().enumerate() {
+                        @if at > 0 || !self.combined.sources.is_empty() { ", " }
+                        code { (path.display()) } " (explore)"
                     }
                     "."
                 }

@@ -100,6 +100,7 @@ fn is_drawn(line: &Line) -> bool {
         | Act::GiveTo { .. }
         | Act::Kill { .. }
         | Act::Listen { .. }
+        | Act::OpenAs { .. }
         | Act::OpenGate
         | Act::ReadMemory { .. }
         | Act::ReceiveDescriptors { .. }

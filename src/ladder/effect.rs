@@ -80,6 +80,7 @@ impl<'a> Effect<'a> {
             | Act::GiveTo { .. }
             | Act::BeginWaiting { .. }
             | Act::ReadCounters { .. }
+            | Act::OpenAs { .. }
             | Act::OpenMultipath { .. }
             | Act::ReadMemory { .. }
             | Act::ReadQueue { .. }

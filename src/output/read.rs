@@ -1,5 +1,6 @@
 //! Reading the documents back, and saying in one sentence why one cannot be read.
 
+mod explored;
 mod printable;
 
 use std::fmt;
@@ -13,6 +14,18 @@ use serde_json::error::Category;
 use crate::escape::{self, ForPeople};
 use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDocument, SCHEMA};
 use crate::output::input;
+use crate::output::read::explored::ExploredHeader;
+
+pub use explored::{Explored, Left};
+
+/// A document that the page can show.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shown {
+    /// Of cases.
+    Cases(Document),
+    /// Of histories that nobody wrote.
+    Explored(Box<Explored>),
+}
 
 /// A document of one of the two kinds.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +76,30 @@ pub fn read(path: &Path) -> anyhow::Result<Document> {
     let bytes = input::read(path, LARGEST, may_be_object)
         .map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
     parse(&bytes).map_err(|why| anyhow::anyhow!("{name} {why}"))
+}
+
+/// As [`read`], for a page, which shows what was explored, too.
+pub fn read_shown(path: &Path) -> anyhow::Result<Shown> {
+    let name = path.display();
+    let bytes = input::read(path, LARGEST, may_be_object)
+        .map_err(|e| anyhow::anyhow!("cannot read {name}: {e}"))?;
+    parse_shown(&bytes).map_err(|why| anyhow::anyhow!("{name} {why}"))
+}
+
+/// Reads a document of any kind that the page can show.
+pub fn parse_shown(bytes: &[u8]) -> Result<Shown, Unreadable> {
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let Ok(header) = printable::from_json::<ExploredHeader>(text) else {
+        return parse(bytes).map(Shown::Cases);
+    };
+    match header.schema {
+        1..=explored::VERSION => whole(text).map(|document| Shown::Explored(Box::new(document))),
+        other => Err(Unreadable(format!(
+            "was written by `sockmig explore` in version {other} of its documents, and this sockmig \
+             reads version {}",
+            explored::VERSION
+        ))),
+    }
 }
 
 /// Reads a document. Its version is looked at before anything else of it, since a later

@@ -11,10 +11,6 @@ use serde::Deserialize;
 
 use crate::documents::{self, Case};
 
-/// What the model is not asked about, although it knows every act that was recorded.
-const NOT_RECORDED: [(&str, &str); 1] =
-    [("sysctl/probe", "it looks whether there is the sysctl by setting it, without a record")];
-
 /// Of a hundred cases that ran, this many must have been held against the model.
 const AT_LEAST_OF_A_HUNDRED: usize = 65;
 
@@ -25,11 +21,10 @@ const END: &str = "<!-- end -->\n";
 pub fn agrees_with_cases() {
     let cases = documents::traces();
     let bugs = bugs_of_this_kernel();
-    let is_compared = |case: &&Case| NOT_RECORDED.iter().all(|(id, _)| *id != case.id);
     let mut left_out: BTreeMap<LeftOut, Vec<&str>> = BTreeMap::new();
     let mut disagreements = Vec::new();
     let (mut agreeing, mut facts) = (Vec::new(), 0);
-    for case in cases.iter().filter(is_compared) {
+    for case in cases {
         match compare(&case.trace, &bugs) {
             Compared::Agree { facts: of_case, .. } => {
                 agreeing.push(case);
@@ -96,9 +91,6 @@ fn check_page(heading: &str, left_out: &BTreeMap<LeftOut, Vec<&str>>) {
         let mut table = format!("{heading}| cases | of | why |\n|---|---|---|\n");
         for (why, ids) in left_out.iter().filter(|(why, _)| **why != LeftOut::NotRun) {
             let _ = writeln!(table, "| {} | {} | {why} |", ids.len(), areas(ids));
-        }
-        for (id, why) in NOT_RECORDED {
-            let _ = writeln!(table, "| 1 | `{id}` | {why} |");
         }
         let page = format!("{before}{BEGIN}{table}{END}{after}");
         std::fs::write(&file, page).expect("the page can be written");

@@ -6,8 +6,8 @@ use harness::lab::WATCHED;
 use harness::net::draft::Draft;
 use harness::net::segment::MULTIPATH;
 use harness::trace::{
-    Accepted, Act, Actor, CloseCall, Destroyed, Direction, Line, Notation, ProgramCondition,
-    ProgramStep,
+    Accepted, Act, Actor, CloseCall, Destroyed, Direction, GateKind, Line, Notation,
+    ProgramCondition, ProgramStep,
 };
 
 use crate::case_script::names::Names;
@@ -49,9 +49,18 @@ pub fn call(
         }
         Act::OpenMultipath { socket } => {
             let name = end(socket, names)?;
-            // IPPROTO_MPTCP.
-            let does = format!("servers.update({name}=Server({name:?}, 262)) or \"ok\"");
+            let does = format!("new_server({name:?}, protocol=IPPROTO_MPTCP)");
             (format!("{name} = socket(IPPROTO_MPTCP)"), does, ok())
+        }
+        Act::OpenAs { listener, uid } => {
+            let name = names.server(listener);
+            let does = format!("new_server({name:?}, uid={uid})");
+            (format!("{name} = socket(), by user {uid}"), does, ok())
+        }
+        Act::GiveTo { listener, uid } => {
+            let name = names.server(listener);
+            let does = format!("server({name:?}).give_to({uid})");
+            (format!("fchown({name}, {uid})"), does, ok())
         }
         Act::Bind { socket, to } => {
             let name = end(socket, names)?;
@@ -66,6 +75,13 @@ pub fn call(
             let name = names.server(listener);
             let does = format!("server({name:?}).listen({backlog})");
             (format!("listen({name}, {backlog})"), does, ok())
+        }
+        // What the listener's filter does: the same that holds ACKs.
+        Act::SetOption { socket: Actor::Listener(listener), option, .. }
+            if option == "SO_ATTACH_FILTER" =>
+        {
+            let name = names.server(listener);
+            (format!("{name} drops final ACKs"), format!("hold_acks(server({name:?}))"), ok())
         }
         Act::SetOption { socket, option, value } => {
             let (name, of) = (end(socket, names)?, object(socket, names)?);
@@ -173,7 +189,7 @@ pub fn call(
             names.add_map(*array);
             (format!("map[{index}] is empty"), format!("set_entry({array}, {index})"), ok())
         }
-        Act::CloseGate(_) => {
+        Act::CloseGate(GateKind::Nftables) => {
             ("ACKs to listeners are dropped".to_owned(), "close_gate()".to_owned(), ok())
         }
         Act::OpenGate => {
@@ -221,13 +237,13 @@ pub fn call(
             let does = format!("server({name:?}).is_woken({woken})");
             (format!("who waits for {name} is woken"), does, woken.to_owned())
         }
-        Act::Wait { .. } | Act::Begin(_) => return Ok(None),
+        // A filter that closes a gate is an option that was set.
+        Act::CloseGate(GateKind::Filter) | Act::Wait { .. } | Act::Begin(_) => return Ok(None),
         Act::BeginCall { .. } | Act::EndCall { .. } => return Err(Unprintable::SleepingCall),
         Act::Serve { .. } | Act::Exec { .. } => return Err(Unprintable::Process),
         Act::SendDescriptors { .. }
         | Act::ReceiveDescriptors { .. }
         | Act::CloseUnixSockets { .. } => return Err(Unprintable::Descriptors),
-        Act::GiveTo { .. } => return Err(Unprintable::OtherUser),
         Act::LimitSubflows { .. } => return Err(Unprintable::Subflows),
         Act::ReadMemory { .. } => return Err(Unprintable::Memory),
         Act::Unrecorded { .. } => return Err(Unprintable::Unrecorded),

@@ -1,11 +1,12 @@
 //! The talk's names for listeners and clients: server_1, client_1.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::lab::SERVER;
 use harness::trace::{Act, Actor, Line, ProgramMap};
 
 use crate::case_script::unprintable::Unprintable;
+use crate::model::Slot;
 
 /// Who takes part.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,8 @@ pub struct Names {
     clients: Vec<String>,
     /// Clients that build their segments themselves.
     built: BTreeSet<String>,
+    /// Clients that are bound to a port.
+    bound: BTreeSet<String>,
     maps: Vec<ProgramMap>,
 }
 
@@ -28,6 +31,7 @@ impl Names {
             match act {
                 Act::Listen { listener, .. }
                 | Act::Bind { socket: Actor::Listener(listener), .. }
+                | Act::OpenAs { listener, .. }
                 | Act::SetOption { socket: Actor::Listener(listener), .. }
                 | Act::OpenMultipath { socket: Actor::Listener(listener) } => {
                     add(&mut names.servers, listener);
@@ -35,8 +39,10 @@ impl Names {
                 Act::Connect { client } if names.servers.contains(client) => {
                     return Err(Unprintable::ListenerConnects);
                 }
-                Act::Connect { client } | Act::Bind { socket: Actor::Client(client), .. } => {
+                Act::Connect { client } => add(&mut names.clients, client),
+                Act::Bind { socket: Actor::Client(client), .. } => {
                     add(&mut names.clients, client);
+                    names.bound.insert(client.clone());
                 }
                 Act::SendSegment { client, .. } => {
                     add(&mut names.clients, client);
@@ -83,6 +89,29 @@ impl Names {
         let index = self.clients.iter().position(|client| client == name);
         let index = index.ok_or(Unprintable::UnrecordedClient)?;
         Ok(format!("client_{}", index + 1))
+    }
+
+    /// Slots of clients' connections as entries of a dictionary of the program.
+    pub fn slots(
+        &self,
+        slots: &BTreeMap<String, Vec<Option<Slot>>>,
+    ) -> Result<String, Unprintable> {
+        let mut entries = Vec::new();
+        for (name, each) in slots {
+            // A program ends before clients whose connecting is not recorded.
+            let is_recorded = self.clients.contains(name);
+            if !is_recorded || each.iter().all(Option::is_none) {
+                continue;
+            }
+            if self.bound.contains(name) {
+                return Err(Unprintable::BoundClient);
+            }
+            let each =
+                each.iter().map(|slot| slot.map_or("None".to_owned(), |slot| slot.to_string()));
+            let each = each.collect::<Vec<_>>().join(", ");
+            entries.push(format!("{:?}: [{each}]", self.client(name)?));
+        }
+        Ok(entries.join(", "))
     }
 
     /// An end of a segment.

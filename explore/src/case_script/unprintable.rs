@@ -37,12 +37,16 @@ pub enum Unprintable {
     Timestamps,
     /// A socket is of another family than the others.
     OtherFamily,
-    /// A listener is another user's.
-    OtherUser,
     /// An entry of a map is set if it is empty, or if it is taken.
     Vacancy,
-    /// The hash decides, which is another one in each namespace.
+    /// The hash decides, which is another one in each namespace, between too many listeners.
     Hash,
+    /// Several clients or listeners have one name at a time.
+    SharedName,
+    /// `SO_INCOMING_CPU`.
+    Processor,
+    /// The hash of a client decides that is bound to a port.
+    BoundClient,
     /// The server's first number of a second connection shows.
     Numbers,
     /// A listener of Multipath TCP is destroyed.
@@ -77,10 +81,18 @@ impl fmt::Display for Unprintable {
             Self::FilledMap => f.write_str("an eBPF program reads a map that is filled unrecorded"),
             Self::Timestamps => f.write_str("a segment echoes the server's timestamp"),
             Self::OtherFamily => f.write_str("a listener is of another address family"),
-            Self::OtherUser => f.write_str("a listener is another user's"),
             Self::Vacancy => f.write_str("an entry of a map is set only if it is empty or taken"),
             Self::Hash => f.write_str(
-                "the hash, which is another one in each namespace, decides between listeners",
+                "the hash, which is another one in each namespace, decides between more listeners \
+                 than a program can find clients for",
+            ),
+            Self::SharedName => f.write_str("several clients or listeners have one name at a time"),
+            Self::Processor => {
+                f.write_str("the processor decides that a segment comes in on (SO_INCOMING_CPU)")
+            }
+            Self::BoundClient => f.write_str(
+                "the hash of a client decides that has a port of its own, and it is another one in \
+                 each namespace",
             ),
             Self::Numbers => f.write_str(
                 "the server's first number of a second connection, which is another one each \

@@ -36,6 +36,25 @@ impl HashRange {
         (scaled(self.from), scaled(self.to - 1))
     }
 
+    /// Whether nothing is known.
+    pub(super) fn is_any(self) -> bool {
+        self == Self::ANY
+    }
+
+    /// Those of the hashes that are in another range, too; nothing if none is.
+    pub(super) fn and(self, other: Self) -> Option<Self> {
+        let both = Self { from: self.from.max(other.from), to: self.to.min(other.to) };
+        (both.from < both.to).then_some(both)
+    }
+
+    /// The first slot all of whose hashes are in the range.
+    pub(super) fn first_slot(self) -> Option<Slot> {
+        let slots = SLOTS as u64;
+        let slot = (self.from * slots).div_ceil(HASHES);
+        let end = ((slot + 1) * HASHES).div_ceil(slots);
+        (end <= self.to).then(|| Slot::try_from(slot).ok()).flatten()
+    }
+
     /// Those of the hashes that give this member.
     pub(super) fn of_member(self, index: usize, of: usize) -> Self {
         let first = |index: usize| (index as u64 * HASHES).div_ceil(of as u64);
@@ -55,6 +74,23 @@ mod tests {
                 assert_eq!(HashRange::of_slot(slot as Slot).members(of), (member, member));
             }
         }
+    }
+
+    #[test]
+    fn a_slot_of_a_range_gives_the_member_that_the_range_gives() {
+        for of in 1..=20 {
+            for member in 0..of {
+                let slot = HashRange::ANY.of_member(member, of).first_slot().expect("a slot");
+                assert_eq!(HashRange::of_slot(slot).members(of), (member, member));
+                let (first, next) = (usize::from(slot) * of, usize::from(slot + 1) * of);
+                assert!(first >= member * SLOTS && next <= (member + 1) * SLOTS, "{slot} of {of}");
+            }
+        }
+        let narrow = HashRange::ANY.of_member(3, 10).of_member(46, 150);
+        assert_eq!(narrow.first_slot(), None);
+        let (first, second) = (HashRange::ANY.of_member(0, 2), HashRange::ANY.of_member(1, 2));
+        assert_eq!(first.and(second), None);
+        assert_eq!(first.and(HashRange::ANY), Some(first));
     }
 
     #[test]

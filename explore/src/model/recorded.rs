@@ -1,7 +1,7 @@
 //! What is done in the runs of written cases besides the steps of histories, and at which time.
 
 use crate::model::choice::Choices;
-use crate::model::hash::HashRange;
+use crate::model::hash::{HashRange, Slot};
 use crate::model::program::Program;
 use crate::model::seen::{Answer, Counter, Rest, Seen};
 use crate::model::state::{
@@ -33,6 +33,17 @@ pub enum Outline {
     EndedChild,
 }
 
+/// A slot of which a connection's hash can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownSlot {
+    /// Every one: nothing has depended on it.
+    Any,
+    /// This one.
+    Slot(Slot),
+    /// None: its hashes are fewer than a slot has.
+    None,
+}
+
 /// Of a connection's numbers, what matters to a segment that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expects {
@@ -62,6 +73,18 @@ impl Model {
     /// Whether the hash, which is not known, has decided between listeners.
     pub fn hash_has_decided(&self) -> bool {
         self.hash_has_decided
+    }
+
+    /// What is known of the hash of connections that one client has had from one address and port:
+    /// the first slot that all of them can have.
+    pub fn slot_of(&self, connections: &[ClientId]) -> KnownSlot {
+        let ranges = connections.iter().map(|client| self.clients[client.0].hash);
+        let both =
+            |so_far: Option<HashRange>, range: HashRange| so_far.and_then(|it| it.and(range));
+        match ranges.fold(Some(HashRange::ANY), both) {
+            Some(range) if range.is_any() => KnownSlot::Any,
+            range => range.and_then(HashRange::first_slot).map_or(KnownSlot::None, KnownSlot::Slot),
+        }
     }
 
     /// Another client, the hash of whose connection is not known; `likely` is the listener that

@@ -175,7 +175,7 @@ pub fn deed(act: &Act) -> Result<Deed<'_>, LeftOut> {
             Deed::SetEntry((*array, *index), Some(listener))
         }
         Act::ClearEntry { array, index } => Deed::SetEntry((*array, *index), None),
-        Act::GiveTo { .. } => return Err(LeftOut::SeveralAddresses),
+        Act::GiveTo { .. } | Act::OpenAs { .. } => return Err(LeftOut::SeveralAddresses),
         Act::Serve { .. } => return Err(LeftOut::OtherProcess),
         Act::Unrecorded { .. } => return Err(LeftOut::Unrecorded),
         Act::Attach { decides: None, .. } | Act::Words(_) => return Err(LeftOut::OldDocument),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use harness::lab::SERVER;
 use harness::trace::{Accepted, Act, Kind, Line, Notation};
 
-use crate::model::{Answer, Choices, ListenerOptions, Model, ModelBug, Outline};
+use crate::model::{Answer, Choices, KnownSlot, ListenerOptions, Model, ModelBug, Outline, Slot};
 use crate::recorded::client::{Client, SocketState};
 use crate::recorded::expected::Expected;
 use crate::recorded::left_out::LeftOut;
@@ -87,6 +87,31 @@ impl<'t> Player<'t> {
     /// Whether the hash has decided which listener got a connection.
     pub fn hash_has_decided(&self) -> bool {
         self.model.hash_has_decided()
+    }
+
+    /// Slots with which the hash decides as it did: of each client, those of its connections in
+    /// their order. Nothing if there are none.
+    pub fn slots(&self) -> Option<BTreeMap<String, Vec<Option<Slot>>>> {
+        let mut connections: BTreeMap<&str, Vec<Vec<ClientId>>> = BTreeMap::new();
+        for (at, client) in self.clients.iter().enumerate() {
+            let of_name = connections.entry(&client.name).or_default();
+            match of_name.first_mut() {
+                // All connections of a client that is no socket have one port.
+                Some(first) if client.socket.is_none() => first.push(ClientId(at)),
+                _ => of_name.push(vec![ClientId(at)]),
+            }
+        }
+        let slot = |connections: &Vec<ClientId>| match self.model.slot_of(connections) {
+            KnownSlot::Any => Some(None),
+            KnownSlot::Slot(slot) => Some(Some(slot)),
+            KnownSlot::None => None,
+        };
+        connections
+            .into_iter()
+            .map(|(name, each)| {
+                Some((name.to_owned(), each.iter().map(slot).collect::<Option<_>>()?))
+            })
+            .collect()
     }
 
     /// Plays the whole record; says in how many facts model and kernel agree.

@@ -5,6 +5,7 @@
 //! Children inherit the filter: a child that the gate lets arise, as that of a Fast Open
 //! SYN, keeps dropping what the gate dropped.
 
+use std::io;
 use std::net::IpAddr;
 
 use libc::sock_filter;
@@ -58,7 +59,7 @@ impl Filter {
     /// Detaches the filter and says how many packets it dropped.
     pub(super) fn lift(mut self) -> Result<u64> {
         if let Some(listener) = &self.listener {
-            sockopt::detach_filter(listener)
+            detach(listener)
                 .call(|| format!("setsockopt({}, SO_DETACH_FILTER)", listener.name()))?;
         }
         self.let_listener_go()?;
@@ -80,9 +81,13 @@ impl Drop for Filter {
     fn drop(&mut self) {
         if let Some(listener) = &self.listener {
             // An error cannot be returned here; a closed listener has no filter any more.
-            let _ = sockopt::detach_filter(listener);
+            let _ = detach(listener);
         }
     }
+}
+
+fn detach(listener: &Listener) -> io::Result<()> {
+    listener.set("SO_DETACH_FILTER", 0, |socket| sockopt::detach_filter(socket))
 }
 
 fn drops(listener: &Listener) -> Result<u32> {

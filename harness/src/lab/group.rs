@@ -79,10 +79,9 @@ impl Lab {
     }
 
     fn bare_client(&mut self, port: u16) -> Result<Client> {
-        let mut client = self.client("a client", port)?;
+        let client = self.client("a client", port)?;
         client.reset_on_close()?;
-        client.connect(self.family().server())?;
-        Ok(client)
+        self.connect_client(client)
     }
 
     /// Observes how many children wait for `accept`, whichever process has their listeners open, by

@@ -51,7 +51,16 @@ impl Listener {
 
     /// A socket without options, neither bound nor listening.
     pub(crate) fn new(name: &str, family: Family, recorder: Recorder) -> Result<Self> {
-        let socket = tcp_socket(family).call(|| format!("socket({family}) for {name}"))?;
+        let open = || tcp_socket(family);
+        let user = Uid::effective();
+        let socket = match user.is_root() {
+            true => open(),
+            false => {
+                let act = || Act::OpenAs { listener: name.to_owned(), uid: user.as_raw() };
+                recorder.act(act, open)
+            }
+        };
+        let socket = socket.call(|| format!("socket({family}) for {name}"))?;
         Ok(Self::of(name, socket, family, recorder))
     }
 

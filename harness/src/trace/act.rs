@@ -33,6 +33,13 @@ pub enum Act {
         /// How many besides the first one.
         subflows: u32,
     },
+    /// A socket is made that belongs to another user than root, who makes all others.
+    OpenAs {
+        /// Which.
+        listener: String,
+        /// The user's id.
+        uid: u32,
+    },
     /// A socket of Multipath TCP is made; others are of TCP alone.
     OpenMultipath {
         /// Which.
@@ -313,6 +320,7 @@ impl fmt::Display for Act {
                 write!(f, "connections may have {subflows} further subflows")
             }
             Self::OpenMultipath { socket } => write!(f, "{socket} = socket(IPPROTO_MPTCP)"),
+            Self::OpenAs { listener, uid } => write!(f, "{listener} = socket(), by user {uid}"),
             Self::Bind { socket, to } => write!(f, "bind({socket}, {to})"),
             Self::Listen { listener, .. } => write!(f, "listen({listener})"),
             Self::SetOption { socket, option, value } => {
@@ -433,6 +441,7 @@ impl Act {
             | Self::Words(_) => true,
             Self::Close { at_scope_end, .. } => !at_scope_end,
             Self::OpenMultipath { .. }
+            | Self::OpenAs { .. }
             | Self::Bind { .. }
             | Self::SetOption { .. }
             | Self::Duplicate { .. }

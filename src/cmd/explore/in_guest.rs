@@ -17,6 +17,8 @@ pub(super) fn exploring(
     called: impl Iterator<Item = String>,
 ) -> Option<VmRunArguments> {
     let mut guest = in_guest(&arguments.other, called, None, MEMORY)?;
+    // What the guest keeps would be gone with it.
+    guest.command.push("--keeps-nothing".to_owned());
     if arguments.wait_every.is_none() {
         guest.command.extend(["--wait-every".to_owned(), WAIT_EVERY.to_string()]);
     }
@@ -64,7 +66,10 @@ mod tests {
         let parsed = Arguments::try_parse_from(&called).expect("a command line");
         let Some(Command::Explore(arguments)) = parsed.command else { panic!("{called:?}") };
         let guest = exploring(&arguments, called.into_iter()).expect("another kernel");
-        assert_eq!(guest.command[1..], ["explore", "--count", "7", "--wait-every", "4"]);
+        assert_eq!(
+            guest.command[1..],
+            ["explore", "--count", "7", "--keeps-nothing", "--wait-every", "4"]
+        );
         assert_eq!(guest.machine.kernel, ["6.12"]);
         // What a guest is shown must not start another guest.
         let inner = Arguments::try_parse_from(&guest.command).expect("a command line");

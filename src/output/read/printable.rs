@@ -14,9 +14,10 @@ use serde::forward_to_deserialize_any;
 
 use crate::escape;
 
-/// The fields whose texts may have several lines: consoles and logs, reasons, and what was
+/// The fields whose texts may have several lines: consoles and logs, reasons, histories, and what was
 /// expected and seen on the wire.
-const SEVERAL_LINES: [&str; 6] = ["console", "text", "why", "reason", "expected", "actual"];
+const SEVERAL_LINES: [&str; 7] =
+    ["console", "text", "why", "reason", "expected", "actual", "history"];
 
 /// A document in JSON.
 ///

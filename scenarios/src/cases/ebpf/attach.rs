@@ -178,6 +178,7 @@ fn listening_again(lab: &mut Lab, another: bool) -> harness::Result<()> {
 fn without_the_option(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let program = Program::load(Attach::SelectOrMigrate, &[PASS])?;
     let a = lab.socket("A")?;
+    a.bind().tested(|| "bind(A)".into())?;
     for when in ["before listening", "listening"] {
         let [came, classic] = [outcome(program.attach(&a)), outcome(select_index(&a, 0))];
         lab.observe(when, format!("{came}, classic {classic}"));

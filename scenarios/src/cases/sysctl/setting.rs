@@ -153,7 +153,7 @@ fn writers(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 fn probe(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let set = sysctl::try_write(MIGRATE_REQ, "1").is_ok();
+    let set = lab.try_sysctl(MIGRATE_REQ, "1") == "ok";
     lab.observe(MIGRATE_REQ, if set { "can be set" } else { "not there" });
     let counted = lab.counters()?.get(SUCCESS).is_some();
     lab.observe(SUCCESS, if counted { "is counted" } else { "no such counter" });
