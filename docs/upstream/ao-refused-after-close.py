@@ -56,6 +56,7 @@ BITS = {"F": 1, "S": 2, "R": 4, "P": 8, ".": 16, "U": 32, "E": 64, "W": 128}
 # The first number of clients that are no sockets: soon past the end of 32 bits.
 FIRST = 2**32 - 3
 PATIENCE = 5
+IPPROTO_MPTCP = 262
 deviations = 0
 
 
@@ -186,7 +187,7 @@ class Wire:
 def number(name):
     """An option, by its name in the C library, with its level."""
     others = {"SO_REUSEPORT": 15, "SO_INCOMING_CPU": 49, "SO_MARK": 36, "SO_PRIORITY": 12,
-              "SO_LOCK_FILTER": 44, "SO_BINDTODEVICE": 25, "SO_OOBINLINE": 10,
+              "SO_LOCK_FILTER": 44, "SO_DETACH_FILTER": 27, "SO_BINDTODEVICE": 25, "SO_OOBINLINE": 10,
               "TCP_FASTOPEN": 23, "TCP_SAVE_SYN": 27, "TCP_CONGESTION": 13, "TCP_USER_TIMEOUT": 18,
               "TCP_NOTSENT_LOWAT": 25, "TCP_SYNCNT": 7, "TCP_LINGER2": 8, "TCP_RTO_MAX_MS": 44,
               "IPV6_FREEBIND": 78, "IPV6_TCLASS": 67, "IPV6_UNICAST_HOPS": 16,
@@ -228,6 +229,43 @@ class End:
         return "ok"
 
 
+# In a group of sixty listeners, the slot of a connection is which of them it reaches.
+SLOTS = 60
+
+
+def ports_with(slots):
+    """Of each client, ports for its connections: which have these hashes, or 0 for any other."""
+    wanted = collections.Counter(slot for each in slots.values() for slot in each if slot is not None)
+    found = collections.defaultdict(list)
+    group = [socket.socket(FAMILY) for _ in range(SLOTS if wanted else 0)]
+    for server in group:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.bind((SERVER, PORT))
+        server.listen(16)
+    while any(len(found[slot]) < count for slot, count in wanted.items()):
+        client = socket.socket(FAMILY)
+        client.bind((SERVER, 0))
+        client.connect((SERVER, PORT))
+        reached = select.select(group, [], [], PATIENCE)[0][0]
+        child, _ = reached.accept()
+        port, of_slot = client.getsockname()[1], found[group.index(reached)]
+        if port not in of_slot:
+            of_slot.append(port)
+        # The server resets it, so that nothing is left of it.
+        child.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        child.close()
+        client.close()
+    for server in group:
+        server.close()
+    return {name: [0 if slot is None else found[slot].pop() for slot in each]
+            for name, each in slots.items()}
+
+
+def next_port(name):
+    """The port of this client's next connection; 0 lets the kernel choose."""
+    return ports[name].pop(0) if ports.get(name) else 0
+
+
 class Client(End):
     """A client that is a socket."""
 
@@ -239,6 +277,9 @@ class Client(End):
 
     def connect(self, waits):
         self.is_connected = True
+        port = next_port(self.name)
+        if port:
+            self.socket.bind((SERVER, port))
         self.socket.setblocking(False)
         error = self.socket.connect_ex((SERVER, PORT))
         if waits and error == errno.EINPROGRESS:
@@ -280,7 +321,7 @@ class BuiltClient:
         self.hole = socket.socket(socket.AF_INET6 if ":" in WIRE else socket.AF_INET)
         code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
         self.hole.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", 1, ctypes.addressof(code)))
-        self.hole.bind((WIRE, 0))
+        self.hole.bind((WIRE, next_port(name)))
         self.hole.listen(1)
         self.port = self.hole.getsockname()[1]
         self.server_initial = 0
@@ -346,9 +387,13 @@ def child(name):
 class Server(End):
     """A listener, or a socket that is to become one."""
 
-    def __init__(self, name, protocol=0):
+    def __init__(self, name, protocol=0, uid=0):
         self.name = name
+        if uid:
+            os.seteuid(uid)
         self.descriptors = [socket.socket(FAMILY, socket.SOCK_STREAM, protocol)]
+        if uid:
+            os.seteuid(0)
         self.is_bound = self.listens = self.was_woken = False
         self.poller = None
 
@@ -371,6 +416,9 @@ class Server(End):
         if gate_is_closed and self.listens:
             hold_acks(self)
         return result
+
+    def give_to(self, uid):
+        return attempt(os.fchown, self.socket.fileno(), uid, -1)
 
     def duplicate(self):
         self.descriptors.append(self.socket.dup())
@@ -434,6 +482,11 @@ def server(name):
     return servers[name]
 
 
+def new_server(name, **of_socket):
+    servers[name] = Server(name, **of_socket)
+    return "ok"
+
+
 gate_is_closed = False
 
 
@@ -446,7 +499,7 @@ def hold_acks(server):
     """The listener drops ACKs: flags with ACK, and neither SYN nor RST."""
     code, program = filter_code((0x30, 0, 0, 13), (0x54, 0, 0, 0x16), (0x15, 0, 1, 0x10),
                                 (6, 0, 0, 0), (6, 0, 0, 0xffff))
-    server.socket.setsockopt(socket.SOL_SOCKET, 26, program)
+    return attempt(server.socket.setsockopt, socket.SOL_SOCKET, 26, program)
 
 
 def close_gate():
@@ -610,6 +663,8 @@ FAMILY, SERVER, WIRE = socket.AF_INET, "127.0.0.1", "127.0.0.1"
 WATCHED = "TCPMigrateReqSuccess TCPMigrateReqFailure PassiveOpens AttemptFails EstabResets OutRsts EmbryonicRsts ListenOverflows ListenDrops TCPAbortOnData TCPAbortOnClose TCPReqQFullDrop TCPReqQFullDoCookies SyncookiesSent SyncookiesRecv TCPDeferAcceptDrop".split()
 enter_namespaces()
 sysctl("net.ipv4.tcp_syncookies", 0)
+sysctl("net.ipv4.ip_unprivileged_port_start", 0)
+ports = ports_with({})
 wire = Wire()
 maps = {}
 print("Linux", os.uname().release)
