@@ -6,8 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::seen::{Answer, Counter, Seen};
-use crate::model::state::{Connection, Model, Request, Timer};
-use crate::step::{ClientId, ListenerId, Segment, Step};
+use crate::model::state::{ChildState, Connection, Model, Request, Timer};
+use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
+
+/// The flags of a FIN.
+const FIN_ACK: u8 = 0x11;
 
 /// What happens between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,11 +36,20 @@ pub enum Between {
     ResetOfTwo,
     /// The last two listeners leave their group before either moves its children.
     BothLeave,
+    /// A child is made while its listener is shut down already and still in TCP_LISTEN: it is shut
+    /// down, too, and migrates.
+    ChildShutDown,
+    /// A segment has found a child that is reset before it is looked at, or a SYN a listener that
+    /// is closed before.
+    SegmentDropped,
+    /// Migration is turned off after a listener that closes has kept its place in the group, and
+    /// before it moves its children.
+    TurnedOffWithin,
 }
 
 impl Between {
     /// All.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::ChildForgotten,
         Self::PortGone,
         Self::FastOpenPortGone,
@@ -47,6 +59,9 @@ impl Between {
         Self::ChildOfNoRequest,
         Self::ResetOfTwo,
         Self::BothLeave,
+        Self::ChildShutDown,
+        Self::SegmentDropped,
+        Self::TurnedOffWithin,
     ];
 
     /// Its name in documents.
@@ -61,6 +76,9 @@ impl Between {
             Self::ChildOfNoRequest => "child-of-no-request",
             Self::ResetOfTwo => "reset-of-two",
             Self::BothLeave => "both-leave",
+            Self::ChildShutDown => "child-shut-down",
+            Self::SegmentDropped => "segment-dropped",
+            Self::TurnedOffWithin => "turned-off-within",
         }
     }
 
@@ -104,13 +122,27 @@ impl Between {
                 "both listeners were out of `socks[]` (`reuseport_stop_listen_sock()`) before either \
                  moved its children (`inet_csk_listen_stop()`): none moves on its way to be reset"
             }
+            Self::ChildShutDown => {
+                "`__tcp_close()` had set `sk_shutdown` of the listener, which was still in TCP_LISTEN: \
+                 the child has that from it (`sk_clone_lock()`), migrates, and sends a FIN; the \
+                 server that accepts it can neither read nor write"
+            }
+            Self::SegmentDropped => {
+                "`tcp_v4_rcv()` found the child, or the listener of a SYN, which is in TCP_CLOSE when \
+                 the segment's turn comes: it is dropped without an answer"
+            }
+            Self::TurnedOffWithin => {
+                "`reuseport_stop_listen_sock()` read the setting as 1, and \
+                 `reuseport_migrate_sock()` reads it as 0: each child is reset, and counted as a \
+                 migration that failed"
+            }
         }
     }
 
     /// Whether a client loses its connection by that although another listener could have taken
     /// it.
     pub fn loses(self) -> bool {
-        matches!(self, Self::ChildForgotten | Self::FastOpenChildForgotten)
+        matches!(self, Self::ChildForgotten | Self::FastOpenChildForgotten | Self::ChildShutDown)
     }
 }
 
@@ -152,6 +184,7 @@ impl Model {
             }
             Between::FastOpenPortGone => {
                 let (end, listener, client, _) = self.fast_open_while_it_ends(steps)?;
+                self.count(Counter::PassiveOpens);
                 self.count(Counter::AttemptFails);
                 self.count(Counter::ListenDrops);
                 self.add_request(listener, client);
@@ -202,6 +235,45 @@ impl Model {
                 let was_on_its_way = seen.counters.remove(&Counter::MigrateReqSuccess).is_some();
                 (was_on_its_way && self.members().is_empty()).then_some(seen)
             }
+            Between::ChildShutDown => {
+                let (end, _, client) = self.completes_while_it_ends(steps)?;
+                let Step::Close { .. } = end else { return None };
+                let complete = steps.iter().find(|step| **step != end)?;
+                let seen = self.step(complete);
+                let fin = self.shut_down_child(client)?;
+                Some(seen.and_then(fin).and_then(self.step(&end)))
+            }
+            Between::SegmentDropped => {
+                let (end, listener, client, segment) = self.reaches_while_it_ends(steps)?;
+                let finds_it = match &self.clients[client.0].connection {
+                    Connection::Child(_) => true,
+                    Connection::Nothing => {
+                        let is_syn = matches!(segment, Segment::Syn | Segment::FastOpenSyn(_));
+                        is_syn && self.would_select(client) == Some(listener)
+                    }
+                    Connection::Request(_) => false,
+                };
+                let seen = self.step(&end);
+                let is_gone = matches!(self.clients[client.0].connection, Connection::Nothing);
+                (finds_it && is_gone).then_some(seen)
+            }
+            Between::TurnedOffWithin => {
+                let off = Step::Set(Setting::MigrateReq(false));
+                let close = match steps {
+                    [close @ Step::Close { .. }, other] | [other, close @ Step::Close { .. }]
+                        if *other == off =>
+                    {
+                        *close
+                    }
+                    _ => return None,
+                };
+                let Step::Close { listener } = close else { return None };
+                let children = self.socket(listener)?.accept_queue.len() as i64;
+                let was_on = self.migrate_req && children > 0;
+                let mut seen = self.step(&off).and_then(self.step(&close));
+                *seen.counters.entry(Counter::MigrateReqFailure).or_default() += children;
+                was_on.then_some(seen)
+            }
         }
     }
 
@@ -209,6 +281,20 @@ impl Model {
     fn then(&mut self, step: &Step) -> Seen {
         let until_now = std::mem::take(&mut self.seen);
         until_now.and_then(self.step(step))
+    }
+
+    /// A child that was just made sends a FIN; data that came with the last ACK reset it
+    /// (`tcp_rcv_state_process()`, TCP_FIN_WAIT1).
+    fn shut_down_child(&mut self, client: ClientId) -> Option<Seen> {
+        let child = self.child(client)?;
+        let has_data = std::mem::take(&mut child.bytes) > 0;
+        child.state = ChildState::Close;
+        self.seen = Seen::default();
+        self.seen.answers.push((client, Answer::Other { flags: FIN_ACK }));
+        if has_data {
+            self.answer(client, Answer::Reset { seq: 1 });
+        }
+        Some(std::mem::take(&mut self.seen))
     }
 
     fn has_request(&self, client: ClientId) -> bool {
@@ -300,15 +386,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// A listener with a request, and another one; the two steps.
-    fn between(steps: [&str; 2]) -> Vec<(Between, Seen)> {
+    /// What two steps can come to after others.
+    fn between(before: &[&str], steps: [&str; 2]) -> Vec<(Between, Seen)> {
         let mut model = Model::new(BTreeSet::new(), &[0, 0]);
-        let before = [
-            "set net.ipv4.tcp_migrate_req 1",
-            "listen A backlog 4",
-            "syn C1",
-            "listen B backlog 4",
-        ];
         for line in before {
             model.step(&line.parse().expect("a step"));
         }
@@ -316,14 +396,32 @@ mod tests {
         model.between(&steps).into_iter().map(|(between, _, seen)| (between, seen)).collect()
     }
 
+    /// A listener with a request, and another one.
+    const REQUEST: [&str; 4] =
+        ["set net.ipv4.tcp_migrate_req 1", "listen A backlog 4", "syn C1", "listen B backlog 4"];
+
+    /// A listener with a child, and another one.
+    const CHILD: [&str; 5] = [
+        "set net.ipv4.tcp_migrate_req 1",
+        "listen A backlog 4",
+        "syn C1",
+        "ack C1",
+        "listen B backlog 4",
+    ];
+
+    const RESET: [(ClientId, Answer); 1] = [(ClientId(0), Answer::Abort { seq: 1, ack: 1 })];
+
     #[test]
     fn a_child_is_lost_between_the_look_up_and_the_accept_queue() {
         for steps in [["close A", "ack C1"], ["ack C1", "close A"]] {
-            let found = between(steps);
+            let found = between(&REQUEST, steps);
             let names: Vec<Between> = found.iter().map(|(between, _)| *between).collect();
-            assert_eq!(names, [Between::ChildForgotten, Between::PortGone]);
-            let (lost, dropped) = (&found[0].1, &found[1].1);
-            assert_eq!(lost.answers, [(ClientId(0), Answer::Abort { seq: 1, ack: 1 })]);
+            let all = [Between::ChildForgotten, Between::PortGone, Between::ChildShutDown];
+            assert_eq!(names, all);
+            let (lost, dropped, shut_down) = (&found[0].1, &found[1].1, &found[2].1);
+            assert_eq!(shut_down.answers, [(ClientId(0), Answer::Other { flags: FIN_ACK })]);
+            assert_eq!(shut_down.counters[&Counter::MigrateReqSuccess], 1);
+            assert_eq!(lost.answers, RESET);
             assert_eq!(lost.counters[&Counter::OutRsts], 1);
             assert_eq!(lost.counters.get(&Counter::MigrateReqSuccess), None);
             assert_eq!(dropped.answers, []);
@@ -333,45 +431,46 @@ mod tests {
 
     #[test]
     fn a_listener_that_is_shut_down_keeps_its_port() {
-        let found = between(["shutdown A SHUT_RD", "data C1 5"]);
+        let found = between(&REQUEST, ["shutdown A SHUT_RD", "data C1 5"]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, Between::ChildForgotten);
     }
 
     #[test]
     fn another_listener_s_end_or_a_syn_leaves_nothing_open() {
-        assert_eq!(between(["close B", "ack C1"]), []);
-        assert_eq!(between(["close A", "syn C1"]), []);
-        assert_eq!(between(["close A", "close B"]), []);
-    }
-
-    #[test]
-    fn nothing_moves_where_both_have_left() {
-        assert_eq!(between(["close B", "close A"]), []);
-        let mut model = Model::new(BTreeSet::new(), &[0, 0]);
-        let before = [
-            "set net.ipv4.tcp_migrate_req 1",
-            "listen A backlog 4",
-            "syn C1",
-            "ack C1",
-            "listen B backlog 4",
-        ];
-        for line in before {
-            model.step(&line.parse().expect("a step"));
-        }
-        let steps = ["close A", "close B"].map(|line| line.parse().expect("a step"));
-        let found = model.between(&steps);
-        assert_eq!(found.len(), 1);
-        let (between, _, seen) = &found[0];
-        assert_eq!(*between, Between::BothLeave);
-        assert_eq!(seen.answers, [(ClientId(0), Answer::Abort { seq: 1, ack: 1 })]);
-        assert_eq!(seen.counters.get(&Counter::MigrateReqSuccess), None);
+        assert_eq!(between(&REQUEST, ["close B", "ack C1"]), []);
+        assert_eq!(between(&REQUEST, ["close A", "syn C1"]), []);
+        assert_eq!(between(&REQUEST, ["close A", "close B"]), []);
     }
 
     #[test]
     fn a_child_too_many_is_counted() {
-        let found = between(["ack C1", "data C1 5"]);
+        let found = between(&REQUEST, ["ack C1", "data C1 5"]);
         assert_eq!(found[0].0, Between::TwoChildren);
         assert_eq!(found[0].1.counters[&Counter::PassiveOpens], 2);
+    }
+
+    #[test]
+    fn a_segment_of_a_child_that_is_reset_is_dropped() {
+        let alone = ["listen A backlog 4", "syn C1", "ack C1"];
+        let found = between(&alone, ["close A", "data C1 5"]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, &*found[0].1.answers), (Between::SegmentDropped, &RESET[..]));
+    }
+
+    #[test]
+    fn nothing_moves_where_both_have_left() {
+        let found = between(&CHILD, ["close A", "close B"]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, &*found[0].1.answers), (Between::BothLeave, &RESET[..]));
+        assert_eq!(found[0].1.counters.get(&Counter::MigrateReqSuccess), None);
+    }
+
+    #[test]
+    fn a_setting_that_changes_within_a_close_is_counted() {
+        let found = between(&CHILD, ["close A", "set net.ipv4.tcp_migrate_req 0"]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, &*found[0].1.answers), (Between::TurnedOffWithin, &RESET[..]));
+        assert_eq!(found[0].1.counters[&Counter::MigrateReqFailure], 1);
     }
 }
