@@ -98,8 +98,14 @@ fn needed_for(act: &Act) -> Option<Need> {
     }
 }
 
+/// The case that looks whether there is migration, by trying to set it.
+const PROBE: &str = "sysctl/probe";
+
 /// Whether a case states a need. Where migration can be turned on, every setting can be set.
 fn states(selected: &Selected, need: Need) -> bool {
+    if selected.case.name == PROBE && need == Need::Migration {
+        return true;
+    }
     let needs = selected.needs();
     needs.contains(&need) || (need == Need::Settings && needs.contains(&Need::Migration))
 }
