@@ -1,6 +1,7 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
 pub mod at_once;
+mod open;
 pub mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use harness::lab::unrecorded::UnrecordedLab;
 use harness::net::draft::Draft;
-use harness::net::segment::Segment as Captured;
 use harness::net::sysctl;
 use harness::net::witness::{Counters, sockets};
 use harness::socket::{Child, Listener, Received, Stream};
@@ -18,11 +18,12 @@ use harness::trace::Direction;
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::open::{Open, Peer};
 use crate::history::History;
 use crate::model::{
     Answer, CallResult, Counter, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
 };
-use crate::step::{ClientId, ListenerId, MOST_CLIENTS, MOST_LISTENERS, Segment, Setting, Step};
+use crate::step::{ClientId, ListenerId, MOST_LISTENERS, Segment, Setting, Step};
 
 /// A lab in which histories are played, one after the other.
 pub struct Driver {
@@ -86,22 +87,6 @@ const AT_ONCE: u16 = 50;
 
 /// Each slot has this number of addresses at least.
 const ADDRESSES: usize = 3;
-
-/// What a history has open.
-#[derive(Default)]
-struct Open {
-    /// The descriptors of each listener.
-    listeners: Vec<Vec<Listener>>,
-    accepted: Vec<Child>,
-    clients: Vec<Peer>,
-}
-
-/// A client, as it is on the wire.
-struct Peer {
-    address: SocketAddr,
-    /// The first number of the server's that it knows.
-    initial: Option<u32>,
-}
 
 impl Driver {
     /// Opens the lab of this process, for connections of a family, and finds out which addresses
@@ -248,7 +233,7 @@ impl Driver {
             *since += passes;
         }
         let established = &had_child | &model.clients_with_child();
-        let mut seen = self.look(result, open, &expected, &established)?;
+        let mut seen = self.look(result, open, expected.queues.keys().copied(), &established)?;
         if *step == Step::Wait {
             // Timers of one moment fire in any order.
             seen.answers.sort_by_key(|(client, _)| *client);
@@ -296,12 +281,7 @@ impl Driver {
                 done(open.listener(listener)?.listen(backlog.cast_signed()))
             }
             Step::Shutdown { listener, how } => {
-                let how = match how {
-                    Direction::Read => Shutdown::Read,
-                    Direction::Write => Shutdown::Write,
-                    Direction::Both => Shutdown::Both,
-                };
-                done(open.listener(listener)?.shutdown(how))
+                done(open.listener(listener)?.shutdown(directions(how)))
             }
             Step::Duplicate { listener } => {
                 let other = open.listener(listener)?.duplicate()?;
@@ -312,14 +292,16 @@ impl Driver {
                 drop(open.listeners[listener.0].pop());
                 Ok(CallResult::Done)
             }
-            Step::Accept { listener } => self.accept(listener, open),
+            Step::Accept { listener } => {
+                let accepted = open.listener(listener)?.accept_now();
+                self.accepted(accepted, open)
+            }
             Step::SelectIndex { listener, index } => {
                 done(bpf::select_index(open.listener(listener)?, index))
             }
             Step::SelectByHash { listener } => done(bpf::detach(open.listener(listener)?)),
             Step::Send { client, segment } => {
-                let Peer { address, initial } = &open.clients[client.0];
-                self.lab.send(*address, &draft(segment, numbers), initial.unwrap_or(0))?;
+                self.send(&open.clients[client.0], segment, numbers)?;
                 Ok(CallResult::Done)
             }
             Step::Wait => {
@@ -329,8 +311,14 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, listener: ListenerId, open: &mut Open) -> Result<CallResult> {
-        let child = match open.listener(listener)?.accept_now() {
+    fn send(&self, client: &Peer, segment: Segment, numbers: (u32, u32)) -> Result<()> {
+        let Peer { address, initial } = client;
+        self.lab.send(*address, &draft(segment, numbers), initial.unwrap_or(0))
+    }
+
+    /// What `accept` returned, and everything that there is to receive. The child is kept.
+    fn accepted(&self, accepted: Result<Option<Child>>, open: &mut Open) -> Result<CallResult> {
+        let child = match accepted {
             Ok(Some(child)) => child,
             Ok(None) => return Ok(CallResult::Refused("EAGAIN".to_owned())),
             Err(Error::Tested { source, .. }) => return Ok(call_result(Err(source))),
@@ -347,13 +335,13 @@ impl Driver {
         Ok(CallResult::Accepted { client, bytes, then })
     }
 
-    /// What is seen of a step, where the model expects what it does; acknowledgements to clients
+    /// What is seen of a step, with the queues of these listeners; acknowledgements to clients
     /// with an established connection left out.
     fn look(
         &mut self,
         result: CallResult,
         open: &mut Open,
-        expected: &Seen,
+        listening: impl IntoIterator<Item = ListenerId>,
         established: &BTreeSet<ClientId>,
     ) -> Result<Seen> {
         let mut answers = Vec::new();
@@ -374,9 +362,9 @@ impl Driver {
             Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
         self.counters = now;
         let mut queues = BTreeMap::new();
-        for listener in expected.queues.keys() {
+        for listener in listening {
             if let Some(socket) = open.listeners[listener.0].first() {
-                queues.insert(*listener, socket.queue()?.waiting);
+                queues.insert(listener, socket.queue()?.waiting);
             }
         }
         let woken = self.lab.woken()?.into_iter().map(|number| ListenerId(number as usize));
@@ -408,46 +396,19 @@ impl Driver {
     }
 }
 
-impl Open {
-    fn listener(&self, listener: ListenerId) -> Result<&Listener> {
-        self.listeners[listener.0]
-            .first()
-            .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))
-    }
-
-    /// Whose a child is; one that is nobody's is of no client that there is.
-    fn client_of(&self, child: &Child) -> ClientId {
-        let client = self.clients.iter().position(|peer| peer.address == child.peer);
-        ClientId(client.unwrap_or(MOST_CLIENTS))
-    }
-}
-
-impl Peer {
-    /// What a segment says to this client. The first number of a SYN+ACK is learned.
-    fn read(&mut self, lab: &UnrecordedLab, segment: &Captured) -> Answer {
-        let flags = segment.flags;
-        let ack = lab.relative(segment.ack);
-        let seq = segment.seq.wrapping_sub(self.initial.unwrap_or(0));
-        match (flags.syn(), flags.rst(), flags.ack()) {
-            (true, false, true) if self.initial == Some(segment.seq) => Answer::SynAckAgain { ack },
-            (true, false, true) => {
-                self.initial = Some(segment.seq);
-                Answer::SynAck { ack }
-            }
-            (false, true, false) => Answer::Reset { seq },
-            (false, true, true) if segment.seq == 0 => Answer::Refusal { ack },
-            (false, true, true) => Answer::Abort { seq, ack },
-            (false, false, true) if flags.to_string() == "." => Answer::Ack { seq, ack },
-            _ => Answer::Other { flags: flags.0 },
-        }
-    }
-}
-
 /// SEG.SEQ and SEG.ACK, if the step sends a segment.
 fn numbers(model: &Model, step: &Step) -> (u32, u32) {
     match step {
         Step::Send { client, segment } => model.numbers(*client, *segment),
         _ => (0, 0),
+    }
+}
+
+fn directions(how: Direction) -> Shutdown {
+    match how {
+        Direction::Read => Shutdown::Read,
+        Direction::Write => Shutdown::Write,
+        Direction::Both => Shutdown::Both,
     }
 }
 

@@ -3,7 +3,7 @@
 pub mod document;
 mod in_guest;
 mod known;
-mod words;
+pub(super) mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -110,6 +110,11 @@ pub(super) fn bugs(
     known::of_this_kernel(labs, kernel).map_err(|why| stopped(&why))
 }
 
+/// The seed where nobody says one.
+pub(super) fn seed_by_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs())
+}
+
 fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     let out = match &arguments.out {
         Some(path) => Some(OutDirectory::open(path).map_err(|e| {
@@ -121,7 +126,6 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
-    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
     let jobs = arguments.jobs.or_else(|| processors().ok()).unwrap_or(1);
     let time = arguments.time.map(Duration::from_secs);
     let plan = Plan {
@@ -130,7 +134,7 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
             bugs,
             wait_every: arguments.wait_every.unwrap_or(WAIT_EVERY),
         },
-        seed: arguments.seed.unwrap_or_else(by_clock),
+        seed: arguments.seed.unwrap_or_else(seed_by_clock),
         count: arguments.count,
         time: time.or(arguments.count.is_none().then_some(TIME)),
         jobs,

@@ -5,7 +5,7 @@ mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use explore::race::pair::{PAIRS, Pair, chosen};
 use explore::race::run::{self, RacePlan};
@@ -14,7 +14,8 @@ use harness::process::arguments::as_text;
 use harness::process::{Labs, interrupt};
 
 use crate::cli::{ClockChoice, ExploreFormat, RaceArguments};
-use crate::cmd::explore::{bugs, probe, stopped};
+use crate::cmd::explore::{bugs, probe, seed_by_clock, stopped};
+use crate::cmd::print;
 use crate::cmd::race::document::RaceDocument;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
@@ -56,7 +57,6 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
-    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
     let all = match (arguments.time, arguments.long) {
         (Some(seconds), _) => Duration::from_secs(seconds),
         (None, true) => LONG,
@@ -71,7 +71,7 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         time: (all / (2 * pairs.len() * families.len()) as u32).max(LEAST),
         pairs,
         families,
-        seed: arguments.seed.unwrap_or_else(by_clock),
+        seed: arguments.seed.unwrap_or_else(seed_by_clock),
         bugs,
     };
     let mut write_failed = false;
@@ -89,7 +89,8 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let document = RaceDocument::of(&kernel, &plan, &results, interrupt::caught());
     show(&words::result(&document, &results));
     if arguments.format == ExploreFormat::Json {
-        write_failed |= document_to_stdout(&document.json()).is_err();
+        let json = document.json() + "\n";
+        write_failed |= print::exactly(json.as_bytes()) != Exit::Expected;
     }
     let exit = match ended {
         Err(why) if document.exit() != Exit::Deviates => stopped(&why),
@@ -124,9 +125,4 @@ fn pairs(words: &[String]) -> Result<Vec<Pair>, Exit> {
 fn say(text: &str) -> io::Result<()> {
     let mut to = Stdout::new();
     to.write_all(text.as_bytes()).and_then(|()| to.flush()).inspect_err(|e| stderr::complain(e))
-}
-
-fn document_to_stdout(json: &str) -> io::Result<()> {
-    let mut to = Stdout::exact();
-    writeln!(to, "{json}").and_then(|()| to.flush()).inspect_err(|e| stderr::complain(e))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::Shutdown;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use harness::net::sysctl;
@@ -12,11 +12,12 @@ use harness::trace::Direction;
 use harness::{Error, Family, Result, bpf};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::open::{Open, Peer};
 use crate::drive::orders::{
-    Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_queue,
-    in_between, in_order, longest_queues, whose,
+    Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_listener,
+    in_between, in_order, longest_queues, sorted_out, unread,
 };
-use crate::drive::{Driver, Open, call_result, draft, listen, numbers, refused};
+use crate::drive::{Driver, call_result, directions, listen, numbers, refused};
 use crate::history::History;
 use crate::model::{CallResult, Difference, Model, ModelBug, STEPS_TAKE};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
@@ -63,7 +64,7 @@ enum Deed<'a> {
     Accept(&'a Listener),
     Select(&'a Listener, Option<u32>),
     Set(Setting),
-    Other(Step, &'a Driver, &'a Open, (u32, u32)),
+    Send { driver: &'a Driver, client: &'a Peer, segment: Segment, numbers: (u32, u32) },
 }
 
 /// What became of one.
@@ -175,15 +176,7 @@ impl Driver {
         match done {
             Done::Call(done) => Ok(call_result(done)),
             Done::Laboratory(done) => done.map(|()| CallResult::Done),
-            Done::Accepted(Ok(None)) => Ok(CallResult::Refused("EAGAIN".to_owned())),
-            Done::Accepted(Err(Error::Tested { source, .. })) => Ok(call_result(Err(source))),
-            Done::Accepted(Err(other)) => Err(other),
-            Done::Accepted(Ok(Some(child))) => {
-                let client = open.client_of(&child);
-                self.lab.receive_all(&child)?;
-                open.accepted.push(child);
-                Ok(whose(client))
-            }
+            Done::Accepted(accepted) => self.accepted(accepted, open).map(unread),
         }
     }
 
@@ -202,19 +195,13 @@ impl Driver {
             orders.into_iter().chain(between.map(in_between)).collect();
         let with_child: BTreeSet<ClientId> =
             expected.iter().flat_map(|(possible, _)| possible.with_child.clone()).collect();
-        let queues = every_queue(expected.iter().map(|(_, both)| &both.seen));
-        let seen = self.look(CallResult::Done, open, &queues, &with_child)?;
+        let listening = every_listener(expected.iter().map(|(_, both)| &both.seen));
+        let seen = self.look(CallResult::Done, open, listening, &with_child)?;
         let seen = Both { results, seen }.comparable(&with_child);
-        let mut possible = Vec::new();
-        let mut differing = Vec::new();
-        for (one, both) in expected {
+        let (mut possible, differing) = sorted_out(expected.into_iter().map(|(one, both)| {
             let differences = both.comparable(&with_child).differences(&seen);
-            if differences.is_empty() {
-                possible.push(one);
-            } else {
-                differing.push((one.what, differences));
-            }
-        }
+            (one, differences)
+        }));
         // An order explains it better than what needs two looks.
         let is_order = |one: &Possible| matches!(one.what, Possibility::Order(_));
         if possible.iter().any(is_order) {
@@ -246,22 +233,31 @@ impl Driver {
         since: &mut Instant,
     ) -> Result<Option<Neither>> {
         let newcomer = ClientId(round.before.slots.len() - 1);
-        for segment in [None, Some(Segment::Syn), Some(Segment::Ack)] {
-            if let Some(segment) = segment {
-                let step = Step::Send { client: newcomer, segment };
-                if let Some(neither) = self.after(&step, possible, open, since)? {
-                    return Ok(Some(neither));
-                }
-                if segment == Segment::Syn {
-                    continue;
-                }
+        let send = |segment| Step::Send { client: newcomer, segment };
+        let mut neither = self.accept_everybody(possible, open, since)?;
+        for segment in [Segment::Syn, Segment::Ack] {
+            if neither.is_none() {
+                neither = self.after(&send(segment), possible, open, since)?;
             }
-            for (listener, most) in longest_queues(possible) {
-                for _ in 0..=most {
-                    let step = Step::Accept { listener };
-                    if let Some(neither) = self.after(&step, possible, open, since)? {
-                        return Ok(Some(neither));
-                    }
+        }
+        match neither {
+            None => self.accept_everybody(possible, open, since),
+            found => Ok(found),
+        }
+    }
+
+    /// Accepts on each listener until nobody waits.
+    fn accept_everybody(
+        &mut self,
+        possible: &mut Vec<Possible>,
+        open: &mut Open,
+        since: &mut Instant,
+    ) -> Result<Option<Neither>> {
+        for (listener, most) in longest_queues(possible) {
+            for _ in 0..=most {
+                let neither = self.after(&Step::Accept { listener }, possible, open, since)?;
+                if neither.is_some() {
+                    return Ok(neither);
                 }
             }
         }
@@ -284,19 +280,14 @@ impl Driver {
             with_child.append(&mut one.model.clients_with_child());
         }
         let result = self.take(step, numbers, open, *since)?;
-        let seen = self.look(result, open, &every_queue(&expected), &with_child)?;
+        let seen = self.look(result, open, every_listener(&expected), &with_child)?;
         let seen = comparable(seen, &with_child);
-        let mut differing = Vec::new();
-        let mut expected = expected.into_iter();
-        possible.retain(|one| {
-            let Some(expected) = expected.next() else { return false };
-            let differences = differences(&comparable(expected, &with_child), &seen);
-            let fits = differences.is_empty();
-            if !fits {
-                differing.push((one.what, differences));
-            }
-            fits
-        });
+        let differing;
+        (*possible, differing) =
+            sorted_out(mem::take(possible).into_iter().zip(expected).map(|(one, expected)| {
+                let differences = differences(&comparable(expected, &with_child), &seen);
+                (one, differences)
+            }));
         let neither = Neither { at: Some(*step), possible: differing };
         Ok(possible.is_empty().then_some(neither))
     }
@@ -334,8 +325,11 @@ fn deed<'a>(
         }
         Step::SelectByHash { listener } => Deed::Select(open.listener(listener)?, None),
         Step::Set(setting) => Deed::Set(setting),
-        Step::Duplicate { .. } | Step::Send { .. } | Step::Wait => {
-            Deed::Other(step, driver, open, numbers)
+        Step::Send { client, segment } => {
+            Deed::Send { driver, client: &open.clients[client.0], segment, numbers }
+        }
+        Step::Duplicate { .. } | Step::Wait => {
+            return Err(Error::unreadable("a step", format!("`{step}` at the same time")));
         }
     })
 }
@@ -344,11 +338,7 @@ impl Deed<'_> {
     fn done(self) -> Done {
         match self {
             Self::Listen(socket, backlog) => Done::Call(socket.listen(backlog.cast_signed())),
-            Self::Shutdown(socket, how) => Done::Call(socket.shutdown(match how {
-                Direction::Read => Shutdown::Read,
-                Direction::Write => Shutdown::Write,
-                Direction::Both => Shutdown::Both,
-            })),
+            Self::Shutdown(socket, how) => Done::Call(socket.shutdown(directions(how))),
             Self::Close(socket) => {
                 drop(socket);
                 Done::Call(Ok(()))
@@ -359,19 +349,9 @@ impl Deed<'_> {
             Self::Set(setting) => {
                 Done::Laboratory(sysctl::write(setting.name(), &setting.value().to_string()))
             }
-            Self::Other(step, driver, open, numbers) => {
-                Done::Laboratory(driver.send(&step, open, numbers))
+            Self::Send { driver, client, segment, numbers } => {
+                Done::Laboratory(driver.send(client, segment, numbers))
             }
         }
-    }
-}
-
-impl Driver {
-    fn send(&self, step: &Step, open: &Open, numbers: (u32, u32)) -> Result<()> {
-        let Step::Send { client, segment } = *step else {
-            return Err(Error::unreadable("a step", format!("`{step}` at the same time")));
-        };
-        let peer = &open.clients[client.0];
-        self.lab.send(peer.address, &draft(segment, numbers), peer.initial.unwrap_or(0))
     }
 }

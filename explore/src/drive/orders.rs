@@ -91,16 +91,27 @@ pub(super) fn comparable(mut seen: Seen, with_child: &BTreeSet<ClientId>) -> See
     seen.counters.retain(|_, grown| *grown != 0);
     let has_child = |listener: &ListenerId| seen.queues.get(listener).is_some_and(|long| *long > 0);
     seen.woken = seen.woken.into_iter().filter(has_child).collect();
-    if let CallResult::Accepted { client, .. } = seen.result {
-        seen.result = whose(client);
-    }
+    seen.result = unread(seen.result);
     seen
 }
 
-/// The queues of every listener that listens in one of these.
-pub(super) fn every_queue<'a>(expected: impl IntoIterator<Item = &'a Seen>) -> Seen {
-    let queues = expected.into_iter().flat_map(|seen| seen.queues.clone()).collect();
-    Seen { queues, ..Seen::default() }
+/// Every listener that listens in one of these.
+pub(super) fn every_listener<'a>(
+    expected: impl IntoIterator<Item = &'a Seen>,
+) -> BTreeSet<ListenerId> {
+    expected.into_iter().flat_map(|seen| seen.queues.keys().copied()).collect()
+}
+
+/// What is possible since nothing that was seen differs from it, and what is not.
+pub(super) fn sorted_out(
+    compared: impl Iterator<Item = (Possible, Vec<Difference>)>,
+) -> (Vec<Possible>, Vec<(Possibility, Vec<Difference>)>) {
+    let (fitting, differing): (Vec<_>, Vec<_>) =
+        compared.partition(|(_, differences)| differences.is_empty());
+    (
+        fitting.into_iter().map(|(one, _)| one).collect(),
+        differing.into_iter().map(|(one, differences)| (one.what, differences)).collect(),
+    )
 }
 
 /// In what the kernel differs from what must be seen. Whoever does not listen then has no queue.
@@ -111,8 +122,14 @@ pub(super) fn differences(expected: &Seen, kernel: &Seen) -> Vec<Difference> {
     expected.differences(&kernel)
 }
 
-pub(super) fn whose(client: ClientId) -> CallResult {
-    CallResult::Accepted { client, bytes: 0, then: Rest::More }
+/// What a call returned, but for what there was to receive: that depends on when somebody does.
+pub(super) fn unread(result: CallResult) -> CallResult {
+    match result {
+        CallResult::Accepted { client, .. } => {
+            CallResult::Accepted { client, bytes: 0, then: Rest::More }
+        }
+        other => other,
+    }
 }
 
 /// What is seen of two steps, one after the other in this order.
@@ -128,10 +145,7 @@ pub(super) fn in_order(model: &Model, steps: &[Step; 2], order: Order) -> (Possi
     for index in indices {
         let mut seen = model.step(&steps[index]);
         with_child.append(&mut model.clients_with_child());
-        results[index] = match std::mem::take(&mut seen.result) {
-            CallResult::Accepted { client, .. } => whose(client),
-            other => other,
-        };
+        results[index] = unread(std::mem::take(&mut seen.result));
         both = both.and_then(seen);
     }
     let what = Possibility::Order(order);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use explore::drive::{Disagreement, Played, Taken};
+use explore::drive::{Played, Taken};
 use explore::history::History;
 use explore::job::{Finding, Replayed};
-use explore::model::ModelBug;
+use explore::model::{Difference, ModelBug};
 use explore::run::{Plan, Total, situations_of_the_model};
 use harness::kernel::Kernel;
 use schemars::JsonSchema;
@@ -134,19 +134,19 @@ impl FindingDocument {
             verified: finding.verified,
             history: finding.history.to_string(),
             step: step.map(ToString::to_string).unwrap_or_default(),
-            differences: differences(&finding.disagreement),
+            differences: differences(&finding.disagreement.differences),
             file: kept.map(|path| path.display().to_string()),
         }
     }
 }
 
-pub(super) fn differences(disagreement: &Disagreement) -> Vec<DifferenceDocument> {
-    let difference = |each: &explore::model::Difference| DifferenceDocument {
+pub(in crate::cmd) fn differences(differences: &[Difference]) -> Vec<DifferenceDocument> {
+    let difference = |each: &Difference| DifferenceDocument {
         of: each.of.to_string(),
         model: each.model.clone(),
         kernel: each.kernel.clone(),
     };
-    disagreement.differences.iter().map(difference).collect()
+    differences.iter().map(difference).collect()
 }
 
 /// `sockmig replay --format json`.

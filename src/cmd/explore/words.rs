@@ -15,7 +15,7 @@ use crate::cmd::explore::document::{
 /// More situations that nobody met than this are only counted.
 const NOT_MET_SHOWN: usize = 12;
 
-fn known(bugs: &[&str]) -> String {
+pub(in crate::cmd) fn known(bugs: &[&str]) -> String {
     match bugs {
         [] => "known bugs that the model has, too: none".to_owned(),
         bugs => format!("known bugs that the model has, too: {}", bugs.join(", ")),
@@ -120,7 +120,7 @@ pub(super) fn replay(document: &ReplayDocument) -> String {
             let step = document.history.steps.get(disagreement.at);
             let step = step.map(ToString::to_string).unwrap_or_default();
             let _ = writeln!(text, "DISAGREES at `{step}`");
-            differing(&mut text, &differences(disagreement));
+            differing(&mut text, &differences(&disagreement.differences));
         }
     }
     text

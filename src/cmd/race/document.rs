@@ -10,6 +10,7 @@ use harness::kernel::Kernel;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::cmd::explore::document::{DifferenceDocument, differences};
 use crate::exit::Exit;
 
 /// The version of the document.
@@ -84,14 +85,6 @@ struct PossibilityDocument {
     /// `first-before-second`, `second-before-first`, or the name of something between them.
     what: &'static str,
     differences: Vec<DifferenceDocument>,
-}
-
-/// One thing in which they differ.
-#[derive(Debug, Serialize, JsonSchema)]
-struct DifferenceDocument {
-    of: String,
-    model: String,
-    kernel: String,
 }
 
 impl RaceDocument {
@@ -176,20 +169,14 @@ impl NeitherDocument {
 
 impl ExampleDocument {
     fn of((apart, neither): &(i64, Neither)) -> Self {
-        let difference = |one: &Difference| DifferenceDocument {
-            of: one.of.to_string(),
-            model: one.model.clone(),
-            kernel: one.kernel.clone(),
+        let possibility = |(what, found): &(Possibility, Vec<Difference>)| PossibilityDocument {
+            what: match what {
+                Possibility::Order(Order::FirstBeforeSecond) => "first-before-second",
+                Possibility::Order(Order::SecondBeforeFirst) => "second-before-first",
+                Possibility::Between(between) => between.name(),
+            },
+            differences: differences(found),
         };
-        let possibility =
-            |(what, differences): &(Possibility, Vec<Difference>)| PossibilityDocument {
-                what: match what {
-                    Possibility::Order(Order::FirstBeforeSecond) => "first-before-second",
-                    Possibility::Order(Order::SecondBeforeFirst) => "second-before-first",
-                    Possibility::Between(between) => between.name(),
-                },
-                differences: differences.iter().map(difference).collect(),
-            };
         Self {
             apart_ns: *apart,
             at: neither.at.map(|step| step.to_string()),

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use explore::drive::orders::{Neither, Order, Possibility};
-use explore::model::Between;
+use explore::model::{Between, Difference};
 use explore::race::job::PairReport;
 use explore::race::pair::Pair;
 use explore::race::run::{PairResult, RacePlan};
 use harness::kernel::Kernel;
 
+use crate::cmd::explore::words::known;
 use crate::cmd::race::document::RaceDocument;
 use crate::exit::Exit;
 
@@ -26,11 +27,20 @@ pub(super) fn list(pairs: &[Pair]) -> String {
 
 pub(super) fn heading(kernel: &Kernel, plan: &RacePlan) -> String {
     let bugs: Vec<&str> = plan.bugs.iter().map(|bug| bug.id()).collect();
-    let bugs = if bugs.is_empty() { "none".to_owned() } else { bugs.join(", ") };
     format!(
-        "{kernel}\nknown bugs that the model has, too: {bugs}\n\n\
+        "{kernel}\n{}\n\n\
          {:NAME$} {:<3} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
-        "pair", "of", "on", "rounds", "first", "second", "either", "between", "neither", "window"
+        known(&bugs),
+        "pair",
+        "of",
+        "on",
+        "rounds",
+        "first",
+        "second",
+        "either",
+        "between",
+        "neither",
+        "window"
     )
 }
 
@@ -127,13 +137,7 @@ fn told(text: &mut String, result: &PairResult) {
             text,
             "\n{name}: no race, since the kernel disagrees with the model before, at `{step}`"
         );
-        for difference in differences {
-            let _ = writeln!(
-                text,
-                "  {}: {}, and the model says {}",
-                difference.of, difference.kernel, difference.model
-            );
-        }
+        differing(text, "  ", differences);
     }
     for (like, one) in &report.neither {
         let (least, most) = one.apart;
@@ -152,6 +156,12 @@ fn told(text: &mut String, result: &PairResult) {
     }
 }
 
+fn differing(text: &mut String, indent: &str, differences: &[Difference]) {
+    for Difference { of, model, kernel } in differences {
+        let _ = writeln!(text, "{indent}{of}: {kernel}, and the model says {model}");
+    }
+}
+
 fn example(text: &mut String, apart: i64, neither: &Neither, [first, second]: [&str; 2]) {
     let at = neither.at.map(|step| format!(", seen at `{step}` afterwards")).unwrap_or_default();
     let _ = writeln!(text, "  one of them, {apart} ns apart{at}:");
@@ -166,12 +176,6 @@ fn example(text: &mut String, apart: i64, neither: &Neither, [first, second]: [&
             Possibility::Between(between) => between.about().to_owned(),
         };
         let _ = writeln!(text, "    not this: {what}");
-        for difference in differences {
-            let _ = writeln!(
-                text,
-                "      {}: {}, and the model says {}",
-                difference.of, difference.kernel, difference.model
-            );
-        }
+        differing(text, "      ", differences);
     }
 }
