@@ -19,7 +19,8 @@ const VERSION: u32 = 1;
 /// `sockmig race --format json`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cmd) struct RaceDocument {
-    version: u32,
+    /// The version of the form of this document.
+    schema: u32,
     /// The kernel's release and build.
     kernel: String,
     seed: u64,
@@ -95,7 +96,7 @@ impl RaceDocument {
         interrupted: bool,
     ) -> Self {
         Self {
-            version: VERSION,
+            schema: VERSION,
             kernel: kernel.to_string(),
             seed: plan.seed,
             known_bugs: plan.bugs.iter().map(|bug| bug.id()).collect(),
