@@ -23,6 +23,7 @@ mod tools;
 mod work;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -117,7 +118,8 @@ fn main() -> anyhow::Result<ExitCode> {
         candidates.splice(0..0, sample.named(&place, &named)?);
     }
     if arguments.list {
-        candidates.iter().for_each(|candidate| println!("{}", candidate.change));
+        let lines: Vec<_> = candidates.iter().map(|one| format!("{}\n", one.change)).collect();
+        show(&lines.concat())?;
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("building the whole kernel");
@@ -150,9 +152,17 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(file) => {
             fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
-        None => print!("{text}"),
+        None => show(&text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output. A reader who has seen enough is no error.
+fn show(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write"),
+        _ => Ok(()),
+    }
 }
 
 /// The source's own version, such as `6.12.117`.

@@ -115,6 +115,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             jobs: REAL_JOBS,
             deadline: arguments.deadline.map(|seconds| Duration::from_secs(seconds.into())),
             fresh: arguments.fresh,
+            every_trace: out.is_some() || matches!(arguments.format, MatrixFormat::Json),
         },
         known,
         failures: FailureCount::up_to(limit(arguments)),

@@ -77,10 +77,13 @@ fn run(arguments: &VmRunArguments) -> Result<i32> {
     interrupt::catch().context("cannot catch Ctrl-C")?;
     let name = kernel.name.clone();
     let host = Host::prepare(kernel, hardware, &guests, &shared)?;
-    let (machine, _) = host.boot().map_err(|e| match e {
+    let (machine, up) = host.boot().map_err(|e| match e {
         NotUp::EndedEarly(end) => ended_early(&name, &end),
         other => other.into(),
     })?;
+    if let Some(end) = up.first {
+        stderr::complain(&format_args!("{name} was started once more; its first start: {end}"));
+    }
     let silence = Duration::from_secs(arguments.silence.into());
     serve(machine, &task, silence).map_err(|e| match e {
         Lost::Machine(end) => ended_early(&name, &end),

@@ -32,11 +32,13 @@ pub fn folded(line: &str, width: usize) -> String {
     folded
 }
 
-/// A name, and what is said of it: from the column `at` on, or below it where that leaves too
-/// little room.
+/// A name, and what is said of it: from the column `at` on, two columns behind a longer name, or
+/// below it where that leaves too little room.
 pub fn entry(name: &str, at: usize, text: &str, width: usize) -> String {
     /// Less than this is no room for sentences.
     const ROOM: usize = 30;
+    let long = name.chars().count();
+    let at = if long < at { at } else { long + 2 };
     let is_below = width < at + ROOM;
     let indent = if is_below { 4 } else { at };
     let lines = scenarios::report::wrap(text, width.saturating_sub(indent).max(1));
@@ -90,5 +92,13 @@ mod tests {
         assert_eq!(entry("quiz1", 10, text, 40), beside);
         let below = "quiz1\n    does something to a\n    listener and looks\n";
         assert_eq!(entry("quiz1", 10, text, 25), below);
+        let behind =
+            format!("{:<10}does something to a listener\n{:<10}and looks\n", "case/four", "");
+        assert_eq!(entry("case/four", 10, text, 40), behind);
+        let behind =
+            format!("{:<12}does something to a listener\n{:<12}and looks\n", "case/names", "");
+        assert_eq!(entry("case/names", 10, text, 42), behind);
+        let below = "case/names\n    does something to a listener and\n    looks\n";
+        assert_eq!(entry("case/names", 10, text, 41), below);
     }
 }

@@ -110,7 +110,7 @@ fn differing(text: &mut String, differences: &[DifferenceDocument]) {
 pub(super) fn replay(document: &ReplayDocument) -> String {
     let mut text = format!("{}\n{}\n\n", document.kernel, known(&document.known_bugs));
     for Taken { step, kernel, .. } in &document.taken {
-        let _ = writeln!(text, "{:<44}{}", step.to_string(), seen(kernel));
+        let _ = writeln!(text, "{:<43} {}", step.to_string(), seen(kernel));
     }
     text.push('\n');
     match &document.played {

@@ -39,6 +39,8 @@ pub struct RunOptions {
     pub deadline: Option<Duration>,
     /// Every case has a kernel of its own.
     pub fresh: bool,
+    /// The traces of cases that passed are kept, too. Those of one kernel take some 100 MB.
+    pub every_trace: bool,
 }
 
 /// What a row reports while it is filled.
@@ -117,6 +119,7 @@ impl<'r> KernelRow<'r> {
                 if self.found.missing.is_empty() {
                     self.found.missing = up.missing;
                 }
+                self.found.missing.extend(up.first.map(|end| format!("its first start: {end}")));
                 machine
             }
             Err(not_up) => {
@@ -223,11 +226,12 @@ impl<'r> KernelRow<'r> {
         self.found.totals.count(&outcome.verdict, &outcome.discarded);
         self.failures.count(&outcome.verdict);
         let capture = capture.map(|path| path.display().to_string());
-        self.found.cases.push(CaseDocument::of(
-            &outcome,
-            selected.map(|selected| selected.case),
-            capture,
-        ));
+        let case = selected.map(|selected| selected.case);
+        let mut document = CaseDocument::of(&outcome, case, capture);
+        if !self.options.every_trace && matches!(outcome.verdict, Verdict::Pass { .. }) {
+            document.trace = vec![];
+        }
+        self.found.cases.push(document);
         (self.report)(RowEvent::Finished(Box::new(outcome)));
     }
 

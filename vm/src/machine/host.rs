@@ -13,7 +13,7 @@ use crate::architecture::Architecture;
 use crate::boot::bootable::{Bootable, Image};
 use crate::boot::initramfs::Initramfs;
 use crate::machine::console::{self, KernelReport};
-use crate::machine::end::EarlyEnd;
+use crate::machine::end::{EarlyEnd, EndReason, NeverBooted};
 use crate::machine::guest_program::{GuestProgram, OtherArchitecture};
 use crate::machine::monitor::Monitor;
 use crate::machine::qemu::{self, Accel, Clock, EmulatorFault, Hardware, INITRAMFS};
@@ -117,6 +117,8 @@ pub struct Up {
     pub took: Duration,
     /// What is missing in it: modules that could not be loaded, and the like.
     pub missing: Vec<String>,
+    /// How the first start ended, of a machine that was started once more.
+    pub first: Option<EndReason>,
 }
 
 /// The file with a saved machine's state, in the machines' directory.
@@ -149,6 +151,14 @@ enum Started {
     Up(Machine, Up),
     /// The guest has found that the emulator does something wrong.
     OnFaultyEmulator(EmulatorFault),
+}
+
+/// Whether it may be the emulator's doing that a machine ended like this. With several processors,
+/// each of them a thread of QEMU 7.2, one boot in fifty stands still when the second processor comes.
+/// A kernel that hangs itself does so again.
+fn emulator_may_have_hung(hardware: Hardware, end: &EndReason) -> bool {
+    let late = matches!(end, EndReason::NeverBooted(NeverBooted::TookTooLong { .. }));
+    late && hardware.accel == Accel::Tcg && hardware.processors > 1
 }
 
 impl Host {
@@ -256,17 +266,27 @@ impl Host {
     }
 
     /// Starts a machine whose command `complete` has completed; once more if the emulator does
-    /// something wrong that the machine can do without.
+    /// something wrong that the machine can do without, or if it may have hung.
     fn bring_up(
         &self,
         deadline: Duration,
         complete: impl Fn(&mut Command),
     ) -> Result<(Machine, Up), NotUp> {
+        let mut first = None;
         loop {
             let mut command = self.command()?;
             complete(&mut command);
-            match self.start(command, deadline)? {
-                Started::Up(machine, up) => return Ok((machine, up)),
+            let started = match self.start(command, deadline) {
+                Err(NotUp::EndedEarly(end))
+                    if first.is_none() && self.may_have_hung(&end.reason) =>
+                {
+                    first = Some(end.reason);
+                    continue;
+                }
+                started => started?,
+            };
+            match started {
+                Started::Up(machine, up) => return Ok((machine, Up { first, ..up })),
                 Started::OnFaultyEmulator(fault) if self.avoided.replace(Some(fault)).is_none() => {
                 }
                 Started::OnFaultyEmulator(_) => {
@@ -275,6 +295,10 @@ impl Host {
                 }
             }
         }
+    }
+
+    fn may_have_hung(&self, end: &EndReason) -> bool {
+        self.uml.is_none() && emulator_may_have_hung(self.hardware, end)
     }
 
     /// A machine that was up before: the first one is booted and saved, and every later
@@ -298,7 +322,7 @@ impl Host {
         command.args(["-incoming", &format!("exec:cat {STATE}")]);
         let mut machine = self.start_process(command)?;
         machine.set_ready();
-        Ok((machine, Up { took: up.took + started.elapsed(), missing: up.missing }))
+        Ok((machine, Up { took: up.took + started.elapsed(), ..up }))
     }
 
     fn save(&self) -> Result<Up, NotUp> {
@@ -351,7 +375,39 @@ impl Host {
         machine.set_ready();
         match KernelReport::of(&self.console()).not_unpacked {
             Some(line) => Err(NotUp::NotUnpacked { line }),
-            None => Ok(Started::Up(machine, Up { took: started.elapsed(), missing })),
+            None => Ok(Started::Up(machine, Up { took: started.elapsed(), missing, first: None })),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::machine::end::ProcessEnd;
+
+    fn late() -> NeverBooted {
+        NeverBooted::TookTooLong { waited: Duration::from_secs(120) }
+    }
+
+    fn ended() -> NeverBooted {
+        let process = ProcessEnd { status: None, stderr: String::new() };
+        NeverBooted::Ended { process, printed: true }
+    }
+
+    #[rstest]
+    #[case(Accel::Tcg, 2, late(), true)]
+    #[case(Accel::Tcg, 1, late(), false)]
+    #[case(Accel::Kvm, 2, late(), false)]
+    #[case(Accel::Tcg, 2, ended(), false)]
+    fn only_an_emulator_with_several_processors_may_have_hung(
+        #[case] accel: Accel,
+        #[case] processors: u32,
+        #[case] end: NeverBooted,
+        #[case] expected: bool,
+    ) {
+        let hardware = Hardware { accel, clock: Clock::Real, memory: 256, processors };
+        assert_eq!(emulator_may_have_hung(hardware, &EndReason::NeverBooted(end)), expected);
     }
 }
