@@ -150,12 +150,22 @@ pub enum Need {
     /// Somebody who asks for it by name: it harms kernels with a bug, which warn in their log
     /// and are tainted then, or leak.
     ExplicitOnly,
+    /// Somebody who asks for it by name: it counts as far as the kernel does, and takes a processor
+    /// up to half a minute.
+    LongWork,
     /// A second user.
     SecondUid,
     /// IPv6, in a setting that does not say so.
     Ipv6,
     /// A machine on which nothing else is at work, this program's other cases included.
     OwnMachine,
+}
+
+impl Need {
+    /// Whether it is that somebody asks for the case by name.
+    pub fn is_to_be_named(&self) -> bool {
+        matches!(self, Self::ExplicitOnly | Self::LongWork)
+    }
 }
 
 /// A case in one setting: what a run consists of.

@@ -315,6 +315,7 @@ fn described(need: Need) -> &'static str {
         Need::ExplicitOnly => {
             "to be named, as it triggers a warning or a leak on kernels with a known bug"
         }
+        Need::LongWork => "to be named, as it takes a processor up to half a minute",
         Need::Multipath => "Multipath TCP (CONFIG_MPTCP, and CONFIG_MPTCP_IPV6 over IPv6)",
         Need::SynCookies => "SYN cookies (CONFIG_SYN_COOKIES)",
         Need::Settings => "a /proc/sys that can be written",

@@ -22,7 +22,7 @@ pub fn list(prefixes: &[String]) -> Exit {
         selection.iter().try_for_each(|selected| {
             let does = selected.case.does.split_inclusive(';').next().unwrap_or_default();
             let does = does.trim_end_matches(';');
-            let apart = selected.case.needs.contains(&Need::ExplicitOnly);
+            let apart = selected.case.needs.iter().any(Need::is_to_be_named);
             let note = if apart { " (runs only by name)" } else { "" };
             let does = format!("{does}{note}");
             write!(to, "{}", entry(&selected.id(), ID_COLUMNS + 1, &does, width))

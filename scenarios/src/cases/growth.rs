@@ -2,7 +2,8 @@
 
 use std::net::Shutdown;
 
-use harness::lab::Lab;
+use harness::Family;
+use harness::lab::{Holder, Lab, outcome};
 use harness::socket::attribute;
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
@@ -134,6 +135,44 @@ const CASES: &[Case] = &[
                 .fact("at 127", "L127")
                 .fact("answer to W's ACK", "nothing")
                 .fact("whose request moved", "W")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "growth/full",
+        does: "32,768 listeners are a group's members; one more begins to listen. Then one of them \
+               is closed and freed, and it tries again.",
+        must: "No group has room for more: listen() returns ENOMEM, and succeeds when there is room \
+               again.",
+        source: "reuseport_grow(): INIT_SOCKS, doubled while it does not pass U16_MAX; \
+                 reuseport_add_sock()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::LongWork],
+        wire: WireRule::Silent,
+        run: full,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen, to a full group", "ENOMEM")
+                .fact("listen, when one has left", "ok")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "growth/full-of-closed",
+        does: "32,767 listeners and A are a group's members. A has W's request, and is shut down; one \
+               more begins to listen; W sends its ACK with data.",
+        must: "A closed member makes room: listen() succeeds. A's requests then have no group to \
+               move to, and W's data is refused.",
+        source: "reuseport_grow(): \"Make room by removing a closed sk\"",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::LongWork],
+        wire: WireRule::Shows(&[wires::W_REFUSED]),
+        run: full_of_closed,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen, to a full group", "ok")
+                .fact("answer to W's data", "S > W  R 1:1(0)")
+                .counters(&[("OutRsts", 1)])
         },
         ..Case::DEFAULT
     },
@@ -288,6 +327,52 @@ fn listening_again(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &Draft::new(".", 1, 1))?;
     lab.observe("answer to W's ACK", answer);
     observe_moved(lab, &group, "whose request moved", 1)
+}
+
+/// As many members as an array has room for that is not doubled any more.
+const FULL: usize = 128 << 8;
+
+fn full(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let others = FULL - 1;
+    let _holders = listen_elsewhere(lab, setting, others)?;
+    let leaver = lab.listen("L")?;
+    let last = lab.bind_at("M", &BindSpec::usual(setting.family))?;
+    lab.observe("listen, to a full group", outcome(last.listen(BACKLOG)));
+    lab.close(leaver);
+    lab.until_freed_but(others as i64)?;
+    lab.observe("listen, when one has left", outcome(last.listen(BACKLOG)));
+    Ok(())
+}
+
+fn full_of_closed(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let others = FULL - 1;
+    let _holders = listen_elsewhere(lab, setting, others)?;
+    let a = lab.listen("A")?;
+    lab.select_index(&a, others as u32)?;
+    let mut w = lab.wire_client("W")?;
+    lab.wire_syn(&mut w, &Draft::syn())?;
+    lab.shut_down(&a, Shutdown::Both)?;
+    let last = lab.bind_at("M", &BindSpec::usual(setting.family))?;
+    lab.observe("listen, to a full group", outcome(last.listen(BACKLOG)));
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
+    lab.observe("answer to W's data", answer);
+    lab.observe_counters(&before)
+}
+
+/// Listeners that other processes have open, so that none needs more descriptors than users have.
+fn listen_elsewhere(lab: &mut Lab, setting: Setting, count: usize) -> harness::Result<Vec<Holder>> {
+    /// How many a process has.
+    const EACH: usize = 2048;
+    lab.unseen(&format!("{count} others listen"), |lab| {
+        let counts = (0..count).step_by(EACH).map(|begun| EACH.min(count - begun));
+        counts
+            .map(|count| {
+                let _listeners = listen_all(lab, setting, count)?;
+                lab.fork_holder("a process that has others open")
+            })
+            .collect()
+    })
 }
 
 fn members(group: &[Listener]) -> Vec<&Listener> {

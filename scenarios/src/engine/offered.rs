@@ -74,8 +74,8 @@ pub(super) fn check(need: Need, family: Family, kernel: &Kernel) -> Met {
             _ => sock_diag(kernel),
         },
         Need::Multipath => multipath(family, kernel),
-        // It is not about the kernel.
-        Need::ExplicitOnly => Met::Yes,
+        // They are not about the kernel.
+        Need::ExplicitOnly | Need::LongWork => Met::Yes,
         Need::Ipv6 => ipv6(kernel),
         Need::Programs => programs(kernel),
         Need::IoUring => io_uring(kernel),

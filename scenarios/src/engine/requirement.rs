@@ -50,10 +50,12 @@ pub fn runs(selected: &Selected, kernel: &Kernel, patience: Patience) -> Met {
 
 /// Whether somebody asked for a case that runs only for those who do.
 fn explicit(selected: &Selected) -> Met {
-    if selected.named || !selected.case.needs.contains(&Need::ExplicitOnly) {
-        return Met::Yes;
-    }
-    skip(SkipReason::OnlyByName)
+    let because = selected.case.needs.iter().find_map(|need| match need {
+        Need::ExplicitOnly => Some(SkipReason::OnlyByName),
+        Need::LongWork => Some(SkipReason::LongWork),
+        _ => None,
+    });
+    because.filter(|_| !selected.named).map_or(Met::Yes, skip)
 }
 
 /// Checks what a case needs against what the kernel has.

@@ -21,6 +21,8 @@ pub enum SkipReason {
     },
     /// It harms kernels with a bug, and nobody named it.
     OnlyByName,
+    /// It takes a processor long, and nobody named it.
+    LongWork,
     /// There is no IPv6 on `lo`, as an older sockmig wrote it.
     NoIpv6,
     /// IPv6 is there, and turned off.
@@ -124,6 +126,7 @@ impl SkipReason {
             Self::NoMultipath { .. } => vec!["CONFIG_MPTCP"],
             Self::LongTimers { .. }
             | Self::OnlyByName
+            | Self::LongWork
             | Self::NoIpv6
             | Self::Ipv6Off { .. }
             | Self::TooOld { .. }
@@ -301,6 +304,10 @@ impl fmt::Display for SkipReason {
             Self::OnlyByName => f.write_str(
                 "triggers a warning or a leak on kernels with a known bug; runs only when named, as \
                  in sockmig run mptcp/timer",
+            ),
+            Self::LongWork => f.write_str(
+                "takes a processor up to half a minute; runs only when named, as in sockmig run \
+                 growth/full",
             ),
             Self::NoIpv6 => f.write_str(
                 "there is no IPv6 on lo: the kernel is built without, or ipv6.disable is set",

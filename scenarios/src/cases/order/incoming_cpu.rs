@@ -3,12 +3,12 @@
 
 use std::net::Shutdown;
 
-use harness::Family;
 use harness::lab::Lab;
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::{BACKLOG, Listener, attribute};
+use harness::{Context, Family};
 
-use crate::case::{Case, Settings};
+use crate::case::{Case, Need, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::target::{CHILDREN, FIRST_PORT, Moved, by_the_hash, moved, observe_moved};
 
@@ -150,6 +150,34 @@ pub(super) const CASES: &[Case] = &[
             lab.unseen("SO_INCOMING_CPU of B is set and cleared, 65,535 times", |_| {
                 (0..u16::MAX).try_for_each(|nth| {
                     attribute::incoming_cpu(&b, if nth % 2 == 0 { this + 1 } else { NO_CPU })
+                })
+            })?;
+            observe_whose_clients(lab, &a, &b)
+        },
+        expect: |_| all_to_a(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "order/incoming-cpu-many-members",
+        does: "A has SO_INCOMING_CPU set to this CPU. 65,535 times another listener with the same \
+               option begins to listen and is closed; 32 clients connect, while B listens.",
+        must: "Each time the other one is counted, and no longer counted when it leaves: what is \
+               counted in 16 bits does not pass zero, and all clients are A's.",
+        source: "__reuseport_add_sock(), __reuseport_detach_sock(): reuseport_get_incoming_cpu(), \
+                 reuseport_put_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::LongWork],
+        wire: WireRule::Any(AnyWire::ManyConnections),
+        run: |lab, setting| {
+            let (a, b) = (lab.listen("A")?, lab.listen("B")?);
+            let this = attribute::this_cpu()?;
+            attribute::incoming_cpu(&a, this)?;
+            let spec = BindSpec::usual(setting.family);
+            lab.unseen("others with SO_INCOMING_CPU listen and are closed, 65,535 times", |lab| {
+                (0..u16::MAX).try_for_each(|_| {
+                    let other = lab.bind_at("another", &spec)?;
+                    attribute::incoming_cpu(&other, this)?;
+                    other.listen(BACKLOG).tested(|| "listen(another)".into())
                 })
             })?;
             observe_whose_clients(lab, &a, &b)

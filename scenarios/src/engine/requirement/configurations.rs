@@ -37,7 +37,8 @@ fn skipped(kernel: &Kernel) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     for selected in catalogue::all() {
         match runs(&selected, kernel, Patience::Long) {
-            Met::Yes | Met::No(Verdict::Skip { reason: SkipReason::OnlyByName }) => {}
+            Met::Yes
+            | Met::No(Verdict::Skip { reason: SkipReason::OnlyByName | SkipReason::LongWork }) => {}
             Met::No(Verdict::Skip { reason: SkipReason::BuiltWithout { option, .. } }) => {
                 *counted.entry(option).or_default() += 1;
             }

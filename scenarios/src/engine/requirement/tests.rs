@@ -265,6 +265,22 @@ fn what_makes_kernels_warn_runs_only_by_name(#[case] prefixes: &[&str], #[case] 
 }
 
 #[rstest]
+#[case("growth", "growth/full", false)]
+#[case("growth/full", "growth/full", true)]
+#[case("order", "order/incoming-cpu-many-members", false)]
+#[case("order/incoming-cpu-many-members", "order/incoming-cpu-many-members", true)]
+fn what_takes_long_runs_only_by_name(
+    #[case] prefix: &str,
+    #[case] id: &str,
+    #[case] runs_it: bool,
+) {
+    let selection = crate::catalogue::select(&[prefix.into()]).expect("cases");
+    let long = selection.iter().find(|one| one.id() == id).expect("the case");
+    let met = runs(long, &kernel(Version::new(6, 18, 44)), Patience::Long);
+    assert_eq!(met, if runs_it { Met::Yes } else { skip(SkipReason::LongWork) });
+}
+
+#[rstest]
 #[case(Errno::EPROTONOSUPPORT, None, Some("the kernel is built without CONFIG_MPTCP"))]
 #[case(Errno::ENOPROTOOPT, Some("0"), Some("turned off in new network namespaces"))]
 #[case(Errno::EPERM, Some("1"), None)]
