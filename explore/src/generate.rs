@@ -30,6 +30,13 @@ const CLIENTS: std::ops::RangeInclusive<usize> = 2..=6;
 /// How often something is tried that the model may not allow, for one step.
 const TRIES: usize = 20;
 
+/// The first number of a SYN with TCP Fast Open.
+const FAST_OPEN: u8 = 20;
+
+/// One number of each kind of segment, as [`Writer::segment`] draws them, but for those that are
+/// frequent anyway.
+const FAVOURITES: &[u8] = &[FAST_OPEN, FAST_OPEN, FAST_OPEN, 38, 46, 49, 53, 56, 58];
+
 /// How many waits a history may have.
 const WAITS: usize = 3;
 
@@ -54,7 +61,12 @@ impl Recipe {
             clients,
             waits: if self.waits(number) { WAITS } else { 0 },
             only: &self.only,
+            favourite: None,
         };
+        // Those that wait have few steps to spare.
+        if writer.waits == 0 && writer.rng.bool() {
+            writer.favourite = Some(writer.one_of(FAVOURITES));
+        }
         writer.begin();
         let steps = writer.rng.usize(STEPS);
         while writer.steps.len() < steps && writer.add() {}
@@ -117,6 +129,9 @@ struct Writer<'r> {
     clients: usize,
     waits: usize,
     only: &'r [String],
+    /// What is sent often. What is rare seldom meets itself: a count of Fast Open children that is
+    /// wrong shows after 184 histories (the median of 20), and after 1164 without favourites.
+    favourite: Option<u8>,
 }
 
 impl Writer<'_> {
@@ -175,8 +190,11 @@ impl Writer<'_> {
 
     fn listen(&mut self) -> Step {
         let listener = ListenerId(self.model.sockets_made());
-        let (defer_accept, fast_open) =
-            (self.rng.u8(0..8) == 0, self.one_of(&[0, 0, 0, 1, 1, 2, 5]));
+        let defer_accept = self.rng.u8(0..8) == 0;
+        let fast_open = match self.favourite {
+            Some(FAST_OPEN) => self.one_of(&[1, 1, 1, 2, 2, 5]),
+            _ => self.one_of(&[0, 0, 0, 1, 1, 2, 5]),
+        };
         Step::Listen { listener, backlog: self.backlog(), defer_accept, fast_open }
     }
 
@@ -222,9 +240,10 @@ impl Writer<'_> {
     }
 
     fn segment(&mut self) -> Segment {
-        match self.rng.u8(0..64) {
-            0..20 => Segment::Syn,
-            20..26 => Segment::FastOpenSyn(self.rng.u32(1..20)),
+        let favourite = self.favourite.filter(|_| self.rng.u8(0..3) == 0);
+        match favourite.unwrap_or_else(|| self.rng.u8(0..64)) {
+            0..FAST_OPEN => Segment::Syn,
+            FAST_OPEN..26 => Segment::FastOpenSyn(self.rng.u32(1..20)),
             26..38 => Segment::Ack,
             38..46 => Segment::Data(self.rng.u32(1..20)),
             46..49 => Segment::Fin,

@@ -243,14 +243,15 @@ pub fn replay(
         .map_err(Stopped::Inside)
 }
 
-/// How many histories the model alone goes through to find out what can be met.
-const OF_THE_MODEL: u64 = 4000;
+/// Fewest and most histories that the model alone goes through to find out what can be met. In an
+/// emulator each costs tens of milliseconds.
+const OF_THE_MODEL: std::ops::RangeInclusive<u64> = 200..=4000;
 
-/// What the model meets by itself, in histories of this recipe: each step in each situation, and
-/// what comes of it.
-pub fn situations_of_the_model(recipe: &Recipe) -> BTreeSet<String> {
+/// What the model meets by itself, in histories of this recipe, about as many as were `played`: each
+/// step in each situation, and what comes of it.
+pub fn situations_of_the_model(recipe: &Recipe, played: u64) -> BTreeSet<String> {
     let mut met = BTreeSet::new();
-    for number in 0..OF_THE_MODEL {
+    for number in 0..played.clamp(*OF_THE_MODEL.start(), *OF_THE_MODEL.end()) {
         let history = recipe.history(number);
         let mut model = Model::new(recipe.bugs.clone(), &history.slots);
         for step in &history.steps {

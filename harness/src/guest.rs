@@ -10,11 +10,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
@@ -41,7 +44,8 @@ static KEPT_IN_THE_PROGRAM: &[u8] = IDENTITY;
 /// The name of the virtio port through which a guest sends and receives.
 pub const VIRTIO_PORT: &str = "sockmig";
 
-/// Tags of the frames that every guest sends. The others are the work's own.
+/// Tags of the frames that every guest sends, and of what it is sent after its task. The others are
+/// the work's own.
 pub mod tag {
     /// The guest is up and waits for its task. The payload is the kernel's uptime, as in
     /// `/proc/uptime`.
@@ -53,6 +57,8 @@ pub mod tag {
     /// The work is done: its exit code, as a little-endian number of 32 bits; 128 and the
     /// signal's number if it was killed.
     pub const END: u8 = b'.';
+    /// From the host: the program that is the work is to end, as by Ctrl-C.
+    pub const INTERRUPT: u8 = b'!';
 }
 
 /// Whether this runs in a guest, where nothing is at work but what this program started. The
@@ -192,6 +198,25 @@ impl Port {
 
     fn receive(&self) -> Result<Frame> {
         frame::receive(&mut Patient(&mut self.lock())).call(|| "read(port)".into())
+    }
+
+    /// From now on, sends a program SIGINT when the host says so.
+    ///
+    /// # Errors
+    /// There is no descriptor or no thread for it.
+    pub fn pass_on_interruptions(&self, program: &Child) -> Result<()> {
+        let mut device = self.lock().try_clone().call(|| "dup(port)".into())?;
+        let program = Pid::from_raw(program.id() as i32);
+        let listen = move || {
+            while let Ok(frame) = frame::receive(&mut Patient(&mut device)) {
+                if frame.tag == tag::INTERRUPT {
+                    let _ = kill(program, Signal::SIGINT);
+                }
+            }
+        };
+        // Nobody waits for it: it ends with the process.
+        let started = thread::Builder::new().spawn(listen);
+        started.map(drop).call(|| "pthread_create()".into())
     }
 
     /// Waits until everything that was sent has left.

@@ -181,6 +181,7 @@ enum Lost {
 /// Passes on what the program writes, until it has ended.
 fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
     machine.send(&request(task));
+    machine.pass_on_interruptions();
     let mut failure = None;
     loop {
         let frame = machine.hear(silence).map_err(Lost::Machine)?;
@@ -189,6 +190,9 @@ fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lo
             tag::STDERR => stderr::write(&frame.payload),
             tag::FAILURE => failure = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
             of_every_guest::END => {
+                if machine.was_told_to_end() {
+                    stderr::complain(&"interrupted");
+                }
                 machine.power_off(POWER_OFF);
                 return failure.map_or(Ok(exit_code(&frame.payload)), |why| Err(Lost::Task(why)));
             }

@@ -200,6 +200,7 @@ fn send<T: Serialize>(port: &Port, tag: u8, what: &T) -> harness::Result<()> {
 fn program(port: &Port, mut command: Command) -> anyhow::Result<i32> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    port.pass_on_interruptions(&child)?;
     let pass_on = |tag: u8, mut from: Box<dyn Read + Send>| {
         let port = port.clone();
         move || {

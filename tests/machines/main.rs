@@ -5,6 +5,7 @@
 
 mod bisect;
 mod broken;
+mod explore;
 mod kernels;
 mod locks;
 mod matrix;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         packages::TESTS,
         program::TESTS,
         race::TESTS,
+        explore::TESTS,
         reload::TESTS,
         broken::TESTS,
     ]

@@ -82,7 +82,7 @@ impl ExploreDocument {
         took: Duration,
         kept: Vec<Kept>,
     ) -> Self {
-        let known = situations_of_the_model(&plan.recipe);
+        let known = situations_of_the_model(&plan.recipe, total.histories);
         let finding = |(finding, kept): (&Finding, Kept)| {
             FindingDocument::of(finding, &total.disagreements, kept)
         };

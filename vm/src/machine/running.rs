@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::guest::tag;
 use harness::process::frame::{Frame, Frames};
 use harness::{process::interrupt, process::subprocess, wait};
 
@@ -39,6 +41,21 @@ pub enum NotStarted {
     },
 }
 
+/// What becomes of a machine when this program is interrupted.
+#[derive(Debug, Clone, Copy)]
+enum Interruption {
+    /// It is killed.
+    Kills,
+    /// Its guest is told.
+    IsPassedOn,
+    /// Its guest was told, and may end until then.
+    WasPassedOn { until: Instant },
+}
+
+/// How long a guest has to end that was told to: one in the emulator, debugged, beside others needs a
+/// quarter. Whoever does not want to wait interrupts again.
+const TIME_TO_END: Duration = Duration::from_secs(60);
+
 /// A machine that runs. It is killed when the value goes, and when this program dies.
 pub struct Machine {
     child: Child,
@@ -47,6 +64,7 @@ pub struct Machine {
     frames: Frames,
     directory: PathBuf,
     ready: bool,
+    interruption: Interruption,
 }
 
 impl Machine {
@@ -69,6 +87,8 @@ impl Machine {
         subprocess::die_with_parent(&mut command);
         let mut child = command
             .current_dir(directory)
+            // Ctrl-C at a terminal is for this program, which decides what becomes of the machine.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -81,6 +101,7 @@ impl Machine {
             frames: Frames::default(),
             directory: directory.to_owned(),
             ready: false,
+            interruption: Interruption::Kills,
         })
     }
 
@@ -94,6 +115,17 @@ impl Machine {
         self.ready = true;
     }
 
+    /// From now on, an interruption of this program is the guest's: it may end by itself, and show
+    /// what it has.
+    pub fn pass_on_interruptions(&mut self) {
+        self.interruption = Interruption::IsPassedOn;
+    }
+
+    /// Whether the guest was told to end.
+    pub fn was_told_to_end(&self) -> bool {
+        matches!(self.interruption, Interruption::WasPassedOn { .. })
+    }
+
     /// Sends the guest something. A guest that is gone is noticed when it is heard.
     pub fn send(&mut self, frame: &Frame) {
         let _ = self.to.as_mut().map(|to| frame.send(to));
@@ -104,18 +136,24 @@ impl Machine {
     /// # Errors
     /// Its [`EarlyEnd`]; by then the machine is gone.
     pub fn hear(&mut self, within: Duration) -> Result<Frame, Box<EarlyEnd>> {
-        let end = Instant::now() + within;
+        let silent = Instant::now() + within;
         loop {
+            let end = match self.interruption {
+                Interruption::WasPassedOn { until } => until.min(silent),
+                _ => silent,
+            };
             match self.frames.next_whole() {
                 Ok(Some(frame)) => return Ok(frame),
                 Ok(None) => {}
                 Err(garbage) => return Err(self.kill_because(Noticed::Garbage(garbage))),
             }
             let left = end.saturating_duration_since(Instant::now());
+            let is_told = self.was_told_to_end();
             if left.is_zero() {
-                return Err(self.kill_because(Noticed::Silence(within)));
+                let noticed = if is_told { Noticed::Interrupted } else { Noticed::Silence(within) };
+                return Err(self.kill_because(noticed));
             }
-            let announced = interrupt::announced();
+            let announced = interrupt::announced().filter(|_| !is_told);
             let fds: Vec<BorrowedFd<'_>> =
                 [Some(self.from.as_fd()), announced].into_iter().flatten().collect();
             let ready = match wait::ready(&fds, left) {
@@ -123,7 +161,12 @@ impl Machine {
                 Err(e) => return Err(self.kill_because(Noticed::PortLost(e.to_string()))),
             };
             if ready.get(1) == Some(&true) {
-                return Err(self.kill_because(Noticed::Interrupted));
+                if let Interruption::Kills = self.interruption {
+                    return Err(self.kill_because(Noticed::Interrupted));
+                }
+                self.send(&Frame { tag: tag::INTERRUPT, payload: vec![] });
+                let until = Instant::now() + TIME_TO_END * wait::slowness();
+                self.interruption = Interruption::WasPassedOn { until };
             }
             if ready[0] {
                 let mut bytes = vec![0; 256 * 1024];
