@@ -363,6 +363,25 @@ fn what_never_ends_is_no_document() {
 }
 
 #[test]
+fn no_result_is_in_the_place_of_another() {
+    let place = Place::new();
+    let out = place.path("results");
+    for (command, name) in [("run", "run.json"), ("matrix", "matrix.json")] {
+        for option in ["--junit", "--markdown"] {
+            let file = out.join(name);
+            let mut line = sockmig(&[command, "quiz1/v4/off", "--out"]);
+            line.arg(&out).arg(option).arg(&file);
+            if command == "matrix" {
+                line.args(["--kernel", env!("CARGO_BIN_EXE_sockmig")]);
+            }
+            let ended = run(&mut line);
+            says(&ended, 2, &format!("{name} is the file of --out and of {option}"));
+            assert!(!file.exists(), "{ended}");
+        }
+    }
+}
+
+#[test]
 fn no_part_is_written_over() {
     let place = Place::new();
     let matrix = matrix_document(None, &["6.1"], ["pass", "pass"]);

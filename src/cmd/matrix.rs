@@ -76,8 +76,12 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
-    let outputs =
-        [("--junit", arguments.junit.as_deref()), ("--markdown", arguments.markdown.as_deref())];
+    let document = arguments.out.as_ref().map(|out| out.join("matrix.json"));
+    let outputs = [
+        ("--out", document.as_deref()),
+        ("--junit", arguments.junit.as_deref()),
+        ("--markdown", arguments.markdown.as_deref()),
+    ];
     let known: Vec<&Path> = arguments.known.file.iter().map(PathBuf::as_path).collect();
     if let Some(clash) = file::clash(&outputs, &known) {
         stderr::complain(&clash);
