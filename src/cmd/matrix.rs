@@ -16,6 +16,7 @@ use harness::process::thread::spawn_scoped;
 use scenarios::advice;
 use scenarios::case::Selected;
 use scenarios::engine::{Counted, FailureCount, FailureLimit};
+use scenarios::report::counted;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -69,7 +70,15 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             stderr::complain(&format_args!("--bisect needs one kernel, not {}", kernels.len()));
             return Exit::GiveUp;
         }
-        Ok(kernels) => part(kernels, arguments.shard),
+        Ok(kernels) => {
+            let all = kernels.len();
+            let part = part(kernels, arguments.shard);
+            if let (Some(shard), true) = (arguments.shard, part.is_empty()) {
+                let kernels = counted(all as u64, "kernel");
+                stderr::complain(&format_args!("of {kernels} shard {shard} has none"));
+            }
+            part
+        }
         Err(wrong) => {
             stderr::complain(&wrong);
             // A build that failed has left none.
