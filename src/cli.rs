@@ -262,8 +262,8 @@ const VM_RUN_EXAMPLES: &str = "\
 The guest gets the binary, the workspace's directory when cargo runs it, and no other file;
 its clock is the emulator's unless --clock real is given. Of several kernels that --kernel
 names, the newest is booted, and standard error says which that is. The program's standard
-input is empty. The exit code is the program's; 69 means that the machine failed, and standard
-error says how.
+input is empty. What it leaves running ends with it. The exit code is the program's; 69 means
+that the machine failed, and standard error says how.
 
 Example: plain `cargo test` under another kernel, through cargo's runner setting
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sockmig vm-run --kernel 6.12 --' cargo test";

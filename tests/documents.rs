@@ -363,6 +363,46 @@ fn what_never_ends_is_no_document() {
 }
 
 #[test]
+fn a_shard_without_a_kernel_says_so() {
+    let this = env!("CARGO_BIN_EXE_sockmig");
+    let ended = run(&mut sockmig(&["matrix", "quiz1/v4", "--kernel", this, "--shard", "2/2"]));
+    says(&ended, 4, "of 1 kernel shard 2/2 has none");
+}
+
+#[test]
+fn an_act_of_a_later_version_is_called_so() {
+    let place = Place::new();
+    let mut document = real_run().clone();
+    let trace = document["cases"][0]["trace"].as_array_mut().expect("a trace");
+    let act = trace.iter_mut().find(|line| line.is_object()).expect("an act");
+    act["act"] = json!({ "teleport": { "listener": "A" } });
+    let path = place.write("later.json", &document);
+    let path = path.to_str().expect("a path");
+    let ended = run(&mut sockmig(&["report", path, "-o", "-"]));
+    says(&ended, 69, "or an act that this version knows");
+    assert!(!ended.stderr.contains("untagged"), "{ended}");
+}
+
+#[test]
+fn no_result_is_in_the_place_of_another() {
+    let place = Place::new();
+    let out = place.path("results");
+    for (command, name) in [("run", "run.json"), ("matrix", "matrix.json")] {
+        for option in ["--junit", "--markdown"] {
+            let file = out.join(name);
+            let mut line = sockmig(&[command, "quiz1/v4/off", "--out"]);
+            line.arg(&out).arg(option).arg(&file);
+            if command == "matrix" {
+                line.args(["--kernel", env!("CARGO_BIN_EXE_sockmig")]);
+            }
+            let ended = run(&mut line);
+            says(&ended, 2, &format!("{name} is the file of --out and of {option}"));
+            assert!(!file.exists(), "{ended}");
+        }
+    }
+}
+
+#[test]
 fn no_part_is_written_over() {
     let place = Place::new();
     let matrix = matrix_document(None, &["6.1"], ["pass", "pass"]);

@@ -44,6 +44,12 @@ accept B
 #[case::no_directory(&["explore", "--count", "1", "--out", "/nowhere/out"], 69, "cannot make the directory")]
 #[case::missing_file(&["replay", "/nowhere/find.history"], 69, "cannot read it")]
 #[case::missing_file_for_a_script(&["script", "/nowhere/find.history"], 69, "cannot read it")]
+#[case::neither_a_file_nor_a_case(&["script", "quiz9"], 69, "and no case has an id that starts so")]
+#[case::numbers_beyond_the_last_one(
+    &["explore", "--seed", "18446744073709551615", "--count", "2"],
+    2,
+    "a number from 0 to 18446744072709551615"
+)]
 #[case::standard_input_in_a_machine(&["replay", "-", "--kernel", "6.12"], 2, "name a file")]
 fn what_makes_no_sense_is_refused(
     #[case] arguments: &[&str],
@@ -69,6 +75,32 @@ fn a_file_that_is_no_history_is_refused(#[case] text: &str, #[case] words: &str)
     for command in ["replay", "script"] {
         says(&run(&mut sockmig(&[command, path])), 2, words);
     }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_played_in_part() {
+    let comments = "# nothing\n".repeat((1 << 20) / 10);
+    let file = file(&QUIZ_2.replace("accept B\n", &format!("{comments}accept B\n")));
+    let path = file.path().to_str().expect("UTF-8");
+    says(&run(&mut sockmig(&["script", path])), 69, "cannot read it: it has more than 1 MiB");
+}
+
+#[test]
+fn one_of_a_kind_is_called_so() {
+    let place = tempfile::tempdir().expect("a directory");
+    let out = place.path().to_str().expect("UTF-8");
+    let made = run(&mut sockmig(&["script", "--out", out, "quiz1/v4/on"]));
+    assert_eq!(made.stdout, format!("1 program is in {out}; 0 cases have none\n"), "{made}");
+    let explored = run(&mut sockmig(&["explore", "--seed", "1", "--count", "1"]));
+    assert!(explored.stdout.contains("\n1 history with "), "{explored}");
+}
+
+#[test]
+fn a_directory_with_results_hides_no_case() {
+    let place = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(place.path().join("quiz1")).expect("a directory");
+    let ended = run(sockmig(&["script", "quiz1"]).current_dir(&place));
+    assert_eq!(ended.code, Some(0), "{ended}");
 }
 
 #[test]

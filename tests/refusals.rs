@@ -113,6 +113,13 @@ fn without_proc_nothing_can_be_learned() {
 }
 
 #[test]
+fn without_proc_no_listener_is_seen() {
+    let mut command = sockmig(&["inspect"]);
+    fault_injection::without_proc(&mut command);
+    says(&run(&mut command), 69, "/proc is not mounted");
+}
+
+#[test]
 fn without_namespaces_nothing_can_be_learned() {
     for arguments in [&[][..], &["run"], &["doctor"]] {
         let mut command = sockmig(arguments);

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Model, ModelBug, SLOTS, Slot};
+use crate::model::{Model, ModelBug, Refusal, SLOTS, Slot};
 use crate::step::{MOST_CLIENTS, NoStep, Step};
 
 /// The version of the text.
@@ -67,15 +67,14 @@ pub enum NoHistory {
         why: NoStep,
     },
     /// A step cannot be taken there, or the model does not know what comes of it.
-    #[error(
-        "line {line}: `{step}` cannot be done there: its socket does not exist or is closed, or \
-         what the kernel does then is not in the model"
-    )]
+    #[error("line {line}: `{step}` cannot be done there: {why}")]
     NotAllowed {
         /// Its number; the first is 1.
         line: usize,
         /// The step.
         step: Step,
+        /// Why.
+        why: Refusal,
     },
     /// There are too many steps.
     #[error("it has more than {MOST_STEPS} steps")]
@@ -102,8 +101,8 @@ impl FromStr for History {
         let (mut steps, mut model) = (vec![], Model::new(BTreeSet::new(), &slots));
         for (line, text) in lines {
             let step: Step = text.parse().map_err(|why| NoHistory::NoStep { line, why })?;
-            if !model.allows(&step) {
-                return Err(NoHistory::NotAllowed { line, step });
+            if let Some(why) = model.refusal(&step) {
+                return Err(NoHistory::NotAllowed { line, step, why });
             }
             model.step(&step);
             steps.push(step);
@@ -192,9 +191,40 @@ accept B
         "sockmig history 1\nclients 1\ndance A",
         "line 3: `dance` is no act; acts are set, listen"
     )]
-    #[case("sockmig history 1\nclients 1\nsyn C2", "line 3: `syn C2` cannot be done there")]
-    #[case("sockmig history 1\nclients 1\nclose A", "line 3: `close A` cannot be done there")]
-    #[case("sockmig history 1\nclients 1\nwait", "line 3: `wait` cannot be done there")]
+    #[case(
+        "sockmig history 1\nclients 1\nsyn C2",
+        "line 3: `syn C2` cannot be done there: there is no C2: the line `clients` has a number \
+         for each client"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nclose A",
+        "line 3: `close A` cannot be done there: A has not listened before"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nwait",
+        "line 3: `wait` cannot be done there: there is no timer to wait for"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog 1\nclose A\naccept A",
+        "line 5: `accept A` cannot be done there: A is closed"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog 1\nlisten A backlog 1",
+        "line 4: `listen A backlog 1` cannot be done there: A exists already"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog 1\nduplicate A\nduplicate A\nduplicate A",
+        "line 6: `duplicate A` cannot be done there: A has 3 descriptors, and no listener has more"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog 1\nshutdown A SHUT_RD\nselect-by-hash A",
+        "line 5: `select-by-hash A` cannot be done there: A does not listen any more"
+    )]
+    #[case(
+        "sockmig history 1\nclients 1\nlisten A backlog 1\nsyn C1\nack C1\nsyn-in-window C1",
+        "line 6: `syn-in-window C1` cannot be done there: what a kernel does with that segment is \
+         not in the model, since C1 has a child"
+    )]
     #[case("sockmig history 1\nclients 1\nwait 3", "line 3: `wait` needs nothing after it")]
     fn what_is_no_history_is_refused_in_a_sentence(#[case] text: &str, #[case] why: &str) {
         let refused = text.parse::<History>().expect_err("no history").to_string();

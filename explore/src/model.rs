@@ -11,6 +11,7 @@
 //! | `child` | children: segments, moves, resets, `accept` |
 //! | `request` | segments of no connection and of requests |
 //! | `listener` | `listen`, `shutdown`, `close` |
+//! | `refusal` | steps that cannot be taken, or of which the model does not know what comes |
 //! | `recorded` | what runs of written cases do besides the steps of histories |
 //! | `program`, `run_program` | programs in eBPF, which written cases have |
 //! | `situation` | in which situation a step is taken, for saying what was met |
@@ -29,6 +30,7 @@ mod hash;
 mod listener;
 mod program;
 mod recorded;
+mod refusal;
 mod request;
 mod run_program;
 mod seen;
@@ -44,21 +46,16 @@ pub use choice::Choices;
 pub use hash::{SLOTS, Slot};
 pub use program::{Migrating, Program, ProgramCondition, ProgramStep};
 pub use recorded::{Expects, KnownSlot, Outline, ReceivedOnce};
+pub use refusal::Refusal;
 pub use seen::{Answer, Aspect, CallResult, Counter, Difference, Rest, Seen};
 pub use situation::met_in;
 pub use state::{ListenerOptions, MOST_IN_GROUP, Model, STEPS_TAKE};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use state::{ChildState, Connection};
+use state::Connection;
 
-use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
-
-/// For how long a history may wait in all, in milliseconds.
-const LONGEST: u64 = 9000;
-
-/// More descriptors of one listener than this are of no interest.
-const MOST_DESCRIPTORS: u32 = 3;
+use crate::step::{ClientId, ListenerId, Setting, Step};
 
 impl Model {
     /// Takes a step, and says what must be seen of it. The step must be one that
@@ -87,59 +84,6 @@ impl Model {
         }
         self.seen.queues = self.queues();
         std::mem::take(&mut self.seen)
-    }
-
-    /// Whether the model knows what a step does now: its sockets are there, and it is nothing
-    /// that the model leaves out.
-    pub fn allows(&self, step: &Step) -> bool {
-        let listening = self.queues().len();
-        let is_open = |listener: ListenerId| {
-            self.socket(listener).is_some_and(|socket| socket.descriptors > 0)
-        };
-        match *step {
-            Step::Set(_) => true,
-            Step::Listen { listener, .. } => {
-                self.listeners.get(listener.0).is_some_and(Option::is_none)
-                    && listening < MOST_IN_GROUP
-            }
-            Step::ListenAgain { listener, .. } => {
-                is_open(listener) && (self.listens(listener) || listening < MOST_IN_GROUP)
-            }
-            Step::Duplicate { listener } => {
-                let few = |socket: &state::Listener| socket.descriptors < MOST_DESCRIPTORS;
-                is_open(listener) && self.socket(listener).is_some_and(few)
-            }
-            Step::Close { listener } | Step::Accept { listener } => is_open(listener),
-            // `inet_shutdown()` of a socket in TCP_CLOSE marks it, and so all children that it has
-            // when it listens again: they send a FIN, or receive nothing.
-            Step::Shutdown { listener, .. } => is_open(listener) && self.listens(listener),
-            Step::SelectIndex { listener, .. } | Step::SelectByHash { listener } => {
-                is_open(listener) && self.listens(listener)
-            }
-            Step::Send { client, segment } => self.allows_segment(client, segment),
-            Step::Wait => self.next_timer().is_some() && self.now < LONGEST,
-        }
-    }
-
-    fn allows_segment(&self, client: ClientId, segment: Segment) -> bool {
-        let is_syn_with_other_number = segment == Segment::SynInWindow;
-        match self.clients.get(client.0).map(|client| &client.connection) {
-            None => false,
-            Some(Connection::Nothing) => !is_syn_with_other_number,
-            Some(Connection::Request(_)) => true,
-            Some(Connection::Child(child)) => match child.state {
-                ChildState::SynRecv => {
-                    !is_syn_with_other_number && !matches!(segment, Segment::FastOpenSyn(_))
-                }
-                // Not every release answers an ACK of what was never sent (`tcp_ack()`).
-                ChildState::Established => {
-                    let other = [Segment::SynInWindow, Segment::AckOfNothing];
-                    !other.contains(&segment) && !matches!(segment, Segment::FastOpenSyn(_))
-                }
-                ChildState::CloseWait => segment == Segment::Reset,
-                ChildState::Close => false,
-            },
-        }
     }
 
     /// How many children wait in the accept queue of each listener that listens.

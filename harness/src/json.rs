@@ -38,7 +38,7 @@ pub(crate) mod answer {
     use super::{Answer, Deserialize, Deserializer, Serialize, Serializer, unsaid};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "what a kernel has is `available`, or says `why` not")]
     enum Written<E> {
         Answer(Answer<E>),
         /// In version 1 of the documents.
@@ -78,7 +78,7 @@ pub(crate) mod choice {
     use super::{Choice, Deserialize, Deserializer, Serialize, Serializer, unsaid};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "what a kernel has is `available`, or says `why` not")]
     enum Written<T, E> {
         Choice(Choice<T, E>),
         /// In older documents of version 2, and in version 1.
@@ -117,7 +117,7 @@ pub mod milliseconds {
     use super::{Deserialize, Deserializer, Duration, Serializer};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "a duration is a number of milliseconds")]
     enum Written {
         Milliseconds(f64),
         /// In older documents: seconds and nanoseconds.

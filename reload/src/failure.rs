@@ -57,6 +57,12 @@ impl fmt::Display for ServerFailure {
             ServerEvent::CannotStart { command, why } => {
                 return write!(f, "`{command}` cannot be started: {why}");
             }
+            ServerEvent::NoDirectory { directory } => {
+                return write!(
+                    f,
+                    "`start.directory` is {directory}, and there is no such directory"
+                );
+            }
             ServerEvent::Ended { command, status } => {
                 write!(f, "`{command}` ended {phase} ({status})")?;
             }
@@ -82,6 +88,9 @@ impl fmt::Display for ServerFailure {
             }
             ServerEvent::NotANumber { key, text } => {
                 return write!(f, "`{key}` is \"{text}\", and must be a number");
+            }
+            ServerEvent::OutOfRange { key, number, range: (least, most) } => {
+                return write!(f, "`{key}` is {number}, and must be from {least} to {most}");
             }
         }
         match self.log.as_slice() {
@@ -124,6 +133,11 @@ pub enum ServerEvent {
         command: String,
         /// The kernel's answer.
         why: String,
+    },
+    /// Where it is to start is no directory.
+    NoDirectory {
+        /// Its path.
+        directory: String,
     },
     /// A process that was started has ended.
     Ended {
@@ -169,6 +183,15 @@ pub enum ServerEvent {
         key: String,
         /// What it became.
         text: String,
+    },
+    /// A count has become too small or too large with the values that were given.
+    OutOfRange {
+        /// Where it is.
+        key: String,
+        /// What it became.
+        number: usize,
+        /// The smallest and the largest that can be.
+        range: (u32, u32),
     },
 }
 

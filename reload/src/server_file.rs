@@ -8,6 +8,7 @@ pub mod fault;
 pub mod find;
 mod placeholders;
 pub mod template;
+mod texts;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ pub const EXAMPLE: &str = include_str!("../data/example.toml");
 
 /// The longest that a file may be, in bytes: all of it is handed to a lab as an argument.
 pub const LONGEST: usize = 48 * 1024;
+
+/// How many processes a server may be started as.
+pub const PROCESSES: (u32, u32) = (1, 1000);
 
 /// How long the start or a reload may take where the file does not say, in seconds.
 const WITHIN_S: u32 = 30;

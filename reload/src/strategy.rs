@@ -155,7 +155,7 @@ impl fmt::Display for Unmet {
             Self::Program { names, install } => {
                 let names = names.join(" or ");
                 match names.contains('/') {
-                    true => write!(f, "there is no program {names}")?,
+                    true => write!(f, "there is no program {names} that can be run")?,
                     false => write!(f, "there is no {names} on the PATH")?,
                 }
                 if install.is_empty() { Ok(()) } else { write!(f, "; {install}") }

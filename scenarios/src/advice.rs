@@ -9,6 +9,7 @@ use harness::essential::Essential;
 use harness::net::sysctl;
 use harness::process::Broken;
 use harness::process::no_namespaces::{NamespaceStep, NoNamespaces};
+use harness::process::users::{LabCapability, missing_capabilities};
 use harness::refusal::Refusal;
 use harness::{Errno, Resource};
 
@@ -28,6 +29,8 @@ struct Machine {
     has_dev_null: bool,
     /// Those of [`LIMITS`] that are 0.
     no_more_of: Vec<&'static str>,
+    /// What labs take, and root has not.
+    missing: Vec<LabCapability>,
 }
 
 impl Machine {
@@ -38,6 +41,7 @@ impl Machine {
             has_proc: Essential::Proc.is_there(),
             has_dev_null: Path::new("/dev/null").exists(),
             no_more_of: LIMITS.into_iter().filter(is_zero).collect(),
+            missing: missing_capabilities(),
         }
     }
 }
@@ -53,6 +57,7 @@ fn told(broken: &Broken, machine: &Machine) -> String {
         Broken::Start(why) => start(why, machine),
         Broken::Exhausted { of: Resource::Namespaces, .. } => Some(limit(machine)),
         Broken::Exhausted { of, .. } => return format!("{broken}; {}", limits(*of)),
+        Broken::Setup(_) if !machine.missing.is_empty() => Some(capabilities(&machine.missing)),
         Broken::Setup(_) | Broken::Hung { .. } | Broken::Died { .. } | Broken::Interrupted => None,
     };
     advice.map_or_else(|| broken.to_string(), |advice| format!("{broken}\n{advice}"))
@@ -82,6 +87,18 @@ fn namespaces(NoNamespaces { step, why }: &NoNamespaces, machine: &Machine) -> S
         }
         _ => ALLOW.into(),
     }
+}
+
+fn capabilities(missing: &[LabCapability]) -> String {
+    let named: Vec<String> = missing.iter().map(|each| format!("CAP_{}", each.name())).collect();
+    let added: Vec<String> =
+        missing.iter().map(|each| format!("--cap-add {}", each.name())).collect();
+    format!(
+        "This is root with CAP_SYS_ADMIN and without {}, as in a container: give it that, too\n\
+         (docker run {}), or run sockmig as another user.",
+        named.join(" and "),
+        added.join(" ")
+    )
 }
 
 fn limit(machine: &Machine) -> String {
@@ -153,7 +170,13 @@ mod tests {
     use rstest::rstest;
 
     fn machine() -> Machine {
-        Machine { root: false, has_proc: true, has_dev_null: true, no_more_of: vec![] }
+        Machine {
+            root: false,
+            has_proc: true,
+            has_dev_null: true,
+            no_more_of: vec![],
+            missing: vec![],
+        }
     }
 
     fn refused(step: NamespaceStep, errno: Errno) -> Broken {
@@ -226,6 +249,17 @@ mod tests {
     ) {
         let text = told(&Broken::Start(errno.into()), &machine);
         assert!(text.contains(advice), "{text}");
+    }
+
+    #[test]
+    fn what_root_lacks_is_named() {
+        let broken = Broken::Setup("ioctl(SIOCSIFFLAGS, lo, IFF_UP): EPERM".into());
+        let of = |missing: Vec<LabCapability>| told(&broken, &Machine { missing, ..machine() });
+        assert_eq!(of(vec![]), broken.to_string());
+        let text = of(vec![LabCapability::NetAdmin, LabCapability::NetRaw]);
+        assert!(text.starts_with(&format!("{broken}\n")), "{text}");
+        assert!(text.contains("without CAP_NET_ADMIN and CAP_NET_RAW"), "{text}");
+        assert!(text.contains("docker run --cap-add NET_ADMIN --cap-add NET_RAW"), "{text}");
     }
 
     #[test]

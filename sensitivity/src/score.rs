@@ -41,8 +41,7 @@ pub struct Suite {
 
 /// Cases that run only by name, since they take a processor long, and not since they do harm. They
 /// run last, on kernels that nothing else has noticed.
-const LONG: [&str; 3] =
-    ["growth/full", "growth/full-of-closed", "order/incoming-cpu-many-members"];
+const LONG: [&str; 3] = ["growth/full", "growth/full-of-closed", "order/incoming-cpu-many-members"];
 
 /// Memory of the machine, in MiB: the group with the most members takes a third.
 const MEMORY: &str = "768";

@@ -11,6 +11,9 @@ const READ_BY_TESTS: [&str; 4] =
 /// Nothing is waited for longer than this many times.
 const MOST_SLOW: u32 = 100;
 
+/// No more labs are at work at a time.
+const MOST_JOBS: u32 = 1000;
+
 /// What values are taken for, where not every text has a meaning.
 const YES: [&str; 4] = ["yes", "y", "true", "on"];
 const NO: [&str; 3] = ["no", "0", ""];
@@ -40,6 +43,11 @@ fn one(name: &str, value: &str) -> Option<String> {
         "SOCKMIG_LONG" if !is_known && value != "1" => {
             Some(format!("SOCKMIG_LONG={value} is neither 1 nor 0, and is taken for 1"))
         }
+        "SOCKMIG_JOBS"
+            if !value.parse::<u32>().is_ok_and(|jobs| (1..=MOST_JOBS).contains(&jobs)) =>
+        {
+            Some(format!("SOCKMIG_JOBS={value} is no number from 1 to {MOST_JOBS}, and not heeded"))
+        }
         name if READ.contains(&name) || READ_BY_TESTS.contains(&name) => None,
         name if name.starts_with("SOCKMIG_") => {
             let near = READ.into_iter().map(|read| (strsim::osa_distance(name, read), read));
@@ -64,6 +72,9 @@ mod tests {
     #[case("SOCKMIG_LONG", "1", None)]
     #[case("SOCKMIG_LONG", "0", None)]
     #[case("SOCKMIG_LONG", "maybe", Some("is taken for 1"))]
+    #[case("SOCKMIG_JOBS", "4", None)]
+    #[case("SOCKMIG_JOBS", "x", Some("is no number from 1 to 1000"))]
+    #[case("SOCKMIG_JOBS", "0", Some("is no number from 1 to 1000"))]
     #[case("KSFT_MACHINE_SLOW", "yes", None)]
     #[case("KSFT_MACHINE_SLOW", "5", None)]
     #[case("KSFT_MACHINE_SLOW", "", None)]

@@ -34,17 +34,20 @@ Exit codes:
   69   the laboratory failed, or a result could not be written
   130  interrupted; what was found was shown";
 
+/// The most histories that can be asked for. So many have numbers after every first one.
+const MOST: u64 = 1_000_000_000;
+
 /// `sockmig explore`.
 #[derive(Debug, Args)]
 #[command(after_help = EXPLORE_HELP)]
 pub struct ExploreArguments {
     /// The number of the first history; the same number is always the same history [default: by
     /// the clock].
-    #[arg(long, value_name = "N", value_parser = number::between::<u64>(0..=u64::MAX))]
+    #[arg(long, value_name = "N", value_parser = number::between::<u64>(0..=u64::MAX - MOST))]
     pub seed: Option<u64>,
 
     /// How many histories are played.
-    #[arg(long, value_name = "N", value_parser = number::between::<u64>(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = number::between::<u64>(1..=MOST))]
     pub count: Option<u64>,
 
     /// For how many seconds histories are played [default: 10, if there is no --count].
@@ -150,11 +153,10 @@ pub struct ReplayArguments {
 }
 
 const SCRIPT_HELP: &str = "\
-The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces (root
-if it has eBPF or a second user). It
-makes a network namespace of its own, does what the history or the case says, shows what it sees of
-each act, and what was expected where that is something else; its exit code is 1 then. A case is run
-first: what was seen of it is what is expected.
+The program needs Python 3.8 and its standard library, and root or unprivileged user namespaces; if
+it has eBPF or a second user, root. It makes a network namespace of its own, does what the history
+or the case says, shows what it sees of each act, and what was expected where that is something
+else; its exit code is 1 then. A case is run first: what was seen of it is what is expected.
 
 Examples:
   sockmig script find.history > find.py    for a mail to a list

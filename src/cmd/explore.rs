@@ -7,8 +7,7 @@ pub(super) mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -31,6 +30,7 @@ use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, Repl
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::output::file::{self, OutDirectory};
+use crate::output::input::{self, NoInput};
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
@@ -208,14 +208,14 @@ pub(super) fn history(path: &Path) -> Result<History, Exit> {
 }
 
 /// What is in a file, or in standard input.
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let from: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
-        false => Box::new(fs::File::open(path)?),
+fn text(path: &Path) -> Result<String, NoInput> {
+    // What begins so is no text, and may never end.
+    let is_text = |beginning: &[u8]| !beginning.contains(&0);
+    let bytes = match path.as_os_str() == "-" {
+        true => input::read_from(io::stdin(), LONGEST_FILE, is_text)?,
+        false => input::read(path, LONGEST_FILE, is_text)?,
     };
-    from.take(LONGEST_FILE).read_to_string(&mut text)?;
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| NoInput::NotText)
 }
 
 /// What is shown and kept.

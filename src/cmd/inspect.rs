@@ -20,6 +20,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use harness::essential::Essential;
 use harness::host::users;
 
 use crate::cli::{InspectArguments, InspectFormat};
@@ -72,6 +73,9 @@ fn inspected(arguments: &InspectArguments) -> Result<ExitCode, Refusal> {
     if arguments.watch.is_some() && arguments.format == InspectFormat::Prometheus {
         let why = "--watch cannot be shown as prometheus: have it scraped again and again instead";
         return Err(Refusal { why: why.into(), exit: Exit::Usage });
+    }
+    if !Essential::Proc.is_there() {
+        return Err(Refusal::unavailable(&Essential::Proc));
     }
     let targets = Targets::of(arguments).map_err(|none| match none {
         NoTargets::Named(why) => Refusal { why, exit: Exit::Usage },

@@ -16,6 +16,7 @@ use harness::process::thread::spawn_scoped;
 use scenarios::advice;
 use scenarios::case::Selected;
 use scenarios::engine::{Counted, FailureCount, FailureLimit};
+use scenarios::report::counted;
 use vm::boot::not_bootable::NotBootable;
 use vm::fetch::cache::{Cache, Progress};
 use vm::fetch::choice::Choice;
@@ -69,15 +70,27 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
             stderr::complain(&format_args!("--bisect needs one kernel, not {}", kernels.len()));
             return Exit::GiveUp;
         }
-        Ok(kernels) => part(kernels, arguments.shard),
+        Ok(kernels) => {
+            let all = kernels.len();
+            let part = part(kernels, arguments.shard);
+            if let (Some(shard), true) = (arguments.shard, part.is_empty()) {
+                let kernels = counted(all as u64, "kernel");
+                stderr::complain(&format_args!("of {kernels} shard {shard} has none"));
+            }
+            part
+        }
         Err(wrong) => {
             stderr::complain(&wrong);
             // A build that failed has left none.
             return if bisects { Exit::CannotTest } else { Exit::Usage };
         }
     };
-    let outputs =
-        [("--junit", arguments.junit.as_deref()), ("--markdown", arguments.markdown.as_deref())];
+    let document = arguments.out.as_ref().map(|out| out.join("matrix.json"));
+    let outputs = [
+        ("--out", document.as_deref()),
+        ("--junit", arguments.junit.as_deref()),
+        ("--markdown", arguments.markdown.as_deref()),
+    ];
     let known: Vec<&Path> = arguments.known.file.iter().map(PathBuf::as_path).collect();
     if let Some(clash) = file::clash(&outputs, &known) {
         stderr::complain(&clash);

@@ -43,8 +43,12 @@ pub fn run(arguments: &RunArguments) -> Exit {
             return Exit::NothingRan;
         }
     };
-    let outputs =
-        [("--junit", arguments.junit.as_deref()), ("--markdown", arguments.markdown.as_deref())];
+    let document = arguments.out.as_ref().map(|out| out.join("run.json"));
+    let outputs = [
+        ("--out", document.as_deref()),
+        ("--junit", arguments.junit.as_deref()),
+        ("--markdown", arguments.markdown.as_deref()),
+    ];
     let known: Vec<&Path> = arguments.known.file.iter().map(PathBuf::as_path).collect();
     if let Some(clash) = file::clash(&outputs, &known) {
         stderr::complain(&clash);

@@ -48,8 +48,17 @@ pub fn script(arguments: &ScriptArguments) -> Exit {
 
 /// Prints one program.
 fn program(what: &Path, plan: RunPlan) -> Result<Exit, Exit> {
-    let is_file = what.as_os_str() == "-" || what.exists();
+    // A directory with results has the names of cases.
+    let is_file = what.as_os_str() == "-" || (what.exists() && !what.is_dir());
     let text = match cases(what).filter(|_| !is_file) {
+        None if !is_file && !what.exists() => {
+            stderr::complain(&format_args!(
+                "{}: cannot read it: there is no such file, and no case has an id that starts so; `sockmig list` \
+                 shows the ids",
+                what.display()
+            ));
+            return Err(Exit::Unavailable);
+        }
         None => script::python(&history(what)?),
         Some(selected) => {
             let Some((first, others)) = selected.split_first() else {
@@ -185,9 +194,16 @@ fn programs(out: &Path, what: Option<&Path>, plan: RunPlan) -> Result<Exit, Exit
     let end = lines.and_then(|()| {
         writeln!(
             to,
-            "{printed} programs are in {}; {} cases have none",
+            "{} in {}; {} none",
+            match printed {
+                1 => "1 program is".to_owned(),
+                _ => format!("{printed} programs are"),
+            },
             out.display(),
-            others.len()
+            match others.len() {
+                1 => "1 case has".to_owned(),
+                count => format!("{count} cases have"),
+            }
         )
     });
     if let Err(e) = end.and_then(|()| to.flush()) {

@@ -214,12 +214,16 @@ fn program(port: &Port, mut command: Command) -> anyhow::Result<i32> {
         (tag::STDOUT, child.stdout.take().map(|pipe| Box::new(pipe) as _)),
         (tag::STDERR, child.stderr.take().map(|pipe| Box::new(pipe) as _)),
     ];
-    thread::scope(|scope| {
+    let status = thread::scope(|scope| -> anyhow::Result<_> {
         pipes.into_iter().try_for_each(|(tag, pipe)| {
             spawn_scoped(scope, pass_on(tag, pipe.expect("it is piped"))).map(drop)
-        })
+        })?;
+        let status = child.wait();
+        // The pipes end when nobody has them any more, and what is in them is still passed on.
+        port.end_other_processes();
+        Ok(status?)
     })?;
-    Ok(exit_code(child.wait()?))
+    Ok(exit_code(status))
 }
 
 /// As a shell has it.

@@ -66,7 +66,11 @@ pub fn clash(outputs: &[(&str, Option<&Path>)], inputs: &[&Path]) -> Option<Stri
     // What is no file can be written to again.
     let real = |path: &Path| match fs::metadata(path) {
         Ok(there) => there.is_file().then(|| path.canonicalize().ok())?,
-        Err(_) => std::path::absolute(path).ok(),
+        Err(_) => {
+            let place = std::path::absolute(path).ok()?;
+            let directory = place.parent()?.canonicalize().ok();
+            Some(directory.zip(place.file_name()).map_or(place.clone(), |(at, name)| at.join(name)))
+        }
     };
     let mut known: Vec<(&str, PathBuf)> = vec![];
     for (option, path) in outputs {

@@ -49,9 +49,20 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, NoInput> {
 /// # Errors
 /// [`NoInput`]. A file that begins otherwise is none: its beginning is returned.
 pub fn read(path: &Path, most: u64, begins: fn(&[u8]) -> bool) -> Result<Vec<u8>, NoInput> {
+    read_from(File::open(path)?, most, begins)
+}
+
+/// The same of what is open already.
+///
+/// # Errors
+/// [`NoInput`].
+pub fn read_from(
+    mut file: impl Read,
+    most: u64,
+    begins: fn(&[u8]) -> bool,
+) -> Result<Vec<u8>, NoInput> {
     /// As much of the beginning as is looked at.
     const BEGINNING: u64 = 4096;
-    let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(BEGINNING).read_to_end(&mut bytes)?;
     if !begins(&bytes) {

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::thread;
 
 use harness::fault_injection;
@@ -58,6 +58,10 @@ pub fn play(part: &[String]) -> ExitCode {
             let opened = fs::File::open("/dev/net/tun").map(drop).map_err(|e| e.kind());
             println!("{before}, {opened:?}, {}", has_tun());
         }
+        ["leave-something-running"] => {
+            leave_something_running();
+            return ExitCode::from(5);
+        }
         ["linger"] => {
             println!("here I am");
             linger();
@@ -85,6 +89,14 @@ pub fn much() -> Vec<u8> {
         state.to_le_bytes()
     };
     std::iter::repeat_with(next).take(2 * 1024 * 1024 / 8).flatten().collect()
+}
+
+/// It has this one's standard output, as a server in the background often has.
+#[expect(clippy::zombie_processes, reason = "it is to be there when this program has ended")]
+fn leave_something_running() {
+    let this = env::current_exe().expect("this program");
+    Command::new(this).args([PLAY, "linger"]).spawn().expect("it starts");
+    println!("something is left");
 }
 
 fn linger() -> ! {

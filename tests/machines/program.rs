@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("vm_run/silence_is_not_waited_out", Needs::Machine, silence_is_not_waited_out),
     ("vm_run/garbage_on_the_port_is_shown", Needs::Machine, garbage_on_the_port_is_shown),
     ("vm_run/a_machine_killed_from_outside", Needs::Machine, a_machine_killed_from_outside),
+    ("vm_run/what_is_left_running_ends", Needs::Machine, what_is_left_running_ends),
     ("vm_run/interrupted", Needs::Machine, interrupted),
     ("vm_run/of_several_kernels_it_says_which", Needs::Two, of_several_it_says_which),
 ];
@@ -61,6 +62,13 @@ fn output_is_exact_and_apart(kernels: &Kernels) {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(output.stdout == play::much(), "{} bytes came", output.stdout.len());
     assert_eq!(output.stderr, b"this is the other one\nit ends here\n");
+}
+
+fn what_is_left_running_ends(kernels: &Kernels) {
+    let ended =
+        run(&mut vm_run(kernels.newest(), &["--silence", "60"], &["leave-something-running"]));
+    assert_eq!((ended.code, &*ended.stderr), (Some(5), ""), "{ended}");
+    assert!(ended.stdout.contains("something is left\n"), "{ended}");
 }
 
 fn modules_come_when_needed(kernels: &Kernels) {

@@ -37,7 +37,7 @@ pub enum Between {
     /// The last two listeners leave their group before either moves its children.
     BothLeave,
     /// A child is made while its listener is shut down already and still in TCP_LISTEN: it is shut
-    /// down, too, and migrates.
+    /// down, too, and then migrates or is reset.
     ChildShutDown,
     /// A segment has found a child that is reset before it is looked at, or a SYN a listener that
     /// is closed before.
@@ -124,8 +124,8 @@ impl Between {
             }
             Self::ChildShutDown => {
                 "`__tcp_close()` had set `sk_shutdown` of the listener, which was still in TCP_LISTEN: \
-                 the child has that from it (`sk_clone_lock()`), migrates, and sends a FIN; the \
-                 server that accepts it can neither read nor write"
+                 the child has that from it (`sk_clone_lock()`), and sends a FIN; if it migrates, the \
+                 server that accepts it can neither read nor write, and otherwise it is reset"
             }
             Self::SegmentDropped => {
                 "`tcp_v4_rcv()` found the child, or the listener of a SYN, which is in TCP_CLOSE when \
@@ -288,7 +288,7 @@ impl Model {
     fn shut_down_child(&mut self, client: ClientId) -> Option<Seen> {
         let child = self.child(client)?;
         let has_data = std::mem::take(&mut child.bytes) > 0;
-        child.state = ChildState::Close;
+        child.state = if has_data { ChildState::Close } else { ChildState::FinWait1 };
         self.seen = Seen::default();
         self.seen.answers.push((client, Answer::Other { flags: FIN_ACK }));
         if has_data {
@@ -427,6 +427,24 @@ mod tests {
             assert_eq!(dropped.answers, []);
             assert_eq!(dropped.counters[&Counter::ListenDrops], 1);
         }
+    }
+
+    #[test]
+    fn a_child_that_is_shut_down_is_reset_after_its_fin_if_it_cannot_migrate() {
+        let off = &REQUEST[1..];
+        let of = |segment| {
+            let found = between(off, ["close A", segment]);
+            let (between, seen) = found.into_iter().next_back().expect("three things");
+            assert_eq!(between, Between::ChildShutDown);
+            seen
+        };
+        let (fin, client) = (Answer::Other { flags: FIN_ACK }, ClientId(0));
+        let alone = of("ack C1");
+        assert_eq!(alone.answers, [(client, fin), (client, Answer::Abort { seq: 2, ack: 1 })]);
+        assert_eq!(alone.counters.get(&Counter::EstabResets), None);
+        assert_eq!(alone.counters[&Counter::OutRsts], 1);
+        let with_data = of("data C1 5");
+        assert_eq!(with_data.answers, [(client, fin), (client, Answer::Reset { seq: 1 })]);
     }
 
     #[test]

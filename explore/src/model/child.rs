@@ -179,8 +179,11 @@ impl Model {
         if matches!(state, ChildState::Established | ChildState::CloseWait) {
             self.count(Counter::EstabResets);
         }
-        if state != ChildState::Close {
-            self.answer(client, Answer::Abort { seq: 1, ack });
+        match state {
+            ChildState::Close => {}
+            // After its FIN.
+            ChildState::FinWait1 => self.answer(client, Answer::Abort { seq: 2, ack }),
+            _ => self.answer(client, Answer::Abort { seq: 1, ack }),
         }
         self.forget(client);
     }

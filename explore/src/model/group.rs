@@ -138,7 +138,9 @@ impl Model {
                     Connection::Child(child) => match child.state {
                         ChildState::SynRecv => Migrating::FastOpenChild,
                         ChildState::Established => Migrating::Child,
-                        ChildState::CloseWait | ChildState::Close => Migrating::EndedChild,
+                        ChildState::CloseWait | ChildState::FinWait1 | ChildState::Close => {
+                            Migrating::EndedChild
+                        }
                     },
                 };
                 let call = Call { migrating: Some(migrating), has_packet };

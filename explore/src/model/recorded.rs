@@ -273,7 +273,9 @@ impl Model {
                 outline: match child.state {
                     ChildState::SynRecv => Outline::FastOpenChild,
                     ChildState::Established => Outline::Child,
-                    ChildState::CloseWait | ChildState::Close => Outline::EndedChild,
+                    ChildState::CloseWait | ChildState::FinWait1 | ChildState::Close => {
+                        Outline::EndedChild
+                    }
                 },
                 next: child.rcv_nxt,
                 is_accepted: child.place == Place::Accepted,

@@ -82,6 +82,7 @@ impl Model {
                     ChildState::SynRecv => "SYN_RECV",
                     ChildState::Established => "ESTABLISHED",
                     ChildState::CloseWait => "CLOSE_WAIT",
+                    ChildState::FinWait1 => "FIN_WAIT1",
                     ChildState::Close => "CLOSE",
                 };
                 let place = if child.place == Place::Accepted { "accepted" } else { "queued" };

@@ -160,6 +160,8 @@ pub(super) enum ChildState {
     Established,
     /// The client has sent a FIN.
     CloseWait,
+    /// Shut down by its own listener, before anybody could accept it.
+    FinWait1,
     /// Reset by the client, or given up.
     Close,
 }

@@ -14,6 +14,51 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
+/// CAP_SYS_ADMIN, with which a lab is made without a user namespace.
+const SYS_ADMIN: u32 = 21;
+
+/// What a lab that is made without a user namespace takes besides CAP_SYS_ADMIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabCapability {
+    /// Interfaces, routes, rules of nftables.
+    NetAdmin,
+    /// Packet sockets.
+    NetRaw,
+}
+
+impl LabCapability {
+    /// Its name, without `CAP_`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NetAdmin => "NET_ADMIN",
+            Self::NetRaw => "NET_RAW",
+        }
+    }
+
+    /// Its number, in `include/uapi/linux/capability.h`.
+    fn number(self) -> u32 {
+        match self {
+            Self::NetAdmin => 12,
+            Self::NetRaw => 13,
+        }
+    }
+}
+
+/// What this process lacks of what its labs take. In a user namespace of its own a lab has
+/// everything.
+pub fn missing_capabilities() -> Vec<LabCapability> {
+    missing_in(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+fn missing_in(status: &str) -> Vec<LabCapability> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    let capabilities = capabilities.unwrap_or_default();
+    let has = |number: u32| capabilities & 1 << number != 0;
+    let needed = [LabCapability::NetAdmin, LabCapability::NetRaw];
+    needed.into_iter().filter(|needed| has(SYS_ADMIN) && !has(needed.number())).collect()
+}
+
 /// Whether `uid` exists in this user namespace.
 pub fn uid_is_mapped(uid: Uid) -> bool {
     match fs::read_to_string(UID_MAP) {
@@ -52,7 +97,7 @@ fn covers(map: &str, uid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{covers, maps_every_uid};
+    use super::{LabCapability, covers, maps_every_uid, missing_in};
     use rstest::rstest;
 
     #[rstest]
@@ -67,6 +112,19 @@ mod tests {
         #[case] is: bool,
     ) {
         assert_eq!(covers(map, uid), is);
+    }
+
+    #[rstest]
+    #[case::all("CapEff:\t000001ffffffffff\n", &[])]
+    #[case::no_sys_admin("CapEff:\t00000000a80405fb\n", &[])]
+    #[case::no_net_admin("CapEff:\t000001ffffffefff\n", &[LabCapability::NetAdmin])]
+    #[case::neither("CapEff:\t0000000000200000\n", &[LabCapability::NetAdmin, LabCapability::NetRaw])]
+    #[case::unreadable("", &[])]
+    fn only_who_makes_labs_as_root_lacks_something(
+        #[case] status: &str,
+        #[case] missing: &[LabCapability],
+    ) {
+        assert_eq!(missing_in(status), missing);
     }
 
     #[rstest]

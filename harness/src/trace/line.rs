@@ -128,7 +128,11 @@ pub struct NoLine(String);
 /// A line as documents have it: a segment as it is shown, an act as data. Documents of version
 /// 1 have every line as it is shown.
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a line of a trace is a segment as text, or an act that this version knows with \
+                 its `microseconds` and how it is `shown`"
+)]
 enum Written {
     Shown(String),
     Act {

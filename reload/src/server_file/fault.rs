@@ -6,8 +6,9 @@ use std::path::{Component, Path};
 
 use super::placeholders::{ALWAYS, CAN_BE_SET, PROCESS, RUNNING, own};
 use super::template::{is_name, placeholders};
+use super::texts::{texts, words};
 use super::value::{ChildCount, Count, StartAgain, Words};
-use super::{Ends, LONGEST, ParseError, ServerFile};
+use super::{Ends, LONGEST, PROCESSES, ParseError, ServerFile};
 
 /// Clients a second that a load can have.
 const RATES: (u32, u32) = (10, 20_000);
@@ -17,6 +18,9 @@ const SECONDS: (u32, u32) = (1, 600);
 
 /// Milliseconds for which nothing may change, or that a reload takes.
 const MILLISECONDS: (u32, u32) = (1, 60_000);
+
+/// The longest that a part of a path may be, in bytes (NAME_MAX).
+const LONGEST_NAME: usize = 255;
 
 /// Something wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +84,24 @@ pub enum Fault {
         /// The smallest and the largest that can be.
         range: (u32, u32),
     },
-    /// A file whose name leads out of the directory, or is that of the log.
+    /// A file whose name leads out of the directory, or is that of the log or of no file.
     FileElsewhere {
         /// Its name.
+        name: String,
+    },
+    /// A file whose name is longer than file systems have them.
+    LongName {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// What becomes an argument, a variable or a path has a byte that ends it.
+    ZeroByte {
+        /// Where it is.
+        key: String,
+    },
+    /// What no environment variable is called.
+    BadVariable {
+        /// The name.
         name: String,
     },
     /// A server is in the background, and nothing says which process it is.
@@ -158,6 +177,20 @@ impl fmt::Display for Fault {
                 "[files] has \"{name}\": the name of a file is a path within {{directory}}, and \
                  not `log`"
             ),
+            Self::LongName { bytes } => write!(
+                f,
+                "[files] has a name of {bytes} bytes, and a part of a path has {LONGEST_NAME} at \
+                 most"
+            ),
+            Self::ZeroByte { key } => write!(
+                f,
+                "`{key}` has a zero byte (\\u0000), with which arguments, variables and paths end"
+            ),
+            Self::BadVariable { name } => write!(
+                f,
+                "[start] has the environment variable \"{name}\": the name of one is not empty, and \
+                 has no `=`"
+            ),
             Self::BackgroundWithoutPidFile => f.write_str(
                 "[start] has `background = true` and no `pid-file`: say where the server writes \
                  its process id",
@@ -200,6 +233,7 @@ pub fn faults(file: &ServerFile) -> Vec<Fault> {
     ways(file, &mut found);
     names(file, &mut found);
     numbers(file, &mut found);
+    zero_bytes(file, &mut found);
     for text in texts(file) {
         let known: BTreeSet<&str> = text.known(file);
         for name in placeholders(text.text).difference(&known) {
@@ -238,6 +272,16 @@ fn start(file: &ServerFile, found: &mut Vec<Fault>) {
         ("reload.output", file.reload.output.as_ref()),
         ("request.answer", file.request.answer.as_ref()),
     ];
+    let program = |words: &Words| words.as_slice().iter().any(String::is_empty);
+    let no_program = [
+        ("program", program(&file.program)),
+        ("needs.programs", program(&file.needs.programs)),
+        ("start.command", start.command.as_slice().first().is_some_and(String::is_empty)),
+    ];
+    let no_program = no_program.into_iter().filter(|(_, is_empty)| *is_empty);
+    found.extend(no_program.map(|(key, _)| Fault::Empty { key }));
+    let bad = start.environment.keys().filter(|name| name.is_empty() || name.contains('='));
+    found.extend(bad.map(|name| Fault::BadVariable { name: name.clone() }));
     let is_empty = |text: &Option<&String>| text.is_some_and(String::is_empty);
     let empty = empty.into_iter().filter(|(_, text)| is_empty(text));
     found.extend(empty.map(|(key, _)| Fault::Empty { key }));
@@ -335,10 +379,35 @@ fn names(file: &ServerFile, found: &mut Vec<Fault>) {
     let leads_elsewhere = |name: &&String| {
         let path = Path::new(name.as_str());
         let is_within = path.components().all(|part| matches!(part, Component::Normal(_)));
-        name.is_empty() || !is_within || name.as_str() == "log"
+        name.is_empty() || !is_within || name.ends_with('/') || name.as_str() == "log"
     };
     let elsewhere = file.files.keys().filter(leads_elsewhere);
     found.extend(elsewhere.map(|name| Fault::FileElsewhere { name: name.clone() }));
+    let longest = |name: &String| name.split('/').map(str::len).max().unwrap_or_default();
+    let long = file.files.keys().map(longest).filter(|bytes| *bytes > LONGEST_NAME);
+    found.extend(long.map(|bytes| Fault::LongName { bytes }));
+}
+
+/// No byte of an argument, a variable or a path is zero.
+fn zero_bytes(file: &ServerFile, found: &mut Vec<Fault>) {
+    // What is compared with what a server prints may have any byte.
+    let printed = ["ready.output", "reload.output"];
+    let texts = texts(file).into_iter().filter(|text| !printed.contains(&text.key.as_str()));
+    let texts = texts.map(|text| (text.key, text.text));
+    let named = [
+        ("program", words(Some(&file.program))),
+        ("needs.programs", words(Some(&file.needs.programs))),
+        ("start.environment", file.start.environment.keys().map(String::as_str).collect()),
+        ("files", file.files.keys().map(String::as_str).collect()),
+        ("values", file.values.values().map(Count::template).collect()),
+        ("paths", file.paths.values().flat_map(|paths| words(Some(paths))).collect()),
+    ];
+    let named = named
+        .into_iter()
+        .flat_map(|(key, texts)| texts.into_iter().map(move |text| (key.to_owned(), text)));
+    let with_zero: BTreeSet<String> =
+        texts.chain(named).filter(|(_, text)| text.contains('\0')).map(|(key, _)| key).collect();
+    found.extend(with_zero.into_iter().map(|key| Fault::ZeroByte { key }));
 }
 
 fn numbers(file: &ServerFile, found: &mut Vec<Fault>) {
@@ -351,8 +420,15 @@ fn numbers(file: &ServerFile, found: &mut Vec<Fault>) {
     for (key, count) in counts {
         let Some(text) = count.map(Count::template) else { continue };
         // What has placeholders is a number or not only when they are replaced.
-        if placeholders(text).is_empty() && text.parse::<u32>().is_err() {
-            found.push(Fault::NotANumber { key, text: text.to_owned() });
+        if !placeholders(text).is_empty() {
+            continue;
+        }
+        match text.parse::<u32>() {
+            Err(_) => found.push(Fault::NotANumber { key, text: text.to_owned() }),
+            Ok(number) if key == "start.processes" && !is_within(PROCESSES, number) => {
+                found.push(Fault::OutOfRange { key, number, range: PROCESSES });
+            }
+            Ok(_) => {}
         }
     }
     let ranges = [
@@ -363,68 +439,14 @@ fn numbers(file: &ServerFile, found: &mut Vec<Fault>) {
         ("reload.quiet-ms", file.reload.quiet_ms, MILLISECONDS),
     ];
     for (key, number, range) in ranges {
-        if let Some(number) = number.filter(|number| !(range.0..=range.1).contains(number)) {
+        if let Some(number) = number.filter(|number| !is_within(range, *number)) {
             found.push(Fault::OutOfRange { key, number, range });
         }
     }
 }
 
-/// A text in which every placeholder must be known.
-struct Text<'f> {
-    key: String,
-    text: &'f str,
-    more: &'static [&'static str],
-}
-
-impl Text<'_> {
-    fn known<'a>(&self, file: &'a ServerFile) -> BTreeSet<&'a str> {
-        let all = ALWAYS.into_iter().chain(self.more.iter().copied()).chain(own(file));
-        // Without names of a program there is none.
-        all.filter(|name| *name != "program" || !file.program.is_empty()).collect()
-    }
-}
-
-fn texts(file: &ServerFile) -> Vec<Text<'_>> {
-    let (start, ready, reload) = (&file.start, &file.ready, &file.reload);
-    let again = match &reload.start_again {
-        Some(StartAgain::By(command)) => Some(command),
-        Some(StartAgain::AsBefore(_)) | None => None,
-    };
-    let restore = reload.restore.as_ref().and_then(|restore| restore.command.as_ref());
-    let children = ready.children.as_ref().map(ChildCount::count);
-    let all: [(&str, Vec<&str>, &'static [&'static str]); 15] = [
-        ("start.command", words(Some(&start.command)), &["generation"]),
-        ("start.environment", start.environment.values().map(String::as_str).collect(), &[]),
-        ("start.directory", one(start.directory.as_ref()), &[]),
-        ("start.processes", count(start.processes.as_ref()), &[]),
-        ("start.pid-file", one(start.pid_file.as_ref()), &[]),
-        ("ready.listeners", count(ready.listeners.as_ref()), &[]),
-        ("ready.children", count(children), &[]),
-        ("ready.threads", count(ready.threads.as_ref()), &[]),
-        ("ready.file", one(ready.file.as_ref()), &PROCESS),
-        ("ready.output", one(ready.output.as_ref()), &[]),
-        ("reload.output", one(reload.output.as_ref()), &[]),
-        ("reload.command", words(reload.command.as_ref()), &RUNNING),
-        ("reload.start-again", words(again), &RUNNING),
-        ("reload.restore.command", words(restore), &RUNNING),
-        ("stop.command", words(file.stop.command.as_ref()), &RUNNING),
-    ];
-    let texts = all.into_iter().flat_map(|(key, texts, more)| {
-        texts.into_iter().map(move |text| Text { key: key.to_owned(), text, more })
-    });
-    texts.collect()
-}
-
-fn words(of: Option<&Words>) -> Vec<&str> {
-    of.map(Words::as_slice).unwrap_or_default().iter().map(String::as_str).collect()
-}
-
-fn one(of: Option<&String>) -> Vec<&str> {
-    of.map(String::as_str).into_iter().collect()
-}
-
-fn count(of: Option<&Count>) -> Vec<&str> {
-    of.map(Count::template).into_iter().collect()
+fn is_within((least, most): (u32, u32), number: u32) -> bool {
+    (least..=most).contains(&number)
 }
 
 #[cfg(test)]

@@ -195,17 +195,19 @@ impl Form for SignalName {
     }
 }
 
+/// What is expected where such a number is.
+const WHOLE_NUMBER: &str = "a whole number from 0 to 4294967295";
+
 /// Reads a number that cannot be negative.
 pub(super) fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    from.deserialize_any(Forms::<WholeNumber>::new("a whole number, 0 or more"))
-        .map(|number| number.0)
+    from.deserialize_any(Forms::<WholeNumber>::new(WHOLE_NUMBER)).map(|number| number.0)
 }
 
 /// The same, of a key that may be missing; null in JSON.
 pub(super) fn optional_whole_number<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<u32>, D::Error> {
-    let number = from.deserialize_any(Forms::<Optional>::new("a whole number, 0 or more"))?;
+    let number = from.deserialize_any(Forms::<Optional>::new(WHOLE_NUMBER))?;
     Ok(number.0)
 }
 

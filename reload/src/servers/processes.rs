@@ -92,6 +92,10 @@ impl Starter<'_> {
     /// It cannot be started.
     pub(super) fn start(&self, words: &[String]) -> std::result::Result<ChildServer, ServerEvent> {
         let (program, arguments) = words.split_first().expect("a command has a word");
+        if !self.directory.is_dir() {
+            let directory = self.directory.display().to_string();
+            return Err(ServerEvent::NoDirectory { directory });
+        }
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.directory);
         DIRECTORIES.iter().for_each(|name| {

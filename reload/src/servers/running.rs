@@ -15,7 +15,7 @@ use super::processes::{Life, MainProcess, Starter, pid_in};
 use crate::failure::{Failure, Missing, Phase, Result, ServerEvent, ServerFailure};
 use crate::server_file::template::Names;
 use crate::server_file::value::Words;
-use crate::server_file::{Definition, Until};
+use crate::server_file::{Definition, PROCESSES, Until};
 use crate::strategy::ServerEnv;
 
 /// A server with everything that its file says.
@@ -108,6 +108,13 @@ impl RunningServer {
         let file = &self.definition.file;
         let count = file.start.processes.as_ref();
         let count = count.map_or(Ok(1), |count| number("start.processes", count, &names));
+        let count = count.and_then(|number| match u32::try_from(number) {
+            Ok(count) if (PROCESSES.0..=PROCESSES.1).contains(&count) => Ok(count),
+            _ => {
+                let key = "start.processes".to_owned();
+                Err(ServerEvent::OutOfRange { key, number, range: PROCESSES })
+            }
+        });
         let count = count.map_err(|event| self.failure(phase, event))?;
         let old = self.pid_file().as_deref().and_then(pid_in);
         let mut started = Vec::new();

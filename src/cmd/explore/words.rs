@@ -8,6 +8,8 @@ use explore::model::{CallResult, Seen};
 use explore::run::{Plan, Total};
 use harness::kernel::Kernel;
 
+use scenarios::report::counted;
+
 use crate::cmd::explore::document::{
     DifferenceDocument, ExploreDocument, FindingDocument, ReplayDocument, differences,
 };
@@ -49,10 +51,10 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     }
     let ExploreDocument { histories, steps, seconds, too_slow, .. } = document;
     let rate = rate(*histories, *seconds);
-    let _ = writeln!(
-        text,
-        "{histories} histories with {steps} acts in {seconds:.1} s: {rate:.0} a second"
-    );
+    let plural = if *histories == 1 { "history" } else { "histories" };
+    let acts = counted(*steps, "act");
+    let _ =
+        writeln!(text, "{histories} {plural} with {acts} in {seconds:.1} s: {rate:.0} a second");
     if *too_slow > 0 {
         let _ = writeln!(
             text,
@@ -67,12 +69,13 @@ pub(super) fn result(document: &ExploreDocument) -> String {
         }
     }
     let _ = match document.disagreements.len() {
+        0 if *histories == 0 => writeln!(text, "nothing was played"),
         0 => writeln!(text, "the kernel did what the model says"),
         1 => writeln!(text, "1 disagreement:"),
         count => writeln!(text, "{count} disagreements:"),
     };
     for FindingDocument { signature, times, .. } in &document.disagreements {
-        let _ = writeln!(text, "  {signature} (met {times} times)");
+        let _ = writeln!(text, "  {signature} (met {})", counted(*times, "time"));
     }
     if document.interrupted {
         text.push_str("interrupted\n");

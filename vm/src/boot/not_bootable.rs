@@ -114,12 +114,12 @@ pub enum NotBootable {
         path: PathBuf,
     },
     /// The directory of modules cannot be read.
-    #[error("cannot look for modules in {}: {source}", .path.display())]
+    #[error("cannot look for modules in {}: {why}", .path.display())]
     Modules {
         /// The directory.
         path: PathBuf,
         /// The answer.
-        source: io::Error,
+        why: io::Error,
     },
     /// A module is damaged, or is another kernel's.
     #[error(transparent)]

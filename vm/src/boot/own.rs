@@ -41,7 +41,7 @@ impl Own {
             own.add_modules(path)?;
         }
         if let Some((image, _)) = &own.image {
-            let unreadable = |source| NotBootable::Modules { path: image.clone(), source };
+            let unreadable = |why| NotBootable::Modules { path: image.clone(), why };
             let nearby = nearby::around(image).map_err(unreadable)?;
             own.config = nearby.config;
             if own.modules.is_none() && own.packages.is_empty() {
@@ -97,7 +97,7 @@ impl Own {
 
     /// A directory with modules in it, or packages, or a directory of packages.
     fn add_modules(&mut self, path: &Path) -> Result<(), NotBootable> {
-        let unreadable = |source| NotBootable::Modules { path: path.into(), source };
+        let unreadable = |why| NotBootable::Modules { path: path.into(), why };
         if path.is_dir() {
             if let Meant::Packages(packages) = directory::look_into(path).map_err(unreadable)? {
                 return packages.iter().try_for_each(|one| self.add_package(one));
@@ -121,11 +121,11 @@ impl Own {
                 Err(NotBootable::NoModules { path: path.into() })
             }
             Err(NoKernel::Unreadable(source)) => {
-                Err(NotBootable::Modules { path: path.into(), source })
+                Err(NotBootable::Modules { path: path.into(), why: source })
             }
             Err(NoKernel::Forbidden) => {
                 let source = io::ErrorKind::PermissionDenied.into();
-                Err(NotBootable::Modules { path: path.into(), source })
+                Err(NotBootable::Modules { path: path.into(), why: source })
             }
             Err(why) => Err(NotBootable::NoKernel { path: path.into(), why }),
         }

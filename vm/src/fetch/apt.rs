@@ -267,7 +267,7 @@ fn run(command: &mut Command) -> Result<Output, CannotFetch> {
         io::ErrorKind::NotFound => CannotFetch::NoApt,
         _ => {
             let call = command.get_program().display().to_string();
-            CacheError::Refused { call, source: e }.into()
+            CacheError::Refused { call, why: e }.into()
         }
     })
 }

@@ -67,20 +67,20 @@ pub enum CacheError {
         holds: PathBuf,
     },
     /// This process may have no more descriptors or memory.
-    #[error("{call}: {source}")]
+    #[error("{call}: {why}")]
     Exhausted {
         /// The call with its arguments.
         call: String,
         /// The answer.
-        source: io::Error,
+        why: io::Error,
     },
     /// A file operation was refused.
-    #[error("{call}: {source}; SOCKMIG_CACHE can name a directory elsewhere")]
+    #[error("{call}: {why}; SOCKMIG_CACHE can name a directory elsewhere")]
     Refused {
         /// The call with its arguments.
         call: String,
         /// The answer.
-        source: io::Error,
+        why: io::Error,
     },
 }
 
@@ -99,8 +99,8 @@ impl<T> At<T> for io::Result<T> {
             _ => {
                 let call = format!("{call} {}", path.display());
                 match Resource::lacking(&source) {
-                    Some(_) => CacheError::Exhausted { call, source },
-                    None => CacheError::Refused { call, source },
+                    Some(_) => CacheError::Exhausted { call, why: source },
+                    None => CacheError::Refused { call, why: source },
                 }
             }
         })

@@ -47,6 +47,20 @@ fn least_memory(archive_bytes: usize) -> u32 {
     u32::try_from((2 * archive_bytes) >> 20).unwrap_or(u32::MAX).saturating_add(KERNEL / 2)
 }
 
+/// What can be done where files of a machine cannot be written.
+fn room(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::NotFound => "; free some space, or set TMPDIR",
+        _ => "",
+    }
+}
+
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error)]
 pub enum NotUp {
@@ -75,12 +89,12 @@ pub enum NotUp {
     #[error(transparent)]
     Unfit(#[from] Unfit),
     /// What it needs could not be written.
-    #[error("cannot prepare a machine in {directory}: {source}; free some space, or set TMPDIR")]
+    #[error("cannot prepare a machine in {directory}: {why}{}", room(.why))]
     NoRoom {
         /// Where.
         directory: String,
         /// The system's answer.
-        source: io::Error,
+        why: io::Error,
     },
     /// Its own files do not fit.
     #[error(
@@ -94,10 +108,10 @@ pub enum NotUp {
         needed: u32,
     },
     /// It was up, and could not be saved for its successors.
-    #[error("cannot save the machine: {source}; free some space, or set TMPDIR")]
+    #[error("cannot save the machine: {why}{}", room(.why))]
     NotSaved {
         /// The monitor's answer.
-        source: io::Error,
+        why: io::Error,
     },
     /// It was up, and had not kept all of the files that it was given.
     #[error("the guest has no room for its files ({line}); give it more with --memory")]
@@ -179,7 +193,7 @@ impl Host {
             return Err(NotUp::NotForKvm { kernel });
         }
         let temporary = std::env::temp_dir();
-        let no_room = |source| NotUp::NoRoom { directory: temporary.display().to_string(), source };
+        let no_room = |why| NotUp::NoRoom { directory: temporary.display().to_string(), why };
         let directory = Scratch::make(&temporary).map_err(no_room)?;
         // Such a kernel says itself what it was built with.
         let told = match &bootable.image {
@@ -328,7 +342,7 @@ impl Host {
     fn save(&self) -> Result<Up, NotUp> {
         let (machine, up) =
             self.bring_up(boot_deadline(self.hardware.accel), qemu::with_monitor)?;
-        let not_saved = |source| NotUp::NotSaved { source };
+        let not_saved = |why| NotUp::NotSaved { why };
         let monitor = self.directory.path().join(qemu::MONITOR);
         Monitor::connect(&monitor).and_then(|mut m| m.save(STATE)).map_err(not_saved)?;
         drop(machine);
@@ -343,8 +357,8 @@ impl Host {
     fn command(&self) -> Result<Command, NotUp> {
         match &self.uml {
             None => Ok(qemu::command(&self.bootable, self.hardware, self.avoided.get())),
-            Some(uml) => uml.command(self.directory(), self.hardware.clock).map_err(|source| {
-                NotUp::NoRoom { directory: self.directory().display().to_string(), source }
+            Some(uml) => uml.command(self.directory(), self.hardware.clock).map_err(|why| {
+                NotUp::NoRoom { directory: self.directory().display().to_string(), why }
             }),
         }
     }
@@ -382,10 +396,11 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
     use crate::machine::end::ProcessEnd;
+    use harness::Errno;
+    use rstest::rstest;
+    use std::error::Error as _;
 
     fn late() -> NeverBooted {
         NeverBooted::TookTooLong { waited: Duration::from_secs(120) }
@@ -409,5 +424,13 @@ mod tests {
     ) {
         let hardware = Hardware { accel, clock: Clock::Real, memory: 256, processors };
         assert_eq!(emulator_may_have_hung(hardware, &EndReason::NeverBooted(end)), expected);
+    }
+
+    #[test]
+    fn an_answer_is_said_once_and_has_the_advice_that_fits() {
+        let of = |errno: Errno| NotUp::NoRoom { directory: "/tmp".into(), why: errno.into() };
+        assert!(of(Errno::EINVAL).source().is_none(), "it is in the sentence");
+        assert!(of(Errno::ENOSPC).to_string().ends_with("; free some space, or set TMPDIR"));
+        assert!(!of(Errno::EINVAL).to_string().contains("TMPDIR"));
     }
 }

@@ -46,12 +46,12 @@ fn indispensable() -> impl Iterator<Item = String> {
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// It cannot be executed.
-    #[error("cannot run {}: {source}{}", .path.display(), hint(.source))]
+    #[error("cannot run {}: {why}{}", .path.display(), hint(.why))]
     NotExecutable {
         /// The binary.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        why: io::Error,
     },
     /// It does not answer when asked how it was built.
     #[error("{} {how} instead of printing its configuration{}", .path.display(), quoted(.said))]
@@ -208,7 +208,7 @@ impl Config {
     fn of(binary: &Path) -> Result<Self, Unfit> {
         let Output { status, stdout, stderr } =
             run_briefly(Command::new(binary).arg("--showconfig"), PATIENCE * wait::slowness())
-                .map_err(|source| Unfit::NotExecutable { path: binary.into(), source })?;
+                .map_err(|why| Unfit::NotExecutable { path: binary.into(), why })?;
         let lines = String::from_utf8_lossy(&stdout).into_owned();
         if lines.lines().any(|line| line.starts_with("CONFIG_")) {
             return Ok(Self { lines });

@@ -77,6 +77,37 @@ fn the_example_shows_every_key() {
     "[files] has \"../a\": the name of a file is a path"
 )]
 #[case::file_from_the_root("files.\"/etc/a\" = \"\"", "[files] has \"/etc/a\"")]
+#[case::file_that_is_a_directory("files.\"a/\" = \"\"", "[files] has \"a/\"")]
+#[case::file_with_a_zero_byte("files.\"a\\u0000b\" = \"\"", "`files` has a zero byte")]
+#[case::argument_with_a_zero_byte(
+    "start.command = [\"a\", \"b\\u0000c\"]",
+    "`start.command` has a zero byte"
+)]
+#[case::value_with_a_zero_byte("values.a = \"\\u0000\"", "`values` has a zero byte")]
+#[case::variable_with_a_zero_byte(
+    "start.environment.A = \"\\u0000\"",
+    "`start.environment` has a zero byte"
+)]
+#[case::variable_without_a_name(
+    "start.environment.\"\" = \"x\"",
+    "[start] has the environment variable \"\": the name of one is not empty"
+)]
+#[case::variable_with_an_equals_sign(
+    "start.environment.\"A=B\" = \"x\"",
+    "[start] has the environment variable \"A=B\""
+)]
+#[case::empty_command("start.command = [\"\", \"x\"]", "`start.command` is empty")]
+#[case::empty_program("program = [\"\"]", "`program` is empty")]
+#[case::empty_need("needs.programs = [\"\"]", "`needs.programs` is empty")]
+#[case::no_process("start.processes = 0", "`start.processes` is 0, and must be from 1 to 1000")]
+#[case::many_processes(
+    "start.processes = 100000",
+    "`start.processes` is 100000, and must be from 1 to 1000"
+)]
+#[case::large_number(
+    "takes-ms = 9223372036854775807",
+    "expected a whole number from 0 to 4294967295"
+)]
 #[case::the_log("files.log = \"\"", "[files] has \"log\"")]
 #[case::command("start.command = 1", "invalid type: integer `1`, expected words")]
 #[case::open_quote("start.command = \"server 'a\"", "a quote in `server 'a` is not closed")]
