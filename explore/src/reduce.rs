@@ -1,10 +1,12 @@
 //! Makes a history as short and simple as it can be while something stays true of it.
 
 use std::collections::BTreeSet;
+use std::iter;
+use std::ops::Range;
 
 use crate::history::History;
-use crate::model::ModelBug;
-use crate::step::{ClientId, Segment, Setting, Step};
+use crate::model::{ModelBug, Slot};
+use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
 
 /// A backlog that nothing fills.
 const ROOMY: u32 = 16;
@@ -65,10 +67,52 @@ pub fn reduce<E>(
             candidate.slots[client] = 0;
             try_one(candidate, &mut best)?;
         }
+        if best != before {
+            continue;
+        }
+        for candidate in elsewhere(&best) {
+            if try_one(candidate, &mut best)? {
+                break;
+            }
+        }
         if best == before {
             return Ok(best);
         }
     }
+}
+
+/// Places in a group, from the first to the last.
+const PLACES: [Slot; 4] = [0, 20, 40, 59];
+
+/// Without a step, or without all steps of one listener, and with a client or all of them at another
+/// place: of a group that has another number of members, another one gets them.
+fn elsewhere(history: &History) -> Vec<History> {
+    let steps = &history.steps;
+    let listeners: BTreeSet<ListenerId> = steps.iter().filter_map(Step::listener).collect();
+    let without_listener = listeners.iter().map(|listener| {
+        let others = steps.iter().filter(|step| step.listener() != Some(*listener));
+        others.copied().collect()
+    });
+    let without_step = (0..steps.len()).map(|at| {
+        let others = steps.iter().enumerate().filter(|(other, _)| *other != at);
+        others.map(|(_, step)| *step).collect()
+    });
+    let shorter: Vec<Vec<Step>> = without_listener.chain(without_step).collect();
+    let clients = history.slots.len();
+    let all_or_one: Vec<Range<usize>> =
+        iter::once(0..clients).chain((0..clients).map(|client| client..client + 1)).collect();
+    let mut candidates = vec![];
+    for steps in shorter {
+        candidates.push(History { slots: history.slots.clone(), steps: steps.clone() });
+        for clients in &all_or_one {
+            for place in PLACES {
+                let mut slots = history.slots.clone();
+                slots[clients.clone()].fill(place);
+                candidates.push(History { slots, steps: steps.clone() });
+            }
+        }
+    }
+    candidates
 }
 
 /// What may do the same in a way that is easier to read.

@@ -156,6 +156,21 @@ pub const WORDS: [&str; 21] = [
 ];
 
 impl Step {
+    /// The listener that it is about, if it is about one.
+    pub fn listener(&self) -> Option<ListenerId> {
+        match *self {
+            Self::Listen { listener, .. }
+            | Self::ListenAgain { listener, .. }
+            | Self::Shutdown { listener, .. }
+            | Self::Duplicate { listener }
+            | Self::Close { listener }
+            | Self::Accept { listener }
+            | Self::SelectIndex { listener, .. }
+            | Self::SelectByHash { listener } => Some(listener),
+            Self::Set(_) | Self::Send { .. } | Self::Wait => None,
+        }
+    }
+
     /// The first word of its line.
     pub fn word(&self) -> &'static str {
         match self {
