@@ -18,6 +18,7 @@ mod wire;
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub struct Lab {
     /// What sockets are destroyed through, once one was.
     diag: Option<Diag>,
     files: NetFiles,
+    /// The ports that clients without names have not used yet.
+    crowd_ports: Range<u16>,
 }
 
 impl Lab {
@@ -87,6 +90,7 @@ impl Lab {
             echo: None,
             diag: None,
             files: NetFiles::new(),
+            crowd_ports: handshakes::CROWD_PORTS,
         })
     }
 

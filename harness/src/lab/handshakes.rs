@@ -1,5 +1,6 @@
 //! Handshakes in flight: the gate that holds them, and how many a listener has room for.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
@@ -52,6 +53,9 @@ fn segment(event: &Event) -> Option<&Segment> {
 fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
     trace.segments().filter(|segment| is_final_ack(segment))
 }
+
+/// Ports that neither the kernel chooses nor a case names.
+pub(super) const CROWD_PORTS: Range<u16> = 24_000..32_000;
 
 impl Lab {
     /// Closes a gate in front of `listener` for the final ACKs of `whose`.
@@ -185,15 +189,27 @@ impl Lab {
     /// The accept queue of `listener`, when three clients more than its backlog have come.
     /// It is empty before, and again after.
     pub fn accept_queue_when_full(&mut self, listener: &Listener) -> Result<Queue> {
-        let (family, server) = (self.family, self.family.server());
-        let start = |_| Client::start(family, server);
-        let clients =
-            (0..listener.queue()?.backlog + 3).map(start).collect::<Result<Vec<Client>>>()?;
+        let clients = self.start_crowd(listener.queue()?.backlog + 3)?;
         self.settle()?;
         let full = listener.queue()?;
         drop(clients);
         while listener.accept_now()?.is_some() {}
         Ok(full)
+    }
+
+    /// Clients without names. Their ports are none that the kernel chooses: it may choose one that a
+    /// client had which is gone, and whose name would be theirs in the trace.
+    fn start_crowd(&mut self, clients: u32) -> Result<Vec<Client>> {
+        let (family, server) = (self.family, self.family.server());
+        let start = |_| {
+            // After thousands the first are free again.
+            let port = self.crowd_ports.next().unwrap_or_else(|| {
+                self.crowd_ports = CROWD_PORTS;
+                CROWD_PORTS.start
+            });
+            Client::start_from(family, port, server)
+        };
+        (0..clients).map(start).collect()
     }
 
     /// Starts as many handshakes as the backlog says while the gate is closed, and counts the
@@ -207,10 +223,7 @@ impl Lab {
         let more = if guest::is_here() { 2 } else { 0 };
         let before = self.counters()?;
         let gate = self.close_gate(listener, Whose::Everyone)?;
-        let (family, server) = (self.family, self.family.server());
-        let start = |_| Client::start(family, server);
-        let clients =
-            (0..listener.queue()?.backlog + more).map(start).collect::<Result<Vec<Client>>>()?;
+        let clients = self.start_crowd(listener.queue()?.backlog + more)?;
         let what = format!("every SYN to be taken or dropped by {}", listener.name());
         let settled = wait::until(&what, || {
             let requests = self.requests()?;

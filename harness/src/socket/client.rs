@@ -49,6 +49,16 @@ impl Client {
         Self::begin(family, |socket| socket.connect(&to.into())).tested(|| format!("connect({to})"))
     }
 
+    /// As [`Client::start`], from this port.
+    pub fn start_from(family: Family, port: u16, to: SocketAddr) -> Result<Self> {
+        let from = SocketAddr::new(family.loopback(), port);
+        let how = |socket: &Socket| {
+            socket.bind(&from.into())?;
+            socket.connect(&to.into())
+        };
+        Self::begin(family, how).tested(|| format!("connect({to}) from {from}"))
+    }
+
     /// As [`Client::start`], with data in the SYN (`MSG_FASTOPEN`; without a cookie, where
     /// the sysctl allows that).
     pub fn start_with_data(family: Family, to: SocketAddr, data: &[u8]) -> Result<Self> {
