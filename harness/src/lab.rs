@@ -45,6 +45,9 @@ pub use program::PROGRAMS_LEFT;
 /// The name under which traces show the server's end of every connection.
 pub const SERVER: &str = "S";
 
+/// Ports that neither the kernel chooses nor a case names.
+const CROWD_PORTS: Range<u16> = 24_000..32_000;
+
 /// A lab in use by one case.
 pub struct Lab {
     family: Family,
@@ -90,7 +93,7 @@ impl Lab {
             echo: None,
             diag: None,
             files: NetFiles::new(),
-            crowd_ports: handshakes::CROWD_PORTS,
+            crowd_ports: CROWD_PORTS,
         })
     }
 

@@ -1,9 +1,8 @@
 //! Handshakes in flight: the gate that holds them, and how many a listener has room for.
 
-use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Lab;
+use super::{CROWD_PORTS, Lab};
 use crate::error::{Error, Result};
 use crate::gate::{Gate, GateKind, Whose};
 use crate::guest;
@@ -53,9 +52,6 @@ fn segment(event: &Event) -> Option<&Segment> {
 fn final_acks(trace: &Trace) -> impl Iterator<Item = &Segment> {
     trace.segments().filter(|segment| is_final_ack(segment))
 }
-
-/// Ports that neither the kernel chooses nor a case names.
-pub(super) const CROWD_PORTS: Range<u16> = 24_000..32_000;
 
 impl Lab {
     /// Closes a gate in front of `listener` for the final ACKs of `whose`.
