@@ -30,12 +30,18 @@ const CLIENTS: std::ops::RangeInclusive<usize> = 2..=6;
 /// How often something is tried that the model may not allow, for one step.
 const TRIES: usize = 20;
 
-/// The first number of a SYN with TCP Fast Open.
-const FAST_OPEN: u8 = 20;
-
-/// One number of each kind of segment, as [`Writer::segment`] draws them, but for those that are
-/// frequent anyway.
-const FAVOURITES: &[u8] = &[FAST_OPEN, FAST_OPEN, FAST_OPEN, 38, 46, 49, 53, 56, 58];
+/// Segments that a history may have often, with how often it has which.
+const FAVOURITES: &[Segment] = &[
+    Segment::FastOpenSyn(1),
+    Segment::FastOpenSyn(1),
+    Segment::FastOpenSyn(1),
+    Segment::Data(1),
+    Segment::Fin,
+    Segment::Reset,
+    Segment::ResetInWindow,
+    Segment::SynInWindow,
+    Segment::AckOfNothing,
+];
 
 /// How many waits a history may have.
 const WAITS: usize = 3;
@@ -131,7 +137,7 @@ struct Writer<'r> {
     only: &'r [String],
     /// What is sent often. What is rare seldom meets itself: a count of Fast Open children that is
     /// wrong shows after 184 histories (the median of 20), and after 1164 without favourites.
-    favourite: Option<u8>,
+    favourite: Option<Segment>,
 }
 
 impl Writer<'_> {
@@ -192,7 +198,7 @@ impl Writer<'_> {
         let listener = ListenerId(self.model.sockets_made());
         let defer_accept = self.rng.u8(0..8) == 0;
         let fast_open = match self.favourite {
-            Some(FAST_OPEN) => self.one_of(&[1, 1, 1, 2, 2, 5]),
+            Some(Segment::FastOpenSyn(_)) => self.one_of(&[1, 1, 1, 2, 2, 5]),
             _ => self.one_of(&[0, 0, 0, 1, 1, 2, 5]),
         };
         Step::Listen { listener, backlog: self.backlog(), defer_accept, fast_open }
@@ -241,11 +247,19 @@ impl Writer<'_> {
 
     fn segment(&mut self) -> Segment {
         let favourite = self.favourite.filter(|_| self.rng.u8(0..3) == 0);
-        match favourite.unwrap_or_else(|| self.rng.u8(0..64)) {
-            0..FAST_OPEN => Segment::Syn,
-            FAST_OPEN..26 => Segment::FastOpenSyn(self.rng.u32(1..20)),
+        match favourite.unwrap_or_else(|| self.any_segment()) {
+            Segment::FastOpenSyn(_) => Segment::FastOpenSyn(self.rng.u32(1..20)),
+            Segment::Data(_) => Segment::Data(self.rng.u32(1..20)),
+            segment => segment,
+        }
+    }
+
+    fn any_segment(&mut self) -> Segment {
+        match self.rng.u8(0..64) {
+            0..20 => Segment::Syn,
+            20..26 => Segment::FastOpenSyn(1),
             26..38 => Segment::Ack,
-            38..46 => Segment::Data(self.rng.u32(1..20)),
+            38..46 => Segment::Data(1),
             46..49 => Segment::Fin,
             49..53 => Segment::Reset,
             53..56 => Segment::ResetInWindow,

@@ -89,21 +89,24 @@ const PLACES: [Slot; 4] = [0, 20, 40, 59];
 fn elsewhere(history: &History) -> Vec<History> {
     let steps = &history.steps;
     let listeners: BTreeSet<ListenerId> = steps.iter().filter_map(Step::listener).collect();
-    let without_listener = listeners.iter().map(|listener| {
+    let without_listener = |listener: &ListenerId| {
         let others = steps.iter().filter(|step| step.listener() != Some(*listener));
         others.copied().collect()
-    });
+    };
+    let without_listener: Vec<Vec<Step>> = listeners.iter().map(without_listener).collect();
     let without_step = (0..steps.len()).map(|at| {
-        let others = steps.iter().enumerate().filter(|(other, _)| *other != at);
-        others.map(|(_, step)| *step).collect()
+        let mut others = steps.clone();
+        others.remove(at);
+        others
     });
-    let shorter: Vec<Vec<Step>> = without_listener.chain(without_step).collect();
     let clients = history.slots.len();
     let all_or_one: Vec<Range<usize>> =
         iter::once(0..clients).chain((0..clients).map(|client| client..client + 1)).collect();
-    let mut candidates = vec![];
-    for steps in shorter {
-        candidates.push(History { slots: history.slots.clone(), steps: steps.clone() });
+    // Without a step alone was tried before.
+    let at_their_places =
+        |steps: &Vec<Step>| History { slots: history.slots.clone(), steps: steps.clone() };
+    let mut candidates: Vec<History> = without_listener.iter().map(at_their_places).collect();
+    for steps in without_listener.into_iter().chain(without_step) {
         for clients in &all_or_one {
             for place in PLACES {
                 let mut slots = history.slots.clone();

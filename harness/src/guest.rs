@@ -12,7 +12,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -27,6 +26,7 @@ use crate::error::{Context, Result};
 use crate::process::arguments::{as_text, refuse};
 use crate::process::frame::{self, Frame};
 use crate::process::subprocess::fork_into;
+use crate::process::thread;
 use crate::wait;
 
 /// The first argument that makes this program the first process of a guest. What follows:
@@ -225,8 +225,7 @@ impl Port {
             }
         };
         // Nobody waits for it: it ends with the process.
-        let started = thread::Builder::new().spawn(listen);
-        started.map(drop).call(|| "pthread_create()".into())
+        thread::spawn(listen).map(drop)
     }
 
     /// Waits until everything that was sent has left.

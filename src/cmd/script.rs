@@ -17,6 +17,7 @@ use scenarios::case::Selected;
 use scenarios::catalogue;
 use scenarios::engine::{self, RunPlan};
 use scenarios::judge::Verdict;
+use scenarios::report::counted;
 use scenarios::requirement::Patience;
 
 use crate::cli::ScriptArguments;
@@ -194,16 +195,12 @@ fn programs(out: &Path, what: Option<&Path>, plan: RunPlan) -> Result<Exit, Exit
     let end = lines.and_then(|()| {
         writeln!(
             to,
-            "{} in {}; {} none",
-            match printed {
-                1 => "1 program is".to_owned(),
-                _ => format!("{printed} programs are"),
-            },
+            "{} {} in {}; {} {} none",
+            counted(printed as u64, "program"),
+            if printed == 1 { "is" } else { "are" },
             out.display(),
-            match others.len() {
-                1 => "1 case has".to_owned(),
-                count => format!("{count} cases have"),
-            }
+            counted(others.len() as u64, "case"),
+            if others.len() == 1 { "has" } else { "have" },
         )
     });
     if let Err(e) = end.and_then(|()| to.flush()) {

@@ -103,10 +103,15 @@ impl CaseDocument {
     /// What a document says of an outcome; `case` is nothing for a case that this sockmig
     /// does not have, `capture` where its capture was kept.
     pub fn of(outcome: &Outcome, case: Option<&Case>, capture: Option<String>) -> Self {
-        let facts = outcome.seen.observation.facts.iter();
         // Later rounds that went as expected would only repeat the first one's trace.
         let worth_it = outcome.round == 1 || !matches!(outcome.verdict, Verdict::Pass { .. });
         let lines = if worth_it { outcome.seen.trace.lines() } else { vec![] };
+        Self { trace: lines, ..Self::without_trace(outcome, case, capture) }
+    }
+
+    /// The same without a trace.
+    pub fn without_trace(outcome: &Outcome, case: Option<&Case>, capture: Option<String>) -> Self {
+        let facts = outcome.seen.observation.facts.iter();
         let shorter_waits = outcome.seen.vain_waits.iter().filter(|wait| wait.shortened);
         Self {
             id: outcome.id.clone(),
@@ -120,7 +125,7 @@ impl CaseDocument {
             source: case.map_or_else(String::new, Case::sources),
             shorter_waits: shorter_waits.copied().collect(),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
-            trace: lines,
+            trace: vec![],
             capture,
         }
     }

@@ -227,11 +227,11 @@ impl<'r> KernelRow<'r> {
         self.failures.count(&outcome.verdict);
         let capture = capture.map(|path| path.display().to_string());
         let case = selected.map(|selected| selected.case);
-        let mut document = CaseDocument::of(&outcome, case, capture);
-        if !self.options.every_trace && matches!(outcome.verdict, Verdict::Pass { .. }) {
-            document.trace = vec![];
-        }
-        self.found.cases.push(document);
+        let has_passed = matches!(outcome.verdict, Verdict::Pass { .. });
+        self.found.cases.push(match has_passed && !self.options.every_trace {
+            true => CaseDocument::without_trace(&outcome, case, capture),
+            false => CaseDocument::of(&outcome, case, capture),
+        });
         (self.report)(RowEvent::Finished(Box::new(outcome)));
     }
 
