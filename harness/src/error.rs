@@ -182,6 +182,18 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     }
 }
 
+/// What a call says that returns 0, or -1 with an errno: with another number, a kernel says
+/// something that no program asks for.
+///
+/// # Errors
+/// The errno, or the number.
+pub(crate) fn returned_zero(returned: i32) -> io::Result<()> {
+    match Errno::result(returned)? {
+        0 => Ok(()),
+        number => Err(io::Error::other(format!("returned {number}, where 0 is the only success"))),
+    }
+}
+
 /// An errno by its name: `EAGAIN`, or its number where it has no name here.
 pub fn errno_name(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(

@@ -89,8 +89,13 @@ struct Arguments {
 
     /// Instead of cases, play this number of histories that nobody wrote on each kernel, as
     /// `sockmig explore --count` does.
-    #[arg(long, value_name = "N", conflicts_with = "cases")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "only_survivors"])]
     explore: Option<u64>,
+
+    /// Score only what no sockmig has noticed on these kernels yet: for one that has the cases of
+    /// those before it, and more.
+    #[arg(long)]
+    only_survivors: bool,
 
     /// How many kernels are scored at the same time.
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -131,7 +136,13 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let suite = Suite::new(&arguments.sockmig, by, bound)?;
     let results = Results::open(&place.results())?;
-    let work = work::Work { builder: &builder, suite: &suite, place: &place, results: &results };
+    let work = work::Work {
+        builder: &builder,
+        suite: &suite,
+        place: &place,
+        results: &results,
+        only_survivors: arguments.only_survivors,
+    };
     let whole = work.whole()?;
     ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
     let outcomes = work.done(&candidates, arguments.sample, arguments.jobs)?;

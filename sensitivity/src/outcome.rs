@@ -39,6 +39,11 @@ impl Outcome {
         !matches!(self, Self::SameCode | Self::DoesNotCompile)
     }
 
+    /// Whether a suite that has the same cases and more would say the same.
+    pub fn outlasts_the_suite(&self) -> bool {
+        !matches!(self, Self::Survived | Self::Broke { .. })
+    }
+
     /// Whether a user would know that something is wrong with the kernel.
     pub fn is_noticed(&self) -> bool {
         matches!(self, Self::Noticed { .. } | Self::Complained { .. } | Self::Hung)

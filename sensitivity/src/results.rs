@@ -31,6 +31,8 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Results {
     known: HashMap<(String, String, String), Outcome>,
+    /// What any suite has said, where others with more cases would say the same.
+    lasting: HashMap<(String, String), Outcome>,
     file: Mutex<File>,
 }
 
@@ -46,13 +48,25 @@ impl Results {
         };
         // Whoever was killed while writing has left half a line; its change is done again.
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        let known = lines.map(|line| ((line.id, line.base, line.suite), line.outcome)).collect();
+        let (mut known, mut lasting) = (HashMap::new(), HashMap::new());
+        for line in lines {
+            if line.outcome.outlasts_the_suite() {
+                lasting.insert((line.id.clone(), line.base.clone()), line.outcome.clone());
+            }
+            known.insert((line.id, line.base, line.suite), line.outcome);
+        }
         let file = OpenOptions::new().create(true).append(true).open(path);
         let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
         if !text.is_empty() && !text.ends_with('\n') {
             file.write_all(b"\n").context("cannot write the results")?;
         }
-        Ok(Self { known, file: Mutex::new(file) })
+        Ok(Self { known, lasting, file: Mutex::new(file) })
+    }
+
+    /// What came of a change on the same kernel by an earlier suite, whose cases this one has and
+    /// maybe more: nothing, if it was not noticed.
+    pub fn lasting(&self, id: &str, base: &str) -> Option<&Outcome> {
+        self.lasting.get(&(id.to_owned(), base.to_owned()))
     }
 
     /// What came of a change earlier, on the same kernel by the same suite.
@@ -94,5 +108,19 @@ mod tests {
         let known = ["1", "2", "3"].map(|id| results.of(id, "b", "s").is_some());
         assert_eq!(known, [true, false, true]);
         assert_eq!(results.of("1", "b", "another suite"), None);
+    }
+
+    #[test]
+    fn what_was_noticed_outlasts_the_suite_and_what_survived_does_not() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("results.jsonl");
+        let noticed = Outcome::Noticed { cases: vec!["quiz1/v4/on".into()] };
+        let results = Results::open(&path).expect("results");
+        results.keep(&Line { outcome: noticed.clone(), ..line("1") }).expect("kept");
+        results.keep(&line("2")).expect("kept");
+        let results = Results::open(&path).expect("results");
+        assert_eq!(results.lasting("1", "b"), Some(&noticed));
+        assert_eq!(results.lasting("1", "another kernel"), None);
+        assert_eq!(results.lasting("2", "b"), None);
     }
 }

@@ -41,10 +41,11 @@ pub struct Suite {
 
 /// Cases that run only by name, since they take a processor long, or harm kernels with a bug: these
 /// machines are nobody's. They run last, on kernels that nothing else has noticed.
-const BY_NAME: [&str; 5] = [
+const BY_NAME: [&str; 6] = [
     "growth/full",
     "growth/full-of-closed",
     "order/incoming-cpu-many-members",
+    "order/incoming-cpu-zero",
     "mptcp/timer-join",
     "mptcp/timer-join-reset",
 ];

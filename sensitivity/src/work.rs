@@ -21,6 +21,8 @@ pub struct Work<'a> {
     pub place: &'a Place,
     /// What is known already.
     pub results: &'a Results,
+    /// Whether what earlier suites noticed is taken for noticed.
+    pub only_survivors: bool,
 }
 
 /// The id of the kernel without any change.
@@ -97,7 +99,8 @@ impl Work<'_> {
 
     fn one(&self, candidate: &Candidate) -> anyhow::Result<Outcome> {
         let id = candidate.change.id(&candidate.source);
-        if let Some(known) = self.known(&id) {
+        let lasting = || self.results.lasting(&id, &self.builder.base).cloned();
+        if let Some(known) = self.known(&id).or_else(|| lasting().filter(|_| self.only_survivors)) {
             return Ok(known);
         }
         let outcome = match self.builder.build(&candidate.change, &candidate.source)? {

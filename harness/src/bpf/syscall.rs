@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::instruction::Instruction;
+use crate::error::returned_zero;
 use crate::trace::ProgramMap;
 
 /// The commands of `linux/bpf.h` that are used.
@@ -186,7 +187,7 @@ impl Map {
         Self::check("value", value.len(), self.value_bytes)?;
         let mut element = self.element(key, room(value));
         // SAFETY: without padding; the key and the value are as long as the map's.
-        unsafe { bpf(MAP_LOOKUP_ELEM, &mut element) }.map(drop)
+        returned_zero(unsafe { bpf(MAP_LOOKUP_ELEM, &mut element) }?)
     }
 
     /// Writes an element, under the condition that `flags` is the number of (`BPF_ANY`: none).
@@ -198,7 +199,7 @@ impl Map {
         Self::check("value", value.len(), self.value_bytes)?;
         let mut element = Element { flags, ..self.element(key, address(value)) };
         // SAFETY: without padding; the key and the value are as long as the map's.
-        unsafe { bpf(MAP_UPDATE_ELEM, &mut element) }.map(drop)
+        returned_zero(unsafe { bpf(MAP_UPDATE_ELEM, &mut element) }?)
     }
 
     /// Deletes an element.
@@ -209,7 +210,7 @@ impl Map {
         Self::check("key", key.len(), self.key_bytes)?;
         let mut element = self.element(key, 0);
         // SAFETY: without padding; the key is as long as the map's.
-        unsafe { bpf(MAP_DELETE_ELEM, &mut element) }.map(drop)
+        returned_zero(unsafe { bpf(MAP_DELETE_ELEM, &mut element) }?)
     }
 
     fn check(what: &str, given: usize, wanted: usize) -> io::Result<()> {

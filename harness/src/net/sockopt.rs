@@ -13,6 +13,8 @@ use libc::{
 use nix::errno::Errno;
 use socket2::SockAddr;
 
+use crate::error::returned_zero;
+
 /// A C type that is the value of one socket option, whose kernel writes it.
 ///
 /// # Safety
@@ -98,7 +100,7 @@ unsafe fn set<T: Copy>(fd: impl AsFd, level: i32, name: i32, value: &T) -> io::R
             size_of::<T>() as u32,
         )
     };
-    Errno::result(done).map(drop).map_err(io::Error::from)
+    returned_zero(done)
 }
 
 /// # Safety
@@ -225,12 +227,18 @@ pub(crate) fn detach_filter(fd: impl AsFd) -> io::Result<()> {
     set_number(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
 }
 
+/// `listen`.
+pub(crate) fn listen(fd: impl AsFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: the call is given no address.
+    returned_zero(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) })
+}
+
 /// `ioctl(FIONBIO)`: whether calls on the socket wait. It is one call, and `fcntl` would be two.
 pub(crate) fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> io::Result<()> {
     let mut value = libc::c_int::from(nonblocking);
     // SAFETY: the kernel reads the number that the address is of.
     let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONBIO as _, &raw mut value) };
-    Errno::result(done).map(drop).map_err(io::Error::from)
+    returned_zero(done)
 }
 
 /// `connect` to AF_UNSPEC: a listener stops listening, a connection is reset.
@@ -240,7 +248,7 @@ pub(crate) fn disconnect(fd: impl AsFd) -> io::Result<()> {
     let len = size_of::<libc::sockaddr>() as libc::socklen_t;
     // SAFETY: the address is a sockaddr and its length is said.
     let done = unsafe { libc::connect(fd.as_fd().as_raw_fd(), &raw const nowhere, len) };
-    Errno::result(done).map(drop).map_err(io::Error::from)
+    returned_zero(done)
 }
 
 /// Closes a descriptor by `close_range`, which is given it alone.

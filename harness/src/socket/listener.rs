@@ -187,7 +187,7 @@ impl Listener {
     /// Listens.
     pub fn listen(&self, backlog: i32) -> io::Result<()> {
         let act = || Act::Listen { listener: self.traced(), backlog };
-        self.recorder.act(act, || self.socket.listen(backlog))
+        self.recorder.act(act, || sockopt::listen(&self.socket, backlog))
     }
 
     /// Sets `SO_REUSEPORT`, binds to the lab's server address and listens: what every

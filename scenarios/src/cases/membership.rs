@@ -1,7 +1,7 @@
 //! Who is a group: the listeners among which connections migrate are those that agree in
 //! everything but the socket.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 
 use harness::kernel::SECOND_UID;
 use harness::lab::{Lab, outcome};
@@ -13,6 +13,7 @@ use harness::{Context, Family, PORT};
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
+use crate::steps::datagram;
 use crate::steps::queued_child::{SERVED, hello};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -413,21 +414,16 @@ fn two_ports(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     Ok(())
 }
 
-fn udp(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+fn udp(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.udp("A")?;
-    let send = |what: &[u8]| {
-        let sender = UdpSocket::bind((setting.family.loopback(), 0));
-        let sent = sender.and_then(|sender| sender.send_to(what, setting.family.server()));
-        sent.map(drop).map_err(|source| harness::Error::Call { call: "sendto(UDP)".into(), source })
-    };
-    send(b"one")?;
-    send(b"two")?;
+    datagram::send(lab, b"one")?;
+    datagram::send(lab, b"two")?;
     let b = lab.udp("B")?;
     let before = lab.counters()?;
     drop(a);
     lab.settle()?;
     lab.observe("datagrams in the second socket", b.take_all());
-    send(b"three")?;
+    datagram::send(lab, b"three")?;
     lab.settle()?;
     lab.observe("datagrams in the second socket, sent later", b.take_all());
     lab.observe_counters(&before)

@@ -1,6 +1,7 @@
 //! What several kinds of cases do and look at in the same way.
 
 pub(crate) mod cookie;
+pub(crate) mod datagram;
 pub(crate) mod fast_open;
 pub(crate) mod negotiated;
 pub(crate) mod queued_child;

@@ -13,7 +13,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::wires;
+use crate::steps::{datagram, wires};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -126,6 +126,24 @@ pub(super) const CASES: &[Case] = &[
         },
         ..Case::DEFAULT
     },
+    Case {
+        name: "ebpf/attach/datagrams",
+        does: "A program that counts its runs is attached to a UDP socket with SO_REUSEPORT; a \
+               datagram comes.",
+        must: "Such programs choose among UDP sockets, too: it runs, and the datagram arrives.",
+        source: "sk_reuseport_attach_bpf(): SOCK_DGRAM, IPPROTO_UDP",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        wire: WireRule::Silent,
+        run: datagrams,
+        expect: |_| {
+            Expectation::new()
+                .fact("attaching", "ok")
+                .fact("datagrams that came", 1)
+                .fact("runs", "new 1")
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 fn locked(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -207,6 +225,18 @@ fn attached_before_listening(lab: &mut Lab, setting: Setting) -> harness::Result
     lab.observe("B's program", unused.shown()?);
     lab.close(b);
     lab.observe("detaching", outcome(detach(&c)));
+    Ok(())
+}
+
+fn datagrams(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let program = Program::load(Attach::SelectOrMigrate, &runs.counted())?;
+    let a = lab.udp("A")?;
+    lab.observe("attaching", outcome(program.attach(&a)));
+    datagram::send(lab, b"?")?;
+    lab.settle()?;
+    lab.observe("datagrams that came", a.take_all());
+    lab.observe("runs", runs.shown()?);
     Ok(())
 }
 

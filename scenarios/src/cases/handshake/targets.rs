@@ -2,9 +2,12 @@
 //! listener is the target, and which cannot be.
 
 use std::net::Shutdown;
+use std::ops::Range;
 
+use harness::Context;
 use harness::lab::Lab;
 use harness::socket::wire_client::{Draft, WireClient};
+use harness::socket::{BACKLOG, Listener};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
@@ -109,6 +112,26 @@ pub(super) const CASES: &[Case] = &[
                 .fact("answer to a fresh SYN", SYN_ACK)
                 .fact("fresh SYNs dropped for a full queue", 0)
                 .counters(&[("OutRsts", 1), ("TCPMigrateReqFailure", failed)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "handshake/left-behind",
+        does: "A has W's request; B listens. A is shut down, then B; B listens again, in a group of \
+               its own, and 64 others listen at ports of their own. W sends data.",
+        must: "The group that B left stays for A, a closed member without anybody to give W to: \
+               the data is answered by an RST without ACK, a failed migration is counted, and no \
+               group that is made later is taken for A's.",
+        source: "reuseport_resurrect(): old_reuse is freed with its last member; \
+                 reuseport_migrate_sock()",
+        settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_REFUSED]),
+        run: left_behind,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("children at other ports", 0)
+                .counters(&[("OutRsts", 1), ("TCPMigrateReqFailure", 1)])
         },
         ..Case::DEFAULT
     },
@@ -236,6 +259,37 @@ fn late_target(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe_counters(&before)?;
     observe_child(lab, &b)?;
     observe_fresh_syn(lab)
+}
+
+fn left_behind(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w) = requested(lab)?;
+    let b = lab.listen("B")?;
+    for listener in [&a, &b] {
+        lab.shut_down(listener, Shutdown::Both)?;
+    }
+    lab.start_listening(&b, BACKLOG)?;
+    // Each starts a group: what was freed wrongly belongs to one of them now.
+    let others = lab.unseen("64 others listen", |lab| {
+        OTHER_PORTS.map(|port| at_port(lab, port)).collect::<harness::Result<Vec<_>>>()
+    })?;
+    let before = lab.counters()?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    let waiting = others.iter().map(|other| Ok(u64::from(other.queue()?.waiting)));
+    lab.observe("children at other ports", waiting.sum::<harness::Result<u64>>()?);
+    Ok(())
+}
+
+const OTHER_PORTS: Range<u16> = 10_000..10_064;
+
+fn at_port(lab: &Lab, port: u16) -> harness::Result<Listener> {
+    let other = lab.socket("another")?;
+    let bound = other.reuse_port().and_then(|()| other.bind_port(port));
+    bound
+        .and_then(|()| other.listen(BACKLOG))
+        .tested(|| format!("listen(another, port {port})"))?;
+    Ok(other)
 }
 
 fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {

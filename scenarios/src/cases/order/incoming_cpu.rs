@@ -158,6 +158,30 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
+        name: "order/incoming-cpu-zero",
+        does: "A has SO_INCOMING_CPU set to this CPU. 65,535 times B's is set to CPU 0 and cleared; \
+               32 clients connect.",
+        must: "CPU 0 is one like the others, and -1 is none: what is counted in 16 bits does not \
+               pass zero, and all clients are A's.",
+        source: "reuseport_update_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::LongWork],
+        wire: WireRule::Any(AnyWire::ManyConnections),
+        run: |lab, _| {
+            let (a, b) = (lab.listen("A")?, lab.listen("B")?);
+            attribute::incoming_cpu(&a, attribute::this_cpu()?)?;
+            lab.unseen("SO_INCOMING_CPU of B is set to CPU 0 and cleared, 65,535 times", |_| {
+                (0..u16::MAX).try_for_each(|_| {
+                    attribute::incoming_cpu(&b, 0)?;
+                    attribute::incoming_cpu(&b, NO_CPU)
+                })
+            })?;
+            observe_whose_clients(lab, &a, &b)
+        },
+        expect: |_| all_to_a(),
+        ..Case::DEFAULT
+    },
+    Case {
         name: "order/incoming-cpu-many-members",
         does: "A and B listen, with tcp_migrate_req at 0; A has SO_INCOMING_CPU set to this CPU. \
                65,535 times another listener with the same option begins to listen and is closed; 32 \
