@@ -10,6 +10,7 @@ use std::{env, thread};
 
 use anyhow::Context;
 use clap::ValueEnum;
+use harness::process::subprocess::die_with_parent;
 
 use crate::target::Target;
 
@@ -52,7 +53,9 @@ pub fn run(target: Target, seed: u64, for_: Duration, keep: &Path) -> anyhow::Re
         let file = |path: &Path| {
             File::create(path).with_context(|| format!("cannot write {}", path.display()))
         };
-        let worker = Command::new(env::current_exe().context("cannot find this program")?)
+        let mut worker = Command::new(env::current_exe().context("cannot find this program")?);
+        die_with_parent(&mut worker);
+        let worker = worker
             .args(["--worker", "--seed", &seed.to_string()])
             .args(["--seconds", &left.as_secs().max(1).to_string()])
             .args([target.name().as_str(), "--input"])

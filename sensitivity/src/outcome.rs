@@ -22,7 +22,7 @@ pub enum Outcome {
     Hung,
     /// No case failed, but the laboratory broke: a broken kernel, told as something else.
     Broke {
-        /// Ids of the cases.
+        /// Ids of the cases, or how the machine ended.
         cases: Vec<String>,
     },
     /// Everything was as on the whole kernel.

@@ -1,5 +1,6 @@
 //! Cases, or histories that nobody wrote, on one broken kernel: whether they notice.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use harness::process::subprocess::die_with_parent;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -111,6 +113,7 @@ impl Suite {
 
     /// Runs a command until it ends, or until it is late and was told to end.
     fn is_late(&self, mut command: Command) -> anyhow::Result<bool> {
+        die_with_parent(&mut command);
         let mut child =
             command.spawn().with_context(|| format!("cannot run {}", self.sockmig.display()))?;
         let id = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
@@ -176,6 +179,19 @@ struct End {
     why: Option<String>,
 }
 
+impl End {
+    /// Whether cases were not run for another reason than that they were not wanted any more.
+    fn is_lost(&self) -> bool {
+        !matches!(self.how.as_str(), "completed" | "enough-failed" | "interrupted")
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.how, self.why.as_deref().unwrap_or("nobody knows why"))
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Complaint {
     text: String,
@@ -216,7 +232,9 @@ impl Matrix {
             return Outcome::Complained { line: line.to_owned() };
         }
         let has_hung = self.kernels.iter().any(|kernel| kernel.end.how == "hung");
-        let broken = with("error");
+        let lost = self.kernels.iter().filter(|kernel| kernel.end.is_lost());
+        let mut broken = with("error");
+        broken.extend(lost.map(|kernel| kernel.end.to_string()));
         match broken.is_empty() {
             _ if is_late || has_hung => Outcome::Hung,
             true => Outcome::Survived,
@@ -260,6 +278,13 @@ mod tests {
     ) {
         let kernel = format!(r#"{{{RAN}, "run": {{"cases": {cases}}}{more}}}"#);
         assert_eq!(outcome(&kernel, is_late), expected);
+    }
+
+    #[test]
+    fn a_machine_that_runs_no_case_has_not_survived() {
+        let kernel = r#"{"end": {"how": "cannot-boot", "why": "no memory"}}"#;
+        let broke = Outcome::Broke { cases: vec!["cannot-boot: no memory".into()] };
+        assert_eq!(outcome(kernel, false), broke);
     }
 
     #[test]

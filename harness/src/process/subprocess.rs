@@ -6,16 +6,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::{
     ForkResult, Gid, Pid, Uid, dup2, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid,
     pause, pipe2, seteuid, setgroups, setresgid, setresuid, write,
@@ -48,6 +48,37 @@ pub fn die_with_parent(command: &mut Command) {
     };
     // SAFETY: prctl(2) and getppid(2) are async-signal-safe, and nothing is allocated.
     unsafe { command.pre_exec(tie) };
+}
+
+/// Has a command lead a process group, which [`kill_group`] ends; and a signal of the terminal is
+/// not for it.
+pub fn lead_group(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// Kills the process group that `leader` leads, and waits for the leader. Whatever the leader has
+/// started ends with it, also what it was just about to start.
+///
+/// # Errors
+/// Nobody can wait for it.
+pub fn kill_group(leader: &mut Child) -> io::Result<ExitStatus> {
+    let pid = Pid::from_raw(leader.id() as i32);
+    let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    // Until it is waited for, no other group can have its number.
+    if waitid(Id::Pid(pid), ended).is_ok() {
+        let _ = killpg(pid, Signal::SIGKILL);
+    }
+    leader.wait()
+}
+
+/// Waits until `leader` ends by itself, and kills what it has left of its process group.
+///
+/// # Errors
+/// Nobody can wait for it.
+pub fn wait_for_group(leader: &mut Child) -> io::Result<ExitStatus> {
+    let pid = Pid::from_raw(leader.id() as i32);
+    let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+    kill_group(leader)
 }
 
 /// For a program that refuses to serve as root, and becomes the second user by itself. Where
@@ -324,4 +355,45 @@ fn run<T: Serialize + DeserializeOwned>(
         call: "prepare a subprocess".into(),
         source: io::Error::other(why),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use std::io::BufRead;
+    use std::process::Stdio;
+
+    /// A leader that has started another process, whose id it has said.
+    fn leader(then: &str) -> (Child, Pid) {
+        let mut command = Command::new("sh");
+        lead_group(&mut command);
+        let script = format!("sleep 1000 > /dev/null & echo $!; {then}");
+        let mut leader =
+            command.args(["-c", &script]).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut said = String::new();
+        let stdout = leader.stdout.as_mut().expect("its output");
+        io::BufReader::new(stdout).read_line(&mut said).expect("a line");
+        (leader, Pid::from_raw(said.trim().parse().expect("a process id")))
+    }
+
+    #[rstest]
+    #[case::killed("sleep 1000", kill_group)]
+    #[case::ended("exit 3", wait_for_group)]
+    fn nothing_is_left_of_a_group(
+        #[case] then: &str,
+        #[case] end: fn(&mut Child) -> io::Result<ExitStatus>,
+    ) {
+        let (mut leader, other) = leader(then);
+        let status = end(&mut leader).expect("an end");
+        assert_eq!(
+            status.code(),
+            then.strip_prefix("exit ").map(|code| code.parse().expect("a code"))
+        );
+        // It is no child of this process: whoever adopts it waits for it.
+        wait::until("the other process to end", || Ok(kill(other, None).is_err().then_some(())))
+            .expect("its end");
+        // The number is nobody's any more, and nobody is killed by it.
+        assert!(kill_group(&mut leader).is_ok());
+    }
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -85,10 +84,10 @@ impl Machine {
         };
         let stderr = File::create(directory.join(STDERR)).map_err(|e| refused(&e))?;
         subprocess::die_with_parent(&mut command);
+        // Ctrl-C at a terminal is for this program, which decides what becomes of the machine.
+        subprocess::lead_group(&mut command);
         let mut child = command
             .current_dir(directory)
-            // Ctrl-C at a terminal is for this program, which decides what becomes of the machine.
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -213,7 +212,7 @@ impl Machine {
 
     /// Waits for a machine that is ending by itself, and works out why.
     fn ended(&mut self) -> Box<EarlyEnd> {
-        let status = self.child.wait().ok();
+        let status = subprocess::wait_for_group(&mut self.child).ok();
         let stderr = String::from_utf8_lossy(&self.read(STDERR)).trim().to_owned();
         let noticed = Noticed::End(ProcessEnd { status, stderr });
         Box::new(EarlyEnd::find_out(noticed, self.ready, &self.console()))
@@ -228,8 +227,8 @@ impl Machine {
     }
 
     fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A User-Mode Linux has processes of its own.
+        let _ = subprocess::kill_group(&mut self.child);
     }
 }
 

@@ -240,6 +240,7 @@ impl Config {
 fn run_briefly(command: &mut Command, patience: Duration) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     subprocess::without_core(command);
+    subprocess::lead_group(command);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(stdout.try_clone()?)
@@ -249,10 +250,7 @@ fn run_briefly(command: &mut Command, patience: Duration) -> io::Result<Output> 
         wait::until_within(patience, "its end", || child.try_wait().call(|| "waitpid()".into()));
     let status = match ended {
         Ok(status) => status,
-        Err(_) => {
-            child.kill()?;
-            child.wait()?
-        }
+        Err(_) => subprocess::kill_group(&mut child)?,
     };
     Ok(Output { status, stdout: content(&mut stdout)?, stderr: content(&mut stderr)? })
 }
