@@ -188,8 +188,10 @@ impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
 /// # Errors
 /// The errno, or the number.
 pub(crate) fn returned_zero(returned: i32) -> io::Result<()> {
-    match Errno::result(returned)? {
+    match returned {
         0 => Ok(()),
+        // It may be one that has no name outside of the kernel, such as ENOTSUPP.
+        -1 => Err(io::Error::last_os_error()),
         number => Err(io::Error::other(format!("returned {number}, where 0 is the only success"))),
     }
 }

@@ -7,6 +7,7 @@ pub mod identity;
 pub mod log;
 pub mod memory;
 mod probe;
+pub(crate) mod refused_memory;
 mod release;
 pub mod taint;
 mod version;

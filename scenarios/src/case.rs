@@ -147,6 +147,8 @@ pub enum Need {
     Programs,
     /// io_uring, where it is not turned off.
     IoUring,
+    /// A kernel that refuses memory to itself when it is told to.
+    RefusedMemory,
     /// Somebody who asks for it by name: it harms kernels with a bug, which warn in their log
     /// and are tainted then, or leak.
     ExplicitOnly,

@@ -94,6 +94,7 @@ fn needed_for(act: &Act) -> Option<Need> {
         | Act::ReceiveDescriptors { .. }
         | Act::CloseUnixSockets { .. } => Some(Need::UnixSockets),
         Act::ReadMemory { .. } => Some(Need::OwnMachine),
+        Act::RefuseMemory { .. } => Some(Need::RefusedMemory),
         _ => None,
     }
 }

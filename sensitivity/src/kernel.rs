@@ -14,7 +14,8 @@ use crate::place::Place;
 use crate::tools;
 
 /// What everything is configured with, on top of nothing.
-const BASE_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm/configurations/base.config");
+const CONFIG: &str =
+    concat!(include_str!("../../vm/configurations/base.config"), include_str!("../more.config"));
 
 /// What came of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +48,18 @@ impl Builder {
         let mut builder =
             Self { place: place.clone(), tree: Mutex::default(), base: String::new() };
         let config = place.build().join(".config");
-        if !config.is_file() {
+        let whole = builder.whole();
+        let asked = place.asked_config();
+        if !config.is_file() || !fs::read_to_string(&asked).is_ok_and(|asked| asked == CONFIG) {
             fs::create_dir_all(place.build())
                 .context("cannot make the directory for what is built")?;
-            let base = format!("KCONFIG_ALLCONFIG={BASE_CONFIG}");
+            fs::write(&asked, CONFIG)
+                .with_context(|| format!("cannot write {}", asked.display()))?;
+            let base = format!("KCONFIG_ALLCONFIG={}", asked.display());
             tools::ran(builder.make().args([base.as_str(), "allnoconfig"]))?;
+            // It was built with another.
+            let _ = fs::remove_file(&whole);
         }
-        let whole = builder.whole();
         if !whole.is_file() {
             tools::ran(builder.make().arg("linux"))?;
             copy_over(&place.build().join("linux"), &whole)?;

@@ -42,6 +42,11 @@ impl Place {
         self.root.join("build")
     }
 
+    /// What it was to be configured with.
+    pub fn asked_config(&self) -> PathBuf {
+        self.root.join("asked.config")
+    }
+
     /// A kernel, by its id.
     pub fn kernel(&self, id: &str) -> PathBuf {
         self.root.join("kernels").join(id)

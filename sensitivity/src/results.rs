@@ -31,8 +31,9 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Results {
     known: HashMap<(String, String, String), Outcome>,
-    /// What any suite has said, where others with more cases would say the same.
-    lasting: HashMap<(String, String), Outcome>,
+    /// What any suite has said on any kernel of the same source, where others with more cases, or a
+    /// kernel with more options, would say the same.
+    lasting: HashMap<String, Outcome>,
     file: Mutex<File>,
 }
 
@@ -51,7 +52,7 @@ impl Results {
         let (mut known, mut lasting) = (HashMap::new(), HashMap::new());
         for line in lines {
             if line.outcome.outlasts_the_suite() {
-                lasting.insert((line.id.clone(), line.base.clone()), line.outcome.clone());
+                lasting.insert(line.id.clone(), line.outcome.clone());
             }
             known.insert((line.id, line.base, line.suite), line.outcome);
         }
@@ -63,10 +64,10 @@ impl Results {
         Ok(Self { known, lasting, file: Mutex::new(file) })
     }
 
-    /// What came of a change on the same kernel by an earlier suite, whose cases this one has and
-    /// maybe more: nothing, if it was not noticed.
-    pub fn lasting(&self, id: &str, base: &str) -> Option<&Outcome> {
-        self.lasting.get(&(id.to_owned(), base.to_owned()))
+    /// What came of a change by an earlier suite, whose cases this one has and maybe more, on a kernel
+    /// that may have had fewer options: nothing, if it was not noticed.
+    pub fn lasting(&self, id: &str) -> Option<&Outcome> {
+        self.lasting.get(id)
     }
 
     /// What came of a change earlier, on the same kernel by the same suite.
@@ -119,8 +120,7 @@ mod tests {
         results.keep(&Line { outcome: noticed.clone(), ..line("1") }).expect("kept");
         results.keep(&line("2")).expect("kept");
         let results = Results::open(&path).expect("results");
-        assert_eq!(results.lasting("1", "b"), Some(&noticed));
-        assert_eq!(results.lasting("1", "another kernel"), None);
-        assert_eq!(results.lasting("2", "b"), None);
+        assert_eq!(results.lasting("1"), Some(&noticed));
+        assert_eq!(results.lasting("2"), None);
     }
 }

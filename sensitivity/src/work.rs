@@ -99,7 +99,7 @@ impl Work<'_> {
 
     fn one(&self, candidate: &Candidate) -> anyhow::Result<Outcome> {
         let id = candidate.change.id(&candidate.source);
-        let lasting = || self.results.lasting(&id, &self.builder.base).cloned();
+        let lasting = || self.results.lasting(&id).cloned();
         if let Some(known) = self.known(&id).or_else(|| lasting().filter(|_| self.only_survivors)) {
             return Ok(known);
         }

@@ -323,6 +323,7 @@ fn described(need: Need) -> &'static str {
         Need::CloseRange => "Linux 5.9, which has close_range",
         Need::Programs => "eBPF programs",
         Need::IoUring => "io_uring (CONFIG_IO_URING), not turned off",
+        Need::RefusedMemory => "a kernel that can be refused memory (CONFIG_FAILSLAB)",
         Need::SecondUid => "a second user: root, or a second mapped uid",
         Need::Ipv6 => "IPv6",
         Need::OwnMachine => "a machine of its own, as in the matrix",

@@ -104,6 +104,7 @@ fn is_drawn(line: &Line) -> bool {
         | Act::OpenGate
         | Act::ReadMemory { .. }
         | Act::ReceiveDescriptors { .. }
+        | Act::RefuseMemory { .. }
         | Act::SelectByHash { .. }
         | Act::SelectIndex { .. }
         | Act::SendDescriptors { .. }

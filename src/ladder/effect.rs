@@ -87,6 +87,7 @@ impl<'a> Effect<'a> {
             | Act::ReadWaiter { .. }
             | Act::ReadSockets { .. }
             | Act::Receive { .. }
+            | Act::RefuseMemory { .. }
             | Act::SelectByHash { .. }
             | Act::SelectIndex { .. }
             | Act::Send { .. }

@@ -245,7 +245,7 @@ pub fn call(
         | Act::ReceiveDescriptors { .. }
         | Act::CloseUnixSockets { .. } => return Err(Unprintable::Descriptors),
         Act::LimitSubflows { .. } => return Err(Unprintable::Subflows),
-        Act::ReadMemory { .. } => return Err(Unprintable::Memory),
+        Act::ReadMemory { .. } | Act::RefuseMemory { .. } => return Err(Unprintable::Memory),
         Act::Unrecorded { .. } => return Err(Unprintable::Unrecorded),
         Act::Attach { decides: None, .. } | Act::Words(_) => return Err(Unprintable::OldDocument),
     };

@@ -178,6 +178,7 @@ pub fn deed(act: &Act) -> Result<Deed<'_>, LeftOut> {
         Act::GiveTo { .. } | Act::OpenAs { .. } => return Err(LeftOut::SeveralAddresses),
         Act::Serve { .. } => return Err(LeftOut::OtherProcess),
         Act::Unrecorded { .. } => return Err(LeftOut::Unrecorded),
+        Act::RefuseMemory { .. } => return Err(LeftOut::RefusedMemory),
         Act::Attach { decides: None, .. } | Act::Words(_) => return Err(LeftOut::OldDocument),
         Act::SetOption { socket: Actor::Datagram(_), .. }
         | Act::Bind { socket: Actor::Datagram(_), .. }

@@ -39,6 +39,8 @@ pub enum LeftOut {
     ManyHashes,
     /// `net.ipv4.tcp_invalid_ratelimit`.
     RateLimit,
+    /// Memory is refused.
+    RefusedMemory,
     /// What is done so often that it is not recorded.
     Unrecorded,
     /// An act of a document of version 1.
@@ -79,6 +81,7 @@ impl fmt::Display for LeftOut {
             Self::ManyHashes => {
                 "the hash, which no record has, spreads more connections than can be tried"
             }
+            Self::RefusedMemory => "the kernel gets no memory",
             Self::RateLimit => "`net.ipv4.tcp_invalid_ratelimit` leaves answers out",
             Self::Unrecorded => "something is done so often that it is not recorded",
             Self::OldDocument => "a document of version 1 has only words for its acts",

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use nix::errno::Errno;
 
 use super::instruction::Instruction;
 use crate::error::returned_zero;
@@ -94,7 +93,8 @@ unsafe fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i32> {
     let done = unsafe {
         libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
     };
-    Ok(Errno::result(done)? as i32)
+    // Its own errno may have no name outside of the kernel, and be lost with one.
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(done as i32) }
 }
 
 /// For what the kernel reads.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::guest::modules::CONFIGURATION;
 
 /// The options that a skip, or an error, can be about. No others are kept.
-pub const OPTIONS: [&str; 16] = [
+pub const OPTIONS: [&str; 17] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_CRYPTO_HMAC",
     "CONFIG_CRYPTO_SHA1",
+    "CONFIG_FAILSLAB",
     "CONFIG_INET_DIAG",
     "CONFIG_INET_DIAG_DESTROY",
     "CONFIG_INET_TCP_DIAG",

@@ -13,6 +13,7 @@ use crate::json::{Answer, Choice, answer, choice};
 use crate::kernel::base::Base;
 use crate::kernel::configuration::Configuration;
 use crate::kernel::identity::Identity;
+use crate::kernel::refused_memory;
 use crate::kernel::version::Version;
 use crate::net::family::Family;
 use crate::net::{io_uring, scm_rights, sockopt, sysctl, witness};
@@ -112,6 +113,10 @@ pub struct Kernel {
     #[serde(default = "not_asked", with = "answer")]
     #[schemars(with = "Answer<Refusal>")]
     pub unix_sockets: Result<(), Refusal>,
+    /// The kernel can refuse memory to itself; else its answer.
+    #[serde(default = "not_asked", with = "answer")]
+    #[schemars(with = "Answer<Refusal>")]
+    pub refused_memory: Result<(), Refusal>,
     /// Nothing but the kernel should keep a lab from loading them.
     #[serde(default)]
     pub may_load_programs: bool,
@@ -168,6 +173,7 @@ impl Kernel {
             io_uring: Ok(()),
             close_range: Ok(()),
             unix_sockets: Ok(()),
+            refused_memory: Ok(()),
             may_load_programs: true,
             machine_is_ours: false,
             configuration: None,
@@ -213,6 +219,7 @@ impl Kernel {
             io_uring: io_uring::probe().map_err(Refusal::from),
             close_range: sockopt::probe_close_range().map_err(Refusal::from),
             unix_sockets: scm_rights::probe().map_err(Refusal::from),
+            refused_memory: refused_memory::probe().map_err(Refusal::from),
             may_load_programs: bpf::is_privileged(is_first_namespace()),
             machine_is_ours: guest::is_here(),
             configuration: Configuration::of(&release),

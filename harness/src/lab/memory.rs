@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Lab;
 use crate::error::Result;
 use crate::kernel::memory::{Held, More};
+use crate::kernel::refused_memory::Refused;
 use crate::trace::Act;
 use crate::wait;
 
@@ -29,6 +30,25 @@ impl Lab {
         self.recorder.pause(true)?;
         let done = work(self);
         self.recorder.pause(false)?;
+        done
+    }
+
+    /// Does something while the kernel gets no memory of a cache, such as `request_sock_TCP`: not
+    /// where it would have to wait for it, which leaves what packets and closed listeners cause.
+    ///
+    /// # Errors
+    /// Those of `work`; the kernel cannot be told to.
+    pub fn without_memory<T>(
+        &mut self,
+        cache: &str,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let act = |refused| Act::RefuseMemory { cache: cache.to_owned(), refused };
+        self.record(act(true));
+        let refused = Refused::all_of(cache)?;
+        let done = work(self);
+        drop(refused);
+        self.record(act(false));
         done
     }
 

@@ -300,6 +300,13 @@ pub enum Act {
         /// By what.
         by: MemoryWitness,
     },
+    /// From now on the kernel gets no memory of a cache, or gets it again.
+    RefuseMemory {
+        /// The cache, by the kernel's name.
+        cache: String,
+        /// Whether it is refused.
+        refused: bool,
+    },
     /// Something is done so often that only this is recorded of it.
     Unrecorded {
         /// What, in words.
@@ -394,6 +401,12 @@ impl fmt::Display for Act {
                 write!(f, "who waits for {listener} is not woken")
             }
             Self::ReadMemory { by } => write!(f, "the kernel's memory is read, by {by}"),
+            Self::RefuseMemory { cache, refused: true } => {
+                write!(f, "the kernel is refused memory of {cache}")
+            }
+            Self::RefuseMemory { cache, refused: false } => {
+                write!(f, "the kernel gets memory of {cache} again")
+            }
             Self::Unrecorded { what } => write!(f, "{what}, without a record"),
             Self::Begin(part) => write!(f, "{part}"),
             Self::Words(words) => f.write_str(words),
@@ -436,6 +449,7 @@ impl Act {
             | Self::EndCall { .. }
             | Self::Wait { .. }
             | Self::ReadMemory { .. }
+            | Self::RefuseMemory { .. }
             | Self::Unrecorded { .. }
             | Self::Begin(_)
             | Self::Words(_) => true,

@@ -79,6 +79,9 @@ pub(super) fn check(need: Need, family: Family, kernel: &Kernel) -> Met {
         Need::Ipv6 => ipv6(kernel),
         Need::Programs => programs(kernel),
         Need::IoUring => io_uring(kernel),
+        Need::RefusedMemory => optional(&kernel.refused_memory, Feature::RefusedMemory, |errno| {
+            (errno == Errno::ENOENT).then(|| missing(Feature::RefusedMemory, kernel))
+        }),
         // The port of every listener is one that only root may bind otherwise.
         Need::SecondUid if kernel.has_second_uid => settings(kernel),
         Need::SecondUid => skip(SkipReason::NoSecondUid),

@@ -234,6 +234,8 @@ pub enum Feature {
     Programs,
     /// io_uring.
     IoUring,
+    /// Memory that the kernel refuses to itself.
+    RefusedMemory,
 }
 
 impl Feature {
@@ -253,6 +255,7 @@ impl Feature {
             Self::SockDiag => &["CONFIG_INET_TCP_DIAG", "CONFIG_INET_DIAG"],
             Self::Programs => &["CONFIG_BPF_SYSCALL"],
             Self::IoUring => &["CONFIG_IO_URING"],
+            Self::RefusedMemory => &["CONFIG_FAILSLAB"],
         }
     }
 }
@@ -289,6 +292,7 @@ impl fmt::Display for Feature {
             Self::SockDiag => f.write_str("netlink does not list sockets"),
             Self::Programs => f.write_str("no eBPF programs"),
             Self::IoUring => f.write_str("no io_uring"),
+            Self::RefusedMemory => f.write_str("the kernel cannot be refused memory"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The map of listeners (a socket array): what it takes and returns, and when it loses one.
 
 use std::net::Shutdown;
+use std::os::unix::net::UnixDatagram;
 
 use harness::Context;
 use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
@@ -68,6 +69,21 @@ pub(super) const CASES: &[Case] = &[
                 .fact("emptying the place", "ok")
                 .fact("emptying it again", "ENOENT")
                 .fact("who is in a narrow register", "ENOSPC")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/other-sockets",
+        does: "A UDP socket with SO_REUSEPORT, and a UNIX socket, are put into a socket array.",
+        must: "Programs choose among UDP sockets, too. A UNIX socket is refused with ENOTSUPP, which \
+               is 524 and has no name outside of the kernel.",
+        source: "reuseport_array_update_check(): IPPROTO_UDP, IPPROTO_TCP",
+        settings: Settings::Families,
+        needs: &[Need::Programs, Need::UnixSockets],
+        wire: WireRule::Silent,
+        run: other_sockets,
+        expect: |_| {
+            Expectation::new().fact("a UDP socket", "ok").fact("a UNIX socket", "errno 524")
         },
         ..Case::DEFAULT
     },
@@ -193,6 +209,15 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("emptying it again", outcome(array.remove(0)));
     narrow.put(0, &c).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a narrow array, 0, C)".into())?;
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
+    Ok(())
+}
+
+fn other_sockets(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let array = SockArray::new(2)?;
+    let udp = lab.udp("A")?;
+    lab.observe("a UDP socket", outcome(array.put(0, &udp)));
+    let unix = UnixDatagram::unbound().call(|| "socket(AF_UNIX, SOCK_DGRAM)".into())?;
+    lab.observe("a UNIX socket", outcome(array.put_unrecorded(1, &unix)));
     Ok(())
 }
 

@@ -134,6 +134,7 @@ const ANSWERS: &[(Need, TakeAway)] = &[
     (Need::Destroy, |k| k.destroy = Err(Errno::ENOENT.into())),
     (Need::SockDiag, |k| k.destroy = Err(Errno::EPROTONOSUPPORT.into())),
     (Need::Programs, |k| k.programs = Err(Errno::ENOSYS.into())),
+    (Need::RefusedMemory, |k| k.refused_memory = Err(Errno::ENOENT.into())),
     (Need::Gate, |k| {
         k.nftables = Err(Errno::EPROTONOSUPPORT.into());
         k.gate = Err(no_gate());

@@ -1,0 +1,175 @@
+//! Memory that the kernel does not get just when something is to move: it is as without a target,
+//! and nothing is kept.
+
+use std::net::Shutdown;
+
+use harness::Family;
+use harness::lab::{Lab, outcome};
+use harness::socket::bind_spec::BindSpec;
+use harness::socket::{BACKLOG, Listener, Stream};
+
+use crate::case::{Case, Need, Setting, Settings};
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
+use crate::steps::queued_child::hello;
+use crate::steps::request::{RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn};
+use crate::steps::syn_ack_timer::FIRST;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "accounting/refused/child",
+        does: "C's child waits in A's queue; B listens; A is closed while there is no memory for \
+               requests.",
+        must: "The child's request cannot be cloned: the child is reset as without a target, a \
+               failed migration is counted, and B has nothing to accept.",
+        source: "inet_reqsk_clone(), inet_csk_listen_stop()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
+        run: child,
+        expect: |_| {
+            Expectation::new()
+                .fact("recv(C)", "ECONNRESET")
+                .fact("recv(B's child)", "no child")
+                .fact("accept(B)", "EAGAIN")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/final-ack",
+        does: "A has W's request; B listens; A is closed. W sends data while there is no memory for \
+               requests.",
+        must: "The request cannot be cloned when its child is made: the child is reset, a failed \
+               migration is counted, and B has nothing to accept.",
+        source: "inet_reqsk_clone(), inet_csk_complete_hashdance()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
+        run: final_ack,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("recv(B's child)", "no child")
+                .fact("accept(B)", "EAGAIN")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/timer",
+        does: "A has W's request; B listens; A is closed. The SYN+ACK timer fires while there is no \
+               memory for requests; W sends data.",
+        must: "The request cannot be cloned: it is dropped in silence, a failed migration is \
+               counted, and the data is answered by an RST.",
+        source: "inet_reqsk_clone(), reqsk_timer_handler()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: timer,
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("recv(B's child)", "no child")
+                .fact("accept(B)", "EAGAIN")
+                .fact("answer to a fresh SYN", SYN_ACK)
+                .fact("fresh SYNs dropped for a full queue", 0)
+                .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/group",
+        does: "A begins to listen while there is no memory for groups, and tries again when there \
+               is. B listens, both are shut down, and A tries both once more.",
+        must: "ENOMEM each time that a group is to be started, and nothing has changed: later A \
+               listens, and serves a client.",
+        source: "reuseport_alloc(), reuseport_resurrect()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
+        run: group,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen(A) without memory", "ENOMEM")
+                .fact("listen(A) with memory", "ok")
+                .fact("listen(A) again without memory", "ENOMEM")
+                .fact("listen(A) again with memory", "ok")
+                .fact("served by", "A")
+        },
+        ..Case::DEFAULT
+    },
+];
+
+/// The cache of requests over IPv4.
+const REQUESTS: &str = "request_sock_TCP";
+
+/// The cache that a group of up to 128 members comes from: 8 bytes for each, and some more.
+const GROUPS: &str = "kmalloc-2k";
+
+fn child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let client = hello(lab, "C")?;
+    let b = lab.listen_with_backlog("B", 8)?;
+    let before = lab.counters()?;
+    lab.without_memory(REQUESTS, |lab| {
+        lab.close(a);
+        Ok(())
+    })?;
+    lab.observe("recv(C)", client.receive()?.to_string());
+    lab.observe_counters(&before)?;
+    nothing_came(lab, b)
+}
+
+fn final_ack(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    let answer = lab.without_memory(REQUESTS, |lab| lab.wire_send(&mut w, &data()))?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    nothing_came(lab, b)
+}
+
+fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (mut w, b) = closed(lab)?;
+    let before = lab.counters()?;
+    lab.without_memory(REQUESTS, |lab| lab.until_no_request(&w, FIRST))?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    nothing_came(lab, b)
+}
+
+fn nothing_came(lab: &mut Lab, b: Listener) -> harness::Result<()> {
+    observe_child(lab, &b)?;
+    observe_fresh_syn(lab)?;
+    lab.observe_room(b)
+}
+
+fn group(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
+    let a = lab.bind_at("A", &BindSpec::usual(setting.family))?;
+    listen_twice(lab, &a, "listen(A)")?;
+    let b = lab.listen("B")?;
+    for listener in [&a, &b] {
+        lab.shut_down(listener, Shutdown::Both)?;
+    }
+    listen_twice(lab, &a, "listen(A) again")?;
+    let served = lab.who_takes(&[&a], 0)?;
+    lab.observe("served by", served);
+    Ok(())
+}
+
+/// Without memory, and with it.
+fn listen_twice(lab: &mut Lab, listener: &Listener, call: &str) -> harness::Result<()> {
+    let came = lab.without_memory(GROUPS, |_| Ok(listener.listen(BACKLOG)))?;
+    lab.observe(&format!("{call} without memory"), outcome(came));
+    lab.observe(&format!("{call} with memory"), outcome(listener.listen(BACKLOG)));
+    Ok(())
+}
