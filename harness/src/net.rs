@@ -11,6 +11,7 @@ pub(crate) mod network;
 pub(crate) mod path_manager;
 pub mod scm_rights;
 pub mod segment;
+pub mod segment_counts;
 pub(crate) mod sockopt;
 pub mod sysctl;
 pub mod witness;

@@ -47,7 +47,7 @@ const BY_NAME: [&str; 6] = [
     "growth/full",
     "growth/full-of-closed",
     "order/incoming-cpu-many-members",
-    "order/incoming-cpu-zero",
+    "order/incoming-cpu-many-changes",
     "mptcp/timer-join",
     "mptcp/timer-join-reset",
 ];

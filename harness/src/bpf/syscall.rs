@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-
 use super::instruction::Instruction;
 use crate::error::returned_zero;
 use crate::trace::ProgramMap;

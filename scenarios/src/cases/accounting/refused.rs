@@ -2,11 +2,12 @@
 //! and nothing is kept.
 
 use std::net::Shutdown;
+use std::ops::Range;
 
-use harness::Family;
-use harness::lab::{Lab, outcome};
+use harness::lab::{HELD, Lab, outcome};
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::{BACKLOG, Listener, Stream};
+use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
@@ -106,10 +107,32 @@ pub(super) const CASES: &[Case] = &[
         },
         ..Case::DEFAULT
     },
+    Case {
+        name: "accounting/refused/id",
+        does: "Others listen at ports of their own, each when there is no memory for more ids of \
+               groups, until one cannot; that one tries 300 times more, and then with memory.",
+        must: "ENOMEM each time, nothing is kept of a group without an id, and later it listens.",
+        source: "reuseport_alloc(): ida_alloc()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        wire: WireRule::Any(AnyWire::NotCaptured),
+        run: id,
+        expect: |_| {
+            Expectation::new()
+                .fact("listen() without memory", "ENOMEM")
+                .fact("tries that were refused", 300)
+                .fact(HELD, "none")
+                .fact("listen() with memory", "ok")
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 /// The cache of requests over IPv4.
 const REQUESTS: &str = "request_sock_TCP";
+
+/// The cache that the bits for ids of groups come from, when there are more than a word has.
+const IDS: &str = "kmalloc-128";
 
 /// The cache that a group of up to 128 members comes from: 8 bytes for each, and some more.
 const GROUPS: &str = "kmalloc-2k";
@@ -165,6 +188,38 @@ fn group(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("served by", served);
     Ok(())
 }
+
+fn id(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let mut others = Vec::new();
+    let mut came = Ok(());
+    for port in OTHER_PORTS {
+        let other = lab.socket("another")?;
+        let bound = other.reuse_port().and_then(|()| other.bind_port(port));
+        bound.tested(|| format!("bind(another, port {port})"))?;
+        came = lab.without_memory(IDS, |_| Ok(other.listen(BACKLOG)))?;
+        others.push(other);
+        if came.is_err() {
+            break;
+        }
+    }
+    lab.observe("listen() without memory", outcome(came));
+    let Some(last) = others.last() else { return Ok(()) };
+    let held = lab.held()?;
+    let refused = lab.without_memory(IDS, |lab| {
+        lab.unseen("300 tries", |_| {
+            Ok((0..TRIES).filter(|_| last.listen(BACKLOG).is_err()).count())
+        })
+    })?;
+    lab.observe("tries that were refused", refused);
+    lab.observe_held(&held, TRIES)?;
+    lab.observe("listen() with memory", outcome(last.listen(BACKLOG)));
+    Ok(())
+}
+
+const TRIES: usize = 300;
+
+/// As many groups as a machine word has bits: the ids of so many are kept without memory.
+const OTHER_PORTS: Range<u16> = 10_000..10_064;
 
 /// Without memory, and with it.
 fn listen_twice(lab: &mut Lab, listener: &Listener, call: &str) -> harness::Result<()> {

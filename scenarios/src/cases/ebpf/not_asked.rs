@@ -58,6 +58,20 @@ pub(super) const CASES: &[Case] = &[
         expect: |setting| abandoned_must(Path::Close, setting),
         ..Case::DEFAULT
     },
+    Case {
+        name: "ebpf/select-only/netlink",
+        does: "A and B listen, with a program that would drop every segment. netlink is asked for \
+               the listener at their address.",
+        must: "There is no packet to show a program, and none runs: the hash chooses which of the two \
+               is shown.",
+        source: "reuseport_select_sock(): no skb; inet_diag_find_one_icsk()",
+        settings: Settings::Families,
+        needs: &[Need::Programs, Need::SockDiag],
+        wire: WireRule::Silent,
+        run: shown_by_netlink,
+        expect: |_| Expectation::new().fact("netlink shows", "a listener").fact("runs", "none"),
+        ..Case::DEFAULT
+    },
 ];
 
 /// A ends with W's connection, in a group whose program does not run for migrations.
@@ -87,6 +101,19 @@ fn abandoned_must(path: Path, setting: Setting) -> Expectation {
             .fact("received", "`Hello World`")
             .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1 - established)]),
     }
+}
+
+fn shown_by_netlink(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let runs = Runs::new()?;
+    let mut statements = runs.counted();
+    statements.push(DROP);
+    let program = Program::load(Attach::Select, &statements)?;
+    let (a, _b) = (lab.listen("A")?, lab.listen("B")?);
+    lab.attach(&a, &program)?;
+    let shown = lab.cookie_of_listener().is_ok();
+    lab.observe("netlink shows", if shown { "a listener" } else { "nothing" });
+    lab.observe("runs", runs.shown()?);
+    Ok(())
 }
 
 fn not_asked(lab: &mut Lab, path: Path) -> harness::Result<()> {

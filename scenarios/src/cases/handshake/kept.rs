@@ -1,6 +1,7 @@
 //! What a connection keeps when its handshake, begun with A, ends with B.
 
 use harness::lab::Lab;
+use harness::net::segment_counts::segments_in;
 use harness::net::witness::round_trip_time;
 use harness::socket::wire_client::Draft;
 use harness::{Family, Result};
@@ -71,7 +72,28 @@ pub(super) const CASES: &[Case] = &[
         expect: |_| Expectation::new().fact("round-trip time", "measured"),
         ..Case::DEFAULT
     },
+    Case {
+        name: "handshake/segment-counts",
+        does: "A is closed with W's request; W sends data, which completes the handshake on B.",
+        must: "The child has counted the SYN, which came to A, and the segment with data.",
+        source: "tcp_create_openreq_child(): segs_in; tcp_child_process(): tcp_segs_in()",
+        settings: Settings::FamiliesOn,
+        wire: WireRule::Shows(&[wires::W_SENDS]),
+        run: counted_segments,
+        expect: |_| Expectation::new().fact("segments that came", 2).fact("with data", 1),
+        ..Case::DEFAULT
+    },
 ];
+
+fn counted_segments(lab: &mut Lab, _: Setting) -> Result<()> {
+    let (a, mut w, b) = request_in_flight(lab)?;
+    lab.close(a);
+    lab.wire_send(&mut w, &data())?;
+    let counts = segments_in(&b.accept()?)?;
+    lab.observe("segments that came", u64::from(counts.all));
+    lab.observe("with data", u64::from(counts.with_data));
+    Ok(())
+}
 
 fn measured_round_trip(lab: &mut Lab, _: Setting) -> Result<()> {
     let a = lab.listen("A")?;

@@ -158,27 +158,35 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
-        name: "order/incoming-cpu-zero",
+        name: "order/incoming-cpu-many-changes",
         does: "A has SO_INCOMING_CPU set to this CPU. 65,535 times B's is set to CPU 0 and cleared; \
-               32 clients connect.",
-        must: "CPU 0 is one like the others, and -1 is none: what is counted in 16 bits does not \
-               pass zero, and all clients are A's.",
+               32 clients connect. 65,535 times it is changed from one CPU to another; 32 more \
+               connect.",
+        must: "CPU 0 is one like the others, -1 is none, and a member that changes its mind is \
+               counted once: what is counted in 16 bits does not pass zero, and all clients are \
+               A's.",
         source: "reuseport_update_incoming_cpu(), b261eda84ec1 (Linux 6.2)",
         settings: Settings::OnceOn(Family::V4),
         needs: &[Need::LongWork],
         wire: WireRule::Any(AnyWire::ManyConnections),
         run: |lab, _| {
             let (a, b) = (lab.listen("A")?, lab.listen("B")?);
-            attribute::incoming_cpu(&a, attribute::this_cpu()?)?;
+            let this = attribute::this_cpu()?;
+            attribute::incoming_cpu(&a, this)?;
             lab.unseen("SO_INCOMING_CPU of B is set to CPU 0 and cleared, 65,535 times", |_| {
                 (0..u16::MAX).try_for_each(|_| {
                     attribute::incoming_cpu(&b, 0)?;
                     attribute::incoming_cpu(&b, NO_CPU)
                 })
             })?;
-            observe_whose_clients(lab, &a, &b)
+            observe_whose_clients(lab, &a, &b)?;
+            lab.unseen("SO_INCOMING_CPU of B is changed, 65,535 times", |_| {
+                (0..u16::MAX)
+                    .try_for_each(|nth| attribute::incoming_cpu(&b, this + 1 + i32::from(nth % 2)))
+            })?;
+            observe_whose(lab, (&a, &b), FIRST_PORT + CLIENTS, "all clients are A's, later")
         },
-        expect: |_| all_to_a(),
+        expect: |_| all_to_a().fact("all clients are A's, later", "yes"),
         ..Case::DEFAULT
     },
     Case {
@@ -219,11 +227,20 @@ const NO_CPU: i32 = -1;
 
 const CLIENTS: u16 = 32;
 
-/// Whether all clients are A's, which B would get half of.
 fn observe_whose_clients(lab: &mut Lab, a: &Listener, b: &Listener) -> harness::Result<()> {
-    let got = lab.who_takes_each(&[a, b], FIRST_PORT..FIRST_PORT + CLIENTS)?;
+    observe_whose(lab, (a, b), FIRST_PORT, "all clients are A's")
+}
+
+/// Whether all clients from a port on are A's, which B would get half of.
+fn observe_whose(
+    lab: &mut Lab,
+    (a, b): (&Listener, &Listener),
+    first_port: u16,
+    fact: &str,
+) -> harness::Result<()> {
+    let got = lab.who_takes_each(&[a, b], first_port..first_port + CLIENTS)?;
     let all = got.values().all(|name| name == a.name());
-    lab.observe("all clients are A's", if all { "yes" } else { "no" });
+    lab.observe(fact, if all { "yes" } else { "no" });
     Ok(())
 }
 

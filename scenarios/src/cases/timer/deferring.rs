@@ -9,7 +9,7 @@ use harness::{Family, Result, socket::attribute, wait};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
-use crate::steps::request::{NOTHING, data, full};
+use crate::steps::request::{NOTHING, data, full, request_in_flight};
 use crate::steps::syn_ack_timer::{FIRST, observe_timer, option};
 
 pub(super) const CASES: &[Case] = &[
@@ -49,6 +49,26 @@ pub(super) const CASES: &[Case] = &[
         expect: |_| {
             Expectation::new()
                 .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+                .fact("answer to data", "S > W  . 1:1(0) ack 12")
+                .fact("accept(B)", "W's connection")
+                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/deferring-silent",
+        does: "A and B defer accepting. A has the request of W, who is silent; A is closed; the timer \
+               fires; W sends data.",
+        must: "Nobody has acknowledged the SYN+ACK: it is sent again as if nobody deferred, and the \
+               data completes the handshake on B.",
+        source: "syn_ack_recalc(): max_syn_ack_retries, with a target that defers",
+        settings: Settings::FamiliesOn,
+        waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: deferring_silent,
+        expect: |_| {
+            Expectation::new()
+                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 1, RetransSegs 1")
                 .fact("answer to data", "S > W  . 1:1(0) ack 12")
                 .fact("accept(B)", "W's connection")
                 .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
@@ -111,6 +131,21 @@ fn deferring_both(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     observe_timer(lab, &before)?;
     lab.timer_has_fired(&w);
     let answer = lab.wire_send(&mut w, &Draft::new("P.", 1, 1).payload(b"Hello World"))?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.accept_now(&b).map(drop)
+}
+
+fn deferring_silent(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (a, mut w, b) = request_in_flight(lab)?;
+    for listener in [&a, &b] {
+        attribute::defer_accept(listener, 30)?;
+    }
+    let before = lab.counters()?;
+    lab.close(a);
+    lab.until_syn_acks(&w, 2, FIRST)?;
+    observe_timer(lab, &before)?;
+    let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
     lab.accept_now(&b).map(drop)
