@@ -30,11 +30,15 @@ impl Packets {
     /// Opens a packet socket on the interface `ifindex` of this network namespace. Nothing
     /// that the interface receives after this call is missed.
     pub fn open(ifindex: u32) -> Result<Self> {
-        Self::open_for(ifindex, &once())
+        Self::open_after(ifindex, |_| Ok(()))
     }
 
     /// As [`Packets::open`], for what a program lets through.
     pub(crate) fn open_for(ifindex: u32, program: &[sock_filter]) -> Result<Self> {
+        Self::open_after(ifindex, |packets| packets.let_through(program))
+    }
+
+    fn open_after(ifindex: u32, prepare: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
         // Protocol 0: nothing is received before the filter is in place.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = match socket(AddressFamily::Packet, SockType::Raw, flags, None) {
@@ -46,7 +50,11 @@ impl Packets {
         let _ = setsockopt(&fd, RcvBufForce, &BUFFER_BYTES)
             .or_else(|_| setsockopt(&fd, RcvBuf, &BUFFER_BYTES));
         let packets = Self { fd, batch: Batch::default(), lost: 0, failed: None };
-        packets.let_through(program)?;
+        // `lo` would show each packet twice, going out and coming in; the second is what the
+        // receiver is about to see.
+        sockopt::set_number(&packets.fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)
+            .call(|| "setsockopt(packet socket, PACKET_IGNORE_OUTGOING)".into())?;
+        prepare(&packets)?;
         packets.bind(ifindex)?;
         Ok(packets)
     }
@@ -100,7 +108,8 @@ impl Packets {
 
     /// Undoes [`Packets::ignore_all`].
     pub fn listen_again(&self) -> Result<()> {
-        self.let_through(&once())
+        sockopt::detach_filter(&self.fd)
+            .call(|| "setsockopt(packet socket, SO_DETACH_FILTER)".into())
     }
 
     /// Hands every packet that the kernel has captured to `take`. A failure is reported by
@@ -172,19 +181,7 @@ impl Default for Timestamps {
     }
 }
 
-/// `lo` shows each packet twice, going out and coming in; the filter keeps the second,
-/// which is what the receiver is about to see.
-fn once() -> Vec<sock_filter> {
-    let packet_type = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
-    vec![
-        sockopt::load_byte(packet_type),
-        sockopt::unless_equal(u32::from(libc::PACKET_OUTGOING), 1),
-        sockopt::DROP,
-        sockopt::PASS,
-    ]
-}
-
-/// Keeps, once, the TCP segments of IPv4 that come from `port` and have of the flags `mask`
+/// Keeps the TCP segments of IPv4 that come from `port` and have of the flags `mask`
 /// just `flags`. Their IP headers must have no options, as those of the kernel's own.
 pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
     const PROTOCOL: i32 = 9;
@@ -197,9 +194,7 @@ pub(crate) fn segments_of(port: u16, mask: u8, flags: u8) -> Vec<sock_filter> {
         (vec![sockopt::load_half(network(TCP))], port.into()),
         (vec![sockopt::load_byte(network(TCP + 13)), sockopt::and(mask.into())], flags.into()),
     ];
-    let mut program = once();
-    // What is kept once is looked at further.
-    program.pop();
+    let mut program = Vec::new();
     for (load, value) in tests {
         program.extend(load);
         program.extend([sockopt::unless_equal(value, 1), sockopt::skip(1), sockopt::DROP]);
