@@ -1,9 +1,11 @@
 //! Memory that the kernel does not get just when something is to move: it is as without a target,
 //! and nothing is kept.
 
+use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
 
+use harness::bpf::{Attach, PASS, Program};
 use harness::lab::{HELD, Lab, outcome};
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::{BACKLOG, Listener, Stream};
@@ -109,10 +111,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "accounting/refused/id",
-        does: "Others listen at ports of their own, each when there is no memory for more ids of \
-               groups, until one cannot; that one tries 300 times more, and then with memory.",
-        must: "ENOMEM each time, nothing is kept of a group without an id, and later it listens.",
-        source: "reuseport_alloc(): ida_alloc()",
+        does: "A listens, and is shut down. Others listen at ports of their own, each when there is no \
+               memory for more ids of groups, until one cannot. It tries 300 times more, and so does \
+               A; then both listen with memory.",
+        must: "ENOMEM each time, and nothing is kept of a group without an id; later both listen, and \
+               A serves a client.",
+        source: "reuseport_alloc(), reuseport_resurrect(): ida_alloc()",
         settings: Settings::OnceOn(Family::V4),
         needs: &[Need::OwnMachine, Need::RefusedMemory],
         wire: WireRule::Any(AnyWire::NotCaptured),
@@ -120,9 +124,33 @@ pub(super) const CASES: &[Case] = &[
         expect: |_| {
             Expectation::new()
                 .fact("listen() without memory", "ENOMEM")
-                .fact("tries that were refused", 300)
+                .fact("tries of it that were refused", 300)
+                .fact("tries of A that were refused", 300)
                 .fact(HELD, "none")
                 .fact("listen() with memory", "ok")
+                .fact("listen(A) with memory", "ok")
+                .fact("served by", "A")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/packet",
+        does: "A has a program that passes; C's child waits in A's queue; B listens; A is closed while \
+               there is no memory for packets.",
+        must: "There is no empty packet to show the program: a failed migration is counted, and B has \
+               nothing to accept. There is no RST either: C learns of it when it sends something.",
+        source: "reuseport_migrate_sock(): alloc_skb()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory, Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
+        run: packet,
+        expect: |_| {
+            Expectation::new()
+                .fact("recv(C)", "EAGAIN")
+                .fact("recv(C) when it has sent", "ECONNRESET")
+                .fact("recv(B's child)", "no child")
+                .fact("accept(B)", "EAGAIN")
+                .counters(&[("TCPMigrateReqFailure", 1)])
         },
         ..Case::DEFAULT
     },
@@ -133,6 +161,9 @@ const REQUESTS: &str = "request_sock_TCP";
 
 /// The cache that the bits for ids of groups come from, when there are more than a word has.
 const IDS: &str = "kmalloc-128";
+
+/// The cache of packets.
+const PACKETS: &str = "skbuff_head_cache";
 
 /// The cache that a group of up to 128 members comes from: 8 bytes for each, and some more.
 const GROUPS: &str = "kmalloc-2k";
@@ -190,29 +221,61 @@ fn group(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 }
 
 fn id(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    lab.shut_down(&a, Shutdown::Both)?;
+    let (others, came) = others_until_refused(lab)?;
+    lab.observe("listen() without memory", outcome(came));
+    let Some(last) = others.last() else { return Ok(()) };
+    let held = lab.held()?;
+    for (listener, fact) in
+        [(last, "tries of it that were refused"), (&a, "tries of A that were refused")]
+    {
+        let tries =
+            |_: &mut Lab| Ok((0..TRIES).filter(|_| listener.listen(BACKLOG).is_err()).count());
+        let refused = lab.without_memory(IDS, |lab| lab.unseen("300 tries", tries))?;
+        lab.observe(fact, refused);
+    }
+    lab.observe_held(&held, TRIES)?;
+    lab.observe("listen() with memory", outcome(last.listen(BACKLOG)));
+    lab.observe("listen(A) with memory", outcome(a.listen(BACKLOG)));
+    let served = lab.who_takes(&[&a], 0)?;
+    lab.observe("served by", served);
+    Ok(())
+}
+
+/// Listeners at ports of their own, each of which has listened without memory for ids, and what came
+/// of the last one.
+fn others_until_refused(lab: &mut Lab) -> harness::Result<(Vec<Listener>, io::Result<()>)> {
     let mut others = Vec::new();
-    let mut came = Ok(());
     for port in OTHER_PORTS {
         let other = lab.socket("another")?;
         let bound = other.reuse_port().and_then(|()| other.bind_port(port));
         bound.tested(|| format!("bind(another, port {port})"))?;
-        came = lab.without_memory(IDS, |_| Ok(other.listen(BACKLOG)))?;
+        let came = lab.without_memory(IDS, |_| Ok(other.listen(BACKLOG)))?;
         others.push(other);
         if came.is_err() {
-            break;
+            return Ok((others, came));
         }
     }
-    lab.observe("listen() without memory", outcome(came));
-    let Some(last) = others.last() else { return Ok(()) };
-    let held = lab.held()?;
-    let refused = lab.without_memory(IDS, |lab| {
-        lab.unseen("300 tries", |_| {
-            Ok((0..TRIES).filter(|_| last.listen(BACKLOG).is_err()).count())
-        })
+    Ok((others, Ok(())))
+}
+
+fn packet(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    lab.attach(&a, &Program::load(Attach::SelectOrMigrate, &[PASS])?)?;
+    let client = hello(lab, "C")?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    lab.without_memory(PACKETS, |lab| {
+        lab.close(a);
+        Ok(())
     })?;
-    lab.observe("tries that were refused", refused);
-    lab.observe_held(&held, TRIES)?;
-    lab.observe("listen() with memory", outcome(last.listen(BACKLOG)));
+    lab.observe("recv(C)", client.receive_now()?.to_string());
+    lab.observe_counters(&before)?;
+    observe_child(lab, &b)?;
+    client.send(b"?")?;
+    lab.settle()?;
+    lab.observe("recv(C) when it has sent", client.receive_now()?.to_string());
     Ok(())
 }
 
