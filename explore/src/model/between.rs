@@ -1,10 +1,12 @@
 //! What two steps at the same time can come to that neither order of them comes to: the kernel
 //! looks at something twice, and between the two looks another processor changes it.
 //!
-//! Each is a way that healthy kernels have, and says which lines of the kernel leave it open.
+//! Each is a way that healthy kernels have, or a known bug, and says which lines of the kernel leave
+//! it open.
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::behaviour::ModelBug;
 use crate::model::seen::{Answer, Counter, Seen};
 use crate::model::state::{ChildState, Connection, Model, Request, Timer};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
@@ -37,7 +39,7 @@ pub enum Between {
     /// The last two listeners leave their group before either moves its children.
     BothLeave,
     /// A child is made while its listener is shut down already and still in TCP_LISTEN: it is shut
-    /// down, too, and then migrates or is reset.
+    /// down, too, and then migrates or is reset. A bug.
     ChildShutDown,
     /// A segment has found a child that is reset before it is looked at, or a SYN a listener that
     /// is closed before.
@@ -139,6 +141,24 @@ impl Between {
         }
     }
 
+    /// The bug that it is, if a healthy kernel does not have it.
+    pub fn bug(self) -> Option<ModelBug> {
+        match self {
+            Self::ChildShutDown => Some(ModelBug::ChildShutDown),
+            Self::ChildForgotten
+            | Self::PortGone
+            | Self::FastOpenPortGone
+            | Self::FastOpenChildForgotten
+            | Self::TwoChildren
+            | Self::TwoRequests
+            | Self::ChildOfNoRequest
+            | Self::ResetOfTwo
+            | Self::BothLeave
+            | Self::SegmentDropped
+            | Self::TurnedOffWithin => None,
+        }
+    }
+
     /// Whether a client loses its connection by that although another listener could have taken
     /// it.
     pub fn loses(self) -> bool {
@@ -148,14 +168,15 @@ impl Between {
 
 impl Model {
     /// What two steps at the same time can come to besides their two orders: what the server has
-    /// then, and what is seen.
+    /// then, and what is seen. Bugs are among them that the model has.
     pub fn between(&self, steps: &[Step; 2]) -> Vec<(Between, Self, Seen)> {
         let happens = |between: Between| {
             let mut model = self.clone();
             let seen = model.happens(between, steps)?;
             Some((between, model, seen))
         };
-        Between::ALL.into_iter().filter_map(happens).collect()
+        let is_possible = |between: &Between| between.bug().is_none_or(|bug| self.has(bug));
+        Between::ALL.into_iter().filter(is_possible).filter_map(happens).collect()
     }
 
     fn happens(&mut self, between: Between, steps: &[Step; 2]) -> Option<Seen> {
@@ -384,11 +405,18 @@ fn completes(segment: Segment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     /// What two steps can come to after others.
     fn between(before: &[&str], steps: [&str; 2]) -> Vec<(Between, Seen)> {
-        let mut model = Model::new(BTreeSet::new(), &[0, 0]);
+        of_kernel_with(&ModelBug::ALL, before, steps)
+    }
+
+    fn of_kernel_with(
+        bugs: &[ModelBug],
+        before: &[&str],
+        steps: [&str; 2],
+    ) -> Vec<(Between, Seen)> {
+        let mut model = Model::new(bugs.iter().copied().collect(), &[0, 0]);
         for line in before {
             model.step(&line.parse().expect("a step"));
         }
@@ -445,6 +473,17 @@ mod tests {
         assert_eq!(alone.counters[&Counter::OutRsts], 1);
         let with_data = of("data C1 5");
         assert_eq!(with_data.answers, [(client, fin), (client, Answer::Reset { seq: 1 })]);
+    }
+
+    /// On a kernel without the bug it is a finding.
+    #[test]
+    fn what_is_a_bug_is_possible_only_where_the_kernel_has_it() {
+        let is_bug = |found: &[(Between, Seen)]| {
+            found.iter().any(|(between, _)| *between == Between::ChildShutDown)
+        };
+        let steps = ["close A", "ack C1"];
+        assert!(is_bug(&of_kernel_with(&[ModelBug::ChildShutDown], &REQUEST, steps)));
+        assert!(!is_bug(&of_kernel_with(&[ModelBug::LostWakeUp], &REQUEST, steps)));
     }
 
     #[test]
