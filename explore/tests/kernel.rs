@@ -234,7 +234,8 @@ fn is_recorded(kept: &race::job::KeptRound) {
     }
     assert_eq!(seen_at, acts, "{shown:#?}");
     let syn = shown.iter().position(|what| *what == "C1 > S  S 0:0(0)").expect("the SYN");
-    let data = shown.iter().position(|what| *what == "C1 > S  P. 1:11(10) ack 1").expect("the data");
+    let data =
+        shown.iter().position(|what| *what == "C1 > S  P. 1:11(10) ack 1").expect("the data");
     assert!(syn < recorded.seen_at[0] && recorded.seen_at[0] < data, "{shown:#?}");
     let times: Vec<Duration> = lines.iter().map(|line| line.since_start).collect();
     assert!(times.is_sorted(), "{lines:#?}");

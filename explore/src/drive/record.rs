@@ -29,13 +29,13 @@ impl Recorded {
     pub(super) fn of(record: Record, began: [Duration; 2], of_the_two: bool) -> Result<Self> {
         let pcapng = record.pcapng()?;
         let trace = record.into_trace();
-        let acts = trace.events.iter().enumerate().filter_map(|(index, event)| match event {
+        let mut acts = trace.events.iter().enumerate().filter_map(|(index, event)| match event {
             Event::Act { at, act, .. } if !is_look(act) => Some((index, *at)),
             Event::Act { .. } | Event::Segment(_) => None,
         });
         let seen_at = match of_the_two {
             true => acts.filter(|(_, at)| began.contains(at)).map(|(index, _)| index).collect(),
-            false => acts.last().map(|(index, _)| index).into_iter().collect(),
+            false => acts.next_back().map(|(index, _)| index).into_iter().collect(),
         };
         Ok(Self { trace, pcapng, seen_at })
     }
@@ -97,10 +97,7 @@ pub(super) fn acts(
             vec![Act::SelectByHash { listener: listener.to_string() }]
         }
         Step::Send { client, segment } => {
-            vec![Act::SendSegment {
-                client: client.to_string(),
-                segment: draft(segment, numbers),
-            }]
+            vec![Act::SendSegment { client: client.to_string(), segment: draft(segment, numbers) }]
         }
         Step::Wait => vec![Act::Wait { milliseconds: passed.as_millis() as u64 }],
     };

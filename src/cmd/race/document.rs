@@ -233,11 +233,7 @@ impl ExampleDocument {
         Self {
             at: neither.at.map(|step| step.to_string()),
             possible: neither.possible.iter().map(possibility).collect(),
-            round: RoundDocument::of(
-                *apart,
-                recorded.as_ref(),
-                recorded.as_ref().and_then(keep),
-            ),
+            round: RoundDocument::of(*apart, recorded.as_ref(), recorded.as_ref().and_then(keep)),
         }
     }
 }

@@ -249,7 +249,8 @@ mod tests {
             at_scope_end: false,
         };
         let listen = Act::Listen { listener: "A".into(), backlog: 8 };
-        let events = [listen, close].map(|act| Event::Act { at: Duration::ZERO, act, refused: None });
+        let events =
+            [listen, close].map(|act| Event::Act { at: Duration::ZERO, act, refused: None });
         let trace = Trace { events: events.into(), names: vec![] };
         Recorded { trace, pcapng: vec![1], seen_at: vec![1] }
     }
