@@ -3,11 +3,12 @@
 pub mod at_once;
 mod open;
 pub mod orders;
+pub mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::lab::unrecorded::UnrecordedLab;
 use harness::net::draft::Draft;
@@ -18,7 +19,8 @@ use harness::trace::Direction;
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::open::{Open, Peer};
+use crate::drive::open::{Open, Peer, draft};
+use crate::drive::record::{acts, looks};
 use crate::history::History;
 use crate::model::{
     Answer, CallResult, Counter, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
@@ -228,7 +230,9 @@ impl Driver {
         let situation = model.situation(step);
         let expected = model.step(step);
         let passes = Duration::from_millis(model.now() - before);
+        let began = since_epoch();
         let result = self.take(step, numbers, open, *since + passes)?;
+        self.write_down(began, step, numbers, &result, open);
         if *step == Step::Wait {
             *since += passes;
         }
@@ -361,14 +365,41 @@ impl Driver {
         let counters =
             Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
         self.counters = now;
-        let mut queues = BTreeMap::new();
+        let (mut queues, mut backlogs) = (BTreeMap::new(), BTreeMap::new());
         for listener in listening {
             if let Some(socket) = open.listeners[listener.0].first() {
-                queues.insert(listener, socket.queue()?.waiting);
+                let queue = socket.queue()?;
+                queues.insert(listener, queue.waiting);
+                backlogs.insert(listener, queue.backlog);
             }
         }
         let woken = self.lab.woken()?.into_iter().map(|number| ListenerId(number as usize));
-        Ok(Seen { result, answers, counters, queues, woken: woken.collect() })
+        let seen = Seen { result, answers, counters, queues, woken: woken.collect() };
+        if let Some(record) = self.lab.record() {
+            for act in looks(&seen, &backlogs) {
+                record.add_act_before_its_packets(since_epoch(), act, None);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Adds a step to the record, if there is one. Its packets have not been looked at yet.
+    fn write_down(
+        &mut self,
+        began: Duration,
+        step: &Step,
+        numbers: (u32, u32),
+        result: &CallResult,
+        open: &Open,
+    ) {
+        let Some(record) = self.lab.record() else { return };
+        let is_open = |listener: ListenerId| !open.listeners[listener.0].is_empty();
+        let is_last = matches!(step, Step::Close { listener } if !is_open(*listener));
+        let passed = since_epoch().saturating_sub(began);
+        let (acts, refused) = acts(step, numbers, result, is_last, passed);
+        for act in acts {
+            record.add_act_before_its_packets(began, act, refused.clone());
+        }
     }
 
     /// Closes everything, and has the kernel drop requests: each finds no listener when its
@@ -394,6 +425,11 @@ impl Driver {
             |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
         Ok(sockets(self.family)?.iter().filter(is_of_server).count())
     }
+}
+
+/// The time since the Unix epoch, as packets have it.
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// SEG.SEQ and SEG.ACK, if the step sends a segment.
@@ -444,10 +480,4 @@ fn call_result(done: io::Result<()>) -> CallResult {
         Ok(()) => CallResult::Done,
         Err(e) => CallResult::Refused(errno_name(&e)),
     }
-}
-
-/// A segment, with its numbers.
-fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
-    let payload = vec![b'x'; segment.bytes() as usize];
-    Draft::new(segment.flags(), seq, ack).payload(&payload)
 }

@@ -214,7 +214,31 @@ fn races_are_told() -> Result<(), Failed> {
             // Nothing moves without migration, so that nobody is to be woken.
             let is_explained = is_explained || !migrates;
             assert_eq!(report.neither.is_empty(), is_explained, "{family} {migrates}: {report:?}");
+            let kept = report.neither.values().flat_map(|like| &like.kept);
+            kept.for_each(is_recorded);
         }
     }
     Ok(())
+}
+
+/// The record of a round has both acts, in which it was seen, and the segments around them, by
+/// their times.
+fn is_recorded(kept: &race::job::KeptRound) {
+    let recorded = kept.recorded.as_ref().expect("a record");
+    let lines = recorded.trace.lines();
+    let shown: Vec<&str> = lines.iter().map(|line| &*line.what).collect();
+    let seen_at: Vec<&str> = recorded.seen_at.iter().map(|at| shown[*at]).collect();
+    let mut acts = ["-- close(A) --", "-- C1 sends P. 1:11(10) ack 1 --"];
+    if kept.apart < 0 {
+        acts.reverse();
+    }
+    assert_eq!(seen_at, acts, "{shown:#?}");
+    let syn = shown.iter().position(|what| *what == "C1 > S  S 0:0(0)").expect("the SYN");
+    let data =
+        shown.iter().position(|what| *what == "C1 > S  P. 1:11(10) ack 1").expect("the data");
+    assert!(syn < recorded.seen_at[0] && recorded.seen_at[0] < data, "{shown:#?}");
+    let times: Vec<Duration> = lines.iter().map(|line| line.since_start).collect();
+    assert!(times.is_sorted(), "{lines:#?}");
+    // The block that every pcapng file begins with.
+    assert_eq!(recorded.pcapng[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
+use harness::lab::SERVER;
 use harness::net::sysctl;
 use harness::process::at_once::{AtOnce, TwoProcessors};
 use harness::socket::{Child, Listener};
@@ -17,7 +18,8 @@ use crate::drive::orders::{
     Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_listener,
     in_between, in_order, longest_queues, sorted_out, unread,
 };
-use crate::drive::{Driver, call_result, directions, listen, numbers, refused};
+use crate::drive::record::Recorded;
+use crate::drive::{Driver, call_result, directions, listen, numbers, refused, since_epoch};
 use crate::history::History;
 use crate::model::{CallResult, Difference, Model, ModelBug, STEPS_TAKE};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
@@ -53,6 +55,8 @@ pub enum Raced {
         apart: i64,
         /// What explains what was seen.
         verdict: Verdict,
+        /// The record, if it is not one of the two orders.
+        recorded: Option<Recorded>,
     },
 }
 
@@ -87,7 +91,9 @@ impl Driver {
         swing: Swing,
     ) -> Result<Raced> {
         let mut open = self.begin(&round.before)?;
+        self.begin_record(&open);
         let raced = self.race_in(round, bugs, two, swing, &mut open);
+        self.lab.end_record();
         let cleaned = self.clean_up(open);
         let raced = raced?;
         cleaned?;
@@ -114,18 +120,48 @@ impl Driver {
             }
         }
         let steps = round.at_once.map(|step| (step, numbers(&model, &step)));
-        let AtOnce { here, there, apart } = self.do_at_once(steps, two, swing, open)?;
-        let (results, apart) = match swing.is_swapped {
-            false => ([here, there], apart),
-            true => ([there, here], -apart),
+        let done = self.do_at_once(steps, two, swing, open)?;
+        let (here_began, there_began) = (done.here_began, done.there_began());
+        let AtOnce { here, there, apart, .. } = done;
+        let (deeds, began, apart) = match swing.is_swapped {
+            false => ([here, there], [here_began, there_began], apart),
+            true => ([there, here], [there_began, here_began], -apart),
         };
-        let [first, second] = results;
+        let [first, second] = deeds;
         let results = [self.returned(first, open)?, self.returned(second, open)?];
-        let verdict = self.judge(round, &model, results, open, since)?;
+        for at in if apart < 0 { [1, 0] } else { [0, 1] } {
+            let (step, numbers) = &steps[at];
+            self.write_down(began[at], step, *numbers, &results[at], open);
+        }
+        let verdict = self.judge(round, &model, results.map(unread), open, since)?;
         if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
             return Ok(Raced::TooSlow);
         }
-        Ok(Raced::AtOnce { apart, verdict })
+        let record = match &verdict {
+            Verdict::Order(_) | Verdict::Either => None,
+            Verdict::Between(_) => self.lab.end_record().map(|record| (record, true)),
+            Verdict::Neither(neither) => {
+                self.lab.end_record().map(|record| (record, neither.at.is_none()))
+            }
+        };
+        let [first, second] = round.at_once;
+        let recorded = record.map(|(mut record, of_the_two)| {
+            record.describe(format!("`{second}` began {apart} ns after `{first}`"));
+            Recorded::of(record, began, of_the_two)
+        });
+        Ok(Raced::AtOnce { apart, verdict, recorded: recorded.transpose()? })
+    }
+
+    /// Begins a record in which everybody has a name.
+    fn begin_record(&mut self, open: &Open) {
+        self.lab.begin_record();
+        let server = self.family.server();
+        if let Some(record) = self.lab.record() {
+            record.trace_mut().name(server, SERVER);
+            for (index, client) in open.clients.iter().enumerate() {
+                record.trace_mut().name(client.address, ClientId(index).to_string());
+            }
+        }
     }
 
     /// Does the two, each on its processor.
@@ -163,20 +199,19 @@ impl Driver {
             let done = deed.done();
             driver.lab.settle().map(|()| done)
         };
-        let AtOnce { here, there, apart } = match swing.is_swapped {
+        let AtOnce { here, there, here_began, apart } = match swing.is_swapped {
             false => two.at_once(swing.apart, || first.done(), || there(second))?,
             true => two.at_once(-swing.apart, || second.done(), || there(first))?,
         };
-        Ok(AtOnce { here, there: there?, apart })
+        Ok(AtOnce { here, there: there?, here_began, apart })
     }
 
-    /// What a call returned; a child is kept. How much there was to receive is not looked at: that
-    /// depends on when somebody does.
+    /// What a call returned; a child is kept.
     fn returned(&mut self, done: Done, open: &mut Open) -> Result<CallResult> {
         match done {
             Done::Call(done) => Ok(call_result(done)),
             Done::Laboratory(done) => done.map(|()| CallResult::Done),
-            Done::Accepted(accepted) => self.accepted(accepted, open).map(unread),
+            Done::Accepted(accepted) => self.accepted(accepted, open),
         }
     }
 
@@ -279,7 +314,9 @@ impl Driver {
             expected.push(one.model.step(step));
             with_child.append(&mut one.model.clients_with_child());
         }
+        let began = since_epoch();
         let result = self.take(step, numbers, open, *since)?;
+        self.write_down(began, step, numbers, &result, open);
         let seen = self.look(result, open, every_listener(&expected), &with_child)?;
         let seen = comparable(seen, &with_child);
         let differing;

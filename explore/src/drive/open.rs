@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use harness::lab::unrecorded::UnrecordedLab;
+use harness::net::draft::Draft;
 use harness::net::segment::Segment as Captured;
 use harness::socket::{Child, Listener};
 use harness::{Error, Result};
 
 use crate::model::Answer;
-use crate::step::{ClientId, ListenerId, MOST_CLIENTS};
+use crate::step::{ClientId, ListenerId, MOST_CLIENTS, Segment};
 
 /// What a history has open.
 #[derive(Default)]
@@ -59,4 +60,10 @@ impl Peer {
             _ => Answer::Other { flags: flags.0 },
         }
     }
+}
+
+/// A segment, with its numbers.
+pub(super) fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
+    let payload = vec![b'x'; segment.bytes() as usize];
+    Draft::new(segment.flags(), seq, ack).payload(&payload)
 }

@@ -4,7 +4,7 @@ use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::yield_now;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -33,8 +33,18 @@ pub struct AtOnce<A, B> {
     pub here: A,
     /// What the other one's returned.
     pub there: B,
+    /// When this one's began, since the Unix epoch.
+    pub here_began: Duration,
     /// How much later the other one began, in nanoseconds; less than zero if it began before.
     pub apart: i64,
+}
+
+impl<A, B> AtOnce<A, B> {
+    /// When the other one's began, since the Unix epoch.
+    pub fn there_began(&self) -> Duration {
+        let nanoseconds = self.here_began.as_nanos() as u64;
+        Duration::from_nanos(nanoseconds.saturating_add_signed(self.apart))
+    }
 }
 
 impl TwoProcessors {
@@ -68,6 +78,7 @@ impl TwoProcessors {
         there: impl FnOnce() -> B + Send,
     ) -> Result<AtOnce<A, B>> {
         let epoch = Instant::now();
+        let wall_clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = || epoch.elapsed().as_nanos() as u64;
         let until = |moment: u64| {
             while now() < moment {
@@ -99,7 +110,8 @@ impl TwoProcessors {
             let here = here();
             let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
             let (there, other_began) = other?;
-            Ok(AtOnce { here, there, apart: other_began as i64 - began as i64 })
+            let here_began = wall_clock + Duration::from_nanos(began);
+            Ok(AtOnce { here, there, here_began, apart: other_began as i64 - began as i64 })
         })
     }
 }
