@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("answer to a fresh SYN", SYN_ACK)
                 .fact("fresh SYNs dropped for a full queue", 0)
                 .fact("handshakes that B has room for", "as many as a fresh listener")
-                .counters(&[("TCPMigrateReqFailure", 1)])
+                .counters(&[("TCPMigrateReqFailure", 1), ("EstabResets", 2), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
     },
@@ -54,13 +54,13 @@ pub(super) const CASES: &[Case] = &[
         run: final_ack,
         expect: |_| {
             Expectation::new()
-                .fact("answer to data", RESET)
+                .fact("answer to data", "S > W  R. 1:1(0) ack 1")
                 .fact("recv(B's child)", "no child")
                 .fact("accept(B)", "EAGAIN")
                 .fact("answer to a fresh SYN", SYN_ACK)
                 .fact("fresh SYNs dropped for a full queue", 0)
                 .fact("handshakes that B has room for", "as many as a fresh listener")
-                .counters(&[("TCPMigrateReqFailure", 1)])
+                .counters(&[("TCPMigrateReqFailure", 1), ("PassiveOpens", 1), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
     },
@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("answer to a fresh SYN", SYN_ACK)
                 .fact("fresh SYNs dropped for a full queue", 0)
                 .fact("handshakes that B has room for", "as many as a fresh listener")
-                .counters(&[("TCPMigrateReqFailure", 1)])
+                .counters(&[("TCPMigrateReqFailure", 1), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
     },
@@ -138,8 +138,9 @@ pub(super) const CASES: &[Case] = &[
         does: "A has a program that passes; C's child waits in A's queue; B listens; A is closed while \
                there is no memory for packets.",
         must: "There is no empty packet to show the program: a failed migration is counted, and B has \
-               nothing to accept. There is no RST either: C learns of it when it sends something.",
-        source: "reuseport_migrate_sock(): alloc_skb()",
+               nothing to accept. The RST is counted and cannot be sent either: C learns of it when it \
+               sends something.",
+        source: "reuseport_migrate_sock(): alloc_skb(); tcp_send_active_reset()",
         settings: Settings::OnceOn(Family::V4),
         needs: &[Need::OwnMachine, Need::RefusedMemory, Need::Programs],
         wire: WireRule::Any(AnyWire::SocketsMatter),
@@ -150,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
                 .fact("recv(C) when it has sent", "ECONNRESET")
                 .fact("recv(B's child)", "no child")
                 .fact("accept(B)", "EAGAIN")
-                .counters(&[("TCPMigrateReqFailure", 1)])
+                .counters(&[("TCPMigrateReqFailure", 1), ("EstabResets", 1), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
     },
