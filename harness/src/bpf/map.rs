@@ -52,6 +52,21 @@ impl SockArray {
         Self::with_values(entries, 4)
     }
 
+    /// A map of any connected or listening sockets (`BPF_MAP_TYPE_SOCKMAP`), from which a program can
+    /// select, too.
+    pub fn of_any_sockets(entries: u32) -> Result<Self> {
+        make(MapKind::SockMap, 4, 4, entries).map(Self)
+    }
+
+    /// What the kernel says to an array with keys and values of so many bytes.
+    ///
+    /// # Errors
+    /// EINVAL for keys of other than four bytes, values of other than four or eight, and no entries.
+    pub fn answer(key_bytes: u32, value_bytes: u32, entries: u32) -> Result<io::Result<()>> {
+        let sizes = (key_bytes, value_bytes);
+        Ok(Map::create(MapKind::ReuseportSockArray, sizes, entries, kernel_name()?).map(drop))
+    }
+
     fn with_values(entries: u32, value_bytes: u32) -> Result<Self> {
         let kind = MapKind::ReuseportSockArray;
         let made = Map::create(kind, (4, value_bytes), entries, kernel_name()?);

@@ -120,6 +120,7 @@ unsafe fn owned(descriptor: i32) -> OwnedFd {
 pub(super) enum MapKind {
     Hash = 1,
     Array = 2,
+    SockMap = 15,
     ReuseportSockArray = 20,
 }
 

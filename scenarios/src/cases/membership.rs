@@ -189,6 +189,20 @@ const CASES: &[Case] = &[
         )
     },
     Case {
+        source: "inet_reuseport_add_sock(): sk2->sk_reuseport",
+        ..apart(
+            "membership/option-cleared-before",
+            "SO_REUSEPORT is cleared on A, which has C's child in its queue and W's request; then B, \
+             which has it, binds and listens.",
+            |lab, setting| {
+                let (a, clients) = clients_of(lab, &BindSpec::usual(setting.family))?;
+                a.forbid_reuse_port().tested(|| "setsockopt(A, SO_REUSEPORT, 0)".into())?;
+                let b = lab.listen("B")?;
+                close(lab, a, &b, clients)
+            },
+        )
+    },
+    Case {
         source: "sockfs_setattr() changes sk_uid, a group is by its pointer",
         needs: &[Need::SecondUid],
         ..together(

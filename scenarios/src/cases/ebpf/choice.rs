@@ -1,7 +1,8 @@
 //! What programs choose: for new connections, by selections that fail, and for every packet
 //! of a request.
 
-use harness::Family;
+use std::os::fd::{AsFd, BorrowedFd};
+
 use harness::bpf::Condition::{Migrating, Selected};
 use harness::bpf::{
     Attach, Counts, DROP, Index, PASS, Program, SockArray, Statement, select, store_result, when,
@@ -10,13 +11,14 @@ use harness::lab::Lab;
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::Draft;
 use harness::socket::{Listener, Stream};
+use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::request::{data, observe_child};
-use crate::steps::target::{CHILDREN, by_the_hash, moved, observe_moved};
+use crate::steps::target::{CHILDREN, FIRST_PORT, by_the_hash, moved, observe_moved};
 use crate::steps::wires;
 
 pub(super) const CASES: &[Case] = &[
@@ -192,6 +194,26 @@ pub(super) const CASES: &[Case] = &[
         },
         ..Case::DEFAULT
     },
+    Case {
+        name: "ebpf/choice/sockmap",
+        does: "A program selects from a sockmap, which has C's child, that A has accepted; D comes. B, a \
+               member, takes the child's place; E comes.",
+        must: "EINVAL for a child, which is in no group, and nothing is kept of it; the hash chooses. A \
+               member can be selected from any map of sockets.",
+        source: "sk_select_reuseport(): sk_is_refcounted(), not is_sockarray",
+        settings: Settings::Families,
+        needs: &[Need::Programs],
+        wire: WireRule::Any(AnyWire::SocketsMatter),
+        run: sockmap,
+        expect: |_| {
+            Expectation::new()
+                .fact("selecting a child", "EINVAL")
+                .fact("who serves then", "A or B")
+                .fact("selecting a member", "ok")
+                .fact("who serves now", "B")
+        },
+        ..Case::DEFAULT
+    },
 ];
 
 fn all_in_order(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -278,6 +300,31 @@ fn select_and_end<'m>(
     go_on(lab, &mut w, path)?;
     lab.observe_counters(&before)?;
     observe_accepted_by(lab, &[&b, &c, &d])
+}
+
+fn sockmap(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let (sockets, results) = (SockArray::of_any_sockets(1)?, Counts::new(1)?);
+    let selecting = Selected(&sockets, Index::At(0));
+    let statements = [when(selecting, []), store_result(&results, 0), PASS];
+    let program = Program::load(Attach::SelectOrMigrate, &statements)?;
+    let a = lab.listen("A")?;
+    let _client = lab.connect("C")?;
+    let child = a.accept()?;
+    let put = |socket: BorrowedFd<'_>| {
+        sockets.put_unrecorded(0, socket).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a sockmap, 0)".into())
+    };
+    put(child.as_fd())?;
+    let b = lab.listen("B")?;
+    lab.attach(&a, &program)?;
+    let served = lab.who_takes(&[&a, &b], FIRST_PORT)?;
+    lab.observe("selecting a child", errno(results.get(0)?));
+    let one_of_them = served == a.name() || served == b.name();
+    lab.observe("who serves then", if one_of_them { "A or B" } else { "nobody" });
+    put(b.as_fd())?;
+    let served = lab.who_takes(&[&a, &b], FIRST_PORT + 1)?;
+    lab.observe("selecting a member", errno(results.get(0)?));
+    lab.observe("who serves now", served);
+    Ok(())
 }
 
 /// The index of each selection that fails, and what it is called.

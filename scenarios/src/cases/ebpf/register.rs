@@ -3,12 +3,12 @@
 use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 
-use harness::Context;
 use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
 use harness::lab::{Lab, outcome};
 use harness::socket::BACKLOG;
 use harness::socket::attribute::cookie;
 use harness::socket::bind_spec::BindSpec;
+use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{Expectation, WireRule};
@@ -69,6 +69,30 @@ pub(super) const CASES: &[Case] = &[
                 .fact("emptying the place", "ok")
                 .fact("emptying it again", "ENOENT")
                 .fact("who is in a narrow register", "ENOSPC")
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "ebpf/register/shapes",
+        does: "Socket arrays are made with keys and values of several lengths, and without entries.",
+        must: "EINVAL for keys of other than 4 bytes, values of other than 4 or 8, and no entries.",
+        source: "reuseport_array_alloc_check(), array_map_alloc_check()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::Programs],
+        wire: WireRule::Silent,
+        run: |lab, _| {
+            for (what, key, value, entries) in SHAPES {
+                lab.observe(what, outcome(SockArray::answer(key, value, entries)?));
+            }
+            Ok(())
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("values of 4 bytes", "ok")
+                .fact("values of 8 bytes", "ok")
+                .fact("values of 6 bytes", "EINVAL")
+                .fact("keys of 8 bytes", "EINVAL")
+                .fact("no entries", "EINVAL")
         },
         ..Case::DEFAULT
     },
@@ -211,6 +235,15 @@ fn refusals(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
     lab.observe("who is in a narrow register", outcome(narrow.cookie(0).map(drop)));
     Ok(())
 }
+
+/// What is asked for, with the bytes of a key and of a value, and the number of entries.
+const SHAPES: [(&str, u32, u32, u32); 5] = [
+    ("values of 4 bytes", 4, 4, 1),
+    ("values of 8 bytes", 4, 8, 1),
+    ("values of 6 bytes", 4, 6, 1),
+    ("keys of 8 bytes", 8, 8, 1),
+    ("no entries", 4, 8, 0),
+];
 
 fn other_sockets(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let array = SockArray::new(2)?;

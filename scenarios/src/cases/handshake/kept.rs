@@ -7,7 +7,7 @@ use harness::socket::wire_client::Draft;
 use harness::{Family, Result};
 
 use crate::case::{Case, Need, Setting, Settings};
-use crate::judge::expectation::{Expectation, WireRule};
+use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::cookie::observe_cookie_of_child;
 use crate::steps::negotiated::{alike, options};
 use crate::steps::request::{data, request_in_flight};
@@ -74,13 +74,21 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "handshake/segment-counts",
-        does: "A is closed with W's request; W sends data, which completes the handshake on B.",
-        must: "The child has counted the SYN, which came to A, and the segment with data.",
-        source: "tcp_create_openreq_child(): segs_in; tcp_child_process(): tcp_segs_in()",
+        does: "A is closed with W's request; W sends data, which completes the handshake on B, and \
+               more.",
+        must: "The child has counted the SYN, which came to A, and each segment with data.",
+        source: "tcp_create_openreq_child(): segs_in; tcp_child_process(), tcp_v4_rcv(): \
+                 tcp_segs_in()",
         settings: Settings::FamiliesOn,
-        wire: WireRule::Shows(&[wires::W_SENDS]),
+        wire: WireRule::Any(AnyWire::SocketsMatter),
         run: counted_segments,
-        expect: |_| Expectation::new().fact("segments that came", 2).fact("with data", 1),
+        expect: |_| {
+            Expectation::new()
+                .fact("segments that came", 2)
+                .fact("with data", 1)
+                .fact("segments that came in all", 3)
+                .fact("with data in all", 2)
+        },
         ..Case::DEFAULT
     },
 ];
@@ -89,9 +97,18 @@ fn counted_segments(lab: &mut Lab, _: Setting) -> Result<()> {
     let (a, mut w, b) = request_in_flight(lab)?;
     lab.close(a);
     lab.wire_send(&mut w, &data())?;
-    let counts = segments_in(&b.accept()?)?;
-    lab.observe("segments that came", u64::from(counts.all));
-    lab.observe("with data", u64::from(counts.with_data));
+    let child = b.accept()?;
+    let first = segments_in(&child)?;
+    lab.wire_send(&mut w, &Draft::new("P.", 12, 1).payload(b"again"))?;
+    let all = segments_in(&child)?;
+    for (fact, count) in [
+        ("segments that came", first.all),
+        ("with data", first.with_data),
+        ("segments that came in all", all.all),
+        ("with data in all", all.with_data),
+    ] {
+        lab.observe(fact, u64::from(count));
+    }
     Ok(())
 }
 
