@@ -114,6 +114,31 @@ impl TwoProcessors {
             Ok(AtOnce { here, there, here_began, apart: other_began as i64 - began as i64 })
         })
     }
+
+    /// Does something on the other processor at a moment, while this one spins: its timers fire as
+    /// soon as they are due.
+    ///
+    /// # Errors
+    /// There is no room for a thread, or it must not run on the other processor.
+    pub fn there_at<B: Send>(
+        &self,
+        moment: Instant,
+        there: impl FnOnce() -> B + Send,
+    ) -> Result<B> {
+        std::thread::scope(|scope| {
+            let other = spawn_scoped(scope, || {
+                stay_on(self.other)?;
+                while Instant::now() < moment {
+                    spin_loop();
+                }
+                Ok(there())
+            })?;
+            while !other.is_finished() {
+                spin_loop();
+            }
+            other.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
 }
 
 fn stay_on(processor: usize) -> Result<()> {
