@@ -12,8 +12,8 @@ use crate::drive::{Driver, since_epoch};
 use crate::model::Model;
 use crate::step::Step;
 
-/// The other processor's thread is made as long before, so that a busy machine has it run in time.
-const BEFORE: Duration = Duration::from_millis(3);
+/// The other processor's thread is made as long before, so that a busy machine has it there in time.
+const BEFORE: Duration = Duration::from_millis(150);
 
 impl Driver {
     /// Lets time pass until the timers have surely fired, and does a step on the other processor,

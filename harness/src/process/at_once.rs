@@ -12,10 +12,15 @@ use nix::unistd::Pid;
 use crate::error::{Context, Result};
 use crate::process::entry::use_every_cpu;
 use crate::process::thread::spawn_scoped;
+use crate::wait::pause;
 
 /// How long both sides spin until the first one begins: longer than one takes to see what the
 /// other has written.
 const LEAD: Duration = Duration::from_micros(2);
+
+/// How long both spin before a moment that is known: a sleep ends late by less where the machine is
+/// not busy.
+const SPINS: Duration = Duration::from_millis(2);
 
 /// There is no beginning yet.
 const NOT_YET: u64 = u64::MAX;
@@ -115,8 +120,9 @@ impl TwoProcessors {
         })
     }
 
-    /// Does something on the other processor at a moment, while this one spins: its timers fire as
-    /// soon as they are due.
+    /// Does something on the other processor at a moment. Both processors spin until then from a
+    /// little before, so that neither sleeps deeply when it comes, and sleep before that: who has
+    /// slept is let in at once where others are at work.
     ///
     /// # Errors
     /// There is no room for a thread, or it must not run on the other processor.
@@ -128,16 +134,20 @@ impl TwoProcessors {
         std::thread::scope(|scope| {
             let other = spawn_scoped(scope, || {
                 stay_on(self.other)?;
-                while Instant::now() < moment {
-                    spin_loop();
-                }
+                spin_until(moment);
                 Ok(there())
             })?;
-            while !other.is_finished() {
-                spin_loop();
-            }
+            spin_until(moment);
             other.join().unwrap_or_else(|panic| resume_unwind(panic))
         })
+    }
+}
+
+/// Sleeps, and spins at last.
+fn spin_until(moment: Instant) {
+    pause(moment.saturating_duration_since(Instant::now() + SPINS));
+    while Instant::now() < moment {
+        spin_loop();
     }
 }
 
