@@ -1,9 +1,12 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
 pub mod at_once;
+mod deed;
+mod expiry;
 mod open;
 pub mod orders;
 pub mod record;
+mod while_timers_fire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,6 +22,7 @@ use harness::trace::Direction;
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::expiry::Expiry;
 use crate::drive::open::{Open, Peer, draft};
 use crate::drive::record::{acts, looks};
 use crate::history::History;
@@ -36,6 +40,12 @@ pub struct Driver {
     /// The settings as they are.
     settings: BTreeMap<&'static str, u8>,
     counters: Counters,
+    /// When timers fire.
+    expiry: Expiry,
+    /// When a segment was sent last, since the Unix epoch.
+    last_sent: Duration,
+    /// When SYN+ACKs were sent again that were looked at, since the Unix epoch.
+    sent_again: Vec<Duration>,
 }
 
 /// What came of a history.
@@ -106,6 +116,9 @@ impl Driver {
             addresses: vec![vec![]; SLOTS],
             settings: BTreeMap::new(),
             counters: Counters::read()?,
+            expiry: Expiry::open()?,
+            last_sent: Duration::ZERO,
+            sent_again: vec![],
         };
         driver.find_addresses()?;
         Ok(driver)
@@ -306,6 +319,7 @@ impl Driver {
             Step::SelectByHash { listener } => done(bpf::detach(open.listener(listener)?)),
             Step::Send { client, segment } => {
                 self.send(&open.clients[client.0], segment, numbers)?;
+                self.last_sent = since_epoch();
                 Ok(CallResult::Done)
             }
             Step::Wait => {
@@ -353,6 +367,9 @@ impl Driver {
             let client = open.clients.iter().position(|peer| peer.address == segment.to);
             let Some(index) = client.filter(|_| segment.from.port() == PORT) else { continue };
             let answer = open.clients[index].read(&self.lab, &segment);
+            if let Answer::SynAckAgain { .. } = answer {
+                self.sent_again.push(segment.at);
+            }
             let client = ClientId(index);
             if !(matches!(answer, Answer::Ack { .. }) && established.contains(&client)) {
                 answers.push((client, answer));

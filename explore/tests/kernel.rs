@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("histories_agree_with_the_model", histories_agree),
         Trial::test(programs, programs_see_it).with_ignored_flag(!has_python),
+        Trial::test("timers_fire_before_an_act_or_after_it", timers_are_explained),
         Trial::test("a_race_that_the_model_does_not_allow_is_told", races_are_told),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -198,6 +199,7 @@ fn races_are_told() -> Result<(), Failed> {
             pairs: race::pair::chosen(&["close/data-of-a-child".to_owned()]),
             families: vec![Family::V4, Family::V6],
             time: Duration::from_millis(200),
+            waiting_time: Duration::ZERO,
             seed: 1,
             bugs,
         };
@@ -217,6 +219,32 @@ fn races_are_told() -> Result<(), Failed> {
             let kept = report.neither.values().flat_map(|like| &like.kept);
             kept.for_each(is_recorded);
         }
+    }
+    Ok(())
+}
+
+/// One round of a pair that waits, with each setting.
+fn timers_are_explained() -> Result<(), Failed> {
+    let labs = Labs::default();
+    let plan = race::run::RacePlan {
+        pairs: race::pair::chosen(&["wait/close".to_owned(), "wait/ack".to_owned()]),
+        families: vec![Family::V4],
+        time: Duration::ZERO,
+        waiting_time: Duration::from_millis(1),
+        seed: 1,
+        bugs: witness::found(&labs, ModelBug::ALL)?,
+    };
+    let mut results = Vec::new();
+    race::run::race(&labs, &plan, |result| results.push(result))?;
+    assert_eq!(results.len(), 2 * plan.pairs.len());
+    for race::run::PairResult { pair, migrates, report, .. } in results {
+        if report.lacks_processors {
+            println!("two processors are needed");
+            continue;
+        }
+        let ended = report.rounds + report.too_slow;
+        let is_explained = report.neither.is_empty() && report.before.is_none();
+        assert!(ended == 1 && is_explained && report.left == 0, "{pair:?} {migrates}: {report:?}");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod probe;
 pub(crate) mod refused_memory;
 mod release;
 pub mod taint;
+pub mod tick;
 mod version;
 
 pub use crate::process::users::{SECOND_UID, is_root};

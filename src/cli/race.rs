@@ -15,13 +15,15 @@ often as far apart as it takes for either to come first. What is seen must be wh
 `sockmig explore` says of one order or of the other. Afterwards whoever waits is accepted, and a new
 client finds the room of a fresh listener.
 
-A pair that was never seen in both orders proves nothing.
+A pair that was never seen in both orders proves nothing. Those whose names begin with `wait` take a
+second and a half for each round, since the kernel's timers do.
 
 Examples:
   sockmig race                   every pair, in half a minute
   sockmig race close/ack --long  one pair, for an hour
   sockmig race --out raced       every pair, with captures of what is not one order
   sockmig race --kernel 6.12     every pair, on another kernel
+  sockmig race wait --time 120   an act while timers fire
   sockmig race --list            what there is
 
 Exit codes:

@@ -37,6 +37,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Each pair has this long at least, with each setting.
 const LEAST: Duration = Duration::from_millis(100);
 
+/// Which part of the time is for pairs that wait for timers.
+const WAITING_PART: u32 = 4;
+
 /// What a guest needs, in MiB.
 const MEMORY: u32 = 512;
 
@@ -85,8 +88,10 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         Ok(()) => families.push(Family::V6),
         Err(why) => stderr::complain(&format_args!("IPv4 alone is raced: {why}")),
     }
+    let (time, waiting_time) = times(all, &pairs, families.len());
     let plan = RacePlan {
-        time: (all / (2 * pairs.len() * families.len()) as u32).max(LEAST),
+        time,
+        waiting_time,
         pairs,
         families,
         seed: arguments.seed.unwrap_or_else(seed_by_clock),
@@ -133,6 +138,19 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         stderr::complain(&"two processors are needed, and this process may use one alone");
     }
     Ok(exit.unless_write_failed(write_failed))
+}
+
+/// For how long each pair is raced with each setting; and those that wait for timers, which all do
+/// at the same time, and get a part of the whole if there are others.
+fn times(all: Duration, pairs: &[Pair], families: usize) -> (Duration, Duration) {
+    let others = pairs.iter().filter(|pair| !pair.waits()).count();
+    let waiting = match (others == pairs.len(), others) {
+        (true, _) => Duration::ZERO,
+        (false, 0) => all,
+        (false, _) => all / WAITING_PART,
+    };
+    let each = (all - waiting) / (2 * others.max(1) * families) as u32;
+    (each.max(LEAST), (waiting / 2).max(LEAST))
 }
 
 /// The pairs that were named. The error is an exit code whose reason has been reported.

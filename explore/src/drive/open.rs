@@ -9,7 +9,7 @@ use harness::socket::{Child, Listener};
 use harness::{Error, Result};
 
 use crate::model::Answer;
-use crate::step::{ClientId, ListenerId, MOST_CLIENTS, Segment};
+use crate::step::{ClientId, ListenerId, MOST_CLIENTS, Segment, Step};
 
 /// What a history has open.
 #[derive(Default)]
@@ -32,6 +32,14 @@ impl Open {
         self.listeners[listener.0]
             .first()
             .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))
+    }
+
+    /// The descriptor that a step closes: it is nobody else's from here on.
+    pub(super) fn take_closing(&mut self, step: &Step) -> Option<Listener> {
+        match *step {
+            Step::Close { listener } => self.listeners[listener.0].pop(),
+            _ => None,
+        }
     }
 
     /// Whose a child is; one that is nobody's is of no client that there is.

@@ -14,6 +14,9 @@ use crate::model::seen::{Answer, Counter, Seen};
 use crate::model::state::{ChildState, Connection, Model, Request, Timer};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
 
+/// More timers than this are of no interest: each could fire before or after something.
+const MOST_TIMERS: usize = 8;
+
 /// The flags of a FIN.
 const FIN_ACK: u8 = 0x11;
 
@@ -50,11 +53,13 @@ pub enum Between {
     /// Migration is turned off after a listener that closes has kept its place in the group, and
     /// before it moves its children.
     TurnedOffWithin,
+    /// Some timers fire before the other step, and others after it.
+    SomeTimers,
 }
 
 impl Between {
     /// All.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ChildForgotten,
         Self::PortGone,
         Self::FastOpenPortGone,
@@ -67,6 +72,7 @@ impl Between {
         Self::ChildShutDown,
         Self::SegmentDropped,
         Self::TurnedOffWithin,
+        Self::SomeTimers,
     ];
 
     /// Its name in documents.
@@ -84,6 +90,7 @@ impl Between {
             Self::ChildShutDown => "child-shut-down",
             Self::SegmentDropped => "segment-dropped",
             Self::TurnedOffWithin => "turned-off-within",
+            Self::SomeTimers => "some-timers",
         }
     }
 
@@ -141,6 +148,10 @@ impl Between {
                  `reuseport_migrate_sock()` reads it as 0: each child is reset, and counted as a \
                  migration that failed"
             }
+            Self::SomeTimers => {
+                "`reqsk_timer_handler()` had run for some of the requests, and ran for the others \
+                 afterwards: each has one of the two orders"
+            }
         }
     }
 
@@ -158,7 +169,8 @@ impl Between {
             | Self::ResetOfTwo
             | Self::BothLeave
             | Self::SegmentDropped
-            | Self::TurnedOffWithin => None,
+            | Self::TurnedOffWithin
+            | Self::SomeTimers => None,
         }
     }
 
@@ -179,7 +191,8 @@ impl Model {
             Some((between, model, seen))
         };
         let is_possible = |between: &Between| between.bug().is_none_or(|bug| self.has(bug));
-        Between::ALL.into_iter().filter(is_possible).filter_map(happens).collect()
+        let found = Between::ALL.into_iter().filter(is_possible).filter_map(happens);
+        found.chain(self.some_timers(steps)).collect()
     }
 
     fn happens(&mut self, between: Between, steps: &[Step; 2]) -> Option<Seen> {
@@ -298,7 +311,30 @@ impl Model {
                 *seen.counters.entry(Counter::MigrateReqFailure).or_default() += children;
                 was_on.then_some(seen)
             }
+            // There are many ways.
+            Between::SomeTimers => None,
         }
+    }
+
+    /// Every way in which some of the timers of a wait fire before the other step, and the rest
+    /// after it. The kernel fires those of one slot one after the other, in any order.
+    fn some_timers(&self, steps: &[Step; 2]) -> Vec<(Between, Self, Seen)> {
+        let [Step::Wait, other] = steps else { return vec![] };
+        let due = self.due();
+        let ways = (1_u32 << due.len().min(MOST_TIMERS)) - 1;
+        let some = |way: u32| {
+            let fires_before = |at: usize| at < MOST_TIMERS && way & (1 << at) != 0;
+            let (before, after): (Vec<_>, Vec<_>) =
+                due.iter().enumerate().partition(|(at, _)| fires_before(*at));
+            let mut model = self.clone();
+            let first = model.fire_all(before.into_iter().map(|(_, timer)| *timer));
+            let seen = first.and_then(model.step(other));
+            let last = model.fire_all(after.into_iter().map(|(_, timer)| *timer));
+            let mut seen = seen.and_then(last);
+            seen.queues = model.queues();
+            (Between::SomeTimers, model, seen)
+        };
+        (1..ways).map(some).collect()
     }
 
     /// What was seen until now, and what is seen of a step after it.

@@ -15,6 +15,7 @@ use crate::drive::record::Recorded;
 use crate::job::Reported;
 use crate::model::{Between, Difference, ModelBug};
 use crate::race::pair::PAIRS;
+use crate::race::stairs::Stairs;
 use crate::race::sweep::{Sweep, Window};
 use crate::step::Step;
 
@@ -129,9 +130,13 @@ fn rounds(
     let started = Instant::now();
     let mut report = PairReport::default();
     let mut sweep = Sweep::new(job.seed);
+    let mut stairs = Stairs::new(job.seed);
     let mut is_swapped = false;
     while started.elapsed() < Duration::from_millis(job.time) {
-        let swing = Swing { apart: sweep.next_distance(), is_swapped };
+        let swing = Swing {
+            apart: if round.waits() { stairs.next_distance() } else { sweep.next_distance() },
+            is_swapped,
+        };
         is_swapped = !is_swapped;
         match driver.race(round, &job.bugs, two, swing)? {
             Raced::TooSlow => report.too_slow += 1,
@@ -140,8 +145,9 @@ fn rounds(
                 break;
             }
             Raced::AtOnce { apart, verdict, recorded } => {
-                if let Verdict::Order(order) = verdict {
-                    sweep.add(apart, order);
+                stairs.add(apart, orders(&verdict));
+                for order in orders(&verdict) {
+                    sweep.add(apart, *order);
                 }
                 report.add(apart, verdict, recorded);
             }
@@ -150,6 +156,18 @@ fn rounds(
     report.window = sweep.window();
     report.left = driver.left()?;
     Ok(report)
+}
+
+/// The orders that a round has shown to be possible.
+fn orders(verdict: &Verdict) -> &'static [Order] {
+    match verdict {
+        Verdict::Order(Order::FirstBeforeSecond) => &[Order::FirstBeforeSecond],
+        Verdict::Order(Order::SecondBeforeFirst) => &[Order::SecondBeforeFirst],
+        Verdict::Between(Between::SomeTimers) => {
+            &[Order::FirstBeforeSecond, Order::SecondBeforeFirst]
+        }
+        Verdict::Either | Verdict::Between(_) | Verdict::Neither(_) => &[],
+    }
 }
 
 impl PairReport {

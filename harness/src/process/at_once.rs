@@ -12,10 +12,15 @@ use nix::unistd::Pid;
 use crate::error::{Context, Result};
 use crate::process::entry::use_every_cpu;
 use crate::process::thread::spawn_scoped;
+use crate::wait::pause;
 
 /// How long both sides spin until the first one begins: longer than one takes to see what the
 /// other has written.
 const LEAD: Duration = Duration::from_micros(2);
+
+/// How long both spin before a moment that is known: a sleep ends late by less where the machine is
+/// not busy.
+const SPINS: Duration = Duration::from_millis(2);
 
 /// There is no beginning yet.
 const NOT_YET: u64 = u64::MAX;
@@ -113,6 +118,36 @@ impl TwoProcessors {
             let here_began = wall_clock + Duration::from_nanos(began);
             Ok(AtOnce { here, there, here_began, apart: other_began as i64 - began as i64 })
         })
+    }
+
+    /// Does something on the other processor at a moment. Both processors spin until then from a
+    /// little before, so that neither sleeps deeply when it comes, and sleep before that: who has
+    /// slept is let in at once where others are at work.
+    ///
+    /// # Errors
+    /// There is no room for a thread, or it must not run on the other processor.
+    pub fn there_at<B: Send>(
+        &self,
+        moment: Instant,
+        there: impl FnOnce() -> B + Send,
+    ) -> Result<B> {
+        std::thread::scope(|scope| {
+            let other = spawn_scoped(scope, || {
+                stay_on(self.other)?;
+                spin_until(moment);
+                Ok(there())
+            })?;
+            spin_until(moment);
+            other.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+}
+
+/// Sleeps, and spins at last.
+fn spin_until(moment: Instant) {
+    pause(moment.saturating_duration_since(Instant::now() + SPINS));
+    while Instant::now() < moment {
+        spin_loop();
     }
 }
 

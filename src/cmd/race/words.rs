@@ -109,7 +109,9 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
 /// The pair, if nothing was learned of it.
 fn never_both(result: &PairResult) -> Option<String> {
     let PairReport { rounds, first, second, either, .. } = result.report;
-    let one_alone = (first == 0) != (second == 0) && either == 0;
+    // Each of these rounds has shown both.
+    let some_timers = result.report.between.contains_key(&Between::SomeTimers);
+    let one_alone = (first == 0) != (second == 0) && either == 0 && !some_timers;
     (rounds == 0 || one_alone).then(|| named(result))
 }
 
@@ -267,6 +269,7 @@ mod tests {
             pairs: vec![result.pair],
             families: vec![Family::V6],
             time: Duration::ZERO,
+            waiting_time: Duration::ZERO,
             seed: 1,
             bugs: bugs.iter().copied().collect(),
         };

@@ -115,6 +115,27 @@ fn nothing_moves_where_both_have_left() {
     assert_eq!(found[0].1.counters.get(&Counter::MigrateReqSuccess), None);
 }
 
+/// Of three requests some move, and the others are dropped with their listener; each is answered
+/// once, or not at all.
+#[test]
+fn some_timers_fire_before_a_close_and_some_after_it() {
+    let before = ["listen A backlog 4", "syn C1", "syn C2", "listen B backlog 4"];
+    let found = between(&before, ["wait", "close A"]);
+    let answered: Vec<Vec<usize>> = found
+        .iter()
+        .map(|(between, seen)| {
+            assert_eq!(*between, Between::SomeTimers);
+            let again = Answer::SynAckAgain { ack: 1 };
+            assert!(seen.answers.iter().all(|(_, answer)| *answer == again), "{seen:?}");
+            assert_eq!(seen.counters[&Counter::SynRetrans], 1);
+            seen.answers.iter().map(|(client, _)| client.0).collect()
+        })
+        .collect();
+    assert_eq!(answered, [[0], [1]]);
+    assert_eq!(between(&before[..2], ["wait", "close A"]), [], "one timer has one order");
+    assert_eq!(between(&before, ["close A", "set net.ipv4.tcp_migrate_req 1"]), []);
+}
+
 #[test]
 fn a_setting_that_changes_within_a_close_is_counted() {
     let found = between(&CHILD, ["close A", "set net.ipv4.tcp_migrate_req 0"]);
