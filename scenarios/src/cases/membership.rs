@@ -218,6 +218,21 @@ const CASES: &[Case] = &[
         )
     },
     Case {
+        source: "inet_reuseport_add_sock(): uid_eq()",
+        needs: &[Need::SecondUid],
+        ..apart(
+            "membership/given-away-before",
+            "A, which has C's child in its queue and W's request, is given to another user (fchown); \
+             then B binds and listens.",
+            |lab, setting| {
+                let (a, clients) = clients_of(lab, &BindSpec::usual(setting.family))?;
+                a.give_to(SECOND_UID)?;
+                let b = lab.listen("B")?;
+                close(lab, a, &b, clients)
+            },
+        )
+    },
+    Case {
         name: "membership/program-before-listen",
         does: "A listens; B is bound, attaches a classic BPF program that chooses among its \
                group, and listens.",

@@ -14,6 +14,7 @@ use harness::socket::{Listener, Stream};
 use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
+use crate::cases::ebpf::connected_member::connected_member;
 use crate::cases::ebpf::path::{Path, begin, end, go_on};
 use crate::cases::ebpf::runs::{Runs, observe_accepted_by};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
@@ -196,10 +197,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/choice/sockmap",
-        does: "A program selects from a sockmap, which has C's child, that A has accepted; D comes. B, a \
-               member, takes the child's place; E comes.",
-        must: "EINVAL for a child, which is in no group, and nothing is kept of it; the hash chooses. A \
-               member can be selected from any map of sockets.",
+        does: "A program selects from a sockmap, which has C's child, that A has accepted, and D, a \
+               connected socket with a group of its own; a client comes. B, a member, takes the child's \
+               place; another comes.",
+        must: "EINVAL for a child, which is in no group, and EBADFD for a socket of another group: no \
+               reference to them is kept, and the hash chooses. A member can be selected from any map \
+               of sockets.",
         source: "sk_select_reuseport(): sk_is_refcounted(), not is_sockarray",
         settings: Settings::Families,
         needs: &[Need::Programs],
@@ -208,8 +211,8 @@ pub(super) const CASES: &[Case] = &[
         expect: |_| {
             Expectation::new()
                 .fact("selecting a child", "EINVAL")
+                .fact("selecting a member of another group", "EBADFD")
                 .fact("who serves then", "A or B")
-                .fact("selecting a member", "ok")
                 .fact("who serves now", "B")
         },
         ..Case::DEFAULT
@@ -303,26 +306,32 @@ fn select_and_end<'m>(
 }
 
 fn sockmap(lab: &mut Lab, _: Setting) -> harness::Result<()> {
-    let (sockets, results) = (SockArray::of_any_sockets(1)?, Counts::new(1)?);
-    let selecting = Selected(&sockets, Index::At(0));
-    let statements = [when(selecting, []), store_result(&results, 0), PASS];
+    let (sockets, results) = (SockArray::of_any_sockets(2)?, Counts::new(2)?);
+    let select = |index| when(Selected(&sockets, Index::At(index)), [PASS]);
+    let statements =
+        [select(0), store_result(&results, 0), select(1), store_result(&results, 1), PASS];
     let program = Program::load(Attach::SelectOrMigrate, &statements)?;
+    let put = |index, socket: BorrowedFd<'_>| {
+        let call = || format!("bpf(BPF_MAP_UPDATE_ELEM, a sockmap, {index})");
+        sockets.put_unrecorded(index, socket).tested(call)
+    };
     let a = lab.listen("A")?;
     let _client = lab.connect("C")?;
     let child = a.accept()?;
-    let put = |socket: BorrowedFd<'_>| {
-        sockets.put_unrecorded(0, socket).tested(|| "bpf(BPF_MAP_UPDATE_ELEM, a sockmap, 0)".into())
-    };
-    put(child.as_fd())?;
+    put(0, child.as_fd())?;
+    let d = connected_member(lab)?;
+    put(1, d.as_fd())?;
     let b = lab.listen("B")?;
     lab.attach(&a, &program)?;
+    // D's child is A's, too.
+    drop(a.accept()?);
     let served = lab.who_takes(&[&a, &b], FIRST_PORT)?;
     lab.observe("selecting a child", errno(results.get(0)?));
+    lab.observe("selecting a member of another group", errno(results.get(1)?));
     let one_of_them = served == a.name() || served == b.name();
     lab.observe("who serves then", if one_of_them { "A or B" } else { "nobody" });
-    put(b.as_fd())?;
+    put(0, b.as_fd())?;
     let served = lab.who_takes(&[&a, &b], FIRST_PORT + 1)?;
-    lab.observe("selecting a member", errno(results.get(0)?));
     lab.observe("who serves now", served);
     Ok(())
 }

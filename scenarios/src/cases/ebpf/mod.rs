@@ -4,6 +4,7 @@
 mod answers;
 mod attach;
 mod choice;
+mod connected_member;
 mod detach;
 mod draining;
 mod load;

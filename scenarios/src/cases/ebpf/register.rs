@@ -11,6 +11,7 @@ use harness::socket::bind_spec::BindSpec;
 use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
+use crate::cases::ebpf::connected_member::connected_member;
 use crate::judge::expectation::{Expectation, WireRule};
 
 pub(super) const CASES: &[Case] = &[
@@ -257,11 +258,7 @@ fn other_sockets(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn connected(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let array = SockArray::new(1)?;
     let _a = lab.listen("A")?;
-    let d = lab.socket("D")?;
-    d.reuse_port().tested(|| "setsockopt(D, SO_REUSEPORT)".into())?;
-    d.bind_port(0).tested(|| "bind(D, port 0)".into())?;
-    lab.attach(&d, &Program::load(Attach::Select, &[PASS])?)?;
-    lab.connect_member(&d)?;
+    let d = connected_member(lab)?;
     lab.observe("a connected member of a group", outcome(array.put(0, &d)));
     Ok(())
 }
