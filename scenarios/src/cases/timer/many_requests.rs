@@ -1,5 +1,6 @@
 //! Many requests that move at a time, to a listener with a small or a busy queue.
 
+use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
@@ -78,6 +79,25 @@ pub(super) const CASES: &[Case] = &[
             Expectation::new()
                 .fact("requests that moved", MANY as i64)
                 .fact("requests left", 2 * MANY as i64)
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/many-returning-requests",
+        does: "A has twelve requests, and is shut down; the timers fire, and all move to B. A listens \
+               again, with a backlog of 4; B is closed; the timers fire twice more.",
+        must: "What has left A is no longer young there: all move back at their second expiry, and at \
+               the third A's queue, which is more than half full, drops eight; the last four stay.",
+        source: "reqsk_timer_handler(): reqsk_queue_removed() of the old request",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: many_returning_requests,
+        expect: |_| {
+            Expectation::new()
+                .fact("requests that moved", MANY as i64)
+                .fact("requests that moved back", MANY as i64)
+                .fact("requests left", KEPT as i64)
         },
         ..Case::DEFAULT
     },
@@ -165,6 +185,29 @@ fn many_young_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     give_up(lab, &mut clients)?;
     drop(b);
     Ok(())
+}
+
+fn many_returning_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+    let a = lab.listen("A")?;
+    let mut clients = many_clients(lab, "W")?;
+    let b = lab.listen("B")?;
+    let before = lab.counters()?;
+    lab.shut_down(&a, Shutdown::Both)?;
+    lab.until_all_syn_acks(&clients, 2, FIRST)?;
+    let moved = lab.counters()?;
+    lab.observe("requests that moved", moved.grown(&before, "TCPMigrateReqSuccess").unwrap_or(-1));
+    lab.start_listening(&a, KEPT as i32)?;
+    lab.close(b);
+    lab.until_all_syn_acks(&clients, 3, FIRST * 2)?;
+    let back = lab.counters()?.grown(&moved, "TCPMigrateReqSuccess").unwrap_or(-1);
+    lab.observe("requests that moved back", back);
+    wait::until("the timers to fire for the third time", || {
+        let fired = lab.counters()?.grown(&before, "TCPTimeouts").unwrap_or(0);
+        Ok((fired >= 3 * MANY as i64).then_some(()))
+    })?;
+    lab.settle()?;
+    lab.observe("requests left", lab.requests()?);
+    give_up(lab, &mut clients)
 }
 
 fn many_requests(lab: &mut Lab, close_late: bool) -> harness::Result<()> {
