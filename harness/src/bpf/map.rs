@@ -108,6 +108,14 @@ impl SockArray {
         self.update(Vacancy::Any, index, socket.as_fd())
     }
 
+    /// Puts what is not the number of a descriptor, without a record.
+    ///
+    /// # Errors
+    /// EINVAL for a number that is no `int`, EBADF for one that is no open descriptor.
+    pub fn put_number(&self, index: u32, number: u64) -> io::Result<()> {
+        self.0.update(&index.to_ne_bytes(), &number.to_ne_bytes(), Vacancy::Any as u64)
+    }
+
     fn update(&self, vacancy: Vacancy, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
         let descriptor = socket.as_raw_fd() as u32;
         let value = u64::from(descriptor).to_ne_bytes();

@@ -8,13 +8,16 @@ use std::ops::Range;
 use harness::bpf::{Attach, PASS, Program};
 use harness::lab::{HELD, Lab, outcome};
 use harness::socket::bind_spec::BindSpec;
+use harness::socket::wire_client::WireClient;
 use harness::socket::{BACKLOG, Listener, Stream};
 use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::steps::queued_child::hello;
-use crate::steps::request::{RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn};
+use crate::steps::request::{
+    RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn, requested,
+};
 use crate::steps::syn_ack_timer::FIRST;
 
 pub(super) const CASES: &[Case] = &[
@@ -84,6 +87,50 @@ pub(super) const CASES: &[Case] = &[
                 .fact("answer to a fresh SYN", SYN_ACK)
                 .fact("fresh SYNs dropped for a full queue", 0)
                 .fact("handshakes that B has room for", "as many as a fresh listener")
+                .counters(&[("TCPMigrateReqFailure", 1), ("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/syn-ack",
+        does: "A has W's request. The SYN+ACK timer fires while there is no memory for packets; W sends \
+               data.",
+        must: "The SYN+ACK cannot be sent: the request is dropped, and the data is answered by an RST.",
+        source: "reqsk_timer_handler(): inet_rtx_syn_ack()",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: |lab, _| {
+            let (a, w) = requested(lab)?;
+            syn_ack(lab, w, &a)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("accept(A)", "EAGAIN")
+                .counters(&[("OutRsts", 1)])
+        },
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "accounting/refused/moving-syn-ack",
+        does: "As accounting/refused/syn-ack, but B listens and A is closed before.",
+        must: "As accounting/refused/syn-ack: the clone is dropped with the request, and a failed \
+               migration is counted.",
+        source: "reqsk_timer_handler(): inet_rtx_syn_ack(), TCPMigrateReqFailure",
+        settings: Settings::OnceOn(Family::V4),
+        needs: &[Need::OwnMachine, Need::RefusedMemory],
+        waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: |lab, _| {
+            let (w, b) = closed(lab)?;
+            syn_ack(lab, w, &b)
+        },
+        expect: |_| {
+            Expectation::new()
+                .fact("answer to data", RESET)
+                .fact("accept(B)", "EAGAIN")
                 .counters(&[("TCPMigrateReqFailure", 1), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
@@ -200,6 +247,15 @@ fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
     nothing_came(lab, b)
+}
+
+fn syn_ack(lab: &mut Lab, mut w: WireClient, listener: &Listener) -> harness::Result<()> {
+    let before = lab.counters()?;
+    lab.without_memory(PACKETS, |lab| lab.until_no_request(&w, FIRST))?;
+    let answer = lab.wire_send(&mut w, &data())?;
+    lab.observe("answer to data", answer);
+    lab.observe_counters(&before)?;
+    lab.accept_now(listener).map(drop)
 }
 
 fn nothing_came(lab: &mut Lab, b: Listener) -> harness::Result<()> {

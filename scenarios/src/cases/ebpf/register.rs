@@ -1,6 +1,7 @@
 //! The map of listeners (a socket array): what it takes and returns, and when it loses one.
 
 use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 
 use harness::bpf::{Attach, PASS, Program, SockArray, Vacancy};
@@ -99,16 +100,23 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ebpf/register/other-sockets",
-        does: "A UDP socket with SO_REUSEPORT, and a UNIX socket, are put into a socket array.",
+        does: "A UDP socket with SO_REUSEPORT, a UNIX socket, and numbers that are no descriptors are \
+               put into a socket array.",
         must: "Programs choose among UDP sockets, too. A UNIX socket is refused with ENOTSUPP, which \
-               is 524 and has no name outside of the kernel.",
-        source: "reuseport_array_update_check(): IPPROTO_UDP, IPPROTO_TCP",
+               is 524 and has no name outside of the kernel; EBADF for a descriptor that is not open, \
+               EINVAL for a number that is no int, whatever its lower half.",
+        source: "reuseport_array_update_check(): IPPROTO_UDP, IPPROTO_TCP; \
+                 bpf_fd_reuseport_array_update_elem(): S32_MAX",
         settings: Settings::Families,
         needs: &[Need::Programs, Need::UnixSockets],
         wire: WireRule::Silent,
         run: other_sockets,
         expect: |_| {
-            Expectation::new().fact("a UDP socket", "ok").fact("a UNIX socket", "errno 524")
+            Expectation::new()
+                .fact("a UDP socket", "ok")
+                .fact("a UNIX socket", "errno 524")
+                .fact("the greatest number of all", "EBADF")
+                .fact("a number that is no int", "EINVAL")
         },
         ..Case::DEFAULT
     },
@@ -252,6 +260,9 @@ fn other_sockets(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.observe("a UDP socket", outcome(array.put(0, &udp)));
     let unix = UnixDatagram::unbound().call(|| "socket(AF_UNIX, SOCK_DGRAM)".into())?;
     lab.observe("a UNIX socket", outcome(array.put_unrecorded(1, &unix)));
+    let [greatest, beyond] = [i32::MAX as u64, 1 << 32 | udp.as_fd().as_raw_fd() as u64];
+    lab.observe("the greatest number of all", outcome(array.put_number(1, greatest)));
+    lab.observe("a number that is no int", outcome(array.put_number(1, beyond)));
     Ok(())
 }
 

@@ -105,81 +105,6 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
     Case {
-        name: "handshake/reset",
-        does: "A has W's request; B listens; A is closed. W sends an RST with exactly the expected \
-               sequence number.",
-        must: "The request is gone, and no packet is sent. On: the reset is counted. B is \
-               unaffected, and takes new handshakes.",
-        source: "tcp_check_req(), embryonic_reset",
-        settings: Settings::FamiliesOffAndOn,
-        wire: WireRule::Any(AnyWire::AnswersAreFacts),
-        run: |lab, _| meets(lab, &Draft::new("R", 1, 0)),
-        expect: |setting| match setting.migration {
-            Migration::Off => gone(NOTHING).counters(&[]),
-            Migration::On => gone(NOTHING).counters(&[("EmbryonicRsts", 1), ("AttemptFails", 1)]),
-        },
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "handshake/reset-in-window",
-        does: "A has W's request; B listens; A is closed. W sends an RST whose sequence number is \
-               in the window but not the expected one, then sends data.",
-        must: "Off: the request is gone without a packet. On: a challenge ACK, as for any \
-               connection; the request stays, and the data completes the handshake on B.",
-        source: "tcp_check_req(), RFC 5961 3.2: `challenge ACK for non-exact RST in SYN-RECEIVED` \
-                 (CVE-2026-68118)",
-        settings: Settings::FamiliesOffAndOn,
-        wire: WireRule::Any(AnyWire::AnswersAreFacts),
-        run: |lab, _| meets(lab, &Draft::new("R", 2, 0)),
-        expect: |setting| match setting.migration {
-            Migration::Off => gone(NOTHING).counters(&[]),
-            Migration::On => lives(ACK, "W's request, a listener")
-                .counters(&[])
-                .with(&[("TCPChallengeACK".to_owned(), 1.into())]),
-        },
-        ..Case::DEFAULT
-    },
-    Case {
-        name: "handshake/reset-out-of-window",
-        does: "A has W's request; B listens; A is closed. W sends an RST whose sequence number is \
-               far beyond the window, then sends data.",
-        must: "Off: the request is gone without a packet. On: no answer; the request stays, and \
-               the data completes the handshake on B.",
-        source: "tcp_check_req(): out of window, no answer to a reset",
-        settings: Settings::FamiliesOffAndOn,
-        wire: WireRule::OffAndOn(
-            &[(
-                "W",
-                "
-                W > S  S 0:0(0)
-                S > W  S. 0:0(0) ack 1
-                W > S  R 1073741824:1073741824(0)
-                W > S  P. 1:12(11) ack 1
-                S > W  R 1:1(0)
-                ...
-            ",
-            )],
-            &[(
-                "W",
-                "
-                W > S  S 0:0(0)
-                S > W  S. 0:0(0) ack 1
-                W > S  R 1073741824:1073741824(0)
-                W > S  P. 1:12(11) ack 1
-                S > W  . 1:1(0) ack 12
-                S > W  R. 1:1(0) ack 12
-                ...
-            ",
-            )],
-        ),
-        run: |lab, _| meets(lab, &Draft::new("R", FAR, 0)),
-        expect: |setting| match setting.migration {
-            Migration::Off => gone(NOTHING).counters(&[]),
-            Migration::On => lives(NOTHING, "W's request, a listener").counters(&[]),
-        },
-        ..Case::DEFAULT
-    },
-    Case {
         name: "handshake/hole",
         does: "A has W's request; B listens; A is closed. W sends its ACK with the last part of \
                its data, then all of the data.",
@@ -338,12 +263,12 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A number beyond every window that a listener offers.
-const FAR: u32 = 1 << 30;
+pub(super) const FAR: u32 = 1 << 30;
 
-const ACK: &str = "S > W  . 1:1(0) ack 1";
+pub(super) const ACK: &str = "S > W  . 1:1(0) ack 1";
 
 /// What `segment` does to W's request; and whether the request stays, as data shows.
-fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
+pub(super) fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     let (mut w, b) = closed(lab)?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, segment)?;
@@ -358,7 +283,7 @@ fn meets(lab: &mut Lab, segment: &Draft) -> harness::Result<()> {
     observe_fresh_syn(lab)
 }
 
-fn gone(answer: &str) -> Expectation {
+pub(super) fn gone(answer: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)
@@ -370,7 +295,7 @@ fn gone(answer: &str) -> Expectation {
         .fact("fresh SYNs dropped for a full queue", 0)
 }
 
-fn lives(answer: &str, sockets: &str) -> Expectation {
+pub(super) fn lives(answer: &str, sockets: &str) -> Expectation {
     Expectation::new()
         .fact("answer", answer)
         .fact("TCPChallengeACK", 0)
