@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use harness::json::{Fields, of_later_version};
 use harness::trace::Line;
 use harness::trace::observation::Value;
 use harness::wait::RanOut;
@@ -88,7 +89,7 @@ pub struct CaseDocument {
     pub source: String,
     /// Waits that were in vain, and shorter than usual since others had been in vain before.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub shorter_waits: Vec<RanOut>,
+    pub shorter_waits: Vec<ShorterWait>,
     /// What was seen, by name.
     pub facts: BTreeMap<String, Value>,
     /// The wire and the laboratory's acts, a line each. Acts of version 1 are known by their words
@@ -123,7 +124,7 @@ impl CaseDocument {
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
             source: case.map_or_else(String::new, Case::sources),
-            shorter_waits: shorter_waits.copied().collect(),
+            shorter_waits: shorter_waits.copied().map(ShorterWait::Known).collect(),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace: vec![],
             capture,
@@ -134,6 +135,17 @@ impl CaseDocument {
     pub fn is_flaky(&self) -> bool {
         is_flaky(&self.verdict, &self.discarded)
     }
+}
+
+/// A wait that was in vain, and shorter than usual.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ShorterWait {
+    /// One of those that this version knows.
+    Known(RanOut),
+    /// For what only a later version waits.
+    #[schemars(skip)]
+    Later(Fields),
 }
 
 /// The tries of a case in documents that do not say how many there were.
@@ -194,7 +206,7 @@ pub struct MachineDocument {
     /// The architecture of the kernel. Documents of older versions, which say nothing of it, are of
     /// x86_64.
     #[serde(default)]
-    pub architecture: Architecture,
+    pub architecture: MachineArchitecture,
     /// `virtual` or `real`.
     pub clock: String,
     /// Every case had a kernel of its own.
@@ -210,19 +222,49 @@ pub struct MachineDocument {
 impl MachineDocument {
     /// What executed the kernel, and which one's kernel that is where it is not x86_64's.
     pub fn what(&self) -> String {
-        match self.architecture {
-            Architecture::X86_64 => self.engine.clone(),
-            other => format!("{}, {other}", self.engine),
+        match &self.architecture {
+            MachineArchitecture::Known(Architecture::X86_64) => self.engine.clone(),
+            MachineArchitecture::Known(other) => format!("{}, {other}", self.engine),
+            MachineArchitecture::Later(name) => {
+                format!("{}, {}", self.engine, of_later_version(name))
+            }
         }
     }
 
     /// What has to be added to a command that boots the kernel again, if that is for another
     /// architecture than this program.
     pub fn option_for_guests(&self) -> &'static str {
-        match Architecture::of_this_program() == Some(self.architecture) {
-            true => "",
-            false => " --guest-binary FILE",
+        match Architecture::of_this_program().map(MachineArchitecture::Known) {
+            Some(this) if this == self.architecture => "",
+            _ => " --guest-binary FILE",
         }
+    }
+}
+
+/// The architecture of a kernel, in a document that may be of a later version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum MachineArchitecture {
+    /// One of those that this version boots kernels of.
+    Known(Architecture),
+    /// The name of one that only a later version does.
+    #[schemars(skip)]
+    Later(String),
+}
+
+impl MachineArchitecture {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(architecture) => architecture.name(),
+            Self::Later(name) => name,
+        }
+    }
+}
+
+impl Default for MachineArchitecture {
+    fn default() -> Self {
+        Self::Known(Architecture::default())
     }
 }
 
@@ -276,6 +318,15 @@ pub enum MachineEnd {
     Interrupted,
     /// As many cases had failed as --max-fail allows, on this kernel or on others.
     EnoughFailed,
+    /// As only a later version knows it.
+    Later {
+        /// The word of that version.
+        how: String,
+        /// Its reason.
+        why: Option<String>,
+        /// Both, as they are shown.
+        shown: String,
+    },
 }
 
 impl MachineEnd {
@@ -293,6 +344,7 @@ impl MachineEnd {
             Self::Garbage { .. } => "garbage",
             Self::Interrupted => "interrupted",
             Self::EnoughFailed => "stopped",
+            Self::Later { .. } => "unknown end",
         }
     }
 
@@ -310,6 +362,7 @@ impl MachineEnd {
             | Self::Garbage { why } => Some(why),
             Self::Interrupted => Some("Ctrl-C"),
             Self::EnoughFailed => Some("enough cases have failed (--max-fail)"),
+            Self::Later { shown, .. } => Some(shown),
         }
     }
 
@@ -326,7 +379,9 @@ impl MachineEnd {
             | Self::OutOfMemory { .. }
             | Self::Hung { .. }
             | Self::Died { .. }
-            | Self::Garbage { .. } => Blame::Laboratory,
+            | Self::Garbage { .. }
+            // Whatever it is, it is no end that says all cases were run.
+            | Self::Later { .. } => Blame::Laboratory,
         }
     }
 }
@@ -336,10 +391,21 @@ impl MachineEnd {
 pub struct WrittenEnd {
     /// How it ended.
     #[serde(alias = "fate")]
-    how: EndKind,
+    how: WrittenHow,
     /// Why it is thought so; nothing where that is clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+}
+
+/// How a machine ended, in a document that may be of a later version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum WrittenHow {
+    /// As this version knows it.
+    Known(EndKind),
+    /// The word of a later version.
+    #[schemars(skip)]
+    Later(String),
 }
 
 /// [`MachineEnd`], without a reason.
@@ -384,8 +450,9 @@ impl From<MachineEnd> for WrittenEnd {
             MachineEnd::Garbage { why } => (EndKind::Garbage, Some(why)),
             MachineEnd::Interrupted => (EndKind::Interrupted, None),
             MachineEnd::EnoughFailed => (EndKind::EnoughFailed, None),
+            MachineEnd::Later { how, why, .. } => return Self { how: WrittenHow::Later(how), why },
         };
-        Self { how, why }
+        Self { how: WrittenHow::Known(how), why }
     }
 }
 
@@ -393,6 +460,14 @@ impl TryFrom<WrittenEnd> for MachineEnd {
     type Error = NoReason;
 
     fn try_from(WrittenEnd { how, why }: WrittenEnd) -> Result<Self, NoReason> {
+        let how = match how {
+            WrittenHow::Known(how) => how,
+            WrittenHow::Later(how) => {
+                let words = why.as_ref().map_or_else(|| how.clone(), |why| format!("{how}: {why}"));
+                let shown = of_later_version(&words);
+                return Ok(Self::Later { how, why, shown });
+            }
+        };
         let why = || why.ok_or(NoReason);
         Ok(match how {
             EndKind::Completed => Self::Completed,

@@ -41,8 +41,8 @@ pub enum LeftOut {
     RateLimit,
     /// What is done so often that it is not recorded.
     Unrecorded,
-    /// An act of a document of version 1.
-    OldDocument,
+    /// An act of a document of another version.
+    OtherVersion,
     /// No listener ever listens.
     NoListener,
     /// Nothing is recorded that the model says something of.
@@ -81,7 +81,7 @@ impl fmt::Display for LeftOut {
             }
             Self::RateLimit => "`net.ipv4.tcp_invalid_ratelimit` leaves answers out",
             Self::Unrecorded => "something is done so often that it is not recorded",
-            Self::OldDocument => "a document of version 1 has only words for its acts",
+            Self::OtherVersion => "a document of another version has only words for its acts",
             Self::NoFact => "nothing is recorded that the model says something of",
             Self::NoListener => "nothing listens",
         })

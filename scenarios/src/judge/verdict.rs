@@ -128,6 +128,10 @@ impl fmt::Display for NamedBug {
 const CANNOT_TELL: &str = "The version cannot tell; the facts are those of this bug.";
 
 impl Verdict {
+    /// The words that documents have for them. There are no others: a further one would make a
+    /// further version of the documents.
+    pub const TAGS: [&str; 5] = ["pass", "fail", "skip", "known-bug", "error"];
+
     /// As expected, and nothing besides.
     pub fn pass() -> Self {
         Self::Pass { has_fix: vec![] }
