@@ -1,13 +1,17 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
 pub mod at_once;
+mod deed;
+mod expiry;
 mod open;
 pub mod orders;
+pub mod record;
+mod while_timers_fire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::lab::unrecorded::UnrecordedLab;
 use harness::net::draft::Draft;
@@ -18,7 +22,9 @@ use harness::trace::Direction;
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::open::{Open, Peer};
+use crate::drive::expiry::Expiry;
+use crate::drive::open::{Open, Peer, draft};
+use crate::drive::record::{acts, looks};
 use crate::history::History;
 use crate::model::{
     Answer, CallResult, Counter, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
@@ -34,6 +40,12 @@ pub struct Driver {
     /// The settings as they are.
     settings: BTreeMap<&'static str, u8>,
     counters: Counters,
+    /// When timers fire.
+    expiry: Expiry,
+    /// When a segment was sent last, since the Unix epoch.
+    last_sent: Duration,
+    /// When SYN+ACKs were sent again that were looked at, since the Unix epoch.
+    sent_again: Vec<Duration>,
 }
 
 /// What came of a history.
@@ -104,6 +116,9 @@ impl Driver {
             addresses: vec![vec![]; SLOTS],
             settings: BTreeMap::new(),
             counters: Counters::read()?,
+            expiry: Expiry::open()?,
+            last_sent: Duration::ZERO,
+            sent_again: vec![],
         };
         driver.find_addresses()?;
         Ok(driver)
@@ -228,7 +243,9 @@ impl Driver {
         let situation = model.situation(step);
         let expected = model.step(step);
         let passes = Duration::from_millis(model.now() - before);
+        let began = since_epoch();
         let result = self.take(step, numbers, open, *since + passes)?;
+        self.write_down(began, step, numbers, &result, open);
         if *step == Step::Wait {
             *since += passes;
         }
@@ -302,6 +319,7 @@ impl Driver {
             Step::SelectByHash { listener } => done(bpf::detach(open.listener(listener)?)),
             Step::Send { client, segment } => {
                 self.send(&open.clients[client.0], segment, numbers)?;
+                self.last_sent = since_epoch();
                 Ok(CallResult::Done)
             }
             Step::Wait => {
@@ -349,6 +367,9 @@ impl Driver {
             let client = open.clients.iter().position(|peer| peer.address == segment.to);
             let Some(index) = client.filter(|_| segment.from.port() == PORT) else { continue };
             let answer = open.clients[index].read(&self.lab, &segment);
+            if let Answer::SynAckAgain { .. } = answer {
+                self.sent_again.push(segment.at);
+            }
             let client = ClientId(index);
             if !(matches!(answer, Answer::Ack { .. }) && established.contains(&client)) {
                 answers.push((client, answer));
@@ -361,14 +382,41 @@ impl Driver {
         let counters =
             Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
         self.counters = now;
-        let mut queues = BTreeMap::new();
+        let (mut queues, mut backlogs) = (BTreeMap::new(), BTreeMap::new());
         for listener in listening {
             if let Some(socket) = open.listeners[listener.0].first() {
-                queues.insert(listener, socket.queue()?.waiting);
+                let queue = socket.queue()?;
+                queues.insert(listener, queue.waiting);
+                backlogs.insert(listener, queue.backlog);
             }
         }
         let woken = self.lab.woken()?.into_iter().map(|number| ListenerId(number as usize));
-        Ok(Seen { result, answers, counters, queues, woken: woken.collect() })
+        let seen = Seen { result, answers, counters, queues, woken: woken.collect() };
+        if let Some(record) = self.lab.record() {
+            for act in looks(&seen, &backlogs) {
+                record.add_act_before_its_packets(since_epoch(), act, None);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Adds a step to the record, if there is one. Its packets have not been looked at yet.
+    fn write_down(
+        &mut self,
+        began: Duration,
+        step: &Step,
+        numbers: (u32, u32),
+        result: &CallResult,
+        open: &Open,
+    ) {
+        let Some(record) = self.lab.record() else { return };
+        let is_open = |listener: ListenerId| !open.listeners[listener.0].is_empty();
+        let is_last = matches!(step, Step::Close { listener } if !is_open(*listener));
+        let passed = since_epoch().saturating_sub(began);
+        let (acts, refused) = acts(step, numbers, result, is_last, passed);
+        for act in acts {
+            record.add_act_before_its_packets(began, act, refused.clone());
+        }
     }
 
     /// Closes everything, and has the kernel drop requests: each finds no listener when its
@@ -394,6 +442,11 @@ impl Driver {
             |socket: &&harness::net::witness::SocketLine| socket.local.port() == PORT;
         Ok(sockets(self.family)?.iter().filter(is_of_server).count())
     }
+}
+
+/// The time since the Unix epoch, as packets have it.
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// SEG.SEQ and SEG.ACK, if the step sends a segment.
@@ -444,10 +497,4 @@ fn call_result(done: io::Result<()>) -> CallResult {
         Ok(()) => CallResult::Done,
         Err(e) => CallResult::Refused(errno_name(&e)),
     }
-}
-
-/// A segment, with its numbers.
-fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
-    let payload = vec![b'x'; segment.bytes() as usize];
-    Draft::new(segment.flags(), seq, ack).payload(&payload)
 }

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("histories_agree_with_the_model", histories_agree),
         Trial::test(programs, programs_see_it).with_ignored_flag(!has_python),
+        Trial::test("timers_fire_before_an_act_or_after_it", timers_are_explained),
         Trial::test("a_race_that_the_model_does_not_allow_is_told", races_are_told),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -198,6 +199,7 @@ fn races_are_told() -> Result<(), Failed> {
             pairs: race::pair::chosen(&["close/data-of-a-child".to_owned()]),
             families: vec![Family::V4, Family::V6],
             time: Duration::from_millis(200),
+            waiting_time: Duration::ZERO,
             seed: 1,
             bugs,
         };
@@ -214,7 +216,57 @@ fn races_are_told() -> Result<(), Failed> {
             // Nothing moves without migration, so that nobody is to be woken.
             let is_explained = is_explained || !migrates;
             assert_eq!(report.neither.is_empty(), is_explained, "{family} {migrates}: {report:?}");
+            let kept = report.neither.values().flat_map(|like| &like.kept);
+            kept.for_each(is_recorded);
         }
     }
     Ok(())
+}
+
+/// One round of a pair that waits, with each setting.
+fn timers_are_explained() -> Result<(), Failed> {
+    let labs = Labs::default();
+    let plan = race::run::RacePlan {
+        pairs: race::pair::chosen(&["wait/close".to_owned(), "wait/ack".to_owned()]),
+        families: vec![Family::V4],
+        time: Duration::ZERO,
+        waiting_time: Duration::from_millis(1),
+        seed: 1,
+        bugs: witness::found(&labs, ModelBug::ALL)?,
+    };
+    let mut results = Vec::new();
+    race::run::race(&labs, &plan, |result| results.push(result))?;
+    assert_eq!(results.len(), 2 * plan.pairs.len());
+    for race::run::PairResult { pair, migrates, report, .. } in results {
+        if report.lacks_processors {
+            println!("two processors are needed");
+            continue;
+        }
+        let ended = report.rounds + report.too_slow;
+        let is_explained = report.neither.is_empty() && report.before.is_none();
+        assert!(ended == 1 && is_explained && report.left == 0, "{pair:?} {migrates}: {report:?}");
+    }
+    Ok(())
+}
+
+/// The record of a round has both acts, in which it was seen, and the segments around them, by
+/// their times.
+fn is_recorded(kept: &race::job::KeptRound) {
+    let recorded = kept.recorded.as_ref().expect("a record");
+    let lines = recorded.trace.lines();
+    let shown: Vec<&str> = lines.iter().map(|line| &*line.what).collect();
+    let seen_at: Vec<&str> = recorded.seen_at.iter().map(|at| shown[*at]).collect();
+    let mut acts = ["-- close(A) --", "-- C1 sends P. 1:11(10) ack 1 --"];
+    if kept.apart < 0 {
+        acts.reverse();
+    }
+    assert_eq!(seen_at, acts, "{shown:#?}");
+    let syn = shown.iter().position(|what| *what == "C1 > S  S 0:0(0)").expect("the SYN");
+    let data =
+        shown.iter().position(|what| *what == "C1 > S  P. 1:11(10) ack 1").expect("the data");
+    assert!(syn < recorded.seen_at[0] && recorded.seen_at[0] < data, "{shown:#?}");
+    let times: Vec<Duration> = lines.iter().map(|line| line.since_start).collect();
+    assert!(times.is_sorted(), "{lines:#?}");
+    // The block that every pcapng file begins with.
+    assert_eq!(recorded.pcapng[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
 }

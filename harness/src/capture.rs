@@ -4,9 +4,11 @@ mod batch;
 pub(crate) mod forks;
 mod packets;
 mod pcapng;
+mod record;
 mod recorder;
 mod wire;
 
+pub use record::Record;
 pub use recorder::Recorder;
 pub use wire::Capture;
 

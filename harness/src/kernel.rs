@@ -9,6 +9,7 @@ pub mod memory;
 mod probe;
 mod release;
 pub mod taint;
+pub mod tick;
 mod version;
 
 pub use crate::process::users::{SECOND_UID, is_root};

@@ -1,6 +1,7 @@
 //! Whose attempt is whose: every attempt is of exactly one reload, or of none.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use harness::load::listener_monitor::ListenerChange;
@@ -8,8 +9,11 @@ use harness::load::{Attempt, Outcome, Record};
 use harness::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::oracle::{self, Handshake};
+use crate::oracle::{self, Closes, Handshake};
 use crate::window::Window;
+
+/// A busy machine takes so long to notice a segment.
+const NOTICED_WITHIN: Duration = Duration::from_millis(100);
 
 /// A reload as the lab did it. Times are since the load's epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +61,8 @@ pub struct ReloadFound {
     /// How many children waited to be accepted when listeners that closed were last seen:
     /// they are lost as well, if nothing migrates.
     pub queued: u64,
+    /// How many clients were reset before the answer when a listener closed.
+    pub reset_at_close: u64,
     /// Whether a close left no other listener.
     pub emptied: bool,
     /// When clients were lost, in milliseconds from the order to stop.
@@ -111,11 +117,20 @@ pub(crate) fn found(
     let in_flight = in_flight.unwrap_or(usual_span);
     let handshakes: Vec<Handshake> =
         record.attempts.iter().map(|attempt| handshake(window, in_flight, attempt)).collect();
+    let closes: Vec<Closes> = reloads
+        .iter()
+        .map(|reload| {
+            oracle::closes(changes, &handshakes, reload.begun..reload.ended, reload.steered)
+        })
+        .collect();
     let mut found: Vec<ReloadFound> =
-        reloads.iter().map(|reload| start(reload, changes, &handshakes)).collect();
+        reloads.iter().zip(&closes).map(|(reload, closes)| start(reload, closes)).collect();
     for attempt in &record.attempts {
         if let Some(index) = of(attempt) {
             add(&mut found[index], &reloads[index], attempt, in_flight);
+            let is_at_close = attempt.outcome == Some(Outcome::ResetWaiting)
+                && closes[index].moments.iter().any(|close| reaches(close, attempt, in_flight));
+            found[index].reset_at_close += u64::from(is_at_close);
         }
     }
     let attempts = record.attempts.len() as u64;
@@ -160,8 +175,12 @@ fn handshake(window: &Window, takes: Duration, attempt: &Attempt) -> Handshake {
     }
 }
 
-fn start(reload: &Reload, changes: &[ListenerChange], handshakes: &[Handshake]) -> ReloadFound {
-    let closes = oracle::closes(changes, handshakes, reload.begun..reload.ended, reload.steered);
+/// Whether the end of an attempt may be the reset that a close has sent.
+fn reaches(close: &Range<Duration>, attempt: &Attempt, takes: Duration) -> bool {
+    (close.start..close.end + takes + NOTICED_WITHIN).contains(&attempt.ended)
+}
+
+fn start(reload: &Reload, closes: &Closes) -> ReloadFound {
     let took = |last: Duration| last.saturating_sub(reload.stopped).as_micros() as u64;
     ReloadFound {
         on: reload.on,
@@ -251,8 +270,35 @@ mod tests {
     const WINDOW: Window = Window::DelayLine { round_trip: Duration::from_millis(40) };
 
     fn found_of(attempts: Vec<Attempt>) -> Result<Found> {
+        found_with(attempts, &[])
+    }
+
+    fn found_with(attempts: Vec<Attempt>, changes: &[ListenerChange]) -> Result<Found> {
         let record = Record { attempts, ..Record::default() };
-        found(&WINDOW, SPAN, &record, &[reload(1000), reload(1400)], &[])
+        found(&WINDOW, SPAN, &record, &[reload(1000), reload(1400)], changes)
+    }
+
+    /// A listener was seen for the last time at 1200 ms, and was gone at 1202 ms.
+    #[test]
+    fn a_reset_is_a_close_s_if_it_comes_as_soon_as_the_line_allows() {
+        let change = |at, listeners: &[u64]| ListenerChange {
+            at: ms(at),
+            last_look: ms(at - 2),
+            listeners: listeners.iter().copied().collect(),
+            ..ListenerChange::default()
+        };
+        let changes = [change(900, &[1, 2]), change(1202, &[2])];
+        let at_close = |ended, outcome| {
+            let found = found_with(vec![attempt(1150, ended, outcome)], &changes).expect("one");
+            found.reloads.iter().map(|reload| reload.reset_at_close).sum::<u64>()
+        };
+        for ended in [1200, 1222, 1300] {
+            assert_eq!(at_close(ended, Outcome::ResetWaiting), 1, "{ended}");
+            assert_eq!(at_close(ended, Outcome::Refused), 0, "{ended}");
+        }
+        for ended in [1199, 1390] {
+            assert_eq!(at_close(ended, Outcome::ResetWaiting), 0, "{ended}");
+        }
     }
 
     #[test]

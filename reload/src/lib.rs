@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod catalogue;
+pub mod cause;
 pub mod close_cost;
 pub mod counters;
 pub mod estimate;

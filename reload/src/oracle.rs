@@ -31,6 +31,8 @@ pub struct Closes {
     pub closed: usize,
     /// When the last of them was gone.
     pub last: Option<Duration>,
+    /// When any was: after the first time, and before the second one.
+    pub moments: Vec<Range<Duration>>,
     /// How many clients are lost if nothing migrates.
     pub expected: f64,
     /// How many children were in the queues of those that closed.
@@ -52,6 +54,9 @@ pub fn closes(
     for pair in changes.windows(2) {
         let [before, after] = pair else { continue };
         if during.contains(&after.at) {
+            if !before.listeners.is_subset(&after.listeners) {
+                found.moments.push(after.last_look..after.at);
+            }
             let in_flight = |shake: &&Handshake| shake.contains(&after.moment());
             for gone in before.listeners.difference(&after.listeners) {
                 found.closed += 1;

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::ReloadFound;
-use crate::counters::ABORTED;
+use crate::cause::{LossCause, Losses};
+use crate::counters::{ABORTED, DROPPED, FAILED};
 use crate::estimate::{Estimate, chance_of_at_most};
 use crate::strategy::ListenerEffect;
 
@@ -37,6 +38,7 @@ pub struct ReloadRow {
     queued: u64,
     closed: u64,
     emptied: u64,
+    reset_at_close: u64,
     close_us: Vec<u64>,
     quiet: Histogram<u64>,
     near: Histogram<u64>,
@@ -75,6 +77,11 @@ pub struct Summary {
     /// counted.
     #[serde(default)]
     pub emptied: Option<u64>,
+    /// Why clients were lost that could have migrated, and how many; the numbers add up to those
+    /// that were lost. Nothing where nobody was, where nothing migrates, and in documents of before
+    /// it was counted.
+    #[serde(default)]
+    pub causes: BTreeMap<LossCause, u64>,
     /// From the order to stop until the last listener was gone, in milliseconds: the median
     /// and the longest. Nothing where no listener closes.
     pub close_ms: Option<(f64, f64)>,
@@ -133,6 +140,7 @@ impl ReloadRow {
             queued: 0,
             closed: 0,
             emptied: 0,
+            reset_at_close: 0,
             close_us: vec![],
             quiet: histogram(),
             near: histogram(),
@@ -156,6 +164,7 @@ impl ReloadRow {
         }
         self.closed += u64::from(found.closed);
         self.emptied += u64::from(found.emptied);
+        self.reset_at_close += found.reset_at_close;
         self.close_us.extend(found.close_us);
         self.lost_at_ms.extend(&found.lost_at_ms);
         for (latencies, histogram) in
@@ -188,7 +197,7 @@ impl ReloadRow {
         close_us.sort_unstable();
         let median = close_us.get(close_us.len() / 2);
         let close_ms = median.zip(close_us.last());
-        Some(Summary {
+        let summary = Summary {
             strategy: self.strategy.clone(),
             effect: self.effect,
             migrate_req: self.on,
@@ -201,13 +210,32 @@ impl ReloadRow {
             queued_per_reload: self.queued as f64 / reloads,
             closed_per_reload: self.closed as f64 / reloads,
             emptied: Some(self.emptied),
+            causes: BTreeMap::new(),
             close_ms: close_ms
                 .map(|(median, longest)| (*median as f64 / 1e3, *longest as f64 / 1e3)),
             quiet_ms: Latency::of(&self.quiet),
             near_ms: Latency::of(&self.near),
             counters: self.counters.clone(),
             proof: self.proof(),
-        })
+        };
+        let causes = match summary.could_migrate() {
+            true => self.losses(&summary).causes(),
+            false => BTreeMap::new(),
+        };
+        Some(Summary { causes, ..summary })
+    }
+
+    fn losses(&self, summary: &Summary) -> Losses {
+        let of = |outcome| self.outcomes.get(&outcome).copied().unwrap_or_default();
+        Losses {
+            lost: summary.lost(),
+            by_server: summary.lost_by_server(),
+            reset: of(Outcome::ResetWaiting),
+            reset_at_close: self.reset_at_close,
+            timed_out: of(Outcome::TimedOutConnecting) + of(Outcome::TimedOutWaiting),
+            failed: summary.counted(FAILED),
+            dropped: summary.counted(DROPPED),
+        }
     }
 
     fn proof(&self) -> Proof {
@@ -256,9 +284,31 @@ impl Summary {
     /// How many of them the server itself had accepted, and then closed: with their requests
     /// unread, so that they were reset, or read.
     pub fn lost_by_server(&self) -> u64 {
-        let aborted = self.counters.get(ABORTED).copied().unwrap_or_default();
         let closed = self.outcomes.get(&Outcome::Closed).copied().unwrap_or_default();
-        (u64::try_from(aborted).unwrap_or_default() + closed).min(self.lost())
+        (self.counted(ABORTED) + closed).min(self.lost())
+    }
+
+    /// By how much a counter has grown.
+    fn counted(&self, counter: &str) -> u64 {
+        let grown = self.counters.get(counter).copied().unwrap_or_default();
+        u64::try_from(grown).unwrap_or_default()
+    }
+
+    /// Whether listeners closed from which connections migrate to others that stay.
+    pub fn could_migrate(&self) -> bool {
+        match self.seen_effect() {
+            ListenerEffect::Close => self.migrate_req,
+            ListenerEffect::CloseAndProgramMigrates => true,
+            ListenerEffect::StayOpen
+            | ListenerEffect::CloseWhenIdle
+            | ListenerEffect::CloseLeavingNobody
+            | ListenerEffect::Observed => false,
+        }
+    }
+
+    /// How many clients were lost for a cause.
+    pub fn lost_by(&self, cause: LossCause) -> u64 {
+        self.causes.get(&cause).copied().unwrap_or_default()
     }
 
     /// Whether it is one of those with migration off that must lose something, and lost less
@@ -318,6 +368,37 @@ mod tests {
         assert_eq!(proof(false, &[(0, 0.0)]), Proof::NothingToLose);
         assert_eq!(proof(false, &[(0, 1.0), (1, 2.0)]), Proof::TooFew);
         assert_eq!(proof(true, &[(0, 20.0)]), Proof::ByItsPair);
+    }
+
+    /// Who could have migrated was lost by something; of the others nothing is said.
+    #[test]
+    fn causes_are_of_rows_in_which_something_migrates() {
+        use ListenerEffect::{Close, CloseAndProgramMigrates, Observed, StayOpen};
+        let causes = |effect, on, lost, at_close, emptied| {
+            let mut row = ReloadRow::new("own/naive", effect, on, 1000);
+            for _ in 0..2 {
+                row.add(&ReloadFound {
+                    reset_at_close: at_close,
+                    closed: 1,
+                    emptied,
+                    ..reload(lost, 20.0)
+                });
+            }
+            row.summary().expect("reloads").causes
+        };
+        let forgotten = |count| BTreeMap::from([(LossCause::ChildForgotten, count)]);
+        assert_eq!(causes(Close, true, 0, 0, false), BTreeMap::new());
+        assert_eq!(causes(Close, true, 1, 1, false), forgotten(2));
+        assert_eq!(causes(Close, true, 7, 7, false), forgotten(14));
+        assert_eq!(causes(CloseAndProgramMigrates, false, 1, 1, false), forgotten(2));
+        assert_eq!(causes(Observed, true, 1, 1, false), forgotten(2));
+        let elsewhere = BTreeMap::from([(LossCause::Unexplained, 2)]);
+        assert_eq!(causes(Close, true, 1, 0, false), elsewhere);
+        for (effect, on, emptied) in
+            [(Close, false, false), (StayOpen, true, false), (Observed, true, true)]
+        {
+            assert_eq!(causes(effect, on, 1, 1, emptied), BTreeMap::new(), "{effect:?} {on}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The command line of `sockmig race`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::cli::explore::ExploreFormat;
@@ -13,12 +15,15 @@ often as far apart as it takes for either to come first. What is seen must be wh
 `sockmig explore` says of one order or of the other. Afterwards whoever waits is accepted, and a new
 client finds the room of a fresh listener.
 
-A pair that was never seen in both orders proves nothing.
+A pair that was never seen in both orders proves nothing. Those whose names begin with `wait` take a
+second and a half for each round, since the kernel's timers do.
 
 Examples:
   sockmig race                   every pair, in half a minute
   sockmig race close/ack --long  one pair, for an hour
+  sockmig race --out raced       every pair, with captures of what is not one order
   sockmig race --kernel 6.12     every pair, on another kernel
+  sockmig race wait --time 120   an act while timers fire
   sockmig race --list            what there is
 
 Exit codes:
@@ -53,6 +58,16 @@ pub struct RaceArguments {
     /// The model has no known bug.
     #[arg(long)]
     pub no_known: bool,
+
+    /// Keep race.json in this directory, and a capture (pcapng) of each round that neither order
+    /// explains, and of the first round of each kind between the acts [default: rounds that nothing
+    /// explains, in a temporary one; in a machine, none].
+    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
+    pub out: Option<PathBuf>,
+
+    /// Keep no file: this runs in a machine, whose files are gone when it ends.
+    #[arg(long, hide = true, conflicts_with = "out")]
+    pub keeps_nothing: bool,
 
     /// List the pairs without racing any.
     #[arg(long)]

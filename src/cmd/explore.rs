@@ -2,7 +2,7 @@
 
 pub mod document;
 mod in_guest;
-mod known;
+pub(super) mod known;
 pub(super) mod words;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! `sockmig race`: two acts at the same time.
 
+mod captures;
 pub(super) mod document;
 mod words;
 
@@ -7,6 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use explore::drive::record::Recorded;
 use explore::race::pair::{PAIRS, Pair, chosen};
 use explore::race::run::{self, RacePlan};
 use harness::Family;
@@ -14,12 +16,15 @@ use harness::process::arguments::as_text;
 use harness::process::{Labs, interrupt};
 
 use crate::cli::{ClockChoice, ExploreFormat, RaceArguments};
+use crate::cmd::explore::known::of_two_processors;
 use crate::cmd::explore::{bugs, probe, seed_by_clock, stopped};
 use crate::cmd::print;
-use crate::cmd::race::document::RaceDocument;
+use crate::cmd::race::captures::Captures;
+use crate::cmd::race::document::{PairDocument, RaceDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::machine::same_command::in_guest;
+use crate::output::file::OutDirectory;
 use crate::output::stderr;
 use crate::output::stdout::Stdout;
 
@@ -32,6 +37,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Each pair has this long at least, with each setting.
 const LEAST: Duration = Duration::from_millis(100);
 
+/// Which part of the time is for pairs that wait for timers.
+const WAITING_PART: u32 = 4;
+
 /// What a guest needs, in MiB.
 const MEMORY: u32 = 512;
 
@@ -43,6 +51,8 @@ pub fn race(arguments: &RaceArguments) -> ExitCode {
     let guest = in_guest(&arguments.other, as_text(), Some(ClockChoice::Real), MEMORY);
     if let Some(mut guest) = guest {
         guest.machine.processors = 2;
+        // What the guest keeps would be gone with it.
+        guest.command.push("--keeps-nothing".to_owned());
         return vm_run::vm_run(&guest);
     }
     raced(arguments).unwrap_or_else(|exit| exit).into()
@@ -54,9 +64,20 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         let shown = say(&words::list(&pairs));
         return Ok(Exit::Expected.unless_write_failed(shown.is_err()));
     }
+    let out = match &arguments.out {
+        Some(path) => Some(OutDirectory::open(path).map_err(|e| {
+            stderr::complain(&format_args!("{e:#}"));
+            Exit::Unavailable
+        })?),
+        None => None,
+    };
+    let mut captures = Captures::new(out, arguments.keeps_nothing);
     let labs = Labs::default();
     let kernel = probe(&labs)?;
-    let bugs = bugs(&labs, &kernel, arguments.no_known)?;
+    let mut bugs = bugs(&labs, &kernel, arguments.no_known)?;
+    if !arguments.no_known {
+        bugs.extend(of_two_processors(&kernel));
+    }
     let all = match (arguments.time, arguments.long) {
         (Some(seconds), _) => Duration::from_secs(seconds),
         (None, true) => LONG,
@@ -67,30 +88,43 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         Ok(()) => families.push(Family::V6),
         Err(why) => stderr::complain(&format_args!("IPv4 alone is raced: {why}")),
     }
+    let (time, waiting_time) = times(all, &pairs, families.len());
     let plan = RacePlan {
-        time: (all / (2 * pairs.len() * families.len()) as u32).max(LEAST),
+        time,
+        waiting_time,
         pairs,
         families,
         seed: arguments.seed.unwrap_or_else(seed_by_clock),
         bugs,
     };
-    let mut write_failed = false;
+    let (mut write_failed, mut not_kept) = (false, None);
     let mut show = |text: &str| {
         if arguments.format == ExploreFormat::Terminal {
             write_failed |= say(text).is_err();
         }
     };
     show(&words::heading(&kernel, &plan));
-    let mut results = Vec::new();
+    let (mut results, mut documents) = (vec![], vec![]);
     let ended = run::race(&labs, &plan, |result| {
         show(&words::row(&result));
+        let mut keep = |title: &str, why, recorded: &Recorded| {
+            captures.keep(title, why, recorded).unwrap_or_else(|e| {
+                not_kept = Some(e);
+                None
+            })
+        };
+        documents.push(PairDocument::of(&result, &words::named(&result), &mut keep));
         results.push(result);
     });
-    let document = RaceDocument::of(&kernel, &plan, &results, interrupt::caught());
+    let document = RaceDocument::of(&kernel, &plan, documents, interrupt::caught());
     show(&words::result(&document, &results));
+    let json = document.json() + "\n";
     if arguments.format == ExploreFormat::Json {
-        let json = document.json() + "\n";
         write_failed |= print::exactly(json.as_bytes()) != Exit::Expected;
+    }
+    if let Some(e) = captures.keep_document(&json).err().or(not_kept) {
+        stderr::complain(&format_args!("{e:#}"));
+        write_failed = true;
     }
     let exit = match ended {
         Err(why) if document.exit() != Exit::Deviates => stopped(&why),
@@ -104,6 +138,19 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         stderr::complain(&"two processors are needed, and this process may use one alone");
     }
     Ok(exit.unless_write_failed(write_failed))
+}
+
+/// For how long each pair is raced with each setting; and those that wait for timers, which all do
+/// at the same time, and get a part of the whole if there are others.
+fn times(all: Duration, pairs: &[Pair], families: usize) -> (Duration, Duration) {
+    let others = pairs.iter().filter(|pair| !pair.waits()).count();
+    let waiting = match (others == pairs.len(), others) {
+        (true, _) => Duration::ZERO,
+        (false, 0) => all,
+        (false, _) => all / WAITING_PART,
+    };
+    let each = (all - waiting) / (2 * others.max(1) * families) as u32;
+    (each.max(LEAST), (waiting / 2).max(LEAST))
 }
 
 /// The pairs that were named. The error is an exit code whose reason has been reported.

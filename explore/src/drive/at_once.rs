@@ -1,26 +1,25 @@
 //! Two steps at the same time.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use harness::net::sysctl;
+use harness::Result;
+use harness::lab::SERVER;
 use harness::process::at_once::{AtOnce, TwoProcessors};
-use harness::socket::{Child, Listener};
-use harness::trace::Direction;
-use harness::{Error, Family, Result, bpf};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::open::{Open, Peer};
+use crate::drive::deed::{Deed, TwoDone, deed};
+use crate::drive::open::Open;
 use crate::drive::orders::{
     Both, Neither, Order, Possibility, Possible, Verdict, comparable, differences, every_listener,
     in_between, in_order, longest_queues, sorted_out, unread,
 };
-use crate::drive::{Driver, call_result, directions, listen, numbers, refused};
+use crate::drive::record::Recorded;
+use crate::drive::{Driver, numbers, since_epoch};
 use crate::history::History;
 use crate::model::{CallResult, Difference, Model, ModelBug, STEPS_TAKE};
-use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
+use crate::step::{ClientId, Segment, Step};
 
 /// What one round of a pair does: steps, and then two at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +28,13 @@ pub struct Round {
     pub before: History,
     /// The two.
     pub at_once: [Step; 2],
+}
+
+impl Round {
+    /// The first of the two is that time passes, until the timers of requests fire.
+    pub fn waits(&self) -> bool {
+        self.at_once[0] == Step::Wait
+    }
 }
 
 /// How the two steps of a round are done.
@@ -53,25 +59,9 @@ pub enum Raced {
         apart: i64,
         /// What explains what was seen.
         verdict: Verdict,
+        /// The record, if it is not one of the two orders.
+        recorded: Option<Recorded>,
     },
-}
-
-/// A step that is ready to be taken, and what it needs.
-enum Deed<'a> {
-    Listen(&'a Listener, u32),
-    Shutdown(&'a Listener, Direction),
-    Close(Listener),
-    Accept(&'a Listener),
-    Select(&'a Listener, Option<u32>),
-    Set(Setting),
-    Send { driver: &'a Driver, client: &'a Peer, segment: Segment, numbers: (u32, u32) },
-}
-
-/// What became of one.
-enum Done {
-    Call(io::Result<()>),
-    Accepted(Result<Option<Child>>),
-    Laboratory(Result<()>),
 }
 
 impl Driver {
@@ -87,7 +77,9 @@ impl Driver {
         swing: Swing,
     ) -> Result<Raced> {
         let mut open = self.begin(&round.before)?;
+        self.begin_record(&open);
         let raced = self.race_in(round, bugs, two, swing, &mut open);
+        self.lab.end_record();
         let cleaned = self.clean_up(open);
         let raced = raced?;
         cleaned?;
@@ -114,18 +106,49 @@ impl Driver {
             }
         }
         let steps = round.at_once.map(|step| (step, numbers(&model, &step)));
-        let AtOnce { here, there, apart } = self.do_at_once(steps, two, swing, open)?;
-        let (results, apart) = match swing.is_swapped {
-            false => ([here, there], apart),
-            true => ([there, here], -apart),
+        let waits = round.waits();
+        let two_done = match waits {
+            true => self.while_timers_fire(&model, steps[1], two, swing.apart, open, &mut since)?,
+            false => self.do_at_once(steps, two, swing, open)?,
         };
-        let [first, second] = results;
+        let TwoDone { done: [first, second], began, apart } = two_done;
         let results = [self.returned(first, open)?, self.returned(second, open)?];
-        let verdict = self.judge(round, &model, results, open, since)?;
+        for at in if apart < 0 { [1, 0] } else { [0, 1] } {
+            let (step, numbers) = &steps[at];
+            self.write_down(began[at], step, *numbers, &results[at], open);
+        }
+        let verdict = self.judge(round, &model, results.map(unread), open, since)?;
+        if waits {
+            self.learn_expiry();
+        }
         if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
             return Ok(Raced::TooSlow);
         }
-        Ok(Raced::AtOnce { apart, verdict })
+        let record = match &verdict {
+            Verdict::Order(_) | Verdict::Either => None,
+            Verdict::Between(_) => self.lab.end_record().map(|record| (record, true)),
+            Verdict::Neither(neither) => {
+                self.lab.end_record().map(|record| (record, neither.at.is_none()))
+            }
+        };
+        let [first, second] = round.at_once;
+        let recorded = record.map(|(mut record, of_the_two)| {
+            record.describe(format!("`{second}` began {apart} ns after `{first}`"));
+            Recorded::of(record, began, of_the_two)
+        });
+        Ok(Raced::AtOnce { apart, verdict, recorded: recorded.transpose()? })
+    }
+
+    /// Begins a record in which everybody has a name.
+    fn begin_record(&mut self, open: &Open) {
+        self.lab.begin_record();
+        let server = self.family.server();
+        if let Some(record) = self.lab.record() {
+            record.trace_mut().name(server, SERVER);
+            for (index, client) in open.clients.iter().enumerate() {
+                record.trace_mut().name(client.address, ClientId(index).to_string());
+            }
+        }
     }
 
     /// Does the two, each on its processor.
@@ -135,25 +158,11 @@ impl Driver {
         two: &TwoProcessors,
         swing: Swing,
         open: &mut Open,
-    ) -> Result<AtOnce<Done, Done>> {
+    ) -> Result<TwoDone> {
         for (step, _) in &steps {
-            if let Step::Listen { listener, defer_accept, fast_open, .. } = *step {
-                let socket = bound(self.family, listener, defer_accept, fast_open)?;
-                self.lab.watch(&socket, listener.0 as u64)?;
-                open.listeners[listener.0].push(socket);
-            }
+            self.prepare(step, open)?;
         }
-        for (step, _) in &steps {
-            if let Step::Set(setting) = step {
-                // Written behind the driver's back.
-                self.settings.remove(setting.name());
-            }
-        }
-        // A descriptor that is closed is nobody else's from here on.
-        let closing = steps.map(|(step, _)| match step {
-            Step::Close { listener } => Some(&mut open.listeners[listener.0]).and_then(Vec::pop),
-            _ => None,
-        });
+        let closing = steps.map(|(step, _)| open.take_closing(&step));
         let (driver, open) = (&*self, &*open);
         let [first, second] = closing;
         let first = deed(steps[0], first, driver, open)?;
@@ -163,21 +172,19 @@ impl Driver {
             let done = deed.done();
             driver.lab.settle().map(|()| done)
         };
-        let AtOnce { here, there, apart } = match swing.is_swapped {
+        let at_once = match swing.is_swapped {
             false => two.at_once(swing.apart, || first.done(), || there(second))?,
             true => two.at_once(-swing.apart, || second.done(), || there(first))?,
         };
-        Ok(AtOnce { here, there: there?, apart })
-    }
-
-    /// What a call returned; a child is kept. How much there was to receive is not looked at: that
-    /// depends on when somebody does.
-    fn returned(&mut self, done: Done, open: &mut Open) -> Result<CallResult> {
-        match done {
-            Done::Call(done) => Ok(call_result(done)),
-            Done::Laboratory(done) => done.map(|()| CallResult::Done),
-            Done::Accepted(accepted) => self.accepted(accepted, open).map(unread),
-        }
+        let (here_began, there_began) = (at_once.here_began, at_once.there_began());
+        let AtOnce { here, there, apart, .. } = at_once;
+        let there = there?;
+        Ok(match swing.is_swapped {
+            false => TwoDone { done: [here, there], began: [here_began, there_began], apart },
+            true => {
+                TwoDone { done: [there, here], began: [there_began, here_began], apart: -apart }
+            }
+        })
     }
 
     fn judge(
@@ -279,7 +286,9 @@ impl Driver {
             expected.push(one.model.step(step));
             with_child.append(&mut one.model.clients_with_child());
         }
+        let began = since_epoch();
         let result = self.take(step, numbers, open, *since)?;
+        self.write_down(began, step, numbers, &result, open);
         let seen = self.look(result, open, every_listener(&expected), &with_child)?;
         let seen = comparable(seen, &with_child);
         let differing;
@@ -290,68 +299,5 @@ impl Driver {
             }));
         let neither = Neither { at: Some(*step), possible: differing };
         Ok(possible.is_empty().then_some(neither))
-    }
-}
-
-/// A socket that has everything that a listener needs, and does not listen yet.
-fn bound(
-    family: Family,
-    listener: ListenerId,
-    defer_accept: bool,
-    fast_open: u32,
-) -> Result<Listener> {
-    listen(family, &listener.to_string(), None, defer_accept, fast_open)
-        .map_err(|e| refused("bind", e))
-}
-
-fn deed<'a>(
-    (step, numbers): (Step, (u32, u32)),
-    closing: Option<Listener>,
-    driver: &'a Driver,
-    open: &'a Open,
-) -> Result<Deed<'a>> {
-    Ok(match step {
-        Step::Listen { listener, backlog, .. } | Step::ListenAgain { listener, backlog } => {
-            Deed::Listen(open.listener(listener)?, backlog)
-        }
-        Step::Shutdown { listener, how } => Deed::Shutdown(open.listener(listener)?, how),
-        Step::Close { listener } => Deed::Close(
-            closing
-                .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))?,
-        ),
-        Step::Accept { listener } => Deed::Accept(open.listener(listener)?),
-        Step::SelectIndex { listener, index } => {
-            Deed::Select(open.listener(listener)?, Some(index))
-        }
-        Step::SelectByHash { listener } => Deed::Select(open.listener(listener)?, None),
-        Step::Set(setting) => Deed::Set(setting),
-        Step::Send { client, segment } => {
-            Deed::Send { driver, client: &open.clients[client.0], segment, numbers }
-        }
-        Step::Duplicate { .. } | Step::Wait => {
-            return Err(Error::unreadable("a step", format!("`{step}` at the same time")));
-        }
-    })
-}
-
-impl Deed<'_> {
-    fn done(self) -> Done {
-        match self {
-            Self::Listen(socket, backlog) => Done::Call(socket.listen(backlog.cast_signed())),
-            Self::Shutdown(socket, how) => Done::Call(socket.shutdown(directions(how))),
-            Self::Close(socket) => {
-                drop(socket);
-                Done::Call(Ok(()))
-            }
-            Self::Accept(socket) => Done::Accepted(socket.accept_now()),
-            Self::Select(socket, Some(index)) => Done::Call(bpf::select_index(socket, index)),
-            Self::Select(socket, None) => Done::Call(bpf::detach(socket)),
-            Self::Set(setting) => {
-                Done::Laboratory(sysctl::write(setting.name(), &setting.value().to_string()))
-            }
-            Self::Send { driver, client, segment, numbers } => {
-                Done::Laboratory(driver.send(client, segment, numbers))
-            }
-        }
     }
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use harness::lab::unrecorded::UnrecordedLab;
+use harness::net::draft::Draft;
 use harness::net::segment::Segment as Captured;
 use harness::socket::{Child, Listener};
 use harness::{Error, Result};
 
 use crate::model::Answer;
-use crate::step::{ClientId, ListenerId, MOST_CLIENTS};
+use crate::step::{ClientId, ListenerId, MOST_CLIENTS, Segment, Step};
 
 /// What a history has open.
 #[derive(Default)]
@@ -31,6 +32,14 @@ impl Open {
         self.listeners[listener.0]
             .first()
             .ok_or_else(|| Error::unreadable("a step", format!("{listener} is not open")))
+    }
+
+    /// The descriptor that a step closes: it is nobody else's from here on.
+    pub(super) fn take_closing(&mut self, step: &Step) -> Option<Listener> {
+        match *step {
+            Step::Close { listener } => self.listeners[listener.0].pop(),
+            _ => None,
+        }
     }
 
     /// Whose a child is; one that is nobody's is of no client that there is.
@@ -59,4 +68,10 @@ impl Peer {
             _ => Answer::Other { flags: flags.0 },
         }
     }
+}
+
+/// A segment, with its numbers.
+pub(super) fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
+    let payload = vec![b'x'; segment.bytes() as usize];
+    Draft::new(segment.flags(), seq, ack).payload(&payload)
 }

@@ -18,16 +18,19 @@ pub enum ModelBug {
     InexactResetEndsRequest,
     /// A Fast Open child that moves is not counted by the target, but is when it is complete.
     FastOpenCountNotMoved,
+    /// A child that is made while its listener closes has from it that it is shut down.
+    ChildShutDown,
 }
 
 impl ModelBug {
     /// All.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LostWakeUp,
         Self::ResetRequestOffTargetCount,
         Self::OldRequestCountedTwice,
         Self::InexactResetEndsRequest,
         Self::FastOpenCountNotMoved,
+        Self::ChildShutDown,
     ];
 
     /// Its id in the list of known bugs.
@@ -38,6 +41,19 @@ impl ModelBug {
             Self::OldRequestCountedTwice => "old-request-counted-twice",
             Self::InexactResetEndsRequest => "inexact-reset-ends-request",
             Self::FastOpenCountNotMoved => "fast-open-count-not-moved",
+            Self::ChildShutDown => "child-shut-down",
+        }
+    }
+
+    /// It shows only where two things happen at the same time, so that no history shows it.
+    pub fn needs_two_processors(self) -> bool {
+        match self {
+            Self::ChildShutDown => true,
+            Self::LostWakeUp
+            | Self::ResetRequestOffTargetCount
+            | Self::OldRequestCountedTwice
+            | Self::InexactResetEndsRequest
+            | Self::FastOpenCountNotMoved => false,
         }
     }
 }

@@ -1,13 +1,21 @@
 //! What two steps at the same time can come to that neither order of them comes to: the kernel
 //! looks at something twice, and between the two looks another processor changes it.
 //!
-//! Each is a way that healthy kernels have, and says which lines of the kernel leave it open.
+//! Each is a way that healthy kernels have, or a known bug, and says which lines of the kernel leave
+//! it open.
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::behaviour::ModelBug;
 use crate::model::seen::{Answer, Counter, Seen};
 use crate::model::state::{ChildState, Connection, Model, Request, Timer};
 use crate::step::{ClientId, ListenerId, Segment, Setting, Step};
+
+/// More timers than this are of no interest: each could fire before or after something.
+const MOST_TIMERS: usize = 8;
 
 /// The flags of a FIN.
 const FIN_ACK: u8 = 0x11;
@@ -37,7 +45,7 @@ pub enum Between {
     /// The last two listeners leave their group before either moves its children.
     BothLeave,
     /// A child is made while its listener is shut down already and still in TCP_LISTEN: it is shut
-    /// down, too, and then migrates or is reset.
+    /// down, too, and then migrates or is reset. A bug.
     ChildShutDown,
     /// A segment has found a child that is reset before it is looked at, or a SYN a listener that
     /// is closed before.
@@ -45,11 +53,13 @@ pub enum Between {
     /// Migration is turned off after a listener that closes has kept its place in the group, and
     /// before it moves its children.
     TurnedOffWithin,
+    /// Some timers fire before the other step, and others after it.
+    SomeTimers,
 }
 
 impl Between {
     /// All.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ChildForgotten,
         Self::PortGone,
         Self::FastOpenPortGone,
@@ -62,6 +72,7 @@ impl Between {
         Self::ChildShutDown,
         Self::SegmentDropped,
         Self::TurnedOffWithin,
+        Self::SomeTimers,
     ];
 
     /// Its name in documents.
@@ -79,6 +90,7 @@ impl Between {
             Self::ChildShutDown => "child-shut-down",
             Self::SegmentDropped => "segment-dropped",
             Self::TurnedOffWithin => "turned-off-within",
+            Self::SomeTimers => "some-timers",
         }
     }
 
@@ -136,6 +148,29 @@ impl Between {
                  `reuseport_migrate_sock()` reads it as 0: each child is reset, and counted as a \
                  migration that failed"
             }
+            Self::SomeTimers => {
+                "`reqsk_timer_handler()` had run for some of the requests, and ran for the others \
+                 afterwards: each has one of the two orders"
+            }
+        }
+    }
+
+    /// The bug that it is, if a healthy kernel does not have it.
+    pub fn bug(self) -> Option<ModelBug> {
+        match self {
+            Self::ChildShutDown => Some(ModelBug::ChildShutDown),
+            Self::ChildForgotten
+            | Self::PortGone
+            | Self::FastOpenPortGone
+            | Self::FastOpenChildForgotten
+            | Self::TwoChildren
+            | Self::TwoRequests
+            | Self::ChildOfNoRequest
+            | Self::ResetOfTwo
+            | Self::BothLeave
+            | Self::SegmentDropped
+            | Self::TurnedOffWithin
+            | Self::SomeTimers => None,
         }
     }
 
@@ -148,14 +183,16 @@ impl Between {
 
 impl Model {
     /// What two steps at the same time can come to besides their two orders: what the server has
-    /// then, and what is seen.
+    /// then, and what is seen. Bugs are among them that the model has.
     pub fn between(&self, steps: &[Step; 2]) -> Vec<(Between, Self, Seen)> {
         let happens = |between: Between| {
             let mut model = self.clone();
             let seen = model.happens(between, steps)?;
             Some((between, model, seen))
         };
-        Between::ALL.into_iter().filter_map(happens).collect()
+        let is_possible = |between: &Between| between.bug().is_none_or(|bug| self.has(bug));
+        let found = Between::ALL.into_iter().filter(is_possible).filter_map(happens);
+        found.chain(self.some_timers(steps)).collect()
     }
 
     fn happens(&mut self, between: Between, steps: &[Step; 2]) -> Option<Seen> {
@@ -274,7 +311,30 @@ impl Model {
                 *seen.counters.entry(Counter::MigrateReqFailure).or_default() += children;
                 was_on.then_some(seen)
             }
+            // There are many ways.
+            Between::SomeTimers => None,
         }
+    }
+
+    /// Every way in which some of the timers of a wait fire before the other step, and the rest
+    /// after it. The kernel fires those of one slot one after the other, in any order.
+    fn some_timers(&self, steps: &[Step; 2]) -> Vec<(Between, Self, Seen)> {
+        let [Step::Wait, other] = steps else { return vec![] };
+        let due = self.due();
+        let ways = (1_u32 << due.len().min(MOST_TIMERS)) - 1;
+        let some = |way: u32| {
+            let fires_before = |at: usize| at < MOST_TIMERS && way & (1 << at) != 0;
+            let (before, after): (Vec<_>, Vec<_>) =
+                due.iter().enumerate().partition(|(at, _)| fires_before(*at));
+            let mut model = self.clone();
+            let first = model.fire_all(before.into_iter().map(|(_, timer)| *timer));
+            let seen = first.and_then(model.step(other));
+            let last = model.fire_all(after.into_iter().map(|(_, timer)| *timer));
+            let mut seen = seen.and_then(last);
+            seen.queues = model.queues();
+            (Between::SomeTimers, model, seen)
+        };
+        (1..ways).map(some).collect()
     }
 
     /// What was seen until now, and what is seen of a step after it.
@@ -379,116 +439,4 @@ impl Model {
 
 fn completes(segment: Segment) -> bool {
     matches!(segment, Segment::Ack | Segment::Data(_) | Segment::Fin)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    /// What two steps can come to after others.
-    fn between(before: &[&str], steps: [&str; 2]) -> Vec<(Between, Seen)> {
-        let mut model = Model::new(BTreeSet::new(), &[0, 0]);
-        for line in before {
-            model.step(&line.parse().expect("a step"));
-        }
-        let steps = steps.map(|line| line.parse().expect("a step"));
-        model.between(&steps).into_iter().map(|(between, _, seen)| (between, seen)).collect()
-    }
-
-    /// A listener with a request, and another one.
-    const REQUEST: [&str; 4] =
-        ["set net.ipv4.tcp_migrate_req 1", "listen A backlog 4", "syn C1", "listen B backlog 4"];
-
-    /// A listener with a child, and another one.
-    const CHILD: [&str; 5] = [
-        "set net.ipv4.tcp_migrate_req 1",
-        "listen A backlog 4",
-        "syn C1",
-        "ack C1",
-        "listen B backlog 4",
-    ];
-
-    const RESET: [(ClientId, Answer); 1] = [(ClientId(0), Answer::Abort { seq: 1, ack: 1 })];
-
-    #[test]
-    fn a_child_is_lost_between_the_look_up_and_the_accept_queue() {
-        for steps in [["close A", "ack C1"], ["ack C1", "close A"]] {
-            let found = between(&REQUEST, steps);
-            let names: Vec<Between> = found.iter().map(|(between, _)| *between).collect();
-            let all = [Between::ChildForgotten, Between::PortGone, Between::ChildShutDown];
-            assert_eq!(names, all);
-            let (lost, dropped, shut_down) = (&found[0].1, &found[1].1, &found[2].1);
-            assert_eq!(shut_down.answers, [(ClientId(0), Answer::Other { flags: FIN_ACK })]);
-            assert_eq!(shut_down.counters[&Counter::MigrateReqSuccess], 1);
-            assert_eq!(lost.answers, RESET);
-            assert_eq!(lost.counters[&Counter::OutRsts], 1);
-            assert_eq!(lost.counters.get(&Counter::MigrateReqSuccess), None);
-            assert_eq!(dropped.answers, []);
-            assert_eq!(dropped.counters[&Counter::ListenDrops], 1);
-        }
-    }
-
-    #[test]
-    fn a_child_that_is_shut_down_is_reset_after_its_fin_if_it_cannot_migrate() {
-        let off = &REQUEST[1..];
-        let of = |segment| {
-            let found = between(off, ["close A", segment]);
-            let (between, seen) = found.into_iter().next_back().expect("three things");
-            assert_eq!(between, Between::ChildShutDown);
-            seen
-        };
-        let (fin, client) = (Answer::Other { flags: FIN_ACK }, ClientId(0));
-        let alone = of("ack C1");
-        assert_eq!(alone.answers, [(client, fin), (client, Answer::Abort { seq: 2, ack: 1 })]);
-        assert_eq!(alone.counters.get(&Counter::EstabResets), None);
-        assert_eq!(alone.counters[&Counter::OutRsts], 1);
-        let with_data = of("data C1 5");
-        assert_eq!(with_data.answers, [(client, fin), (client, Answer::Reset { seq: 1 })]);
-    }
-
-    #[test]
-    fn a_listener_that_is_shut_down_keeps_its_port() {
-        let found = between(&REQUEST, ["shutdown A SHUT_RD", "data C1 5"]);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].0, Between::ChildForgotten);
-    }
-
-    #[test]
-    fn another_listener_s_end_or_a_syn_leaves_nothing_open() {
-        assert_eq!(between(&REQUEST, ["close B", "ack C1"]), []);
-        assert_eq!(between(&REQUEST, ["close A", "syn C1"]), []);
-        assert_eq!(between(&REQUEST, ["close A", "close B"]), []);
-    }
-
-    #[test]
-    fn a_child_too_many_is_counted() {
-        let found = between(&REQUEST, ["ack C1", "data C1 5"]);
-        assert_eq!(found[0].0, Between::TwoChildren);
-        assert_eq!(found[0].1.counters[&Counter::PassiveOpens], 2);
-    }
-
-    #[test]
-    fn a_segment_of_a_child_that_is_reset_is_dropped() {
-        let alone = ["listen A backlog 4", "syn C1", "ack C1"];
-        let found = between(&alone, ["close A", "data C1 5"]);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].0, &*found[0].1.answers), (Between::SegmentDropped, &RESET[..]));
-    }
-
-    #[test]
-    fn nothing_moves_where_both_have_left() {
-        let found = between(&CHILD, ["close A", "close B"]);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].0, &*found[0].1.answers), (Between::BothLeave, &RESET[..]));
-        assert_eq!(found[0].1.counters.get(&Counter::MigrateReqSuccess), None);
-    }
-
-    #[test]
-    fn a_setting_that_changes_within_a_close_is_counted() {
-        let found = between(&CHILD, ["close A", "set net.ipv4.tcp_migrate_req 0"]);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].0, &*found[0].1.answers), (Between::TurnedOffWithin, &RESET[..]));
-        assert_eq!(found[0].1.counters[&Counter::MigrateReqFailure], 1);
-    }
 }

@@ -1,7 +1,7 @@
 //! The timers that send SYN+ACKs again (`reqsk_timer_handler()`).
 
 use crate::model::behaviour::ModelBug;
-use crate::model::seen::{Answer, Counter};
+use crate::model::seen::{Answer, Counter, Seen};
 use crate::model::state::{Connection, Model, Request, STEPS_TAKE, Timer};
 use crate::step::ClientId;
 
@@ -37,6 +37,29 @@ impl Model {
         self.now = until;
         // Timers of one moment fire in any order.
         self.seen.answers.sort_by_key(|(client, _)| *client);
+    }
+
+    /// The timers that the next wait has fire, and whose they are.
+    pub(super) fn due(&self) -> Vec<(ClientId, Timer)> {
+        let mut later = self.clone();
+        later.seen = Seen::default();
+        later.wait();
+        let clients = (0..self.clients.len()).map(ClientId);
+        let timers = clients.filter_map(|client| Some((client, self.timer(client)?)));
+        timers.filter(|(_, timer)| timer.earliest < later.now + STEPS_TAKE).collect()
+    }
+
+    /// Time passes until these timers have fired, those that are still set; and what is seen of
+    /// that.
+    pub(super) fn fire_all(&mut self, timers: impl Iterator<Item = (ClientId, Timer)>) -> Seen {
+        self.seen = Seen::default();
+        for (client, timer) in timers {
+            self.now = self.now.max(timer.latest);
+            if self.timer(client) == Some(timer) {
+                self.fire(client);
+            }
+        }
+        std::mem::take(&mut self.seen)
     }
 
     pub(super) fn fire(&mut self, client: ClientId) {

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::drive::Driver;
 use crate::drive::at_once::{Raced, Round, Swing};
 use crate::drive::orders::{Neither, Order, Verdict};
+use crate::drive::record::Recorded;
 use crate::job::Reported;
 use crate::model::{Between, Difference, ModelBug};
 use crate::race::pair::PAIRS;
+use crate::race::stairs::Stairs;
 use crate::race::sweep::{Sweep, Window};
 use crate::step::Step;
 
@@ -53,6 +55,8 @@ pub struct PairReport {
     pub either: u64,
     /// In how many it was something between them that healthy kernels leave open, and what.
     pub between: BTreeMap<Between, u64>,
+    /// The first round with each of these, and by how many nanoseconds the second act began later.
+    pub examples: BTreeMap<Between, (i64, Recorded)>,
     /// How many said nothing: a step was too late.
     pub too_slow: u64,
     /// Where the orders meet.
@@ -73,7 +77,18 @@ pub struct NeitherReport {
     /// By how many nanoseconds the second act began later: at least, and at most.
     pub apart: (i64, i64),
     /// Some of them.
-    pub kept: Vec<(i64, Neither)>,
+    pub kept: Vec<KeptRound>,
+}
+
+/// A round that neither order explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRound {
+    /// By how many nanoseconds the second act began later.
+    pub apart: i64,
+    /// In what it differs from what is possible.
+    pub neither: Neither,
+    /// What was done and sent.
+    pub recorded: Option<Recorded>,
 }
 
 impl RaceJob {
@@ -115,9 +130,13 @@ fn rounds(
     let started = Instant::now();
     let mut report = PairReport::default();
     let mut sweep = Sweep::new(job.seed);
+    let mut stairs = Stairs::new(job.seed);
     let mut is_swapped = false;
     while started.elapsed() < Duration::from_millis(job.time) {
-        let swing = Swing { apart: sweep.next_distance(), is_swapped };
+        let swing = Swing {
+            apart: if round.waits() { stairs.next_distance() } else { sweep.next_distance() },
+            is_swapped,
+        };
         is_swapped = !is_swapped;
         match driver.race(round, &job.bugs, two, swing)? {
             Raced::TooSlow => report.too_slow += 1,
@@ -125,11 +144,12 @@ fn rounds(
                 report.before = Some((step, differences));
                 break;
             }
-            Raced::AtOnce { apart, verdict } => {
-                if let Verdict::Order(order) = verdict {
-                    sweep.add(apart, order);
+            Raced::AtOnce { apart, verdict, recorded } => {
+                stairs.add(apart, orders(&verdict));
+                for order in orders(&verdict) {
+                    sweep.add(apart, *order);
                 }
-                report.add(apart, verdict);
+                report.add(apart, verdict, recorded);
             }
         }
     }
@@ -138,14 +158,31 @@ fn rounds(
     Ok(report)
 }
 
+/// The orders that a round has shown to be possible.
+fn orders(verdict: &Verdict) -> &'static [Order] {
+    match verdict {
+        Verdict::Order(Order::FirstBeforeSecond) => &[Order::FirstBeforeSecond],
+        Verdict::Order(Order::SecondBeforeFirst) => &[Order::SecondBeforeFirst],
+        Verdict::Between(Between::SomeTimers) => {
+            &[Order::FirstBeforeSecond, Order::SecondBeforeFirst]
+        }
+        Verdict::Either | Verdict::Between(_) | Verdict::Neither(_) => &[],
+    }
+}
+
 impl PairReport {
-    fn add(&mut self, apart: i64, verdict: Verdict) {
+    fn add(&mut self, apart: i64, verdict: Verdict, recorded: Option<Recorded>) {
         self.rounds += 1;
         match verdict {
             Verdict::Order(Order::FirstBeforeSecond) => self.first += 1,
             Verdict::Order(Order::SecondBeforeFirst) => self.second += 1,
             Verdict::Either => self.either += 1,
-            Verdict::Between(between) => *self.between.entry(between).or_default() += 1,
+            Verdict::Between(between) => {
+                *self.between.entry(between).or_default() += 1;
+                if let Some(recorded) = recorded {
+                    self.examples.entry(between).or_insert((apart, recorded));
+                }
+            }
             Verdict::Neither(neither) => {
                 let like = self
                     .neither
@@ -154,7 +191,7 @@ impl PairReport {
                 like.times += 1;
                 like.apart = (like.apart.0.min(apart), like.apart.1.max(apart));
                 if like.kept.len() < KEPT {
-                    like.kept.push((apart, neither));
+                    like.kept.push(KeptRound { apart, neither, recorded });
                 }
             }
         }

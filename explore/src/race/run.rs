@@ -1,10 +1,12 @@
-//! Pairs, one after the other: each needs two processors.
+//! Pairs, one after the other, since each needs two processors; those that wait for timers need them
+//! for an instant.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use harness::Family;
-use harness::process::{Labs, interrupt};
+use harness::process::{Labs, interrupt, thread};
 
 use crate::job::Reported;
 use crate::model::ModelBug;
@@ -24,6 +26,8 @@ pub struct RacePlan {
     pub families: Vec<Family>,
     /// For how long each one with each family and each setting.
     pub time: Duration,
+    /// The same of those that wait for timers, which are raced at the same time.
+    pub waiting_time: Duration,
     /// Decides how far apart the acts begin.
     pub seed: u64,
     /// The bugs that the model has, too.
@@ -43,37 +47,75 @@ pub struct PairResult {
     pub report: PairReport,
 }
 
-/// Has every pair raced, and hands over what came of each; an interrupt ends it early.
+/// Has every pair raced, and hands over what came of each; an interrupt ends it early. Pairs that
+/// wait for timers do so all at once, when the others are over.
 ///
 /// # Errors
 /// A lab broke.
 pub fn race(labs: &Labs, plan: &RacePlan, mut take: impl FnMut(PairResult)) -> Result<(), Stopped> {
-    for pair in &plan.pairs {
-        for family in plan.families.iter().copied() {
-            if interrupt::caught() {
-                return Ok(());
-            }
-            let job = RaceJob {
-                pair: pair.name.to_owned(),
-                family,
-                time: plan.time.as_millis() as u64,
-                seed: plan.seed,
-                bugs: plan.bugs.clone(),
-            };
-            let deadline = 2 * plan.time + DEADLINE;
-            let returned = labs.run(&job.work(), deadline).map_err(Stopped::Lab)?;
-            let reports = returned
-                .parse::<Reported<[PairReport; 2]>>()
-                .map_err(|e| Stopped::Inside(e.to_string()))?
-                .map_err(Stopped::Inside)?;
-            let lacks_processors = reports.iter().any(|report| report.lacks_processors);
-            for (migrates, report) in [false, true].into_iter().zip(reports) {
-                take(PairResult { pair: *pair, family, migrates, report });
-            }
-            if lacks_processors {
-                return Ok(());
-            }
+    let all = plan.pairs.iter().flat_map(|pair| plan.families.iter().map(move |f| (*pair, *f)));
+    let (waiting, others): (Vec<_>, Vec<_>) = all.partition(|(pair, _)| pair.waits());
+    for (pair, family) in others {
+        if interrupt::caught() {
+            return Ok(());
+        }
+        let results = race_one(labs, plan, pair, family)?;
+        let lacks_processors = results.iter().any(|result| result.report.lacks_processors);
+        results.into_iter().for_each(&mut take);
+        if lacks_processors {
+            return Ok(());
         }
     }
-    Ok(())
+    if interrupt::caught() {
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = waiting
+            .into_iter()
+            .map(|(pair, family)| {
+                thread::spawn_scoped(scope, move || race_one(labs, plan, pair, family))
+            })
+            .collect();
+        // One that broke takes nothing from the others.
+        let mut ended = Ok(());
+        for thread in begun {
+            let raced = match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(e) => Err(Stopped::Inside(e.to_string())),
+            };
+            match raced {
+                Ok(results) => results.into_iter().for_each(&mut take),
+                Err(why) => ended = ended.and(Err(why)),
+            }
+        }
+        ended
+    })
+}
+
+/// Has one pair raced, without migration and with it.
+fn race_one(
+    labs: &Labs,
+    plan: &RacePlan,
+    pair: Pair,
+    family: Family,
+) -> Result<[PairResult; 2], Stopped> {
+    let time = if pair.waits() { plan.waiting_time } else { plan.time };
+    let job = RaceJob {
+        pair: pair.name.to_owned(),
+        family,
+        time: time.as_millis() as u64,
+        seed: plan.seed,
+        bugs: plan.bugs.clone(),
+    };
+    let returned = labs.run(&job.work(), 2 * time + DEADLINE).map_err(Stopped::Lab)?;
+    let [off, on] = returned
+        .parse::<Reported<[PairReport; 2]>>()
+        .map_err(|e| Stopped::Inside(e.to_string()))?
+        .map_err(Stopped::Inside)?;
+    Ok([(false, off), (true, on)].map(|(migrates, report)| PairResult {
+        pair,
+        family,
+        migrates,
+        report,
+    }))
 }

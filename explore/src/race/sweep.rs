@@ -75,6 +75,10 @@ impl Sweep {
 
     /// A round had this order.
     pub fn add(&mut self, apart: i64, order: Order) {
+        // So late or so early it says nothing of where the orders meet.
+        if apart.abs() > WIDEST as i64 {
+            return;
+        }
         let seen = match order {
             Order::FirstBeforeSecond => &mut self.first,
             Order::SecondBeforeFirst => &mut self.second,

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::capture::packets::Packets;
-use crate::capture::pcapng::{Entry, write};
-use crate::error::{Error, Result};
+use crate::capture::record::Record;
+use crate::error::Result;
 use crate::net::segment::Segment;
 use crate::trace::{Act, Event, Trace};
 
@@ -15,28 +15,25 @@ const LOOPBACK: u32 = 1;
 /// A running capture, and the record of what it took and what the lab did meanwhile.
 pub struct Capture {
     packets: Packets,
-    record: Vec<Entry>,
-    trace: Trace,
-    about: String,
+    record: Record,
 }
 
 impl Capture {
     /// Starts to capture on `lo` of this network namespace.
     pub fn start() -> Result<Self> {
-        let (record, trace, about) = (vec![], Trace::default(), String::new());
-        Ok(Self { packets: Packets::open(LOOPBACK)?, record, trace, about })
+        Ok(Self { packets: Packets::open(LOOPBACK)?, record: Record::default() })
     }
 
     /// What it is a capture of, as a file of it says.
     pub fn describe(&mut self, about: impl Into<String>) {
-        self.about = about.into();
+        self.record.describe(about);
     }
 
     /// Moves what the kernel has captured so far into the record.
     pub fn drain(&mut self) {
         self.packets.take_all(|frame| {
-            self.trace.events.extend(Segment::parse(frame.at, &frame.bytes).map(Event::Segment));
-            self.record.push(Entry::Frame(frame));
+            let segment = Segment::parse(frame.at, &frame.bytes);
+            self.record.add(frame, segment);
         });
     }
 
@@ -51,15 +48,12 @@ impl Capture {
     /// As [`Capture::act`], for an act that was done at another time: by a process that could
     /// not write it down itself.
     pub fn act_at(&mut self, at: Duration, act: Act, refused: Option<String>) -> usize {
-        let index = self.trace.events.len();
-        self.trace.events.push(Event::Act { at, act, refused });
-        self.record.push(Entry::Act(index));
-        index
+        self.record.add_act(at, act, refused)
     }
 
     /// Writes down that the kernel refused an act.
     pub fn refuse(&mut self, index: usize, errno: String) {
-        if let Some(Event::Act { refused, .. }) = self.trace.events.get_mut(index) {
+        if let Some(Event::Act { refused, .. }) = self.record.trace_mut().events.get_mut(index) {
             *refused = Some(errno);
         }
     }
@@ -82,12 +76,12 @@ impl Capture {
 
     /// The trace so far; call [`Capture::drain`] first for what came since.
     pub fn trace(&self) -> &Trace {
-        &self.trace
+        self.record.trace()
     }
 
     /// The trace, to name its actors.
     pub fn trace_mut(&mut self) -> &mut Trace {
-        &mut self.trace
+        self.record.trace_mut()
     }
 
     /// Checks that nothing was lost.
@@ -104,7 +98,7 @@ impl Capture {
     /// has to wait for before the result is sent.
     pub fn leave_open(self) -> Trace {
         std::mem::forget(self.packets);
-        self.trace
+        self.record.into_trace()
     }
 
     /// The record as a pcapng file; an act is a comment on the packet that followed it
@@ -113,11 +107,7 @@ impl Capture {
     /// # Errors
     /// The packets cannot be encoded.
     pub fn pcapng(&self) -> Result<Vec<u8>> {
-        let mut file = Vec::new();
-        write(&self.record, &self.trace, &self.about, &mut file).map_err(|e| {
-            Error::unreadable("a captured packet, for the pcapng file", e.to_string())
-        })?;
-        Ok(file)
+        self.record.pcapng()
     }
 }
 

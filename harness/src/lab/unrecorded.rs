@@ -1,5 +1,5 @@
-//! A lab for very many short histories: nothing is recorded, and whoever drives it asks for what
-//! was seen after each step.
+//! A lab for very many short histories: nothing is recorded unless somebody asks for it, and whoever
+//! drives it asks for what was seen after each step.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::capture::Packets;
+use crate::capture::{Packets, Record};
 use crate::error::{Context, Error, Result};
 use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
@@ -19,7 +19,7 @@ use crate::socket::wire_client::{INITIAL, raw_socket, send_raw};
 use crate::socket::{Child, Listener, Received, Stream};
 use crate::wait;
 
-/// A lab that records nothing. Its clients are addresses of 127.0.0.0/8, or of a prefix of IPv6 that
+/// A lab that records nothing by itself. Its clients are addresses of 127.0.0.0/8, or of a prefix of IPv6 that
 /// is local here, of which there are as many as anybody wants: what is sent to them is dropped by
 /// one socket that has their port at every address.
 pub struct UnrecordedLab {
@@ -31,6 +31,8 @@ pub struct UnrecordedLab {
     port: u16,
     echo: UdpSocket,
     watched: Epoll,
+    /// Of what is done from [`UnrecordedLab::begin_record`] on.
+    record: Option<Record>,
 }
 
 /// The addresses of clients, of which the last 16 bits are a client's number: a prefix for one's
@@ -75,7 +77,25 @@ impl UnrecordedLab {
             port: local.port(),
             echo: echo().call(|| "a UDP socket that is connected to itself".into())?,
             watched,
+            record: None,
         })
+    }
+
+    /// Records packets from here on; what is done, whoever does it adds to the record.
+    pub fn begin_record(&mut self) {
+        self.record = Some(Record::default());
+    }
+
+    /// The record, if there is one.
+    pub fn record(&mut self) -> Option<&mut Record> {
+        self.record.as_mut()
+    }
+
+    /// The record, which ends here, if there is one.
+    pub fn end_record(&mut self) -> Option<Record> {
+        let mut record = self.record.take()?;
+        record.add_all_pending();
+        Some(record)
     }
 
     /// The address of a client, by its number. 127.0.0.1, or ::1, is the server's.
@@ -111,7 +131,17 @@ impl UnrecordedLab {
     pub fn segments(&mut self) -> Result<Vec<Segment>> {
         settle(&self.echo)?;
         let mut segments = Vec::new();
-        self.packets.take_all(|frame| segments.extend(Segment::parse(frame.at, &frame.bytes)));
+        let record = &mut self.record;
+        self.packets.take_all(|frame| {
+            let segment = Segment::parse(frame.at, &frame.bytes);
+            if let Some(record) = record {
+                record.add(frame, segment.clone());
+            }
+            segments.extend(segment);
+        });
+        if let Some(record) = record {
+            record.add_all_pending();
+        }
         Ok(segments)
     }
 

@@ -4,7 +4,7 @@ use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::yield_now;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -12,10 +12,15 @@ use nix::unistd::Pid;
 use crate::error::{Context, Result};
 use crate::process::entry::use_every_cpu;
 use crate::process::thread::spawn_scoped;
+use crate::wait::pause;
 
 /// How long both sides spin until the first one begins: longer than one takes to see what the
 /// other has written.
 const LEAD: Duration = Duration::from_micros(2);
+
+/// How long both spin before a moment that is known: a sleep ends late by less where the machine is
+/// not busy.
+const SPINS: Duration = Duration::from_millis(2);
 
 /// There is no beginning yet.
 const NOT_YET: u64 = u64::MAX;
@@ -33,8 +38,18 @@ pub struct AtOnce<A, B> {
     pub here: A,
     /// What the other one's returned.
     pub there: B,
+    /// When this one's began, since the Unix epoch.
+    pub here_began: Duration,
     /// How much later the other one began, in nanoseconds; less than zero if it began before.
     pub apart: i64,
+}
+
+impl<A, B> AtOnce<A, B> {
+    /// When the other one's began, since the Unix epoch.
+    pub fn there_began(&self) -> Duration {
+        let nanoseconds = self.here_began.as_nanos() as u64;
+        Duration::from_nanos(nanoseconds.saturating_add_signed(self.apart))
+    }
 }
 
 impl TwoProcessors {
@@ -68,6 +83,7 @@ impl TwoProcessors {
         there: impl FnOnce() -> B + Send,
     ) -> Result<AtOnce<A, B>> {
         let epoch = Instant::now();
+        let wall_clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = || epoch.elapsed().as_nanos() as u64;
         let until = |moment: u64| {
             while now() < moment {
@@ -99,8 +115,39 @@ impl TwoProcessors {
             let here = here();
             let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
             let (there, other_began) = other?;
-            Ok(AtOnce { here, there, apart: other_began as i64 - began as i64 })
+            let here_began = wall_clock + Duration::from_nanos(began);
+            Ok(AtOnce { here, there, here_began, apart: other_began as i64 - began as i64 })
         })
+    }
+
+    /// Does something on the other processor at a moment. Both processors spin until then from a
+    /// little before, so that neither sleeps deeply when it comes, and sleep before that: who has
+    /// slept is let in at once where others are at work.
+    ///
+    /// # Errors
+    /// There is no room for a thread, or it must not run on the other processor.
+    pub fn there_at<B: Send>(
+        &self,
+        moment: Instant,
+        there: impl FnOnce() -> B + Send,
+    ) -> Result<B> {
+        std::thread::scope(|scope| {
+            let other = spawn_scoped(scope, || {
+                stay_on(self.other)?;
+                spin_until(moment);
+                Ok(there())
+            })?;
+            spin_until(moment);
+            other.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+}
+
+/// Sleeps, and spins at last.
+fn spin_until(moment: Instant) {
+    pause(moment.saturating_duration_since(Instant::now() + SPINS));
+    while Instant::now() < moment {
+        spin_loop();
     }
 }
 

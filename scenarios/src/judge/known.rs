@@ -36,6 +36,8 @@ pub struct Bug {
     pub releases: Releases,
     /// Where to read about it.
     pub link: Option<String>,
+    /// The pairs of acts of `sockmig race` that show it.
+    pub pairs: Vec<String>,
     /// The cases that show it. A bug without any can be reported by its version alone.
     pub cases: Vec<CaseFacts>,
     /// The user's file that lists it; nothing for sockmig's own list.

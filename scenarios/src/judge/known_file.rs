@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 
     fn bug(&mut self, row: &Table<'_, '_>, name: Option<&str>) -> Option<Bug> {
-        const KEYS: [&str; 11] = [
+        const KEYS: [&str; 12] = [
             "id",
             "title",
             "cause",
@@ -153,6 +153,7 @@ impl Reader<'_> {
             "fixed_in",
             "not_known_in",
             "link",
+            "pairs",
             "case",
         ];
         self.only(row, &KEYS);
@@ -166,6 +167,7 @@ impl Reader<'_> {
             not_known: self.lines(row, "not_known_in"),
         };
         let (cve, link) = (self.cve(row), self.link(row));
+        let pairs = self.strings(row, "pairs").into_iter().map(|(name, _)| name).collect();
         let cases = self.cases(row);
         Some(Bug {
             id: id?,
@@ -176,6 +178,7 @@ impl Reader<'_> {
             cve,
             releases,
             link,
+            pairs,
             cases,
             listed_in: name.map(str::to_owned),
         })

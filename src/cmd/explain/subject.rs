@@ -44,9 +44,13 @@ pub fn bug(page: &mut Page, bug: &Bug) -> io::Result<()> {
         page.label("listed in", file)?;
     }
     page.label("here", &here(bug))?;
-    match bug.cases.is_empty() {
-        true => page.label("shown by", "no case: it is known by the kernel's version alone"),
-        false => {
+    let race = format!("sockmig race {}", bug.pairs.join(" "));
+    match (bug.cases.is_empty(), bug.pairs.is_empty()) {
+        (true, true) => {
+            page.label("shown by", "no case: it is known by the kernel's version alone")
+        }
+        (true, false) => page.label("shown by", &format!("no case, and by {race}")),
+        (false, _) => {
             let ids: Vec<&str> = bug.cases.iter().map(|facts| &facts.id[..]).collect();
             page.label("shown by", &ids.join(", "))
         }

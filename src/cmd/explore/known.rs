@@ -12,11 +12,21 @@ use scenarios::judge::builtin::builtin;
 /// The bugs that a history shows, of those that the kernel's version does not exclude: one that
 /// it must not have is not to be taken for known.
 pub(super) fn of_this_kernel(labs: &Labs, kernel: &Kernel) -> Result<BTreeSet<ModelBug>, Stopped> {
+    witness::found(labs, not_excluded(kernel))
+}
+
+/// The bugs that no history shows, since they need two processors, and that the kernel's version
+/// does not exclude.
+pub(in crate::cmd) fn of_two_processors(kernel: &Kernel) -> impl Iterator<Item = ModelBug> {
+    not_excluded(kernel).filter(|bug| bug.needs_two_processors())
+}
+
+fn not_excluded(kernel: &Kernel) -> impl Iterator<Item = ModelBug> {
     let is_possible = |bug: &ModelBug| {
         let row = builtin().bugs.iter().find(|row| row.id == bug.id());
         row.is_some_and(|row| row.releases.say(&kernel.base).is_some())
     };
-    witness::found(labs, ModelBug::ALL.into_iter().filter(is_possible))
+    ModelBug::ALL.into_iter().filter(is_possible)
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! What was raced, as a document.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use explore::drive::orders::{Neither, Order, Possibility};
-use explore::model::Difference;
-use explore::race::job::NeitherReport;
+use explore::drive::orders::{Order, Possibility};
+use explore::drive::record::Recorded;
+use explore::model::{Between, Difference};
+use explore::race::job::{KeptRound, NeitherReport};
 use explore::race::run::{PairResult, RacePlan};
 use harness::kernel::Kernel;
+use harness::trace::Line;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cmd::explore::document::{DifferenceDocument, differences};
+use crate::cmd::race::captures::Why;
 use crate::exit::Exit;
 
 /// The version of the document.
@@ -25,13 +29,13 @@ pub(in crate::cmd) struct RaceDocument {
     kernel: String,
     seed: u64,
     known_bugs: Vec<&'static str>,
-    pairs: Vec<PairDocument>,
+    pub(super) pairs: Vec<PairDocument>,
     interrupted: bool,
 }
 
 /// A pair with one setting.
 #[derive(Debug, Serialize, JsonSchema)]
-struct PairDocument {
+pub(super) struct PairDocument {
     /// Its name.
     pair: &'static str,
     /// The two acts, as a history has them.
@@ -45,14 +49,18 @@ struct PairDocument {
     second_before_first: u64,
     /// Both orders look alike.
     either: u64,
-    /// What happened between the two acts, by its name, and how often.
+    /// What happened between the two acts that a healthy kernel has, by its name, and how often.
     between: BTreeMap<&'static str, u64>,
+    /// The same of known bugs.
+    known: BTreeMap<&'static str, u64>,
+    /// The first round of each of both.
+    pub(super) examples: BTreeMap<&'static str, RoundDocument>,
     /// Rounds that say nothing: an act was too late for the kernel's timers.
     too_slow: u64,
     /// For how many nanoseconds both orders were seen; less than zero is a gap.
     window_ns: Option<i64>,
     /// What nothing explains.
-    neither: Vec<NeitherDocument>,
+    pub(super) neither: Vec<NeitherDocument>,
     /// The act before the two in which the kernel disagrees with the model.
     disagrees_before: Option<String>,
     /// Sockets or requests that were left.
@@ -63,22 +71,39 @@ struct PairDocument {
 
 /// Rounds that neither order explains.
 #[derive(Debug, Serialize, JsonSchema)]
-struct NeitherDocument {
+pub(super) struct NeitherDocument {
     like: String,
     times: u64,
     /// By how many nanoseconds the second act began later: at least, and at most.
     apart_ns: [i64; 2],
-    examples: Vec<ExampleDocument>,
+    pub(super) examples: Vec<ExampleDocument>,
 }
 
 /// One of them.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ExampleDocument {
-    apart_ns: i64,
+pub(super) struct ExampleDocument {
     /// The act afterwards in which it was seen; none if it was seen of the two.
     at: Option<String>,
     possible: Vec<PossibilityDocument>,
+    #[serde(flatten)]
+    pub(super) round: RoundDocument,
 }
+
+/// What was done and sent in a round.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RoundDocument {
+    /// By how many nanoseconds the second act began later.
+    pub(super) apart_ns: i64,
+    /// Segments and acts, as `sockmig run` has them.
+    pub(super) trace: Vec<Line>,
+    /// The acts in which it was seen, by their places in the trace.
+    pub(super) seen_at: Vec<usize>,
+    /// The capture, if it was kept.
+    pub(super) capture: Option<PathBuf>,
+}
+
+/// Keeps the capture of a round under a title.
+pub(super) type Keep<'k> = &'k mut dyn FnMut(&str, Why, &Recorded) -> Option<PathBuf>;
 
 /// What might have been, and in what it differs from what was seen.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -92,7 +117,7 @@ impl RaceDocument {
     pub(super) fn of(
         kernel: &Kernel,
         plan: &RacePlan,
-        results: &[PairResult],
+        pairs: Vec<PairDocument>,
         interrupted: bool,
     ) -> Self {
         Self {
@@ -100,7 +125,7 @@ impl RaceDocument {
             kernel: kernel.to_string(),
             seed: plan.seed,
             known_bugs: plan.bugs.iter().map(|bug| bug.id()).collect(),
-            pairs: results.iter().map(PairDocument::of).collect(),
+            pairs,
             interrupted,
         }
     }
@@ -111,6 +136,11 @@ impl RaceDocument {
 
     pub(super) fn lacks_processors(&self) -> bool {
         self.pairs.iter().any(|pair| pair.lacks_processors)
+    }
+
+    /// Whether a round was one of a known bug.
+    pub(super) fn meets_known_bugs(&self) -> bool {
+        self.pairs.iter().any(|pair| !pair.known.is_empty())
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -126,8 +156,28 @@ impl RaceDocument {
 }
 
 impl PairDocument {
-    fn of(result: &PairResult) -> Self {
+    /// `name` is that of the pair with its family and setting.
+    pub(super) fn of(result: &PairResult, name: &str, keep: Keep<'_>) -> Self {
         let PairResult { pair, family, migrates, report } = result;
+        let times = |is_bug: bool| {
+            let rounds = report.between.iter();
+            let its = rounds.filter(|(between, _)| between.bug().is_some() == is_bug);
+            its.map(|(between, times)| (between.name(), *times)).collect()
+        };
+        let example = |(between, (apart, recorded)): (&Between, &(i64, Recorded))| {
+            let title = format!("{name} {}", between.name());
+            let capture = keep(&title, Why::Explained, recorded);
+            (between.name(), RoundDocument::of(*apart, Some(recorded), capture))
+        };
+        let examples = report.examples.iter().map(example).collect();
+        let mut number = 0;
+        let mut neither = Vec::new();
+        for found in &report.neither {
+            neither.push(NeitherDocument::of(found, &mut |recorded| {
+                number += 1;
+                keep(&format!("{name} {number}"), Why::Neither, recorded)
+            }));
+        }
         Self {
             pair: pair.name,
             acts: pair.acts(),
@@ -137,14 +187,12 @@ impl PairDocument {
             first_before_second: report.first,
             second_before_first: report.second,
             either: report.either,
-            between: report
-                .between
-                .iter()
-                .map(|(between, times)| (between.name(), *times))
-                .collect(),
+            between: times(false),
+            known: times(true),
+            examples,
             too_slow: report.too_slow,
             window_ns: report.window.map(|window| window.wide()),
-            neither: report.neither.iter().map(NeitherDocument::of).collect(),
+            neither,
             disagrees_before: report.before.as_ref().map(|(step, _)| step.to_string()),
             left: report.left,
             lacks_processors: report.lacks_processors,
@@ -157,19 +205,23 @@ impl PairDocument {
 }
 
 impl NeitherDocument {
-    fn of((like, report): (&String, &NeitherReport)) -> Self {
+    fn of(
+        (like, report): (&String, &NeitherReport),
+        keep: &mut dyn FnMut(&Recorded) -> Option<PathBuf>,
+    ) -> Self {
         let (least, most) = report.apart;
         Self {
             like: like.clone(),
             times: report.times,
             apart_ns: [least, most],
-            examples: report.kept.iter().map(ExampleDocument::of).collect(),
+            examples: report.kept.iter().map(|round| ExampleDocument::of(round, keep)).collect(),
         }
     }
 }
 
 impl ExampleDocument {
-    fn of((apart, neither): &(i64, Neither)) -> Self {
+    fn of(kept: &KeptRound, keep: &mut dyn FnMut(&Recorded) -> Option<PathBuf>) -> Self {
+        let KeptRound { apart, neither, recorded } = kept;
         let possibility = |(what, found): &(Possibility, Vec<Difference>)| PossibilityDocument {
             what: match what {
                 Possibility::Order(Order::FirstBeforeSecond) => "first-before-second",
@@ -179,9 +231,18 @@ impl ExampleDocument {
             differences: differences(found),
         };
         Self {
-            apart_ns: *apart,
             at: neither.at.map(|step| step.to_string()),
             possible: neither.possible.iter().map(possibility).collect(),
+            round: RoundDocument::of(*apart, recorded.as_ref(), recorded.as_ref().and_then(keep)),
         }
+    }
+}
+
+impl RoundDocument {
+    fn of(apart_ns: i64, recorded: Option<&Recorded>, capture: Option<PathBuf>) -> Self {
+        let (trace, seen_at) = recorded
+            .map(|recorded| (recorded.trace.lines(), recorded.seen_at.clone()))
+            .unwrap_or_default();
+        Self { apart_ns, trace, seen_at, capture }
     }
 }

@@ -2,17 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 
-use explore::drive::orders::{Neither, Order, Possibility};
+use explore::drive::orders::{Order, Possibility};
 use explore::model::{Between, Difference};
-use explore::race::job::PairReport;
+use explore::race::job::{KeptRound, PairReport};
 use explore::race::pair::Pair;
 use explore::race::run::{PairResult, RacePlan};
 use harness::kernel::Kernel;
 
 use crate::cmd::explore::words::known;
-use crate::cmd::race::document::RaceDocument;
+use crate::cmd::race::document::{NeitherDocument, PairDocument, RaceDocument, RoundDocument};
 use crate::exit::Exit;
+use crate::ladder::rung::Ladder;
+use crate::ladder::text::drawn;
+use crate::output::stdout;
+use crate::style::Style;
+
+/// What stands before the lines of a ladder.
+const INDENT: &str = "    ";
 
 /// The longest name of a pair.
 const NAME: usize = 26;
@@ -29,7 +37,7 @@ pub(super) fn heading(kernel: &Kernel, plan: &RacePlan) -> String {
     let bugs: Vec<&str> = plan.bugs.iter().map(|bug| bug.id()).collect();
     format!(
         "{kernel}\n{}\n\n\
-         {:NAME$} {:<3} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
+         {:NAME$} {:<3} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
         known(&bugs),
         "pair",
         "of",
@@ -39,6 +47,7 @@ pub(super) fn heading(kernel: &Kernel, plan: &RacePlan) -> String {
         "second",
         "either",
         "between",
+        "known",
         "neither",
         "window"
     )
@@ -57,11 +66,16 @@ pub(super) fn row(result: &PairResult) -> String {
     let PairResult { pair, family, report, .. } = result;
     let on = on(result);
     let neither: u64 = report.neither.values().map(|one| one.times).sum();
-    let between: u64 = report.between.values().sum();
+    let rounds_between = |is_bug: bool| -> u64 {
+        let rounds = report.between.iter();
+        let its = rounds.filter(|(between, _)| between.bug().is_some() == is_bug);
+        its.map(|(_, times)| times).sum()
+    };
+    let (between, known) = (rounds_between(false), rounds_between(true));
     let PairReport { rounds, first, second, either, .. } = report;
     format!(
-        "{:NAME$} {family:<3} {on:>3} {rounds:>7} {first:>7} {second:>7} {either:>7} {between:>7} {neither:>7} \
-         {:>9}\n",
+        "{:NAME$} {family:<3} {on:>3} {rounds:>7} {first:>7} {second:>7} {either:>7} {between:>7} {known:>7} \
+         {neither:>7} {:>9}\n",
         pair.name,
         window(report)
     )
@@ -69,9 +83,9 @@ pub(super) fn row(result: &PairResult) -> String {
 
 pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String {
     let mut text = String::new();
-    text.push_str(&between(results));
-    for result in results {
-        told(&mut text, result);
+    text.push_str(&between(document, results));
+    for (result, document) in results.iter().zip(&document.pairs) {
+        told(&mut text, result, document);
     }
     let never_both: Vec<String> = results.iter().filter_map(never_both).collect();
     if !never_both.is_empty() {
@@ -82,6 +96,9 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
         );
     }
     text.push_str(match document.exit() {
+        Exit::Expected if document.meets_known_bugs() => {
+            "\nevery round is one that a healthy kernel has, or a known bug\n"
+        }
         Exit::Expected => "\nevery round is one that a healthy kernel has\n",
         Exit::Interrupted => "\ninterrupted\n",
         _ => "",
@@ -92,7 +109,9 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
 /// The pair, if nothing was learned of it.
 fn never_both(result: &PairResult) -> Option<String> {
     let PairReport { rounds, first, second, either, .. } = result.report;
-    let one_alone = (first == 0) != (second == 0) && either == 0;
+    // Each of these rounds has shown both.
+    let some_timers = result.report.between.contains_key(&Between::SomeTimers);
+    let one_alone = (first == 0) != (second == 0) && either == 0 && !some_timers;
     (rounds == 0 || one_alone).then(|| named(result))
 }
 
@@ -101,34 +120,57 @@ fn on(result: &PairResult) -> &'static str {
 }
 
 /// A pair with its family and its setting: `close/ack v6 on`.
-fn named(result: &PairResult) -> String {
+pub(super) fn named(result: &PairResult) -> String {
     format!("{} {} {}", result.pair.name, result.family, on(result))
 }
 
-/// What happened between the acts of pairs, and how often.
-fn between(results: &[PairResult]) -> String {
+/// What happened between the acts of pairs, and how often; of a known bug, a round.
+fn between(document: &RaceDocument, results: &[PairResult]) -> String {
     let mut rounds: BTreeMap<Between, Vec<String>> = BTreeMap::new();
-    for result in results {
+    let mut shown: BTreeMap<Between, &RoundDocument> = BTreeMap::new();
+    for (result, document) in results.iter().zip(&document.pairs) {
         let report = &result.report;
         for (between, times) in &report.between {
             let is_lost = between.loses() && result.migrates;
             let lost = if is_lost { "; each time a client was lost" } else { "" };
             let line = format!("{}: {times} of {} rounds{lost}", named(result), report.rounds);
             rounds.entry(*between).or_default().push(line);
+            if let Some(round) = document.examples.get(between.name()) {
+                shown.entry(*between).or_insert(round);
+            }
         }
     }
     let mut text = String::new();
     for (between, lines) in rounds {
-        let _ = writeln!(text, "\nbetween the acts: {}", between.about());
+        let _ = match between.bug() {
+            Some(bug) => writeln!(text, "\nknown bug {bug}: {}", between.about()),
+            None => writeln!(text, "\nbetween the acts: {}", between.about()),
+        };
         for line in lines {
             let _ = writeln!(text, "  {line}");
+        }
+        if let Some(round) = shown.get(&between).filter(|_| between.bug().is_some()) {
+            let _ = writeln!(text, "  one of them:");
+            ladder(&mut text, round);
         }
     }
     text
 }
 
+/// What was done and sent in a round, and where it is kept.
+fn ladder(text: &mut String, round: &RoundDocument) {
+    let ladder = Ladder::new(&round.trace, &round.seen_at);
+    let width = stdout::text_width().saturating_sub(INDENT.len());
+    for line in drawn(&ladder, width, Style::of(&io::stdout())).lines() {
+        let _ = writeln!(text, "{INDENT}{line}");
+    }
+    if let Some(capture) = &round.capture {
+        let _ = writeln!(text, "{INDENT}capture: {}", capture.display());
+    }
+}
+
 /// What is wrong.
-fn told(text: &mut String, result: &PairResult) {
+fn told(text: &mut String, result: &PairResult, document: &PairDocument) {
     let PairResult { pair, report, .. } = result;
     let name = named(result);
     let [first, second] = pair.acts();
@@ -139,7 +181,7 @@ fn told(text: &mut String, result: &PairResult) {
         );
         differing(text, "  ", differences);
     }
-    for (like, one) in &report.neither {
+    for ((like, one), shown) in report.neither.iter().zip(&document.neither) {
         let (least, most) = one.apart;
         let _ = writeln!(
             text,
@@ -147,8 +189,8 @@ fn told(text: &mut String, result: &PairResult) {
              {least} to {most} ns after `{first}`",
             one.times, report.rounds
         );
-        if let Some((apart, neither)) = one.kept.first() {
-            example(text, *apart, neither, [first, second]);
+        if let Some(kept) = one.kept.first() {
+            example(text, kept, shown, [first, second]);
         }
     }
     if report.left > 0 {
@@ -162,7 +204,13 @@ fn differing(text: &mut String, indent: &str, differences: &[Difference]) {
     }
 }
 
-fn example(text: &mut String, apart: i64, neither: &Neither, [first, second]: [&str; 2]) {
+fn example(
+    text: &mut String,
+    kept: &KeptRound,
+    shown: &NeitherDocument,
+    [first, second]: [&str; 2],
+) {
+    let KeptRound { apart, neither, .. } = kept;
     let at = neither.at.map(|step| format!(", seen at `{step}` afterwards")).unwrap_or_default();
     let _ = writeln!(text, "  one of them, {apart} ns apart{at}:");
     for (what, differences) in &neither.possible {
@@ -177,5 +225,107 @@ fn example(text: &mut String, apart: i64, neither: &Neither, [first, second]: [&
         };
         let _ = writeln!(text, "    not this: {what}");
         differing(text, "      ", differences);
+    }
+    if let Some(example) = shown.examples.first() {
+        ladder(text, &example.round);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use explore::drive::record::Recorded;
+    use explore::model::{Aspect, ModelBug};
+    use explore::race::job::NeitherReport;
+    use explore::race::pair::chosen;
+    use harness::Family;
+    use harness::trace::{Act, Actor, CloseCall, Event, Trace};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn recorded() -> Recorded {
+        let close = Act::Close {
+            socket: Actor::Listener("A".into()),
+            by: CloseCall::Close,
+            last: true,
+            at_scope_end: false,
+        };
+        let listen = Act::Listen { listener: "A".into(), backlog: 8 };
+        let events =
+            [listen, close].map(|act| Event::Act { at: Duration::ZERO, act, refused: None });
+        let trace = Trace { events: events.into(), names: vec![] };
+        Recorded { trace, pcapng: vec![1], seen_at: vec![1] }
+    }
+
+    fn result(report: PairReport) -> PairResult {
+        let pair = chosen(&["close/ack".to_owned()])[0];
+        PairResult { pair, family: Family::V6, migrates: true, report }
+    }
+
+    fn shown(result: PairResult, bugs: &[ModelBug]) -> String {
+        let mut keep = |title: &str, _, _: &Recorded| Some(PathBuf::from(format!("out/{title}")));
+        let pair = PairDocument::of(&result, &named(&result), &mut keep);
+        let plan = RacePlan {
+            pairs: vec![result.pair],
+            families: vec![Family::V6],
+            time: Duration::ZERO,
+            waiting_time: Duration::ZERO,
+            seed: 1,
+            bugs: bugs.iter().copied().collect(),
+        };
+        let kernel = Kernel::with_everything(harness::kernel::Version::new(6, 18, 44));
+        let document = RaceDocument::of(&kernel, &plan, vec![pair], false);
+        row(&result) + &super::result(&document, &[result])
+    }
+
+    /// The facts that neither order allows, how far apart the acts began, and a ladder.
+    #[test]
+    fn a_round_that_neither_order_explains_is_drawn() {
+        let differences = vec![Difference {
+            of: Aspect::Answers,
+            model: "nothing".to_owned(),
+            kernel: "C1: R. 1:1(0) ack 1".to_owned(),
+        }];
+        let order = Possibility::Order(Order::FirstBeforeSecond);
+        let neither =
+            explore::drive::orders::Neither { at: None, possible: vec![(order, differences)] };
+        let kept = vec![KeptRound { apart: -120, neither, recorded: Some(recorded()) }];
+        let like = NeitherReport { times: 3, apart: (-200, 40), kept };
+        let neither = BTreeMap::from([("the two: the server sends".to_owned(), like)]);
+        let text = shown(result(PairReport { rounds: 9, neither, ..PairReport::default() }), &[]);
+        for line in [
+            "close/ack v6 on: 3 of 9 rounds are explained by neither order (the two: the server sends)",
+            "  `ack C1` began -200 to 40 ns after `close A`",
+            "  one of them, -120 ns apart:",
+            "    not this: `close A` and then `ack C1`",
+            "      the server sends: C1: R. 1:1(0) ack 1, and the model says nothing",
+            "    capture: out/close/ack v6 on 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "`{line}` is not in\n{text}");
+        }
+        let drawn: Vec<&str> = text.lines().filter(|line| line.ends_with('x')).collect();
+        assert_eq!(drawn.len(), 1, "{text}");
+        assert!(drawn[0].starts_with("    >") && drawn[0].contains("close(A)"), "{text}");
+    }
+
+    #[test]
+    fn a_known_bug_has_its_name_and_is_no_finding() {
+        let between = BTreeMap::from([(Between::ChildShutDown, 2)]);
+        let examples = BTreeMap::from([(Between::ChildShutDown, (70, recorded()))]);
+        let report = PairReport { rounds: 9, first: 7, between, examples, ..PairReport::default() };
+        let text = shown(result(report), &[ModelBug::ChildShutDown]);
+        assert!(text.contains("\nknown bug child-shut-down: `__tcp_close()` had set"), "{text}");
+        assert!(text.contains("  close/ack v6 on: 2 of 9 rounds; each time a client was lost\n"));
+        assert!(text.contains("    capture: out/close/ack v6 on child-shut-down\n"), "{text}");
+        assert!(text.ends_with("every round is one that a healthy kernel has, or a known bug\n"));
+    }
+
+    /// The list of known bugs says by which pairs each is shown: they are there.
+    #[test]
+    fn pairs_of_known_bugs_exist() {
+        let named = scenarios::judge::builtin::builtin().bugs.iter().flat_map(|bug| &bug.pairs);
+        let missing: Vec<&String> =
+            named.filter(|name| chosen(std::slice::from_ref(name)).is_empty()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

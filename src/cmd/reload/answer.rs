@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use harness::kernel::Migration;
 use harness::load::Outcome;
+use reload::cause::LossCause;
 use reload::row::{Proof, Summary};
 use reload::strategy::ListenerEffect;
 use scenarios::report::{counted, wrap};
@@ -75,7 +76,12 @@ fn words(document: &ReloadDocument, row: &Summary) -> String {
 fn sentence(document: &ReloadDocument, row: &Summary) -> String {
     let (lost, loses) = (row.lost(), loses(document, row));
     if document.deviates(row) {
-        return format!("THE KERNEL DEVIATES: it must migrate, but {loses}.");
+        return match because(row) {
+            Some(causes) if row.lost_by(LossCause::Unexplained) > 0 => {
+                format!("THE KERNEL DEVIATES: it must migrate, but {loses}: {causes}.")
+            }
+            _ => format!("THE KERNEL DEVIATES: it must migrate, but {loses}."),
+        };
     }
     match (row.effect, lost) {
         (ListenerEffect::StayOpen, _) if row.closed_per_reload > 0.0 => {
@@ -95,11 +101,9 @@ fn sentence(document: &ReloadDocument, row: &Summary) -> String {
                 "{loses}: a program makes {expected:.1} per reload migrate, whatever the setting."
             )
         }
-        (ListenerEffect::CloseAndProgramMigrates, _) => format!(
-            "{loses}{}: children that are made while their listener closes, which no program \
-             covers. `sockmig race close/ack` shows how.",
-            per_reload(row)
-        ),
+        (ListenerEffect::CloseAndProgramMigrates, _) => {
+            format!("{loses}{}: {}.{}", per_reload(row), causes(row), how(row))
+        }
         (ListenerEffect::CloseLeavingNobody, 0) => format!(
             "{loses}, although the last listener of a group closes, and there is no target to \
              migrate to."
@@ -164,13 +168,61 @@ fn closing(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
         lost if row.migrate_req && row.lost_by_server() == lost => {
             format!("{loses}: the server closed them; its listeners migrate.")
         }
-        _ if row.migrate_req => format!(
-            "{loses}{}: children that are made while their listener closes, which migration does \
-             not cover. `sockmig race close/ack` shows how, and docs/race.md what keeps it from \
-             happening.",
-            per_reload(row)
-        ),
+        _ if row.migrate_req => {
+            format!("{loses}{}: {}.{}", per_reload(row), causes(row), how(row))
+        }
         _ => format!("{loses}{}: handshakes in flight with listeners that close.", per_reload(row)),
+    }
+}
+
+/// What clients were lost by that could have migrated. Documents of before it was counted do not
+/// say; then it was what it mostly is.
+fn causes(row: &Summary) -> String {
+    because(row).unwrap_or_else(|| cause(LossCause::ChildForgotten, row).to_owned())
+}
+
+/// What clients were lost by, and how many if there are several causes; nothing where that is not
+/// known.
+fn because(row: &Summary) -> Option<String> {
+    let words: Vec<String> = match row.causes.len() {
+        0 => return None,
+        1 => row.causes.keys().map(|one| cause(*one, row).to_owned()).collect(),
+        _ => {
+            row.causes.iter().map(|(one, count)| format!("{count} {}", cause(*one, row))).collect()
+        }
+    };
+    Some(words.join("; "))
+}
+
+/// A cause, in words that follow a number.
+fn cause(cause: LossCause, row: &Summary) -> &'static str {
+    let by_program = row.effect == ListenerEffect::CloseAndProgramMigrates;
+    match cause {
+        LossCause::Server => "closed by the server",
+        LossCause::MigrationFailed => {
+            "whose target closed, too, before they reached it (counted by TCPMigrateReqFailure)"
+        }
+        LossCause::ChildForgotten if by_program => {
+            "by children that are made while their listener closes, which no program covers and no \
+             counter of migration tells of (child-forgotten)"
+        }
+        LossCause::ChildForgotten => {
+            "by children that are made while their listener closes, which migration does not cover \
+             and no counter of it tells of (child-forgotten)"
+        }
+        LossCause::Dropped => "that were dropped, since a queue was full (counted by ListenDrops)",
+        LossCause::Unexplained => "by nothing that is known to happen while a listener closes",
+    }
+}
+
+/// Where to read about children that are forgotten.
+fn how(row: &Summary) -> &'static str {
+    let is_forgotten = row.causes.is_empty() || row.lost_by(LossCause::ChildForgotten) > 0;
+    match is_forgotten {
+        true => {
+            " `sockmig race close/ack` shows how, and docs/race.md what keeps it from happening."
+        }
+        false => "",
     }
 }
 
@@ -186,7 +238,9 @@ fn observed(document: &ReloadDocument, row: &Summary, loses: &str) -> String {
         (_, 0) => format!("{loses}, although it {closes}."),
         (_, _) if !row.migrate_req => format!("{loses}{}: it {closes}.", per_reload(row)),
         (ListenerEffect::Close, _) => {
-            format!("{loses}: it {closes}, always while others listen; are they of one group?")
+            let causes = because(row).map(|causes| format!(" Lost: {causes}.")).unwrap_or_default();
+            let closes = format!("it {closes}, always while others listen");
+            format!("{loses}: {closes}; are they of one group?{causes}")
         }
         _ => format!("{loses}: it {closes}, not always when others are there to migrate to."),
     }

@@ -1,6 +1,7 @@
 //! `reload.json`: everything that was measured, and what it means.
 
 use harness::kernel::Migration;
+use reload::cause::LossCause;
 use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
@@ -122,18 +123,16 @@ impl ReloadDocument {
             .find(|other| other.strategy == row.strategy && other.migrate_req != row.migrate_req)
     }
 
-    /// Whether something was to migrate, had somebody to migrate to, and did not help.
+    /// Whether something was to migrate, had somebody to migrate to, and did not help; or a client
+    /// was lost by nothing that is known to happen then.
     pub fn deviates(&self, row: &Summary) -> bool {
         let works = self.environment.kernel.migration() == Migration::Works;
-        let migrates = match row.effect {
-            ListenerEffect::Close => row.migrate_req,
-            ListenerEffect::CloseAndProgramMigrates => true,
-            ListenerEffect::StayOpen
-            | ListenerEffect::CloseWhenIdle
-            | ListenerEffect::CloseLeavingNobody
-            | ListenerEffect::Observed => false,
-        };
-        works && migrates && row.lost_as_without_migration()
+        // Whether a server's listeners are of one group is known of those that are no strangers.
+        let is_known = row.effect != ListenerEffect::Observed;
+        works
+            && is_known
+            && row.could_migrate()
+            && (row.lost_as_without_migration() || row.lost_by(LossCause::Unexplained) > 0)
     }
 
     /// What the command ends with.

@@ -1,11 +1,14 @@
 //! What is shown of measurements, without measuring.
 
+mod causes;
+
 use std::collections::BTreeMap;
 
 use harness::kernel::Kernel;
 use harness::load::Outcome;
 use reload::account::ReloadFound;
 use reload::catalogue;
+use reload::cause::LossCause;
 use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
 use reload::window::Window;
@@ -42,6 +45,7 @@ fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
     let mut outcomes: BTreeMap<Outcome, u64> =
         lost.iter().copied().filter(|(_, n)| *n > 0).collect();
     let count: u64 = outcomes.values().sum();
+    let reset_at_close = outcomes.get(&Outcome::ResetWaiting).copied().unwrap_or_default();
     outcomes.insert(Outcome::Answered, 525 - count);
     ReloadFound {
         on,
@@ -50,6 +54,7 @@ fn reload(on: bool, lost: &[(Outcome, u64)], expected: f64) -> ReloadFound {
         close_us: (expected > 0.0).then_some(1100),
         expected,
         queued: 0,
+        reset_at_close,
         emptied: false,
         lost_at_ms: (0..count).map(|number| number as f64 * 2.0).collect(),
         quiet_us: vec![80_100; 200],
@@ -182,6 +187,8 @@ fn what_a_run_ends_with() {
     // A few are races, half is no migration.
     assert_eq!(document(&measured(20, 3)).exit(), Exit::Expected);
     assert_eq!(document(&measured(20, 10)).exit(), Exit::Deviates);
+    // Nothing refuses clients while others listen.
+    assert_eq!(document(&with_on(&[(Outcome::Refused, 1)])).exit(), Exit::Deviates);
     let interrupted = Measured { interrupted: true, ..measured(20, 10) };
     assert_eq!(document(&interrupted).exit(), Exit::Interrupted);
     let troubled = Measured { errors: vec!["own/exec: it hung".into()], ..measured(20, 0) };
@@ -207,6 +214,14 @@ fn what_a_run_ends_with() {
         ..Measured::default()
     };
     assert_eq!(document(&keeps).validity, Validity::Unproven);
+}
+
+/// The naive rows, of which the one with migration on loses these at each of twenty reloads.
+fn with_on(lost: &[(Outcome, u64)]) -> Measured {
+    let naive =
+        |on, lost: &[(Outcome, u64)]| row("own/naive", ListenerEffect::Close, on, lost, 20.0);
+    let rows = vec![naive(false, &[(Outcome::ResetWaiting, 20)]), naive(true, lost)];
+    Measured { rows, ..Measured::default() }
 }
 
 #[test]
@@ -339,7 +354,18 @@ fn every_row() -> Vec<Summary> {
                         .into();
                         row.outcomes.retain(|_, count| *count > 0);
                         row.lost_per_reload.mean = lost as f64 / reloads as f64;
-                        rows.push(row);
+                        for others in
+                            [None, Some(LossCause::ChildForgotten), Some(LossCause::Unexplained)]
+                        {
+                            let mut row = row.clone();
+                            if let Some(others) = others.filter(|_| row.could_migrate()) {
+                                row.causes =
+                                    [(LossCause::Server, by_server), (others, lost - by_server)]
+                                        .into();
+                                row.causes.retain(|_, count| *count > 0);
+                            }
+                            rows.push(row);
+                        }
                     }
                 }
             }
@@ -395,7 +421,7 @@ fn every_combination_makes_a_sentence() {
             }
         }
     }
-    assert_eq!(seen, 6 * 6 * 2 * 6 * 4 * 2 * 3);
+    assert_eq!(seen, 6 * 6 * 2 * 6 * 4 * 3 * 2 * 3);
 }
 
 /// What the answer says at its end, of every kind of run.
