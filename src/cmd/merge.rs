@@ -35,7 +35,7 @@ pub fn merge(arguments: &MergeArguments) -> Exit {
     match merged(arguments) {
         Ok(exit) => exit,
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         }
     }
@@ -70,7 +70,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     let text = text(&found, Style::of(&std::io::stdout()), stdout::width());
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     for error in &errors {
-        stderr::complain(&format_args!("{error:#}"));
+        stderr::complain_of(error);
     }
     written?;
     if let Some(missing) = &missing {

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::releases::VersionSays;
-use crate::judge::skip::{SkipReason, written};
+use crate::judge::skip::SkipReason;
+use crate::judge::skip_written;
 
 /// The result of a run of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,8 +29,8 @@ pub enum Verdict {
     /// The case says nothing about this kernel.
     Skip {
         /// Why; a claim that was checked.
-        #[serde(flatten, with = "written")]
-        #[schemars(with = "written::Out<'static>")]
+        #[serde(flatten, with = "skip_written")]
+        #[schemars(with = "skip_written::Out<'static>")]
         reason: SkipReason,
     },
     /// The kernel deviates as it is known to.
