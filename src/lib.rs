@@ -39,6 +39,7 @@ use clap::{CommandFactory, Parser};
 use harness::process::{arguments, limits};
 
 use crate::cli::{Arguments, Command};
+use crate::exit::Exit;
 use crate::machine::guest;
 use crate::output::stderr;
 
@@ -58,7 +59,17 @@ pub fn main() -> ExitCode {
             .or_else(|| explore::race::job::lab_work(work))
             .unwrap_or_else(|| scenarios::engine::lab_work(work))
     });
-    limits::prepare();
+    if let Err(small) = limits::prepare() {
+        stderr::complain(&small);
+        return Exit::Unavailable.into();
+    }
+    command()
+}
+
+/// Does what the command line asks for, where the stack is large enough for it: not a part of
+/// [`main`], whose own frame has to fit in any.
+#[inline(never)]
+fn command() -> ExitCode {
     let parsed = match Arguments::try_parse() {
         Ok(parsed) => parsed,
         Err(e) if e.use_stderr() => {

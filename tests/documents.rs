@@ -370,20 +370,6 @@ fn a_shard_without_a_kernel_says_so() {
 }
 
 #[test]
-fn an_act_of_a_later_version_is_called_so() {
-    let place = Place::new();
-    let mut document = real_run().clone();
-    let trace = document["cases"][0]["trace"].as_array_mut().expect("a trace");
-    let act = trace.iter_mut().find(|line| line.is_object()).expect("an act");
-    act["act"] = json!({ "teleport": { "listener": "A" } });
-    let path = place.write("later.json", &document);
-    let path = path.to_str().expect("a path");
-    let ended = run(&mut sockmig(&["report", path, "-o", "-"]));
-    says(&ended, 69, "or an act that this version knows");
-    assert!(!ended.stderr.contains("untagged"), "{ended}");
-}
-
-#[test]
 fn no_result_is_in_the_place_of_another() {
     let place = Place::new();
     let out = place.path("results");

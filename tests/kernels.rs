@@ -152,7 +152,7 @@ fn a_cache_that_cannot_be_is_told() {
     assert_eq!(status.code(), Some(69));
     assert_eq!(
         String::from_utf8_lossy(&stderr),
-        "sockmig: read /dev/null/cache: Not a directory (os error 20); \
+        "sockmig: read /dev/null/cache: Not a directory; \
          SOCKMIG_CACHE can name a directory elsewhere\n"
     );
 }

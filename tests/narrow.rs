@@ -82,6 +82,26 @@ fn no_line_is_wider_than_the_terminal(
     fits(&run(&mut narrow(arguments)), &arguments.join(" "));
 }
 
+/// Whoever is looked for begins a line, and what belongs to it stands below.
+#[rstest]
+#[case(&["race", "accept/accept", "--time", "1"], "accept/accept v4 off", "  rounds ")]
+#[case(&["kernels", "list"], "6.12.85-1", "  line 6.12, suite ")]
+#[case(&["reload", "--close-cost", "--most", "1"], "1 children, migration off", "  close() ")]
+fn a_line_of_a_table_has_its_headings(
+    #[case] arguments: &[&str],
+    #[case] about: &str,
+    #[case] below: &str,
+) {
+    let ended = run(&mut narrow(arguments));
+    if ended.code == Some(4) {
+        println!("{}", ended.stderr);
+        return;
+    }
+    let mut lines = ended.stdout.lines().skip_while(|line| *line != about);
+    assert!(lines.next().is_some(), "`{about}` begins nothing: {ended}");
+    assert!(lines.next().is_some_and(|line| line.starts_with(below)), "{ended}");
+}
+
 #[test]
 fn nor_is_one_of_documents() {
     let place = tempfile::tempdir().expect("a directory");

@@ -43,6 +43,50 @@ fn pairs_are_listed_with_what_happens() {
     );
 }
 
+#[test]
+fn a_program_can_read_which_pairs_there_are() {
+    let listed = |arguments: &[&str]| {
+        let ended = run(sockmig(&["race", "--list"]).args(arguments));
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended}");
+        ended.stdout
+    };
+    let json: Value = serde_json::from_str(&listed(&["--format", "json"])).expect("JSON");
+    let names = json["pairs"].as_array().expect("pairs").iter().map(|pair| &pair["pair"]);
+    let names: Vec<&str> = names.map(|name| name.as_str().expect("a name")).collect();
+    let text = listed(&[]);
+    let in_text: Vec<&str> =
+        text.lines().map(|line| line.split_whitespace().next().expect("a name")).collect();
+    assert_eq!(names, in_text);
+}
+
+/// There is no time for all of them: what is not raced is named, and counted.
+#[test]
+fn pairs_that_are_not_reached_in_time_are_named() {
+    let raced = |format: &str| run(&mut sockmig(&["race", "--time", "1", "--format", format]));
+    let ended = raced("json");
+    if lacks_processors(&ended) {
+        println!("two processors are needed");
+        return;
+    }
+    let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let count = |key: &str| document[key].as_array().expect("pairs").len();
+    let families = if ended.stdout.contains("\"v6\"") { 2 } else { 1 };
+    let listed = run(&mut sockmig(&["race", "--list"])).stdout.lines().count();
+    assert!(count("pairs") > 0 && count("not_reached") > 0, "{document:#}");
+    // With migration off, and on.
+    assert_eq!(count("pairs") / 2 + count("not_reached"), families * listed, "{document:#}");
+    let ended = raced("terminal");
+    let last = document["not_reached"].as_array().expect("pairs").last().expect("one");
+    let last = format!(
+        "{} {}",
+        last["pair"].as_str().expect("a name"),
+        last["family"].as_str().expect("a family")
+    );
+    let line =
+        ended.stdout.lines().find(|line| line.starts_with("not raced, since the time was over"));
+    assert!(line.is_some_and(|line| line.ends_with(&last)), "{ended}");
+}
+
 /// Both orders come, in both families, and every round is one that a healthy kernel has.
 #[test]
 fn each_round_is_explained() {

@@ -150,6 +150,103 @@ fn where_little_stack_may_be_had_it_is_told(#[values(64, 128, 1024)] kib: u64) {
     did_what_it_could(&run(&mut command), "ulimit -s");
 }
 
+/// What explores, and what races, where there is room for few of something: it does what it is asked
+/// for, with fewer labs, or says in a sentence what there is too little of.
+fn explores_as_it_can(mut command: Command, limit: &str) {
+    let ended = run(&mut command);
+    assert!(!ended.stderr.contains("panicked"), "{ended}");
+    match ended.code {
+        Some(0) if ended.stdout.contains("\"histories\"") => {
+            let document: serde_json::Value =
+                serde_json::from_str(&ended.stdout).expect("a document");
+            let played = ["histories", "too_slow"].map(|key| document[key].as_u64().expect(key));
+            assert_eq!(played.iter().sum::<u64>(), EXPLORED, "some were left out: {ended}");
+        }
+        // Nothing was raced if there is one processor alone.
+        Some(0 | 4) => {}
+        Some(69) => {
+            assert!(ended.stderr.contains(limit), "`{limit}` is not said: {ended}");
+            assert_eq!(ended.stderr.trim_end().lines().count(), 1, "{ended}");
+        }
+        _ => panic!("neither done nor refused: {ended}"),
+    }
+}
+
+/// How many histories are explored; every fifth of them waits for timers.
+const EXPLORED: u64 = 40;
+
+const EXPLORES: [&str; 11] = [
+    "explore",
+    "--count",
+    "40",
+    "--seed",
+    "7",
+    "--wait-every",
+    "5",
+    "--jobs",
+    "8",
+    "--format",
+    "json",
+];
+
+const RACES: [&str; 4] = ["race", "accept/accept", "--time", "1"];
+
+#[rstest]
+fn where_few_descriptors_may_be_had_fewer_explore(
+    #[values(&EXPLORES[..], &RACES[..])] arguments: &[&str],
+    #[values(6, 12, 20, 32, 64, 96, 160)] most: u64,
+) {
+    let mut command = sockmig(arguments);
+    with_limit(&mut command, Resource::RLIMIT_NOFILE, most, most);
+    explores_as_it_can(command, "open files are limited by ulimit -n");
+}
+
+#[rstest]
+fn where_few_processes_may_be_had_fewer_explore(
+    #[values(&EXPLORES[..], &RACES[..])] arguments: &[&str],
+    #[values(1, 3, 5, 8, 16, 40)] more: u64,
+) {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(for_everybody(place.path()));
+    command.args(arguments).current_dir("/");
+    let mut user = geteuid().as_raw();
+    if user == 0 {
+        user = NOBODY;
+        command.uid(user).gid(user);
+    }
+    let most = threads_of(user) + more;
+    with_limit(&mut command, Resource::RLIMIT_NPROC, most, most);
+    explores_as_it_can(command, "processes and threads are limited by ulimit -u");
+}
+
+#[rstest]
+fn where_little_memory_may_be_had_many_jobs_are_fewer(#[values(40, 60, 120, 200)] more: u64) {
+    let size = fs::metadata(env!("CARGO_BIN_EXE_sockmig")).expect("the program").len();
+    let mut command = sockmig(&CASES);
+    command.args(["--jobs", "64"]);
+    let most = size + (more << 20);
+    with_limit(&mut command, Resource::RLIMIT_AS, most, most);
+    let ended = run(&mut command);
+    did_what_it_could(&ended, "ulimit -v");
+    assert!(!ended.stderr.contains("ulimit -u"), "there are processes enough: {ended}");
+    if more >= 60 {
+        assert_eq!(ended.code, Some(0), "{ended}");
+    }
+}
+
+#[test]
+fn a_stack_that_is_too_small_is_refused_in_a_sentence() {
+    for arguments in [&["list"][..], &["run", "quiz1"], &["explore"], &["--help"]] {
+        let mut command = sockmig(arguments);
+        with_limit(&mut command, Resource::RLIMIT_STACK, 64 << 10, 64 << 10);
+        let ended = run(&mut command);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(69), ""), "{ended}");
+        let why = "sockmig: the stack may have 64 KiB, and ";
+        assert!(ended.stderr.starts_with(why), "{ended}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
+    }
+}
+
 /// Rust would give the threads of a program as little as it is told to.
 #[test]
 fn no_variable_makes_stacks_too_small() {

@@ -30,6 +30,8 @@ fn kept(kind: &str) -> PathBuf {
 #[case("stopped-member")]
 #[case("explore")]
 #[case("race")]
+#[case("race-list")]
+#[case("reload-list")]
 #[case("inspect")]
 fn the_kept_schema_is_the_one_that_is_printed(#[case] kind: &str) {
     let printed = schema(kind);
@@ -52,6 +54,8 @@ fn names_are_those_of_json(
         "stopped-member",
         "explore",
         "race",
+        "race-list",
+        "reload-list",
         "inspect"
     )]
     kind: &str,
@@ -132,6 +136,11 @@ fn what_explore_race_and_inspect_write_is_as_their_schemas_say() {
     Validator::of("explore").check(&printed(&explored));
     let raced = ["race", "close/ack", "--time", "1", "--format", "json"];
     Validator::of("race").check(&printed(&raced));
+    for (kind, command) in [("race-list", "race"), ("reload-list", "reload")] {
+        let listed = printed(&[command, "--list", "--format", "json"]);
+        Validator::of(kind).check(&listed);
+        assert_eq!(listed["schema"], 1, "{listed:.400}");
+    }
     Validator::of("inspect").check(&printed(&["inspect", "--all", "--format", "json"]));
 }
 

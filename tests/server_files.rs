@@ -166,6 +166,11 @@ fn who_does_not_become_ready_is_reported_in_one_sentence(#[case] file: &str, #[c
      [reload]\ncommand = \"true\"\noutput = \"reloaded\"\n",
     "the reload is not over after 2 s: it has not printed \"reloaded\""
 )]
+#[case::one_that_is_stopped(
+    "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\n\
+     [reload]\ncommand = [\"/bin/sh\", \"-c\", \"kill -STOP {main}\"]\n",
+    "is stopped (SIGSTOP, or a debugger)"
+)]
 #[case::an_old_one_that_stays(
     "start.command = \"{program} {here}/server.py 0.0.0.0 {port}\"\nstop.signal = \"SIGCONT\"\n\
      [reload]\nstart-again = true\n",
@@ -187,6 +192,9 @@ fn who_does_not_reload_is_reported_in_one_sentence(#[case] file: &str, #[case] w
     assert_eq!(ended.code, Some(69), "{ended}");
     let said = ended.stdout.replace("/usr/bin/", "/bin/");
     assert!(said.contains(words), "`{words}`: {ended}");
+    assert!(!said.contains("lower --rate"), "the rate is not what is wrong: {ended}");
+    let is_of_a_reload = said.contains("at the reload");
+    assert!(!is_of_a_reload || words.contains("at the reload"), "there was none yet: {ended}");
     assert!(!ended.stderr.contains("panicked"), "{ended}");
 }
 

@@ -32,6 +32,42 @@ fn reload(strategies: &[&str], place: &TempDir) -> Command {
     command
 }
 
+/// The programs of all commands are looked for, and not only the server's own.
+#[rstest]
+#[case(
+    "reload.command = \"/nowhere/reload now\"",
+    "`reload.command`: there is no program /nowhere/reload"
+)]
+#[case(
+    "reload.command = \"{here}/notes.txt\"",
+    "`reload.command`: there is no program {here}/notes.txt"
+)]
+#[case(
+    "reload.command = \"no-such-reload\"",
+    "`reload.command`: there is no no-such-reload on the PATH"
+)]
+#[case(
+    "reload.start-again = \"/nowhere/server\"",
+    "`reload.start-again`: there is no program /nowhere/"
+)]
+#[case(
+    "stop.command = \"no-such-stop\"\nreload.start-again = true",
+    "`stop.command`: there is no no-such-stop on the PATH"
+)]
+fn a_command_without_a_program_is_told_before_it_is_run(#[case] lines: &str, #[case] why: &str) {
+    let place = place_with("server", "exit 1\n");
+    fs::write(place.path().join("notes.txt"), "no program\n").expect("a text");
+    let file = place.path().join("mine.toml");
+    fs::write(&file, format!("start.command = \"{{here}}/server\"\n{lines}\n")).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let ended = run(&mut sockmig(&["reload", "--server", file, "--check"]));
+    assert_eq!(ended.code, Some(4), "{ended}");
+    assert!(ended.stdout.contains(&format!("it cannot be measured here: {why}")), "{ended}");
+    let ended = run(&mut sockmig(&["reload", "--server", file, "--reloads", "1"]));
+    assert_eq!(ended.code, Some(4), "{ended}");
+    assert!(ended.stderr.contains(why), "{ended}");
+}
+
 /// What the command says of a server that is not there.
 fn is_told_to_be_missing(server: &str, strategy: &str) {
     let ended = run(&mut sockmig(&["reload", strategy, "--reloads", "1"]));
@@ -94,6 +130,48 @@ fn who_dies_under_load_is_told_and_not_counted() {
         assert!(ended.stdout.contains(words), "`{words}`: {ended}");
     }
     assert!(!ended.stdout.contains("lost per reload"), "{ended}");
+}
+
+/// A server whose first process ends when its child has served three clients: the one that looks whether
+/// it is ready, and two that come long before anything is reloaded.
+const LEAVES: &str = r#"
+import os, signal, socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("0.0.0.0", int(sys.argv[1])))
+listener.listen(1024)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+served, serve = os.pipe()
+if os.fork():
+    for _ in range(3):
+        os.read(served, 1)
+    print("no moon tonight", flush=True)
+    os._exit(7)
+while True:
+    client, _ = listener.accept()
+    client.recv(4096)
+    client.sendall(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    client.close()
+    os.write(serve, b".")
+"#;
+
+#[test]
+fn who_has_ended_before_a_reload_has_not_ended_at_it() {
+    if !is_installed("python3") {
+        return println!("there is no python3");
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    fs::write(place.path().join("leaves.py"), LEAVES).expect("a server");
+    let file = place.path().join("mine.toml");
+    let text = "start.command = \"python3 {here}/leaves.py {port}\"\nreload.signal = \"SIGHUP\"\n";
+    fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let ended = run(&mut reload(&["--server", file, "--reloads", "1", "--rtt", "400"], &place));
+    assert_eq!(ended.code, Some(69), "{ended}");
+    let said = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let how = "ended while it was to serve, and not at a reload (exit status: 7); its log ends with: \
+               no moon tonight";
+    assert!(said.contains(how), "{ended}");
 }
 
 /// What of this machine a laboratory could have changed: mounts, and the places of scratch.

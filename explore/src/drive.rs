@@ -10,7 +10,7 @@ mod while_timers_fire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::lab::unrecorded::UnrecordedLab;
@@ -18,12 +18,11 @@ use harness::net::draft::Draft;
 use harness::net::sysctl;
 use harness::net::witness::{Counters, sockets};
 use harness::socket::{Child, Listener, Received, Stream};
-use harness::trace::Direction;
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
 use crate::drive::expiry::Expiry;
-use crate::drive::open::{Open, Peer, draft};
+use crate::drive::open::{Open, Peer, directions, draft};
 use crate::drive::record::{acts, looks};
 use crate::history::History;
 use crate::model::{
@@ -457,14 +456,6 @@ fn numbers(model: &Model, step: &Step) -> (u32, u32) {
     }
 }
 
-fn directions(how: Direction) -> Shutdown {
-    match how {
-        Direction::Read => Shutdown::Read,
-        Direction::Write => Shutdown::Write,
-        Direction::Both => Shutdown::Both,
-    }
-}
-
 /// A listener as all of a history are; without a backlog, one that does not listen yet.
 fn listen(
     family: Family,
@@ -489,7 +480,10 @@ fn listen(
 }
 
 fn refused(call: &str, source: io::Error) -> Error {
-    Error::Call { call: call.to_owned(), source }
+    // One of the laboratory's own says more, of what there is too little for instance.
+    source
+        .downcast::<Error>()
+        .unwrap_or_else(|source| Error::Call { call: call.to_owned(), source })
 }
 
 fn call_result(done: io::Result<()>) -> CallResult {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use harness::Family;
 use harness::process::Returned;
+use harness::{Family, Resource};
 use serde::{Deserialize, Serialize};
 
 use crate::drive::{Disagreement, Driver, Played, Taken};
@@ -133,7 +133,31 @@ pub struct Replayed {
 }
 
 /// What a lab returns: what it saw, or why the laboratory broke.
-pub type Reported<T> = Result<T, String>;
+pub type Reported<T> = Result<T, LabFailed>;
+
+/// Why a lab could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LabFailed {
+    /// There was too little of something.
+    Lacks {
+        /// Of what.
+        of: Resource,
+        /// The call, and the kernel's answer.
+        call: String,
+    },
+    /// Anything else.
+    Other(String),
+}
+
+impl From<harness::Error> for LabFailed {
+    fn from(error: harness::Error) -> Self {
+        let call = error.to_string();
+        match error.lacks() {
+            Some(of) => Self::Lacks { of, call },
+            None => Self::Other(call),
+        }
+    }
+}
 
 impl Job {
     /// As a lab is given it.
@@ -152,13 +176,13 @@ pub fn lab_work(work: &str) -> Option<Returned> {
             let times =
                 Times { most: Duration::from_millis(time), rest: Duration::from_millis(rest) };
             let explored: Reported<Explored> =
-                explore(&recipe, &numbers, times, seen).map_err(|e| e.to_string());
+                explore(&recipe, &numbers, times, seen).map_err(LabFailed::from);
             Returned::json(&explored, vec![])
         }
         Job::Replay { history, bugs } => {
             let replayed: Reported<Replayed> = Driver::open(Family::V4)
                 .and_then(|mut driver| play(&mut driver, &history, &bugs))
-                .map_err(|e| e.to_string());
+                .map_err(LabFailed::from);
             Returned::json(&replayed, vec![])
         }
     })

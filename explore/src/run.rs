@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use harness::Resource;
 use harness::process::{Broken, Labs, interrupt, thread};
 
 use crate::generate::Recipe;
 use crate::history::History;
-use crate::job::{Explored, Finding, Job, Numbers, Replayed, Reported, Signature};
+use crate::job::{Explored, Finding, Job, LabFailed, Numbers, Replayed, Reported, Signature};
 use crate::model::{Model, ModelBug, met_in};
 
 /// What is explored.
@@ -50,6 +51,8 @@ pub struct Total {
     pub left: Vec<(Numbers, usize)>,
     /// It was interrupted.
     pub interrupted: bool,
+    /// Fewer labs explored than were asked for.
+    pub fewer: Option<Fewer>,
 }
 
 /// Why exploring ended before its time.
@@ -61,6 +64,26 @@ pub enum Stopped {
     /// The laboratory broke in a lab.
     #[error("the laboratory broke: {0}")]
     Inside(String),
+}
+
+impl From<LabFailed> for Stopped {
+    fn from(why: LabFailed) -> Self {
+        match why {
+            LabFailed::Lacks { of, call } => Self::Lab(Broken::Exhausted { of, call }),
+            LabFailed::Other(why) => Self::Inside(why),
+        }
+    }
+}
+
+/// There was room for fewer labs than were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fewer {
+    /// For how many.
+    pub at_a_time: usize,
+    /// Of what there was too little.
+    pub of: Resource,
+    /// The call that was refused, and the answer.
+    pub call: String,
 }
 
 /// How long a lab explores before it reports: what it found is lost if it is interrupted.
@@ -89,6 +112,10 @@ struct Shared {
     unfinished: Vec<Numbers>,
     seen: BTreeSet<Signature>,
     stopped: Option<Stopped>,
+    /// How many threads have labs explore: histories that do not wait, and those that do.
+    working: [usize; 2],
+    /// Those that have nobody of their own had their turn last.
+    did_others: bool,
 }
 
 /// Explores, and shows the total whenever a lab has reported. What was found before something
@@ -105,6 +132,8 @@ pub fn explore(
         unfinished: vec![],
         seen: BTreeSet::new(),
         stopped: None,
+        working: [0; 2],
+        did_others: false,
     });
     let shared = &shared;
     let show = &show;
@@ -114,15 +143,15 @@ pub fn explore(
         for is_waiting in kinds {
             let work = move || {
                 while let Some(job) = next_job(plan, shared, is_waiting, started) {
-                    if !report(labs, &job, shared, show) {
-                        break;
+                    if !report(labs, &job, shared, is_waiting, show) {
+                        return;
                     }
                 }
+                lock(shared).working[usize::from(is_waiting)] -= 1;
             };
+            lock(shared).working[usize::from(is_waiting)] += 1;
             if let Err(e) = thread::spawn_scoped(scope, work) {
-                // Fewer do it, too, if there are any.
-                let mut shared = lock(shared);
-                shared.stopped.get_or_insert(Stopped::Inside(e.to_string()));
+                lock(shared).one_less(is_waiting, LabFailed::from(e).into());
                 break;
             }
         }
@@ -150,21 +179,8 @@ fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant
     if shared.stopped.is_some() || interrupt::caught() {
         return None;
     }
-    let left_over = shared.unfinished.iter().position(|numbers| numbers.waiting == waiting);
-    let numbers = match left_over {
-        Some(index) => shared.unfinished.swap_remove(index),
-        None => {
-            let first = shared.next[usize::from(waiting)];
-            let last = plan.count.map_or(u64::MAX, |count| plan.seed.saturating_add(count));
-            let block = if waiting { plan.recipe.wait_every * WAITING_BLOCK } else { BLOCK };
-            let end = first.saturating_add(block).min(last);
-            shared.next[usize::from(waiting)] = end;
-            Numbers { first, end, waiting }
-        }
-    };
-    if numbers.first >= numbers.end {
-        return None;
-    }
+    let numbers = shared.next_numbers(plan, waiting)?;
+    let waiting = numbers.waiting;
     let report = if waiting { WAITING_REPORTS_AFTER } else { REPORTS_AFTER };
     let time = left.min(report).as_millis() as u64;
     let (recipe, seen) = (plan.recipe.clone(), shared.seen.clone());
@@ -173,29 +189,80 @@ fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant
 }
 
 /// Has a lab do a job, and adds what it reports to the total. Says whether to go on.
-fn report(labs: &Labs, job: &Job, shared: &Mutex<Shared>, show: &impl Fn(&Total)) -> bool {
-    let explored = match labs.run(&job.work(), DEADLINE) {
-        Ok(returned) => returned.parse::<Reported<Explored>>().map_err(|e| e.to_string()),
-        Err(broken) => {
-            lock(shared).stopped.get_or_insert(Stopped::Lab(broken));
-            return false;
-        }
-    };
+fn report(
+    labs: &Labs,
+    job: &Job,
+    shared: &Mutex<Shared>,
+    is_waiting: bool,
+    show: &impl Fn(&Total),
+) -> bool {
+    let mut explored = explored(labs, job);
+    let is_alone = || lock(shared).working.iter().sum::<usize>() == 1;
+    if matches!(explored, Err(Stopped::Lab(Broken::Exhausted { .. }))) && is_alone() {
+        // What is left of others' labs may be in the way.
+        labs.wait();
+        explored = self::explored(labs, job);
+    }
     let mut shared = lock(shared);
-    match explored.and_then(|reported| reported) {
+    match explored {
         Ok(explored) => {
             shared.add(explored, job);
             show(&shared.total);
             true
         }
         Err(why) => {
-            shared.stopped.get_or_insert(Stopped::Inside(why));
+            if let Job::Explore { numbers, .. } = job {
+                shared.unfinished.push(numbers.clone());
+            }
+            shared.one_less(is_waiting, why);
             false
         }
     }
 }
 
+fn explored(labs: &Labs, job: &Job) -> Result<Explored, Stopped> {
+    let returned = labs.run(&job.work(), DEADLINE).map_err(Stopped::Lab)?;
+    let reported = returned.parse::<Reported<Explored>>();
+    Ok(reported.map_err(|e| Stopped::Inside(e.to_string()))??)
+}
+
 impl Shared {
+    /// The next numbers for somebody who does those that wait, or the others. Where there was room
+    /// for nobody who does the other ones, they are done in turn.
+    fn next_numbers(&mut self, plan: &Plan, waiting: bool) -> Option<Numbers> {
+        let other_is_wanted = waiting || plan.recipe.wait_every > 0;
+        if !other_is_wanted || self.working[usize::from(!waiting)] > 0 {
+            return self.numbers(plan, waiting);
+        }
+        self.did_others = !self.did_others;
+        let first = waiting ^ self.did_others;
+        self.numbers(plan, first).or_else(|| self.numbers(plan, !first))
+    }
+
+    fn numbers(&mut self, plan: &Plan, waiting: bool) -> Option<Numbers> {
+        if let Some(at) = self.unfinished.iter().position(|numbers| numbers.waiting == waiting) {
+            return Some(self.unfinished.swap_remove(at));
+        }
+        let first = self.next[usize::from(waiting)];
+        let last = plan.count.map_or(u64::MAX, |count| plan.seed.saturating_add(count));
+        let block = if waiting { plan.recipe.wait_every * WAITING_BLOCK } else { BLOCK };
+        let end = first.saturating_add(block).min(last);
+        self.next[usize::from(waiting)] = end;
+        (first < end).then_some(Numbers { first, end, waiting })
+    }
+
+    /// A thread ends: where there was no room for its lab, the others go on, if there are any.
+    fn one_less(&mut self, is_waiting: bool, why: Stopped) {
+        self.working[usize::from(is_waiting)] -= 1;
+        let at_a_time = self.working.iter().sum();
+        match why {
+            Stopped::Lab(Broken::Exhausted { of, call }) if at_a_time > 0 => {
+                self.total.fewer = Some(Fewer { at_a_time, of, call });
+            }
+            other => drop(self.stopped.get_or_insert(other)),
+        }
+    }
+
     fn add(&mut self, explored: Explored, job: &Job) {
         let total = &mut self.total;
         total.histories += explored.histories;
@@ -240,7 +307,7 @@ pub fn replay(
     returned
         .parse::<Reported<Replayed>>()
         .map_err(|e| Stopped::Inside(e.to_string()))?
-        .map_err(Stopped::Inside)
+        .map_err(Stopped::from)
 }
 
 /// Fewest and most histories that the model alone goes through to find out what can be met. In an

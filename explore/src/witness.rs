@@ -75,8 +75,9 @@ pub fn found(
     let mut found = BTreeSet::new();
     for bug in bugs {
         let Some(history) = history(bug) else { continue };
-        let agrees =
-            |bugs: &BTreeSet<ModelBug>| Ok(replay(labs, &history, bugs)?.played == Played::Agrees);
+        let agrees = |bugs: &BTreeSet<ModelBug>| {
+            replay(labs, &history, bugs).map(|it| it.played == Played::Agrees)
+        };
         let with_it: BTreeSet<ModelBug> = found.iter().copied().chain([bug]).collect();
         if !agrees(&found)? && agrees(&with_it)? {
             found = with_it;

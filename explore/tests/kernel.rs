@@ -199,6 +199,7 @@ fn races_are_told() -> Result<(), Failed> {
             pairs: race::pair::chosen(&["close/data-of-a-child".to_owned()]),
             families: vec![Family::V4, Family::V6],
             time: Duration::from_millis(200),
+            until: None,
             waiting_time: Duration::ZERO,
             seed: 1,
             bugs,
@@ -231,6 +232,7 @@ fn timers_are_explained() -> Result<(), Failed> {
         families: vec![Family::V4],
         time: Duration::ZERO,
         waiting_time: Duration::from_millis(1),
+        until: None,
         seed: 1,
         bugs: witness::found(&labs, ModelBug::ALL)?,
     };

@@ -35,6 +35,19 @@ impl Resource {
         }
     }
 
+    /// What may be the limit, in a sentence.
+    pub fn limits(self) -> &'static str {
+        match self {
+            Self::Processes => {
+                "processes and threads are limited by ulimit -u, by pids.max of the control group, \
+                 and by kernel.threads-max"
+            }
+            Self::Descriptors => "open files are limited by ulimit -n and fs.file-max",
+            Self::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
+            Self::Namespaces => "namespaces are limited by the sysctls user.max_*_namespaces",
+        }
+    }
+
     /// What is lacking where a process, a thread or a namespace is refused with this answer.
     pub fn lacking_for_more(answer: &io::Error) -> Option<Self> {
         match Errno::from_raw(answer.raw_os_error()?) {
@@ -52,7 +65,7 @@ impl Resource {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call, or a request to the kernel, was refused.
-    #[error("{call}: {source}")]
+    #[error("{call}: {}", in_words(source))]
     Call {
         /// The call with its arguments, as a reader would write it.
         call: String,
@@ -60,7 +73,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A call of the conversation under test was refused where it had to succeed.
-    #[error("{call}: {source}")]
+    #[error("{call}: {}", in_words(source))]
     Tested {
         /// The call with its arguments.
         call: String,
@@ -69,7 +82,7 @@ pub enum Error {
     },
     /// There is no room for one more process, thread or namespace. There may be when fewer labs
     /// run at a time.
-    #[error("{call}: {source}")]
+    #[error("{call}: {}", in_words(source))]
     Exhausted {
         /// What there is no more of.
         of: Resource,
@@ -196,6 +209,31 @@ pub(crate) fn returned_zero(returned: i32) -> io::Result<()> {
     }
 }
 
+/// What the system answered, in its own words alone: Rust adds the errno's number. Whatever shows an
+/// [`io::Error`] to people shows this.
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|raw| format!(" (os error {raw})"));
+    match number.and_then(|number| text.strip_suffix(&number).map(str::to_owned)) {
+        Some(words) => words,
+        None => text,
+    }
+}
+
+/// An error and what it came from, the last after the others.
+pub fn chain_in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        words.push(match error.downcast_ref::<io::Error>() {
+            Some(answer) => in_words(answer),
+            None => error.to_string(),
+        });
+        next = error.source();
+    }
+    words.join(": ")
+}
+
 /// An errno by its name: `EAGAIN`, or its number where it has no name here.
 pub fn errno_name(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(
@@ -205,4 +243,27 @@ pub fn errno_name(error: &io::Error) -> String {
             known => format!("{known:?}"),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_no_number() {
+        let refused = || io::Error::from(Errno::ENOENT);
+        assert_eq!(in_words(&refused()), "No such file or directory");
+        assert_eq!(in_words(&io::Error::other("it is (os error 2)")), "it is (os error 2)");
+        let call = Err::<(), _>(refused()).call(|| "open(/x)".into()).expect_err("refused");
+        assert_eq!(call.to_string(), "open(/x): No such file or directory");
+    }
+
+    #[test]
+    fn what_an_error_came_from_has_none_either() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write /x")]
+        struct NotWritten(#[source] io::Error);
+        let error = NotWritten(Errno::ENOSPC.into());
+        assert_eq!(chain_in_words(&error), "cannot write /x: No space left on device");
+    }
 }

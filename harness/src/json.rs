@@ -1,6 +1,7 @@
 //! What JSON documents have in place of Rust's own types: answers in plain names, and durations
 //! with their unit. Those of older versions are read, too.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -29,18 +30,52 @@ pub(crate) struct Choice<T, E> {
     why: Option<E>,
 }
 
+/// The fields of something that this version does not know, as a document of a later one has them:
+/// they are written as they were read.
+pub type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// How what a later version wrote is shown, everywhere: in that version's words.
+pub fn of_later_version(words: &str) -> String {
+    format!("{words} (unknown to this sockmig)")
+}
+
+/// Fields of a later version's, as they are shown where they have no words.
+pub fn shown_fields(fields: &Fields) -> String {
+    of_later_version(&serde_json::Value::Object(fields.clone()).to_string())
+}
+
+/// Why something is not there, in a document that may be of a later version.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Why<E> {
+    Known(E),
+    Later(serde_json::Value),
+}
+
+impl<E: From<String>> Why<E> {
+    fn known(self) -> E {
+        match self {
+            Self::Known(why) => why,
+            Self::Later(value) => {
+                let words = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::from);
+                of_later_version(&words).into()
+            }
+        }
+    }
+}
+
 /// What documents do not say.
 fn unsaid() -> String {
     "it is not there".into()
 }
 
 pub(crate) mod answer {
-    use super::{Answer, Deserialize, Deserializer, Serialize, Serializer, unsaid};
+    use super::{Answer, Deserialize, Deserializer, Serialize, Serializer, Why, unsaid};
 
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "what a kernel has is `available`, or says `why` not")]
     enum Written<E> {
-        Answer(Answer<E>),
+        Answer(Answer<Why<E>>),
         /// In version 1 of the documents.
         YesOrNo(bool),
         /// In older ones of version 2, and in version 1.
@@ -60,9 +95,9 @@ pub(crate) mod answer {
         D: Deserializer<'de>,
         E: Deserialize<'de> + From<String>,
     {
-        let answer = |available, why: Option<E>| match available {
+        let answer = |available, why: Option<Why<E>>| match available {
             true => Ok(()),
-            false => Err(why.unwrap_or_else(|| unsaid().into())),
+            false => Err(why.map_or_else(|| unsaid().into(), Why::known)),
         };
         Ok(match Written::deserialize(from)? {
             Written::Answer(Answer { available, why }) => answer(available, why),
@@ -75,12 +110,12 @@ pub(crate) mod answer {
 pub(crate) mod choice {
     use serde::de::Error;
 
-    use super::{Choice, Deserialize, Deserializer, Serialize, Serializer, unsaid};
+    use super::{Choice, Deserialize, Deserializer, Serialize, Serializer, Why, unsaid};
 
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "what a kernel has is `available`, or says `why` not")]
     enum Written<T, E> {
-        Choice(Choice<T, E>),
+        Choice(Choice<T, Why<E>>),
         /// In older documents of version 2, and in version 1.
         Result(Result<T, E>),
     }
@@ -106,7 +141,9 @@ pub(crate) mod choice {
             Written::Choice(Choice { available: true, kind: None, .. }) => {
                 Err(D::Error::missing_field("kind"))
             }
-            Written::Choice(Choice { why, .. }) => Ok(Err(why.unwrap_or_else(|| unsaid().into()))),
+            Written::Choice(Choice { why, .. }) => {
+                Ok(Err(why.map_or_else(|| unsaid().into(), Why::known)))
+            }
             Written::Result(choice) => Ok(choice),
         }
     }

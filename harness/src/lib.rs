@@ -41,6 +41,6 @@ pub mod trace;
 pub mod wait;
 
 pub use capture::Capture;
-pub use error::{Context, Error, Resource, Result, errno_name};
+pub use error::{Context, Error, Resource, Result, chain_in_words, errno_name, in_words};
 pub use net::family::{Family, PORT};
 pub use nix::errno::Errno;

@@ -13,6 +13,8 @@ use harness::socket::{Listener, Received, Stream};
 use harness::{Context, Error, Family, Result, net::sysctl, wait};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
+
 /// How the work of these labs begins.
 const PREFIX: &str = "reload-close-cost ";
 
@@ -94,8 +96,8 @@ impl Closing {
 pub(crate) fn lab_work(work: &str) -> Option<Returned> {
     let closing = work.strip_prefix(PREFIX)?;
     let closed = serde_json::from_str::<Closing>(closing)
-        .map_err(|e| format!("a closing that cannot be read: {e}"))
-        .and_then(|closing| run(closing).map_err(|e| e.to_string()));
+        .map_err(|e| Failure::Lab(format!("a closing that cannot be read: {e}")))
+        .and_then(|closing| run(closing).map_err(Failure::from));
     Some(Returned::json(&closed, vec![]))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use harness::PORT;
+use harness::{PORT, Resource};
 use serde::{Deserialize, Serialize};
 
 /// Why a measurement has no result.
@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 pub enum Failure {
     /// The laboratory broke.
     Lab(String),
+    /// There was too little of something.
+    Lacks {
+        /// Of what.
+        of: Resource,
+        /// The call, and the kernel's answer.
+        call: String,
+    },
     /// The server did not do what its strategy needs.
     Server(Box<ServerFailure>),
 }
@@ -18,7 +25,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lab(why) => f.write_str(why),
+            Self::Lab(why) | Self::Lacks { call: why, .. } => f.write_str(why),
             Self::Server(failure) => failure.fmt(f),
         }
     }
@@ -26,7 +33,11 @@ impl fmt::Display for Failure {
 
 impl From<harness::Error> for Failure {
     fn from(error: harness::Error) -> Self {
-        Self::Lab(error.to_string())
+        let call = error.to_string();
+        match error.lacks() {
+            Some(of) => Self::Lacks { of, call },
+            None => Self::Lab(call),
+        }
     }
 }
 
@@ -67,6 +78,11 @@ impl fmt::Display for ServerFailure {
                 write!(f, "`{command}` ended {phase} ({status})")?;
             }
             ServerEvent::Gone { pid } => write!(f, "the process {pid} ended {phase}")?,
+            ServerEvent::Stopped { pid } => write!(
+                f,
+                "the process {pid} is stopped (SIGSTOP, or a debugger), so that it answers nobody: \
+                 find out what stops it"
+            )?,
             ServerEvent::InBackground { command } => write!(
                 f,
                 "`{command}` has ended, and left something else running: have the server stay in \
@@ -117,7 +133,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Start => "before it was ready",
-            Self::Load => "while it was to serve",
+            Self::Load => "while it was to serve, and not at a reload",
             Self::Reload => "at the reload",
             Self::Restore => "when it was to restore the values of before",
         })
@@ -148,6 +164,11 @@ pub enum ServerEvent {
     },
     /// A process that is no child of the lab has ended.
     Gone {
+        /// Its id.
+        pid: i32,
+    },
+    /// A process was stopped, and did not continue.
+    Stopped {
         /// Its id.
         pid: i32,
     },

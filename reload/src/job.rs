@@ -129,9 +129,10 @@ fn run(job: &Job) -> Result<Found> {
             Ok(account::found(&job.window, span, &record, &reloads, &monitor.finish()?)?)
         });
     match found {
+        Ok(found) => server.alive().map(|()| found),
         Err(Failure::Server(why)) => Err(Failure::Server(why)),
-        // A server that died explains whatever else failed.
-        other => server.alive().and(other),
+        // A server that died, or was stopped, explains whatever else failed.
+        Err(other) => server.alive().and_then(|()| server.explain()).and(Err(other)),
     }
 }
 

@@ -326,6 +326,25 @@ impl ServerFile {
         self.replaces_main() && self.reload.stop_old != Some(false)
     }
 
+    /// The programs of all commands but the one that starts it, by their keys.
+    pub fn commands(&self) -> Vec<(&'static str, &str)> {
+        let again = match &self.reload.start_again {
+            Some(StartAgain::By(words)) => Some(words),
+            Some(StartAgain::AsBefore(_)) | None => None,
+        };
+        let restore = self.reload.restore.as_ref().and_then(|restore| restore.command.as_ref());
+        let commands = [
+            ("reload.command", self.reload.command.as_ref()),
+            ("reload.start-again", again),
+            ("reload.restore.command", restore),
+            ("stop.command", self.stop.command.as_ref()),
+        ];
+        let programs = commands
+            .into_iter()
+            .filter_map(|(key, words)| Some((key, words?.as_slice().first().map(String::as_str)?)));
+        programs.collect()
+    }
+
     /// The names that the program may have, the command's first word where there are no others.
     pub fn program_names(&self) -> Vec<&str> {
         match self.program.as_slice() {

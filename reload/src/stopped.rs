@@ -13,6 +13,7 @@ use harness::process::worker::{Orders, Service, Source, WorkerProcess};
 use harness::{Error, Family, PORT, Result, net::sysctl, process::entry, process::thread, wait};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::loading::pass;
 
 /// How the work of these labs begins.
@@ -62,8 +63,8 @@ impl Stopped {
 pub(crate) fn lab_work(work: &str) -> Option<Returned> {
     let stopped = work.strip_prefix(PREFIX)?;
     let outcomes = serde_json::from_str::<Stopped>(stopped)
-        .map_err(|e| format!("an order that cannot be read: {e}"))
-        .and_then(|stopped| run(stopped).map_err(|e| e.to_string()));
+        .map_err(|e| Failure::Lab(format!("an order that cannot be read: {e}")))
+        .and_then(|stopped| run(stopped).map_err(Failure::from));
     Some(Returned::json(&outcomes, vec![]))
 }
 

@@ -97,6 +97,9 @@ pub fn unmet_without_lab(server: &Definition) -> Option<Unmet> {
             install: file.install.clone(),
         });
     }
+    if let Some((key, name)) = file.commands().into_iter().find(|(_, name)| !runs(name, server)) {
+        return Some(Unmet::Command { key, name: name.to_owned() });
+    }
     let others = file.needs.programs.as_slice();
     if let Some(other) = others.iter().find(|name| find::find(name, &server.here).is_none()) {
         return Some(Unmet::Program { names: vec![other.clone()], install: String::new() });
@@ -112,6 +115,14 @@ pub fn unmet_without_lab(server: &Definition) -> Option<Unmet> {
     (here < needed).then_some(Unmet::Processors { needed, here })
 }
 
+/// Whether the first word of a command is a program, as far as that can be known before it is run.
+fn runs(name: &str, server: &Definition) -> bool {
+    let name = name.replace("{here}", &server.here);
+    // Another PATH is the server's own affair.
+    let elsewhere = !name.contains('/') && server.file.start.environment.contains_key("PATH");
+    name.contains('{') || elsewhere || find::find(&name, &server.here).is_some()
+}
+
 /// What a strategy needs and this machine has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
@@ -121,6 +132,13 @@ pub enum Unmet {
         names: Vec<String>,
         /// What to do about it; may be empty.
         install: String,
+    },
+    /// The program of a command that the server's file has.
+    Command {
+        /// Its key.
+        key: &'static str,
+        /// The program.
+        name: String,
     },
     /// A directory or a file of a server.
     Path {
@@ -160,6 +178,10 @@ impl fmt::Display for Unmet {
                 }
                 if install.is_empty() { Ok(()) } else { write!(f, "; {install}") }
             }
+            Self::Command { key, name } if name.contains('/') => {
+                write!(f, "`{key}`: there is no program {name} that can be run")
+            }
+            Self::Command { key, name } => write!(f, "`{key}`: there is no {name} on the PATH"),
             Self::Path { name, places } => {
                 write!(f, "{{{name}}} is in none of {}", places.join(", "))
             }
@@ -242,6 +264,11 @@ pub(crate) trait Server {
 
     /// Fails if a process has ended that was not ordered to, with what is known of it.
     fn alive(&mut self) -> Result<()>;
+
+    /// Fails if something about its processes explains why clients are not served.
+    fn explain(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Since when a program has given new clients to nobody of the old generation, if one
     /// did in the last reload.

@@ -11,7 +11,7 @@ use harness::process::Broken;
 use harness::process::no_namespaces::{NamespaceStep, NoNamespaces};
 use harness::process::users::{LabCapability, missing_capabilities};
 use harness::refusal::Refusal;
-use harness::{Errno, Resource};
+use harness::{Errno, Resource, in_words};
 
 /// How many namespaces a user may have, of each kind that a laboratory needs.
 const LIMITS: [&str; 4] = [
@@ -137,25 +137,19 @@ fn start(why: &Refusal, machine: &Machine) -> Option<String> {
 /// A refused call's answer, with what may be the limit if there was too little of something.
 pub fn refusal(answer: &io::Error) -> String {
     match Resource::lacking(answer) {
-        Some(of) => format!("{answer}; {}", limits(of)),
-        None => answer.to_string(),
+        Some(of) => format!("{}; {}", in_words(answer), limits(of)),
+        None => in_words(answer),
     }
 }
 
 /// What may be the limit where there is too little of something.
 pub fn limits(of: Resource) -> Cow<'static, str> {
-    let sentence = match of {
-        Resource::Processes => {
-            "processes and threads are limited by ulimit -u, by pids.max of the control group, \
-             and by kernel.threads-max"
-        }
-        Resource::Descriptors => "open files are limited by ulimit -n and fs.file-max",
-        Resource::Memory => "memory is limited by ulimit -v and by memory.max of the control group",
+    match of {
         Resource::Namespaces => {
-            return format!("namespaces are limited by the sysctls {}", all_limits()).into();
+            format!("namespaces are limited by the sysctls {}", all_limits()).into()
         }
-    };
-    sentence.into()
+        other => other.limits().into(),
+    }
 }
 
 /// [`LIMITS`] in a sentence.

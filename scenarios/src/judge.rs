@@ -8,6 +8,7 @@ pub mod known;
 pub mod known_file;
 pub mod releases;
 pub mod skip;
+mod skip_written;
 pub mod verdict;
 pub mod wire;
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
+use harness::json::shown_fields;
 use harness::kernel::Kernel;
 use harness::trace::Line;
 use harness::wait::RanOut;
@@ -159,6 +160,9 @@ impl<'d> Retried<'d> {
                 DiscardedTry::Failed { mismatches } => {
                     mismatches.iter().map(|mismatch| format!("failed: {mismatch}")).collect()
                 }
+                DiscardedTry::Later(fields) => {
+                    vec![format!("was discarded: {}", shown_fields(fields))]
+                }
             };
             seen.into_iter().map(move |seen| format!("try {} {seen}", at + 1))
         });
@@ -169,7 +173,7 @@ impl<'d> Retried<'d> {
     pub fn failed(&self) -> impl Iterator<Item = &'d [Mismatch]> {
         self.discarded.iter().filter_map(|discarded| match discarded {
             DiscardedTry::Failed { mismatches } => Some(mismatches.as_slice()),
-            DiscardedTry::TooSlow { .. } => None,
+            DiscardedTry::TooSlow { .. } | DiscardedTry::Later(_) => None,
         })
     }
 }

@@ -32,6 +32,10 @@ pub enum DocumentKind {
     Explore,
     /// `sockmig race --format json`.
     Race,
+    /// `sockmig race --list --format json`.
+    RaceList,
+    /// `sockmig reload --list --format json`.
+    ReloadList,
     /// `sockmig inspect --format json`.
     Inspect,
 }

@@ -47,7 +47,7 @@ pub struct MachineArguments {
     pub memory: u32,
 
     /// How many processors the guest has. A virtual clock is that of one alone, and User-Mode Linux
-    /// has one.
+    /// has one, so that it is refused with several.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = between::<u32>(1..=64))]
     pub processors: u32,
 }

@@ -42,7 +42,8 @@ pub struct RaceArguments {
     #[arg(value_name = "PAIR")]
     pub pairs: Vec<String>,
 
-    /// For how many seconds in all [default: 25].
+    /// For how many seconds in all: pairs that are not reached until then are named [default: 25, and
+    /// longer if that is too short for every pair].
     #[arg(long, value_name = "SECONDS", value_parser = number::between::<u64>(1..=10_000_000))]
     pub time: Option<u64>,
 

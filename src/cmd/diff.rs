@@ -22,7 +22,7 @@ pub fn diff(arguments: &DiffArguments) -> Exit {
     match compared(arguments) {
         Ok(exit) => exit,
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         }
     }
@@ -40,7 +40,7 @@ fn compared(arguments: &DiffArguments) -> anyhow::Result<Exit> {
     let (before, after) = match (read(&arguments.before), read(after)) {
         (Ok(before), Ok(after)) => (before.into_matrix(), after.into_matrix()),
         (Err(one), Err(other)) => {
-            stderr::complain(&format_args!("{one:#}"));
+            stderr::complain_of(&one);
             return Err(other);
         }
         (Err(e), _) | (_, Err(e)) => return Err(e),

@@ -51,7 +51,7 @@ pub fn findings(environment: &Environment) -> Vec<Finding> {
         Finding::good("kernel", format!("{kernel}; {}", kernel.build)),
         match &kernel.base {
             base @ Base::Known { .. } => Finding::good("base", base.to_string()),
-            base @ Base::Unknown { .. } => Finding::bad(
+            base @ (Base::Unknown { .. } | Base::Later(_)) => Finding::bad(
                 "base",
                 base.to_string(),
                 "known bugs are told by what cases see, and not by the version",

@@ -18,12 +18,13 @@ use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
 use explore::job::Finding;
 use explore::model::ModelBug;
-use explore::run::{self, Plan, Stopped, Total};
+use explore::run::{self, Fewer, Plan, Stopped, Total};
 use harness::kernel::{Kernel, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
 use scenarios::advice;
 use scenarios::engine;
+use scenarios::report::counted;
 
 use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments};
 use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, ReplayDocument};
@@ -118,7 +119,7 @@ pub(super) fn seed_by_clock() -> u64 {
 fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     let out = match &arguments.out {
         Some(path) => Some(OutDirectory::open(path).map_err(|e| {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         })?),
         None => None,
@@ -155,6 +156,13 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
             stderr::line(&words::progress(total, started.elapsed()));
         }
     });
+    if let Some(Fewer { at_a_time, of, call }) = &total.fewer {
+        let labs = counted(*at_a_time as u64, "lab");
+        let limits = advice::limits(*of);
+        stderr::complain(&format_args!(
+            "there was room for {labs} at a time only: {call}; {limits}"
+        ));
+    }
     let (mut session, _) = session.into_inner().unwrap_or_else(PoisonError::into_inner);
     let kept = std::mem::take(&mut session.kept);
     let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept);
@@ -265,7 +273,7 @@ impl Session {
     fn keep_new(&mut self, total: &Total) {
         for finding in total.findings.iter().skip(self.kept.len()) {
             let kept = self.keep(finding).unwrap_or_else(|e| {
-                stderr::complain(&format_args!("{e:#}"));
+                stderr::complain_of(&e);
                 self.write_failed = true;
                 None
             });

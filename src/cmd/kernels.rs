@@ -14,8 +14,9 @@ use vm::fetch::kernels::Kernel;
 use crate::cli::KernelsCommand;
 use crate::exit::Exit;
 use crate::machine::prepare::arch_or_own;
+use crate::output::fold;
 use crate::output::stderr;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 
 /// Does what the command line says.
 pub fn kernels(command: &KernelsCommand) -> Exit {
@@ -49,12 +50,24 @@ pub fn list(cache: &Cache, architecture: Architecture, to: &mut impl Write) -> i
         let text = format!("{name:<width$} {line:<5} {suite:<18} {size:>8}  {cached:<8} {note}");
         format!("{}\n", text.trim_end())
     };
-    let mut text = line(["NAME", "LINE", "SUITE", "PACKAGES", "CACHED", ""]);
+    // As wide as a line without a note is.
+    let narrow = stdout::known_width().filter(|columns| *columns < width + 44);
+    let mut text = match narrow {
+        Some(_) => String::new(),
+        None => line(["NAME", "LINE", "SUITE", "PACKAGES", "CACHED", ""]),
+    };
     for kernel in choice::of(architecture) {
         let size = DecimalBytes(kernel.size()).to_string();
         let note = kernel.note.as_deref().unwrap_or_default();
         let cached = cached(kernel, cache);
-        text += &line([&kernel.name, &kernel.line, &kernel.suite, &size, cached, note]);
+        text += &match narrow {
+            Some(columns) => {
+                let headings = ["line", "suite", "packages", "cached", "note:"];
+                let cells = [&kernel.line, &kernel.suite, &*size, cached, note].map(str::to_owned);
+                fold::cells(&kernel.name, &headings, &cells, columns)
+            }
+            None => line([&kernel.name, &kernel.line, &kernel.suite, &size, cached, note]),
+        };
     }
     write!(
         to,

@@ -32,7 +32,7 @@ pub fn kselftest_install(directory: &Path) -> Exit {
     match install(directory) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         }
     }

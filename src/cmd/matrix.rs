@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::chain_in_words;
 use harness::process::interrupt;
 use harness::process::thread::spawn_scoped;
 use scenarios::advice;
@@ -99,7 +100,7 @@ pub fn matrix(arguments: &MatrixArguments) -> Exit {
     // Results that have nowhere to go are not worth hours.
     let (mut fan_out, out) = match listeners(arguments) {
         Ok(listeners) => listeners,
-        Err(e) => return unavailable(&format_args!("{e:#}"), bisects),
+        Err(e) => return unavailable(&chain_in_words(e.as_ref()), bisects),
     };
     let known = match known::user_list(&arguments.known) {
         Ok(known) => known,

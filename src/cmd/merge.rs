@@ -35,7 +35,7 @@ pub fn merge(arguments: &MergeArguments) -> Exit {
     match merged(arguments) {
         Ok(exit) => exit,
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         }
     }
@@ -56,6 +56,9 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
         }
     }
     let (found, missing) = together(parts)?;
+    if let Some(later) = later_version(&found.sockmig) {
+        stderr::complain(&later);
+    }
     let files = Files {
         json: arguments.out.clone(),
         junit: arguments.junit.clone(),
@@ -67,7 +70,7 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
     let text = text(&found, Style::of(&std::io::stdout()), stdout::width());
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     for error in &errors {
-        stderr::complain(&format_args!("{error:#}"));
+        stderr::complain_of(error);
     }
     written?;
     if let Some(missing) = &missing {
@@ -78,6 +81,20 @@ fn merged(arguments: &MergeArguments) -> Result<Exit> {
         Exit::Interrupted => Exit::Unavailable,
         // A shard that is missing leaves the question unanswered, as an error does.
         exit => exit.unless_write_failed(missing.is_some() || !errors.is_empty()),
+    })
+}
+
+/// What is to be said where the sockmig that wrote the parts is a later one than this.
+fn later_version(wrote: &str) -> Option<String> {
+    let ours = env!("CARGO_PKG_VERSION");
+    let numbers = |version: &str| -> Vec<u64> {
+        version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
+    };
+    (numbers(wrote) > numbers(ours)).then(|| {
+        format!(
+            "what is put together was written by sockmig {wrote}, and this is {ours}: keys that it \
+             does not know are left out"
+        )
     })
 }
 

@@ -6,11 +6,11 @@ mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use explore::drive::record::Recorded;
 use explore::race::pair::{PAIRS, Pair, chosen};
-use explore::race::run::{self, RacePlan};
+use explore::race::run::{self, LEAST, RacePlan};
 use harness::Family;
 use harness::process::arguments::as_text;
 use harness::process::{Labs, interrupt};
@@ -20,22 +20,19 @@ use crate::cmd::explore::known::of_two_processors;
 use crate::cmd::explore::{bugs, probe, seed_by_clock, stopped};
 use crate::cmd::print;
 use crate::cmd::race::captures::Captures;
-use crate::cmd::race::document::{PairDocument, RaceDocument};
+use crate::cmd::race::document::{PairDocument, PairsDocument, RaceDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::machine::same_command::in_guest;
 use crate::output::file::OutDirectory;
 use crate::output::stderr;
-use crate::output::stdout::Stdout;
+use crate::output::stdout::{self, Stdout};
 
 /// For how long pairs are raced where nobody says.
 const TIME: Duration = Duration::from_secs(25);
 
 /// The same with `--long`.
 const LONG: Duration = Duration::from_secs(3600);
-
-/// Each pair has this long at least, with each setting.
-const LEAST: Duration = Duration::from_millis(100);
 
 /// Which part of the time is for pairs that wait for timers.
 const WAITING_PART: u32 = 4;
@@ -61,12 +58,12 @@ pub fn race(arguments: &RaceArguments) -> ExitCode {
 fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let pairs = pairs(&arguments.pairs)?;
     if arguments.list {
-        let shown = say(&words::list(&pairs));
-        return Ok(Exit::Expected.unless_write_failed(shown.is_err()));
+        return Ok(list(&pairs, arguments.format));
     }
+    let started = Instant::now();
     let out = match &arguments.out {
         Some(path) => Some(OutDirectory::open(path).map_err(|e| {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         })?),
         None => None,
@@ -92,6 +89,8 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let plan = RacePlan {
         time,
         waiting_time,
+        // Where nobody says for how long, every pair is raced.
+        until: (arguments.time.is_some() || arguments.long).then(|| started + all),
         pairs,
         families,
         seed: arguments.seed.unwrap_or_else(seed_by_clock),
@@ -103,10 +102,11 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
             write_failed |= say(text).is_err();
         }
     };
-    show(&words::heading(&kernel, &plan));
+    let width = stdout::known_width();
+    show(&words::heading(&kernel, &plan, width));
     let (mut results, mut documents) = (vec![], vec![]);
     let ended = run::race(&labs, &plan, |result| {
-        show(&words::row(&result));
+        show(&words::row(&result, width));
         let mut keep = |title: &str, why, recorded: &Recorded| {
             captures.keep(title, why, recorded).unwrap_or_else(|e| {
                 not_kept = Some(e);
@@ -116,14 +116,15 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         documents.push(PairDocument::of(&result, &words::named(&result), &mut keep));
         results.push(result);
     });
-    let document = RaceDocument::of(&kernel, &plan, documents, interrupt::caught());
+    let not_reached = ended.as_deref().unwrap_or_default();
+    let document = RaceDocument::of(&kernel, &plan, documents, not_reached, interrupt::caught());
     show(&words::result(&document, &results));
     let json = document.json() + "\n";
     if arguments.format == ExploreFormat::Json {
         write_failed |= print::exactly(json.as_bytes()) != Exit::Expected;
     }
     if let Some(e) = captures.keep_document(&json).err().or(not_kept) {
-        stderr::complain(&format_args!("{e:#}"));
+        stderr::complain_of(&e);
         write_failed = true;
     }
     let exit = match ended {
@@ -132,12 +133,22 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
             stopped(&why);
             Exit::Deviates
         }
-        Ok(()) => document.exit(),
+        Ok(_) => document.exit(),
     };
     if document.lacks_processors() {
         stderr::complain(&"two processors are needed, and this process may use one alone");
     }
     Ok(exit.unless_write_failed(write_failed))
+}
+
+fn list(pairs: &[Pair], format: ExploreFormat) -> Exit {
+    match format {
+        ExploreFormat::Terminal => {
+            let shown = say(&words::list(pairs));
+            Exit::Expected.unless_write_failed(shown.is_err())
+        }
+        ExploreFormat::Json => print::exactly((PairsDocument::of(pairs).json() + "\n").as_bytes()),
+    }
 }
 
 /// For how long each pair is raced with each setting; and those that wait for timers, which all do

@@ -4,7 +4,7 @@ mod answer;
 pub mod close_cost;
 pub mod document;
 mod in_guest;
-mod list;
+pub mod list;
 mod measure;
 mod plan;
 mod plot;
@@ -43,7 +43,7 @@ pub fn reload(arguments: &ReloadArguments) -> ExitCode {
         return vm_run::vm_run(&guest);
     }
     let done = match (arguments.list, arguments.close_cost) {
-        (true, _) => list::list(&arguments.strategies),
+        (true, _) => list::list(&arguments.strategies, arguments.format),
         (false, true) => close_cost::close_cost(arguments),
         _ if arguments.stopped_member => stopped_member::stopped_member(arguments),
         (false, false) => about_servers(arguments),
@@ -108,7 +108,7 @@ fn measure_and_tell(
     session.say(&table::heading(&plan, &environment));
     let measured = measure::measure(&session.labs, &plan, &mut Progress::on_stderr());
     let document = ReloadDocument::of(&plan, environment, &measured);
-    session.show(&answer::text(&document, stdout::width(), Style::of(&io::stdout())), || {
+    session.show(&answer::text(&document, stdout::known_width(), Style::of(&io::stdout())), || {
         document.json()
     });
     session.keep("reload.json", || document.json());

@@ -24,7 +24,7 @@ pub fn report(arguments: &ReportArguments) -> Exit {
     match reported(arguments) {
         Ok(()) => Exit::Expected,
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             Exit::Unavailable
         }
     }
@@ -63,7 +63,7 @@ fn reported(arguments: &ReportArguments) -> anyhow::Result<()> {
         }
     }
     if let Some(last) = unreadable.pop() {
-        unreadable.iter().for_each(|e| stderr::complain(&format_args!("{e:#}")));
+        unreadable.iter().for_each(stderr::complain_of);
         return Err(last);
     }
     let combined = Combined::of(parts).with_explored(explored);

@@ -252,7 +252,7 @@ impl Consumers {
     }
 
     fn write_error(&mut self, error: &anyhow::Error) {
-        stderr::complain(&format_args!("{error:#}"));
+        stderr::complain_of(error);
         self.write_failed = true;
     }
 

@@ -10,9 +10,10 @@ use crate::cli::DocumentKind;
 use crate::cmd::explore::document::ExploreDocument;
 use crate::cmd::inspect::document::InspectDocument;
 use crate::cmd::print;
-use crate::cmd::race::document::RaceDocument;
+use crate::cmd::race::document::{PairsDocument, RaceDocument};
 use crate::cmd::reload::close_cost::document::ClosingDocument;
 use crate::cmd::reload::document::ReloadDocument;
+use crate::cmd::reload::list::StrategiesDocument;
 use crate::cmd::reload::stopped_member::StoppedDocument;
 use crate::exit::Exit;
 use crate::output::document::{MatrixDocument, RunDocument};
@@ -31,6 +32,10 @@ pub fn schema(of: DocumentKind) -> Exit {
         }
         DocumentKind::Explore => schema_of::<ExploreDocument>("sockmig explore --format json"),
         DocumentKind::Race => schema_of::<RaceDocument>("sockmig race --format json"),
+        DocumentKind::RaceList => schema_of::<PairsDocument>("sockmig race --list --format json"),
+        DocumentKind::ReloadList => {
+            schema_of::<StrategiesDocument>("sockmig reload --list --format json")
+        }
         DocumentKind::Inspect => schema_of::<InspectDocument>("sockmig inspect --format json"),
     };
     let text = serde_json::to_string_pretty(&schema).expect("a schema can be written as JSON");

@@ -149,7 +149,7 @@ fn programs(out: &Path, what: Option<&Path>, plan: RunPlan) -> Result<Exit, Exit
         })?,
     };
     let directory = OutDirectory::open(out).map_err(|e| {
-        stderr::complain(&format_args!("{e:#}"));
+        stderr::complain_of(&e);
         Exit::Unavailable
     })?;
     let labs = Labs::default();
@@ -160,7 +160,8 @@ fn programs(out: &Path, what: Option<&Path>, plan: RunPlan) -> Result<Exit, Exit
             let made = of_case(&labs, &kernel, case, plan).map(|made| {
                 made.and_then(|text| {
                     let file = directory.file(&format!("{}.py", case.id().replace('/', "-")));
-                    write_program(&file, &text).map_err(|e| format!("{}: {e}", file.display()))
+                    write_program(&file, &text)
+                        .map_err(|e| format!("{}: {}", file.display(), harness::in_words(&e)))
                 })
             });
             let is_end = made.is_err();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use harness::guest::tag as of_every_guest;
+use harness::in_words;
 use harness::process::{interrupt, subprocess};
 use vm::architecture::Architecture;
 use vm::boot::bootable::Bootable;
@@ -53,7 +54,7 @@ pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
     match run(arguments) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(e) => {
-            stderr::complain(&format_args!("{e:#}"));
+            stderr::complain_of(&e);
             match interrupt::caught() {
                 true => Exit::Interrupted.into(),
                 false => Exit::Unavailable.into(),
@@ -115,7 +116,8 @@ fn prepare(
 /// What the guest is asked to do, the files that it takes, and the program's architecture.
 fn task(arguments: &VmRunArguments, guests: &GuestProgram) -> Result<(Task, Shared, Architecture)> {
     let (program, rest) = arguments.command.split_first().context("no program was named")?;
-    let path = program::absolute(Path::new(program)).map_err(|e| anyhow!("{program}: {e}"))?;
+    let path = program::absolute(Path::new(program))
+        .map_err(|e| anyhow!("{program}: {}", in_words(&e)))?;
     let its = program::architecture_of(&path).map_err(|e| anyhow!("{program} {e}"))?;
     // This program is in the guest the one that guests have.
     let is_this = path == Path::new(subprocess::THIS_PROGRAM);

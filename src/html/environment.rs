@@ -148,6 +148,7 @@ fn based_on(kernel: &Kernel) -> Markup {
                 (version) br; small { (family) ", from " (read_from) }
             },
             Base::Unknown { why } => { "not known" br; small { (why) } },
+            later @ Base::Later(_) => { (later) },
         }
     }
 }

@@ -117,7 +117,8 @@ fn is_drawn(line: &Line) -> bool {
         | Act::Sysctl { .. }
         | Act::Unrecorded { .. }
         | Act::Wait { .. }
-        | Act::Words(_) => true,
+        | Act::Words(_)
+        | Act::Later { .. } => true,
     }
 }
 

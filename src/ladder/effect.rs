@@ -32,8 +32,8 @@ pub enum Effect<'a> {
     },
     /// The child of this client is destroyed. Its queue keeps it.
     DestroysChild(&'a str),
-    /// Nobody knows: a document of version 1 has only words for it, and it may have ended any
-    /// listener.
+    /// Nobody knows: a document of another version has only words for it, and it may have ended
+    /// any listener.
     Unknown,
     /// Nothing.
     None,
@@ -102,7 +102,7 @@ impl<'a> Effect<'a> {
             | Act::Sysctl { .. }
             | Act::Unrecorded { .. }
             | Act::Wait { .. } => Self::None,
-            Act::Words(_) => Self::Unknown,
+            Act::Words(_) | Act::Later { .. } => Self::Unknown,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use harness::chain_in_words;
 use harness::guest::{self, Port};
 use harness::kernel::Kernel;
 use harness::kernel::log::KernelLog;
@@ -88,7 +89,7 @@ pub fn enter_if_guest() {
     guest::enter(|port, task| match work(port, task) {
         Ok(code) => code,
         Err(e) => {
-            let _ = port.send(tag::FAILURE, format!("{e:#}").into_bytes());
+            let _ = port.send(tag::FAILURE, chain_in_words(e.as_ref()).into_bytes());
             FAILED
         }
     });

@@ -107,6 +107,9 @@ impl Workshop {
             let (name, architecture) = (kernel.name, kernel.architecture);
             return Err(NotBootable::OtherArchitecture { name, architecture, named });
         }
+        if self.processors > 1 && matches!(kernel.image, Image::Uml(_)) {
+            return Err(NotBootable::OneProcessor { name: kernel.name, asked: self.processors });
+        }
         in_use::hold(&kernel);
         let hardware = self.hardware(&kernel);
         Ok((kernel, hardware))

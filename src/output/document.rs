@@ -1,9 +1,11 @@
 //! The JSON documents: what a run found, and what a matrix found. Written and read here.
 
+mod end;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
+use harness::json::{Fields, of_later_version};
 use harness::trace::Line;
 use harness::trace::observation::Value;
 use harness::wait::RanOut;
@@ -16,6 +18,8 @@ use vm::architecture::Architecture;
 
 use crate::output::consumer::{End, Environment, Run};
 use crate::output::totals::Totals;
+
+pub use end::{Blame, MachineEnd};
 
 /// The version of the documents' form. A reader refuses those that it does not know.
 pub const SCHEMA: u32 = 2;
@@ -88,7 +92,8 @@ pub struct CaseDocument {
     pub source: String,
     /// Waits that were in vain, and shorter than usual since others had been in vain before.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub shorter_waits: Vec<RanOut>,
+    #[schemars(with = "Vec<RanOut>")]
+    pub shorter_waits: Vec<ShorterWait>,
     /// What was seen, by name.
     pub facts: BTreeMap<String, Value>,
     /// The wire and the laboratory's acts, a line each. Acts of version 1 are known by their words
@@ -123,7 +128,7 @@ impl CaseDocument {
             does: case.map_or("", |case| case.does).into(),
             must: case.map_or("", |case| case.must).into(),
             source: case.map_or_else(String::new, Case::sources),
-            shorter_waits: shorter_waits.copied().collect(),
+            shorter_waits: shorter_waits.copied().map(ShorterWait::Known).collect(),
             facts: facts.map(|fact| (fact.name.clone(), fact.value.clone())).collect(),
             trace: vec![],
             capture,
@@ -134,6 +139,16 @@ impl CaseDocument {
     pub fn is_flaky(&self) -> bool {
         is_flaky(&self.verdict, &self.discarded)
     }
+}
+
+/// A wait that was in vain, and shorter than usual.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ShorterWait {
+    /// One of those that this version knows.
+    Known(RanOut),
+    /// For what only a later version waits.
+    Later(Fields),
 }
 
 /// The tries of a case in documents that do not say how many there were.
@@ -194,7 +209,8 @@ pub struct MachineDocument {
     /// The architecture of the kernel. Documents of older versions, which say nothing of it, are of
     /// x86_64.
     #[serde(default)]
-    pub architecture: Architecture,
+    #[schemars(with = "Architecture")]
+    pub architecture: MachineArchitecture,
     /// `virtual` or `real`.
     pub clock: String,
     /// Every case had a kernel of its own.
@@ -210,231 +226,49 @@ pub struct MachineDocument {
 impl MachineDocument {
     /// What executed the kernel, and which one's kernel that is where it is not x86_64's.
     pub fn what(&self) -> String {
-        match self.architecture {
-            Architecture::X86_64 => self.engine.clone(),
-            other => format!("{}, {other}", self.engine),
+        match &self.architecture {
+            MachineArchitecture::Known(Architecture::X86_64) => self.engine.clone(),
+            MachineArchitecture::Known(other) => format!("{}, {other}", self.engine),
+            MachineArchitecture::Later(name) => {
+                format!("{}, {}", self.engine, of_later_version(name))
+            }
         }
     }
 
     /// What has to be added to a command that boots the kernel again, if that is for another
     /// architecture than this program.
     pub fn option_for_guests(&self) -> &'static str {
-        match Architecture::of_this_program() == Some(self.architecture) {
-            true => "",
-            false => " --guest-binary FILE",
+        match Architecture::of_this_program().map(MachineArchitecture::Known) {
+            Some(this) if this == self.architecture => "",
+            _ => " --guest-binary FILE",
         }
     }
 }
 
-/// How a kernel's machine ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(into = "WrittenEnd", try_from = "WrittenEnd")]
-pub enum MachineEnd {
-    /// The suite ended, and the machine powered itself off.
-    Completed,
-    /// The kernel could not be had: the mirror no longer has it, or was not reached.
-    CannotFetch {
-        /// Why.
-        why: String,
-    },
-    /// What was to be booted cannot be: no kernel, another architecture, no QEMU.
-    CannotBoot {
-        /// Why.
-        why: String,
-    },
-    /// The machine ran, and the suite was never reached.
-    NeverBooted {
-        /// Why it is thought so.
-        why: String,
-    },
-    /// The kernel panicked.
-    Panicked {
-        /// The kernel's own line about it.
-        why: String,
-    },
-    /// The guest had no memory left.
-    OutOfMemory {
-        /// The kernel's own line about it.
-        why: String,
-    },
-    /// The guest sent nothing for too long.
-    Hung {
-        /// How long.
-        why: String,
-    },
-    /// The machine or its suite ended by itself: killed from outside, or crashed.
-    Died {
-        /// How.
-        why: String,
-    },
-    /// What came through the port cannot be read.
-    Garbage {
-        /// What came.
-        why: String,
-    },
-    /// Ctrl-C.
-    Interrupted,
-    /// As many cases had failed as --max-fail allows, on this kernel or on others.
-    EnoughFailed,
+/// The architecture of a kernel, in a document that may be of a later version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MachineArchitecture {
+    /// One of those that this version boots kernels of.
+    Known(Architecture),
+    /// The name of one that only a later version does.
+    Later(String),
 }
 
-impl MachineEnd {
-    /// The word for it, as tables have it.
-    pub fn word(&self) -> &'static str {
+impl MachineArchitecture {
+    /// Its name.
+    pub fn name(&self) -> &str {
         match self {
-            Self::Completed => "completed",
-            Self::CannotFetch { .. } => "cannot fetch",
-            Self::CannotBoot { .. } => "cannot boot",
-            Self::NeverBooted { .. } => "never booted",
-            Self::Panicked { .. } => "panicked",
-            Self::OutOfMemory { .. } => "out of memory",
-            Self::Hung { .. } => "hung",
-            Self::Died { .. } => "died",
-            Self::Garbage { .. } => "garbage",
-            Self::Interrupted => "interrupted",
-            Self::EnoughFailed => "stopped",
-        }
-    }
-
-    /// Why it ended so; nothing for a machine that completed.
-    pub fn why(&self) -> Option<&str> {
-        match self {
-            Self::Completed => None,
-            Self::CannotFetch { why }
-            | Self::CannotBoot { why }
-            | Self::NeverBooted { why }
-            | Self::Panicked { why }
-            | Self::OutOfMemory { why }
-            | Self::Hung { why }
-            | Self::Died { why }
-            | Self::Garbage { why } => Some(why),
-            Self::Interrupted => Some("Ctrl-C"),
-            Self::EnoughFailed => Some("enough cases have failed (--max-fail)"),
-        }
-    }
-
-    /// The cause as it counts for an exit code.
-    pub fn counts_as(&self) -> Blame {
-        match self {
-            Self::Completed => Blame::Nobody,
-            Self::CannotFetch { .. } => Blame::Mirror,
-            Self::Panicked { .. } => Blame::Kernel,
-            Self::Interrupted => Blame::User,
-            Self::EnoughFailed => Blame::Limit,
-            Self::CannotBoot { .. }
-            | Self::NeverBooted { .. }
-            | Self::OutOfMemory { .. }
-            | Self::Hung { .. }
-            | Self::Died { .. }
-            | Self::Garbage { .. } => Blame::Laboratory,
+            Self::Known(architecture) => architecture.name(),
+            Self::Later(name) => name,
         }
     }
 }
 
-/// [`MachineEnd`] as documents have it.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct WrittenEnd {
-    /// How it ended.
-    #[serde(alias = "fate")]
-    how: EndKind,
-    /// Why it is thought so; nothing where that is clear.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-}
-
-/// [`MachineEnd`], without a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum EndKind {
-    /// The suite ended, and the machine powered itself off.
-    Completed,
-    /// The kernel could not be had.
-    CannotFetch,
-    /// What was to be booted cannot be.
-    CannotBoot,
-    /// The machine ran, and the suite was never reached.
-    NeverBooted,
-    /// The kernel panicked.
-    Panicked,
-    /// The guest had no memory left.
-    OutOfMemory,
-    /// The guest sent nothing for too long.
-    Hung,
-    /// The machine or its suite ended by itself.
-    Died,
-    /// What came through the port cannot be read.
-    Garbage,
-    /// Ctrl-C.
-    Interrupted,
-    /// As many cases had failed as --max-fail allows.
-    EnoughFailed,
-}
-
-impl From<MachineEnd> for WrittenEnd {
-    fn from(end: MachineEnd) -> Self {
-        let (how, why) = match end {
-            MachineEnd::Completed => (EndKind::Completed, None),
-            MachineEnd::CannotFetch { why } => (EndKind::CannotFetch, Some(why)),
-            MachineEnd::CannotBoot { why } => (EndKind::CannotBoot, Some(why)),
-            MachineEnd::NeverBooted { why } => (EndKind::NeverBooted, Some(why)),
-            MachineEnd::Panicked { why } => (EndKind::Panicked, Some(why)),
-            MachineEnd::OutOfMemory { why } => (EndKind::OutOfMemory, Some(why)),
-            MachineEnd::Hung { why } => (EndKind::Hung, Some(why)),
-            MachineEnd::Died { why } => (EndKind::Died, Some(why)),
-            MachineEnd::Garbage { why } => (EndKind::Garbage, Some(why)),
-            MachineEnd::Interrupted => (EndKind::Interrupted, None),
-            MachineEnd::EnoughFailed => (EndKind::EnoughFailed, None),
-        };
-        Self { how, why }
+impl Default for MachineArchitecture {
+    fn default() -> Self {
+        Self::Known(Architecture::default())
     }
-}
-
-impl TryFrom<WrittenEnd> for MachineEnd {
-    type Error = NoReason;
-
-    fn try_from(WrittenEnd { how, why }: WrittenEnd) -> Result<Self, NoReason> {
-        let why = || why.ok_or(NoReason);
-        Ok(match how {
-            EndKind::Completed => Self::Completed,
-            EndKind::CannotFetch => Self::CannotFetch { why: why()? },
-            EndKind::CannotBoot => Self::CannotBoot { why: why()? },
-            EndKind::NeverBooted => Self::NeverBooted { why: why()? },
-            EndKind::Panicked => Self::Panicked { why: why()? },
-            EndKind::OutOfMemory => Self::OutOfMemory { why: why()? },
-            EndKind::Hung => Self::Hung { why: why()? },
-            EndKind::Died => Self::Died { why: why()? },
-            EndKind::Garbage => Self::Garbage { why: why()? },
-            EndKind::Interrupted => Self::Interrupted,
-            EndKind::EnoughFailed => Self::EnoughFailed,
-        })
-    }
-}
-
-/// A document says how a machine ended, and not why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoReason;
-
-impl fmt::Display for NoReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("missing field `why`")
-    }
-}
-
-/// What the end of a machine is blamed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// It is the end that was wanted.
-    Nobody,
-    /// The kernel: it panicked.
-    Kernel,
-    /// The laboratory: nothing can be said about the kernel.
-    Laboratory,
-    /// Whoever should have had the package.
-    Mirror,
-    /// Whoever pressed Ctrl-C.
-    User,
-    /// The limit of failures that was asked for.
-    Limit,
 }
 
 /// Something that the kernel's log complained of.

@@ -50,6 +50,23 @@ pub fn entry(name: &str, at: usize, text: &str, width: usize) -> String {
     entry
 }
 
+/// A line of a table that is wider than the terminal: what it is about, and below that each cell
+/// after the heading of its column. Empty cells are left out.
+pub fn cells(about: &str, headings: &[&str], cells: &[String], width: usize) -> String {
+    let said = headings.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
+    let said: Vec<String> = said.map(|(heading, cell)| format!("{heading} {cell}")).collect();
+    let lines = scenarios::report::wrap(&said.join(", "), width.saturating_sub(2).max(1));
+    let lines = lines.iter().map(|line| format!("  {line}\n"));
+    format!("{about}\n{}", lines.collect::<String>())
+}
+
+/// Names and what they mean, the meanings from the column `at` on.
+pub fn legend(meanings: &[(&str, &str)], at: usize, width: usize) -> String {
+    let entries =
+        meanings.iter().map(|(name, means)| entry(&format!("  {name}"), at, means, width));
+    entries.collect()
+}
+
 /// How many columns a text takes, without its colours.
 fn columns(text: &str) -> usize {
     let mut parts = text.split("\x1b[");
@@ -83,6 +100,14 @@ mod tests {
         assert_eq!(folded(&line, 6), line.replace(' ', "\n  "));
         let of_others = "\x1b[1m\x1b[4mUsage:\x1b[0m run";
         assert_eq!(folded(of_others, 10), of_others);
+    }
+
+    #[test]
+    fn a_line_of_a_table_is_a_few_where_the_terminal_is_narrow() {
+        let row = ["32", "18", "", "36700 ns"].map(str::to_owned);
+        let headings = ["rounds", "first", "second", "window"];
+        let shown = "close/ack v4 off\n  rounds 32, first 18,\n  window 36700 ns\n";
+        assert_eq!(cells("close/ack v4 off", &headings, &row, 24), shown);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum NoInput {
 impl fmt::Display for NoInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => why.fmt(f),
+            Self::Refused(why) => f.write_str(&harness::in_words(why)),
             Self::TooLarge { most } => write!(f, "it has more than {} MiB", most >> 20),
             Self::NotText => f.write_str("it is not text in UTF-8"),
         }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use scenarios::catalogue;
+use scenarios::judge::Verdict;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -158,8 +159,49 @@ fn rename(id: &mut String) {
 }
 
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
-    printable::from_json(bytes)
-        .map_err(|e| Unreadable(format!("is a damaged document of sockmig: {e}")))
+    printable::from_json(bytes).map_err(|e| {
+        let damaged = || Unreadable(format!("is a damaged document of sockmig: {e}"));
+        other_verdict(bytes).unwrap_or_else(damaged)
+    })
+}
+
+/// A verdict that is none of those that there are, of which no version of sockmig may say that it is
+/// like one of them.
+fn other_verdict(bytes: &[u8]) -> Option<Unreadable> {
+    #[derive(Deserialize)]
+    struct Cases {
+        #[serde(default)]
+        kernels: Vec<Kernel>,
+        #[serde(default)]
+        cases: Vec<Case>,
+    }
+    #[derive(Deserialize)]
+    struct Kernel {
+        run: Option<Run>,
+    }
+    #[derive(Deserialize)]
+    struct Run {
+        cases: Vec<Case>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Case {
+        Result { id: String, verdict: String },
+        Other(IgnoredAny),
+    }
+    let found: Cases = printable::from_json(bytes).ok()?;
+    let runs = found.kernels.into_iter().filter_map(|kernel| kernel.run);
+    let cases = found.cases.into_iter().chain(runs.flat_map(|run| run.cases));
+    cases.into_iter().find_map(|case| match case {
+        Case::Result { id, verdict } if !Verdict::TAGS.contains(&&*verdict) => {
+            Some(Unreadable(format!(
+                "has a verdict of {id} that sockmig {} does not know, and that changes what follows \
+                 from the document: `{verdict}`. Use the sockmig that wrote it",
+                env!("CARGO_PKG_VERSION")
+            )))
+        }
+        Case::Result { .. } | Case::Other(_) => None,
+    })
 }
 
 impl Document {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use harness::chain_in_words;
+
 use crate::escape::ForPeople;
 use crate::output::fold::folded;
 use crate::output::stdout::width_of;
@@ -12,6 +14,11 @@ use crate::output::stdout::width_of;
 /// Says a sentence, with the name of the command before it.
 pub fn complain(sentence: &dyn Display) {
     line(&format_args!("sockmig: {sentence}"));
+}
+
+/// Says an error and what it came from, with the name of the command before it.
+pub fn complain_of(error: &anyhow::Error) {
+    complain(&chain_in_words(error.as_ref()));
 }
 
 /// Says a line, in one piece: other processes may write to the same file. What it quotes of

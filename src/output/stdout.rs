@@ -4,6 +4,8 @@ use std::env;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use harness::in_words;
+
 use crate::escape::ForPeople;
 use crate::output::fold::folded;
 use crate::style::Style;
@@ -48,9 +50,10 @@ impl Stdout {
                 self.gone = true;
                 Ok(instead)
             }
-            Err(e) => {
-                Err(io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))
-            }
+            Err(e) => Err(io::Error::new(
+                e.kind(),
+                format!("cannot write to standard output: {}", in_words(&e)),
+            )),
             written => written,
         }
     }

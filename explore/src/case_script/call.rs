@@ -247,7 +247,9 @@ pub fn call(
         Act::LimitSubflows { .. } => return Err(Unprintable::Subflows),
         Act::ReadMemory { .. } | Act::RefuseMemory { .. } => return Err(Unprintable::Memory),
         Act::Unrecorded { .. } => return Err(Unprintable::Unrecorded),
-        Act::Attach { decides: None, .. } | Act::Words(_) => return Err(Unprintable::OldDocument),
+        Act::Attach { decides: None, .. } | Act::Words(_) | Act::Later { .. } => {
+            return Err(Unprintable::OtherVersion);
+        }
     };
     Ok(Some(Call { what, does, sees }))
 }

@@ -25,8 +25,8 @@ pub enum Unprintable {
     Unrecorded,
     /// A UDP socket.
     Datagram,
-    /// A document of version 1.
-    OldDocument,
+    /// A document of another version.
+    OtherVersion,
     /// A client connects whose connecting is not recorded.
     UnrecordedClient,
     /// A listener becomes a client.
@@ -73,7 +73,9 @@ impl fmt::Display for Unprintable {
             Self::Memory => f.write_str("the kernel's memory is read"),
             Self::Unrecorded => f.write_str("something is done so often that it is not recorded"),
             Self::Datagram => f.write_str("a UDP socket is bound"),
-            Self::OldDocument => f.write_str("a document of version 1 has only words for its acts"),
+            Self::OtherVersion => {
+                f.write_str("a document of another version has only words for its acts")
+            }
             Self::UnrecordedClient => {
                 f.write_str("clients connect whose connecting is not recorded")
             }

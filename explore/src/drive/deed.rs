@@ -8,8 +8,8 @@ use harness::socket::{Child, Listener};
 use harness::trace::Direction;
 use harness::{Error, Family, Result, bpf};
 
-use crate::drive::open::{Open, Peer};
-use crate::drive::{Driver, call_result, directions, listen, refused};
+use crate::drive::open::{Open, Peer, directions};
+use crate::drive::{Driver, call_result, listen, refused};
 use crate::model::CallResult;
 use crate::step::{ListenerId, Segment, Setting, Step};
 

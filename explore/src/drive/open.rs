@@ -1,11 +1,12 @@
 //! What a history has open, and its clients as they are on the wire.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use harness::lab::unrecorded::UnrecordedLab;
 use harness::net::draft::Draft;
 use harness::net::segment::Segment as Captured;
 use harness::socket::{Child, Listener};
+use harness::trace::Direction;
 use harness::{Error, Result};
 
 use crate::model::Answer;
@@ -74,4 +75,13 @@ impl Peer {
 pub(super) fn draft(segment: Segment, (seq, ack): (u32, u32)) -> Draft {
     let payload = vec![b'x'; segment.bytes() as usize];
     Draft::new(segment.flags(), seq, ack).payload(&payload)
+}
+
+/// A direction, as `shutdown` takes it.
+pub(super) fn directions(how: Direction) -> Shutdown {
+    match how {
+        Direction::Read => Shutdown::Read,
+        Direction::Write => Shutdown::Write,
+        Direction::Both => Shutdown::Both,
+    }
 }

@@ -12,7 +12,7 @@ use crate::drive::Driver;
 use crate::drive::at_once::{Raced, Round, Swing};
 use crate::drive::orders::{Neither, Order, Verdict};
 use crate::drive::record::Recorded;
-use crate::job::Reported;
+use crate::job::{LabFailed, Reported};
 use crate::model::{Between, Difference, ModelBug};
 use crate::race::pair::PAIRS;
 use crate::race::stairs::Stairs;
@@ -102,7 +102,7 @@ impl RaceJob {
 /// Does a lab's work, if it is of this file.
 pub fn lab_work(work: &str) -> Option<Returned> {
     let job: RaceJob = serde_json::from_str(work.strip_prefix(PREFIX)?).ok()?;
-    let reports: Reported<[PairReport; 2]> = race(&job).map_err(|e| e.to_string());
+    let reports: Reported<[PairReport; 2]> = race(&job).map_err(LabFailed::from);
     Some(Returned::json(&reports, vec![]))
 }
 

@@ -179,7 +179,9 @@ pub fn deed(act: &Act) -> Result<Deed<'_>, LeftOut> {
         Act::Serve { .. } => return Err(LeftOut::OtherProcess),
         Act::Unrecorded { .. } => return Err(LeftOut::Unrecorded),
         Act::RefuseMemory { .. } => return Err(LeftOut::RefusedMemory),
-        Act::Attach { decides: None, .. } | Act::Words(_) => return Err(LeftOut::OldDocument),
+        Act::Attach { decides: None, .. } | Act::Words(_) | Act::Later { .. } => {
+            return Err(LeftOut::OtherVersion);
+        }
         Act::SetOption { socket: Actor::Datagram(_), .. }
         | Act::Bind { socket: Actor::Datagram(_), .. }
         | Act::Shutdown { socket: Actor::Datagram(_), .. }

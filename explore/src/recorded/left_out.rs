@@ -43,8 +43,8 @@ pub enum LeftOut {
     RefusedMemory,
     /// What is done so often that it is not recorded.
     Unrecorded,
-    /// An act of a document of version 1.
-    OldDocument,
+    /// An act of a document of another version.
+    OtherVersion,
     /// No listener ever listens.
     NoListener,
     /// Nothing is recorded that the model says something of.
@@ -84,7 +84,7 @@ impl fmt::Display for LeftOut {
             Self::RefusedMemory => "the kernel gets no memory",
             Self::RateLimit => "`net.ipv4.tcp_invalid_ratelimit` leaves answers out",
             Self::Unrecorded => "something is done so often that it is not recorded",
-            Self::OldDocument => "a document of version 1 has only words for its acts",
+            Self::OtherVersion => "a document of another version has only words for its acts",
             Self::NoFact => "nothing is recorded that the model says something of",
             Self::NoListener => "nothing listens",
         })

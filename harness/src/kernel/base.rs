@@ -8,6 +8,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::json::{Fields, shown_fields};
 use crate::kernel::version::Version;
 
 /// The upstream version whose fixes a kernel has.
@@ -30,6 +31,10 @@ pub enum Base {
         #[serde(flatten)]
         why: NoBase,
     },
+    /// In words of a later version.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Later(Fields),
 }
 
 /// Who makes kernels whose base is known.
@@ -131,7 +136,7 @@ impl Base {
     pub fn version(&self) -> Option<Version> {
         match self {
             Self::Known { version, .. } => Some(*version),
-            Self::Unknown { .. } => None,
+            Self::Unknown { .. } | Self::Later(_) => None,
         }
     }
 }
@@ -143,6 +148,7 @@ impl fmt::Display for Base {
                 write!(f, "{version} ({family}, from {read_from})")
             }
             Self::Unknown { why } => write!(f, "not known: {why}"),
+            Self::Later(fields) => f.write_str(&shown_fields(fields)),
         }
     }
 }

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::attempt::Outcome;
 use super::exchange::Exchange;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, in_words};
 use crate::gate::HELD_MARK;
 
 /// A connection that is under way.
@@ -113,5 +113,5 @@ impl Connection {
 }
 
 fn ended(outcome: Outcome, call: &str, error: &io::Error) -> Step {
-    Step::Ended(outcome, format!("{call}: {error}"))
+    Step::Ended(outcome, format!("{call}: {}", in_words(error)))
 }

@@ -13,7 +13,7 @@ use super::attempt::{Attempt, Outcome, Record};
 use super::clients::Load;
 use super::connection::{Connection, Step};
 use super::control::LoadControl;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, in_words};
 
 /// The timer's number among the events; connections have those of their slots.
 const TIMER: u64 = u64::MAX;
@@ -155,7 +155,11 @@ impl<'l> Driver<'l> {
         let connection = match Connection::start(index, source, self.load.server, held.is_some()) {
             Ok(connection) => connection,
             Err(Error::Call { call, source }) => {
-                self.end(index, Outcome::of_connect(&source), &format!("{call}: {source}"));
+                self.end(
+                    index,
+                    Outcome::of_connect(&source),
+                    &format!("{call}: {}", in_words(&source)),
+                );
                 return Ok(());
             }
             Err(other) => return Err(other),

@@ -40,7 +40,8 @@ pub(super) fn serve(words: impl Iterator<Item = String>, work: &dyn Fn(&str) -> 
     let words: Vec<String> = words.collect();
     let Some(parent) = Parent::parse(&words) else { arguments::refuse(LAB_ARGUMENT) };
     die_with_parent();
-    limits::prepare();
+    // A small stack is what the parent goes on with, too.
+    let _ = limits::prepare();
     if getppid() != parent.id || until_alone().is_err() {
         std::process::exit(1);
     }

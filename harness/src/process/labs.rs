@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::capture::Timestamps;
-use crate::error::{Context, Resource};
+use crate::error::{Context, Resource, in_words};
 use crate::process::broken::Broken;
 use crate::process::interrupt;
 use crate::process::limits::OUT_OF_MEMORY;
@@ -58,7 +58,7 @@ impl Labs {
                     Broken::Exhausted { of: Resource::Memory, call }
                 }
                 ended => {
-                    let how = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
+                    let how = ended.map_or_else(|e| in_words(&e), |status| status.to_string());
                     Broken::Died { how, console: reader.console() }
                 }
             }),

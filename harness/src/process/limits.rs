@@ -1,6 +1,6 @@
 //! What a user is allowed to have: descriptors, and memory.
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::error::{Context, Result};
@@ -14,17 +14,51 @@ const DESCRIPTORS: rlim_t = 1 << 16;
 /// The stack that Linux gives a process, in bytes.
 const STACK: rlim_t = 8 << 20;
 
+/// The stack that this program needs, in bytes. With a quarter less it has done everything; what
+/// is not optimized takes more.
+const LEAST_STACK: rlim_t = if cfg!(debug_assertions) { 512 << 10 } else { 128 << 10 };
+
+/// The stack is smaller than what this program needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the stack may have {} KiB, and {} KiB are needed: ulimit -s limits it",
+    bytes >> 10,
+    LEAST_STACK >> 10
+)]
+pub struct SmallStack {
+    /// How large it may become.
+    pub bytes: u64,
+}
+
 /// Meets the limits that a shell sets in a way that can be reported: descriptors as many as the
 /// user may have, though not millions of them; a file that becomes too large is an error of the
 /// call that writes it; and a process without memory ends with [`OUT_OF_MEMORY`].
 ///
 /// Programs that are started have their signals as ever.
-pub fn prepare() {
+///
+/// # Errors
+/// The stack is too small for this program to go on.
+pub fn prepare() -> std::result::Result<(), SmallStack> {
     // What is refused here is met later, and reported there.
     let _ = raise(Resource::RLIMIT_NOFILE, DESCRIPTORS);
     let _ = raise(Resource::RLIMIT_STACK, STACK);
     catch(Signal::SIGXFSZ, do_nothing);
     catch(Signal::SIGABRT, end_without_memory);
+    if getrlimit(Resource::RLIMIT_AS).is_ok_and(|(now, _)| now != RLIM_INFINITY) {
+        share_memory_among_threads();
+    }
+    match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((bytes, _)) if bytes < LEAST_STACK => Err(SmallStack { bytes }),
+        _ => Ok(()),
+    }
+}
+
+/// Has all threads take memory from the same place, where there are few addresses: the C library
+/// would keep 64 MiB of them for each thread.
+fn share_memory_among_threads() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the C library's.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
 /// Lets this process have as many descriptors as the user may.

@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Resource};
+use crate::error::{Context, Error, Resource, in_words};
 use crate::process::broken::Broken;
 use crate::process::frame::{self, Frame, Frames};
 use crate::process::limits::OUT_OF_MEMORY;
@@ -228,7 +228,7 @@ impl ForkingProcess {
                 Broken::Exhausted { of: Resource::Memory, call: console.trim().to_owned() }
             }
             Ok(status) => Broken::Died { how: status.to_string(), console },
-            Err(e) => Broken::Died { how: e.to_string(), console },
+            Err(e) => Broken::Died { how: in_words(&e), console },
         }
     }
 }

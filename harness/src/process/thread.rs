@@ -1,5 +1,6 @@
 //! Threads, which a user may have too many of already.
 
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
@@ -17,7 +18,7 @@ pub fn spawn<T: Send + 'static>(
     check_room()?;
     let (begin, begun) = channel();
     let work = telling(begin, work);
-    let thread = Builder::new().stack_size(STACK).spawn(work).made(clone)?;
+    let thread = Builder::new().stack_size(STACK).spawn(work).map_err(answer).made(clone)?;
     until_it_runs(&begun);
     Ok(thread)
 }
@@ -33,7 +34,8 @@ pub fn spawn_scoped<'scope, T: Send + 'scope>(
     check_room()?;
     let (begin, begun) = channel();
     let work = telling(begin, work);
-    let thread = Builder::new().stack_size(STACK).spawn_scoped(scope, work).made(clone)?;
+    let thread = Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+    let thread = thread.map_err(answer).made(clone)?;
     until_it_runs(&begun);
     Ok(thread)
 }
@@ -50,6 +52,11 @@ fn check_room() -> Result<()> {
     room.try_reserve_exact(ROOM)
         .map_err(|_| Errno::ENOMEM)
         .made(|| format!("mmap({ROOM}), before clone(CLONE_THREAD)"))
+}
+
+/// The C library says that there are too many threads where there are no addresses for a stack, too.
+fn answer(refused: io::Error) -> io::Error {
+    check_room().map_or_else(|_| Errno::ENOMEM.into(), |()| refused)
 }
 
 /// The work of a thread that says when it runs.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::json::{Fields, of_later_version};
 use crate::net::draft::Draft;
 use crate::trace::parts::{
     Accepted, Actor, CloseCall, Destroyed, Direction, GateKind, MemoryWitness, Part,
@@ -316,6 +317,14 @@ pub enum Act {
     Begin(Part),
     /// An act of a document whose version has only words.
     Words(String),
+    /// An act of a later version.
+    #[serde(skip)]
+    Later {
+        /// The words that it has there.
+        words: String,
+        /// Everything else that the document says of it.
+        fields: Fields,
+    },
 }
 
 /// As a trace shows it between two dashes.
@@ -410,6 +419,7 @@ impl fmt::Display for Act {
             Self::Unrecorded { what } => write!(f, "{what}, without a record"),
             Self::Begin(part) => write!(f, "{part}"),
             Self::Words(words) => f.write_str(words),
+            Self::Later { words, .. } => f.write_str(&of_later_version(words)),
         }
     }
 }
@@ -452,7 +462,8 @@ impl Act {
             | Self::RefuseMemory { .. }
             | Self::Unrecorded { .. }
             | Self::Begin(_)
-            | Self::Words(_) => true,
+            | Self::Words(_)
+            | Self::Later { .. } => true,
             Self::Close { at_scope_end, .. } => !at_scope_end,
             Self::OpenMultipath { .. }
             | Self::OpenAs { .. }

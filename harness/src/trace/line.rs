@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::json::Fields;
 use crate::trace::act::Act;
 
 /// A line of a shown trace.
@@ -130,8 +131,8 @@ pub struct NoLine(String);
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "a line of a trace is a segment as text, or an act that this version knows with \
-                 its `microseconds` and how it is `shown`"
+    expecting = "a line of a trace is a segment as text, or an act with its `microseconds` and how \
+                 it is `shown`"
 )]
 enum Written {
     Shown(String),
@@ -143,19 +144,28 @@ enum Written {
         /// The words, for readers that know no acts.
         shown: String,
     },
+    /// Whatever else a later version may have in a trace.
+    #[schemars(skip)]
+    Later {
+        microseconds: u64,
+        shown: String,
+        #[serde(flatten)]
+        fields: Fields,
+    },
 }
 
 impl From<Line> for Written {
     fn from(line: Line) -> Self {
         let shown = line.to_string();
+        let microseconds = u64::try_from(line.since_start.as_micros()).unwrap_or(u64::MAX);
         match line.kind {
             Kind::Segment { .. } => Self::Shown(shown),
-            Kind::Act { act, refused } => Self::Act {
-                microseconds: u64::try_from(line.since_start.as_micros()).unwrap_or(u64::MAX),
-                act,
-                refused,
-                shown: line.what,
-            },
+            Kind::Act { act: Act::Later { words, fields }, .. } => {
+                Self::Later { microseconds, shown: format!("-- {words} --"), fields }
+            }
+            Kind::Act { act, refused } => {
+                Self::Act { microseconds, act, refused, shown: line.what }
+            }
         }
     }
 }
@@ -168,6 +178,12 @@ impl TryFrom<Written> for Line {
             Written::Shown(text) => text.parse(),
             Written::Act { microseconds, act, refused, .. } => {
                 Ok(Self::of_act(Duration::from_micros(microseconds), act, refused))
+            }
+            Written::Later { microseconds, shown, fields } => {
+                let words = shown.strip_prefix("-- ").and_then(|rest| rest.strip_suffix(" --"));
+                let words = words.unwrap_or(&shown).to_owned();
+                let act = Act::Later { words, fields };
+                Ok(Self::of_act(Duration::from_micros(microseconds), act, None))
             }
         }
     }
@@ -206,6 +222,20 @@ mod tests {
         let line = read("\" 0.000542  -- close(A) --\"").expect("a line");
         assert!(matches!(line.act(), Some(Act::Close { last: true, .. })), "{line:?}");
         assert_eq!(line.what, "-- close(A) --");
+    }
+
+    /// A kind of act, a way to do one, and what is no act at all.
+    #[rstest::rstest]
+    #[case(r#"{"microseconds":9,"act":{"teleport":{"listener":"A"}},"shown":"-- teleport(A) --"}"#)]
+    #[case(
+        r#"{"microseconds":9,"act":{"read-memory":{"by":"pages"}},"shown":"-- teleport(A) --"}"#
+    )]
+    #[case(r#"{"microseconds":9,"witness":{"napi":["C"]},"shown":"-- teleport(A) --"}"#)]
+    fn a_line_of_a_later_version_is_shown_as_unknown_and_written_as_it_was(#[case] written: &str) {
+        let line = read(written).expect("a line");
+        assert_eq!(line.what, "-- teleport(A) (unknown to this sockmig) --");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(value(&serde_json::to_string(&line).expect("JSON")), value(written));
     }
 
     #[test]

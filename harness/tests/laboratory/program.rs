@@ -92,7 +92,7 @@ fn a_refusal_tells_why() {
     assert!(error.starts_with("bpf(BPF_PROG_LOAD, Select, `pass; count 0`); the verifier: "));
     assert!(error.contains("unreachable"), "{error}");
     let error = Program::load(Attach::Number(41), &[PASS]).err().expect("no such attach type");
-    assert!(error.to_string().ends_with("Invalid argument (os error 22)"), "{error}");
+    assert!(error.to_string().ends_with("Invalid argument"), "{error}");
 }
 
 fn counts_and_records() {

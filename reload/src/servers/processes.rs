@@ -111,7 +111,7 @@ impl Starter<'_> {
         ChildServer::start(command, &self.log).map_err(|e| ServerEvent::CannotStart {
             command: program.clone(),
             why: match e {
-                harness::Error::Call { source, .. } => source.to_string(),
+                harness::Error::Call { source, .. } => harness::in_words(&source),
                 other => other.to_string(),
             },
         })

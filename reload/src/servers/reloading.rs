@@ -201,6 +201,8 @@ impl RunningServer {
 
 impl Server for RunningServer {
     fn reload(&mut self, overlap: Duration) -> Result<Instant> {
+        // What has ended by now is not the reload's doing.
+        self.alive()?;
         let reload = self.definition.file.reload.clone();
         if self.is_reloaded {
             self.restore()?;
@@ -225,6 +227,10 @@ impl Server for RunningServer {
         let alive = self.all_run(&mut current, Phase::Load);
         self.current = current;
         alive
+    }
+
+    fn explain(&mut self) -> Result<()> {
+        self.none_is_stopped(Phase::Load)
     }
 
     fn family(&self) -> Family {

@@ -2,7 +2,7 @@
 
 use harness::load::Exchange;
 use harness::load::listener_monitor::listeners;
-use harness::process::child_server::{self, Signal, families, last_lines};
+use harness::process::child_server::{self, Signal, families, is_stopped, last_lines};
 use harness::{Context, Family, wait};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -245,7 +245,9 @@ impl RunningServer {
             // The lab itself is the first process, and the only one if nothing else is left.
             let goes_on = families(&[std::process::id().cast_signed()])?.len() > 1;
             let event = match event {
-                ServerEvent::Ended { command, .. } if well && phase == Phase::Start && goes_on => {
+                ServerEvent::Ended { command, .. }
+                    if well && matches!(phase, Phase::Start | Phase::Load) && goes_on =>
+                {
                     ServerEvent::InBackground { command }
                 }
                 other => other,
@@ -253,6 +255,15 @@ impl RunningServer {
             return Err(self.failure(phase, event));
         }
         Ok(())
+    }
+
+    /// Fails if a process of the lab is stopped: whatever does not happen, that is why.
+    pub(super) fn none_is_stopped(&self, phase: Phase) -> Result<()> {
+        let all = families(&[std::process::id().cast_signed()])?;
+        match all.into_iter().find(|pid| is_stopped(*pid)) {
+            Some(pid) => Err(self.failure(phase, ServerEvent::Stopped { pid })),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn failure(&self, phase: Phase, what: ServerEvent) -> Failure {
@@ -283,6 +294,7 @@ impl RunningServer {
         match found {
             Ok(found) => found,
             Err(harness::Error::NeverHappened { waited, .. }) => {
+                self.none_is_stopped(phase)?;
                 let (seconds, missing) = (waited.as_secs(), last.into_inner());
                 Err(self.failure(phase, ServerEvent::NotInTime { seconds, missing }))
             }

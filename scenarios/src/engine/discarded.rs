@@ -1,5 +1,6 @@
 //! Tries of a case that were not believed, because their labs were slow.
 
+use harness::json::Fields;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,10 @@ pub enum DiscardedTry {
         /// In what it failed.
         mismatches: Vec<Mismatch>,
     },
+    /// For a reason that only a later version knows.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Later(Fields),
 }
 
 impl DiscardedTry {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use harness::gate::NoGate;
+use harness::json::{Fields, of_later_version};
 use harness::kernel::Version;
 use harness::refusal::Refusal;
 use harness::socket::ipv6::NoIpv6;
@@ -114,6 +115,14 @@ pub enum SkipReason {
     /// In words, as an older sockmig wrote them.
     #[serde(skip)]
     Words(String),
+    /// A reason of a later sockmig.
+    #[serde(skip)]
+    Later {
+        /// The words that it has there.
+        words: String,
+        /// Its kind, and what else the document says of it.
+        fields: Fields,
+    },
 }
 
 impl SkipReason {
@@ -138,7 +147,8 @@ impl SkipReason {
             | Self::IoUringRefused { .. }
             | Self::SharedMachine
             | Self::NoSecondUid
-            | Self::Words(_) => vec![],
+            | Self::Words(_)
+            | Self::Later { .. } => vec![],
         }
     }
 }
@@ -380,41 +390,8 @@ impl fmt::Display for SkipReason {
                 f.write_str("a second user is needed: run as root, or map a second uid")
             }
             Self::Words(words) => f.write_str(words),
+            Self::Later { words, .. } => f.write_str(&of_later_version(words)),
         }
-    }
-}
-
-/// A reason as documents have it: its `kind` with what belongs to that, and the sentence
-/// in addition to it.
-pub(crate) mod written {
-    use schemars::JsonSchema;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::SkipReason;
-
-    #[derive(Serialize, JsonSchema)]
-    pub(crate) struct Out<'r> {
-        #[serde(flatten)]
-        typed: Option<&'r SkipReason>,
-        /// Why, in a sentence.
-        reason: String,
-    }
-
-    #[derive(Deserialize)]
-    struct In {
-        #[serde(flatten)]
-        typed: Option<SkipReason>,
-        reason: String,
-    }
-
-    pub(crate) fn serialize<S: Serializer>(why: &SkipReason, to: S) -> Result<S::Ok, S::Error> {
-        let typed = (!matches!(why, SkipReason::Words(_))).then_some(why);
-        Out { typed, reason: why.to_string() }.serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SkipReason, D::Error> {
-        let In { typed, reason } = In::deserialize(from)?;
-        Ok(typed.unwrap_or(SkipReason::Words(reason)))
     }
 }
 
@@ -484,6 +461,17 @@ mod tests {
         );
         assert_eq!(written["reason"].as_str(), Some(&reason.to_string()[..]));
         assert_eq!(serde_json::from_value::<Verdict>(written).expect("a verdict"), skip);
+    }
+
+    #[rstest]
+    #[case(r#"{"verdict":"skip","kind":"no-wings","pairs":2,"reason":"it has no wings"}"#)]
+    #[case(r#"{"verdict":"skip","kind":"built-without","missing":"wings","option":"CONFIG_WINGS","reason":"it has no wings"}"#)]
+    fn a_reason_of_a_later_version_is_shown_as_unknown_and_written_as_it_was(#[case] later: &str) {
+        let read: Verdict = serde_json::from_str(later).expect("a verdict");
+        let shown = "it has no wings (unknown to this sockmig)";
+        assert_eq!(read.reason().as_deref(), Some(shown));
+        let again = serde_json::to_value(&read).expect("JSON");
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(later).expect("JSON"));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::releases::VersionSays;
-use crate::judge::skip::{SkipReason, written};
+use crate::judge::skip::SkipReason;
+use crate::judge::skip_written;
 
 /// The result of a run of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,8 +29,8 @@ pub enum Verdict {
     /// The case says nothing about this kernel.
     Skip {
         /// Why; a claim that was checked.
-        #[serde(flatten, with = "written")]
-        #[schemars(with = "written::Out<'static>")]
+        #[serde(flatten, with = "skip_written")]
+        #[schemars(with = "skip_written::Out<'static>")]
         reason: SkipReason,
     },
     /// The kernel deviates as it is known to.
@@ -128,6 +129,10 @@ impl fmt::Display for NamedBug {
 const CANNOT_TELL: &str = "The version cannot tell; the facts are those of this bug.";
 
 impl Verdict {
+    /// The words that documents have for them. There are no others: a further one would make a
+    /// further version of the documents.
+    pub const TAGS: [&str; 5] = ["pass", "fail", "skip", "known-bug", "error"];
+
     /// As expected, and nothing besides.
     pub fn pass() -> Self {
         Self::Pass { has_fix: vec![] }

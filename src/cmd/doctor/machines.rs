@@ -5,6 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use harness::in_words;
 use harness::kernel::disk;
 use indicatif::DecimalBytes;
 use vm::architecture::Architecture;
@@ -107,7 +108,13 @@ fn installed_kernel() -> Finding {
     const WHAT: &str = "this kernel";
     let release = match installed::running() {
         Ok(release) => release,
-        Err(e) => return Finding::bad(WHAT, format!("unknown: {e}"), "mount -t proc proc /proc"),
+        Err(e) => {
+            return Finding::bad(
+                WHAT,
+                format!("unknown: {}", in_words(&e)),
+                "mount -t proc proc /proc",
+            );
+        }
     };
     let Ok(image) = installed::image(Path::new("/"), &release) else {
         return Finding::good(WHAT, format!("{release} is not installed here"));
@@ -137,7 +144,7 @@ fn room(what: &'static str, at: &Path, needed: u64, variable: &str) -> Finding {
         Ok(free) => Finding::good(what, format!("{} free in {}", DecimalBytes(free), at.display())),
         Err(e) => Finding::bad(
             what,
-            format!("{}: {e}", at.display()),
+            format!("{}: {}", at.display(), in_words(&e)),
             format!("set {variable} to a directory that is there"),
         ),
     }

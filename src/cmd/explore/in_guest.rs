@@ -38,7 +38,9 @@ pub(super) fn replaying(
     if file.as_os_str() == "-" {
         return Err("a machine cannot read standard input: name a file".to_owned());
     }
-    let whole = file.canonicalize().map_err(|e| format!("{shown}: cannot open it: {e}"))?;
+    let whole = file
+        .canonicalize()
+        .map_err(|e| format!("{shown}: cannot open it: {}", harness::in_words(&e)))?;
     let Some(path) = whole.to_str() else {
         return Err(format!("{shown}: a machine needs a path in UTF-8"));
     };

@@ -159,7 +159,7 @@ impl FanOut {
 
     /// Reports what could not be written or kept.
     pub fn write_error(&mut self, error: &anyhow::Error) {
-        stderr::complain(&format_args!("{error:#}"));
+        stderr::complain_of(error);
         self.write_failed = true;
     }
 

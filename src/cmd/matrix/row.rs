@@ -17,7 +17,8 @@ use crate::machine::session::{self, Report};
 use crate::machine::user_list::UserList;
 use crate::output::consumer::{End, Run};
 use crate::output::document::{
-    CaseDocument, Complaint, KernelDocument, MachineDocument, MachineEnd, RunDocument, milliseconds,
+    CaseDocument, Complaint, KernelDocument, MachineArchitecture, MachineDocument, MachineEnd,
+    RunDocument, milliseconds,
 };
 use crate::output::file::OutDirectory;
 use crate::output::matrix::event::Stage;
@@ -301,7 +302,7 @@ impl<'r> KernelRow<'r> {
             end: machine_end,
             machine: boot.map(|boot| MachineDocument {
                 engine: host.engine().to_owned(),
-                architecture: host.architecture(),
+                architecture: MachineArchitecture::Known(host.architecture()),
                 clock: host.clock().name().to_owned(),
                 fresh: options.fresh,
                 boot_ms: milliseconds(boot),

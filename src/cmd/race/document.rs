@@ -7,7 +7,9 @@ use explore::drive::orders::{Order, Possibility};
 use explore::drive::record::Recorded;
 use explore::model::{Between, Difference};
 use explore::race::job::{KeptRound, NeitherReport};
+use explore::race::pair::Pair;
 use explore::race::run::{PairResult, RacePlan};
+use harness::Family;
 use harness::kernel::Kernel;
 use harness::trace::Line;
 use schemars::JsonSchema;
@@ -30,7 +32,51 @@ pub(in crate::cmd) struct RaceDocument {
     seed: u64,
     known_bugs: Vec<&'static str>,
     pub(super) pairs: Vec<PairDocument>,
+    /// Pairs that were not raced: `--time` was over.
+    not_reached: Vec<NotReachedDocument>,
     interrupted: bool,
+}
+
+/// A pair that was not raced.
+#[derive(Debug, Serialize, JsonSchema)]
+struct NotReachedDocument {
+    pair: &'static str,
+    /// `v4` or `v6`.
+    family: String,
+}
+
+/// `sockmig race --list --format json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cmd) struct PairsDocument {
+    /// The version of the form of this document.
+    schema: u32,
+    pairs: Vec<ListedPairDocument>,
+}
+
+/// A pair that can be raced.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ListedPairDocument {
+    /// Its name.
+    pair: &'static str,
+    /// What happens at the same time.
+    about: &'static str,
+    /// The two acts, as a history has them.
+    acts: [&'static str; 2],
+}
+
+impl PairsDocument {
+    pub(super) fn of(pairs: &[Pair]) -> Self {
+        let listed = |pair: &Pair| ListedPairDocument {
+            pair: pair.name,
+            about: pair.about,
+            acts: pair.acts(),
+        };
+        Self { schema: VERSION, pairs: pairs.iter().map(listed).collect() }
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a document can be written as JSON")
+    }
 }
 
 /// A pair with one setting.
@@ -118,20 +164,31 @@ impl RaceDocument {
         kernel: &Kernel,
         plan: &RacePlan,
         pairs: Vec<PairDocument>,
+        not_reached: &[(Pair, Family)],
         interrupted: bool,
     ) -> Self {
+        let not_reached = not_reached.iter().map(|(pair, family)| NotReachedDocument {
+            pair: pair.name,
+            family: family.to_string(),
+        });
         Self {
             schema: VERSION,
             kernel: kernel.to_string(),
             seed: plan.seed,
             known_bugs: plan.bugs.iter().map(|bug| bug.id()).collect(),
             pairs,
+            not_reached: not_reached.collect(),
             interrupted,
         }
     }
 
     pub(super) fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a document can be written as JSON")
+    }
+
+    /// The pairs that were not raced, by their names and families.
+    pub(super) fn not_reached(&self) -> Vec<String> {
+        self.not_reached.iter().map(|one| format!("{} {}", one.pair, one.family)).collect()
     }
 
     pub(super) fn lacks_processors(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::cmd::race::document::{NeitherDocument, PairDocument, RaceDocument, Ro
 use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::text::drawn;
-use crate::output::stdout;
+use crate::output::{fold, stdout};
 use crate::style::Style;
 
 /// What stands before the lines of a ladder.
@@ -33,24 +33,27 @@ pub(super) fn list(pairs: &[Pair]) -> String {
     text
 }
 
-pub(super) fn heading(kernel: &Kernel, plan: &RacePlan) -> String {
+/// The columns of numbers.
+const HEADINGS: [&str; 8] =
+    ["rounds", "first", "second", "either", "between", "known", "neither", "window"];
+
+/// How wide a line of the table is.
+const TABLE: usize = 100;
+
+pub(super) fn heading(kernel: &Kernel, plan: &RacePlan, width: Option<usize>) -> String {
     let bugs: Vec<&str> = plan.bugs.iter().map(|bug| bug.id()).collect();
-    format!(
-        "{kernel}\n{}\n\n\
-         {:NAME$} {:<3} {:>3} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
-        known(&bugs),
-        "pair",
-        "of",
-        "on",
-        "rounds",
-        "first",
-        "second",
-        "either",
-        "between",
-        "known",
-        "neither",
-        "window"
-    )
+    let known = known(&bugs);
+    let headings = match width {
+        Some(width) if width < TABLE => String::new(),
+        _ => line("pair", "of", "on", &HEADINGS.map(str::to_owned)),
+    };
+    format!("{kernel}\n{known}\n\n{headings}")
+}
+
+fn line(name: &str, family: &str, on: &str, numbers: &[String; 8]) -> String {
+    let [others @ .., window] = numbers;
+    let others: String = others.iter().map(|number| format!(" {number:>7}")).collect();
+    format!("{name:NAME$} {family:<3} {on:>3}{others} {window:>9}\n")
 }
 
 /// A window, or a gap, between the orders.
@@ -62,7 +65,7 @@ fn window(report: &PairReport) -> String {
     }
 }
 
-pub(super) fn row(result: &PairResult) -> String {
+pub(super) fn row(result: &PairResult, width: Option<usize>) -> String {
     let PairResult { pair, family, report, .. } = result;
     let on = on(result);
     let neither: u64 = report.neither.values().map(|one| one.times).sum();
@@ -73,12 +76,14 @@ pub(super) fn row(result: &PairResult) -> String {
     };
     let (between, known) = (rounds_between(false), rounds_between(true));
     let PairReport { rounds, first, second, either, .. } = report;
-    format!(
-        "{:NAME$} {family:<3} {on:>3} {rounds:>7} {first:>7} {second:>7} {either:>7} {between:>7} {known:>7} \
-         {neither:>7} {:>9}\n",
-        pair.name,
-        window(report)
-    )
+    let counts = [*rounds, *first, *second, *either, between, known, neither];
+    let [rounds, first, second, either, between, known, neither] =
+        counts.map(|count| count.to_string());
+    let numbers = [rounds, first, second, either, between, known, neither, window(report)];
+    match width {
+        Some(width) if width < TABLE => fold::cells(&named(result), &HEADINGS, &numbers, width),
+        _ => line(pair.name, &family.to_string(), on, &numbers),
+    }
 }
 
 pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String {
@@ -94,6 +99,11 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
             "\nnot seen in both orders, so that they prove nothing: {}",
             never_both.join(", ")
         );
+    }
+    let not_reached = document.not_reached();
+    if !not_reached.is_empty() {
+        let names = not_reached.join(", ");
+        let _ = writeln!(text, "\nnot raced, since the time was over (--time): {names}");
     }
     text.push_str(match document.exit() {
         Exit::Expected if document.meets_known_bugs() => {
@@ -269,13 +279,14 @@ mod tests {
             pairs: vec![result.pair],
             families: vec![Family::V6],
             time: Duration::ZERO,
+            until: None,
             waiting_time: Duration::ZERO,
             seed: 1,
             bugs: bugs.iter().copied().collect(),
         };
         let kernel = Kernel::with_everything(harness::kernel::Version::new(6, 18, 44));
-        let document = RaceDocument::of(&kernel, &plan, vec![pair], false);
-        row(&result) + &super::result(&document, &[result])
+        let document = RaceDocument::of(&kernel, &plan, vec![pair], &[], false);
+        row(&result, None) + &super::result(&document, &[result])
     }
 
     /// The facts that neither order allows, how far apart the acts began, and a ladder.

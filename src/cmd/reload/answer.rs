@@ -11,19 +11,20 @@ use scenarios::report::{counted, wrap};
 
 use crate::cmd::reload::document::{ReloadDocument, Validity};
 use crate::cmd::reload::table;
+use crate::output::fold;
 use crate::style::Style;
 
 /// The widest that sentences become.
 const COLUMNS: usize = 92;
 
 /// Everything that is shown when nothing more is measured.
-pub fn text(document: &ReloadDocument, width: usize, style: Style) -> String {
-    let width = width.min(COLUMNS);
+pub fn text(document: &ReloadDocument, known_width: Option<usize>, style: Style) -> String {
+    let width = known_width.unwrap_or(COLUMNS).min(COLUMNS);
     let mut text = String::new();
     if !document.rows.is_empty() {
-        text.push_str(&table::table(&document.rows));
+        text.push_str(&table::table(&document.rows, known_width));
         text.push('\n');
-        text.push_str(table::LEGEND);
+        text.push_str(&fold::legend(&table::LEGEND, 12, width));
         let _ = writeln!(text, "\n{}", style.bold("In words"));
         for row in &document.rows {
             let sentence =

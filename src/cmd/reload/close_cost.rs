@@ -12,12 +12,15 @@ use std::time::Instant;
 use harness::kernel::Migration;
 use harness::process::{Broken, Labs, Returned};
 use reload::close_cost::{Closed, Closing, Cost};
+use reload::failure::Failure;
+use scenarios::advice;
 
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
 use crate::cmd::reload::close_cost::plan::CloseCostPlan;
 use crate::cmd::reload::document::SCHEMA;
 use crate::cmd::reload::refusal::Refusal;
+use crate::cmd::reload::refusal::of_lab;
 use crate::cmd::reload::session::Session;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
@@ -32,9 +35,10 @@ pub(super) fn close_cost(arguments: &ReloadArguments) -> Result<Exit, Refusal> {
     let environment = Environment::read(session.kernel.clone());
     session.say(&answer::heading(&plan, &environment));
     let document = measure(&session.labs, &plan, environment, &mut Progress::on_stderr());
-    session.show(&answer::text(&document, stdout::width(), Style::of(&std::io::stdout())), || {
-        document.json()
-    });
+    session.show(
+        &answer::text(&document, stdout::known_width(), Style::of(&std::io::stdout())),
+        || document.json(),
+    );
     session.keep("close-cost.json", || document.json());
     session.keep("close-cost.svg", || answer::plot(&document).into_string());
     Ok(document.exit().unless_write_failed(session.close()))
@@ -71,7 +75,7 @@ fn measure(
                 complete = false;
                 break;
             }
-            Err(broken) => errors.push(format!("{shown}: {broken}")),
+            Err(broken) => errors.push(format!("{shown}: {}", advice::no_lab(&broken))),
         }
     }
     progress.end();
@@ -92,5 +96,6 @@ fn measure(
 }
 
 fn read(returned: &Returned) -> Result<Closed, String> {
-    returned.parse::<Result<Closed, String>>().map_err(|e| e.to_string())?
+    let closed = returned.parse::<Result<Closed, Failure>>().map_err(|e| e.to_string())?;
+    closed.map_err(|why| of_lab(&why))
 }

@@ -8,9 +8,11 @@ use reload::failure::Failure;
 use reload::row::ReloadRow;
 use reload::window::Window;
 use reload::window::probe_work;
+use scenarios::advice;
 
 use crate::cli::{ReloadArguments, WindowChoice};
 use crate::cmd::reload::plan::ReloadPlan;
+use crate::cmd::reload::refusal::of_lab;
 use crate::output::progress::Progress;
 
 /// How long finding out about the window may take.
@@ -73,10 +75,12 @@ pub fn measure(labs: &Labs, plan: &ReloadPlan, progress: &mut Progress) -> Measu
                 measured.interrupted = true;
                 break;
             }
-            Err(broken) => measured.errors.push(format!("{}: {broken}", strategy.id)),
+            Err(broken) => {
+                measured.errors.push(format!("{}: {}", strategy.id, advice::no_lab(&broken)));
+            }
             Ok(returned) => match read(&returned) {
                 Ok(found) => measured.add(&strategy.id, &found),
-                Err(why) => measured.errors.push(format!("{}: {why}", strategy.id)),
+                Err(why) => measured.errors.push(format!("{}: {}", strategy.id, of_lab(&why))),
             },
         }
     }

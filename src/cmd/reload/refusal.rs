@@ -1,6 +1,7 @@
 //! Why `sockmig reload` has measured nothing.
 
 use harness::process::Broken;
+use reload::failure::Failure;
 use scenarios::advice;
 
 use crate::exit::Exit;
@@ -11,6 +12,14 @@ pub struct Refusal {
     pub why: String,
     /// What the command ends with.
     pub exit: Exit,
+}
+
+/// Why a lab has no result, with what may be the limit if there was too little of something.
+pub fn of_lab(failure: &Failure) -> String {
+    match failure {
+        Failure::Lacks { of, .. } => format!("{failure}; {}", advice::limits(*of)),
+        Failure::Lab(_) | Failure::Server(_) => failure.to_string(),
+    }
 }
 
 impl Refusal {

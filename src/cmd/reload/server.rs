@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::in_words;
 use reload::catalogue;
 use reload::server_file::fault::{self, Fault};
 use reload::server_file::value::{SignalName, Words};
@@ -80,7 +81,7 @@ fn read(path: &Path) -> Result<Described, Vec<String>> {
     let id = path.file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into());
     let here = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let here = here.unwrap_or(Path::new("."));
-    let here = fs::canonicalize(here).map_err(|e| cannot_read(e.to_string()))?;
+    let here = fs::canonicalize(here).map_err(|e| cannot_read(in_words(&e)))?;
     let definition = Definition { id, here: here.display().to_string(), file };
     Ok(Described { name, text: Some(text), definition })
 }
@@ -88,10 +89,10 @@ fn read(path: &Path) -> Result<Described, Vec<String>> {
 /// The text of a file; of one that is too long only so much that this shows.
 fn read_text(path: &Path) -> Result<String, String> {
     use std::io::Read;
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
+    let file = fs::File::open(path).map_err(|e| in_words(&e))?;
     let mut text = Vec::new();
     let longest = LONGEST as u64 + 1;
-    file.take(longest).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    file.take(longest).read_to_end(&mut text).map_err(|e| in_words(&e))?;
     String::from_utf8(text).map_err(|_| "it is not text in UTF-8".to_owned())
 }
 

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use anyhow::Result;
+use harness::chain_in_words;
 use harness::kernel::Kernel;
 use harness::process::Labs;
 use harness::process::interrupt;
@@ -37,7 +38,7 @@ impl Session {
     /// Why nothing can be measured.
     pub fn open(arguments: &ReloadArguments) -> Result<Self, Refusal> {
         let out = arguments.out.as_deref().map(OutDirectory::open).transpose();
-        let out = out.map_err(|e| Refusal::new(Exit::Unavailable, format!("{e:#}")))?;
+        let out = out.map_err(|e| Refusal::new(Exit::Unavailable, chain_in_words(e.as_ref())))?;
         interrupt::catch()
             .map_err(|e| format!("cannot catch Ctrl-C: {}", advice::refusal(&e)))
             .map_err(|why| Refusal::new(Exit::Unavailable, why))?;
@@ -92,7 +93,7 @@ impl Session {
     pub fn close(self) -> bool {
         let mut failed = false;
         for error in self.written.into_iter().filter_map(Result::err) {
-            stderr::complain(&format_args!("{error:#}"));
+            stderr::complain_of(&error);
             failed = true;
         }
         failed

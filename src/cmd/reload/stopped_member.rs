@@ -7,6 +7,7 @@ use harness::kernel::Migration;
 use harness::load::Outcome;
 use harness::process::Broken;
 use reload::estimate;
+use reload::failure::Failure;
 use reload::stopped::{Outcomes, Stopped};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::ReloadArguments;
 use crate::cmd::reload::document::SCHEMA;
 use crate::cmd::reload::refusal::Refusal;
+use crate::cmd::reload::refusal::of_lab;
 use crate::cmd::reload::session::Session;
 use crate::exit::Exit;
 use crate::output::consumer::Environment;
@@ -108,9 +110,9 @@ pub(super) fn stopped_member(arguments: &ReloadArguments) -> Result<Exit, Refusa
     });
     for stopped in groups {
         match session.labs.run(&stopped.work(), stopped.deadline()) {
-            Ok(returned) => match returned.parse::<Result<Outcomes, String>>() {
+            Ok(returned) => match returned.parse::<Result<Outcomes, Failure>>() {
                 Ok(Ok(outcomes)) => document.groups.push(Group::of(stopped, outcomes)),
-                Ok(Err(why)) => document.errors.push(why),
+                Ok(Err(why)) => document.errors.push(of_lab(&why)),
                 Err(e) => document.errors.push(e.to_string()),
             },
             Err(Broken::Interrupted) => {

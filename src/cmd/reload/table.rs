@@ -9,6 +9,7 @@ use scenarios::report::counted;
 
 use crate::cmd::reload::plan::ReloadPlan;
 use crate::output::consumer::Environment;
+use crate::output::fold;
 
 /// What is measured, and how long it will take.
 pub fn heading(plan: &ReloadPlan, environment: &Environment) -> String {
@@ -63,13 +64,20 @@ const HEADINGS: [&str; 8] = [
     "migrated",
 ];
 
-/// The table, and what its columns say.
-pub fn table(rows: &[Summary]) -> String {
+/// The table, in a terminal of this width, if that is known.
+pub fn table(rows: &[Summary], width: Option<usize>) -> String {
     let mut lines: Vec<[String; 8]> = vec![HEADINGS.map(str::to_owned)];
     lines.extend(rows.iter().map(line));
     let widths: Vec<usize> = (0..HEADINGS.len())
         .map(|column| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0))
         .collect();
+    let wide = widths.iter().map(|width| width + 2).sum::<usize>() - 2;
+    if let Some(width) = width.filter(|width| *width < wide) {
+        let row = |[strategy, setting, cells @ ..]: &[String; 8]| {
+            fold::cells(&format!("{strategy} {setting}"), &HEADINGS[2..], cells, width)
+        };
+        return lines[1..].iter().map(row).collect();
+    }
     let mut shown = String::new();
     for line in &lines {
         let mut text = String::new();
@@ -87,20 +95,34 @@ pub fn table(rows: &[Summary]) -> String {
 }
 
 /// What the columns say.
-pub const LEGEND: &str = "  \
-  clients   that came, and how many reloads they came through
-  lost      clients without an answer at each reload: the mean, and its 95 % confidence
-            interval
-  expected  what each reload is expected to lose without migration: handshakes in flight when
-            listeners close (clients a second, times the time that it takes), times these
-            listeners' share; and the children in their queues
-  closed    from the order to stop until the last listener was gone, in milliseconds: the
-            median, and the longest
-  added     what a reload adds to the time until the answer, in milliseconds: median and
-            99.9th percentile
-  migrated  children and requests that found another listener (TCPMigrateReqSuccess, which
-            counts every move), and that did not (TCPMigrateReqFailure)
-";
+pub const LEGEND: [(&str, &str); 6] = [
+    ("clients", "that came, and how many reloads they came through"),
+    (
+        "lost",
+        "clients without an answer at each reload: the mean, and its 95 % confidence interval",
+    ),
+    (
+        "expected",
+        "what each reload is expected to lose without migration: handshakes in flight when \
+         listeners close (clients a second, times the time that it takes), times these \
+         listeners' share; and the children in their queues",
+    ),
+    (
+        "closed",
+        "from the order to stop until the last listener was gone, in milliseconds: the median, \
+         and the longest",
+    ),
+    (
+        "added",
+        "what a reload adds to the time until the answer, in milliseconds: median and 99.9th \
+         percentile",
+    ),
+    (
+        "migrated",
+        "children and requests that found another listener (TCPMigrateReqSuccess, which counts \
+         every move), and that did not (TCPMigrateReqFailure)",
+    ),
+];
 
 fn line(row: &Summary) -> [String; 8] {
     let estimate = row.lost_per_reload;

@@ -109,7 +109,7 @@ fn document(measured: &Measured) -> ReloadDocument {
 #[test]
 fn the_answer_has_a_line_and_a_sentence_for_every_row() {
     let mut shown = table::heading(&plan_of(&["own"]), &run::run().environment);
-    shown.push_str(&answer::text(&document(&measured(20, 0)), 100, Style::PLAIN));
+    shown.push_str(&answer::text(&document(&measured(20, 0)), Some(100), Style::PLAIN));
     insta::assert_snapshot!("reload", shown);
 }
 
@@ -118,7 +118,7 @@ fn a_run_that_lost_too_little_says_that_it_is_invalid() {
     let document = document(&measured(9, 0));
     assert_eq!(document.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
     assert_eq!(document.exit(), Exit::Unavailable);
-    insta::assert_snapshot!("reload_invalid", answer::text(&document, 100, Style::PLAIN));
+    insta::assert_snapshot!("reload_invalid", answer::text(&document, Some(100), Style::PLAIN));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_run_in_which_chance_decided_says_so_and_is_worth_what_others_are() {
     let alone = Measured { rows: vec![unlucky()], ..Measured::default() };
     let alone = document(&alone);
     assert_eq!(alone.validity, Validity::Invalid { strategies: vec!["own/naive".into()] });
-    let text = answer::text(&alone, 100, Style::PLAIN);
+    let text = answer::text(&alone, Some(100), Style::PLAIN);
     assert!(text.contains("chance"), "{text}");
     let lost = row("own/drain", ListenerEffect::Close, false, &[(Outcome::ResetWaiting, 20)], 20.0);
     let both = Measured { rows: vec![unlucky(), lost], ..Measured::default() };
@@ -147,7 +147,7 @@ fn observed(on: bool, lost: u64, expected: f64, emptied: bool) -> ReloadRow {
 fn of_a_server_that_nobody_knows_it_is_said_what_was_seen() {
     let said = |rows: Vec<ReloadRow>| {
         let measured = Measured { rows, ..Measured::default() };
-        let text = answer::text(&document(&measured), 1000, Style::PLAIN);
+        let text = answer::text(&document(&measured), Some(1000), Style::PLAIN);
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let stays = said(vec![observed(false, 0, 0.0, false)]);
@@ -176,7 +176,7 @@ fn who_says_that_listeners_stay_is_told_when_they_do_not() {
     let mut row = ReloadRow::new("mine", ListenerEffect::StayOpen, false, 1000);
     row.add(&reload(false, &[(Outcome::ResetWaiting, 20)], 20.0));
     let measured = Measured { rows: vec![row], ..Measured::default() };
-    let text = answer::text(&document(&measured), 1000, Style::PLAIN);
+    let text = answer::text(&document(&measured), Some(1000), Style::PLAIN);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("it closes 2 listeners, although none was to close"), "{text}");
 }
@@ -412,7 +412,7 @@ fn every_combination_makes_a_sentence() {
                 let validity = Validity::of(&rows);
                 let mut document = ReloadDocument { rows, validity, ..found.clone() };
                 document.environment.migrate_req = here.map(str::to_owned);
-                let text = answer::text(&document, 80, Style::PLAIN);
+                let text = answer::text(&document, Some(80), Style::PLAIN);
                 let words = text.split_once("In words").expect("they are there").1;
                 assert_eq!(flaws(words), Vec::<String>::new(), "{row:?}:\n{words}");
                 let advises = words.contains("set net.ipv4.tcp_migrate_req=1");
@@ -445,7 +445,7 @@ fn every_combination_makes_a_sentence() {
 #[case::nothing(Measured::default(), &["unproven: nothing was measured"])]
 fn the_end_says_what_the_numbers_are_worth(#[case] measured: Measured, #[case] words: &[&str]) {
     let document = document(&measured);
-    let text = answer::text(&document, 100, Style::PLAIN);
+    let text = answer::text(&document, Some(100), Style::PLAIN);
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in words {
         assert!(joined.contains(word), "`{word}`: {text}");

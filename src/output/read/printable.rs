@@ -257,7 +257,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::output::document::{Complaint, MachineEnd};
+    use crate::output::document::Complaint;
+    use scenarios::judge::Verdict;
 
     #[test]
     fn names_are_one_line_and_reasons_may_have_several() {
@@ -315,8 +316,8 @@ mod tests {
 
     #[test]
     fn what_an_error_quotes_is_printable_too() {
-        let wrong = br#"{"fate": "\u001b]0;x\u0007\n::error::x"}"#;
-        let error = from_json::<MachineEnd>(wrong).expect_err("no such end").to_string();
+        let wrong = br#"{"verdict": "\u001b]0;x\u0007\n::error::x"}"#;
+        let error = from_json::<Verdict>(wrong).expect_err("no such verdict").to_string();
         assert!(error.contains(r"\u{1b}]0;x\u{7}\n::error::x"), "{error}");
         assert!(!error.contains(char::is_control), "{error}");
     }

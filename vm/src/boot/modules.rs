@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use harness::in_words;
 use object::Endianness;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, SectionHeader};
@@ -58,7 +59,7 @@ pub struct BadModule {
 #[derive(Debug, thiserror::Error)]
 pub enum NoModule {
     /// Its file cannot be read or decompressed.
-    #[error("is damaged or out of reach: {0}")]
+    #[error("is damaged or out of reach: {}", in_words(.0))]
     Unreadable(#[from] io::Error),
     /// It is not an ELF file, or a damaged one.
     #[error("is damaged or no module: {0}")]

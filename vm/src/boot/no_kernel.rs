@@ -2,6 +2,8 @@
 
 use std::io;
 
+use harness::in_words;
+
 use crate::architecture::Architecture;
 use crate::boot::regular::NotRegular;
 
@@ -12,7 +14,7 @@ pub enum NoKernel {
     #[error("may not be read by this user; run as root, or name a copy that may be read")]
     Forbidden,
     /// The file cannot be read.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {}", in_words(.0))]
     Unreadable(#[source] io::Error),
     /// It is no file, and would keep a reader waiting or never end.
     #[error("{0}; name a kernel, or a package with one")]

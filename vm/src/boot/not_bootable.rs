@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use harness::in_words;
+
 use crate::architecture::Architecture;
 use crate::boot::installed::NotInstalled;
 use crate::boot::modules::BadModule;
@@ -97,11 +99,22 @@ pub enum NotBootable {
         /// The one that was named.
         named: Architecture,
     },
+    /// The kernel runs on one processor, and was to have several.
+    #[error("{name} is User-Mode Linux, which has one processor, and {asked} are asked for")]
+    OneProcessor {
+        /// The kernel's name.
+        name: String,
+        /// How many it was to have.
+        asked: u32,
+    },
     /// The installed kernel that was named is not there.
     #[error(transparent)]
     NotInstalled(#[from] NotInstalled),
     /// The release of the running kernel is not known.
-    #[error("cannot read /proc/sys/kernel/osrelease: {0}; name the kernel, as in installed:6.12.1")]
+    #[error(
+        "cannot read /proc/sys/kernel/osrelease: {}; name the kernel, as in installed:6.12.1",
+        in_words(.0)
+    )]
     NoRelease(#[source] io::Error),
     /// What was named as modules is something else.
     #[error(
@@ -114,7 +127,7 @@ pub enum NotBootable {
         path: PathBuf,
     },
     /// The directory of modules cannot be read.
-    #[error("cannot look for modules in {}: {why}", .path.display())]
+    #[error("cannot look for modules in {}: {}", .path.display(), in_words(.why))]
     Modules {
         /// The directory.
         path: PathBuf,

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use harness::Resource;
+use harness::in_words;
 
 /// What is going on, for those who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub enum CacheError {
         holds: PathBuf,
     },
     /// This process may have no more descriptors or memory.
-    #[error("{call}: {why}")]
+    #[error("{call}: {}", in_words(.why))]
     Exhausted {
         /// The call with its arguments.
         call: String,
@@ -75,7 +76,7 @@ pub enum CacheError {
         why: io::Error,
     },
     /// A file operation was refused.
-    #[error("{call}: {why}; SOCKMIG_CACHE can name a directory elsewhere")]
+    #[error("{call}: {}; SOCKMIG_CACHE can name a directory elsewhere", in_words(.why))]
     Refused {
         /// The call with its arguments.
         call: String,

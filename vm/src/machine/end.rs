@@ -2,9 +2,11 @@
 //! what its console printed.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use harness::process::child_server::Signal;
 use harness::process::frame;
 
 use crate::machine::console::{KernelReport, last_lines};
@@ -105,6 +107,13 @@ pub struct ProcessEnd {
     pub stderr: String,
 }
 
+impl ProcessEnd {
+    /// Whether the program ended itself by `abort()`.
+    fn has_aborted(&self) -> bool {
+        self.status.is_some_and(|status| status.signal() == Some(Signal::SIGABRT as i32))
+    }
+}
+
 /// What was noticed of a machine that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Noticed {
@@ -189,6 +198,10 @@ impl fmt::Display for NeverBooted {
             Self::Panicked { line } => f.write_str(line),
             Self::TookTooLong { waited } => write!(f, "not up within {} s", seconds(*waited)),
             Self::Ended { process, printed: true } => write!(f, "the machine ended ({process})"),
+            // Nothing that the guest has not would make the emulator do that.
+            Self::Ended { process, printed: false } if process.has_aborted() => {
+                write!(f, "the emulator gave up before the console said anything ({process})")
+            }
             Self::Ended { process, printed: false } => write!(
                 f,
                 "the machine ended before its console said anything; --memory may be too small \
@@ -242,7 +255,6 @@ fn seconds(duration: Duration) -> f64 {
 mod tests {
     use super::*;
     use rstest::rstest;
-    use std::os::unix::process::ExitStatusExt;
 
     #[test]
     fn a_suite_without_memory_was_not_just_killed() {
@@ -330,6 +342,17 @@ mod tests {
         never_booted(false),
         "the machine ended before its console said anything; --memory may be too small for it \
          (signal: 9 (SIGKILL))"
+    )]
+    #[case(
+        EndReason::NeverBooted(NeverBooted::Ended {
+            process: ProcessEnd {
+                status: Some(ExitStatus::from_raw(6)),
+                stderr: "qemu_thread_create: Resource temporarily unavailable".into(),
+            },
+            printed: false,
+        }),
+        "the emulator gave up before the console said anything (signal: 6 (SIGABRT); it said: \
+         qemu_thread_create: Resource temporarily unavailable)"
     )]
     #[case(
         EndReason::NeverBooted(NeverBooted::TookTooLong { waited: silence(59_998) }),

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::guest::tag;
+use harness::in_words;
 use harness::wait;
 
 use crate::architecture::Architecture;
@@ -89,7 +90,7 @@ pub enum NotUp {
     #[error(transparent)]
     Unfit(#[from] Unfit),
     /// What it needs could not be written.
-    #[error("cannot prepare a machine in {directory}: {why}{}", room(.why))]
+    #[error("cannot prepare a machine in {directory}: {}{}", in_words(.why), room(.why))]
     NoRoom {
         /// Where.
         directory: String,
@@ -108,7 +109,7 @@ pub enum NotUp {
         needed: u32,
     },
     /// It was up, and could not be saved for its successors.
-    #[error("cannot save the machine: {why}{}", room(.why))]
+    #[error("cannot save the machine: {}{}", in_words(.why), room(.why))]
     NotSaved {
         /// The monitor's answer.
         why: io::Error,

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use harness::in_words;
 use object::Endianness;
 use object::elf::{FileHeader64, PT_INTERP};
 use object::read::ReadCache;
@@ -16,7 +17,7 @@ use crate::boot::regular;
 #[derive(Debug, thiserror::Error)]
 pub enum NoProgram {
     /// It cannot be read.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {}", in_words(.0))]
     Unreadable(#[from] io::Error),
     /// It is something else.
     #[error(

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::guest::tag;
 use harness::process::frame::{Frame, Frames};
+use harness::{Resource, in_words};
 use harness::{process::interrupt, process::subprocess, wait};
 
 use crate::machine::console;
@@ -66,6 +67,15 @@ pub struct Machine {
     interruption: Interruption,
 }
 
+/// The system's answer, with what may be the limit if there was too little of something.
+fn why(answer: &io::Error) -> String {
+    let answer_in_words = in_words(answer);
+    match Resource::lacking_for_more(answer) {
+        Some(of) => format!("{answer_in_words}; {}", of.limits()),
+        None => answer_in_words,
+    }
+}
+
 impl Machine {
     /// Starts `command` in `directory`, with the guest's port at its standard input and
     /// output. The thread that calls this must outlive the machine.
@@ -80,7 +90,7 @@ impl Machine {
         let program = command.get_program().to_string_lossy().into_owned();
         let refused = |e: &io::Error| match e.kind() {
             io::ErrorKind::NotFound => NotStarted::Missing { program: program.clone(), package },
-            _ => NotStarted::Refused { program: program.clone(), why: e.to_string() },
+            _ => NotStarted::Refused { program: program.clone(), why: why(e) },
         };
         let stderr = File::create(directory.join(STDERR)).map_err(|e| refused(&e))?;
         subprocess::die_with_parent(&mut command);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use harness::Context;
 use harness::essential::Essential;
+use harness::in_words;
 use harness::{process::subprocess, wait};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
@@ -46,7 +47,7 @@ fn indispensable() -> impl Iterator<Item = String> {
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// It cannot be executed.
-    #[error("cannot run {}: {why}{}", .path.display(), hint(.why))]
+    #[error("cannot run {}: {}{}", .path.display(), in_words(.why), hint(.why))]
     NotExecutable {
         /// The binary.
         path: PathBuf,
@@ -300,7 +301,7 @@ fn flaw(place: &Path, memory: u32) -> Option<String> {
     } else if free < u64::from(memory) {
         Some(format!("has {free} MiB free of the {memory} it takes"))
     } else {
-        tempfile::tempfile_in(place).err().map(|e| format!("cannot be written ({e})"))
+        tempfile::tempfile_in(place).err().map(|e| format!("cannot be written ({})", e.kind()))
     }
 }
 

@@ -197,7 +197,7 @@ fn what_is_no_file_is_refused_at_once() {
         assert_eq!(as_modules.expect_err("refused").to_string(), expected);
     }
     let sentence = sandbox.refusal_of(&sandbox.path("no"));
-    let end = "/no cannot be read: No such file or directory (os error 2)";
+    let end = "/no cannot be read: No such file or directory";
     assert!(sentence.ends_with(end), "{sentence}");
 }
 

@@ -12,7 +12,7 @@ use super::protocol::{
     Answer, CloseMode, Command, Messages, Orders, Served, Service, Source, send, to_argument,
 };
 use crate::capture::Recorder;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, in_words};
 use crate::process::subprocess::{die_with_parent, inherit, this_program};
 use crate::socket::{Listener, Recorded};
 use crate::trace::Act;
@@ -242,7 +242,7 @@ impl WorkerProcess {
         // What it said before it ended explains more than a broken pipe.
         sent.map_err(|gone| match self.answer() {
             Ok(Some(Answer::Failed(why))) => {
-                let how = self.process.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+                let how = self.process.wait().map_or_else(|e| in_words(&e), |s| s.to_string());
                 Error::unreadable("a worker", format!("{why} ({how})"))
             }
             _ => gone,

@@ -9,6 +9,7 @@ use crate::cmd::reload::close_cost::document::{ClosingDocument, Point, setting};
 use crate::cmd::reload::close_cost::plan::CloseCostPlan;
 use crate::cmd::reload::plot::{Scale, axes, curve, number, page};
 use crate::output::consumer::Environment;
+use crate::output::fold;
 use crate::style::Style;
 
 /// The widest that sentences become.
@@ -20,40 +21,58 @@ pub fn heading(plan: &CloseCostPlan, environment: &Environment) -> String {
     let most = plan.sizes.last().copied().unwrap_or_default();
     format!(
         "{}, {who}\nclose() of a listener with up to {most} children in its accept queue, and \
-         another one in\nits group: the median of {} each; about {} s\n\n",
+         another one in its group:\nthe median of {} each; about {} s\n\n",
         environment.kernel,
         plan.rounds,
         plan.takes().as_secs() + 1
     )
 }
 
-const LEGEND: &str = "  \
-  children  that wait for accept, each with a segment of data
-  close()   how long it took: the median, and the shortest and the longest; sending resets is
-            part of it
-  a child   the median, divided by the children
-  lost      clients that were reset in all rounds: all of them, or nobody
-  held      what TCP had charged for the children's data, before and after the close; other
-            sockets of this machine are counted, too
-  slab      what children, their requests and segments took as objects; for root alone
-";
+const HEADINGS: [&str; 7] = ["children", "migrate", "close()", "a child", "lost", "held", "slab"];
+
+/// How wide a line of the table is.
+const TABLE: usize = 98;
+
+const LEGEND: [(&str, &str); 6] = [
+    ("children", "that wait for accept, each with a segment of data"),
+    (
+        "close()",
+        "how long it took: the median, and the shortest and the longest; sending resets is part \
+         of it",
+    ),
+    ("a child", "the median, divided by the children"),
+    ("lost", "clients that were reset in all rounds: all of them, or nobody"),
+    (
+        "held",
+        "what TCP had charged for the children's data, before and after the close; other sockets \
+         of this machine are counted, too",
+    ),
+    ("slab", "what children, their requests and segments took as objects; for root alone"),
+];
 
 /// Everything that is shown when nothing more is measured.
-pub fn text(document: &ClosingDocument, width: usize, style: Style) -> String {
+pub fn text(document: &ClosingDocument, known_width: Option<usize>, style: Style) -> String {
+    let width = known_width.unwrap_or(COLUMNS).min(COLUMNS);
     let mut text = String::new();
     if !document.points.is_empty() {
-        let _ = writeln!(
-            text,
-            "{:>8}  {:<7}  {:>26}  {:>8}  {:>6}  {:>22}  {:>9}",
-            "children", "migrate", "close()", "a child", "lost", "held", "slab"
-        );
-        for point in &document.points {
-            text.push_str(&line(point));
+        let narrow = known_width.filter(|width| *width < TABLE);
+        if narrow.is_none() {
+            text.push_str(&line(&HEADINGS.map(str::to_owned)));
         }
-        let _ = writeln!(text, "\n{LEGEND}");
+        for point in &document.points {
+            let cells = cells(point);
+            text.push_str(&match narrow {
+                Some(width) => {
+                    let about = format!("{} children, migration {}", cells[0], cells[1]);
+                    fold::cells(&about, &HEADINGS[2..], &cells[2..], width)
+                }
+                None => line(&cells),
+            });
+        }
+        let _ = writeln!(text, "\n{}", fold::legend(&LEGEND, 12, width));
     }
     let mut say = |sentence: &str| {
-        for line in wrap(sentence, width.min(COLUMNS).saturating_sub(2)) {
+        for line in wrap(sentence, width.saturating_sub(2)) {
             let _ = writeln!(text, "  {line}");
         }
     };
@@ -87,17 +106,22 @@ fn deviation(point: &Point) -> String {
     )
 }
 
-fn line(point: &Point) -> String {
+fn line([children, migrate, close, each, lost, held, slab]: &[String; 7]) -> String {
     format!(
-        "{:>8}  {:<7}  {:>26}  {:>8}  {:>6}  {:>22}  {:>9}\n",
-        point.children,
-        setting(point.migrate_req),
+        "{children:>8}  {migrate:<7}  {close:>26}  {each:>8}  {lost:>6}  {held:>22}  {slab:>9}\n"
+    )
+}
+
+fn cells(point: &Point) -> [String; 7] {
+    [
+        point.children.to_string(),
+        setting(point.migrate_req).to_owned(),
         format!("{} ({}..{})", time(point.close_us), time(point.least_us), time(point.most_us)),
         time(point.close_us / f64::from(point.children)),
-        point.reset,
+        point.reset.to_string(),
         format!("{} -> {}", bytes(point.held_bytes), bytes(point.left_bytes)),
         point.slab_bytes.map_or_else(|| "-".to_owned(), bytes),
-    )
+    ]
 }
 
 /// In words: the cost of the longest queue that was measured.

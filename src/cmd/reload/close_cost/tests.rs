@@ -51,7 +51,7 @@ fn document() -> ClosingDocument {
 
 #[test]
 fn closes_are_told_in_a_table_and_in_words() {
-    insta::assert_snapshot!("closing", answer::text(&document(), 100, Style::PLAIN));
+    insta::assert_snapshot!("closing", answer::text(&document(), Some(100), Style::PLAIN));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_single_child_that_is_lost_with_migration_on_is_a_deviation() {
     (lost.reset, lost.resets_sent) = (1, 1);
     (lost.queued, lost.accepted) = (29_999, 29_999);
     assert_eq!(document.exit(), Exit::Deviates);
-    let text = answer::text(&document, 100, Style::PLAIN);
+    let text = answer::text(&document, Some(100), Style::PLAIN);
     assert!(text.contains("THE KERNEL DEVIATES: with 10000 children and migration on, 1 of"));
     // A kernel without migration cannot save anybody.
     document.points.truncate(1);
@@ -82,7 +82,7 @@ fn a_single_child_that_is_lost_with_migration_on_is_a_deviation() {
 #[test]
 fn nothing_is_said_to_migrate_where_nothing_does() {
     let mut document = document();
-    let text = |document: &ClosingDocument| answer::text(document, 100, Style::PLAIN);
+    let text = |document: &ClosingDocument| answer::text(document, Some(100), Style::PLAIN);
     assert!(text(&document).contains("To migrate 10000 children"));
     document.environment.kernel.has_sysctl = false;
     assert!(!text(&document).contains("To migrate"));

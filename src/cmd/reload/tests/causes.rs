@@ -51,7 +51,7 @@ fn a_loss_with_migration_on_has_a_cause(
     assert_eq!(off.causes, BTreeMap::new());
     assert_eq!(on.causes.values().sum::<u64>(), on.lost());
     assert_eq!(on.causes.keys().next_back().copied(), cause);
-    let text = answer::text(&document, 1000, Style::PLAIN);
+    let text = answer::text(&document, Some(1000), Style::PLAIN);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains(words), "`{words}`: {text}");
 }

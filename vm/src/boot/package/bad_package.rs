@@ -2,6 +2,8 @@
 
 use std::io;
 
+use harness::in_words;
+
 use crate::boot::bounded::TooLarge;
 use crate::fetch::cache::CacheError;
 
@@ -9,7 +11,7 @@ use crate::fetch::cache::CacheError;
 #[derive(Debug, thiserror::Error)]
 pub enum BadPackage {
     /// It cannot be read at all.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {}", in_words(.0))]
     Unreadable(#[source] io::Error),
     /// It is not what its headers say.
     #[error("is truncated or damaged: {0}")]
