@@ -25,7 +25,7 @@ mod work;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -148,6 +148,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let outcomes = work.done(&candidates, arguments.sample, arguments.jobs)?;
     let scored = Scored {
         kernel: &version(&place)?,
+        commit: &commit(),
         seed: arguments.seed,
         changes: candidates
             .iter()
@@ -174,6 +175,15 @@ fn show(text: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write"),
         _ => Ok(()),
     }
+}
+
+/// The commit of this repository that is checked out, and its date.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["-C", env!("CARGO_MANIFEST_DIR"), "log", "-1", "--format=commit %h of %cs"]);
+    let said = git.output().ok().filter(|output| output.status.success());
+    let line = said.and_then(|output| String::from_utf8(output.stdout).ok());
+    line.map_or_else(|| "an unknown commit".to_owned(), |line| line.trim().to_owned())
 }
 
 /// The source's own version, such as `6.12.117`.

@@ -13,6 +13,8 @@ use crate::survivor::{self, Class, Survivor};
 pub struct Scored<'a> {
     /// The kernel's version.
     pub kernel: &'a str,
+    /// Which commit of this repository was measured, and its date.
+    pub commit: &'a str,
     /// What the sample is drawn with.
     pub seed: u64,
     /// Each change, with what cases said; only those that count.
@@ -66,8 +68,11 @@ impl Scored<'_> {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "Linux {} as User-Mode Linux; the sample's seed is {}.\n",
-            self.kernel, self.seed
+            "# What was noticed\n\nThis page answers which wrong lines of the kernel the cases noticed when \
+             that was last measured,\nand which not, and why.\n\nLinux {} as User-Mode Linux; the cases are \
+             those of {}; the sample's\nseed is {}. [Sensitivity](sensitivity.md) says what the words \
+             mean, and how to measure it again.\n",
+            self.kernel, self.commit, self.seed
         );
         text.push_str("| changes | noticed | of | |\n|---|---|---|---|\n");
         for (name, is_named) in [("named", true), ("systematic", false)] {
@@ -199,6 +204,7 @@ mod tests {
         let broke = Outcome::Broke { cases: vec!["quiz2/v4/on".into()] };
         let scored = Scored {
             kernel: "6.12.117",
+            commit: "0123456 of 2026-11-28",
             seed: 7,
             changes: vec![(&deleted, &noticed), (&or, &Outcome::Survived), (&constant, &broke)],
             named: &[],

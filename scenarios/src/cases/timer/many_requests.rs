@@ -4,6 +4,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use harness::lab::Lab;
+use harness::socket::BACKLOG;
 use harness::socket::wire_client::{Draft, WireClient};
 use harness::{Family, wait};
 
@@ -74,12 +75,22 @@ pub(super) const CASES: &[Case] = &[
         settings: Settings::OnceOn(Family::V4),
         waits_for: THIRD,
         wire: WireRule::Any(AnyWire::TimersFire),
-        run: many_young_requests,
-        expect: |_| {
-            Expectation::new()
-                .fact("requests that moved", MANY as i64)
-                .fact("requests left", 2 * MANY as i64)
-        },
+        run: |lab, _| many_young_requests(lab, BACKLOG, MANY),
+        expect: |_| many_young_requests_must(MANY),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/few-young-requests",
+        does: "As timer/many-young-requests, but B has a backlog of 16, and only three other clients \
+               connect.",
+        must: "All stay: a fifth of B's queue is young, and an eighth would be enough for old requests \
+               to be retransmitted more than twice.",
+        source: "reqsk_timer_handler(): young << 1",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: THIRD,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: |lab, _| many_young_requests(lab, 16, FEW),
+        expect: |_| many_young_requests_must(FEW),
         ..Case::DEFAULT
     },
     Case {
@@ -106,14 +117,21 @@ pub(super) const CASES: &[Case] = &[
 /// How many requests A has: half of B's backlog are less than a third of them.
 const MANY: usize = 12;
 
+/// More than an eighth of a queue with [`MANY`] others, and less than a quarter.
+const FEW: usize = 3;
+
 /// How many B keeps when it has to choose: not more than half of the least that it takes
 /// for a long queue, which is 8.
 const KEPT: usize = 4;
 
 /// [`MANY`] clients send a SYN and nothing else.
 fn many_clients(lab: &mut Lab, name: &str) -> harness::Result<Vec<WireClient>> {
+    some_clients(lab, name, MANY)
+}
+
+fn some_clients(lab: &mut Lab, name: &str, count: usize) -> harness::Result<Vec<WireClient>> {
     let mut clients = Vec::new();
-    for index in 0..MANY {
+    for index in 0..count {
         let mut client = lab.wire_client(&format!("{name}{index}"))?;
         lab.wire_syn(&mut client, &Draft::syn())?;
         clients.push(client);
@@ -162,10 +180,10 @@ fn many_older_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 /// timer fires before the third ones have.
 const BEFORE_THE_THIRD: Duration = Duration::from_millis(3500);
 
-fn many_young_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
+fn many_young_requests(lab: &mut Lab, backlog: i32, young: usize) -> harness::Result<()> {
     let a = lab.listen("A")?;
     let mut clients = many_clients(lab, "W")?;
-    let b = lab.listen("B")?;
+    let b = lab.listen_with_backlog("B", backlog)?;
     let before = lab.counters()?;
     lab.close(a);
     let last = MANY - 1;
@@ -176,7 +194,8 @@ fn many_young_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.until_syn_acks(&clients[last], 3, FIRST * 2)?;
     let timeouts = lab.counters()?;
     lab.pass(BEFORE_THE_THIRD);
-    clients.extend(many_clients(lab, "X")?);
+    let others = some_clients(lab, "X", young)?;
+    clients.extend(others);
     wait::until("the timers to fire for the third time", || {
         let fired = lab.counters()?.grown(&timeouts, "TCPTimeouts").unwrap_or(0);
         Ok((fired >= MANY as i64).then_some(()))
@@ -185,6 +204,12 @@ fn many_young_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     give_up(lab, &mut clients)?;
     drop(b);
     Ok(())
+}
+
+fn many_young_requests_must(young: usize) -> Expectation {
+    Expectation::new()
+        .fact("requests that moved", MANY as i64)
+        .fact("requests left", (MANY + young) as i64)
 }
 
 fn many_returning_requests(lab: &mut Lab, _: Setting) -> harness::Result<()> {
