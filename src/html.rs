@@ -11,6 +11,7 @@ mod explored;
 mod ladder;
 mod mark;
 pub mod page;
+mod plainer;
 mod summary;
 mod table;
 #[cfg(test)]

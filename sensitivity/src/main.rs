@@ -92,8 +92,8 @@ struct Arguments {
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "only_survivors"])]
     explore: Option<u64>,
 
-    /// Score only what no sockmig has noticed on these kernels yet: for one that has the cases of
-    /// those before it, and more.
+    /// Score only what no sockmig has noticed yet and what a case could notice: for one that has the
+    /// cases of those before it, and more.
     #[arg(long)]
     only_survivors: bool,
 
@@ -136,12 +136,13 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let suite = Suite::new(&arguments.sockmig, by, bound)?;
     let results = Results::open(&place.results())?;
+    let survivors = survivor::survivors()?;
     let work = work::Work {
         builder: &builder,
         suite: &suite,
         place: &place,
         results: &results,
-        only_survivors: arguments.only_survivors,
+        only_survivors: arguments.only_survivors.then_some(&survivors),
     };
     let whole = work.whole()?;
     ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
@@ -157,7 +158,7 @@ fn main() -> anyhow::Result<ExitCode> {
             .filter(|(_, outcome)| outcome.is_scored())
             .collect(),
         named: &named,
-        survivors: &survivor::survivors()?,
+        survivors: &survivors,
     };
     let text = scored.markdown();
     match &arguments.report {

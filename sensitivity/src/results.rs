@@ -31,9 +31,8 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Results {
     known: HashMap<(String, String, String), Outcome>,
-    /// What any suite has said on any kernel of the same source, where others with more cases, or a
-    /// kernel with more options, would say the same.
-    lasting: HashMap<String, Outcome>,
+    /// What any suite has said last on any kernel of the same source.
+    earlier: HashMap<String, Outcome>,
     file: Mutex<File>,
 }
 
@@ -49,10 +48,11 @@ impl Results {
         };
         // Whoever was killed while writing has left half a line; its change is done again.
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        let (mut known, mut lasting) = (HashMap::new(), HashMap::new());
+        let (mut known, mut earlier) = (HashMap::new(), HashMap::new());
         for line in lines {
-            if line.outcome.outlasts_the_suite() {
-                lasting.insert(line.id.clone(), line.outcome.clone());
+            // What was noticed once is noticed: suites and kernels have more later on, and not less.
+            if !earlier.get(&line.id).is_some_and(Outcome::outlasts_the_suite) {
+                earlier.insert(line.id.clone(), line.outcome.clone());
             }
             known.insert((line.id, line.base, line.suite), line.outcome);
         }
@@ -61,13 +61,13 @@ impl Results {
         if !text.is_empty() && !text.ends_with('\n') {
             file.write_all(b"\n").context("cannot write the results")?;
         }
-        Ok(Self { known, lasting, file: Mutex::new(file) })
+        Ok(Self { known, earlier, file: Mutex::new(file) })
     }
 
-    /// What came of a change by an earlier suite, whose cases this one has and maybe more, on a kernel
-    /// that may have had fewer options: nothing, if it was not noticed.
-    pub fn lasting(&self, id: &str) -> Option<&Outcome> {
-        self.lasting.get(id)
+    /// What came of a change by any suite, whose cases are among those of now, on a kernel that may
+    /// have had fewer options.
+    pub fn earlier(&self, id: &str) -> Option<&Outcome> {
+        self.earlier.get(id)
     }
 
     /// What came of a change earlier, on the same kernel by the same suite.
@@ -112,15 +112,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noticed_outlasts_the_suite_and_what_survived_does_not() {
+    fn what_was_noticed_once_stays_so() {
         let place = tempfile::tempdir().expect("a directory");
         let path = place.path().join("results.jsonl");
         let noticed = Outcome::Noticed { cases: vec!["quiz1/v4/on".into()] };
         let results = Results::open(&path).expect("results");
         results.keep(&Line { outcome: noticed.clone(), ..line("1") }).expect("kept");
-        results.keep(&line("2")).expect("kept");
+        let another = Line { suite: "another suite".into(), ..line("1") };
+        for survived in [another, line("2")] {
+            results.keep(&survived).expect("kept");
+        }
         let results = Results::open(&path).expect("results");
-        assert_eq!(results.lasting("1"), Some(&noticed));
-        assert_eq!(results.lasting("2"), None);
+        assert_eq!(results.earlier("1"), Some(&noticed));
+        assert_eq!(results.earlier("2"), Some(&Outcome::Survived));
+        assert_eq!(results.earlier("3"), None);
     }
 }

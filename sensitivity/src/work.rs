@@ -3,12 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::{fs, thread};
 
+use crate::change::Change;
 use crate::kernel::{Builder, Built};
 use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::results::{Line, Results};
 use crate::sample::Candidate;
 use crate::score::Suite;
+use crate::survivor::{self, Survivor};
 
 /// What scoring needs.
 #[derive(Debug)]
@@ -21,8 +23,8 @@ pub struct Work<'a> {
     pub place: &'a Place,
     /// What is known already.
     pub results: &'a Results,
-    /// Whether what earlier suites noticed is taken for noticed.
-    pub only_survivors: bool,
+    /// If only survivors that count are scored: what is known of survivors.
+    pub only_survivors: Option<&'a [Survivor]>,
 }
 
 /// The id of the kernel without any change.
@@ -99,8 +101,8 @@ impl Work<'_> {
 
     fn one(&self, candidate: &Candidate) -> anyhow::Result<Outcome> {
         let id = candidate.change.id(&candidate.source);
-        let lasting = || self.results.lasting(&id).cloned();
-        if let Some(known) = self.known(&id).or_else(|| lasting().filter(|_| self.only_survivors)) {
+        let settled = || self.settled(&candidate.change, &id);
+        if let Some(known) = self.known(&id).or_else(settled) {
             return Ok(known);
         }
         let outcome = match self.builder.build(&candidate.change, &candidate.source)? {
@@ -115,6 +117,15 @@ impl Work<'_> {
         }
         self.keep(&id, &candidate.change.to_string(), &outcome)?;
         Ok(outcome)
+    }
+
+    /// What is taken over from an earlier suite: that a change was noticed, or that it survived and no
+    /// case could notice it.
+    fn settled(&self, change: &Change, id: &str) -> Option<Outcome> {
+        let survivors = self.only_survivors?;
+        let earlier = self.results.earlier(id)?;
+        let counts = survivor::of(change, survivors).is_none_or(|known| known.class.counts());
+        (earlier.outlasts_the_suite() || !counts).then(|| earlier.clone())
     }
 
     fn known(&self, id: &str) -> Option<Outcome> {

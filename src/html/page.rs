@@ -6,6 +6,7 @@ use crate::escape;
 use crate::html::combine::Combined;
 use crate::html::contents::{Limits, Links, Page};
 use crate::html::digest::digest;
+use crate::html::plainer::plainer;
 use crate::html::{case, environment, explored, mark, summary, table};
 use crate::ladder::svg;
 use crate::output::matrix::findings::{self, findings};
@@ -193,7 +194,7 @@ impl Page<'_> {
                 }
                 div id="the-filters" hidden {}
                 @for mechanism in &self.mechanisms {
-                    (case::mechanism(self, mechanism))
+                    (plainer(&case::mechanism(self, mechanism)))
                 }
             }
         }

@@ -64,8 +64,8 @@ fn small() -> String {
 #[test]
 fn a_mechanism() {
     let page = small();
-    let from = page.find("<details class=\"mechanism\" id=\"mechanism:quiz2\">").expect("quiz2");
-    let to = page[from..].find("<details class=\"mechanism\" id=\"mechanism:wake-up\">");
+    let from = page.find("<details class=mechanism id=\"mechanism:quiz2\">").expect("quiz2");
+    let to = page[from..].find("<details class=mechanism id=\"mechanism:wake-up\">");
     insta::assert_snapshot!(page[from..from + to.expect("wake-up")].replace("><", ">\n<"));
 }
 
