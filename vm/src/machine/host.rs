@@ -345,7 +345,9 @@ impl Host {
             self.bring_up(boot_deadline(self.hardware.accel), qemu::with_monitor)?;
         let not_saved = |why| NotUp::NotSaved { why };
         let monitor = self.directory.path().join(qemu::MONITOR);
-        Monitor::connect(&monitor).and_then(|mut m| m.save(STATE)).map_err(not_saved)?;
+        Monitor::connect(&monitor)
+            .and_then(|mut m| m.save(self.directory.path(), STATE))
+            .map_err(not_saved)?;
         drop(machine);
         Ok(self.saved.get_or_init(|| up).clone())
     }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use harness::wait;
 use serde_json::{Value, json};
 
 /// A machine of a hundred megabytes is saved within a second.
@@ -29,24 +30,35 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Saves the machine's whole state in the file `to`, a plain name in its directory.
-    /// The machine does not go on.
+    /// Saves the machine's whole state in the file `to`, a plain name in its `directory`.
+    /// The machine does not go on. The file is there when it is whole: who writes it is a process of
+    /// the machine's, and ends with it.
     ///
     /// # Errors
     /// The monitor refuses, or the state cannot be written.
-    pub fn save(&mut self, to: &str) -> io::Result<()> {
+    pub fn save(&mut self, directory: &Path, to: &str) -> io::Result<()> {
         let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
         self.command("migrate-set-capabilities", &events)?;
         self.command("migrate-set-parameters", &json!({ "max-bandwidth": 10_u64 << 30 }))?;
-        self.command("migrate", &json!({ "uri": format!("exec:cat > {to}") }))?;
+        let uri = format!("exec:cat > {to}.part && mv {to}.part {to}");
+        self.command("migrate", &json!({ "uri": uri }))?;
         loop {
             let said = self.hear()?;
             if said["event"] != "MIGRATION" {
                 continue;
             }
             match said["data"]["status"].as_str() {
-                Some("completed") => return Ok(()),
-                Some("failed") => return Err(io::Error::other("the machine could not be saved")),
+                Some("completed") => {
+                    let file = directory.join(to);
+                    let is_whole = || Ok(file.exists().then_some(()));
+                    return wait::until_within(
+                        PATIENCE,
+                        "the machine's state to be written",
+                        is_whole,
+                    )
+                    .map_err(|_| not_saved());
+                }
+                Some("failed") => return Err(not_saved()),
                 _ => {}
             }
         }
@@ -74,4 +86,8 @@ impl Monitor {
             _ => serde_json::from_str(&line).map_err(io::Error::other),
         }
     }
+}
+
+fn not_saved() -> io::Error {
+    io::Error::other("the machine could not be saved")
 }
