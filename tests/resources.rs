@@ -15,6 +15,7 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use rstest::rstest;
+use serial_test::serial;
 use support::{Ended, run, sockmig};
 
 /// Cases that every kernel passes, with more than one process for some of them.
@@ -92,11 +93,11 @@ fn threads_of(user: u32) -> u64 {
     theirs.filter_map(|status| number(&status, "Threads:")).sum()
 }
 
-#[rstest]
-fn where_few_processes_may_be_had_fewer_labs_run(#[values(1, 3, 6, 12, 24, 48)] more: u64) {
-    let place = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(for_everybody(place.path()));
-    command.args(CASES).args(["--jobs", "40"]).current_dir("/");
+/// The program, of a user who may have so many processes more than there are now. Who uses it is
+/// to be alone with that user: the kernel counts the processes of all.
+fn with_processes(place: &Path, more: u64) -> Command {
+    let mut command = Command::new(for_everybody(place));
+    command.current_dir("/");
     let mut user = geteuid().as_raw();
     if user == 0 {
         // Root may have as many as there are.
@@ -105,6 +106,15 @@ fn where_few_processes_may_be_had_fewer_labs_run(#[values(1, 3, 6, 12, 24, 48)] 
     }
     let most = threads_of(user) + more;
     with_limit(&mut command, Resource::RLIMIT_NPROC, most, most);
+    command
+}
+
+#[rstest]
+#[serial(processes_of_the_user)]
+fn where_few_processes_may_be_had_fewer_labs_run(#[values(1, 3, 6, 12, 24, 48)] more: u64) {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = with_processes(place.path(), more);
+    command.args(CASES).args(["--jobs", "40"]);
     let ended = run(&mut command);
     did_what_it_could(&ended, "processes and threads are limited by ulimit -u");
     if more >= 24 {
@@ -202,20 +212,14 @@ fn where_few_descriptors_may_be_had_fewer_explore(
 }
 
 #[rstest]
+#[serial(processes_of_the_user)]
 fn where_few_processes_may_be_had_fewer_explore(
     #[values(&EXPLORES[..], &RACES[..])] arguments: &[&str],
     #[values(1, 3, 5, 8, 16, 40)] more: u64,
 ) {
     let place = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(for_everybody(place.path()));
-    command.args(arguments).current_dir("/");
-    let mut user = geteuid().as_raw();
-    if user == 0 {
-        user = NOBODY;
-        command.uid(user).gid(user);
-    }
-    let most = threads_of(user) + more;
-    with_limit(&mut command, Resource::RLIMIT_NPROC, most, most);
+    let mut command = with_processes(place.path(), more);
+    command.args(arguments);
     explores_as_it_can(command, "processes and threads are limited by ulimit -u");
 }
 

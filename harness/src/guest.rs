@@ -22,7 +22,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcdrain, tcgetattr, tcsetattr};
 use nix::sys::wait::{WaitStatus, wait as wait_for_any_child};
 use nix::unistd::{Pid, getpid};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::process::arguments::{as_text, refuse};
 use crate::process::frame::{self, Frame};
 use crate::process::subprocess::fork_into;
@@ -65,6 +65,15 @@ pub mod tag {
 /// kernel's command line says so, which is written by the program that boots a guest.
 pub fn is_here() -> bool {
     fs::read_to_string("/proc/cmdline").is_ok_and(|line| is_of_guest(&line))
+}
+
+/// In a guest, a call that its kernel refuses though nothing else could have been in its way says
+/// something of the kernel. Elsewhere the error stays what it is.
+pub(crate) fn blaming_its_kernel(refused: Error) -> Error {
+    match refused {
+        Error::Call { call, source } if is_here() => Error::Tested { call, source },
+        other => other,
+    }
 }
 
 fn is_of_guest(command_line: &str) -> bool {

@@ -111,19 +111,21 @@ pub(super) fn bugs(
     known::of_this_kernel(labs, kernel).map_err(|why| stopped(&why))
 }
 
+/// The directory that was named, if one was. The error is an exit code whose reason has been reported.
+pub(super) fn named(path: Option<&Path>) -> Result<Option<OutDirectory>, Exit> {
+    path.map(OutDirectory::open).transpose().map_err(|e| {
+        stderr::complain_of(&e);
+        Exit::Unavailable
+    })
+}
+
 /// The seed where nobody says one.
 pub(super) fn seed_by_clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs())
 }
 
 fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
-    let out = match &arguments.out {
-        Some(path) => Some(OutDirectory::open(path).map_err(|e| {
-            stderr::complain_of(&e);
-            Exit::Unavailable
-        })?),
-        None => None,
-    };
+    let out = named(arguments.out.as_deref())?;
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
@@ -156,7 +158,8 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
             stderr::line(&words::progress(total, started.elapsed()));
         }
     });
-    if let Some(Fewer { at_a_time, of, call }) = &total.fewer {
+    // Who was refused a lab at all is told so, and that is enough.
+    if let (Some(Fewer { at_a_time, of, call }), Ok(())) = (&total.fewer, &ended) {
         let labs = counted(*at_a_time as u64, "lab");
         let limits = advice::limits(*of);
         stderr::complain(&format_args!(
@@ -291,11 +294,8 @@ impl Session {
         if !self.keeps_files {
             return Ok(None);
         }
-        let directory = match self.out.take() {
-            Some(directory) => directory,
-            None => OutDirectory::temporary()?,
-        };
-        let path = self.out.insert(directory).file(&format!("{}.history", finding.number));
+        let directory = OutDirectory::or_temporary(&mut self.out)?;
+        let path = directory.file(&format!("{}.history", finding.number));
         file::write_whole(&path, finding.history.to_string().as_bytes())?;
         Ok(Some(path))
     }

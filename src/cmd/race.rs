@@ -17,14 +17,13 @@ use harness::process::{Labs, interrupt};
 
 use crate::cli::{ClockChoice, ExploreFormat, RaceArguments};
 use crate::cmd::explore::known::of_two_processors;
-use crate::cmd::explore::{bugs, probe, seed_by_clock, stopped};
+use crate::cmd::explore::{bugs, named, probe, seed_by_clock, stopped};
 use crate::cmd::print;
 use crate::cmd::race::captures::Captures;
 use crate::cmd::race::document::{PairDocument, PairsDocument, RaceDocument};
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::machine::same_command::in_guest;
-use crate::output::file::OutDirectory;
 use crate::output::stderr;
 use crate::output::stdout::{self, Stdout};
 
@@ -61,13 +60,7 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         return Ok(list(&pairs, arguments.format));
     }
     let started = Instant::now();
-    let out = match &arguments.out {
-        Some(path) => Some(OutDirectory::open(path).map_err(|e| {
-            stderr::complain_of(&e);
-            Exit::Unavailable
-        })?),
-        None => None,
-    };
+    let out = named(arguments.out.as_deref())?;
     let mut captures = Captures::new(out, arguments.keeps_nothing);
     let labs = Labs::default();
     let kernel = probe(&labs)?;

@@ -129,6 +129,16 @@ impl OutDirectory {
         Ok(Self::at(directory.keep()))
     }
 
+    /// The one that is named, or else a temporary one, which is named from then on: nothing is made
+    /// before there is something to keep.
+    pub fn or_temporary(named: &mut Option<Self>) -> Result<&Self> {
+        let directory = match named.take() {
+            Some(directory) => directory,
+            None => Self::temporary()?,
+        };
+        Ok(named.insert(directory))
+    }
+
     /// A directory in it, without what an earlier run has left there: its captures must
     /// not pass for this one's. Where others may write, one of them could have made a link in
     /// its place, which is not followed.

@@ -11,14 +11,11 @@ use crate::socket::Recorded;
 use crate::trace::{Act, ProgramMap};
 
 pub(super) fn make(kind: MapKind, key: u32, value: u32, entries: u32) -> Result<Map> {
-    Map::create(kind, (key, value), entries, kernel_name()?)
-        .call(|| making(kind, key, value, entries))
-}
-
-fn making(kind: MapKind, key: u32, value: u32, entries: u32) -> String {
-    format!(
-        "bpf(BPF_MAP_CREATE, {kind:?}, keys of {key} bytes, values of {value}, {entries} entries)"
-    )
+    Map::create(kind, (key, value), entries, kernel_name()?).call(|| {
+        format!(
+            "bpf(BPF_MAP_CREATE, {kind:?}, keys of {key} bytes, values of {value}, {entries} entries)"
+        )
+    })
 }
 
 pub(super) fn read_array(map: &Map, index: u32, value: &mut [u8]) -> Result<()> {
@@ -68,16 +65,10 @@ impl SockArray {
     }
 
     fn with_values(entries: u32, value_bytes: u32) -> Result<Self> {
-        let kind = MapKind::ReuseportSockArray;
-        let made = Map::create(kind, (4, value_bytes), entries, kernel_name()?);
-        let called = || making(kind, 4, value_bytes, entries);
-        // In a machine of ours nothing else takes memory, and nothing limits it: there, the kernel
-        // that cannot make a few entries is wrong.
-        match guest::is_here() {
-            true => made.tested(called),
-            false => made.call(called),
-        }
-        .map(Self)
+        let made = make(MapKind::ReuseportSockArray, 4, value_bytes, entries);
+        // Nothing else takes memory there, and nothing limits it: the kernel that cannot make a few
+        // entries is wrong.
+        made.map(Self).map_err(guest::blaming_its_kernel)
     }
 
     /// Puts a socket at `index`, instead of the one that is there.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Lab;
 use crate::error::{Context, Error, Result};
+use crate::guest;
 use crate::lab::net_files::Looks;
 use crate::lab::settle::{echo, settle};
 use crate::net::draft::Draft;
@@ -28,7 +29,8 @@ impl Lab {
     /// As [`Lab::wire_client`], for a case about what is left of connections whose FIN nobody
     /// acknowledges.
     pub fn wire_client_to_be_finished(&mut self, name: &str) -> Result<WireClient> {
-        let client = WireClient::new(name, self.family, self.recorder.clone())?;
+        let client = WireClient::new(name, self.family, self.recorder.clone())
+            .map_err(guest::blaming_its_kernel)?;
         self.recorder.with_capture(|capture| capture.trace_mut().name(client.local, name));
         Ok(client)
     }

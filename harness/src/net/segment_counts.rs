@@ -47,3 +47,21 @@ pub fn segments_in(fd: impl AsFd) -> Result<SegmentsIn> {
     }
     Ok(SegmentsIn { all: info.segs_in, with_data: info.data_segs_in })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Info;
+    use crate::layout::of_kernel::assert_members;
+
+    #[test]
+    fn layout_of_what_is_newer() {
+        assert_members!(Info, "struct tcp_info", {
+            segs_out: "tcpi_segs_out",
+            segs_in: "tcpi_segs_in",
+            notsent_bytes: "tcpi_notsent_bytes",
+            min_rtt: "tcpi_min_rtt",
+            data_segs_in: "tcpi_data_segs_in",
+            data_segs_out: "tcpi_data_segs_out",
+        });
+    }
+}

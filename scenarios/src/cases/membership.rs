@@ -14,6 +14,7 @@ use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
 use crate::prefix::{CaseFile, Prefix};
 use crate::steps::datagram;
+use crate::steps::other_ports::listening_at;
 use crate::steps::queued_child::{SERVED, hello};
 
 pub(super) const PREFIX: Prefix = Prefix {
@@ -433,10 +434,7 @@ fn many_addresses(lab: &mut Lab, setting: Setting) -> harness::Result<()> {
 
 fn two_ports(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
-    let other = lab.socket("another")?;
-    let bound = other.reuse_port().and_then(|()| other.bind_port(SAME_PLACE));
-    let listening = bound.and_then(|()| other.listen(BACKLOG));
-    listening.tested(|| format!("listen(another, port {SAME_PLACE})"))?;
+    let other = listening_at(lab, "another", SAME_PLACE)?;
     lab.select_index(&a, 1)?;
     let served = lab.who_takes(&[&a, &other], 0)?;
     lab.observe("served by", served);

@@ -4,6 +4,7 @@ pub(crate) mod cookie;
 pub(crate) mod datagram;
 pub(crate) mod fast_open;
 pub(crate) mod negotiated;
+pub(crate) mod other_ports;
 pub(crate) mod queued_child;
 pub(crate) mod request;
 pub(crate) mod saved_syn;

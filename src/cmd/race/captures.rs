@@ -43,11 +43,8 @@ impl Captures {
         if self.keeps_nothing || (why == Why::Explained && !self.is_named) {
             return Ok(None);
         }
-        let directory = match self.out.take() {
-            Some(directory) => directory,
-            None => OutDirectory::temporary()?,
-        };
-        self.out.insert(directory).keep_capture(title, &recorded.pcapng).map(Some)
+        let directory = OutDirectory::or_temporary(&mut self.out)?;
+        directory.keep_capture(title, &recorded.pcapng).map(Some)
     }
 
     /// Keeps the document, if somebody has named a directory.

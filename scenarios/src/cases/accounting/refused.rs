@@ -5,15 +5,16 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
 
+use harness::Family;
 use harness::bpf::{Attach, PASS, Program};
 use harness::lab::{HELD, Lab, outcome};
 use harness::socket::bind_spec::BindSpec;
 use harness::socket::wire_client::WireClient;
 use harness::socket::{BACKLOG, Listener, Stream};
-use harness::{Context, Family};
 
 use crate::case::{Case, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
+use crate::steps::other_ports::bound_at;
 use crate::steps::queued_child::hello;
 use crate::steps::request::{
     RESET, SYN_ACK, closed, data, observe_child, observe_fresh_syn, requested,
@@ -33,14 +34,11 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: child,
         expect: |_| {
-            Expectation::new()
-                .fact("recv(C)", "ECONNRESET")
-                .fact("recv(B's child)", "no child")
-                .fact("accept(B)", "EAGAIN")
-                .fact("answer to a fresh SYN", SYN_ACK)
-                .fact("fresh SYNs dropped for a full queue", 0)
-                .fact("handshakes that B has room for", "as many as a fresh listener")
-                .counters(&[("TCPMigrateReqFailure", 1), ("EstabResets", 2), ("OutRsts", 1)])
+            nothing_at_b().fact("recv(C)", "ECONNRESET").counters(&[
+                ("TCPMigrateReqFailure", 1),
+                ("EstabResets", 2),
+                ("OutRsts", 1),
+            ])
         },
         ..Case::DEFAULT
     },
@@ -56,14 +54,11 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::SocketsMatter),
         run: final_ack,
         expect: |_| {
-            Expectation::new()
-                .fact("answer to data", "S > W  R. 1:1(0) ack 1")
-                .fact("recv(B's child)", "no child")
-                .fact("accept(B)", "EAGAIN")
-                .fact("answer to a fresh SYN", SYN_ACK)
-                .fact("fresh SYNs dropped for a full queue", 0)
-                .fact("handshakes that B has room for", "as many as a fresh listener")
-                .counters(&[("TCPMigrateReqFailure", 1), ("PassiveOpens", 1), ("OutRsts", 1)])
+            nothing_at_b().fact("answer to data", "S > W  R. 1:1(0) ack 1").counters(&[
+                ("TCPMigrateReqFailure", 1),
+                ("PassiveOpens", 1),
+                ("OutRsts", 1),
+            ])
         },
         ..Case::DEFAULT
     },
@@ -80,13 +75,8 @@ pub(super) const CASES: &[Case] = &[
         wire: WireRule::Any(AnyWire::TimersFire),
         run: timer,
         expect: |_| {
-            Expectation::new()
+            nothing_at_b()
                 .fact("answer to data", RESET)
-                .fact("recv(B's child)", "no child")
-                .fact("accept(B)", "EAGAIN")
-                .fact("answer to a fresh SYN", SYN_ACK)
-                .fact("fresh SYNs dropped for a full queue", 0)
-                .fact("handshakes that B has room for", "as many as a fresh listener")
                 .counters(&[("TCPMigrateReqFailure", 1), ("OutRsts", 1)])
         },
         ..Case::DEFAULT
@@ -204,6 +194,16 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
+/// B has nothing to accept, and the room of a fresh listener.
+fn nothing_at_b() -> Expectation {
+    Expectation::new()
+        .fact("recv(B's child)", "no child")
+        .fact("accept(B)", "EAGAIN")
+        .fact("answer to a fresh SYN", SYN_ACK)
+        .fact("fresh SYNs dropped for a full queue", 0)
+        .fact("handshakes that B has room for", "as many as a fresh listener")
+}
+
 /// The cache of requests over IPv4.
 const REQUESTS: &str = "request_sock_TCP";
 
@@ -227,7 +227,7 @@ fn child(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     })?;
     lab.observe("recv(C)", client.receive()?.to_string());
     lab.observe_counters(&before)?;
-    nothing_came(lab, b)
+    observe_nothing_at_b(lab, b)
 }
 
 fn final_ack(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -236,7 +236,7 @@ fn final_ack(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.without_memory(REQUESTS, |lab| lab.wire_send(&mut w, &data()))?;
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
-    nothing_came(lab, b)
+    observe_nothing_at_b(lab, b)
 }
 
 fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
@@ -246,7 +246,7 @@ fn timer(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let answer = lab.wire_send(&mut w, &data())?;
     lab.observe("answer to data", answer);
     lab.observe_counters(&before)?;
-    nothing_came(lab, b)
+    observe_nothing_at_b(lab, b)
 }
 
 fn syn_ack(lab: &mut Lab, mut w: WireClient, listener: &Listener) -> harness::Result<()> {
@@ -258,7 +258,8 @@ fn syn_ack(lab: &mut Lab, mut w: WireClient, listener: &Listener) -> harness::Re
     lab.accept_now(listener).map(drop)
 }
 
-fn nothing_came(lab: &mut Lab, b: Listener) -> harness::Result<()> {
+/// Observes what [`nothing_at_b`] expects.
+fn observe_nothing_at_b(lab: &mut Lab, b: Listener) -> harness::Result<()> {
     observe_child(lab, &b)?;
     observe_fresh_syn(lab)?;
     lab.observe_room(b)
@@ -305,9 +306,7 @@ fn id(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 fn others_until_refused(lab: &mut Lab) -> harness::Result<(Vec<Listener>, io::Result<()>)> {
     let mut others = Vec::new();
     for port in OTHER_PORTS {
-        let other = lab.socket("another")?;
-        let bound = other.reuse_port().and_then(|()| other.bind_port(port));
-        bound.tested(|| format!("bind(another, port {port})"))?;
+        let other = bound_at(lab, "another", port)?;
         let came = lab.without_memory(IDS, |_| Ok(other.listen(BACKLOG)))?;
         others.push(other);
         if came.is_err() {

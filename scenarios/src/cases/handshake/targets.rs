@@ -4,13 +4,13 @@
 use std::net::Shutdown;
 use std::ops::Range;
 
-use harness::Context;
 use harness::lab::Lab;
+use harness::socket::BACKLOG;
 use harness::socket::wire_client::{Draft, WireClient};
-use harness::socket::{BACKLOG, Listener};
 
 use crate::case::{Case, Migration, Need, Setting, Settings};
 use crate::judge::expectation::{AnyWire, Expectation, WireRule};
+use crate::steps::other_ports::listening_at;
 use crate::steps::request::{
     NOTHING, RESET, SYN_ACK, data, full, observe_child, observe_fresh_syn, requested,
 };
@@ -270,7 +270,9 @@ fn left_behind(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     lab.start_listening(&b, BACKLOG)?;
     // Each starts a group: what was freed wrongly belongs to one of them now.
     let others = lab.unseen("64 others listen", |lab| {
-        OTHER_PORTS.map(|port| at_port(lab, port)).collect::<harness::Result<Vec<_>>>()
+        OTHER_PORTS
+            .map(|port| listening_at(lab, "another", port))
+            .collect::<harness::Result<Vec<_>>>()
     })?;
     let before = lab.counters()?;
     let answer = lab.wire_send(&mut w, &data())?;
@@ -282,15 +284,6 @@ fn left_behind(lab: &mut Lab, _: Setting) -> harness::Result<()> {
 }
 
 const OTHER_PORTS: Range<u16> = 10_000..10_064;
-
-fn at_port(lab: &Lab, port: u16) -> harness::Result<Listener> {
-    let other = lab.socket("another")?;
-    let bound = other.reuse_port().and_then(|()| other.bind_port(port));
-    bound
-        .and_then(|()| other.listen(BACKLOG))
-        .tested(|| format!("listen(another, port {port})"))?;
-    Ok(other)
-}
 
 fn listens_again(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let (a, mut w) = requested(lab)?;
