@@ -1,6 +1,7 @@
 //! Does what a history says in a lab, and compares what is seen with what the model says.
 
 pub mod at_once;
+mod counting;
 mod deed;
 mod expiry;
 mod open;
@@ -21,12 +22,13 @@ use harness::socket::{Child, Listener, Received, Stream};
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::counting::CountersAre;
 use crate::drive::expiry::Expiry;
 use crate::drive::open::{Open, Peer, directions, draft};
 use crate::drive::record::{acts, looks};
 use crate::history::History;
 use crate::model::{
-    Answer, CallResult, Counter, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
+    Answer, CallResult, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
 };
 use crate::step::{ClientId, ListenerId, MOST_LISTENERS, Segment, Setting, Step};
 
@@ -216,7 +218,8 @@ impl Driver {
         let mut model = Model::new(bugs.clone(), &history.slots);
         let mut since = Instant::now();
         for (at, step) in history.steps.iter().enumerate() {
-            let Some(taken) = self.step(step, &mut model, open, &mut since)? else {
+            let is_last = at + 1 == history.steps.len();
+            let Some(taken) = self.step(step, is_last, &mut model, open, &mut since)? else {
                 return Ok(Played::TooSlow);
             };
             let differences = taken.model.differences(&taken.kernel);
@@ -229,10 +232,12 @@ impl Driver {
     }
 
     /// Takes a step, as does the model; nothing if it was taken so late that timers may have
-    /// fired. `since` is when the last wait ended.
+    /// fired. `since` is when the last wait ended. If the step `is_counted`, counters are read after
+    /// it in any case.
     fn step(
         &mut self,
         step: &Step,
+        is_counted: bool,
         model: &mut Model,
         open: &mut Open,
         since: &mut Instant,
@@ -249,7 +254,9 @@ impl Driver {
             *since += passes;
         }
         let established = &had_child | &model.clients_with_child();
-        let mut seen = self.look(result, open, expected.queues.keys().copied(), &established)?;
+        let counters = CountersAre::after(step, is_counted || !expected.counters.is_empty());
+        let listening = expected.queues.keys().copied();
+        let mut seen = self.look(result, open, listening, &established, counters)?;
         if *step == Step::Wait {
             // Timers of one moment fire in any order.
             seen.answers.sort_by_key(|(client, _)| *client);
@@ -360,6 +367,7 @@ impl Driver {
         open: &mut Open,
         listening: impl IntoIterator<Item = ListenerId>,
         established: &BTreeSet<ClientId>,
+        counters: CountersAre,
     ) -> Result<Seen> {
         let mut answers = Vec::new();
         for segment in self.lab.segments()? {
@@ -374,13 +382,10 @@ impl Driver {
                 answers.push((client, answer));
             }
         }
-        let now = Counters::read()?;
-        let grown = |counter: &Counter| {
-            now.grown(&self.counters, counter.name()).filter(|grown| *grown != 0)
+        let counters = match counters {
+            CountersAre::Read => self.grown()?,
+            CountersAre::LeftForLater => BTreeMap::new(),
         };
-        let counters =
-            Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
-        self.counters = now;
         let (mut queues, mut backlogs) = (BTreeMap::new(), BTreeMap::new());
         for listener in listening {
             if let Some(socket) = open.listeners[listener.0].first() {

@@ -9,6 +9,7 @@ use harness::lab::SERVER;
 use harness::process::at_once::{AtOnce, TwoProcessors};
 use serde::{Deserialize, Serialize};
 
+use crate::drive::counting::CountersAre;
 use crate::drive::deed::{Deed, TwoDone, deed};
 use crate::drive::open::Open;
 use crate::drive::orders::{
@@ -97,7 +98,7 @@ impl Driver {
         let mut model = Model::new(bugs.clone(), &round.before.slots);
         let mut since = Instant::now();
         for step in &round.before.steps {
-            let Some(taken) = self.step(step, &mut model, open, &mut since)? else {
+            let Some(taken) = self.step(step, true, &mut model, open, &mut since)? else {
                 return Ok(Raced::TooSlow);
             };
             let differences = taken.model.differences(&taken.kernel);
@@ -203,7 +204,7 @@ impl Driver {
         let with_child: BTreeSet<ClientId> =
             expected.iter().flat_map(|(possible, _)| possible.with_child.clone()).collect();
         let listening = every_listener(expected.iter().map(|(_, both)| &both.seen));
-        let seen = self.look(CallResult::Done, open, listening, &with_child)?;
+        let seen = self.look(CallResult::Done, open, listening, &with_child, CountersAre::Read)?;
         let seen = Both { results, seen }.comparable(&with_child);
         let (mut possible, differing) = sorted_out(expected.into_iter().map(|(one, both)| {
             let differences = both.comparable(&with_child).differences(&seen);
@@ -289,7 +290,8 @@ impl Driver {
         let began = since_epoch();
         let result = self.take(step, numbers, open, *since)?;
         self.write_down(began, step, numbers, &result, open);
-        let seen = self.look(result, open, every_listener(&expected), &with_child)?;
+        let seen =
+            self.look(result, open, every_listener(&expected), &with_child, CountersAre::Read)?;
         let seen = comparable(seen, &with_child);
         let differing;
         (*possible, differing) =
