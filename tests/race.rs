@@ -87,7 +87,7 @@ fn pairs_that_are_not_reached_in_time_are_named() {
     assert!(line.is_some_and(|line| line.ends_with(&last)), "{ended}");
 }
 
-/// Both orders come, in both families, and every round is one that a healthy kernel has.
+/// Both orders come, in both families if there is time, and every round is one that a healthy kernel has.
 #[test]
 fn each_round_is_explained() {
     let arguments = ["race", "accept/accept", "--time", "4", "--format", "json"];
@@ -103,7 +103,11 @@ fn each_round_is_explained() {
         .iter()
         .map(|pair| (pair["family"].as_str().expect("v4"), pair["tcp_migrate_req"] == true))
         .collect();
-    assert_eq!(named, [("v4", false), ("v4", true), ("v6", false), ("v6", true)]);
+    // A machine with much else to do comes to some of them only.
+    let all = [("v4", false), ("v4", true), ("v6", false), ("v6", true)];
+    assert!(!named.is_empty() && all.starts_with(&named), "{named:?}");
+    let not_reached = document["not_reached"].as_array().expect("pairs").len();
+    assert_eq!(named.len() / 2 + not_reached, all.len() / 2, "{document:#}");
     let sum =
         |key: &str| pairs.iter().map(|pair| pair[key].as_u64().expect("a number")).sum::<u64>();
     assert!(sum("first_before_second") > 0 && sum("second_before_first") > 0, "{document:#}");
