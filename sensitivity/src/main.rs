@@ -146,10 +146,12 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let whole = work.whole()?;
     ensure!(whole == Outcome::Survived, "on the kernel without any change: {whole}");
+    // What is checked out when it is done may be another.
+    let commit = commit();
     let outcomes = work.done(&candidates, arguments.sample, arguments.jobs)?;
     let scored = Scored {
         kernel: &version(&place)?,
-        commit: &commit(),
+        commit: &commit,
         seed: arguments.seed,
         changes: candidates
             .iter()

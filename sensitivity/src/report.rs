@@ -88,6 +88,7 @@ impl Scored<'_> {
             systematic(change).then(|| format!("`{}()`", change.function))
         });
         self.not_noticed(&mut text);
+        self.each_named(&mut text);
         text
     }
 
@@ -106,15 +107,15 @@ impl Scored<'_> {
         self.named.iter().find(|named| named.name == *name).map(|named| named.mechanism.clone())
     }
 
-    /// What a named change does, and which commit it takes back.
-    fn breaks(&self, change: &Change) -> String {
+    /// What the kernel does with a named change, and which commit that takes back.
+    fn broken(&self, change: &Change) -> String {
         let Origin::Named(name) = &change.origin else { return String::new() };
         let Some(named) = self.named.iter().find(|named| named.name == *name) else {
             return String::new();
         };
         match named.fix.as_str() {
-            "" => format!("The kernel: {}.", named.breaks),
-            fix => format!("The kernel: {}. Without {fix}.", named.breaks),
+            "" => named.breaks.clone(),
+            fix => format!("{}; without {fix}", named.breaks),
         }
     }
 
@@ -131,6 +132,40 @@ impl Scored<'_> {
         let _ = writeln!(text, "\n| {what} | noticed | of | |\n|---|---|---|---|");
         for (name, of) in rows {
             self.row(text, &name, self.score(of.into_iter()));
+        }
+    }
+
+    /// What each change with a name does, and what notices it.
+    fn each_named(&self, text: &mut String) {
+        let mut rows: Vec<(String, &Change, &Outcome)> = self
+            .changes
+            .iter()
+            .filter_map(|(change, outcome)| Some((self.mechanism(change)?, *change, *outcome)))
+            .filter(|(.., outcome)| outcome.is_noticed())
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        rows.sort_by(|one, other| {
+            (&one.0, &one.1.file, one.1.line).cmp(&(&other.0, &other.1.file, other.1.line))
+        });
+        text.push_str(
+            "\nThe changes with a name that are noticed, and by what:\n\n\
+             | mechanism | function | the broken kernel | noticed by |\n|---|---|---|---|\n",
+        );
+        for (mechanism, change, outcome) in rows {
+            let by = match outcome {
+                Outcome::Noticed { cases } => cases.join(", "),
+                Outcome::Complained { line } => format!("its log: {line}"),
+                _ => "it hangs".to_owned(),
+            };
+            let _ = writeln!(
+                text,
+                "| {mechanism} | `{}()` | {} | {} |",
+                change.function,
+                cell(&self.broken(change)),
+                cell(&by)
+            );
         }
     }
 
@@ -160,10 +195,10 @@ impl Scored<'_> {
         );
         for (class, change, reason) in left {
             let Change { file, line, function, was, is, .. } = change;
-            let code = |text: &str| format!("`{}`", text.replace('|', "\\|"));
+            let code = |text: &str| format!("`{}`", cell(text));
             let is = if is.is_empty() { "nothing".into() } else { code(is) };
             let reason = match reason.is_empty() {
-                true => self.breaks(change),
+                true => self.broken(change),
                 false => reason,
             };
             let _ = writeln!(
@@ -174,6 +209,11 @@ impl Scored<'_> {
             );
         }
     }
+}
+
+/// Text in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -220,5 +260,30 @@ mod tests {
         has(
             "| gap | a.c:4 `f()` | another constant: `2` becomes `0` | only the laboratory broke: quiz2/v4/on. |",
         );
+    }
+
+    #[test]
+    fn what_a_named_change_does_stands_next_to_what_notices_it() {
+        let start = SOURCE.find("g(1);").expect("a place");
+        let origin = Origin::Named("g-is-not-called".into());
+        let change = Change::new(("a.c", SOURCE), "f", origin, start..start + 5, ";".into());
+        let named: Vec<Named> = vec![toml::from_str(
+            "name = 'g-is-not-called'\nmechanism = 'growth'\nfile = 'a.c'\nfunction = 'f'\n\
+             old = 'g(1);'\nnew = ';'\nbreaks = 'a|b is lost'\nfix = '0123456789ab'",
+        )
+        .expect("a change")];
+        let outcome = Outcome::Noticed { cases: vec!["growth/full/v4".into()] };
+        let scored = Scored {
+            kernel: "6.12.117",
+            commit: "0123456 of 2026-11-28",
+            seed: 7,
+            changes: vec![(&change, &outcome)],
+            named: &named,
+            survivors: &[],
+        };
+        let row = "| growth | `f()` | a\\|b is lost; without 0123456789ab | growth/full/v4 |";
+        let text = scored.markdown();
+        assert!(text.lines().any(|line| line == row), "{text}");
+        assert!(text.lines().any(|line| line == "| growth | 1 | 1 | 100.0 % |"), "{text}");
     }
 }
