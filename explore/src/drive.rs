@@ -22,7 +22,7 @@ use harness::socket::{Child, Listener, Received, Stream};
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
-use crate::drive::counting::CountersAre;
+use crate::drive::counting::{CountersAre, grown};
 use crate::drive::expiry::Expiry;
 use crate::drive::open::{Open, Peer, directions, draft};
 use crate::drive::record::{acts, looks};
@@ -383,7 +383,7 @@ impl Driver {
             }
         }
         let counters = match counters {
-            CountersAre::Read => self.grown()?,
+            CountersAre::Read => grown(&mut self.counters)?,
             CountersAre::LeftForLater => BTreeMap::new(),
         };
         let (mut queues, mut backlogs) = (BTreeMap::new(), BTreeMap::new());

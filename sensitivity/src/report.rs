@@ -267,11 +267,13 @@ mod tests {
         let start = SOURCE.find("g(1);").expect("a place");
         let origin = Origin::Named("g-is-not-called".into());
         let change = Change::new(("a.c", SOURCE), "f", origin, start..start + 5, ";".into());
-        let named: Vec<Named> = vec![toml::from_str(
-            "name = 'g-is-not-called'\nmechanism = 'growth'\nfile = 'a.c'\nfunction = 'f'\n\
+        let named: Vec<Named> = vec![
+            toml::from_str(
+                "name = 'g-is-not-called'\nmechanism = 'growth'\nfile = 'a.c'\nfunction = 'f'\n\
              old = 'g(1);'\nnew = ';'\nbreaks = 'a|b is lost'\nfix = '0123456789ab'",
-        )
-        .expect("a change")];
+            )
+            .expect("a change"),
+        ];
         let outcome = Outcome::Noticed { cases: vec!["growth/full/v4".into()] };
         let scored = Scored {
             kernel: "6.12.117",

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use harness::Result;
 use harness::net::witness::Counters;
 
-use crate::drive::Driver;
 use crate::model::Counter;
 use crate::step::Step;
 
@@ -42,18 +41,14 @@ fn may_be_counted(step: &Step) -> bool {
     }
 }
 
-impl Driver {
-    /// By how much each counter has grown since they were read last.
-    pub(super) fn grown(&mut self) -> Result<BTreeMap<Counter, i64>> {
-        let now = Counters::read()?;
-        let grown = |counter: &Counter| {
-            now.grown(&self.counters, counter.name()).filter(|grown| *grown != 0)
-        };
-        let counters =
-            Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
-        self.counters = now;
-        Ok(counters)
-    }
+/// By how much each counter has grown since it was `last` read, which is now.
+pub(super) fn grown(last: &mut Counters) -> Result<BTreeMap<Counter, i64>> {
+    let now = Counters::read()?;
+    let grown = |counter: &Counter| now.grown(last, counter.name()).filter(|grown| *grown != 0);
+    let counters =
+        Counter::ALL.iter().filter_map(|counter| Some((*counter, grown(counter)?))).collect();
+    *last = now;
+    Ok(counters)
 }
 
 #[cfg(test)]
