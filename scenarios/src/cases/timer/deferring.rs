@@ -46,13 +46,23 @@ pub(super) const CASES: &[Case] = &[
         waits_for: FIRST,
         wire: WireRule::Any(AnyWire::TimersFire),
         run: deferring_both,
-        expect: |_| {
-            Expectation::new()
-                .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
-                .fact("answer to data", "S > W  . 1:1(0) ack 12")
-                .fact("accept(B)", "W's connection")
-                .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+        expect: |_| moves_in_silence(),
+        ..Case::DEFAULT
+    },
+    Case {
+        name: "timer/deferring-without-retries",
+        does: "As timer/deferring-both, but tcp_synack_retries is 0.",
+        must: "As timer/deferring-both: there are no SYN+ACKs left to send, but W has acknowledged \
+               one, and the target waits for its data for as long as it defers.",
+        source: "syn_ack_recalc(): expire, with a request that is acked",
+        settings: Settings::OnceOn(Family::V4),
+        waits_for: FIRST,
+        wire: WireRule::Any(AnyWire::TimersFire),
+        run: |lab, setting| {
+            lab.sysctl("net.ipv4.tcp_synack_retries", "0")?;
+            deferring_both(lab, setting)
         },
+        expect: |_| moves_in_silence(),
         ..Case::DEFAULT
     },
     Case {
@@ -113,6 +123,14 @@ pub(super) const CASES: &[Case] = &[
         ..Case::DEFAULT
     },
 ];
+
+fn moves_in_silence() -> Expectation {
+    Expectation::new()
+        .fact("timer", "TCPTimeouts 1, TCPSynRetrans 0, RetransSegs 0")
+        .fact("answer to data", "S > W  . 1:1(0) ack 12")
+        .fact("accept(B)", "W's connection")
+        .counters(&[("TCPMigrateReqSuccess", 1), ("PassiveOpens", 1)])
+}
 
 fn deferring_both(lab: &mut Lab, _: Setting) -> harness::Result<()> {
     let a = lab.listen("A")?;
