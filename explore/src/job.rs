@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use harness::guest::{Port, tag};
 use harness::process::Returned;
 use harness::{Family, Resource};
 use serde::{Deserialize, Serialize};
@@ -132,6 +133,27 @@ pub struct Replayed {
     pub played: Played,
 }
 
+/// A history that a lab is about to play, as it says to the host of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The history.
+    pub history: History,
+    /// Whether it is one of those that wait: others begin and end meanwhile.
+    pub waits: bool,
+}
+
+impl Intent {
+    /// As it is sent.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an intent can be written as JSON")
+    }
+
+    /// As it was sent; nothing if it is none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
 /// What a lab returns: what it saw, or why the laboratory broke.
 pub type Reported<T> = Result<T, LabFailed>;
 
@@ -221,6 +243,7 @@ fn explore(
     mut seen: BTreeSet<Signature>,
 ) -> harness::Result<Explored> {
     let started = Instant::now();
+    let host = Port::lent()?;
     let mut driver = Driver::open(Family::V4)?;
     let mut explored = Explored { next: numbers.end, ..Explored::default() };
     for number in numbers.first..numbers.end {
@@ -233,6 +256,10 @@ fn explore(
         }
         driver.sleep(times.rest);
         let history = recipe.history(number);
+        if let Some(host) = &host {
+            let intent = Intent { history: history.clone(), waits: numbers.waiting };
+            host.send(tag::INTENT, intent.encode())?;
+        }
         let mut met = Vec::new();
         let played = driver.play(&history, &recipe.bugs, |taken| {
             met.push(met_in(&taken.situation, &taken.model));

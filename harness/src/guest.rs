@@ -8,9 +8,9 @@ pub mod modules;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use nix::unistd::{Pid, getpid};
 use crate::error::{Context, Error, Result};
 use crate::process::arguments::{as_text, refuse};
 use crate::process::frame::{self, Frame};
-use crate::process::subprocess::fork_into;
+use crate::process::subprocess::{fork_into, inherit, inherited};
 use crate::process::thread;
 use crate::wait;
 
@@ -59,7 +59,13 @@ pub mod tag {
     pub const END: u8 = b'.';
     /// From the host: the program that is the work is to end, as by Ctrl-C.
     pub const INTERRUPT: u8 = b'!';
+    /// What the work is about to do, in its own words. The host has it before it is done: it is all
+    /// that is left if the kernel panics then.
+    pub const INTENT: u8 = b'i';
 }
+
+/// The variable that says which descriptor is the [port](Port) that was [lent](Port::lend).
+const LENT: &str = "LENT_PORT";
 
 /// Whether this runs in a guest, where nothing is at work but what this program started. The
 /// kernel's command line says so, which is written by the program that boots a guest.
@@ -203,6 +209,26 @@ impl Port {
     pub fn send(&self, tag: u8, payload: Vec<u8>) -> Result<()> {
         let frame = Frame { tag, payload };
         frame.send(&mut *self.lock()).call(|| format!("write(port, {} bytes)", frame.payload.len()))
+    }
+
+    /// Has the program that a command starts, and what it starts in turn, send through this port,
+    /// too: what goes through a pipe may not have left the guest when the kernel panics.
+    pub fn lend(&self, command: &mut Command) {
+        let descriptor = self.lock().as_raw_fd();
+        inherit(command, descriptor);
+        command.env(LENT, descriptor.to_string());
+    }
+
+    /// The port that was lent to this process. It may be asked for once, and no program that this
+    /// process starts has it then.
+    ///
+    /// # Errors
+    /// The descriptor is not open.
+    pub fn lent() -> Result<Option<Self>> {
+        let named = std::env::var(LENT).ok().and_then(|text| text.parse::<RawFd>().ok());
+        let Some(descriptor) = named.filter(|_| is_here()) else { return Ok(None) };
+        let device = File::from(inherited(descriptor)?);
+        Ok(Some(Self { device: Arc::new(Mutex::new(device)) }))
     }
 
     /// Ends every other process of the guest but the first one: whatever a program has left in

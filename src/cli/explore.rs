@@ -14,7 +14,8 @@ A history is a list of acts, made up from its number: listeners of one port list
 down and closed, and clients that are no sockets send them segments. A model of the kernel says
 what must be seen of each act: what calls return, what the server sends, counters, accept queues,
 and who is woken. Where the kernel does something else, the history is made as short as it can be,
-played three times more, and kept as a file for `sockmig replay`.
+played three times more, and kept as a file for `sockmig replay`. Where the kernel of a machine
+panics, the history at which it does is looked for in other machines, and kept.
 
 Bugs that this kernel is known to have are found out first, by a history each, and the model has
 them, too; --no-known finds them anew.
@@ -28,7 +29,7 @@ Examples:
 
 Exit codes:
   0    the kernel does what the model says
-  1    it does not, or something of a history was left when it was over
+  1    it does not, it panicked in a machine, or something of a history was left when it was over
   2    the command line is wrong
   4    nothing was played: this kernel has no migration, or every history was too slow
   69   the laboratory failed, or a result could not be written
@@ -74,9 +75,9 @@ pub struct ExploreArguments {
     #[arg(long)]
     pub no_known: bool,
 
-    /// Keep each history that was found in this directory [default: a temporary one; in a
-    /// machine they are shown alone].
-    #[arg(long, value_name = "DIR", conflicts_with = "kernel")]
+    /// Keep each history that was found in this directory [default: a temporary one]. In a
+    /// machine they are shown alone, but for one at which its kernel panics.
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
     /// Keep no file: this runs in a machine, whose files are gone when it ends.
@@ -136,8 +137,12 @@ Exit codes:
 #[command(after_help = REPLAY_HELP)]
 pub struct ReplayArguments {
     /// The history; `-` is standard input.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "given")]
+    pub file: Option<PathBuf>,
+
+    /// The history itself: a machine is given it so.
+    #[arg(long, value_name = "TEXT", hide = true, conflicts_with = "file")]
+    pub given: Option<String>,
 
     /// The model has no known bug.
     #[arg(long)]

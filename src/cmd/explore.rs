@@ -3,11 +3,13 @@
 pub mod document;
 mod in_guest;
 pub(super) mod known;
+mod panicked;
+mod session;
 pub(super) mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +18,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use explore::drive::Played;
 use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
-use explore::job::Finding;
 use explore::model::ModelBug;
-use explore::run::{self, Fewer, Plan, Stopped, Total};
+use explore::run::{self, Fewer, Plan, Stopped};
 use harness::kernel::{Kernel, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
@@ -26,14 +27,14 @@ use scenarios::advice;
 use scenarios::engine;
 use scenarios::report::counted;
 
-use crate::cli::{ExploreArguments, ExploreFormat, ReplayArguments};
-use crate::cmd::explore::document::{ExploreDocument, FindingDocument, Kept, ReplayDocument};
+use crate::cli::{ExploreArguments, ReplayArguments};
+use crate::cmd::explore::document::{ExploreDocument, ReplayDocument};
+use crate::cmd::explore::session::Session;
+pub(super) use crate::cmd::explore::session::named;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
-use crate::output::file::{self, OutDirectory};
 use crate::output::input::{self, NoInput};
 use crate::output::stderr;
-use crate::output::stdout::Stdout;
 
 /// For how long histories are played where nobody says.
 const TIME: Duration = Duration::from_secs(10);
@@ -52,8 +53,10 @@ const SAYS_EVERY: Duration = Duration::from_secs(10);
 
 /// Does what the command line asks for.
 pub fn explore(arguments: &ExploreArguments) -> ExitCode {
-    if let Some(guest) = in_guest::exploring(arguments, as_text()) {
-        return vm_run::vm_run(&guest);
+    // Both ends know which histories these are.
+    let seed = arguments.seed.unwrap_or_else(seed_by_clock);
+    if let Some(guest) = in_guest::exploring(arguments, as_text(), seed) {
+        return panicked::explore(arguments, &guest, seed);
     }
     explored(arguments).unwrap_or_else(|exit| exit).into()
 }
@@ -109,14 +112,6 @@ pub(super) fn bugs(
         return Ok(BTreeSet::new());
     }
     known::of_this_kernel(labs, kernel).map_err(|why| stopped(&why))
-}
-
-/// The directory that was named, if one was. The error is an exit code whose reason has been reported.
-pub(super) fn named(path: Option<&Path>) -> Result<Option<OutDirectory>, Exit> {
-    path.map(OutDirectory::open).transpose().map_err(|e| {
-        stderr::complain_of(&e);
-        Exit::Unavailable
-    })
 }
 
 /// The seed where nobody says one.
@@ -184,7 +179,10 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
 }
 
 fn replayed(arguments: &ReplayArguments) -> Result<Exit, Exit> {
-    let history = history(&arguments.file)?;
+    let history = match (&arguments.given, &arguments.file) {
+        (Some(text), _) => parsed(text, &"--given")?,
+        (None, file) => history(file.as_deref().unwrap_or(Path::new("-")))?,
+    };
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
@@ -209,13 +207,18 @@ const LONGEST_FILE: u64 = 1 << 20;
 
 /// A history from a file. The error is an exit code whose reason has been reported.
 pub(super) fn history(path: &Path) -> Result<History, Exit> {
-    let refuse = |why: &dyn Display, exit| {
-        stderr::complain(&format_args!("{}: {why}", path.display()));
-        exit
-    };
-    let text =
-        text(path).map_err(|e| refuse(&format_args!("cannot read it: {e}"), Exit::Unavailable))?;
-    text.parse().map_err(|why: NoHistory| refuse(&why, Exit::Usage))
+    let text = text(path).map_err(|e| {
+        stderr::complain(&format_args!("{}: cannot read it: {e}", path.display()));
+        Exit::Unavailable
+    })?;
+    parsed(&text, &path.display())
+}
+
+fn parsed(text: &str, from: &dyn Display) -> Result<History, Exit> {
+    text.parse().map_err(|why: NoHistory| {
+        stderr::complain(&format_args!("{from}: {why}"));
+        Exit::Usage
+    })
 }
 
 /// What is in a file, or in standard input.
@@ -227,76 +230,4 @@ fn text(path: &Path) -> Result<String, NoInput> {
         false => input::read(path, LONGEST_FILE, is_text)?,
     };
     String::from_utf8(bytes).map_err(|_| NoInput::NotText)
-}
-
-/// What is shown and kept.
-struct Session {
-    format: ExploreFormat,
-    /// Where histories are kept, once one was.
-    out: Option<OutDirectory>,
-    /// Whether histories are kept as files, too.
-    keeps_files: bool,
-    /// Where each disagreement so far was kept.
-    kept: Vec<Kept>,
-    write_failed: bool,
-}
-
-impl Session {
-    fn new(format: ExploreFormat, out: Option<OutDirectory>) -> Self {
-        Self { format, out, keeps_files: true, kept: vec![], write_failed: false }
-    }
-
-    fn written(&mut self, written: io::Result<()>) {
-        if let Err(e) = written {
-            stderr::complain(&e);
-            self.write_failed = true;
-        }
-    }
-
-    /// Shows a text to people.
-    fn say(&mut self, text: &str) {
-        if self.format == ExploreFormat::Terminal {
-            let mut to = Stdout::new();
-            let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-            self.written(written);
-        }
-    }
-
-    /// Writes a document for programs.
-    fn document(&mut self, json: impl FnOnce() -> String) {
-        if self.format == ExploreFormat::Json {
-            let mut to = Stdout::exact();
-            let written = writeln!(to, "{}", json()).and_then(|()| to.flush());
-            self.written(written);
-        }
-    }
-
-    /// Keeps the histories that were found since the last call, and shows them: what comes
-    /// later may be the kernel's panic.
-    fn keep_new(&mut self, total: &Total) {
-        for finding in total.findings.iter().skip(self.kept.len()) {
-            let kept = self.keep(finding).unwrap_or_else(|e| {
-                stderr::complain_of(&e);
-                self.write_failed = true;
-                None
-            });
-            let document = FindingDocument::of(finding, &total.disagreements, kept.clone());
-            let text = words::disagreement(&document);
-            match self.format {
-                ExploreFormat::Terminal => self.say(&text),
-                ExploreFormat::Json => stderr::line(&text),
-            }
-            self.kept.push(kept);
-        }
-    }
-
-    fn keep(&mut self, finding: &Finding) -> anyhow::Result<Kept> {
-        if !self.keeps_files {
-            return Ok(None);
-        }
-        let directory = OutDirectory::or_temporary(&mut self.out)?;
-        let path = directory.file(&format!("{}.history", finding.number));
-        file::write_whole(&path, finding.history.to_string().as_bytes())?;
-        Ok(Some(path))
-    }
 }

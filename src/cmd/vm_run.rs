@@ -52,45 +52,99 @@ const NOT_SHARED: [&str; 3] = ["target", ".git", "node_modules"];
 /// Does what the command line asks for.
 pub fn vm_run(arguments: &VmRunArguments) -> ExitCode {
     match run(arguments) {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
-        Err(e) => {
-            stderr::complain_of(&e);
-            match interrupt::caught() {
-                true => Exit::Interrupted.into(),
-                false => Exit::Unavailable.into(),
-            }
-        }
+        Ok(code) => ended_with(code),
+        Err(e) => failed(&e),
+    }
+}
+
+/// A program's exit code as this program's.
+pub(super) fn ended_with(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Says why there is no exit code of a program.
+pub(super) fn failed(why: &anyhow::Error) -> ExitCode {
+    stderr::complain_of(why);
+    match interrupt::caught() {
+        true => Exit::Interrupted.into(),
+        false => Exit::Unavailable.into(),
     }
 }
 
 fn run(arguments: &VmRunArguments) -> Result<i32> {
-    // What is wrong with it is shown before anything is fetched or unpacked.
-    let guests = prepare::guest_program(&arguments.machine)?;
-    let (task, shared, architecture) = task(arguments, &guests)?;
-    let (kernel, hardware) = prepare(arguments, architecture, &guests)?;
-    let program = &arguments.command[0];
-    if kernel.architecture != architecture {
-        if Path::new(program) == Path::new(subprocess::THIS_PROGRAM) {
-            guests.file_for(kernel.architecture)?;
+    let guest = Guest::prepare(arguments)?;
+    guest.run(&guest.task, pass_on).map_err(|lost| guest.in_words(lost))
+}
+
+/// Where a program is run, as often as wanted, each time in a machine of its own.
+pub(super) struct Guest {
+    /// The kernel.
+    pub(super) name: String,
+    /// What the command line asks for.
+    pub(super) task: Task,
+    host: Host,
+    silence: Duration,
+}
+
+/// What comes from a guest.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heard<'a> {
+    /// What the program wrote to its standard output.
+    Stdout(&'a [u8]),
+    /// What it wrote to its standard error.
+    Stderr(&'a [u8]),
+    /// What it said that it is about to do ([`of_every_guest::INTENT`]).
+    Intent(&'a [u8]),
+}
+
+impl Guest {
+    /// Fetches and unpacks what it needs.
+    pub(super) fn prepare(arguments: &VmRunArguments) -> Result<Self> {
+        // What is wrong with it is shown before anything is fetched or unpacked.
+        let guests = prepare::guest_program(&arguments.machine)?;
+        let (task, shared, architecture) = task(arguments, &guests)?;
+        let (kernel, hardware) = prepare(arguments, architecture, &guests)?;
+        let program = &arguments.command[0];
+        if kernel.architecture != architecture {
+            if Path::new(program) == Path::new(subprocess::THIS_PROGRAM) {
+                guests.file_for(kernel.architecture)?;
+            }
+            bail!("the kernel is for {}, and {program} for {architecture}", kernel.architecture);
         }
-        bail!("the kernel is for {}, and {program} for {architecture}", kernel.architecture);
+        interrupt::catch().context("cannot catch Ctrl-C")?;
+        let name = kernel.name.clone();
+        let host = Host::prepare(kernel, hardware, &guests, &shared)?;
+        let silence = Duration::from_secs(arguments.silence.into());
+        Ok(Self { name, task, host, silence })
     }
-    interrupt::catch().context("cannot catch Ctrl-C")?;
-    let name = kernel.name.clone();
-    let host = Host::prepare(kernel, hardware, &guests, &shared)?;
-    let (machine, up) = host.boot().map_err(|e| match e {
-        NotUp::EndedEarly(end) => ended_early(&name, &end),
-        other => other.into(),
-    })?;
-    if let Some(end) = up.first {
-        stderr::complain(&format_args!("{name} was started once more; its first start: {end}"));
+
+    /// Boots it and does a task; the program's exit code.
+    pub(super) fn run(
+        &self,
+        task: &Task,
+        hear: impl FnMut(Heard<'_>) -> io::Result<()>,
+    ) -> Result<i32, Lost> {
+        let (machine, up) = self.host.boot().map_err(|e| match e {
+            NotUp::EndedEarly(end) => Lost::Machine(end),
+            other => Lost::NotUp(Box::new(other)),
+        })?;
+        if let Some(end) = up.first {
+            let name = &self.name;
+            stderr::complain(&format_args!("{name} was started once more; its first start: {end}"));
+        }
+        serve(machine, task, self.silence, hear)
     }
-    let silence = Duration::from_secs(arguments.silence.into());
-    serve(machine, &task, silence).map_err(|e| match e {
-        Lost::Machine(end) => ended_early(&name, &end),
-        Lost::Task(why) => anyhow!("{name}: {why}"),
-        Lost::Output(e) => e.into(),
-    })
+
+    /// Why there is no exit code.
+    pub(super) fn in_words(&self, lost: Lost) -> anyhow::Error {
+        let name = &self.name;
+        match lost {
+            Lost::Machine(end) => ended_early(name, &end),
+            Lost::NotUp(why) => (*why).into(),
+            Lost::Task(why) => anyhow!("{name}: {why}"),
+            Lost::Output(e) => e.into(),
+        }
+    }
 }
 
 /// Of several kernels the newest, of those of the list for the program's architecture.
@@ -174,23 +228,35 @@ fn workspace(package: &Path) -> PathBuf {
 }
 
 /// Why there is no exit code.
-enum Lost {
+pub(super) enum Lost {
+    /// The machine ended before the program did.
     Machine(Box<EarlyEnd>),
+    /// There was none.
+    NotUp(Box<NotUp>),
+    /// The program was not started.
     Task(String),
+    /// What came from it could not be written.
     Output(io::Error),
 }
 
-/// Passes on what the program writes, until it has ended.
-fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lost> {
+/// Passes on what comes from the guest, until its program has ended.
+fn serve(
+    mut machine: Machine,
+    task: &Task,
+    silence: Duration,
+    mut hear: impl FnMut(Heard<'_>) -> io::Result<()>,
+) -> Result<i32, Lost> {
     machine.send(&request(task));
     machine.pass_on_interruptions();
     let mut failure = None;
     loop {
         let frame = machine.hear(silence).map_err(Lost::Machine)?;
+        let payload = frame.payload.as_slice();
         match frame.tag {
-            tag::STDOUT => pass_on(io::stdout(), &frame.payload)?,
-            tag::STDERR => stderr::write(&frame.payload),
-            tag::FAILURE => failure = Some(String::from_utf8_lossy(&frame.payload).into_owned()),
+            tag::STDOUT => hear(Heard::Stdout(payload)).map_err(Lost::Output)?,
+            tag::STDERR => hear(Heard::Stderr(payload)).map_err(Lost::Output)?,
+            of_every_guest::INTENT => hear(Heard::Intent(payload)).map_err(Lost::Output)?,
+            tag::FAILURE => failure = Some(String::from_utf8_lossy(payload).into_owned()),
             of_every_guest::END => {
                 if machine.was_told_to_end() {
                     stderr::complain(&"interrupted");
@@ -203,8 +269,19 @@ fn serve(mut machine: Machine, task: &Task, silence: Duration) -> Result<i32, Lo
     }
 }
 
-fn pass_on(mut to: impl Write, bytes: &[u8]) -> Result<(), Lost> {
-    to.write_all(bytes).and_then(|()| to.flush()).map_err(Lost::Output)
+/// Writes what the program wrote to where this one writes.
+pub(super) fn pass_on(heard: Heard<'_>) -> io::Result<()> {
+    match heard {
+        Heard::Stdout(bytes) => {
+            let mut to = io::stdout();
+            to.write_all(bytes).and_then(|()| to.flush())
+        }
+        Heard::Stderr(bytes) => {
+            stderr::write(bytes);
+            Ok(())
+        }
+        Heard::Intent(_) => Ok(()),
+    }
 }
 
 fn ended_early(kernel: &str, end: &EarlyEnd) -> anyhow::Error {

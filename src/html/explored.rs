@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use maud::{Markup, PreEscaped, html};
 
 use crate::html::table;
-use crate::output::read::{Explored, Left};
+use crate::output::read::{Explored, Left, Panic};
 
 /// The one sentence about them for those who read no more.
 pub fn verdict(explored: &[(PathBuf, Explored)]) -> Markup {
@@ -16,19 +16,21 @@ pub fn verdict(explored: &[(PathBuf, Explored)]) -> Markup {
     let wrong: usize = explored.iter().map(|(_, each)| each.disagreements.len()).sum();
     let left: usize = explored.iter().map(|(_, each)| each.left.len()).sum();
     let histories: u64 = explored.iter().map(|(_, each)| each.histories).sum();
-    let class = match (wrong + left, histories) {
+    let panicked = explored.iter().filter(|(_, each)| each.panic.is_some()).count();
+    let class = match (wrong + left + panicked, histories) {
         (1.., _) => "f",
         (0, 0) => "p",
         (0, _) => "o",
     };
     html! {
         p class={ "verdict " (class) } {
+            @if panicked > 0 { strong { "The kernel panicked at a history that nobody wrote. " } }
             @if wrong > 0 {
                 strong { "Kernel and model differ in " (wrong) @if wrong == 1 { " way" } @else { " ways" } }
                 ", in " (histories) " histories that nobody wrote. "
             } @else if histories == 0 {
                 "No history that nobody wrote was played in time. "
-            } @else {
+            } @else if panicked == 0 {
                 "In " (histories) " histories that nobody wrote, kernel and model agree. "
             }
             @if left > 0 { strong { "Something was left after histories. " } }
@@ -74,7 +76,15 @@ fn kernel(explored: &Explored) -> Markup {
                 (sockets) " sockets or requests were left after histories " (first) " to " (last) "."
             }
         }
-        @if explored.disagreements.is_empty() { p { "The kernel did what the model says." } }
+        @if let Some(Panic { line, history }) = &explored.panic {
+            p class="f" { "The kernel panicked: " code { (line) } }
+            @match history {
+                Some(history) => pre { (history) },
+                None => p { "It did not at any of the histories that were begun last, played again." },
+            }
+        } @else if explored.disagreements.is_empty() {
+            p { "The kernel did what the model says." }
+        }
         @for each in &explored.disagreements {
             details open {
                 summary { code { (each.signature) } " (met " (each.times) " times)" }
@@ -90,7 +100,7 @@ fn kernel(explored: &Explored) -> Markup {
                 }
             }
         }
-        (coverage(explored))
+        @if explored.panic.is_none() { (coverage(explored)) }
     }
 }
 

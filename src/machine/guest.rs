@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use harness::kernel::log::KernelLog;
 use harness::kernel::taint::Taint;
 use harness::process::Labs;
 use harness::process::frame::Frame;
+use harness::process::subprocess;
 use harness::process::thread::spawn_scoped;
 use scenarios::case::Selected;
 use scenarios::catalogue;
@@ -121,8 +122,12 @@ fn work(port: &Port, task: &Frame) -> anyhow::Result<i32> {
             }
             // It may be a directory of the host's from which nothing was shared.
             std::fs::create_dir_all(&directory)?;
+            let is_this = path == Path::new(subprocess::THIS_PROGRAM);
             let mut command = Command::new(path);
             command.args(arguments).envs(environment).current_dir(directory);
+            if is_this {
+                port.lend(&mut command);
+            }
             program(port, command)
         }
     }

@@ -17,7 +17,7 @@ use crate::output::document::{KernelDocument, MachineEnd, MatrixDocument, RunDoc
 use crate::output::input;
 use crate::output::read::explored::ExploredHeader;
 
-pub use explored::{Explored, Left};
+pub use explored::{Explored, Left, Panic};
 
 /// A document that the page can show.
 #[derive(Debug, Clone, PartialEq)]

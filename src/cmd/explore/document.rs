@@ -27,7 +27,7 @@ pub struct ExploreDocument {
     /// The version of the form of this document.
     schema: u32,
     /// The kernel's release and build.
-    kernel: String,
+    pub(super) kernel: String,
     seed: u64,
     pub(super) known_bugs: Vec<&'static str>,
     pub(super) histories: u64,
@@ -42,6 +42,23 @@ pub struct ExploreDocument {
     /// Histories after which something was left.
     pub(super) left: Vec<LeftDocument>,
     pub(super) interrupted: bool,
+    /// The kernel of a machine panicked: what is not known then is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) panic: Option<PanicDocument>,
+}
+
+/// A kernel that panicked while histories were played.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PanicDocument {
+    /// The kernel's own line about it.
+    pub(super) line: String,
+    /// The console, from its complaint on.
+    pub(super) console: Vec<String>,
+    /// The reduced history at which it panics again, as its file has it; nothing if it did at none
+    /// of those that were begun last.
+    pub(super) history: Option<String>,
+    /// Where that history is kept, or each of those that were begun last.
+    pub(super) files: Vec<String>,
 }
 
 /// A disagreement.
@@ -105,6 +122,33 @@ impl ExploreDocument {
             disagreements: total.findings.iter().zip(kept).map(finding).collect(),
             left: total.left.iter().map(left).collect(),
             interrupted: total.interrupted,
+            panic: None,
+        }
+    }
+
+    /// What is known after a panic: how many histories and steps were begun.
+    pub(super) fn of_panic(
+        kernel: String,
+        seed: u64,
+        took: Duration,
+        (histories, steps): (u64, u64),
+        panic: PanicDocument,
+    ) -> Self {
+        Self {
+            schema: VERSION,
+            kernel,
+            seed,
+            known_bugs: vec![],
+            histories,
+            steps,
+            too_slow: 0,
+            seconds: took.as_secs_f64(),
+            met: vec![],
+            not_met: vec![],
+            disagreements: vec![],
+            left: vec![],
+            interrupted: false,
+            panic: Some(panic),
         }
     }
 
@@ -113,7 +157,8 @@ impl ExploreDocument {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let deviates = !self.disagreements.is_empty() || !self.left.is_empty();
+        let deviates =
+            !self.disagreements.is_empty() || !self.left.is_empty() || self.panic.is_some();
         match (self.interrupted, deviates, self.histories) {
             (true, ..) => Exit::Interrupted,
             (false, true, _) => Exit::Deviates,

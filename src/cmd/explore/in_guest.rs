@@ -11,18 +11,34 @@ const MEMORY: u32 = 512;
 /// In a machine whose clock leaps over idle time, every so-manieth history waits.
 const WAIT_EVERY: u64 = 4;
 
-/// How this command, which was `called` so, is run in a guest, if it is to be.
+/// How this command, which was `called` so, is run in a guest, if it is to be. The first history is
+/// that of `seed`.
 pub(super) fn exploring(
     arguments: &ExploreArguments,
     called: impl Iterator<Item = String>,
+    seed: u64,
 ) -> Option<VmRunArguments> {
-    let mut guest = in_guest(&arguments.other, called, None, MEMORY)?;
+    let mut guest = in_guest(&arguments.other, without_out(called), None, MEMORY)?;
+    if arguments.seed.is_none() {
+        guest.command.extend(["--seed".to_owned(), seed.to_string()]);
+    }
     // What the guest keeps would be gone with it.
     guest.command.push("--keeps-nothing".to_owned());
     if arguments.wait_every.is_none() {
         guest.command.extend(["--wait-every".to_owned(), WAIT_EVERY.to_string()]);
     }
     Some(guest)
+}
+
+/// Without the directory, which is the host's.
+fn without_out(called: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut is_value = false;
+    called.filter(move |argument| {
+        let is_out = !is_value && (argument == "--out" || argument.starts_with("--out="));
+        let is_left = !is_out && !is_value;
+        is_value = is_out && argument == "--out";
+        is_left
+    })
 }
 
 /// The same of a replay, or why not.
@@ -33,7 +49,7 @@ pub(super) fn replaying(
     let Some(mut guest) = in_guest(&arguments.other, called, None, MEMORY) else {
         return Ok(None);
     };
-    let file = &arguments.file;
+    let Some(file) = &arguments.file else { return Ok(Some(guest)) };
     let shown = file.display();
     if file.as_os_str() == "-" {
         return Err("a machine cannot read standard input: name a file".to_owned());
@@ -64,14 +80,13 @@ mod tests {
 
     #[test]
     fn a_guest_gets_the_same_arguments_but_the_kernel() {
-        let called = line(&["sockmig", "explore", "--kernel", "6.12", "--count", "7"]);
+        let called = "sockmig explore --kernel 6.12 --out DIR --count 7";
+        let called: Vec<String> = called.split(' ').map(str::to_owned).collect();
         let parsed = Arguments::try_parse_from(&called).expect("a command line");
         let Some(Command::Explore(arguments)) = parsed.command else { panic!("{called:?}") };
-        let guest = exploring(&arguments, called.into_iter()).expect("another kernel");
-        assert_eq!(
-            guest.command[1..],
-            ["explore", "--count", "7", "--keeps-nothing", "--wait-every", "4"]
-        );
+        let guest = exploring(&arguments, called.into_iter(), 3).expect("another kernel");
+        let wanted = "explore --count 7 --seed 3 --keeps-nothing --wait-every 4";
+        assert_eq!(guest.command[1..].join(" "), wanted);
         assert_eq!(guest.machine.kernel, ["6.12"]);
         // What a guest is shown must not start another guest.
         let inner = Arguments::try_parse_from(&guest.command).expect("a command line");

@@ -87,9 +87,7 @@ pub(super) fn result(document: &ExploreDocument) -> String {
 pub(super) fn disagreement(finding: &FindingDocument) -> String {
     let FindingDocument { signature, number, verified, step, .. } = finding;
     let mut text = format!("DISAGREES  {signature}\n");
-    for line in finding.history.lines() {
-        let _ = writeln!(text, "    {line}");
-    }
+    indented(&mut text, finding.history.lines());
     let _ = writeln!(text, "  at `{step}`");
     differing(&mut text, &finding.differences);
     let _ = writeln!(
@@ -100,6 +98,29 @@ pub(super) fn disagreement(finding: &FindingDocument) -> String {
         let _ = writeln!(text, "  sockmig replay {file}");
     }
     text.push('\n');
+    text
+}
+
+fn indented<'a>(text: &mut String, lines: impl Iterator<Item = &'a str>) {
+    for line in lines {
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
+/// What is known of a kernel that panicked.
+pub(super) fn panicked(document: &ExploreDocument) -> String {
+    let Some(panic) = &document.panic else { return String::new() };
+    let mut text = format!("PANICS  {}: {}\n", document.kernel, panic.line);
+    match &panic.history {
+        Some(history) => indented(&mut text, history.lines()),
+        None => text.push_str("  it panics again at none of the histories that were begun last\n"),
+    }
+    text.push_str("  the console's last lines:\n");
+    indented(&mut text, panic.console.iter().map(String::as_str));
+    for file in &panic.files {
+        let _ = writeln!(text, "  sockmig replay {file} --kernel …");
+    }
+    let _ = writeln!(text, "  begun before: {} histories", document.histories);
     text
 }
 

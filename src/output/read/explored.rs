@@ -32,6 +32,18 @@ pub struct Explored {
     pub left: Vec<Left>,
     /// It was interrupted.
     pub interrupted: bool,
+    /// The kernel panicked.
+    #[serde(default)]
+    pub panic: Option<Panic>,
+}
+
+/// A kernel that panicked while histories were played.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Panic {
+    /// Its own line about it.
+    pub line: String,
+    /// The shortest history at which it does so again.
+    pub history: Option<String>,
 }
 
 /// Something in which kernel and model differ.
