@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         jobs: LABS,
         waiting_jobs: 0,
         rest: Duration::ZERO,
+        is_guided: false,
     };
     let (began, before) = (Instant::now(), processor_time());
     let (total, ended) = explore(&labs, &plan, |_| {});

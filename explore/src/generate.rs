@@ -1,5 +1,7 @@
 //! Makes histories up, from a seed.
 
+pub mod change;
+
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
@@ -54,21 +56,15 @@ impl Recipe {
 
     /// The history of this number.
     pub fn history(&self, number: u64) -> History {
-        // Neighbours would begin alike.
-        let mut rng = Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number >> 7));
+        self.with_its_end(self.beginning(number))
+    }
+
+    /// The history of this number, up to where it looks at what is left.
+    pub fn beginning(&self, number: u64) -> History {
+        let mut rng = of_number(number);
         let clients = rng.usize(CLIENTS);
-        let mut slots: Vec<Slot> = (0..clients).map(|_| rng.u8(0..SLOTS as u8)).collect();
-        // A look at what is left needs a client for each listener.
-        let mut writer = Writer {
-            model: Model::new(self.bugs.clone(), &slots),
-            well: Model::new(BTreeSet::new(), &slots),
-            steps: vec![],
-            rng,
-            clients,
-            waits: if self.waits(number) { WAITS } else { 0 },
-            only: &self.only,
-            favourite: None,
-        };
+        let slots: Vec<Slot> = (0..clients).map(|_| rng.u8(0..SLOTS as u8)).collect();
+        let mut writer = self.writer(number, rng, &slots);
         // Those that wait have few steps to spare.
         if writer.waits == 0 && writer.rng.bool() {
             writer.favourite = Some(writer.one_of(FAVOURITES));
@@ -76,15 +72,34 @@ impl Recipe {
         writer.begin();
         let steps = writer.rng.usize(STEPS);
         while writer.steps.len() < steps && writer.add() {}
-        let mut steps = writer.steps;
+        History { slots, steps: writer.steps }
+    }
+
+    /// A history that looks at what is left after a beginning.
+    pub fn with_its_end(&self, beginning: History) -> History {
+        let History { mut slots, mut steps } = beginning;
         let taken = steps.len();
         self.look_at_the_rest(&mut slots, &mut steps);
         debug_assert!(steps.len() >= taken);
         History { slots, steps }
     }
 
+    /// Who begins a history of this number.
+    fn writer(&self, number: u64, rng: Rng, slots: &[Slot]) -> Writer<'_> {
+        Writer {
+            model: Model::new(self.bugs.clone(), slots),
+            well: Model::new(BTreeSet::new(), slots),
+            steps: vec![],
+            rng,
+            clients: slots.len(),
+            waits: if self.waits(number) { WAITS } else { 0 },
+            only: &self.only,
+            favourite: None,
+        }
+    }
+
     /// The end of every history: what waits is accepted, and each listener serves a client that
-    /// comes now.
+    /// comes now. That needs a client for each listener.
     fn look_at_the_rest(&self, slots: &mut Vec<Slot>, steps: &mut Vec<Step>) {
         let replayed = |slots: &[Slot], steps: &[Step]| {
             let mut model = Model::new(self.bugs.clone(), slots);
@@ -123,6 +138,11 @@ impl Recipe {
             steps.push(step);
         }
     }
+}
+
+/// What is drawn for a number. Neighbours would begin alike.
+fn of_number(number: u64) -> Rng {
+    Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number >> 7))
 }
 
 /// A history that is being made up.

@@ -5,10 +5,12 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use harness::guest::{Port, tag};
+use harness::kernel::coverage::{self, Coverage};
 use harness::process::Returned;
 use harness::{Family, Resource};
 use serde::{Deserialize, Serialize};
 
+use crate::corpus::{Corpus, Made, News, Reached};
 use crate::drive::{Disagreement, Driver, Played, Taken};
 use crate::generate::Recipe;
 use crate::history::History;
@@ -47,6 +49,8 @@ pub enum Job {
         rest: u64,
         /// Disagreements that are known already: they are counted, and not reduced again.
         seen: BTreeSet<Signature>,
+        /// What the kernel says was reached so far; nothing if it does not, or nobody asks it.
+        corpus: Option<Corpus>,
     },
     /// To play one history, and report each step.
     Replay {
@@ -93,6 +97,8 @@ pub struct Finding {
     pub signature: Signature,
     /// The number of the history in which it was found.
     pub number: u64,
+    /// Whether that history was made by changing others: the number does not make it again.
+    pub is_changed: bool,
     /// The shortest history that was found to show it.
     pub history: History,
     /// Its steps up to the disagreement: what the model says and what the kernel did.
@@ -122,6 +128,8 @@ pub struct Explored {
     pub disagreements: BTreeMap<String, u64>,
     /// Sockets and requests that were left when all histories were over.
     pub left: usize,
+    /// What histories reached that none before them had.
+    pub news: Vec<News>,
 }
 
 /// What a lab reports of one history.
@@ -194,11 +202,17 @@ pub fn lab_work(work: &str) -> Option<Returned> {
     let job = work.strip_prefix(PREFIX)?;
     let job: Job = serde_json::from_str(job).ok()?;
     Some(match job {
-        Job::Explore { recipe, numbers, time, rest, seen } => {
+        Job::Explore { recipe, numbers, time, rest, seen, corpus } => {
             let times =
                 Times { most: Duration::from_millis(time), rest: Duration::from_millis(rest) };
-            let explored: Reported<Explored> =
-                explore(&recipe, &numbers, times, seen).map_err(LabFailed::from);
+            let explored = match corpus {
+                None => explore(&recipe, &numbers, times, seen, None),
+                Some(corpus) => coverage::traced(|coverage| {
+                    let guide = Guide { corpus, coverage };
+                    explore(&recipe, &numbers, times, seen, Some(guide))
+                }),
+            };
+            let explored: Reported<Explored> = explored.map_err(LabFailed::from);
             Returned::json(&explored, vec![])
         }
         Job::Replay { history, bugs } => {
@@ -236,11 +250,25 @@ struct Times {
     rest: Duration,
 }
 
+/// What chooses histories by what others reached.
+struct Guide<'a> {
+    corpus: Corpus,
+    coverage: &'a Coverage<'a>,
+}
+
+/// Adds what was reached since the last call.
+fn add_reached(guide: Option<&Guide<'_>>, reached: &mut Reached) {
+    if let Some(guide) = guide {
+        guide.coverage.take(|trace| reached.add(trace.map(|address| address as u64)));
+    }
+}
+
 fn explore(
     recipe: &Recipe,
     numbers: &Numbers,
     times: Times,
     mut seen: BTreeSet<Signature>,
+    mut guide: Option<Guide<'_>>,
 ) -> harness::Result<Explored> {
     let started = Instant::now();
     let host = Port::lent()?;
@@ -255,15 +283,26 @@ fn explore(
             break;
         }
         driver.sleep(times.rest);
-        let history = recipe.history(number);
+        let Made { beginning, is_changed } = match &guide {
+            Some(guide) => guide.corpus.make(recipe, number),
+            None => Made::by_number(recipe, number),
+        };
+        let history = recipe.with_its_end(beginning.clone());
         if let Some(host) = &host {
             let intent = Intent { history: history.clone(), waits: numbers.waiting };
             host.send(tag::INTENT, intent.encode())?;
         }
-        let mut met = Vec::new();
+        // What was reached between histories is nobody's.
+        add_reached(guide.as_ref(), &mut Reached::default());
+        let (mut met, mut reached) = (Vec::new(), Reached::default());
         let played = driver.play(&history, &recipe.bugs, |taken| {
             met.push(met_in(&taken.situation, &taken.model));
+            add_reached(guide.as_ref(), &mut reached);
         })?;
+        add_reached(guide.as_ref(), &mut reached);
+        if let Some(guide) = &mut guide {
+            explored.news.extend(guide.corpus.learn(&beginning, &reached));
+        }
         explored.steps += met.len() as u64;
         explored.met.extend(met);
         let disagreement = match played {
@@ -280,7 +319,7 @@ fn explore(
         *explored.disagreements.entry(signature.to_string()).or_default() += 1;
         if seen.insert(signature.clone()) {
             let finding = find(&mut driver, recipe, number, &history, &signature)?;
-            explored.findings.push(finding);
+            explored.findings.push(Finding { is_changed, ..finding });
         }
     }
     explored.left = driver.left()?;
@@ -320,5 +359,13 @@ fn find(
         // It does not disagree every time.
         Played::Agrees | Played::TooSlow => Disagreement { at: taken.len(), differences: vec![] },
     };
-    Ok(Finding { signature: wanted.clone(), number, history, taken, disagreement, verified })
+    Ok(Finding {
+        signature: wanted.clone(),
+        number,
+        is_changed: false,
+        history,
+        taken,
+        disagreement,
+        verified,
+    })
 }

@@ -6,6 +6,7 @@
 //! lab is asked to do, and [`run`] has many labs do it.
 
 pub mod case_script;
+pub mod corpus;
 pub mod drive;
 pub mod generate;
 pub mod history;

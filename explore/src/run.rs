@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use harness::Resource;
 use harness::process::{Broken, Labs, interrupt, thread};
 
+use crate::corpus::Corpus;
 use crate::generate::Recipe;
 use crate::history::History;
 use crate::job::{Explored, Finding, Job, LabFailed, Numbers, Replayed, Reported, Signature};
@@ -30,6 +31,18 @@ pub struct Plan {
     /// How long a lab sleeps after each history: where the clock leaps over the time in which
     /// everybody sleeps, no time passes while anybody does not.
     pub rest: Duration,
+    /// Whether histories are made by changing those that reached code of the kernel that none before
+    /// them had: it must say what is reached ([`harness::kernel::coverage`]).
+    pub is_guided: bool,
+}
+
+/// What was reached of the kernel's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Covered {
+    /// How many places.
+    pub places: u64,
+    /// How many histories reached something that none before them had.
+    pub kept: u64,
 }
 
 /// What was found, in all.
@@ -53,6 +66,8 @@ pub struct Total {
     pub interrupted: bool,
     /// Fewer labs explored than were asked for.
     pub fewer: Option<Fewer>,
+    /// What was reached, if that guided.
+    pub covered: Option<Covered>,
 }
 
 /// Why exploring ended before its time.
@@ -111,6 +126,8 @@ struct Shared {
     /// What labs have left of their numbers.
     unfinished: Vec<Numbers>,
     seen: BTreeSet<Signature>,
+    /// What was reached, if that guides.
+    corpus: Option<Corpus>,
     stopped: Option<Stopped>,
     /// How many threads have labs explore: histories that do not wait, and those that do.
     working: [usize; 2],
@@ -131,6 +148,7 @@ pub fn explore(
         next: [plan.seed; 2],
         unfinished: vec![],
         seen: BTreeSet::new(),
+        corpus: plan.is_guided.then(Corpus::default),
         stopped: None,
         working: [0; 2],
         did_others: false,
@@ -185,7 +203,8 @@ fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant
     let time = left.min(report).as_millis() as u64;
     let (recipe, seen) = (plan.recipe.clone(), shared.seen.clone());
     let rest = plan.rest.as_millis() as u64;
-    Some(Job::Explore { recipe, numbers, time, rest, seen })
+    let corpus = shared.corpus.clone();
+    Some(Job::Explore { recipe, numbers, time, rest, seen, corpus })
 }
 
 /// Has a lab do a job, and adds what it reports to the total. Says whether to go on.
@@ -277,6 +296,10 @@ impl Shared {
             if self.seen.insert(finding.signature.clone()) {
                 total.findings.push(finding);
             }
+        }
+        if let Some(corpus) = &mut self.corpus {
+            explored.news.iter().for_each(|news| drop(corpus.add(news)));
+            total.covered = Some(Covered { places: corpus.places(), kept: corpus.kept() });
         }
         let Job::Explore { numbers, .. } = job else { return };
         if explored.left > 0 {

@@ -171,6 +171,22 @@ impl Step {
         }
     }
 
+    /// The same of another listener, if it is of one.
+    pub fn of_listener(mut self, other: ListenerId) -> Self {
+        match &mut self {
+            Self::Listen { listener, .. }
+            | Self::ListenAgain { listener, .. }
+            | Self::Shutdown { listener, .. }
+            | Self::Duplicate { listener }
+            | Self::Close { listener }
+            | Self::Accept { listener }
+            | Self::SelectIndex { listener, .. }
+            | Self::SelectByHash { listener } => *listener = other,
+            Self::Set(_) | Self::Send { .. } | Self::Wait => {}
+        }
+        self
+    }
+
     /// The first word of its line.
     pub fn word(&self) -> &'static str {
         match self {

@@ -154,6 +154,7 @@ fn histories_agree() -> Result<(), Failed> {
         jobs: 2,
         waiting_jobs: 8,
         rest: std::time::Duration::ZERO,
+        is_guided: false,
     };
     let started = std::time::Instant::now();
     let (total, ended) = explore(&labs, &plan, |_| {});

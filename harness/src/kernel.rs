@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod configuration;
+pub mod coverage;
 pub mod disk;
 pub mod identity;
 pub mod log;

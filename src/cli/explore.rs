@@ -75,6 +75,11 @@ pub struct ExploreArguments {
     #[arg(long)]
     pub no_known: bool,
 
+    /// Every history is made from its number alone, also where the kernel says which code of it
+    /// histories reach (KCOV).
+    #[arg(long)]
+    pub unguided: bool,
+
     /// Keep each history that was found in this directory [default: a temporary one]. In a
     /// machine they are shown alone, but for one at which its kernel panics.
     #[arg(long, value_name = "DIR")]

@@ -20,7 +20,7 @@ use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
 use explore::model::ModelBug;
 use explore::run::{self, Fewer, Plan, Stopped};
-use harness::kernel::{Kernel, processors};
+use harness::kernel::{Kernel, coverage, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
 use scenarios::advice;
@@ -138,6 +138,7 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
         jobs,
         waiting_jobs: jobs * WAITING_JOBS,
         rest: if arguments.keeps_nothing { REST_IN_A_MACHINE } else { Duration::ZERO },
+        is_guided: !arguments.unguided && coverage::is_there(),
     };
     let mut session = Session::new(arguments.format, out);
     session.keeps_files = !arguments.keeps_nothing;

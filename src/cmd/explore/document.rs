@@ -42,6 +42,9 @@ pub struct ExploreDocument {
     /// Histories after which something was left.
     pub(super) left: Vec<LeftDocument>,
     pub(super) interrupted: bool,
+    /// What was reached of the kernel's code, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) coverage: Option<CoverageDocument>,
     /// The kernel of a machine panicked: what is not known then is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) panic: Option<PanicDocument>,
@@ -61,12 +64,25 @@ pub struct PanicDocument {
     pub(super) files: Vec<String>,
 }
 
+/// What was reached of the kernel's code.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CoverageDocument {
+    /// How many places, of those that the kernel was built to show.
+    pub(super) places: u64,
+    /// How many histories reached something that none before them had.
+    pub(super) histories: u64,
+}
+
 /// A disagreement.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FindingDocument {
     pub(super) signature: String,
     pub(super) times: u64,
     pub(super) number: u64,
+    /// It was met in a history that was made by changing others: its number does not make it again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub(super) is_changed: bool,
     pub(super) verified: usize,
     /// The reduced history, as its file has it.
     pub(super) history: String,
@@ -122,6 +138,10 @@ impl ExploreDocument {
             disagreements: total.findings.iter().zip(kept).map(finding).collect(),
             left: total.left.iter().map(left).collect(),
             interrupted: total.interrupted,
+            coverage: total.covered.map(|covered| CoverageDocument {
+                places: covered.places,
+                histories: covered.kept,
+            }),
             panic: None,
         }
     }
@@ -148,6 +168,7 @@ impl ExploreDocument {
             disagreements: vec![],
             left: vec![],
             interrupted: false,
+            coverage: None,
             panic: Some(panic),
         }
     }
@@ -176,6 +197,7 @@ impl FindingDocument {
             times: times.get(&signature).copied().unwrap_or(1),
             signature,
             number: finding.number,
+            is_changed: finding.is_changed,
             verified: finding.verified,
             history: finding.history.to_string(),
             step: step.map(ToString::to_string).unwrap_or_default(),

@@ -11,7 +11,8 @@ use harness::kernel::Kernel;
 use scenarios::report::counted;
 
 use crate::cmd::explore::document::{
-    DifferenceDocument, ExploreDocument, FindingDocument, ReplayDocument, differences,
+    CoverageDocument, DifferenceDocument, ExploreDocument, FindingDocument, ReplayDocument,
+    differences,
 };
 
 /// More situations that nobody met than this are only counted.
@@ -26,12 +27,18 @@ pub(in crate::cmd) fn known(bugs: &[&str]) -> String {
 
 pub(super) fn heading(kernel: &Kernel, plan: &Plan) -> String {
     let bugs: Vec<&str> = plan.recipe.bugs.iter().map(|bug| bug.id()).collect();
-    let seed = plan.seed;
-    format!("{kernel}\nhistories from number {seed} on; {}\n\n", known(&bugs))
+    let (seed, bugs) = (plan.seed, known(&bugs));
+    let coverage = if plan.is_guided { "; coverage: KCOV" } else { "" };
+    format!("{kernel}\nhistories from number {seed} on; {bugs}{coverage}\n\n")
 }
 
 fn rate(histories: u64, seconds: f64) -> f64 {
     histories as f64 / seconds.max(0.001)
+}
+
+fn counted_histories(count: u64) -> String {
+    let plural = if count == 1 { "history" } else { "histories" };
+    format!("{count} {plural}")
 }
 
 pub(super) fn progress(total: &Total, took: Duration) -> String {
@@ -51,10 +58,9 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     }
     let ExploreDocument { histories, steps, seconds, too_slow, .. } = document;
     let rate = rate(*histories, *seconds);
-    let plural = if *histories == 1 { "history" } else { "histories" };
+    let played = counted_histories(*histories);
     let acts = counted(*steps, "act");
-    let _ =
-        writeln!(text, "{histories} {plural} with {acts} in {seconds:.1} s: {rate:.0} a second");
+    let _ = writeln!(text, "{played} with {acts} in {seconds:.1} s: {rate:.0} a second");
     if *too_slow > 0 {
         let _ = writeln!(
             text,
@@ -67,6 +73,11 @@ pub(super) fn result(document: &ExploreDocument) -> String {
         for situation in &document.not_met {
             let _ = writeln!(text, "  {situation}");
         }
+    }
+    if let Some(CoverageDocument { places, histories }) = &document.coverage {
+        let kept = counted_histories(*histories);
+        let places = counted(*places, "place");
+        let _ = writeln!(text, "reached in the kernel: {places}; something new: by {kept}");
     }
     let _ = match document.disagreements.len() {
         0 if *histories == 0 => writeln!(text, "nothing was played"),
@@ -85,14 +96,16 @@ pub(super) fn result(document: &ExploreDocument) -> String {
 
 /// A disagreement, when it was found.
 pub(super) fn disagreement(finding: &FindingDocument) -> String {
-    let FindingDocument { signature, number, verified, step, .. } = finding;
+    let FindingDocument { signature, number, verified, step, is_changed, .. } = finding;
     let mut text = format!("DISAGREES  {signature}\n");
     indented(&mut text, finding.history.lines());
     let _ = writeln!(text, "  at `{step}`");
     differing(&mut text, &finding.differences);
+    // Its number does not make it again.
+    let changed = if *is_changed { ", a changed one" } else { "" };
     let _ = writeln!(
         text,
-        "  first met in history {number}; reduced, it disagrees {verified} of 3 times"
+        "  first met in history {number}{changed}; reduced, it disagrees {verified} of 3 times"
     );
     if let Some(file) = &finding.file {
         let _ = writeln!(text, "  sockmig replay {file}");
