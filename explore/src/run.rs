@@ -298,7 +298,9 @@ impl Shared {
             }
         }
         if let Some(corpus) = &mut self.corpus {
-            explored.news.iter().for_each(|news| drop(corpus.add(news)));
+            for news in &explored.news {
+                corpus.add(news);
+            }
             total.covered = Some(Covered { places: corpus.places(), kept: corpus.kept() });
         }
         let Job::Explore { numbers, .. } = job else { return };

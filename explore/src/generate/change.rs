@@ -31,7 +31,10 @@ impl Recipe {
         let mut wanted: Vec<Wanted> = steps.into_iter().map(Wanted::Step).collect();
         for _ in 0..rng.usize(CHANGES) {
             match rng.u8(0..8) {
-                0 => slots[rng.usize(0..slots.len())] = rng.u8(0..SLOTS as u8),
+                0 => {
+                    let client = rng.usize(0..slots.len());
+                    slots[client] = rng.u8(0..SLOTS as u8);
+                }
                 1 => {
                     let other = &beginnings[rng.usize(0..beginnings.len())];
                     cross(&mut wanted, other, slots.len(), &mut rng);
