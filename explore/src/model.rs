@@ -1,25 +1,51 @@
 //! What the kernel does with the listeners of one address, as a pure function: a step in, what
 //! must be seen of it out. No kernel, no clock.
 //!
+//! # What happens when a listener closes
+//!
+//! 1. `listener::stop_listening` takes it out of TCP_LISTEN and out of its group
+//!    (`group::stop_listening_in_group`). Where something can migrate, by the setting or by a
+//!    program, the group keeps it as a closed member: only so it has a group to ask later.
+//! 2. Each child in its accept queue moves to another listener of the group at once
+//!    (`child::move_child`), or is reset (`child::abort_child`).
+//! 3. Nothing happens to its requests. They stay where they are, counted by the closed listener,
+//!    until something looks at them:
+//!    - a segment of the client (`request::reach_request`): the request is looked at as if it were the
+//!      target's, and stays where it is, unless a child is made: that is the target's. Without a
+//!      target the request is dropped, and the segment is looked at as one of no connection.
+//!    - its timer (`timer::request_timer`): the request moves to the target, which sends the SYN+ACK
+//!      again. Without a target the request is dropped, and nothing is sent.
+//! 4. Who the target is, `group::migrate` decides each time anew: a program that was made for it, or
+//!    the hash among those that listen now. A listener that left its group in 1 has no target
+//!    ever, not even if the setting is changed later, and nothing counts that.
+//!
+//! # The files, in the order in which they are best read
+//!
 //! | file | what is in it |
 //! |---|---|
-//! | `seen` | what is seen of a step, and how two descriptions of it differ |
-//! | `behaviour` | bugs of some kernels that the model can have, too |
 //! | `state` | what the kernel keeps: groups, listeners, requests, children |
-//! | `hash`, `choice` | the hash of a connection, and choices where it is not known |
-//! | `group` | who is in a group, whom the hash selects, and where to something migrates |
-//! | `child` | children: segments, moves, resets, `accept` |
-//! | `request` | segments of no connection and of requests |
 //! | `listener` | `listen`, `shutdown`, `close` |
+//! | `group` | who is in a group, whom the hash selects, and where to something migrates |
+//! | `request` | segments of no connection and of requests |
+//! | `timer` | the timers that send SYN+ACKs again |
+//! | `child` | children: segments, moves, resets, `accept` |
+//! | `behaviour` | bugs of some kernels that the model can have, too |
+//! | `hash`, `choice` | the hash of a connection, and choices where it is not known |
+//! | `seen` | what is seen of a step, and how two descriptions of it differ |
 //! | `refusal` | steps that cannot be taken, or of which the model does not know what comes |
-//! | `recorded` | what runs of written cases do besides the steps of histories |
-//! | `program`, `run_program` | programs in eBPF, which written cases have |
 //! | `situation` | in which situation a step is taken, for saying what was met |
 //! | `between` | what two steps at the same time come to besides their two orders |
-//! | `timer` | the timers that send SYN+ACKs again |
+//! | `recorded` | what runs of written cases do besides the steps of histories |
+//! | `program`, `run_program` | programs in eBPF: written cases have them, histories do not |
 //!
-//! What it leaves out: `shutdown` of a socket that does not listen, programs in eBPF, SYN cookies, addresses other than one, options
-//! that children have from their listeners, IPv6, Multipath TCP, signatures.
+//! # What it leaves out
+//!
+//! SYN cookies, more than one address, options that children have from their listeners, IPv6,
+//! Multipath TCP, signatures, and `shutdown` of a socket that does not listen. It takes for granted that
+//! clients have a Fast Open cookie, that nothing limits how often the kernel answers
+//! (`tcp_invalid_ratelimit`, `tcp_challenge_ack_limit`), that `tcp_synack_retries` is 2 at most, so that a history
+//! ends in seconds, and that memory is there. A closed listener is never destroyed: its requests
+//! refer to it.
 
 mod behaviour;
 mod between;

@@ -24,7 +24,7 @@ impl Recipe {
     /// number changes the same beginnings in the same way.
     ///
     /// # Panics
-    /// There is none.
+    /// If there is no beginning to change.
     pub fn changed(&self, beginnings: &[History], number: u64) -> History {
         let mut rng = of_number(!number);
         let History { mut slots, steps } = beginnings[rng.usize(0..beginnings.len())].clone();

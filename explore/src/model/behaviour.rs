@@ -8,17 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelBug {
-    /// `inet_csk_listen_stop()` does not wake who waits for the target.
+    /// `inet_csk_listen_stop()` does not wake who waits for the target to which it moves a child.
     LostWakeUp,
-    /// `tcp_check_req()` counts a request that is reset off the target.
+    /// `tcp_check_req()` ends a request of a closed listener at a reset, and counts it off the
+    /// target, which has never counted it: the target's count becomes -1. It stays in the closed
+    /// listener's count.
     ResetRequestOffTargetCount,
-    /// `reqsk_timer_handler()` counts a request that it drops off the target once more.
+    /// `reqsk_timer_handler()` drops a request of a closed listener that is too old, and counts it off
+    /// the target twice: once for the clone, which is right, and once for the request itself, which
+    /// the closed listener has counted. The target's count becomes -1.
     OldRequestCountedTwice,
-    /// A RST in the window that has not the exact number ends a request.
+    /// `tcp_check_req()` ends a request at a RST whose number is in the window, though it is not the
+    /// number that is expected.
     InexactResetEndsRequest,
-    /// A Fast Open child that moves is not counted by the target, but is when it is complete.
+    /// `inet_csk_listen_stop()` moves a Fast Open child whose handshake is not complete, and the
+    /// target does not count it. When the handshake is complete, the target's count is lowered all
+    /// the same: it becomes -1, and the target takes one child too many.
     FastOpenCountNotMoved,
-    /// A child that is made while its listener closes has from it that it is shut down.
+    /// `sk_clone_lock()` copies `sk_shutdown` of a listener that is in the middle of `close`: the child
+    /// is shut down before anybody has it.
     ChildShutDown,
 }
 

@@ -65,7 +65,9 @@ impl Model {
         (0..self.listeners.len()).map(ListenerId).find(|listener| self.listens(*listener))
     }
 
-    /// `reuseport_select_sock_by_hash()`: `reciprocal_scale()` of the hash.
+    /// `reuseport_select_sock_by_hash()`: `reciprocal_scale()` of the hash. Where the hash is known only
+    /// in part, more than one member is possible: first the one that the record of a case speaks for
+    /// (`likely`), and the others when [`Model::choose`] says so.
     fn by_hash(&mut self, group: usize, client: ClientId) -> Option<ListenerId> {
         let socks = &self.groups[group].socks;
         let of = socks.len();
@@ -100,6 +102,9 @@ impl Model {
     /// `reuseport_migrate_sock()`: the listener that a child or a request of `from` goes to. Only
     /// a program that was made for it is asked; without one, the setting decides whether anything
     /// migrates.
+    ///
+    /// There is none, and nothing counts that, if `from` left its group when it stopped listening
+    /// ([`Model::stop_listening_in_group`]): migration was off then.
     pub(super) fn migrate(
         &mut self,
         from: ListenerId,

@@ -29,8 +29,8 @@ impl Model {
         self.join_group(listener);
     }
 
-    /// `inet_csk_listen_start()` again. The count of requests stays, which may be another
-    /// listener's by now.
+    /// `inet_csk_listen_start()` again. Requests that it had before stay its own, and counted. Its Fast
+    /// Open children are not counted any more, though each of them will be counted off.
     pub(super) fn listen_again(&mut self, listener: ListenerId, backlog: u32) {
         let socket = self.listener(listener);
         socket.backlog = backlog;
@@ -65,6 +65,7 @@ impl Model {
     /// group, whatever its backlog, or is reset. Nothing happens to requests: they stay with
     /// this listener until a segment or a timer looks at them.
     pub(super) fn stop_listening(&mut self, listener: ListenerId) {
+        // The kernel stores the state last; no step sees the time between.
         self.listener(listener).state = ListenerState::Close;
         self.stop_listening_in_group(listener);
         for client in std::mem::take(&mut self.listener(listener).accept_queue) {

@@ -42,7 +42,8 @@ pub(super) struct Group {
     /// The first `num_socks` of `socks[]`: those that listen.
     pub(super) socks: Vec<ListenerId>,
     /// The last `num_closed_socks`: those that were shut down or closed while requests could
-    /// migrate.
+    /// migrate. Their order is never seen; whether there are any decides what a listener founds
+    /// that listens again.
     pub(super) closed: Vec<ListenerId>,
     pub(super) program: Option<Program>,
 }

@@ -118,7 +118,7 @@ fn a_syn_that_outlives_its_listener_keeps_its_number(#[case] last_step: &str, #[
     "listen A backlog 4; syn C1; listen B backlog 4; close A; fin C1",
     "ok, TCPMigrateReqSuccess 1, PassiveOpens 1, epoll(B), B has 1"
 )]
-// Three hops of a child are counted, and one of a request.
+// A request moves once, to who listens when its segment comes, however many have closed since.
 #[case(
     "listen A backlog 4; syn C1; listen B backlog 4; close A; listen C backlog 4; close B; ack C1",
     "ok, TCPMigrateReqSuccess 1, PassiveOpens 1, epoll(C), C has 1"

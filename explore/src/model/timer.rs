@@ -71,7 +71,9 @@ impl Model {
     }
 
     /// `reqsk_timer_handler()`: a request of a listener that is closed moves to another one, and
-    /// its SYN+ACK is sent again, unless that was done often enough.
+    /// its SYN+ACK is sent again, unless that was done often enough. To move, it is cloned: the target
+    /// counts the clone, and counts it off again if that comes to nothing; the listener counts the
+    /// request off when the clone has taken its place.
     fn request_timer(&mut self, client: ClientId) {
         let ack = self.clients[client.0].next;
         let Some(Request { listener, num_timeout, acked, timer }) = self.request(client).cloned()
@@ -91,6 +93,7 @@ impl Model {
         self.count(Counter::Timeouts);
         // `syn_ack_recalc()`.
         let deferred = self.listener(target).defer_accept;
+        // Its client has answered, so that another SYN+ACK is sent only shortly before it expires.
         let waits_for_data = deferred > 0 && acked;
         let expires =
             num_timeout >= self.synack_retries && !(waits_for_data && num_timeout < deferred);
