@@ -88,7 +88,8 @@ struct Arguments {
     bound: u64,
 
     /// Instead of cases, play this number of histories that nobody wrote on each kernel, as
-    /// `sockmig explore --count` does.
+    /// `sockmig explore --count` does; the changes with a name are those then whose mechanism the
+    /// model knows.
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "only_survivors"])]
     explore: Option<u64>,
 
@@ -111,7 +112,10 @@ fn main() -> anyhow::Result<ExitCode> {
     ensure!(arguments.sockmig.is_file(), "{} is no sockmig", arguments.sockmig.display());
     let place = Place::at(&arguments.keep)?;
     place.put_source(arguments.source.as_deref())?;
-    let named = subject::named()?;
+    let mut named = subject::named()?;
+    if arguments.explore.is_some() {
+        named.retain(|change| change.in_model);
+    }
     let sample = Sample {
         wanted: arguments.sample,
         seed: arguments.seed,

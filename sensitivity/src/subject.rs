@@ -62,6 +62,9 @@ pub struct Named {
     /// The commit that it takes back, if it is a bug of history.
     #[serde(default)]
     pub fix: String,
+    /// Whether the model of `sockmig explore` knows what it breaks.
+    #[serde(default)]
+    pub in_model: bool,
     /// Its place, if it has one.
     #[serde(flatten)]
     place: Option<NamedEdit>,

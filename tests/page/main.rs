@@ -47,6 +47,9 @@ fn main() {
     let trials = vec![
         trial("ladders_say_what_the_kernel_showed", None, |_, _| ladders::as_the_kernel_showed()),
         trial("the_model_agrees_with_cases", None, |_, _| model::agrees_with_cases()),
+        trial("a_late_acknowledgement_is_no_disagreement", None, |_, _| {
+            model::late_acknowledgement();
+        }),
         trial("every_view_of_the_page_is_whole_and_quiet", plain, views::whole_and_quiet),
         trial("the_page_is_whole_without_its_script", plain, views::without_script),
         trial("filters_and_links_open_what_they_are_asked_for", plain, views::filters_and_links),

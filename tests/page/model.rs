@@ -55,6 +55,33 @@ pub fn agrees_with_cases() {
     check_page(&heading, &left_out);
 }
 
+/// On a busy machine the kernel acknowledges a client's FIN when the call that resets the child has
+/// begun already. An acknowledgement of something else is none.
+pub fn late_acknowledgement() {
+    let bugs = bugs_of_this_kernel();
+    let with_line = |case: &Case, text: &str| {
+        let reset = case.trace.iter().position(|line| line.what == "S > fresh  R. 1:1(0) ack 2")?;
+        let mut trace = case.trace.clone();
+        let at = trace[reset].since_start.as_secs_f64();
+        trace.insert(reset, format!("{at:.6}  {text}").parse().expect("a line"));
+        Some(compare(&trace, &bugs))
+    };
+    let is_agreed = |compared: &Compared| matches!(compared, Compared::Agree { .. });
+    let compared: Vec<_> = documents::traces()
+        .iter()
+        .filter(|case| is_agreed(&compare(&case.trace, &bugs)))
+        .filter_map(|case| {
+            let late = with_line(case, "S > fresh  . 1:1(0) ack 2  win 64")?;
+            Some((&case.id, late, with_line(case, "S > fresh  R 1:1(0)  win 0")?))
+        })
+        .collect();
+    assert!(!compared.is_empty(), "no client was reset after its FIN");
+    for (id, late, other) in compared {
+        assert!(is_agreed(&late), "{id}: {late:?}");
+        assert!(!is_agreed(&other), "{id}: {other:?}");
+    }
+}
+
 /// Those that `sockmig explore` finds.
 fn bugs_of_this_kernel() -> BTreeSet<ModelBug> {
     #[derive(Deserialize)]

@@ -292,9 +292,11 @@ impl<'t> Player<'t> {
             return Ok(());
         }
         let outline = self.model.expects(client).outline;
-        if matches!(outline, Outline::Child | Outline::EndedChild)
-            && matches!(answer, Answer::Ack { .. } | Answer::Other { .. })
-        {
+        // A child may still acknowledge something between the line of the call that resets it and
+        // its RST.
+        let has_child = matches!(outline, Outline::Child | Outline::EndedChild)
+            || matches!(self.expected.next_answer(client), Some(Answer::Abort { .. }));
+        if has_child && matches!(answer, Answer::Ack { .. } | Answer::Other { .. }) {
             return Ok(());
         }
         // A timer, then.
