@@ -3,6 +3,7 @@
 pub mod at_once;
 mod counting;
 mod deed;
+mod disagreement;
 mod expiry;
 mod open;
 pub mod orders;
@@ -22,14 +23,14 @@ use harness::socket::{Child, Listener, Received, Stream};
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
+pub use disagreement::Disagreement;
+
 use crate::drive::counting::{CountersAre, grown};
 use crate::drive::expiry::Expiry;
 use crate::drive::open::{Open, Peer, directions, draft};
 use crate::drive::record::{acts, looks};
 use crate::history::History;
-use crate::model::{
-    Answer, CallResult, Difference, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen,
-};
+use crate::model::{Answer, CallResult, Model, ModelBug, Rest, SLOTS, STEPS_TAKE, Seen};
 use crate::step::{ClientId, ListenerId, MOST_LISTENERS, Segment, Setting, Step};
 
 /// A lab in which histories are played, one after the other.
@@ -58,15 +59,6 @@ pub enum Played {
     Disagrees(Disagreement),
     /// A step was taken so late that timers may have fired: nothing was learned.
     TooSlow,
-}
-
-/// Where model and kernel differ, for the first time in a history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disagreement {
-    /// The index of the step.
-    pub at: usize,
-    /// In what.
-    pub differences: Vec<Difference>,
 }
 
 /// A step that was taken: what the model says, and what the kernel did.
@@ -222,10 +214,11 @@ impl Driver {
             let Some(taken) = self.step(step, is_last, &mut model, open, &mut since)? else {
                 return Ok(Played::TooSlow);
             };
-            let differences = taken.model.differences(&taken.kernel);
             watch(&taken);
-            if !differences.is_empty() {
-                return Ok(Played::Disagrees(Disagreement { at, differences }));
+            let Taken { model, kernel, .. } = &taken;
+            if model != kernel {
+                let disagreement = Disagreement::new(history, bugs, at, (model, kernel));
+                return Ok(Played::Disagrees(disagreement));
             }
         }
         Ok(Played::Agrees)

@@ -75,18 +75,39 @@ pub struct Numbers {
 
 /// In what a disagreement is like others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Signature {
-    /// The first word of the step.
-    pub step: String,
-    /// In what model and kernel differ.
-    pub of: BTreeSet<Aspect>,
+pub enum Signature {
+    /// The kernel did what one with this bug does.
+    Like(ModelBug),
+    /// It is not known why.
+    Unknown {
+        /// The first word of the step.
+        step: String,
+        /// In what model and kernel differ.
+        of: BTreeSet<Aspect>,
+    },
+}
+
+impl Signature {
+    fn of(history: &History, disagreement: &Disagreement) -> Self {
+        if let Some(bug) = disagreement.like {
+            return Self::Like(bug);
+        }
+        let step = history.steps.get(disagreement.at).map_or("", Step::word).to_owned();
+        let of = disagreement.differences.iter().map(|difference| difference.of).collect();
+        Self::Unknown { step, of }
+    }
 }
 
 /// `syn: TCPReqQFullDrop, ListenDrops, the server sends`.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of: Vec<String> = self.of.iter().map(ToString::to_string).collect();
-        write!(f, "{}: {}", self.step, of.join(", "))
+        match self {
+            Self::Like(bug) => write!(f, "as with the known bug {bug}"),
+            Self::Unknown { step, of } => {
+                let of: Vec<String> = of.iter().map(ToString::to_string).collect();
+                write!(f, "{step}: {}", of.join(", "))
+            }
+        }
     }
 }
 
@@ -315,7 +336,7 @@ fn explore(
         };
         explored.histories += 1;
         let Some(disagreement) = disagreement else { continue };
-        let signature = signature(&history, &disagreement);
+        let signature = Signature::of(&history, &disagreement);
         *explored.disagreements.entry(signature.to_string()).or_default() += 1;
         if seen.insert(signature.clone()) {
             let finding = find(&mut driver, recipe, number, &history, &signature)?;
@@ -324,12 +345,6 @@ fn explore(
     }
     explored.left = driver.left()?;
     Ok(explored)
-}
-
-fn signature(history: &History, disagreement: &Disagreement) -> Signature {
-    let step = history.steps.get(disagreement.at).map_or("", Step::word).to_owned();
-    let of = disagreement.differences.iter().map(|difference| difference.of).collect();
-    Signature { step, of }
 }
 
 /// Reduces a history that disagrees, and sees whether it does so again.
@@ -343,7 +358,7 @@ fn find(
     let mut disagrees = |candidate: &History| -> harness::Result<bool> {
         let Replayed { played, .. } = play(driver, candidate, &recipe.bugs)?;
         Ok(match played {
-            Played::Disagrees(disagreement) => signature(candidate, &disagreement) == *wanted,
+            Played::Disagrees(disagreement) => Signature::of(candidate, &disagreement) == *wanted,
             Played::Agrees | Played::TooSlow => false,
         })
     };
@@ -357,7 +372,9 @@ fn find(
     let disagreement = match played {
         Played::Disagrees(disagreement) => disagreement,
         // It does not disagree every time.
-        Played::Agrees | Played::TooSlow => Disagreement { at: taken.len(), differences: vec![] },
+        Played::Agrees | Played::TooSlow => {
+            Disagreement { at: taken.len(), differences: vec![], like: None }
+        }
     };
     Ok(Finding {
         signature: wanted.clone(),

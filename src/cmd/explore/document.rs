@@ -77,6 +77,9 @@ pub struct CoverageDocument {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FindingDocument {
     pub(super) signature: String,
+    /// The known bug that the model has not, and with which it would say what the kernel did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) like: Option<&'static str>,
     pub(super) times: u64,
     pub(super) number: u64,
     /// It was met in a history that was made by changing others: its number does not make it again.
@@ -196,6 +199,7 @@ impl FindingDocument {
         Self {
             times: times.get(&signature).copied().unwrap_or(1),
             signature,
+            like: finding.disagreement.like.map(ModelBug::id),
             number: finding.number,
             is_changed: finding.is_changed,
             verified: finding.verified,
