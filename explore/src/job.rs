@@ -183,6 +183,34 @@ impl Intent {
     }
 }
 
+/// What a lab has found, as it says to the host of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The number of the history in which it was found.
+    pub number: u64,
+    /// In what it is like others.
+    pub signature: Signature,
+    /// The shortest history that was found to show it.
+    pub history: History,
+}
+
+impl Found {
+    fn of(finding: &Finding) -> Self {
+        let Finding { number, signature, history, .. } = finding;
+        Self { number: *number, signature: signature.clone(), history: history.clone() }
+    }
+
+    /// As it is sent.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("what was found can be written as JSON")
+    }
+
+    /// As it was sent; nothing if it is none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
 /// What a lab returns: what it saw, or why the laboratory broke.
 pub type Reported<T> = Result<T, LabFailed>;
 
@@ -340,6 +368,9 @@ fn explore(
         *explored.disagreements.entry(signature.to_string()).or_default() += 1;
         if seen.insert(signature.clone()) {
             let finding = find(&mut driver, recipe, number, &history, &signature)?;
+            if let Some(host) = &host {
+                host.send(tag::FOUND, Found::of(&finding).encode())?;
+            }
             explored.findings.push(Finding { is_changed, ..finding });
         }
     }

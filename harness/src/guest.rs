@@ -62,6 +62,9 @@ pub mod tag {
     /// What the work is about to do, in its own words. The host has it before it is done: it is all
     /// that is left if the kernel panics then.
     pub const INTENT: u8 = b'i';
+    /// What the work has found and the host is to keep, in its own words: files of a guest are gone
+    /// with it.
+    pub const FOUND: u8 = b'f';
 }
 
 /// The variable that says which descriptor is the [port](Port) that was [lent](Port::lend).

@@ -95,6 +95,8 @@ pub(super) enum Heard<'a> {
     Stderr(&'a [u8]),
     /// What it said that it is about to do ([`of_every_guest::INTENT`]).
     Intent(&'a [u8]),
+    /// What it has found ([`of_every_guest::FOUND`]).
+    Found(&'a [u8]),
 }
 
 impl Guest {
@@ -256,6 +258,7 @@ fn serve(
             tag::STDOUT => hear(Heard::Stdout(payload)).map_err(Lost::Output)?,
             tag::STDERR => hear(Heard::Stderr(payload)).map_err(Lost::Output)?,
             of_every_guest::INTENT => hear(Heard::Intent(payload)).map_err(Lost::Output)?,
+            of_every_guest::FOUND => hear(Heard::Found(payload)).map_err(Lost::Output)?,
             tag::FAILURE => failure = Some(String::from_utf8_lossy(payload).into_owned()),
             of_every_guest::END => {
                 if machine.was_told_to_end() {
@@ -280,7 +283,7 @@ pub(super) fn pass_on(heard: Heard<'_>) -> io::Result<()> {
             stderr::write(bytes);
             Ok(())
         }
-        Heard::Intent(_) => Ok(()),
+        Heard::Intent(_) | Heard::Found(_) => Ok(()),
     }
 }
 

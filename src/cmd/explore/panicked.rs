@@ -1,12 +1,12 @@
-//! `sockmig explore --kernel` where the kernel panics: the history at which it does is found, made
-//! short, and kept.
+//! `sockmig explore --kernel`: what the guest finds is kept here. Where its kernel panics, the history
+//! at which it does is found, made short, and kept.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use explore::history::History;
-use explore::job::Intent;
+use explore::job::{Found, Intent};
 use explore::reduce::reduce;
 use harness::process::interrupt;
 use vm::machine::end::{EarlyEnd, EndReason};
@@ -16,6 +16,7 @@ use crate::cmd::explore::document::{ExploreDocument, PanicDocument};
 use crate::cmd::explore::session::{Session, named};
 use crate::cmd::explore::words;
 use crate::cmd::vm_run::{self, Guest, Heard, Lost};
+use crate::exit::Exit;
 use crate::machine::guest::Task;
 use crate::output::stderr;
 
@@ -71,6 +72,8 @@ pub(super) fn explore(arguments: &ExploreArguments, guest: &VmRunArguments, seed
     };
     let started = Instant::now();
     let mut begun = Begun::default();
+    let mut session = Session::new(arguments.format, out);
+    let mut seen = BTreeSet::new();
     let ended = guest.run(&guest.task, |heard| match heard {
         Heard::Intent(bytes) => {
             if let Some(intent) = Intent::decode(bytes) {
@@ -78,14 +81,24 @@ pub(super) fn explore(arguments: &ExploreArguments, guest: &VmRunArguments, seed
             }
             Ok(())
         }
+        Heard::Found(bytes) => {
+            // Two labs may find the same at the same time.
+            let found = Found::decode(bytes).filter(|found| seen.insert(found.signature.clone()));
+            if let Some(Found { number, history, .. }) = found
+                && let Some(path) = session.keep(&number.to_string(), &history)
+            {
+                stderr::line(&format!("what history {number} shows is kept in {}", path.display()));
+            }
+            Ok(())
+        }
         other => vm_run::pass_on(other),
     });
     match ended {
+        Ok(_) if session.write_failed => Exit::Unavailable.into(),
         Ok(code) => vm_run::ended_with(code),
         Err(Lost::Machine(end)) if is_panic(&end) && begun.histories > 0 => {
             let took = started.elapsed();
             let counts = (begun.histories, begun.steps);
-            let mut session = Session::new(arguments.format, out);
             let document = document(&guest, arguments.no_known, &end, begun, &mut session);
             let document =
                 ExploreDocument::of_panic(guest.name.clone(), seed, took, counts, document);
