@@ -23,9 +23,10 @@ use harness::socket::{Child, Listener, Received, Stream};
 use harness::{Error, Family, PORT, Result, bpf, errno_name};
 use serde::{Deserialize, Serialize};
 
-pub use disagreement::Disagreement;
+pub use disagreement::{Disagreement, Played};
 
 use crate::drive::counting::{CountersAre, grown};
+use crate::drive::disagreement::Comparison;
 use crate::drive::expiry::Expiry;
 use crate::drive::open::{Open, Peer, directions, draft};
 use crate::drive::record::{acts, looks};
@@ -48,17 +49,6 @@ pub struct Driver {
     last_sent: Duration,
     /// When SYN+ACKs were sent again that were looked at, since the Unix epoch.
     sent_again: Vec<Duration>,
-}
-
-/// What came of a history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Played {
-    /// The kernel did what the model says.
-    Agrees,
-    /// It did something else.
-    Disagrees(Disagreement),
-    /// A step was taken so late that timers may have fired: nothing was learned.
-    TooSlow,
 }
 
 /// A step that was taken: what the model says, and what the kernel did.
@@ -160,7 +150,8 @@ impl Driver {
         }
     }
 
-    /// Plays a history, up to the first disagreement, and cleans up. `watch` is shown each step.
+    /// Plays a history, up to a disagreement that is like no known bug, and cleans up. `watch` is shown
+    /// each step.
     ///
     /// # Errors
     /// The laboratory broke.
@@ -207,21 +198,18 @@ impl Driver {
         open: &mut Open,
         watch: &mut impl FnMut(&Taken),
     ) -> Result<Played> {
-        let mut model = Model::new(bugs.clone(), &history.slots);
+        let mut comparison = Comparison::new(history, bugs);
         let mut since = Instant::now();
-        for (at, step) in history.steps.iter().enumerate() {
-            let is_last = at + 1 == history.steps.len();
-            let Some(taken) = self.step(step, is_last, &mut model, open, &mut since)? else {
+        while let Some(step) = comparison.next() {
+            let is_last = comparison.is_at_the_last();
+            let model = &mut comparison.model;
+            let Some(taken) = self.step(step, is_last, model, open, &mut since)? else {
                 return Ok(Played::TooSlow);
             };
             watch(&taken);
-            let Taken { model, kernel, .. } = &taken;
-            if model != kernel {
-                let disagreement = Disagreement::new(history, bugs, at, (model, kernel));
-                return Ok(Played::Disagrees(disagreement));
-            }
+            comparison.compare(&taken.model, &taken.kernel);
         }
-        Ok(Played::Agrees)
+        Ok(comparison.played())
     }
 
     /// Takes a step, as does the model; nothing if it was taken so late that timers may have

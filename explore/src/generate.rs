@@ -101,11 +101,7 @@ impl Recipe {
     /// The end of every history: what waits is accepted, and each listener serves a client that
     /// comes now. That needs a client for each listener.
     fn look_at_the_rest(&self, slots: &mut Vec<Slot>, steps: &mut Vec<Step>) {
-        let replayed = |slots: &[Slot], steps: &[Step]| {
-            let mut model = Model::new(self.bugs.clone(), slots);
-            steps.iter().for_each(|step| drop(model.step(step)));
-            model
-        };
+        let replayed = |slots: &[Slot], steps: &[Step]| Model::after(&self.bugs, slots, steps);
         let mut model = replayed(slots, steps);
         let mut take = |model: &mut Model, step: Step| {
             let seen = model.step(&step);

@@ -354,24 +354,25 @@ fn explore(
         }
         explored.steps += met.len() as u64;
         explored.met.extend(met);
-        let disagreement = match played {
+        let disagreements = match played {
             Played::TooSlow => {
                 explored.too_slow += 1;
                 continue;
             }
-            Played::Agrees => None,
-            Played::Disagrees(disagreement) => Some(disagreement),
+            Played::Agrees => vec![],
+            Played::Disagrees(disagreements) => disagreements,
         };
         explored.histories += 1;
-        let Some(disagreement) = disagreement else { continue };
-        let signature = Signature::of(&history, &disagreement);
-        *explored.disagreements.entry(signature.to_string()).or_default() += 1;
-        if seen.insert(signature.clone()) {
-            let finding = find(&mut driver, recipe, number, &history, &signature)?;
-            if let Some(host) = &host {
-                host.send(tag::FOUND, Found::of(&finding).encode())?;
+        for disagreement in disagreements {
+            let signature = Signature::of(&history, &disagreement);
+            *explored.disagreements.entry(signature.to_string()).or_default() += 1;
+            if seen.insert(signature.clone()) {
+                let finding = find(&mut driver, recipe, number, &history, &signature)?;
+                if let Some(host) = &host {
+                    host.send(tag::FOUND, Found::of(&finding).encode())?;
+                }
+                explored.findings.push(Finding { is_changed, ..finding });
             }
-            explored.findings.push(Finding { is_changed, ..finding });
         }
     }
     explored.left = driver.left()?;
@@ -389,7 +390,9 @@ fn find(
     let mut disagrees = |candidate: &History| -> harness::Result<bool> {
         let Replayed { played, .. } = play(driver, candidate, &recipe.bugs)?;
         Ok(match played {
-            Played::Disagrees(disagreement) => Signature::of(candidate, &disagreement) == *wanted,
+            Played::Disagrees(met) => {
+                met.iter().any(|one| Signature::of(candidate, one) == *wanted)
+            }
             Played::Agrees | Played::TooSlow => false,
         })
     };
@@ -400,13 +403,17 @@ fn find(
         verified += usize::from(disagrees(&history)?);
     }
     let Replayed { taken, played } = play(driver, &history, &recipe.bugs)?;
-    let disagreement = match played {
-        Played::Disagrees(disagreement) => disagreement,
-        // It does not disagree every time.
-        Played::Agrees | Played::TooSlow => {
-            Disagreement { at: taken.len(), differences: vec![], like: None }
-        }
+    let met = match played {
+        Played::Disagrees(met) => met,
+        Played::Agrees | Played::TooSlow => vec![],
     };
+    let disagreement = met.into_iter().find(|one| Signature::of(&history, one) == *wanted);
+    // It does not disagree every time.
+    let disagreement = disagreement.unwrap_or_else(|| Disagreement {
+        at: taken.len(),
+        differences: vec![],
+        like: None,
+    });
     Ok(Finding {
         signature: wanted.clone(),
         number,

@@ -84,6 +84,15 @@ use state::Connection;
 use crate::step::{ClientId, ListenerId, Setting, Step};
 
 impl Model {
+    /// As [`Model::new`], and after steps, each of which it [allows](Model::allows).
+    pub fn after(bugs: &BTreeSet<ModelBug>, slots: &[Slot], steps: &[Step]) -> Self {
+        let mut model = Self::new(bugs.clone(), slots);
+        for step in steps {
+            model.step(step);
+        }
+        model
+    }
+
     /// Takes a step, and says what must be seen of it. The step must be one that
     /// [`Model::allows`].
     pub fn step(&mut self, step: &Step) -> Seen {

@@ -153,11 +153,14 @@ pub(super) fn replay(document: &ReplayDocument) -> String {
     match &document.played {
         Played::Agrees => text.push_str("the kernel did what the model says\n"),
         Played::TooSlow => text.push_str("too slow\n"),
-        Played::Disagrees(disagreement) => {
-            let step = document.history.steps.get(disagreement.at);
-            let step = step.map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(text, "DISAGREES at `{step}`");
-            differing(&mut text, &differences(&disagreement.differences));
+        Played::Disagrees(met) => {
+            for disagreement in met {
+                let step = document.history.steps.get(disagreement.at);
+                let step = step.map(ToString::to_string).unwrap_or_default();
+                let like = disagreement.like.map(|bug| format!(", as with the known bug {bug}"));
+                let _ = writeln!(text, "DISAGREES at `{step}`{}", like.unwrap_or_default());
+                differing(&mut text, &differences(&disagreement.differences));
+            }
         }
     }
     text
