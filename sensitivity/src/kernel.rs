@@ -1,4 +1,4 @@
-//! Kernels as User-Mode Linux: the whole one, and one for each change.
+//! Kernels: the whole one, and one for each change.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,51 @@ use crate::digest::digest;
 use crate::place::Place;
 use crate::tools;
 
-/// What everything is configured with, on top of nothing.
-const CONFIG: &str =
-    concat!(include_str!("../../vm/configurations/base.config"), include_str!("../more.config"));
+/// What a kernel is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// A program of this machine, with one processor.
+    UserMode,
+    /// x86_64 with two processors.
+    TwoProcessors,
+}
+
+impl Machine {
+    /// The directory with what is built for it, in that of everything.
+    pub fn directory(self) -> &'static str {
+        match self {
+            Self::UserMode => "",
+            Self::TwoProcessors => "two-processors",
+        }
+    }
+
+    /// What everything is configured with, on top of nothing.
+    fn config(self) -> &'static str {
+        match self {
+            Self::UserMode => concat!(
+                include_str!("../../vm/configurations/base.config"),
+                include_str!("../more.config")
+            ),
+            Self::TwoProcessors => include_str!("../two-processors.config"),
+        }
+    }
+
+    /// As `make` names the architecture.
+    fn architecture(self) -> &'static str {
+        match self {
+            Self::UserMode => "um",
+            Self::TwoProcessors => "x86_64",
+        }
+    }
+
+    /// The kernel, as `make` names it, and as it lies in the tree.
+    fn image(self) -> &'static str {
+        match self {
+            Self::UserMode => "linux",
+            Self::TwoProcessors => "vmlinux",
+        }
+    }
+}
 
 /// What came of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +74,7 @@ pub enum Built {
 #[derive(Debug)]
 pub struct Builder {
     place: Place,
+    machine: Machine,
     /// The tree is one's alone while a change is in it. For each file that was changed, what is
     /// compiled of it without a change.
     tree: Mutex<HashMap<String, Vec<u8>>>,
@@ -44,16 +87,17 @@ impl Builder {
     ///
     /// # Errors
     /// It cannot be built.
-    pub fn new(place: &Place) -> anyhow::Result<Self> {
+    pub fn new(place: &Place, machine: Machine) -> anyhow::Result<Self> {
         let mut builder =
-            Self { place: place.clone(), tree: Mutex::default(), base: String::new() };
+            Self { place: place.clone(), machine, tree: Mutex::default(), base: String::new() };
+        let wanted = machine.config();
         let config = place.build().join(".config");
         let whole = builder.whole();
         let asked = place.asked_config();
-        if !config.is_file() || !fs::read_to_string(&asked).is_ok_and(|asked| asked == CONFIG) {
+        if !config.is_file() || !fs::read_to_string(&asked).is_ok_and(|asked| asked == wanted) {
             fs::create_dir_all(place.build())
                 .context("cannot make the directory for what is built")?;
-            fs::write(&asked, CONFIG)
+            fs::write(&asked, wanted)
                 .with_context(|| format!("cannot write {}", asked.display()))?;
             let base = format!("KCONFIG_ALLCONFIG={}", asked.display());
             tools::ran(builder.make().args([base.as_str(), "allnoconfig"]))?;
@@ -61,8 +105,8 @@ impl Builder {
             let _ = fs::remove_file(&whole);
         }
         if !whole.is_file() {
-            tools::ran(builder.make().arg("linux"))?;
-            copy_over(&place.build().join("linux"), &whole)?;
+            tools::ran(builder.make().arg(machine.image()))?;
+            copy_over(&place.build().join(machine.image()), &whole)?;
         }
         builder.base = digest([read(&config)?, read(&place.source().join("Makefile"))?]);
         Ok(builder)
@@ -75,7 +119,8 @@ impl Builder {
 
     fn make(&self) -> Command {
         let mut make = Command::new("make");
-        make.arg("-C").arg(self.place.source()).arg("ARCH=um");
+        make.arg("-C").arg(self.place.source());
+        make.arg(format!("ARCH={}", self.machine.architecture()));
         make.arg(format!("O={}", self.place.build().display()));
         // As `make` takes it: `CC='ccache gcc'`.
         make.args(env::var("CC").map(|compiler| format!("CC={compiler}")));
@@ -105,8 +150,8 @@ impl Builder {
         let built = match compiled() {
             Err(_) => Ok(Built::DoesNotCompile),
             Ok(code) if code == tree[&object] => Ok(Built::SameCode),
-            Ok(_) => tools::ran(self.make().arg("linux"))
-                .and_then(|()| copy_over(&self.place.build().join("linux"), &kernel))
+            Ok(_) => tools::ran(self.make().arg(self.machine.image()))
+                .and_then(|()| copy_over(&self.place.build().join(self.machine.image()), &kernel))
                 .map(|()| Built::Kernel(kernel)),
         };
         write(&file, source)?;

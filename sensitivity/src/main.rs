@@ -11,6 +11,7 @@ mod kernel;
 mod operator;
 mod outcome;
 mod place;
+mod raced;
 mod report;
 mod results;
 mod sample;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Parser;
 
-use crate::kernel::Builder;
+use crate::kernel::{Builder, Machine};
 use crate::operator::Operator;
 use crate::outcome::Outcome;
 use crate::place::Place;
@@ -43,7 +44,7 @@ use crate::score::{By, Suite};
 /// Measures which wrong lines of the kernel the cases notice.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The cases that run on each kernel; all of them if nothing is named.
+    /// The cases that run on each kernel, or with `--race` the pairs; all of them if nothing is named.
     cases: Vec<String>,
 
     /// How many systematic changes are drawn and scored. Those for which the compiler makes the same
@@ -93,6 +94,12 @@ struct Arguments {
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "only_survivors"])]
     explore: Option<u64>,
 
+    /// Instead of cases, race pairs for this number of seconds on each kernel, as `sockmig race --time`
+    /// does; what is named are pairs then, and the changes with a name are those that only two
+    /// processors can show.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["explore", "only_survivors"])]
+    race: Option<u64>,
+
     /// Score only what no sockmig has noticed yet and what a case could notice: for one that has the
     /// cases of those before it, and more.
     #[arg(long)]
@@ -110,9 +117,16 @@ struct Arguments {
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     ensure!(arguments.sockmig.is_file(), "{} is no sockmig", arguments.sockmig.display());
-    let place = Place::at(&arguments.keep)?;
+    let machine = match arguments.race {
+        Some(_) => Machine::TwoProcessors,
+        None => Machine::UserMode,
+    };
+    let place = Place::at(&arguments.keep, machine.directory())?;
     place.put_source(arguments.source.as_deref())?;
-    let mut named = subject::named()?;
+    let mut named = match machine {
+        Machine::UserMode => subject::named()?,
+        Machine::TwoProcessors => subject::of_two_processors()?,
+    };
     if arguments.explore.is_some() {
         named.retain(|change| change.in_model);
     }
@@ -132,11 +146,12 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("building the whole kernel");
-    let builder = Builder::new(&place)?;
+    let builder = Builder::new(&place, machine)?;
     let bound = Duration::from_secs(arguments.bound);
-    let by = match arguments.explore {
-        Some(histories) => By::Explore { histories },
-        None => By::Cases(arguments.cases.clone()),
+    let by = match (arguments.explore, arguments.race) {
+        (Some(histories), _) => By::Explore { histories },
+        (None, Some(seconds)) => By::Race { pairs: arguments.cases.clone(), seconds },
+        (None, None) => By::Cases(arguments.cases.clone()),
     };
     let suite = Suite::new(&arguments.sockmig, by, bound)?;
     let results = Results::open(&place.results())?;

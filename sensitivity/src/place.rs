@@ -16,20 +16,25 @@ use crate::tools;
 #[derive(Debug, Clone)]
 pub struct Place {
     root: PathBuf,
+    /// What is built, and runs.
+    made: PathBuf,
 }
 
 impl Place {
-    /// This one, which is made if it is not there.
+    /// This one, which is made if it is not there. Kernels for other machines have another directory
+    /// there, by name, and the same source.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn at(root: &Path) -> anyhow::Result<Self> {
-        for directory in ["", "kernels", "runs"] {
-            let directory = root.join(directory);
+    pub fn at(root: &Path, machine: &str) -> anyhow::Result<Self> {
+        let made = root.join(machine);
+        for directory in ["kernels", "runs"] {
+            let directory = made.join(directory);
             fs::create_dir_all(&directory)
                 .with_context(|| format!("cannot make {}", directory.display()))?;
         }
-        Ok(Self { root: root.canonicalize().context("the directory that was made")? })
+        let whole = |path: &Path| path.canonicalize().context("the directory that was made");
+        Ok(Self { root: whole(root)?, made: whole(&made)? })
     }
 
     /// The kernel's source, which changes are made in and taken back.
@@ -39,22 +44,22 @@ impl Place {
 
     /// What is built of it.
     pub fn build(&self) -> PathBuf {
-        self.root.join("build")
+        self.made.join("build")
     }
 
     /// What it was to be configured with.
     pub fn asked_config(&self) -> PathBuf {
-        self.root.join("asked.config")
+        self.made.join("asked.config")
     }
 
     /// A kernel, by its id.
     pub fn kernel(&self, id: &str) -> PathBuf {
-        self.root.join("kernels").join(id)
+        self.made.join("kernels").join(id)
     }
 
     /// What a run on a kernel writes.
     pub fn run(&self, id: &str) -> PathBuf {
-        self.root.join("runs").join(id)
+        self.made.join("runs").join(id)
     }
 
     /// One line for each change that is done.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::digest::digest;
 use crate::explored;
 use crate::outcome::Outcome;
+use crate::raced;
 
 /// What is run on each kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,13 @@ pub enum By {
     Explore {
         /// How many.
         histories: u64,
+    },
+    /// Pairs of acts at the same time.
+    Race {
+        /// Beginnings of their names; all pairs if nothing is named.
+        pairs: Vec<String>,
+        /// For how many seconds.
+        seconds: u64,
     },
 }
 
@@ -69,6 +77,7 @@ impl Suite {
         let what = match &by {
             By::Cases(cases) => cases.join(" "),
             By::Explore { histories } => format!("{histories} histories"),
+            By::Race { pairs, seconds } => format!("race {} {seconds}", pairs.join(" ")),
         };
         let id = format!("{} {what}", digest([bytes]));
         let sockmig = sockmig.canonicalize().with_context(unreadable)?;
@@ -83,6 +92,7 @@ impl Suite {
         let cases = match &self.by {
             By::Cases(cases) => cases,
             By::Explore { histories } => return self.explore(*histories, kernel, place),
+            By::Race { pairs, seconds } => return self.race(pairs, *seconds, kernel, place),
         };
         for shard in [Some(format!("1/{FIRST}")), None] {
             let outcome = self.run(cases, kernel, place, shard.as_deref())?;
@@ -98,17 +108,37 @@ impl Suite {
 
     /// Plays histories on a kernel. What they say is left in `place`.
     fn explore(&self, histories: u64, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
+        let mut command = Command::new(&self.sockmig);
+        command.args(["explore", "--seed", "1", "--count"]).arg(histories.to_string());
+        let said = self.said(command, kernel, place)?;
+        Ok(explored::outcome(&said.document, &said.to_people, said.is_late))
+    }
+
+    /// Races pairs on a kernel. What they say is left in `place`.
+    fn race(
+        &self,
+        pairs: &[String],
+        seconds: u64,
+        kernel: &Path,
+        place: &Path,
+    ) -> anyhow::Result<Outcome> {
+        let mut command = Command::new(&self.sockmig);
+        command.arg("race").args(pairs).args(["--seed", "1", "--time"]).arg(seconds.to_string());
+        let said = self.said(command, kernel, place)?;
+        Ok(raced::outcome(&said.document, &said.to_people, said.is_late))
+    }
+
+    /// Has a command of sockmig's run on a kernel, and reads what it writes.
+    fn said(&self, mut command: Command, kernel: &Path, place: &Path) -> anyhow::Result<Said> {
         let _ = fs::remove_dir_all(place);
         let made = || format!("cannot make {}", place.display());
         fs::create_dir_all(place).with_context(made)?;
         let file = |name: &str| fs::File::create(place.join(name)).with_context(made);
-        let mut command = Command::new(&self.sockmig);
-        command.args(["explore", "--seed", "1", "--format", "json", "--count"]);
-        command.arg(histories.to_string()).arg("--kernel").arg(kernel);
-        command.stdin(Stdio::null()).stdout(file("explore.json")?).stderr(file("said")?);
+        command.args(["--format", "json", "--kernel"]).arg(kernel);
+        command.stdin(Stdio::null()).stdout(file("document.json")?).stderr(file("said")?);
         let is_late = self.is_late(command)?;
         let read = |name: &str| fs::read_to_string(place.join(name)).with_context(made);
-        Ok(explored::outcome(&read("explore.json")?, &read("said")?, is_late))
+        Ok(Said { document: read("document.json")?, to_people: read("said")?, is_late })
     }
 
     /// Runs a command until it ends, or until it is late and was told to end.
@@ -155,6 +185,14 @@ impl Suite {
             .with_context(|| format!("cannot read {}", name.display()))?;
         Ok(matrix.outcome(is_late))
     }
+}
+
+/// What a command wrote.
+struct Said {
+    document: String,
+    to_people: String,
+    /// It did not end in time.
+    is_late: bool,
 }
 
 /// What is read of a matrix's document.

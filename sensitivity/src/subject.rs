@@ -81,20 +81,31 @@ struct NamedEdit {
     new: String,
 }
 
-/// All of them, as `sensitivity/named.toml` lists them.
+/// All that cases may notice, as `sensitivity/named.toml` lists them.
 ///
 /// # Errors
 /// The list is not of that form, or two have the same name.
 pub fn named() -> anyhow::Result<Vec<Named>> {
+    list("named.toml", include_str!("../named.toml"))
+}
+
+/// All that only two processors can show, as `sensitivity/two-processors.toml` lists them.
+///
+/// # Errors
+/// The list is not of that form, or two have the same name.
+pub fn of_two_processors() -> anyhow::Result<Vec<Named>> {
+    list("two-processors.toml", include_str!("../two-processors.toml"))
+}
+
+fn list(file: &str, text: &str) -> anyhow::Result<Vec<Named>> {
     #[derive(Deserialize)]
     struct List {
         change: Vec<Named>,
     }
-    let list: List =
-        toml::from_str(include_str!("../named.toml")).context("sensitivity/named.toml")?;
+    let list: List = toml::from_str(text).with_context(|| format!("sensitivity/{file}"))?;
     for (at, named) in list.change.iter().enumerate() {
         let is_first = !list.change[..at].iter().any(|other| other.name == named.name);
-        ensure!(is_first, "sensitivity/named.toml has two changes named {}", named.name);
+        ensure!(is_first, "sensitivity/{file} has two changes named {}", named.name);
     }
     Ok(list.change)
 }
@@ -149,6 +160,7 @@ mod tests {
     fn the_lists_are_whole() {
         assert!(!subjects().expect("a list").is_empty());
         assert!(!super::named().expect("a list").is_empty());
+        assert!(!of_two_processors().expect("a list").is_empty());
     }
 
     #[test]
