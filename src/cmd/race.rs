@@ -2,6 +2,7 @@
 
 mod captures;
 pub(super) mod document;
+mod log;
 mod words;
 
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ use crate::cmd::explore::{bugs, named, probe, seed_by_clock, stopped};
 use crate::cmd::print;
 use crate::cmd::race::captures::Captures;
 use crate::cmd::race::document::{PairDocument, PairsDocument, RaceDocument};
+use crate::cmd::race::log::Log;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::machine::same_command::in_guest;
@@ -62,6 +64,10 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let started = Instant::now();
     let out = named(arguments.out.as_deref())?;
     let mut captures = Captures::new(out, arguments.keeps_nothing);
+    // Where nothing is kept, the machine is this program's own.
+    let mut log = arguments.keeps_nothing.then(Log::open);
+    let mut read_log = |during: &str| log.iter_mut().for_each(|log| log.read(during));
+    read_log("booting");
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let mut bugs = bugs(&labs, &kernel, arguments.no_known)?;
@@ -100,6 +106,7 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
     let (mut results, mut documents) = (vec![], vec![]);
     let ended = run::race(&labs, &plan, |result| {
         show(&words::row(&result, width));
+        read_log(&format!("{} {}", result.pair.name, result.family));
         let mut keep = |title: &str, why, recorded: &Recorded| {
             captures.keep(title, why, recorded).unwrap_or_else(|e| {
                 not_kept = Some(e);
@@ -110,7 +117,10 @@ fn raced(arguments: &RaceArguments) -> Result<Exit, Exit> {
         results.push(result);
     });
     let not_reached = ended.as_deref().unwrap_or_default();
-    let document = RaceDocument::of(&kernel, &plan, documents, not_reached, interrupt::caught());
+    read_log("taking down the laboratories");
+    let complaints = log.map(Log::complaints).unwrap_or_default();
+    let document =
+        RaceDocument::of(&kernel, &plan, documents, not_reached, complaints, interrupt::caught());
     show(&words::result(&document, &results));
     let json = document.json() + "\n";
     if arguments.format == ExploreFormat::Json {

@@ -107,6 +107,11 @@ fn message(record: &str) -> Option<String> {
     rest.lines().next().map(str::to_owned)
 }
 
+/// What sanitizers draw before and after a report.
+fn is_rule(line: &str) -> bool {
+    !line.is_empty() && line.chars().all(|letter| letter == '=')
+}
+
 /// Joins each complaint with what follows it.
 fn gather<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<String> {
     let mut complaints: Vec<Vec<&str>> = Vec::new();
@@ -116,7 +121,8 @@ fn gather<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<String> {
             complaints.push(vec![line]);
             over = false;
         } else if let (false, Some(complaint)) = (over, complaints.last_mut()) {
-            over = line.starts_with("---[ end trace") || complaint.len() == KEPT_LINES;
+            let is_end = line.starts_with("---[ end trace") || is_rule(line);
+            over = is_end || complaint.len() == KEPT_LINES;
             complaint.push(line);
         }
     }
@@ -144,6 +150,23 @@ mod tests {
         assert!(complaints[0].starts_with("WARNING: ") && complaints[0].contains("Call Trace:"));
         assert!(!complaints[0].contains("SYN flooding"));
         assert!(complaints[1].ends_with("Oops: 0000 [#1]"), "the oops belongs to its cause");
+    }
+
+    #[test]
+    fn a_report_of_a_sanitizer_ends_with_its_rule() {
+        let rule = "==================================================================";
+        let log = [
+            rule,
+            "BUG: KCSAN: data-race in tcp_rcv_state_process / tcp_poll",
+            "write to 0xffff888003a45f12 of 1 bytes by task 91 on cpu 1:",
+            rule,
+            rule,
+            "BUG: KCSAN: data-race in inet_csk_accept / inet_csk_reqsk_queue_add",
+            rule,
+        ];
+        let complaints = gather(log.into_iter());
+        let firsts: Vec<_> = complaints.iter().filter_map(|one| one.lines().next()).collect();
+        assert_eq!(firsts, [log[1], log[5]]);
     }
 
     /// The first lines of oopses, as each architecture's `die()` writes them.

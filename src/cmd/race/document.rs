@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::cmd::explore::document::{DifferenceDocument, differences};
 use crate::cmd::race::captures::Why;
+use crate::cmd::race::log::ComplaintDocument;
 use crate::exit::Exit;
 
 /// The version of the document.
@@ -34,6 +35,8 @@ pub(in crate::cmd) struct RaceDocument {
     pub(super) pairs: Vec<PairDocument>,
     /// Pairs that were not raced: `--time` was over.
     not_reached: Vec<NotReachedDocument>,
+    /// What the kernel's log complained of, if the pairs were raced in a machine.
+    pub(super) complaints: Vec<ComplaintDocument>,
     interrupted: bool,
 }
 
@@ -165,6 +168,7 @@ impl RaceDocument {
         plan: &RacePlan,
         pairs: Vec<PairDocument>,
         not_reached: &[(Pair, Family)],
+        complaints: Vec<ComplaintDocument>,
         interrupted: bool,
     ) -> Self {
         let not_reached = not_reached.iter().map(|(pair, family)| NotReachedDocument {
@@ -178,6 +182,7 @@ impl RaceDocument {
             known_bugs: plan.bugs.iter().map(|bug| bug.id()).collect(),
             pairs,
             not_reached: not_reached.collect(),
+            complaints,
             interrupted,
         }
     }
@@ -201,7 +206,7 @@ impl RaceDocument {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let deviates = self.pairs.iter().any(PairDocument::deviates);
+        let deviates = self.pairs.iter().any(PairDocument::deviates) || !self.complaints.is_empty();
         let rounds: u64 = self.pairs.iter().map(|pair| pair.rounds).sum();
         match (self.interrupted, deviates, rounds) {
             (true, ..) => Exit::Interrupted,

@@ -13,6 +13,7 @@ use harness::kernel::Kernel;
 
 use crate::cmd::explore::words::known;
 use crate::cmd::race::document::{NeitherDocument, PairDocument, RaceDocument, RoundDocument};
+use crate::cmd::race::log::ComplaintDocument;
 use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::text::drawn;
@@ -91,6 +92,13 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
     text.push_str(&between(document, results));
     for (result, document) in results.iter().zip(&document.pairs) {
         told(&mut text, result, document);
+    }
+    for ComplaintDocument { like, times, during, text: whole } in &document.complaints {
+        let _ =
+            writeln!(text, "\nthe kernel's log complains, {times} times since {during}: {like}");
+        for line in whole.lines() {
+            let _ = writeln!(text, "{INDENT}{line}");
+        }
     }
     let never_both: Vec<String> = results.iter().filter_map(never_both).collect();
     if !never_both.is_empty() {
@@ -285,7 +293,7 @@ mod tests {
             bugs: bugs.iter().copied().collect(),
         };
         let kernel = Kernel::with_everything(harness::kernel::Version::new(6, 18, 44));
-        let document = RaceDocument::of(&kernel, &plan, vec![pair], &[], false);
+        let document = RaceDocument::of(&kernel, &plan, vec![pair], &[], vec![], false);
         row(&result, None) + &super::result(&document, &[result])
     }
 
