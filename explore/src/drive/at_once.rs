@@ -47,6 +47,9 @@ pub struct Swing {
     pub is_swapped: bool,
 }
 
+/// When the timer of a request that one of the two has made fires at the earliest.
+const REQUEST_TIMER: Duration = Duration::from_secs(1);
+
 /// What came of a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Raced {
@@ -122,7 +125,8 @@ impl Driver {
         if waits {
             self.learn_expiry();
         }
-        if since.elapsed() > Duration::from_millis(STEPS_TAKE) && model.has_timers() {
+        let took = since.elapsed();
+        if took > Duration::from_millis(STEPS_TAKE) && model.has_timers() || took > REQUEST_TIMER {
             return Ok(Raced::TooSlow);
         }
         let record = match &verdict {
