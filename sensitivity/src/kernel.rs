@@ -20,6 +20,8 @@ pub enum Machine {
     UserMode,
     /// x86_64 with two processors.
     TwoProcessors,
+    /// The same, with what watches memory, locks and objects.
+    Watched,
 }
 
 impl Machine {
@@ -28,6 +30,7 @@ impl Machine {
         match self {
             Self::UserMode => "",
             Self::TwoProcessors => "two-processors",
+            Self::Watched => "watched",
         }
     }
 
@@ -39,6 +42,10 @@ impl Machine {
                 include_str!("../more.config")
             ),
             Self::TwoProcessors => include_str!("../two-processors.config"),
+            Self::Watched => concat!(
+                include_str!("../two-processors.config"),
+                include_str!("../../vm/configurations/sanitizers/kasan.config")
+            ),
         }
     }
 
@@ -46,7 +53,7 @@ impl Machine {
     fn architecture(self) -> &'static str {
         match self {
             Self::UserMode => "um",
-            Self::TwoProcessors => "x86_64",
+            Self::TwoProcessors | Self::Watched => "x86_64",
         }
     }
 
@@ -54,7 +61,7 @@ impl Machine {
     fn image(self) -> &'static str {
         match self {
             Self::UserMode => "linux",
-            Self::TwoProcessors => "vmlinux",
+            Self::TwoProcessors | Self::Watched => "vmlinux",
         }
     }
 }

@@ -23,6 +23,7 @@ mod token;
 mod tools;
 mod work;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -94,11 +95,16 @@ struct Arguments {
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "only_survivors"])]
     explore: Option<u64>,
 
-    /// Instead of cases, race pairs for this number of seconds on each kernel, as `sockmig race --time`
-    /// does; what is named are pairs then, and the changes with a name are those that only two
-    /// processors can show.
+    /// Instead of cases, race pairs on each kernel, each for this number of seconds, as `sockmig race`
+    /// does; what is named are pairs then, in place of those that a change is looked for by, and the
+    /// changes with a name are those that only two processors can show.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["explore", "only_survivors"])]
     race: Option<u64>,
+
+    /// With `--race`, on kernels that watch their memory, their locks and their objects (KASAN, lockdep
+    /// and others), and not only what they do.
+    #[arg(long, requires = "race")]
+    watched: bool,
 
     /// Score only what no sockmig has noticed yet and what a case could notice: for one that has the
     /// cases of those before it, and more.
@@ -118,6 +124,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     ensure!(arguments.sockmig.is_file(), "{} is no sockmig", arguments.sockmig.display());
     let machine = match arguments.race {
+        Some(_) if arguments.watched => Machine::Watched,
         Some(_) => Machine::TwoProcessors,
         None => Machine::UserMode,
     };
@@ -125,7 +132,7 @@ fn main() -> anyhow::Result<ExitCode> {
     place.put_source(arguments.source.as_deref())?;
     let mut named = match machine {
         Machine::UserMode => subject::named()?,
-        Machine::TwoProcessors => subject::of_two_processors()?,
+        Machine::TwoProcessors | Machine::Watched => subject::of_two_processors()?,
     };
     if arguments.explore.is_some() {
         named.retain(|change| change.in_model);
@@ -156,11 +163,14 @@ fn main() -> anyhow::Result<ExitCode> {
     let suite = Suite::new(&arguments.sockmig, by, bound)?;
     let results = Results::open(&place.results())?;
     let survivors = survivor::survivors()?;
+    let pairs: BTreeSet<String> =
+        candidates.iter().flat_map(|candidate| candidate.pairs.iter().cloned()).collect();
     let work = work::Work {
         builder: &builder,
         suite: &suite,
         place: &place,
         results: &results,
+        pairs: &Vec::from_iter(pairs),
         only_survivors: arguments.only_survivors.then_some(&survivors),
     };
     let whole = work.whole()?;
@@ -171,6 +181,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let scored = Scored {
         kernel: &version(&place)?,
         commit: &commit,
+        machine,
         seed: arguments.seed,
         changes: candidates
             .iter()

@@ -8,6 +8,14 @@ use crate::outcome::Outcome;
 #[derive(Debug, Deserialize)]
 struct Raced {
     pairs: Vec<Pair>,
+    #[serde(default)]
+    complaints: Vec<Complaint>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Complaint {
+    like: String,
+    during: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +61,9 @@ pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
     if !cases.is_empty() {
         return Outcome::Noticed { cases };
     }
+    if let Some(Complaint { like, during }) = raced.complaints.first() {
+        return Outcome::Complained { line: format!("{during}: {like}") };
+    }
     match raced.pairs.iter().map(|pair| pair.rounds).sum() {
         _ if is_late => Outcome::Hung,
         0u64 => Outcome::Broke { cases: vec!["no round was judged".to_owned()] },
@@ -93,6 +104,16 @@ mod tests {
     ) {
         let document = format!(r#"{{"pairs": [{{{ON}, {pair}}}]}}"#);
         assert_eq!(outcome(&document, "", is_late), expected);
+    }
+
+    #[test]
+    fn what_a_watched_kernel_complains_of_is_noticed() {
+        let document = format!(
+            r#"{{"pairs": [{{{ON}, "rounds": 7, "neither": [], "left": 0}}],
+                "complaints": [{{"like": "BUG: KASAN: f", "during": "close/ack v4"}}]}}"#
+        );
+        let line = "close/ack v4: BUG: KASAN: f".to_owned();
+        assert_eq!(outcome(&document, "", false), Outcome::Complained { line });
     }
 
     #[rstest]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::change::{Change, Origin};
+use crate::kernel::Machine;
 use crate::outcome::Outcome;
 use crate::subject::Named;
 use crate::survivor::{self, Class, Survivor};
@@ -15,6 +16,8 @@ pub struct Scored<'a> {
     pub kernel: &'a str,
     /// Which commit of this repository was measured, and its date.
     pub commit: &'a str,
+    /// What the kernels were built for.
+    pub machine: Machine,
     /// What the sample is drawn with.
     pub seed: u64,
     /// Each change, with what cases said; only those that count.
@@ -65,19 +68,14 @@ impl Scored<'_> {
 
     /// The whole report.
     pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "# What was noticed\n\nThis page answers which wrong lines of the kernel the cases noticed when \
-             that was last measured,\nand which not, and why.\n\nLinux {} as User-Mode Linux; the cases are \
-             those of {}; the sample's\nseed is {}. [Sensitivity](sensitivity.md) says what the words \
-             mean, and how to measure it again.\n",
-            self.kernel, self.commit, self.seed
-        );
+        let mut text = self.heading();
         text.push_str("| changes | noticed | of | |\n|---|---|---|---|\n");
         for (name, is_named) in [("named", true), ("systematic", false)] {
             let of = self.changes.iter().filter(|(change, _)| Self::is_named(change) == is_named);
-            self.row(&mut text, name, self.score(of));
+            let score = self.score(of);
+            if is_named || score.counted > 0 {
+                self.row(&mut text, name, score);
+            }
         }
         self.by(&mut text, "mechanism of a named change", |change| self.mechanism(change));
         let systematic = |change: &Change| !Self::is_named(change);
@@ -89,6 +87,35 @@ impl Scored<'_> {
         });
         self.not_noticed(&mut text);
         self.each_named(&mut text);
+        text
+    }
+
+    /// What was measured.
+    fn heading(&self) -> String {
+        let mut text = String::new();
+        if self.machine != Machine::UserMode {
+            let watched = match self.machine {
+                Machine::Watched => ", and with KASAN and lockdep",
+                _ => "",
+            };
+            let _ = writeln!(
+                text,
+                "# What two processors show\n\nThis page answers which wrong lines of the kernel pairs \
+                 of acts at the same time noticed when that was last\nmeasured, and which not, and \
+                 why.\n\nLinux {} with two processors in QEMU{watched}; the pairs are those of {}. \
+                 [Sensitivity](sensitivity.md) says\nwhat the words mean, and how to measure it again.\n",
+                self.kernel, self.commit
+            );
+            return text;
+        }
+        let _ = writeln!(
+            text,
+            "# What was noticed\n\nThis page answers which wrong lines of the kernel the cases noticed when \
+             that was last measured,\nand which not, and why.\n\nLinux {} as User-Mode Linux; the cases are \
+             those of {}; the sample's\nseed is {}. [Sensitivity](sensitivity.md) says what the words \
+             mean, and how to measure it again.\n",
+            self.kernel, self.commit, self.seed
+        );
         text
     }
 
@@ -245,6 +272,7 @@ mod tests {
         let scored = Scored {
             kernel: "6.12.117",
             commit: "0123456 of 2026-11-28",
+            machine: Machine::UserMode,
             seed: 7,
             changes: vec![(&deleted, &noticed), (&or, &Outcome::Survived), (&constant, &broke)],
             named: &[],
@@ -278,6 +306,7 @@ mod tests {
         let scored = Scored {
             kernel: "6.12.117",
             commit: "0123456 of 2026-11-28",
+            machine: Machine::UserMode,
             seed: 7,
             changes: vec![(&change, &outcome)],
             named: &named,

@@ -28,6 +28,8 @@ pub struct Candidate {
     pub source: String,
     /// One of those of which as many are scored as are wanted.
     pub is_drawn: bool,
+    /// The pairs that it is looked for by, if it is of two processors.
+    pub pairs: Vec<String>,
 }
 
 impl Sample {
@@ -46,6 +48,7 @@ impl Sample {
                 change,
                 source: source.clone(),
                 is_drawn: true,
+                pairs: vec![],
             }));
         }
         fastrand::Rng::with_seed(self.seed).shuffle(&mut all);
@@ -65,7 +68,7 @@ impl Sample {
             let source = place.pristine(&named.file)?;
             let change = named.change(&source)?;
             if self.function.as_ref().is_none_or(|name| *name == change.function) {
-                all.push(Candidate { change, source, is_drawn: false });
+                all.push(Candidate { change, source, is_drawn: false, pairs: named.pairs.clone() });
             }
         }
         Ok(all)

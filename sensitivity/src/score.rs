@@ -31,9 +31,9 @@ pub enum By {
     },
     /// Pairs of acts at the same time.
     Race {
-        /// Beginnings of their names; all pairs if nothing is named.
+        /// Beginnings of their names; those that a change is looked for by if nothing is named.
         pairs: Vec<String>,
-        /// For how many seconds.
+        /// For how many seconds each.
         seconds: u64,
     },
 }
@@ -84,15 +84,24 @@ impl Suite {
         Ok(Self { id, sockmig, by, bound })
     }
 
-    /// Runs cases on a kernel until one fails, or histories. What they write is left in `place`.
+    /// Runs cases on a kernel until one fails, or histories, or races pairs: these, if nothing else was
+    /// asked for. What they write is left in `place`.
     ///
     /// # Errors
     /// sockmig cannot be run, or writes nothing that can be read.
-    pub fn score(&self, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
+    pub fn score(
+        &self,
+        kernel: &Path,
+        place: &Path,
+        by_pairs: &[String],
+    ) -> anyhow::Result<Outcome> {
         let cases = match &self.by {
             By::Cases(cases) => cases,
             By::Explore { histories } => return self.explore(*histories, kernel, place),
-            By::Race { pairs, seconds } => return self.race(pairs, *seconds, kernel, place),
+            By::Race { pairs, seconds } => {
+                let pairs = if pairs.is_empty() { by_pairs } else { pairs };
+                return self.race(pairs, *seconds, kernel, place);
+            }
         };
         for shard in [Some(format!("1/{FIRST}")), None] {
             let outcome = self.run(cases, kernel, place, shard.as_deref())?;
@@ -123,6 +132,7 @@ impl Suite {
         place: &Path,
     ) -> anyhow::Result<Outcome> {
         let mut command = Command::new(&self.sockmig);
+        let seconds = seconds * pairs.len().max(1) as u64;
         command.arg("race").args(pairs).args(["--seed", "1", "--time"]).arg(seconds.to_string());
         let said = self.said(command, kernel, place)?;
         Ok(raced::outcome(&said.document, &said.to_people, said.is_late))

@@ -65,6 +65,9 @@ pub struct Named {
     /// Whether the model of `sockmig explore` knows what it breaks.
     #[serde(default)]
     pub in_model: bool,
+    /// The pairs of `sockmig race` that it is looked for by.
+    #[serde(default)]
+    pub pairs: Vec<String>,
     /// Its place, if it has one.
     #[serde(flatten)]
     place: Option<NamedEdit>,
@@ -160,7 +163,9 @@ mod tests {
     fn the_lists_are_whole() {
         assert!(!subjects().expect("a list").is_empty());
         assert!(!super::named().expect("a list").is_empty());
-        assert!(!of_two_processors().expect("a list").is_empty());
+        let of_two_processors = of_two_processors().expect("a list");
+        assert!(!of_two_processors.is_empty());
+        assert!(of_two_processors.iter().all(|change| !change.pairs.is_empty()));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Work<'a> {
     pub place: &'a Place,
     /// What is known already.
     pub results: &'a Results,
+    /// The pairs that any change is looked for by.
+    pub pairs: &'a [String],
     /// If only survivors that count are scored: what is known of survivors.
     pub only_survivors: Option<&'a [Survivor]>,
 }
@@ -49,7 +51,8 @@ impl Work<'_> {
         if let Some(known) = self.known(WHOLE) {
             return Ok(known);
         }
-        let outcome = self.suite.score(&self.builder.whole(), &self.place.run(WHOLE))?;
+        let place = self.place.run(WHOLE);
+        let outcome = self.suite.score(&self.builder.whole(), &place, self.pairs)?;
         // Where something else is in its way, it is tried again the next time.
         if outcome == Outcome::Survived {
             self.keep(WHOLE, "no change", &outcome)?;
@@ -108,7 +111,9 @@ impl Work<'_> {
         let outcome = match self.builder.build(&candidate.change, &candidate.source)? {
             Built::SameCode => Outcome::SameCode,
             Built::DoesNotCompile => Outcome::DoesNotCompile,
-            Built::Kernel(kernel) => self.suite.score(&kernel, &self.place.run(&id))?,
+            Built::Kernel(kernel) => {
+                self.suite.score(&kernel, &self.place.run(&id), &candidate.pairs)?
+            }
         };
         // A kernel is megabytes, and quickly built again.
         if outcome.is_noticed() {
