@@ -10,6 +10,8 @@ struct Explored {
     histories: u64,
     disagreements: Vec<Disagreement>,
     left: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    complaints: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,6 +37,9 @@ pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
     if !explored.left.is_empty() {
         return Outcome::Noticed { cases: vec!["something is left".to_owned()] };
     }
+    if let Some(line) = explored.complaints.iter().find_map(|complaint| complaint.lines().next()) {
+        return Outcome::Complained { line: line.to_owned() };
+    }
     match explored.histories {
         _ if is_late => Outcome::Hung,
         0 => Outcome::Broke { cases: vec!["no history was played".to_owned()] },
@@ -50,6 +55,10 @@ mod tests {
     #[rstest]
     #[case::well(r#"{"histories": 7, "disagreements": [], "left": []}"#, false, Outcome::Survived)]
     #[case::late(r#"{"histories": 7, "disagreements": [], "left": []}"#, true, Outcome::Hung)]
+    #[case::complains(
+        r#"{"histories": 7, "disagreements": [], "left": [], "complaints": ["BUG: a\nCall Trace:"]}"#, false,
+        Outcome::Complained { line: "BUG: a".into() }
+    )]
     #[case::disagrees(
         r#"{"histories": 7, "disagreements": [{"signature": "syn: ListenDrops"}], "left": []}"#, true,
         Outcome::Noticed { cases: vec!["syn: ListenDrops".into()] }

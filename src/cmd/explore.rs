@@ -20,6 +20,7 @@ use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
 use explore::model::ModelBug;
 use explore::run::{self, Fewer, Plan, Stopped};
+use harness::kernel::log::KernelLog;
 use harness::kernel::{Kernel, coverage, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
@@ -145,6 +146,7 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     session.say(&words::heading(&kernel, &plan));
     let started = Instant::now();
     let session = Mutex::new((session, started));
+    let mut log = KernelLog::of_guest();
     let (total, ended) = run::explore(&labs, &plan, |total| {
         let mut locked = session.lock().unwrap_or_else(PoisonError::into_inner);
         let (session, said) = &mut *locked;
@@ -164,7 +166,8 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     }
     let (mut session, _) = session.into_inner().unwrap_or_else(PoisonError::into_inner);
     let kept = std::mem::take(&mut session.kept);
-    let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept);
+    let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+    let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept, complaints);
     session.say(&words::result(&document));
     session.document(|| document.json());
     // What was found counts for more than a laboratory that broke afterwards.

@@ -41,6 +41,11 @@ pub struct ExploreDocument {
     pub(super) disagreements: Vec<FindingDocument>,
     /// Histories after which something was left.
     pub(super) left: Vec<LeftDocument>,
+    /// What the kernel of a machine complained of in its log meanwhile, with the lines after it;
+    /// elsewhere nobody asks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub(super) complaints: Vec<String>,
     pub(super) interrupted: bool,
     /// What was reached of the kernel's code, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +122,7 @@ impl ExploreDocument {
         total: &Total,
         took: Duration,
         kept: Vec<Kept>,
+        complaints: Vec<String>,
     ) -> Self {
         let known = situations_of_the_model(&plan.recipe, total.histories);
         let finding = |(finding, kept): (&Finding, Kept)| {
@@ -140,6 +146,7 @@ impl ExploreDocument {
             not_met: known.difference(&total.met).cloned().collect(),
             disagreements: total.findings.iter().zip(kept).map(finding).collect(),
             left: total.left.iter().map(left).collect(),
+            complaints,
             interrupted: total.interrupted,
             coverage: total.covered.map(|covered| CoverageDocument {
                 places: covered.places,
@@ -170,6 +177,7 @@ impl ExploreDocument {
             not_met: vec![],
             disagreements: vec![],
             left: vec![],
+            complaints: vec![],
             interrupted: false,
             coverage: None,
             panic: Some(panic),
@@ -181,8 +189,10 @@ impl ExploreDocument {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let deviates =
-            !self.disagreements.is_empty() || !self.left.is_empty() || self.panic.is_some();
+        let deviates = !self.disagreements.is_empty()
+            || !self.left.is_empty()
+            || !self.complaints.is_empty()
+            || self.panic.is_some();
         match (self.interrupted, deviates, self.histories) {
             (true, ..) => Exit::Interrupted,
             (false, true, _) => Exit::Deviates,

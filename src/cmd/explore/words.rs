@@ -88,6 +88,7 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     for FindingDocument { signature, times, .. } in &document.disagreements {
         let _ = writeln!(text, "  {signature} (met {})", counted(*times, "time"));
     }
+    text.push_str(&complaints(&document.complaints));
     if document.interrupted {
         text.push_str("interrupted\n");
     }
@@ -111,6 +112,16 @@ pub(super) fn disagreement(finding: &FindingDocument) -> String {
         let _ = writeln!(text, "  sockmig replay {file}");
     }
     text.push('\n');
+    text
+}
+
+/// What the kernel complained of in its log.
+pub(in crate::cmd) fn complaints(complaints: &[String]) -> String {
+    let mut text = String::new();
+    for complaint in complaints {
+        text.push_str("\nCOMPLAINS  the kernel, in its log\n");
+        indented(&mut text, complaint.lines());
+    }
     text
 }
 
