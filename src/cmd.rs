@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod known;
 pub mod kselftest_install;
 pub mod list;
+mod machine_log;
 pub mod man;
 pub mod matrix;
 pub mod merge;

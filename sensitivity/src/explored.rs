@@ -11,7 +11,12 @@ struct Explored {
     disagreements: Vec<Disagreement>,
     left: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
-    complaints: Vec<String>,
+    complaints: Vec<Complaint>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Complaint {
+    like: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,8 +42,8 @@ pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
     if !explored.left.is_empty() {
         return Outcome::Noticed { cases: vec!["something is left".to_owned()] };
     }
-    if let Some(line) = explored.complaints.iter().find_map(|complaint| complaint.lines().next()) {
-        return Outcome::Complained { line: line.to_owned() };
+    if let Some(complaint) = explored.complaints.into_iter().next() {
+        return Outcome::Complained { line: complaint.like };
     }
     match explored.histories {
         _ if is_late => Outcome::Hung,
@@ -56,7 +61,7 @@ mod tests {
     #[case::well(r#"{"histories": 7, "disagreements": [], "left": []}"#, false, Outcome::Survived)]
     #[case::late(r#"{"histories": 7, "disagreements": [], "left": []}"#, true, Outcome::Hung)]
     #[case::complains(
-        r#"{"histories": 7, "disagreements": [], "left": [], "complaints": ["BUG: a\nCall Trace:"]}"#, false,
+        r#"{"histories": 7, "disagreements": [], "left": [], "complaints": [{"like": "BUG: a"}]}"#, false,
         Outcome::Complained { line: "BUG: a".into() }
     )]
     #[case::disagrees(

@@ -20,7 +20,6 @@ use explore::generate::Recipe;
 use explore::history::{History, NoHistory};
 use explore::model::ModelBug;
 use explore::run::{self, Fewer, Plan, Stopped};
-use harness::kernel::log::KernelLog;
 use harness::kernel::{Kernel, coverage, processors};
 use harness::process::arguments::as_text;
 use harness::process::{Broken, Labs, interrupt};
@@ -32,6 +31,7 @@ use crate::cli::{ExploreArguments, ReplayArguments};
 use crate::cmd::explore::document::{ExploreDocument, ReplayDocument};
 use crate::cmd::explore::session::Session;
 pub(super) use crate::cmd::explore::session::named;
+use crate::cmd::machine_log::Log;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::output::input::{self, NoInput};
@@ -122,6 +122,8 @@ pub(super) fn seed_by_clock() -> u64 {
 
 fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     let out = named(arguments.out.as_deref())?;
+    // Where nothing is kept, the machine is this program's own.
+    let mut log = arguments.keeps_nothing.then(Log::open);
     let labs = Labs::default();
     let kernel = probe(&labs)?;
     let bugs = bugs(&labs, &kernel, arguments.no_known)?;
@@ -146,7 +148,6 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     session.say(&words::heading(&kernel, &plan));
     let started = Instant::now();
     let session = Mutex::new((session, started));
-    let mut log = KernelLog::of_guest();
     let (total, ended) = run::explore(&labs, &plan, |total| {
         let mut locked = session.lock().unwrap_or_else(PoisonError::into_inner);
         let (session, said) = &mut *locked;
@@ -166,7 +167,10 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
     }
     let (mut session, _) = session.into_inner().unwrap_or_else(PoisonError::into_inner);
     let kept = std::mem::take(&mut session.kept);
-    let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+    if let Some(log) = &mut log {
+        log.read("exploring");
+    }
+    let complaints = log.map(Log::complaints).unwrap_or_default();
     let document = ExploreDocument::of(&kernel, &plan, &total, started.elapsed(), kept, complaints);
     session.say(&words::result(&document));
     session.document(|| document.json());

@@ -2,7 +2,6 @@
 
 mod captures;
 pub(super) mod document;
-mod log;
 mod words;
 
 use std::io::{self, Write};
@@ -19,10 +18,10 @@ use harness::process::{Labs, interrupt};
 use crate::cli::{ClockChoice, ExploreFormat, RaceArguments};
 use crate::cmd::explore::known::of_two_processors;
 use crate::cmd::explore::{bugs, named, probe, seed_by_clock, stopped};
+use crate::cmd::machine_log::Log;
 use crate::cmd::print;
 use crate::cmd::race::captures::Captures;
 use crate::cmd::race::document::{PairDocument, PairsDocument, RaceDocument};
-use crate::cmd::race::log::Log;
 use crate::cmd::vm_run;
 use crate::exit::Exit;
 use crate::machine::same_command::in_guest;

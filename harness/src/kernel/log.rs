@@ -5,7 +5,6 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::error::{Context, Result};
-use crate::guest;
 
 /// Beginnings of what a healthy kernel never logs, as `include/asm-generic/bug.h`,
 /// `lib/bug.c` and the architectures' fault handlers write it.
@@ -78,14 +77,6 @@ impl KernelLog {
             .open("/dev/kmsg")
             .call(|| "open(/dev/kmsg, O_RDONLY | O_NONBLOCK)".into())?;
         Ok(Self { records })
-    }
-
-    /// The log of a guest, from now on; nothing elsewhere, where others may be what the kernel complains
-    /// of.
-    pub fn of_guest() -> Option<Self> {
-        let mut log = guest::is_here().then(Self::open)?.ok()?;
-        log.lines();
-        Some(log)
     }
 
     /// The complaints that were logged since it was last asked, each with the lines after

@@ -13,6 +13,7 @@ use harness::kernel::Kernel;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::cmd::machine_log::ComplaintDocument;
 use crate::exit::Exit;
 
 /// The version of both documents.
@@ -41,11 +42,10 @@ pub struct ExploreDocument {
     pub(super) disagreements: Vec<FindingDocument>,
     /// Histories after which something was left.
     pub(super) left: Vec<LeftDocument>,
-    /// What the kernel of a machine complained of in its log meanwhile, with the lines after it;
-    /// elsewhere nobody asks.
+    /// What the kernel's log complained of, if the histories were played in a machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    pub(super) complaints: Vec<String>,
+    pub(super) complaints: Vec<ComplaintDocument>,
     pub(super) interrupted: bool,
     /// What was reached of the kernel's code, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,7 +122,7 @@ impl ExploreDocument {
         total: &Total,
         took: Duration,
         kept: Vec<Kept>,
-        complaints: Vec<String>,
+        complaints: Vec<ComplaintDocument>,
     ) -> Self {
         let known = situations_of_the_model(&plan.recipe, total.histories);
         let finding = |(finding, kept): (&Finding, Kept)| {

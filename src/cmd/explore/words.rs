@@ -14,6 +14,7 @@ use crate::cmd::explore::document::{
     CoverageDocument, DifferenceDocument, ExploreDocument, FindingDocument, ReplayDocument,
     differences,
 };
+use crate::cmd::machine_log;
 
 /// More situations that nobody met than this are only counted.
 const NOT_MET_SHOWN: usize = 12;
@@ -88,7 +89,7 @@ pub(super) fn result(document: &ExploreDocument) -> String {
     for FindingDocument { signature, times, .. } in &document.disagreements {
         let _ = writeln!(text, "  {signature} (met {})", counted(*times, "time"));
     }
-    text.push_str(&complaints(&document.complaints));
+    text.push_str(&machine_log::words(&document.complaints));
     if document.interrupted {
         text.push_str("interrupted\n");
     }
@@ -112,16 +113,6 @@ pub(super) fn disagreement(finding: &FindingDocument) -> String {
         let _ = writeln!(text, "  sockmig replay {file}");
     }
     text.push('\n');
-    text
-}
-
-/// What the kernel complained of in its log.
-pub(in crate::cmd) fn complaints(complaints: &[String]) -> String {
-    let mut text = String::new();
-    for complaint in complaints {
-        text.push_str("\nCOMPLAINS  the kernel, in its log\n");
-        indented(&mut text, complaint.lines());
-    }
     text
 }
 

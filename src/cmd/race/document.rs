@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cmd::explore::document::{DifferenceDocument, differences};
+use crate::cmd::machine_log::ComplaintDocument;
 use crate::cmd::race::captures::Why;
-use crate::cmd::race::log::ComplaintDocument;
 use crate::exit::Exit;
 
 /// The version of the document.

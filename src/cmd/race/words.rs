@@ -12,8 +12,8 @@ use explore::race::run::{PairResult, RacePlan};
 use harness::kernel::Kernel;
 
 use crate::cmd::explore::words::known;
+use crate::cmd::machine_log;
 use crate::cmd::race::document::{NeitherDocument, PairDocument, RaceDocument, RoundDocument};
-use crate::cmd::race::log::ComplaintDocument;
 use crate::exit::Exit;
 use crate::ladder::rung::Ladder;
 use crate::ladder::text::drawn;
@@ -93,13 +93,7 @@ pub(super) fn result(document: &RaceDocument, results: &[PairResult]) -> String 
     for (result, document) in results.iter().zip(&document.pairs) {
         told(&mut text, result, document);
     }
-    for ComplaintDocument { like, times, during, text: whole } in &document.complaints {
-        let _ =
-            writeln!(text, "\nthe kernel's log complains, {times} times since {during}: {like}");
-        for line in whole.lines() {
-            let _ = writeln!(text, "{INDENT}{line}");
-        }
-    }
+    text.push_str(&machine_log::words(&document.complaints));
     let never_both: Vec<String> = results.iter().filter_map(never_both).collect();
     if !never_both.is_empty() {
         let _ = writeln!(

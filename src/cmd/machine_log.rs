@@ -1,25 +1,28 @@
-//! What the log of a machine's kernel complained of while pairs were raced on it.
+//! What the log of a machine's kernel complained of while pairs were raced on it, or histories played.
+
+use std::fmt::Write;
 
 use harness::kernel::log::KernelLog;
 use harness::kernel::taint::Taint;
+use scenarios::report::counted;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Complaints that begin alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct ComplaintDocument {
+pub struct ComplaintDocument {
     /// Its first line, without the processor and the process that it was logged on.
-    pub(super) like: String,
-    pub(super) times: u64,
-    /// What had just been raced when the first of them was read.
-    pub(super) during: String,
+    pub(in crate::cmd) like: String,
+    pub(in crate::cmd) times: u64,
+    /// What had just been done when the first of them was read.
+    pub(in crate::cmd) during: String,
     /// The whole of the first.
-    pub(super) text: String,
+    pub(in crate::cmd) text: String,
 }
 
-/// The log of the kernel that pairs are raced on, where the machine is this program's own: on a host
+/// The log of the kernel that this runs on, where the machine is this program's own: on a host
 /// it has what others do.
-pub(super) struct Log {
+pub(in crate::cmd) struct Log {
     records: Option<KernelLog>,
     taint: Taint,
     complaints: Vec<ComplaintDocument>,
@@ -27,13 +30,13 @@ pub(super) struct Log {
 
 impl Log {
     /// From when the machine was booted.
-    pub(super) fn open() -> Self {
+    pub(in crate::cmd) fn open() -> Self {
         let records = KernelLog::open().ok();
         Self { records, taint: Taint::read().unwrap_or_default(), complaints: vec![] }
     }
 
     /// Reads what has come since the last time. Taint alone is told where the log is silent.
-    pub(super) fn read(&mut self, during: &str) {
+    pub(in crate::cmd) fn read(&mut self, during: &str) {
         let texts = self.records.as_mut().map(KernelLog::complaints).unwrap_or_default();
         let now = Taint::read().unwrap_or(self.taint);
         let gained = now.gained_since(std::mem::replace(&mut self.taint, now));
@@ -45,9 +48,22 @@ impl Log {
     }
 
     /// All that was read.
-    pub(super) fn complaints(self) -> Vec<ComplaintDocument> {
+    pub(in crate::cmd) fn complaints(self) -> Vec<ComplaintDocument> {
         self.complaints
     }
+}
+
+/// Complaints, as they are shown.
+pub(in crate::cmd) fn words(complaints: &[ComplaintDocument]) -> String {
+    let mut text = String::new();
+    for ComplaintDocument { like, times, during, text: whole } in complaints {
+        let times = counted(*times, "time");
+        let _ = writeln!(text, "\nthe kernel's log complains, {times} since {during}: {like}");
+        for line in whole.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
 }
 
 fn add(complaints: &mut Vec<ComplaintDocument>, during: &str, text: String) {
