@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         waiting_jobs: 0,
         rest: Duration::ZERO,
         is_guided: false,
+        fail_fast: false,
     };
     let (began, before) = (Instant::now(), processor_time());
     let (total, ended) = explore(&labs, &plan, |_| {});

@@ -211,6 +211,19 @@ const FINDS: [&str; 10] = [
 ];
 
 #[test]
+fn nothing_more_is_begun_when_something_was_found() {
+    let explored = |more: &[&str]| {
+        let mut command = sockmig(&FINDS);
+        let ended = run(command.args(["--jobs", "1", "--format", "json"]).args(more));
+        assert_eq!(ended.code, Some(1), "{ended}");
+        let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        document["histories"].as_u64().expect("a number")
+    };
+    let (all, fast) = (explored(&[]), explored(&["--fail-fast"]));
+    assert!(fast < all, "{fast} of {all}");
+}
+
+#[test]
 fn what_is_found_is_shown_although_the_disk_is_full() {
     let place = tempfile::tempdir().expect("a directory");
     let full = place.path().join("full");

@@ -34,6 +34,8 @@ pub struct Plan {
     /// Whether histories are made by changing those that reached code of the kernel that none before
     /// them had: it must say what is reached ([`harness::kernel::coverage`]).
     pub is_guided: bool,
+    /// Whether nothing more is begun when something was found.
+    pub fail_fast: bool,
 }
 
 /// What was reached of the kernel's code.
@@ -194,7 +196,8 @@ fn next_job(plan: &Plan, shared: &Mutex<Shared>, waiting: bool, started: Instant
         Some(time) => time.checked_sub(started.elapsed()).filter(|left| !left.is_zero())?,
         None => WAITING_REPORTS_AFTER,
     };
-    if shared.stopped.is_some() || interrupt::caught() {
+    let has_found = !shared.total.findings.is_empty() || !shared.total.left.is_empty();
+    if shared.stopped.is_some() || interrupt::caught() || plan.fail_fast && has_found {
         return None;
     }
     let numbers = shared.next_numbers(plan, waiting)?;

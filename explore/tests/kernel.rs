@@ -155,6 +155,7 @@ fn histories_agree() -> Result<(), Failed> {
         waiting_jobs: 8,
         rest: std::time::Duration::ZERO,
         is_guided: false,
+        fail_fast: false,
     };
     let started = std::time::Instant::now();
     let (total, ended) = explore(&labs, &plan, |_| {});

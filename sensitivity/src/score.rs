@@ -118,7 +118,9 @@ impl Suite {
     /// Plays histories on a kernel. What they say is left in `place`.
     fn explore(&self, histories: u64, kernel: &Path, place: &Path) -> anyhow::Result<Outcome> {
         let mut command = Command::new(&self.sockmig);
-        command.args(["explore", "--seed", "1", "--count"]).arg(histories.to_string());
+        command
+            .args(["explore", "--seed", "1", "--fail-fast", "--count"])
+            .arg(histories.to_string());
         let said = self.said(command, kernel, place)?;
         Ok(explored::outcome(&said.document, &said.to_people, said.is_late))
     }

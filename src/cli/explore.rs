@@ -80,8 +80,11 @@ pub struct ExploreArguments {
     #[arg(long)]
     pub unguided: bool,
 
-    /// Keep each history that was found in this directory [default: a temporary one]. In a
-    /// machine they are shown alone, but for one at which its kernel panics.
+    /// Begin nothing more when something was found.
+    #[arg(long)]
+    pub fail_fast: bool,
+
+    /// Keep each history that was found in this directory [default: a temporary one].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

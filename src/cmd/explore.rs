@@ -142,6 +142,7 @@ fn explored(arguments: &ExploreArguments) -> Result<Exit, Exit> {
         waiting_jobs: jobs * WAITING_JOBS,
         rest: if arguments.keeps_nothing { REST_IN_A_MACHINE } else { Duration::ZERO },
         is_guided: !arguments.unguided && coverage::is_there(),
+        fail_fast: arguments.fail_fast,
     };
     let mut session = Session::new(arguments.format, out);
     session.keeps_files = !arguments.keeps_nothing;
