@@ -289,7 +289,7 @@ fn advice(document: &ReloadDocument) -> Vec<String> {
         Validity::Valid => {}
     }
     let mut advice = Vec::new();
-    if document.window_ms.is_some_and(|window| document.load.lag_ms > window) {
+    if document.is_too_busy() {
         advice.push(
             "This machine is too busy for this --rate: clients came late by more than a handshake \
              lasts, in bursts, so that the sizes and delays above are caused by the machine as \

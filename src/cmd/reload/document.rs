@@ -1,6 +1,7 @@
 //! `reload.json`: everything that was measured, and what it means.
 
 use harness::kernel::Migration;
+use harness::load::Outcome;
 use reload::cause::LossCause;
 use reload::row::{Proof, ReloadRow, Summary};
 use reload::strategy::ListenerEffect;
@@ -123,6 +124,20 @@ impl ReloadDocument {
             .find(|other| other.strategy == row.strategy && other.migrate_req != row.migrate_req)
     }
 
+    /// Whether clients came late by more than a handshake lasts.
+    pub fn is_too_busy(&self) -> bool {
+        self.window_ms.is_some_and(|window| self.load.lag_ms > window)
+    }
+
+    /// Clients that were lost by nothing that is known. On a machine that is too busy those that gave up
+    /// waiting are not among them: who was to answer may not have had its turn.
+    fn unexplained(&self, row: &Summary) -> u64 {
+        let of = |outcome| row.outcomes.get(&outcome).copied().unwrap_or_default();
+        let gave_up = of(Outcome::TimedOutConnecting) + of(Outcome::TimedOutWaiting);
+        let excused = if self.is_too_busy() { gave_up } else { 0 };
+        row.lost_by(LossCause::Unexplained).saturating_sub(excused)
+    }
+
     /// Whether something was to migrate, had somebody to migrate to, and did not help; or a client
     /// was lost by nothing that is known to happen then.
     pub fn deviates(&self, row: &Summary) -> bool {
@@ -132,7 +147,7 @@ impl ReloadDocument {
         works
             && is_known
             && row.could_migrate()
-            && (row.lost_as_without_migration() || row.lost_by(LossCause::Unexplained) > 0)
+            && (row.lost_as_without_migration() || self.unexplained(row) > 0)
     }
 
     /// What the command ends with.

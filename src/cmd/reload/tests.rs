@@ -189,6 +189,15 @@ fn what_a_run_ends_with() {
     assert_eq!(document(&measured(20, 10)).exit(), Exit::Deviates);
     // Nothing refuses clients while others listen.
     assert_eq!(document(&with_on(&[(Outcome::Refused, 1)])).exit(), Exit::Deviates);
+    // Who gives up waiting on a machine that is too busy says nothing of the kernel; who is refused does.
+    let busy = |lost| {
+        let measured = Measured { windows_us: vec![40_200], lag_us: 721_300, ..with_on(&[lost]) };
+        document(&measured).exit()
+    };
+    let gave_up = (Outcome::TimedOutWaiting, 1);
+    assert_eq!(document(&with_on(&[gave_up])).exit(), Exit::Deviates);
+    assert_eq!(busy(gave_up), Exit::Expected);
+    assert_eq!(busy((Outcome::Refused, 1)), Exit::Deviates);
     let interrupted = Measured { interrupted: true, ..measured(20, 10) };
     assert_eq!(document(&interrupted).exit(), Exit::Interrupted);
     let troubled = Measured { errors: vec!["own/exec: it hung".into()], ..measured(20, 0) };
