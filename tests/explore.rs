@@ -196,6 +196,20 @@ fn what_is_found_is_short_kept_and_disagrees_again() {
     }
 }
 
+/// Any number of clients that a file may have can have one hash.
+#[test]
+fn all_clients_may_be_of_one_slot() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("find.history");
+    let clients = " 30".repeat(64);
+    let text =
+        format!("sockmig history 1\nclients{clients}\nlisten A backlog 4\nsyn C64\nack C64\n");
+    std::fs::write(&path, text).expect("it can be written");
+    let ended = run(sockmig(&["replay"]).arg(&path));
+    says(&ended, 0, "");
+    assert!(ended.stdout.contains("the kernel did what the model says"), "{ended}");
+}
+
 /// Acts that find a bug that every kernel with migration has.
 const FINDS: [&str; 10] = [
     "explore",

@@ -40,6 +40,8 @@ pub struct Driver {
     lab: UnrecordedLab,
     /// Clients' addresses by the slot of their hash.
     addresses: Vec<Vec<SocketAddr>>,
+    /// The first client whose slot is not known.
+    next_client: u16,
     /// The settings as they are.
     settings: BTreeMap<&'static str, u8>,
     counters: Counters,
@@ -80,7 +82,7 @@ const FIRST: [Setting; 3] =
 /// How many clients are asked for at once when their hashes are found out.
 const AT_ONCE: u16 = 50;
 
-/// Each slot has this number of addresses at least.
+/// Each slot has this number of addresses at least: few histories need more.
 const ADDRESSES: usize = 3;
 
 impl Driver {
@@ -97,28 +99,34 @@ impl Driver {
             family,
             lab: UnrecordedLab::open(family)?,
             addresses: vec![vec![]; SLOTS],
+            next_client: 1,
             settings: BTreeMap::new(),
             counters: Counters::read()?,
             expiry: Expiry::open()?,
             last_sent: Duration::ZERO,
             sent_again: vec![],
         };
-        driver.find_addresses()?;
+        driver.find_addresses(&[ADDRESSES; SLOTS])?;
         Ok(driver)
     }
 
     /// A group of as many listeners as there are slots: which of them a client reaches is its
-    /// slot.
-    fn find_addresses(&mut self) -> Result<()> {
+    /// slot. Each slot has at least as many addresses then as are wanted of it.
+    fn find_addresses(&mut self, wanted: &[usize; SLOTS]) -> Result<()> {
+        let is_missing = |addresses: &[Vec<SocketAddr>]| {
+            addresses.iter().zip(wanted).any(|(of_slot, wanted)| of_slot.len() < *wanted)
+        };
+        if !is_missing(&self.addresses) {
+            return Ok(());
+        }
         let listeners = (0..SLOTS)
             .map(|_| {
                 listen(self.family, "probe", Some(4096), false, 0).map_err(|e| refused("listen", e))
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut first = 1_u16;
-        while self.addresses.iter().any(|addresses| addresses.len() < ADDRESSES) {
-            let asked = first..first.saturating_add(AT_ONCE);
-            first = asked.end;
+        while is_missing(&self.addresses) {
+            let asked = self.next_client..self.next_client.saturating_add(AT_ONCE);
+            self.next_client = asked.end;
             if asked.is_empty() {
                 return Err(Error::unreadable("which listener the hash selects", "no pattern"));
             }
@@ -173,15 +181,13 @@ impl Driver {
         for setting in FIRST {
             self.set(setting)?;
         }
-        let mut taken = vec![0; SLOTS];
+        let mut wanted = [0; SLOTS];
+        history.slots.iter().for_each(|slot| wanted[usize::from(*slot)] += 1);
+        self.find_addresses(&wanted)?;
+        let mut of_slots: Vec<_> = self.addresses.iter().map(|of_slot| of_slot.iter()).collect();
         let mut clients = Vec::new();
-        for slot in history.slots.iter().map(|slot| usize::from(*slot)) {
-            let of_slot = &self.addresses[slot];
-            let Some(address) = of_slot.get(taken[slot]) else {
-                let got = format!("{} of slot {slot}", of_slot.len());
-                return Err(Error::unreadable("addresses for the clients of a history", got));
-            };
-            taken[slot] += 1;
+        for slot in &history.slots {
+            let address = of_slots[usize::from(*slot)].next().expect("they were found");
             clients.push(Peer { address: *address, initial: None });
         }
         self.lab.segments()?;
