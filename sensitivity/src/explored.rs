@@ -12,11 +12,17 @@ struct Explored {
     left: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
     complaints: Vec<Complaint>,
+    panic: Option<Panic>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Complaint {
     like: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Panic {
+    line: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +39,9 @@ pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
             _ => Outcome::Hung,
         };
     };
+    if let Some(panic) = explored.panic {
+        return Outcome::Complained { line: panic.line };
+    }
     if !explored.disagreements.is_empty() {
         let signature = |disagreement: Disagreement| disagreement.signature;
         return Outcome::Noticed {
@@ -60,6 +69,10 @@ mod tests {
     #[rstest]
     #[case::well(r#"{"histories": 7, "disagreements": [], "left": []}"#, false, Outcome::Survived)]
     #[case::late(r#"{"histories": 7, "disagreements": [], "left": []}"#, true, Outcome::Hung)]
+    #[case::panics(
+        r#"{"histories": 7, "disagreements": [], "left": [], "panic": {"line": "Kernel panic: BUG!"}}"#, false,
+        Outcome::Complained { line: "Kernel panic: BUG!".into() }
+    )]
     #[case::complains(
         r#"{"histories": 7, "disagreements": [], "left": [], "complaints": [{"like": "BUG: a"}]}"#, false,
         Outcome::Complained { line: "BUG: a".into() }
