@@ -91,7 +91,7 @@ const PLACES: [Slot; 4] = [0, 20, 40, 59];
 /// place: of a group that has another number of members, another one gets them.
 fn elsewhere(history: &History) -> Vec<History> {
     let steps = &history.steps;
-    let listeners: BTreeSet<ListenerId> = steps.iter().filter_map(Step::listener).collect();
+    let listeners: BTreeSet<ListenerId> = steps.iter().filter_map(|step| step.listener()).collect();
     let without_listener = |listener: &ListenerId| {
         let others = steps.iter().filter(|step| step.listener() != Some(*listener));
         others.copied().collect()

@@ -157,8 +157,20 @@ pub const WORDS: [&str; 21] = [
 
 impl Step {
     /// The listener that it is about, if it is about one.
-    pub fn listener(&self) -> Option<ListenerId> {
-        match *self {
+    pub fn listener(mut self) -> Option<ListenerId> {
+        self.listener_mut().copied()
+    }
+
+    /// The same of another listener, if it is of one.
+    pub fn of_listener(mut self, other: ListenerId) -> Self {
+        if let Some(listener) = self.listener_mut() {
+            *listener = other;
+        }
+        self
+    }
+
+    fn listener_mut(&mut self) -> Option<&mut ListenerId> {
+        match self {
             Self::Listen { listener, .. }
             | Self::ListenAgain { listener, .. }
             | Self::Shutdown { listener, .. }
@@ -169,22 +181,6 @@ impl Step {
             | Self::SelectByHash { listener } => Some(listener),
             Self::Set(_) | Self::Send { .. } | Self::Wait => None,
         }
-    }
-
-    /// The same of another listener, if it is of one.
-    pub fn of_listener(mut self, other: ListenerId) -> Self {
-        match &mut self {
-            Self::Listen { listener, .. }
-            | Self::ListenAgain { listener, .. }
-            | Self::Shutdown { listener, .. }
-            | Self::Duplicate { listener }
-            | Self::Close { listener }
-            | Self::Accept { listener }
-            | Self::SelectIndex { listener, .. }
-            | Self::SelectByHash { listener } => *listener = other,
-            Self::Set(_) | Self::Send { .. } | Self::Wait => {}
-        }
-        self
     }
 
     /// The first word of its line.

@@ -33,11 +33,7 @@ struct Disagreement {
 /// By what it wrote: its document, and what it said to people.
 pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
     let Ok(explored) = serde_json::from_str::<Explored>(document) else {
-        // The machine has ended before its document was written.
-        return match said.lines().find(|line| !line.trim().is_empty()) {
-            Some(line) if !is_late => Outcome::Complained { line: line.to_owned() },
-            _ => Outcome::Hung,
-        };
+        return Outcome::without_document(said, is_late);
     };
     if let Some(panic) = explored.panic {
         return Outcome::Complained { line: panic.line };

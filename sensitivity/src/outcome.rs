@@ -34,6 +34,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of a machine that ended before its document was written: by what was said to people.
+    pub fn without_document(said: &str, is_late: bool) -> Self {
+        match said.lines().find(|line| !line.trim().is_empty()) {
+            Some(line) if !is_late => Self::Complained { line: line.to_owned() },
+            _ => Self::Hung,
+        }
+    }
+
     /// Whether it counts at all, as one that is noticed or not.
     pub fn is_scored(&self) -> bool {
         !matches!(self, Self::SameCode | Self::DoesNotCompile)

@@ -51,11 +51,7 @@ impl Pair {
 /// By what it wrote: its document, and what it said to people.
 pub fn outcome(document: &str, said: &str, is_late: bool) -> Outcome {
     let Ok(raced) = serde_json::from_str::<Raced>(document) else {
-        // The machine has ended before its document was written.
-        return match said.lines().find(|line| !line.trim().is_empty()) {
-            Some(line) if !is_late => Outcome::Complained { line: line.to_owned() },
-            _ => Outcome::Hung,
-        };
+        return Outcome::without_document(said, is_late);
     };
     let cases: Vec<_> = raced.pairs.iter().flat_map(Pair::findings).collect();
     if !cases.is_empty() {

@@ -1,9 +1,9 @@
 //! `sockmig explore` and `sockmig replay`: histories nobody wrote, held against a model.
 
 pub mod document;
+mod from_host;
 mod in_guest;
 pub(super) mod known;
-mod panicked;
 mod session;
 pub(super) mod words;
 
@@ -57,7 +57,7 @@ pub fn explore(arguments: &ExploreArguments) -> ExitCode {
     // Both ends know which histories these are.
     let seed = arguments.seed.unwrap_or_else(seed_by_clock);
     if let Some(guest) = in_guest::exploring(arguments, as_text(), seed) {
-        return panicked::explore(arguments, &guest, seed);
+        return from_host::explore(arguments, &guest, seed);
     }
     explored(arguments).unwrap_or_else(|exit| exit).into()
 }

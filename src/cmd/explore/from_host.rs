@@ -16,7 +16,6 @@ use crate::cmd::explore::document::{ExploreDocument, PanicDocument};
 use crate::cmd::explore::session::{Session, named};
 use crate::cmd::explore::words;
 use crate::cmd::vm_run::{self, Guest, Heard, Lost};
-use crate::exit::Exit;
 use crate::machine::guest::Task;
 use crate::output::stderr;
 
@@ -94,7 +93,7 @@ pub(super) fn explore(arguments: &ExploreArguments, guest: &VmRunArguments, seed
         other => vm_run::pass_on(other),
     });
     match ended {
-        Ok(_) if session.write_failed => Exit::Unavailable.into(),
+        // What was found counts for more than a file that could not be written.
         Ok(code) => vm_run::ended_with(code),
         Err(Lost::Machine(end)) if is_panic(&end) && begun.histories > 0 => {
             let took = started.elapsed();
